@@ -26,7 +26,7 @@ ReadingPurpose = Literal[Purpose, "gallery-maintenance"]
 # A file of an evaluation report: its figures, its page, the similarity of every pair, its calibration.
 ReportFile = Literal["json", "html", "scores", "calibration"]
 # A file of a training report, and a format of an export.
-TrainingFile = Literal["json", "html"]
+TrainingFile = Literal["json", "html", "deck", "certificate"]
 ExportFormat = Literal["csv", "xapi", "ags", "open-badges"]
 # What an examiner found, or what an examination concludes. None of them is an identity.
 Finding = Literal["potential-candidate", "no-candidate", "inconclusive"]

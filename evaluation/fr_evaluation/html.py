@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from types import MappingProxyType
 
 from matplotlib.figure import Figure
 
@@ -20,7 +21,10 @@ td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 .notice { border-left: 4px solid #D55E00; padding: .5rem 1rem; background: #fff6ee; }
 figure { margin: 1.5rem 0; }
 svg { max-width: 100%; height: auto; }
-@media print { body { margin: 0; } }
+details { border-top: 1px solid #ddd; }
+summary { cursor: pointer; }
+summary h2 { display: inline-block; font-size: 1.1rem; margin: .5rem 0; }
+@media print { body { margin: 0; } details:not([open]) { display: none; } }
 """
 
 
@@ -28,10 +32,23 @@ class Html(str):
     """Text that is HTML already."""
 
 
-def document(title: Text, notice: Text, summary: Text, sections: Mapping[Text, str]) -> str:
-    """The whole file: what every reader must know, a paragraph, and content as HTML by its heading."""
+def document(
+    title: Text,
+    notice: Text,
+    summary: Text,
+    sections: Mapping[Text, str],
+    folded: Mapping[Text, str] = MappingProxyType({}),
+) -> str:
+    """The whole file: what every reader must know, a paragraph, and content as HTML by its heading.
+
+    Content that is `folded` opens with a click, and is printed only if it is open.
+    """
     heading = _escaped(title)
     body = "".join(f"<h2>{_escaped(name)}</h2>\n{content}" for name, content in sections.items())
+    body += "".join(
+        f"<details>\n<summary><h2>{_escaped(name)}</h2></summary>\n{content}</details>\n"
+        for name, content in folded.items()
+    )
     return (
         f'<!doctype html>\n<html lang="{ENGLISH}">\n<head>\n<meta charset="utf-8">\n<title>{heading}</title>\n'
         f"<style>{STYLE}</style>\n</head>\n<body>\n<h1>{heading}</h1>\n"

@@ -17,6 +17,7 @@ from fr_training.answers import (
     Compared,
     Conclusion,
     Degraded,
+    Draft,
     FileHash,
     ListChoice,
     ListDecision,
@@ -82,7 +83,7 @@ def known(kind: type) -> st.SearchStrategy[Any]:
 known(Observation)
 GIVEN = (PairRating, OddOneOut, Notes, Observations, ListDecision, Triage, ProbeSent, Prediction, Conclusion, FileHash)
 BY_TYPE["Given"] = st.one_of(*map(known, GIVEN))
-known(Answer), known(Locked), known(ListKey), known(OwnList)
+known(Answer), known(Locked), known(ListKey), known(OwnList), known(Draft)
 trials, sessions = known(Trial), known(Session)
 BY_TYPE["AnswerKey"] = st.one_of(*map(known, (PairKey, TriadKey, ListKey, TriageKey, LabKey, EvidenceKey)))
 known(Measured), known(LabRow)
@@ -98,6 +99,13 @@ def test_a_trial_comes_back(trial: Trial) -> None:
     again = unpack_trial(pack_trial(trial))
     assert again == trial
     assert hash(again) == hash(trial)  # lists in place of tuples would have none
+
+
+@given(trials)
+def test_a_trial_of_the_version_before_has_no_draft(trial: Trial) -> None:
+    _, *fields = json.loads(pack_trial(trial))
+    before = unpack_trial(json.dumps([1, *fields[:-2]]).encode())
+    assert before == replace(trial, draft=None, drafted_ms=None)
 
 
 @given(sessions)
@@ -122,7 +130,7 @@ def test_what_is_no_trial_is_damage(data: bytes) -> None:
             unpack(data)
 
 
-@given(trials, st.integers(2, 99))
+@given(trials, st.integers(3, 99))
 def test_a_layout_that_there_is_not_yet_is_damage(trial: Trial, layout: int) -> None:
     _, *fields = json.loads(pack_trial(trial))
     with pytest.raises(StoreCorrupt):

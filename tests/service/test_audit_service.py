@@ -144,8 +144,11 @@ def work_through(at: Staffed) -> tuple[dict[str, Any], dict[str, Caller], dict[s
     cohort = done(trainer, "training", "CreateCohort", course_id="course-1", trainees=1, display_name=TRAINEE_NAME)
     code, trainee_id = cohort.enrolled[0].code, cohort.enrolled[0].trainee_id
     done(trainee, "training", "StartSession", code=code, sitting="day-1", consent=True)
+    cohort_id = cohort.cohort.cohort_id
+    done(trainer, "training", "ReleaseItems", cohort_id=cohort_id, block_ids=["triads"], before_all_finished=True)
+    done(trainee, "training", "ListReview", code=code)
     csv = training_pb2.EXPORT_FORMAT_CSV
-    done(trainer, "training", "ExportResults", cohort_id=cohort.cohort.cohort_id, format=csv)
+    done(trainer, "training", "ExportResults", cohort_id=cohort_id, format=csv)
     done(trainer, "training", "DeleteTrainee", trainee_id=trainee_id)
     done(auditor, "audit", "VerifyAudit")
     done(admin, "gallery", "DeleteGallery", **wanted)
@@ -208,6 +211,8 @@ TOLD: list[tuple[str, str, str, int, Mapping[str, Any]]] = [
     ("RevokeKey", "access", "access.revoke_key", 0, {}),
     ("CreateCohort", "training", "training.create_cohort", 0, {"counts": {"trainees": 1}}),
     ("StartSession", "training", "training.start_session", 0, {}),
+    ("ReleaseItems", "training", "training.release", 0, {"counts": {"items": 3, "test_items": 0, "trainees_ahead": 1}}),
+    ("ListReview", "access", "training.list_review", 0, {}),
     ("ExportResults", "access", "training.export_results", 0, {}),
     ("DeleteTrainee", "training", "training.delete_trainee", 0, {}),
     ("VerifyAudit", "access", "audit.verify_audit", 0, {"counts": {"verdicts": 4}}),

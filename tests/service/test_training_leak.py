@@ -26,16 +26,27 @@ from fr_locales.rendering import render
 from fr_server.rpc.services.training.resources import TrainingResources
 from fr_server.rpc.services.training.sessions import with_pictures
 from fr_training.answers import Usability
-from fr_training.courses import Course, Item
+from fr_training.courses import Course
 from fr_training.exercises.photos import advice
 from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.sessions.views import ShowTrial, key_of
 from fr_training.trials import Trial as Kept
 from support.courses import PLAN, Chance, Clock, Trial, answer, ask, create, enrol, next_trial, start, store_of, take
-from support.leaks import LEAK, Heard, Listening, Row, bare, chance, drawn_secrets, forbidden
-from support.servers import Running, photo, running
+from support.leaks import (
+    LEAK,
+    PROBE,
+    Heard,
+    Listening,
+    Row,
+    bare,
+    chance,
+    drawn_secrets,
+    forbidden,
+    opposed,
+    with_keys,
+)
+from support.servers import Running, running
 
-PROBE = photo(6)
 NAMES = ("Jane", "Roe", "people_folder", ".png", "low_prevalence")
 STEPS = ("RATE", "CHOOSE", "DECIDE")
 # What a trainee may be told the exercises are: the others are verifications to look at.
@@ -147,6 +158,10 @@ class Watched:
             (stub.SubmitDecision, decision(**both)),
             (stub.LockNotes, training_pb2.LockNotesRequest(**both)),
             (stub.SubmitProbe, training_pb2.SubmitProbeRequest(**both, image=image)),
+            (stub.SaveDraft, training_pb2.SaveDraftRequest(**both, draft=training_pb2.Draft(ratings={"0" * 16: 1}))),
+            (stub.SaveDraft, training_pb2.SaveDraftRequest(**both)),
+            (stub.ListReview, training_pb2.ListReviewRequest(code=code, all=True)),
+            (stub.GetReview, training_pb2.GetReviewRequest(code=code, trial_id=trial.trial_id)),
             (stub.NextTrial, again(session_id=session, begin_block="none")),
             (stub.StartSession, training_pb2.StartSessionRequest(code=code, sitting="none", consent=True)),
         ]
@@ -316,43 +331,10 @@ def test_a_wrong_and_a_right_answer_without_feedback_have_the_same_response(serv
 FIXED = "\n".join(line for line in PLAN.splitlines() if '"practice"' not in line)
 
 
-def opposed(key: AnswerKey | None) -> AnswerKey | None:
-    """Another truth about the same photos; the advice stays."""
-    match key:
-        case PairKey():
-            return replace(key, mated=not key.mated, similarity=-key.similarity - 0.25, log10_lr=3.0)
-        case TriadKey():
-            return TriadKey((key.odd + 1) % 3, (key.machine_odd + 2) % 3, key.margin - 1.0)
-        case ListKey():
-            return ListKey(0 if key.mate is None else None, tuple(-one for one in key.similarities))
-        case TriageKey():
-            other = Usability.REJECT if key.usability is Usability.USABLE else Usability.USABLE
-            return TriageKey(other, None, 0.5)
-    return None
-
-
 def advised(key: AnswerKey | None) -> AnswerKey | None:
     """The same truth with the opposite advice."""
     same = isinstance(key, PairKey) and key.advice_same is not None
     return replace(key, advice_same=not key.advice_same) if same and isinstance(key, PairKey) else key
-
-
-def with_keys(server: Running, course: Course, change: Callable[[AnswerKey | None], AnswerKey | None]) -> Course:
-    """Store a course of the same pictures with other keys."""
-    store = store_of(server)
-    gallery = store.gallery(course.course_id)
-    items = [item for form in course.forms.values() for item in form.items]
-    pictures = 1 + max(*gallery.values(), *(number for item in items for number in item.photos))
-
-    def changed(item: Item) -> Item:
-        return replace(item, key=change(item.key), b=None if item.b is None else -item.b)
-
-    forms = {form.name: replace(form, items=tuple(map(changed, form.items))) for form in course.forms.values()}
-    course_id = hashlib.sha256(f"{course.course_id} {change.__name__}".encode()).hexdigest()[:16]
-    other = replace(course, course_id=course_id, forms=forms)
-    sent = {hashlib.sha256(PROBE).hexdigest(): min(gallery)}
-    store.add_course(other, [store.picture(course.course_id, n) for n in range(pictures)], gallery, sent, {})
-    return other
 
 
 def received(server: Running, course_id: str) -> list[tuple[str, bytes]]:

@@ -9,7 +9,7 @@ import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
@@ -20,14 +20,19 @@ import numpy as np
 from PIL import Image
 
 from fr_api.v1 import training_pb2_grpc
-from fr_training.courses import Course
-from fr_training.keys import AnswerKey
+from fr_training.answers import Usability
+from fr_training.courses import Course, Item
+from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
 from support.counts import count
+from support.courses import store_of
+from support.servers import Running, photo
 
 # Of a JPEG file (ITU-T T.81): start, comment, beginning of the scan, end.
 _SOI, _COM, _SOS, _EOI = b"\xff\xd8", 0xFE, 0xDA, b"\xff\xd9"
 _JFIF, _TABLES_AND_FRAME = 0xE0, {0xDB, 0xC0, 0xC4}
 _BARE_JFIF = b"JFIF\0\1\1\0\0\1\0\1\0\0"  # no density, no thumbnail
+
+PROBE = photo(6)
 
 PERMUTATIONS = count("PERMUTATIONS")
 LEAK = 1e-3  # a chance below that is none
@@ -114,6 +119,39 @@ def forbidden(course: Course, photos: Sequence[str], names: Sequence[str]) -> tu
         *(bytes.fromhex(one) for one in digits),
         *(packed for number in numbers for packed in _packed(number)),
     )
+
+
+def opposed(key: AnswerKey | None) -> AnswerKey | None:
+    """Another truth about the same photos; the advice stays."""
+    match key:
+        case PairKey():
+            return replace(key, mated=not key.mated, similarity=-key.similarity - 0.25, log10_lr=3.0)
+        case TriadKey():
+            return TriadKey((key.odd + 1) % 3, (key.machine_odd + 2) % 3, key.margin - 1.0)
+        case ListKey():
+            return ListKey(0 if key.mate is None else None, tuple(-one for one in key.similarities))
+        case TriageKey():
+            other = Usability.REJECT if key.usability is Usability.USABLE else Usability.USABLE
+            return TriageKey(other, None, 0.5)
+    return None
+
+
+def with_keys(server: Running, course: Course, change: Callable[[AnswerKey | None], AnswerKey | None]) -> Course:
+    """Store a course of the same pictures with other keys."""
+    store = store_of(server)
+    gallery = store.gallery(course.course_id)
+    items = [item for form in course.forms.values() for item in form.items]
+    pictures = 1 + max(*gallery.values(), *(number for item in items for number in item.photos))
+
+    def changed(item: Item) -> Item:
+        return replace(item, key=change(item.key), b=None if item.b is None else -item.b)
+
+    forms = {form.name: replace(form, items=tuple(map(changed, form.items))) for form in course.forms.values()}
+    course_id = hashlib.sha256(f"{course.course_id} {change.__name__}".encode()).hexdigest()[:16]
+    other = replace(course, course_id=course_id, forms=forms)
+    sent = {hashlib.sha256(PROBE).hexdigest(): min(gallery)}
+    store.add_course(other, [store.picture(course.course_id, n) for n in range(pictures)], gallery, sent, {})
+    return other
 
 
 def _numbers(key: AnswerKey | None) -> list[float]:

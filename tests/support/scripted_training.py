@@ -81,6 +81,10 @@ class ScriptedTraining(training_pb2_grpc.TrainingServiceServicer):
         self.requests: list[tuple[str, Any]] = []
         self.refusals: dict[str, list[str]] = defaultdict(list)
         self.cancelled = threading.Event()
+        self.release = training_pb2.Release(items=4, test_items=1)
+        self.entries: list[training_pb2.ReviewEntry] = []
+        self.reviews: dict[str, dict[str, Any]] = {}
+        self.class_item: dict[str, Any] = {}
         self.files = {training_pb2.TRAINING_REPORT_FILE_JSON: b"{}", training_pb2.TRAINING_REPORT_FILE_HTML: b"<p>"}
 
     def calls(self, name: str) -> list[Any]:
@@ -189,6 +193,7 @@ class ScriptedTraining(training_pb2_grpc.TrainingServiceServicer):
     ResumeSession = noted("ResumeSession", lambda service, _: {"session": service._session()})
     FinishSession = noted("FinishSession", lambda service, _: {"session": service._session()})
     SubmitProbe = noted("SubmitProbe", lambda service, request: {"trial": service._following(request.trial_id)})
+    SaveDraft = noted("SaveDraft")
     LockNotes = noted("LockNotes", lambda service, request: {"trial": service._following(request.trial_id)})
 
     def NextTrial(self, request: Any, context: Any) -> training_pb2.NextTrialResponse:  # noqa: N802
@@ -209,6 +214,11 @@ class ScriptedTraining(training_pb2_grpc.TrainingServiceServicer):
         self._called("SubmitDecision", request, context)
         following = self._following(request.trial_id)
         return training_pb2.SubmitDecisionResponse(trial=following, reveal=None if following else self.reveal)
+
+    ReleaseItems = noted("ReleaseItems", lambda service, _: {"release": service.release})
+    ListReview = noted("ListReview", lambda service, _: {"entries": service.entries, "closed": 3})
+    GetReview = noted("GetReview", lambda service, request: service.reviews[request.trial_id])
+    GetClassItem = noted("GetClassItem", lambda service, _: service.class_item)
 
     # --- results ----------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import html
 import io
 import json
 import re
@@ -17,8 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fr_training.courses import Course
+from fr_training.errors import NothingToReport
 from fr_training.exports import FORMS, export
 from fr_training.exports.ags import ags
+from fr_training.exports.certificate import certificate_html
 from fr_training.exports.csv_rows import COLUMNS, csv_rows, harmless
 from fr_training.exports.open_badges import needed, open_badges
 from fr_training.exports.signing import SigningKey, new_signing_key, verify
@@ -46,7 +49,10 @@ def test_every_form_takes_any_results(
 ) -> None:
     finished = [Finished(one, "first", 0, 1_700_000_000_000) for one in through]
     for form in FORMS:
-        text = export(form, course(), cohort, {"t1": first, "t2": second, "t3": ()}, finished, key, 1_700_000_000_000)
+        text = export(
+            form,
+            CohortResults(course(), cohort, {"t1": first, "t2": second, "t3": ()}, finished, key, 1_700_000_000_000),
+        )
         assert text.encode().decode() == text
         if form == "csv":
             rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
@@ -62,8 +68,8 @@ def test_no_form_tells_the_signing_key_and_one_alone_the_name_of_the_cohort(key:
     results, finished = {"t1": [pair("same", 2)]}, [Finished("t1", "first", 0, 1)]
     private = key.private.private_numbers()
     for form in FORMS:
-        assert form == "csv" or export(form, course(), "x", {}, (), key, 0) == "[]\n"
-        text = export(form, course(), "Spring of the north", results, finished, key, 0)
+        assert form == "csv" or export(form, CohortResults(course(), "x", {}, (), key, 0)) == "[]\n"
+        text = export(form, CohortResults(course(), "Spring of the north", results, finished, key, 0))
         assert ("Spring of the north" in text) is (form == "csv")
         assert str(private.d) not in text
         assert '"d":' not in text
@@ -405,3 +411,17 @@ def test_certificates_verify(key: SigningKey, first: Sequence[Result], second: S
     assert [one["trainee_id"] for one in made] == (["t1"] if over and any(one.answer for one in first) else [])
     for one in made:
         assert one["credential"].items() <= verify(one["jwt"], key.public_jwk).items()
+
+
+def test_a_certificate_to_print_says_what_the_badge_says_and_has_room_for_a_name(key: SigningKey) -> None:
+    results = {"t1": answered("day-1", "day-2"), "t2": answered("day-1", trainee="t2")}
+    of = CohortResults(two_days(), "x", results, ended("day-1", "day-2"), key, 0)
+    (badge,) = badges(key, results, ended("day-1", "day-2"))
+    page = html.unescape(certificate_html(of, "t1"))
+    for words in (badge["credential"]["id"], key.did, two_days().plan.title, "2023-11-15", "no proof of ability"):
+        assert words in page
+    assert page.count('class="line"') == 2
+    assert not any(mark in page for mark in ("http://", "https://", "<script", "t1"))
+    for nobody in ("t2", "t3"):
+        with pytest.raises(NothingToReport):
+            certificate_html(of, nobody)

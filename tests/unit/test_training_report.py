@@ -165,13 +165,57 @@ def test_figures_become_keys_by_the_rules_without_matplotlib() -> None:
 
 def test_a_page_has_notice_words_and_pictures_in_order(trainees_page: str, cohorts_page: str) -> None:
     page = trainees_page
-    marks = [NOTICE[:40], "What went well", "Which way the answers lean", "What to practise", "<h2>Pairs</h2>", "<svg"]
+    marks = [NOTICE[:40], "What to practise", "What went well", "Which way the answers lean", "<h2>Pairs</h2>", "<svg"]
     places = [page.index(mark) for mark in marks]
     assert places == sorted(places)
     assert "no evidence of identity" in page
     headings = [cohorts_page.index(f"<h2>{one}</h2>") for one in ("What went well", "Items", "Trainees", "Change")]
     assert cohorts_page.index(NOTICE[:40]) < min(headings)
     assert (page.count("<svg"), cohorts_page.count("<svg")) == (5, 8)
+
+
+MARKED = re.compile(r"<svg.*?</svg>|<style>.*?</style>|<[^>]+>", re.DOTALL)
+
+
+def lines_of(part: str, characters: int) -> int:
+    """The lines that a part of a page takes, by its text alone; a heading takes two."""
+    blocks = [MARKED.sub("", one).strip() for one in re.split(r"</(?:p|li|h1|h2)>", part)]
+    return sum(-(-len(html.unescape(one)) // characters) for one in blocks if one) + part.count("<h")
+
+
+def test_a_trainees_first_page_fits_a_screen_and_a_sheet(trainees_page: str) -> None:
+    first, *folded = trainees_page.split("<details>")
+    assert re.findall(r"<h2>(.*?)</h2>", first) == [
+        "What your answers show",
+        "What they do not show",
+        "What to practise",
+    ]
+    # 24 pixels a line: a screen of 1,080 pixels less the frame, and a sheet of A4 less its margins, have 40 lines, of
+    # 960 and 680 pixels, where 16 pixels of type have about 8 pixels a character.
+    assert lines_of(first, 120) <= 40
+    assert lines_of(first, 85) <= 40
+    assert len(folded) > 10
+    for sentence in figures_of_one().words.practise:
+        assert html.escape(render(sentence)) in "".join(folded)
+    assert "details:not([open]) { display: none; }" in trainees_page
+
+
+def test_pages_name_nothing_by_its_key(trainees_page: str, cohorts_page: str) -> None:
+    for page in (trainees_page, cohorts_page):
+        said = html.unescape(MARKED.sub("|", page))
+        for raw in (
+            "pre-test",
+            "post-test",
+            "pre to post",
+            "mate:",
+            "odd:",
+            "face_",
+            "gender",
+            "low_prevalence",
+            "not looked up",
+        ):
+            assert not re.search(rf"\b{raw}", said), raw
+    assert "<td>sex</td><td>male</td>" in cohorts_page
 
 
 def heading(page: str, name: str) -> str:
@@ -217,7 +261,7 @@ def test_pages_hold_no_mark_up_of_others_and_no_other_trainee(trainees_page: str
     for page in (trainees_page, cohorts_page):
         for mark in ("<script", "<b>lists", "<up>", "<i>f"):
             assert mark not in page
-        assert "Before &lt;script&gt; (pre-test)" in page
+        assert "Before &lt;script&gt; (the first test)" in page
         assert "Faces &amp; &lt;b&gt;lists&lt;/b&gt;" in page
         assert "Fewer than 30 pairs are too few for a rate of a group." in trainees_page
     assert trainee_html(course(), trainee_figures(course(), cohort()["t1"], cohort())) == trainees_page

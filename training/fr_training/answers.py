@@ -162,3 +162,12 @@ class Answer:
     given: Given
     difficulty: int | None = None
     known_to_me: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """The part of an answer that is typed so far; each part belongs to one step, and an empty draft to every step."""
+
+    notes: str = ""  # at NOTE, at most MAX_NOTES characters
+    observations: tuple[Observation, ...] = ()  # at OBSERVE, each component once at most
+    ratings: Mapping[str, int] = field(default_factory=dict, hash=False)  # at DECIDE, of candidates by picture id

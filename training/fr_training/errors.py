@@ -119,6 +119,24 @@ class SessionUnfinished(InputRefused):
     reason = "SESSION_UNFINISHED"
 
 
+class NotReleased(InputRefused):
+    """The trainer has not released the item, or it may still come in an exercise of the trainee."""
+
+    reason = "NOT_RELEASED"
+
+
+class ItemsOfTest(InputRefused):
+    """The release names items of a test without saying so."""
+
+    reason = "TEST_ITEMS"
+
+
+class ItemsAhead(InputRefused):
+    """Trainees of the cohort still have the items ahead of them."""
+
+    reason = "ITEMS_AHEAD"
+
+
 class NothingToReport(InputRefused):
     """The trainees of this report have not answered a trial yet."""
 

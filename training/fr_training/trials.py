@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from fr_training.answers import Answer
+from fr_training.answers import Answer, Draft
 from fr_training.keys import ListKey
 from fr_training.prompts import ExerciseKind, Step
 
@@ -47,6 +47,8 @@ class Trial:
     locked: tuple[Locked, ...] = ()  # the answers so far, one for each step, in their order
     done: bool = False  # whether no further step follows
     own: OwnList | None = None  # of an own probe that was sent; None elsewhere
+    draft: Draft | None = None  # of the answer to the present step; None where none was saved
+    drafted_ms: int | None = None  # when it was saved, milliseconds since 1970, UTC; None likewise
 
 
 @dataclass(frozen=True, slots=True)

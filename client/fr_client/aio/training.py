@@ -152,6 +152,47 @@ class AsyncTraining:
         """Delete a trainee with all sessions and answers."""
         await self._calls.call(self._stub.DeleteTrainee, training_pb2.DeleteTraineeRequest(trainee_id=trainee_id))
 
+    async def release_items(
+        self,
+        cohort_id: str,
+        block_ids: Sequence[str] = (),
+        item_ids: Sequence[str] = (),
+        *,
+        include_tests: bool = False,
+        before_all_finished: bool = False,
+    ) -> training_pb2.Release:
+        """Let the trainees of a cohort look at their answers to items again, with the right ones; at least one item.
+
+        Args:
+            block_ids: of the course; all of their items.
+            item_ids: as a cohort's report lists them.
+            include_tests: release items of tests too, with which nobody can be tested afterwards.
+            before_all_finished: release items that some trainees still have ahead; those trainees see them later.
+        """
+        request = training_pb2.ReleaseItemsRequest(
+            cohort_id=cohort_id,
+            block_ids=block_ids,
+            item_ids=item_ids,
+            include_tests=include_tests,
+            before_all_finished=before_all_finished,
+        )
+        return (await self._calls.call(self._stub.ReleaseItems, request)).release
+
+    async def class_item(self, cohort_id: str, item_id: str) -> training_pb2.GetClassItemResponse:
+        """Return a released item for a class: photos, answers of the cohort, the machine, and last the right answer."""
+        request = training_pb2.GetClassItemRequest(cohort_id=cohort_id, item_id=item_id)
+        return await self._calls.call(self._stub.GetClassItem, request)
+
+    async def list_review(self, code: str, *, include_right: bool = False) -> training_pb2.ListReviewResponse:
+        """Return a trainee's own wrong answers to released items; with `include_right` all of them."""
+        request = training_pb2.ListReviewRequest(code=code, all=include_right)
+        return await self._calls.call(self._stub.ListReview, request)
+
+    async def review(self, code: str, trial_id: str) -> training_pb2.GetReviewResponse:
+        """Return one of these trials with its pictures, the trainee's answers, and the right one."""
+        request = training_pb2.GetReviewRequest(code=code, trial_id=trial_id)
+        return await self._calls.call(self._stub.GetReview, request)
+
     async def join(self, code: str) -> training_pb2.JoinCourseResponse:
         """Return the course of a trainee's code, its sittings, and the notice of what the server keeps."""
         return await self._calls.call(self._stub.JoinCourse, training_pb2.JoinCourseRequest(code=code))
@@ -177,6 +218,13 @@ class AsyncTraining:
         image = await run(requests.image, photo, await self._calls.fit())
         request = training_pb2.SubmitProbeRequest(session_id=session_id, trial_id=trial_id, image=image)
         return (await self._calls.call(self._stub.SubmitProbe, request)).trial
+
+    async def save_draft(
+        self, session_id: str, trial_id: str, draft: training_pb2.Draft
+    ) -> training_pb2.SaveDraftResponse:
+        """Keep what is typed so far of an answer; `next_trial` returns it. An empty draft only says: I am here."""
+        request = training_pb2.SaveDraftRequest(session_id=session_id, trial_id=trial_id, draft=draft)
+        return await self._calls.call(self._stub.SaveDraft, request)
 
     async def lock_notes(self, session_id: str, trial_id: str, notes: Notes) -> training_pb2.Trial:
         """Lock notes on the probe, or observations of its components; return the trial at its next step."""
@@ -257,7 +305,8 @@ class AsyncTraining:
     ) -> AsyncGenerator[bytes]:
         """Yield a report piece by piece: of a trainee's own `code`, of a trainee for the trainer, or of a cohort.
 
-        For a code, all begun sessions must be finished. The file "json" has every figure, "html" is a page for people.
+        For a code, all begun sessions must be finished. The file "json" has every figure, "html" is a page for people;
+        "deck" shows a class the released items of a cohort, and "certificate" of a trainee is to print.
         Raises `ValueError` if not exactly one of `code`, `trainee_id` and `cohort_id` is given.
         """
         about = {"code": code, "trainee_id": trainee_id, "cohort_id": cohort_id}

@@ -22,6 +22,7 @@ from fr_training.answers import (
     Answer,
     Compared,
     Conclusion,
+    Draft,
     FileHash,
     Given,
     ListChoice,
@@ -92,6 +93,17 @@ def require_answer(steps: Sequence[Step], step: Step, answer: Answer, choices: S
     _require_given(given, choices)
 
 
+def require_draft(step: Step, draft: Draft, choices: Sequence[str] = ()) -> None:
+    """Require a draft that can become an answer to a step; parts may be missing. Raises as `require_answer`."""
+    parts = {Step.NOTE: draft.notes, Step.OBSERVE: draft.observations, Step.DECIDE: draft.ratings}
+    if any(part for of, part in parts.items() if of != step):
+        raise WrongStep(message("error.answer.of_other_step"), step=step)
+    if draft.notes.strip():
+        _require_notes(draft.notes)
+    _require_observations(draft.observations)
+    _require_ratings(draft.ratings, choices)
+
+
 def _require_given(given: Given, choices: Sequence[str]) -> None:
     match given:
         case PairRating():
@@ -103,7 +115,12 @@ def _require_given(given: Given, choices: Sequence[str]) -> None:
         case Notes():
             _require_notes(given.text)
         case Observations():
-            _require_observations(given.observations)
+            left = _require_observations(given.observations)
+            if left:
+                missing = message(
+                    "error.answer.components_missing", missing=len(left), total=len(COMPONENTS), first=min(left)
+                )
+                raise MissingField(missing, field="observations")
         case ListDecision():
             _require_list_decision(given, choices)
         case Triage():
@@ -147,7 +164,8 @@ def _require_notes(text: str) -> None:
         raise InvalidField(message("error.answer.notes_unprintable"), field="notes")
 
 
-def _require_observations(observations: Sequence[Observation]) -> None:
+def _require_observations(observations: Sequence[Observation]) -> set[str]:
+    """Require observations of components, each once at most, and return the ids of those that are not observed."""
     left = {component.component_id for component in COMPONENTS}
     for one in observations:
         if one.component_id not in left:
@@ -160,11 +178,7 @@ def _require_observations(observations: Sequence[Observation]) -> None:
             raise InvalidField(message("error.answer.similarity_unasked"), field="similarity")
         if one.similarity is not None and one.similarity not in range(MAX_SIMILARITY + 1):
             raise InvalidRating(message("error.answer.similarity_range", most=MAX_SIMILARITY), field="similarity")
-    if left:
-        raise MissingField(
-            message("error.answer.components_missing", missing=len(left), total=len(COMPONENTS), first=min(left)),
-            field="observations",
-        )
+    return left
 
 
 def _require_list_decision(given: ListDecision, candidates: Sequence[str]) -> None:
@@ -174,11 +188,15 @@ def _require_list_decision(given: ListDecision, candidates: Sequence[str]) -> No
         _require_picture(given.picture_id, candidates, "picture_id")
     elif given.picture_id is not None:
         raise InvalidField(message("error.answer.candidate_unasked"), field="picture_id")
-    for picture_id, rating in given.ratings.items():
-        _require_picture(picture_id, candidates, "ratings")
-        _require_rating(rating, "ratings")
+    _require_ratings(given.ratings, candidates)
     missing = sum(picture_id not in given.ratings for picture_id in candidates)
     if missing:
         raise MissingField(
             message("error.answer.ratings_missing", missing=missing, total=len(candidates)), field="ratings"
         )
+
+
+def _require_ratings(ratings: Mapping[str, int], candidates: Sequence[str]) -> None:
+    for picture_id, rating in ratings.items():
+        _require_picture(picture_id, candidates, "ratings")
+        _require_rating(rating, "ratings")

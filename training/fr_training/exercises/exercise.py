@@ -10,8 +10,8 @@ from typing import ClassVar, Final, TypeVar
 import numpy as np
 
 from fr_locales.messages import Message, message
-from fr_training.answers import Answer, Given
-from fr_training.exercises.checks import require_answer
+from fr_training.answers import Answer, Draft, Given
+from fr_training.exercises.checks import require_answer, require_draft
 from fr_training.exercises.questions import question
 from fr_training.keys import AnswerKey
 from fr_training.prompts import Evidence, ExerciseKind, Lab, Prompt, Reveal, Role, ShownPicture, Step
@@ -90,6 +90,10 @@ class Exercise(ABC):
     def check(self, step: Step, answer: Answer, picture_ids: Sequence[str]) -> None:
         """Require an answer that the step can take; raises what `require_answer` does."""
         require_answer(self.steps, step, answer, picture_ids[self.probes :])
+
+    def check_draft(self, step: Step, draft: Draft, picture_ids: Sequence[str]) -> None:
+        """Require a draft of an answer to the step; raises what `require_draft` does."""
+        require_draft(step, draft, picture_ids[self.probes :])
 
     @abstractmethod
     def grade(self, key: AnswerKey | None, trial: Trial, picture_ids: Sequence[str]) -> Graded:

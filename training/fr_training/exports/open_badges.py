@@ -34,7 +34,15 @@ _MS: Final = 1_000
 
 def open_badges(of: CohortResults) -> str:
     """A credential for each trainee of a cohort who completed the course."""
-    return json_lines(_entries(of))
+    return json_lines(
+        {"trainee_id": trainee_id, "credential": one, "jwt": _signed(of, one, finished_ms)}
+        for trainee_id, one, finished_ms in _completed(of)
+    )
+
+
+def credentials(of: CohortResults) -> dict[str, dict[str, Any]]:
+    """The credential of each trainee who completed the course, by pseudonym."""
+    return {trainee_id: credential for trainee_id, credential, _ in _completed(of)}
 
 
 def needed(plan: CoursePlan) -> tuple[SittingPlan, ...]:
@@ -43,7 +51,8 @@ def needed(plan: CoursePlan) -> tuple[SittingPlan, ...]:
     return found or plan.sittings
 
 
-def _entries(of: CohortResults) -> Iterator[dict[str, Any]]:
+def _completed(of: CohortResults) -> Iterator[tuple[str, dict[str, Any], int]]:
+    """Yield trainee, credential, and when the last needed sitting ended, milliseconds since 1970, UTC."""
     ended = {(one.trainee_id, one.sitting): one.finished_ms for one in of.finished}
     sittings = needed(of.course.plan)
     for trainee_id, results in of.results.items():
@@ -54,8 +63,7 @@ def _entries(of: CohortResults) -> Iterator[dict[str, Any]]:
         if len(known) == len(sittings):
             done, planned = sum(one.sitting in names for one in answered), sum(one.trials for one in sittings)
             narrative = render(message("badge.answered", done=done, planned=planned, notice=NOTICE))
-            credential = _credential(of, trainee_id, max(known), narrative)
-            yield {"trainee_id": trainee_id, "credential": credential, "jwt": _signed(of, credential, max(known))}
+            yield trainee_id, _credential(of, trainee_id, max(known), narrative), max(known)
 
 
 def _signed(of: CohortResults, credential: dict[str, Any], finished_ms: int) -> str:

@@ -1,6 +1,7 @@
 """Reports of training: the figures of `fr_training.grading` for programs and for people.
 
 * `keys` says which keys the JSON has, and makes it; it needs no matplotlib;
+* `deck` is the debrief of a cohort, which needs no matplotlib either;
 * `pages` are the HTML: `sections` and `comparisons` tell the figures with what each means, `plots` draws,
   `cells` writes a figure as text.
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from fr_training.courses import Course
 from fr_training.grading.figures import CohortFigures, TraineeFigures
+from fr_training.report.deck import deck_html as deck_html
 from fr_training.report.keys import document
 
 

@@ -9,10 +9,33 @@ from fr_core.scoring.intervals import Interval, Rate
 from fr_evaluation.words import Section, Table, section
 from fr_locales.messages import Message, message
 from fr_locales.rendering import render
+from fr_training.answers import Degraded
+from fr_training.bank.labels import AGE_KINDS, ETHNICITY_KINDS, SEX_KINDS, sex_of
+from fr_training.grading.class_items import USABILITIES
+from fr_training.grading.sentences import TESTS
 from fr_training.grading.values import Area, Time, Undefined
 from fr_training.statistics.estimates import Estimate
 
 HEADER = (message("column.figure"), message("column.value"), message("column.meaning"))
+FAULTS = {
+    Degraded.BLUR: message("fault.blur"),
+    Degraded.NOISE: message("fault.noise"),
+    Degraded.RESOLUTION: message("fault.resolution"),
+    Degraded.COMPRESSION: message("fault.compression"),
+    Degraded.OCCLUSION: message("fault.occlusion"),
+    Degraded.POSE: message("fault.pose"),
+}
+_KINDS = {
+    **dict.fromkeys(SEX_KINDS, message("kind.sex")),
+    **dict.fromkeys(ETHNICITY_KINDS, message("kind.ethnicity")),
+    **dict.fromkeys(AGE_KINDS, message("kind.age")),
+}
+_TRUTHS = {
+    "same": message("truth.same"),
+    "different": message("truth.different"),
+    "absent": message("truth.absent"),
+    **{word.value: label for word, label in USABILITIES.items()},
+}
 Row: TypeAlias = tuple[object, ...]
 """The cells of a row, each as `text` takes it."""
 
@@ -100,3 +123,28 @@ def text(value: object, digits: int = 2) -> str:
 def _number(value: float, digits: int) -> str:
     written = f"{value:.{digits}f}"
     return written.lstrip("-") if float(written) == 0.0 else written  # no "-0.00"
+
+
+def between_tests(first: str, second: str) -> Message:
+    """Two tests by their words in a plan, such as "pre" and "post"."""
+    return message("cell.range", low=TESTS[first], high=TESTS[second])
+
+
+def kind_text(kind: str) -> Message | str:
+    """A kind of labels, such as "face_gender"; one that is not known has its own name."""
+    return _KINDS.get(kind, kind.replace("_", " "))
+
+
+def group_text(kind: str, group: str) -> str:
+    """A group by its label, such as "f"; one that is not known has its own name."""
+    return sex_of({kind: group}) if kind in SEX_KINDS else group.replace("_", " ")
+
+
+def truth_text(truth: str) -> Message | str:
+    """What is right, in the words of `fr_training.trials.Result`; photos and candidates are counted from 1."""
+    kind, _, number = truth.partition(":")
+    if kind == "odd":
+        return message("truth.odd", number=int(number) + 1)
+    if kind == "mate":
+        return message("truth.mate", number=int(number) + 1)
+    return _TRUTHS.get(truth, truth)

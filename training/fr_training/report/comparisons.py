@@ -12,9 +12,22 @@ from fr_training.grading.advice import AidedFigures, PrevalenceFigures
 from fr_training.grading.fusion import CrowdFigures
 from fr_training.grading.groups import MIN_ITEMS, MIN_TRIALS, GroupFigures, Spread
 from fr_training.grading.scores import OTHER_TEST, ChangeFigures, LearningFigures, NormFigures, StandingFigures
+from fr_training.grading.sentences import TESTS
 from fr_training.grading.values import Maybe, Undefined
 from fr_training.grading.verification import AgreementFigures
-from fr_training.report.cells import HEADER, Row, placed, rate_text, table, text, told, with_interval
+from fr_training.report.cells import (
+    HEADER,
+    Row,
+    between_tests,
+    group_text,
+    kind_text,
+    placed,
+    rate_text,
+    table,
+    text,
+    told,
+    with_interval,
+)
 from fr_training.statistics.advice import AdviceGain, AutomationBias
 from fr_training.statistics.change import Change, Verdict
 from fr_training.statistics.estimates import RateDifference
@@ -33,7 +46,7 @@ def change_section(changes: Sequence[ChangeFigures]) -> Section:
     """From test to test."""
     rows: list[Row] = []
     for one in changes:
-        between, moved = message("cell.range", low=one.first, high=one.second), one.sensitivity
+        between, moved = between_tests(one.first, one.second), one.sensitivity
         rows += _points(message("row.points", between=between), one.score, one.norm)
         if moved is not None:
             dprime, criterion = (moved.dprime, moved.criterion) if isinstance(moved, Difference) else (moved, moved)
@@ -61,7 +74,11 @@ def standing_section(found: StandingFigures) -> Section:
     """Beside the cohort and published norms."""
     percentile = placed(found.percentile_in_cohort, found.percentile_low, found.percentile_high)
     rows: list[Row] = [
-        (message("row.score"), text(found.score, 1), message("row.score_means", test=found.test) if found.test else ""),
+        (
+            message("row.score"),
+            text(found.score, 1),
+            message("row.score_means", test=TESTS[found.test]) if found.test else "",
+        ),
         (message("row.percentile"), percentile, message("row.percentile_means", count=found.cohort)),
     ]
     header = (message("column.published"), message("column.number"), message("column.percentile"))
@@ -112,10 +129,12 @@ def group_section(groups: Sequence[GroupFigures]) -> Section:
     """Both error rates by the labels of the people shown."""
     rows: list[Row] = []
     for kind in groups:
-        name = kind.kind.replace("_", " ")
+        name = kind_text(kind.kind)
         for one in kind.groups:
             false_same = _group_rate(one.false_same, one.false_same_interval)
-            rows.append((name, one.group, false_same, _group_rate(one.misses, one.misses_interval)))
+            rows.append(
+                (name, group_text(kind.kind, one.group), false_same, _group_rate(one.misses, one.misses_interval))
+            )
         rows.append((name, message("row.spread"), _spread(kind.false_same), _spread(kind.misses)))
     about = message("about.groups", answers=MIN_TRIALS, items=MIN_ITEMS) if rows else None
     header = (message("column.label"), message("column.group"), message("column.false_same"), message("column.misses"))

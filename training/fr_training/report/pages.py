@@ -11,14 +11,15 @@ from fr_evaluation.html import document, pictures
 from fr_evaluation.html import table as html_table
 from fr_evaluation.html import words as in_html
 from fr_evaluation.words import Section, Text
-from fr_locales.messages import Message, message
+from fr_locales.messages import message
 from fr_training.courses import Course
 from fr_training.grading.figures import CohortChange, CohortFigures, Distribution, TraineeFigures, TraineeRow, Words
 from fr_training.grading.items import ItemRow
+from fr_training.grading.sentences import TESTS
 from fr_training.grading.trainee_means import OwnFigures
 from fr_training.grading.values import Maybe, Undefined
 from fr_training.report import comparisons, plots, sections
-from fr_training.report.cells import HEADER, Row, table, text, told, with_interval
+from fr_training.report.cells import HEADER, Row, between_tests, table, text, told, truth_text, with_interval
 from fr_training.report.keys import NOTICE
 from fr_training.statistics.agreement import Intraclass
 from fr_training.statistics.item_analysis import MIN_PEOPLE, Difficulty
@@ -26,6 +27,9 @@ from fr_training.statistics.signal_detection import Sensitivity
 
 MOST_ITEMS = 40
 """Items that the page lists; the JSON has all."""
+
+MOST = 3
+"""Sentences under a heading of a trainee's first page; the folded part has all."""
 
 HEADINGS = (
     ("went_well", message("section.went_well")),
@@ -53,7 +57,18 @@ def trainee_page(course: Course, figures: TraineeFigures) -> str:
     ]
     title = message("page.trainee", course=course.plan.title)
     summary = message("page.trainee_summary", trainee=figures.trainee_id, answered=counts.answered, shown=counts.shown)
-    return _page(course, title, summary, figures.words, parts, plots.figures(figures))
+    found = _content(course, figures.words, parts, plots.figures(figures))
+    return document(text(title), text(NOTICE), text(summary), _first_page(figures.words), found)
+
+
+def _first_page(words: Words) -> dict[Text, str]:
+    """The three questions of a trainee, with few sentences each: they fit one screen, and one printed sheet."""
+    answers = (
+        (message("section.shown_by_answers"), (*words.went_well[:2], *words.bias[:1], *words.change[:1])),
+        (message("section.not_shown"), words.limits[:MOST] or (message("limits.none"),)),
+        (message("section.practise"), words.practise[:MOST]),
+    )
+    return {text(heading): bullets(map(text, said)) for heading, said in answers}
 
 
 def cohort_page(course: Course, figures: CohortFigures) -> str:
@@ -77,26 +92,20 @@ def cohort_page(course: Course, figures: CohortFigures) -> str:
     title = message("page.cohort", course=course.plan.title)
     trainees = message("count.trainees", count=figures.trainees)
     summary = message("page.cohort_summary", trainees=trainees, answered=counts.answered, shown=counts.shown)
-    return _page(course, title, summary, figures.words, parts, plots.cohort_figures(figures))
+    content = _content(course, figures.words, parts, plots.cohort_figures(figures))
+    return document(text(title), text(NOTICE), text(summary), content)
 
 
-def _page(
-    course: Course,
-    title: Message,
-    summary: Message,
-    words: Words,
-    parts: Iterable[Section],
-    drawn: Mapping[str, Figure],
-) -> str:
+def _content(course: Course, words: Words, parts: Iterable[Section], drawn: Mapping[str, Figure]) -> dict[Text, str]:
+    """All sentences, figures and plots as HTML by their headings."""
     said = {text(heading): tuple(map(text, getattr(words, name))) for name, heading in HEADINGS}
     captions = {name: text(caption) for name, caption in plots.CAPTIONS.items()}
-    content: dict[Text, str] = {
+    return {
         **{heading: bullets(sentences) for heading, sentences in said.items() if sentences},
         **{one.heading: in_html(one) for one in parts if one.text or one.tables},
         text(message("section.pictures")): pictures(drawn, captions),
         text(message("section.made_of")): html_table(("", ""), comparisons.made_of(course)),
     }
-    return document(text(title), text(NOTICE), text(summary), content)
 
 
 def bullets(sentences: Iterable[str]) -> str:
@@ -131,7 +140,7 @@ def _distribution_section(found: Sequence[Distribution]) -> Section:
     )
     rows = [
         (
-            one.test,
+            TESTS[one.test],
             one.trainees,
             *(text(value, 1) for value in (one.lowest, one.quarter, one.median, one.three_quarters, one.highest)),
         )
@@ -143,7 +152,7 @@ def _distribution_section(found: Sequence[Distribution]) -> Section:
 def _change_section(changes: Sequence[CohortChange]) -> Section:
     rows: list[Row] = []
     for one in changes:
-        between = message("cell.range", low=one.first, high=one.second)
+        between = between_tests(one.first, one.second)
         trainees = message("count.trainees", count=one.trainees)
         moved = message("cell.both", first=one.rose, second=one.fell)
         consistency = message("row.icc_consistency", between=between)
@@ -199,7 +208,7 @@ def _item(one: ItemRow) -> Row:
         one.item_id,
         one.form,
         sections.exercise(one.exercise),
-        one.truth,
+        truth_text(one.truth),
         "" if one.b is None else f"{one.b:.2f}",
         f"{one.human_b.b:.2f}" if isinstance(one.human_b, Difficulty) else "",
         one.right,
@@ -228,5 +237,5 @@ def _row_section(rows: Sequence[TraineeRow]) -> Section:
 def _row(one: TraineeRow) -> Row:
     found = one.sensitivity
     dprime, criterion = (found.dprime, found.criterion) if isinstance(found, Sensitivity) else (None, None)
-    scores = ", ".join(f"{test} {score:.1f}" for test, score in one.scores.items())
+    scores = ", ".join(f"{text(TESTS[test])} {score:.1f}" for test, score in one.scores.items())
     return one.trainee_id, one.answered, one.false_same, one.misses, dprime, criterion, scores

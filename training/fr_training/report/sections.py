@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from fr_core.scoring.intervals import rate
 from fr_evaluation.words import Section, Table
 from fr_locales.messages import Message, message
+from fr_training.answers import Degraded
 from fr_training.grading.blocks import BlockFigures, KindFigures
 from fr_training.grading.evidence import EvidenceFigures, LevelEvidence, ratio_text
 from fr_training.grading.kinds import (
@@ -19,9 +20,10 @@ from fr_training.grading.kinds import (
 )
 from fr_training.grading.pairs import FeltDifficulty, PairFigures, ProbabilityFigures
 from fr_training.grading.rates import ErrorFigures, MachineFigures, Roc
+from fr_training.grading.sentences import TESTS
 from fr_training.grading.values import Counts, Maybe, Times, Undefined
 from fr_training.prompts import ExerciseKind, LabKind
-from fr_training.report.cells import HEADER, Row, percent, table, text, told, with_interval
+from fr_training.report.cells import FAULTS, HEADER, Row, percent, table, text, told, truth_text, with_interval
 from fr_training.statistics.estimates import Estimate
 from fr_training.statistics.item_response import Ability
 from fr_training.statistics.signal_detection import Sensitivity, prevalence_ppv
@@ -239,10 +241,14 @@ def triage_section(triage: TriageFigures) -> Section:
         table(HEADER, rows),
         table(
             answered,
-            ((one.truth, one.usable, one.limited, one.reject) for one in triage.confusion),
+            ((truth_text(one.truth), one.usable, one.limited, one.reject) for one in triage.confusion),
             message("title.answered"),
         ),
-        table(faults, ((one.degraded, one.judged, one.named) for one in triage.degradations), message("title.faults")),
+        table(
+            faults,
+            ((FAULTS[Degraded(one.degraded)], one.judged, one.named) for one in triage.degradations),
+            message("title.faults"),
+        ),
     )
 
 
@@ -297,9 +303,9 @@ def block_section(blocks: Sequence[BlockFigures]) -> Section:
 
 def _block(block: BlockFigures) -> Row:
     pairs, counts = block.figures.pairs, block.counts
-    test = message("block.test", title=block.title, test=block.test)
+    test = message("block.test", title=block.title, test=TESTS[block.test]) if block.test else block.title
     begin = (
-        test if block.test else block.title,
+        test,
         exercise(block.exercise),
         message("rate.of", part=counts.answered, total=counts.shown),
     )

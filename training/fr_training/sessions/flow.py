@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fr_core.errors import InvalidField, message
-from fr_training.answers import Answer
+from fr_training.answers import Answer, Draft
 from fr_training.courses import Course
 from fr_training.errors import BlockExpired, DecisionLocked, SessionFinished, SessionPaused, UnknownTrial, WrongStep
 from fr_training.exercises import exercise_of
@@ -144,7 +144,7 @@ def lock(
     trial = session.trials[-1]
     took_ms = passed_ms(trial.shown_ms, trial.paused_ms, now_ms)
     locked = Locked(step, answer, at_ms=now_ms, took_ms=took_ms, paused=trial.paused_ms > 0)
-    trial = replace(trial, locked=(*trial.locked, locked))
+    trial = replace(trial, locked=(*trial.locked, locked), draft=None, drafted_ms=None)
     if own is not None:
         rng = rng_of(session.secret, "own-order", trial.ordinal)
         trial = replace(trial, own=own, order=exercise.order(len(own.photos), rng))
@@ -153,6 +153,25 @@ def lock(
     session = with_last(session, trial)
     reply = locked_step(course, session, trial, len(trial.locked), now_ms)
     return _closed(course, session, now_ms), reply
+
+
+def save_draft(
+    course: Course, session: Session, trial_id: str, draft: Draft, now_ms: int
+) -> tuple[Session, int | None]:
+    """Keep what is typed so far of the answer that a trial waits for, until it is locked.
+
+    Returns the session, and the time left in its block, in milliseconds; None where it has no limit. Raises
+    `UnknownTrial`, or what `require_turn` and `Exercise.check_draft` do.
+    """
+    trial = find_trial(session, trial_id)
+    block = block_of(course, session, trial.block_id)
+    exercise = exercise_of(block.exercise)
+    step = exercise.steps[min(len(trial.locked), len(exercise.steps) - 1)]
+    require_turn(course, session, trial, step, now_ms)
+    exercise.check_draft(step, draft, picture_ids(session.secret, trial.ordinal, len(trial.order)))
+    session = adjusted(session, now_ms)
+    session = with_last(session, replace(session.trials[-1], draft=draft, drafted_ms=now_ms))
+    return session, left_ms(session, block, now_ms)
 
 
 def pause(session: Session, now_ms: int) -> Session:
@@ -172,15 +191,17 @@ def resume(session: Session, now_ms: int) -> Session:
 def rejoined(session: Session, now_ms: int) -> Session:
     """The session of a trainee who comes back: the time since the last sign of life counts as a pause.
 
-    The last sign of life is when the open step was shown, or the last answer was locked. A trainee who lost the
-    connection loses no time of the block; the open trial records a pause, as with `pause`. A session that is paused,
-    over, or between two blocks stays as it is.
+    The last sign of life is when the open step was shown, its draft saved, or the last answer locked. A trainee who
+    lost the connection loses no time of the block; the open trial records a pause, as with `pause`. A session that is
+    paused, over, or between two blocks stays as it is.
     """
     if session.finished_ms is not None or session.paused_ms is not None or session.block_started_ms is None:
         return session
     trial = clock.open_trial(session)
     answers = [one.at_ms for shown in session.trials[-1:] for one in shown.locked]
     shown_ms = session.block_started_ms if trial is None else trial.shown_ms + trial.paused_ms
+    if trial is not None and trial.drafted_ms is not None:
+        answers.append(trial.drafted_ms)
     last_ms = max([shown_ms, *answers])
     return clock.resumed(clock.paused(session, last_ms), now_ms) if now_ms > last_ms else session
 

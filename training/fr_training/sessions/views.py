@@ -118,7 +118,7 @@ def _as_it_was(trial: Trial, answers: int) -> Trial:
     if len(trial.locked) == answers:
         return trial
     locked = trial.locked[:answers]
-    return replace(trial, locked=locked, done=False, shown_ms=locked[-1].at_ms, paused_ms=0)
+    return replace(trial, locked=locked, done=False, shown_ms=locked[-1].at_ms, paused_ms=0, draft=None)
 
 
 def _left_ms(course: Course, session: Session, block: BlockPlan, now_ms: int) -> int | None:

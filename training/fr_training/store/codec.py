@@ -19,6 +19,7 @@ from fr_training.answers import (
     Compared,
     Conclusion,
     Degraded,
+    Draft,
     FileHash,
     ListChoice,
     ListDecision,
@@ -36,7 +37,8 @@ from fr_training.keys import ListKey
 from fr_training.prompts import Step
 from fr_training.trials import Locked, OwnList, Session, Trial
 
-LAYOUT = 1
+LAYOUT = 1  # of sessions
+TRIAL_LAYOUT = 2
 
 # Shared, because to make one for each call takes longer than a small trial does.
 _dump = json.JSONEncoder(allow_nan=False, separators=(",", ":"), check_circular=False).encode
@@ -90,7 +92,7 @@ def pack_trial(trial: Trial) -> bytes:
     own = trial.own
     return dump(
         [
-            LAYOUT,
+            TRIAL_LAYOUT,
             trial.trial_id,
             trial.ordinal,
             trial.block_id,
@@ -102,8 +104,18 @@ def pack_trial(trial: Trial) -> bytes:
             trial.done,
             [[one.step.value, one.at_ms, one.took_ms, one.paused, _packed_answer(one.answer)] for one in trial.locked],
             None if own is None else [own.photos, own.key.mate, own.key.similarities, own.key.scored],
+            None if trial.draft is None else _packed_draft(trial.draft),
+            trial.drafted_ms,
         ]
     )
+
+
+def _packed_draft(draft: Draft) -> list[Any]:
+    return [draft.notes, *_PACK_ANSWER[Observations](Observations(draft.observations))[1:], dict(draft.ratings)]
+
+
+def _draft(notes: str, observations: list[Any], ratings: dict[str, int]) -> Draft:
+    return Draft(notes, _UNPACK_ANSWER["b"](observations).observations, ratings)
 
 
 def unpack_trial(data: bytes) -> Trial:
@@ -114,7 +126,11 @@ def unpack_trial(data: bytes) -> Trial:
 
 
 def _trial_1(fields: list[Any]) -> Trial:
-    trial_id, ordinal, block_id, form, item_id, order, shown_ms, paused_ms, done, locked, own = fields
+    return _trial_2([*fields, None, None])
+
+
+def _trial_2(fields: list[Any]) -> Trial:
+    trial_id, ordinal, block_id, form, item_id, order, shown_ms, paused_ms, done, locked, own, draft, drafted = fields
     return Trial(
         trial_id,
         ordinal,
@@ -130,6 +146,8 @@ def _trial_1(fields: list[Any]) -> Trial:
         ),
         done,
         None if own is None else _own_list(*own),
+        None if draft is None else _draft(*draft),
+        drafted,
     )
 
 
@@ -147,7 +165,7 @@ def _own_list(photos: list[int], mate: int | None, similarities: list[float], sc
     return OwnList(tuple(photos), ListKey(mate, tuple(similarities), scored))
 
 
-_TRIALS: dict[int, Callable[[list[Any]], Trial]] = {1: _trial_1}
+_TRIALS: dict[int, Callable[[list[Any]], Trial]] = {1: _trial_1, 2: _trial_2}
 
 
 _HEAD = (

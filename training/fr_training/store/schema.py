@@ -122,8 +122,17 @@ CREATE TABLE trials (
 ) STRICT, WITHOUT ROWID;
 """
 
+_V4 = """
+-- Items whose right answers the trainees of a cohort may see, as each release named them.
+CREATE TABLE releases (
+    release_no INTEGER PRIMARY KEY AUTOINCREMENT,
+    cohort_no INTEGER NOT NULL REFERENCES cohorts (cohort_no),
+    sealed BLOB NOT NULL
+) STRICT;
+CREATE INDEX releases_by_cohort ON releases (cohort_no);
+"""
 
-MIGRATIONS: tuple[Step, ...] = (_V1, begin_audit, TAKES_MARK)
+MIGRATIONS: tuple[Step, ...] = (_V1, begin_audit, TAKES_MARK, _V4)
 
 SCHEMA = Schema(
     name="training store",

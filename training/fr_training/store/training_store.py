@@ -14,6 +14,7 @@ from fr_training.courses import Course
 from fr_training.errors import UnknownCohort, UnknownCourse
 from fr_training.store.cohorts import Cohorts
 from fr_training.store.courses import Courses
+from fr_training.store.releases import Releases
 from fr_training.store.schema import GONE, MAKING, READY, SCHEMA
 from fr_training.store.sessions import Sessions
 from fr_training.store.transaction import Transaction
@@ -33,6 +34,8 @@ _OF_COHORT = (
         SELECT session_no FROM sessions WHERE cohort_no = ? LIMIT {_TRIALS})""",
     f"""DELETE FROM trainees WHERE trainee_no IN (
         SELECT trainee_no FROM trainees WHERE cohort_no = ? LIMIT {_TRIALS})""",
+    f"""DELETE FROM releases WHERE release_no IN (
+        SELECT release_no FROM releases WHERE cohort_no = ? LIMIT {_TRIALS})""",
     "DELETE FROM cohorts WHERE cohort_no = ?",
 )
 _OF_COURSE = (
@@ -88,6 +91,7 @@ class TrainingStore(SharedStore[Transaction]):
         self._courses = Courses(database, self._writer, self._clearing)
         self._cohorts = Cohorts(database, self._writer, self._clearing, self._courses, clock_ms, token_bytes)
         self._sessions = Sessions(database, self._writer, self._courses, self._cohorts, clock_ms)
+        self._releases = Releases(database, self._writer, self._cohorts, clock_ms)
         # These methods are those of the rooms, where each says what it does.
         self.add_course = self._courses.add
         self.course = self._courses.get
@@ -108,6 +112,8 @@ class TrainingStore(SharedStore[Transaction]):
         self.session = self._sessions.get
         self.sessions_of = self._sessions.of_trainee
         self.changes_since = self._sessions.since
+        self.release = self._releases.add
+        self.releases = self._releases.of_cohort
 
     def change(self, session_id: str, change: Callable[[Course, Session], tuple[Session, R]]) -> Future[R]:
         """Change a session; returns at once, see `Sessions.change`."""
@@ -162,6 +168,7 @@ def require_sound(database: Database) -> None:
                 store._courses.require_sound(course_id)
             for cohort_id in _ids(database, "cohort_id", "cohorts"):
                 store.changes_since(cohort_id, -1)
+                store.releases(cohort_id)
         except (UnknownCohort, UnknownCourse):
             raise StoreCorrupt(message("error.store.course_gone"), check="courses") from None
 

@@ -54,6 +54,14 @@ class ProbeTruth:
 
 
 @dataclass(frozen=True, slots=True)
+class Release:
+    """Items, as (name of the form, item id), whose right answers the trainees of a cohort may see from then on."""
+
+    released_ms: int  # milliseconds since 1970, UTC
+    items: frozenset[tuple[str, str]]  # that no earlier release named
+
+
+@dataclass(frozen=True, slots=True)
 class Changes:
     """The changes of a cohort since a mark, and the cohort itself with its course, all as of one moment."""
 

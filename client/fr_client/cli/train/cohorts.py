@@ -144,6 +144,12 @@ def state_text(state: training_pb2.SessionState.ValueType) -> str:
     return _STATES.get(state, "newer than this command")
 
 
+def release_text(found: training_pb2.Release) -> str:
+    """Return a line about a release."""
+    tests = f", {found.test_items:,} of them of tests" if found.test_items else ""
+    return f"Released on {when(found.release_time)}: {counted(found.items, 'item')}{tests}."
+
+
 cohort = typer.Typer(help="Make, list, show, watch and delete cohorts of trainees.", no_args_is_help=True)
 trainee = typer.Typer(help="Delete trainees.", no_args_is_help=True)
 
@@ -222,7 +228,8 @@ def show_cohort(context: typer.Context, cohort_id: CohortId, as_json: AsJson = F
     with connected(context, as_json) as client:
         found = client.training.cohort(cohort_id)
         progress = progress_table(found.progress, datetime.now().astimezone())
-        print_answer(as_json, found, _described(found.cohort), f"Sittings: {summary_text(found.progress)}", progress)
+        parts = (_described(found.cohort), f"Sittings: {summary_text(found.progress)}", progress)
+        print_answer(as_json, found, *parts, *map(release_text, found.releases))
 
 
 @cohort.command("watch")

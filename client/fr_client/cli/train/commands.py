@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from fr_client.cli.plugins import plugin_group
-from fr_client.cli.train import cohorts, courses, plans, results, run
+from fr_client.cli.train import cohorts, courses, items, plans, results, run
 
 train = typer.Typer(
     cls=plugin_group("train"),
@@ -13,10 +13,12 @@ train = typer.Typer(
     no_args_is_help=True,
 )
 train.command("run")(run.run)
+train.command("review")(items.review)
 train.command("export")(results.export)
 train.add_typer(plans.plan, name="plan")
 train.add_typer(courses.course, name="course")
 train.add_typer(courses.probe, name="probe")
 train.add_typer(cohorts.cohort, name="cohort")
 train.add_typer(cohorts.trainee, name="trainee")
+train.add_typer(items.item, name="item")
 train.add_typer(results.report, name="report")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import TypeVar
 
+from fr_api.v1 import training_pb2
 from fr_client.cli.train.answers import NotUnderstood
 from fr_client.errors import CONNECTION_LOST, TIMED_OUT, UNREACHABLE, FrApiError
 from fr_client.sync.training import Training
@@ -173,6 +174,7 @@ class Dialog:
 
     def __post_init__(self) -> None:
         self.known_to_me: bool | None = None  # None if no people are shown
+        self.save: Callable[[training_pb2.Draft], object] = lambda draft: None  # keeps what is typed so far
 
     def ask(self, question: str, parse: Callable[[str], T]) -> T:
         """Ask until there is an answer; execute commands on the way.

@@ -26,6 +26,7 @@ _WORDS = {
     "SESSION_PAUSED": f"The sitting was paused at another machine. {_SAME}",
     "SESSION_FINISHED": "This sitting is over, and takes no more answers.",
     "SESSION_UNFINISHED": "You have begun a sitting that is not finished. `fr train run --code -` continues it.",
+    "NOT_RELEASED": "This trial is not open to you. Ask your trainer.",
     "BLOCK_EXPIRED": "The time of this block is over: this answer does not count.",
     "DECISION_LOCKED": "You answered this before, perhaps at another machine: the first answer counts.",
     "WRONG_STEP": "You answered this before, perhaps at another machine. Here is the next step.",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from fr_api.v1 import training_pb2
@@ -119,7 +120,8 @@ def _note(dialog: Dialog, trial: training_pb2.Trial, style: Style) -> Given:
     if trial.HasField("question"):
         asked, then = trial.question.text, "then you see the records"
     dialog.say(f"{asked} An empty line ends the notes.")
-    lines: list[str] = []
+    lines = trial.draft.notes.splitlines()
+    _tell_draft(dialog, lines, "line")
     while True:
         line = dialog.line("Notes:" if not lines else "     +:")
         if line is None:
@@ -133,6 +135,14 @@ def _note(dialog: Dialog, trial: training_pb2.Trial, style: Style) -> Given:
             lines = keys.notes_with(lines, line)
         except NotUnderstood as error:
             dialog.say(str(error))
+        else:
+            dialog.save(training_pb2.Draft(notes="\n".join(lines)))
+
+
+def _tell_draft(dialog: Dialog, parts: Sequence[object], one: str) -> None:
+    """Say how much of an answer is there from before."""
+    if parts:
+        dialog.say(f"{counted(len(parts), one)} of this answer {'is' if len(parts) == 1 else 'are'} kept from before.")
 
 
 def _observe(dialog: Dialog, trial: training_pb2.Trial, style: Style) -> Given:
@@ -140,7 +150,8 @@ def _observe(dialog: Dialog, trial: training_pb2.Trial, style: Style) -> Given:
         "Compare part by part: s similar or d different, and how similar from 0 to 10, such as s8; n not visible."
     )
     dialog.say("b goes back to the previous part.")
-    made: list[training_pb2.Observation] = []
+    made = list(trial.draft.observations)
+    _tell_draft(dialog, made, "part")
     while len(made) < len(trial.components):
         part = trial.components[len(made)]
         question = f"{len(made) + 1} of {len(trial.components)}, {part.name} ({part.look_at}):"
@@ -149,6 +160,7 @@ def _observe(dialog: Dialog, trial: training_pb2.Trial, style: Style) -> Given:
             made = made[:-1]
         else:
             made.append(observed)
+        dialog.save(training_pb2.Draft(observations=made))
     return Noted(made)
 
 
@@ -164,11 +176,13 @@ def _decide(dialog: Dialog, trial: training_pb2.Trial, style: Style) -> Given:
     candidates = [one.picture_id for one in trial.pictures if one.role == training_pb2.PICTURE_ROLE_CANDIDATE]
     dialog.say(f"Rate each candidate: is it the person of the probe? ({style.rating_text})")
     dialog.say("You may rate several candidates on a line, with spaces between the ratings.")
-    ratings: list[int] = []
+    ratings = [trial.draft.ratings[one] for one in takewhile(lambda one: one in trial.draft.ratings, candidates)]
+    _tell_draft(dialog, ratings, "rating")
     while len(ratings) < len(candidates):
         left = len(candidates) - len(ratings)
         question = f"Candidate {names[candidates[len(ratings)]]} of {len(candidates)}:"
         ratings += dialog.ask(question, lambda line, left=left: _ratings_of(line, style.scale, left))  # type: ignore[misc]  # binds
+        dialog.save(training_pb2.Draft(ratings=dict(zip(candidates, ratings, strict=False))))
     question = f"Your decision: a number, 1 to {len(candidates)}; n none of them; i inconclusive:"
     made = dialog.ask(question, lambda line: keys.choice(line, candidates))
     made.ratings.update(zip(candidates, ratings, strict=True))

@@ -24,6 +24,13 @@ from fr_client.words import ExportFormat, TrainingFile
 _HAS_NONE = (grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNIMPLEMENTED)
 
 
+_NAMES: dict[TrainingFile, str] = {
+    "json": "report.json",
+    "html": "report.html",
+    "deck": "deck.html",
+    "certificate": "certificate.html",
+}
+
 report = typer.Typer(help="Write reports of cohorts and trainees.", no_args_is_help=True)
 
 
@@ -37,7 +44,12 @@ def get_report(
         str | None,
         typer.Option(metavar="CODE", help="Your own code, when you are done, in place of a cohort; - asks for it."),
     ] = None,
-    file: Annotated[TrainingFile | None, typer.Option(help="Only this one; both if unset.")] = None,
+    file: Annotated[
+        TrainingFile | None,
+        typer.Option(
+            help="Only this one; json and html if unset. deck: the released items, for a class; certificate: to print."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the report of a cohort or of a trainee: its figures, and a page for people.
@@ -53,7 +65,7 @@ def get_report(
         with new_folder(out) as folder:
             for word in wanted:
                 if _written(client, whom, word, folder, must=file is not None or not written):
-                    written.append(f"report.{word}")
+                    written.append(_NAMES[word])
         print_answer(as_json, {"folder": shown(out), "files": written}, f"{shown(out)}: {', '.join(written)}.")
 
 
@@ -81,13 +93,13 @@ def export(
 def _written(client: Client, whom: dict[str, str | None], word: TrainingFile, folder: Path, must: bool) -> bool:
     try:
         with (
-            private_file(folder / f"report.{word}", replace=True) as file,
+            private_file(folder / _NAMES[word], replace=True) as file,
             closing(client.training.report_parts(**whom, file=word)) as parts,
         ):
             file.writelines(parts)
     except FrApiError as error:
         if must or error.code not in _HAS_NONE:
             raise
-        typer.echo(plain(f"No report.{word}: {error.message}").plain, err=True)
+        typer.echo(plain(f"No {_NAMES[word]}: {error.message}").plain, err=True)
         return False
     return True

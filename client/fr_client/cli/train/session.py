@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from fr_api.v1 import training_pb2
 from fr_client.cli.show import counted
@@ -179,6 +181,7 @@ class SessionRun:
     def _step(self, trial: training_pb2.Trial) -> training_pb2.Trial | None:
         self._show(trial)
         self.dialog.drop_typed_ahead()
+        self.dialog.save = partial(self._save, trial.trial_id)
         given = ask(self.dialog, trial, self.style)
         while True:
             try:
@@ -192,6 +195,11 @@ class SessionRun:
             if following is None:
                 self.blocks.answered()
             return following
+
+    def _save(self, trial_id: str, draft: training_pb2.Draft) -> None:
+        """Keep a draft, if the server takes it: the answer itself is sent until it arrives."""
+        with suppress(FrApiError):
+            self.sent.training.save_draft(self._id, trial_id, draft)
 
     def _show(self, trial: training_pb2.Trial) -> None:
         dialog = self.dialog

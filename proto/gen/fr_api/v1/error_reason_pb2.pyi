@@ -194,6 +194,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_READER_TOO_SLOW: _ErrorReason.ValueType  # 83
     """The client did not read the answer in time, so the server ended the stream."""
+    ERROR_REASON_NOT_RELEASED: _ErrorReason.ValueType  # 84
+    """The trainer has not released the item, or the trainee may still meet it in an exercise."""
+    ERROR_REASON_TEST_ITEMS: _ErrorReason.ValueType  # 85
+    """The release names items of a test without saying so."""
+    ERROR_REASON_ITEMS_AHEAD: _ErrorReason.ValueType  # 86
+    """Trainees of the cohort still have the items ahead of them."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason for a refusal or a failure. docs/errors.md lists the status code and the advice for each."""
@@ -370,4 +376,10 @@ new gallery.
 """
 ERROR_REASON_READER_TOO_SLOW: ErrorReason.ValueType  # 83
 """The client did not read the answer in time, so the server ended the stream."""
+ERROR_REASON_NOT_RELEASED: ErrorReason.ValueType  # 84
+"""The trainer has not released the item, or the trainee may still meet it in an exercise."""
+ERROR_REASON_TEST_ITEMS: ErrorReason.ValueType  # 85
+"""The release names items of a test without saying so."""
+ERROR_REASON_ITEMS_AHEAD: ErrorReason.ValueType  # 86
+"""Trainees of the cohort still have the items ahead of them."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -86,6 +86,16 @@ class TrainingServiceStub:
                 request_serializer=fr__api_dot_v1_dot_training__pb2.DeleteTraineeRequest.SerializeToString,
                 response_deserializer=fr__api_dot_v1_dot_training__pb2.DeleteTraineeResponse.FromString,
                 _registered_method=True)
+        self.ReleaseItems = channel.unary_unary(
+                '/fr_api.v1.TrainingService/ReleaseItems',
+                request_serializer=fr__api_dot_v1_dot_training__pb2.ReleaseItemsRequest.SerializeToString,
+                response_deserializer=fr__api_dot_v1_dot_training__pb2.ReleaseItemsResponse.FromString,
+                _registered_method=True)
+        self.GetClassItem = channel.unary_unary(
+                '/fr_api.v1.TrainingService/GetClassItem',
+                request_serializer=fr__api_dot_v1_dot_training__pb2.GetClassItemRequest.SerializeToString,
+                response_deserializer=fr__api_dot_v1_dot_training__pb2.GetClassItemResponse.FromString,
+                _registered_method=True)
         self.JoinCourse = channel.unary_unary(
                 '/fr_api.v1.TrainingService/JoinCourse',
                 request_serializer=fr__api_dot_v1_dot_training__pb2.JoinCourseRequest.SerializeToString,
@@ -105,6 +115,11 @@ class TrainingServiceStub:
                 '/fr_api.v1.TrainingService/SubmitProbe',
                 request_serializer=fr__api_dot_v1_dot_training__pb2.SubmitProbeRequest.SerializeToString,
                 response_deserializer=fr__api_dot_v1_dot_training__pb2.SubmitProbeResponse.FromString,
+                _registered_method=True)
+        self.SaveDraft = channel.unary_unary(
+                '/fr_api.v1.TrainingService/SaveDraft',
+                request_serializer=fr__api_dot_v1_dot_training__pb2.SaveDraftRequest.SerializeToString,
+                response_deserializer=fr__api_dot_v1_dot_training__pb2.SaveDraftResponse.FromString,
                 _registered_method=True)
         self.LockNotes = channel.unary_unary(
                 '/fr_api.v1.TrainingService/LockNotes',
@@ -130,6 +145,16 @@ class TrainingServiceStub:
                 '/fr_api.v1.TrainingService/FinishSession',
                 request_serializer=fr__api_dot_v1_dot_training__pb2.FinishSessionRequest.SerializeToString,
                 response_deserializer=fr__api_dot_v1_dot_training__pb2.FinishSessionResponse.FromString,
+                _registered_method=True)
+        self.ListReview = channel.unary_unary(
+                '/fr_api.v1.TrainingService/ListReview',
+                request_serializer=fr__api_dot_v1_dot_training__pb2.ListReviewRequest.SerializeToString,
+                response_deserializer=fr__api_dot_v1_dot_training__pb2.ListReviewResponse.FromString,
+                _registered_method=True)
+        self.GetReview = channel.unary_unary(
+                '/fr_api.v1.TrainingService/GetReview',
+                request_serializer=fr__api_dot_v1_dot_training__pb2.GetReviewRequest.SerializeToString,
+                response_deserializer=fr__api_dot_v1_dot_training__pb2.GetReviewResponse.FromString,
                 _registered_method=True)
         self.GetTrainingReport = channel.unary_stream(
                 '/fr_api.v1.TrainingService/GetTrainingReport',
@@ -248,6 +273,23 @@ class TrainingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReleaseItems(self, request, context):
+        """Releases items to a cohort: from then on, its trainees can look at their own answers to these items again, with the
+        right answers. A trainee sees an item only after finishing every block that could still show it. Nothing takes a
+        release back. The audit records each call.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetClassItem(self, request, context):
+        """Shows a released item for a class: its photos, the answers of the cohort, the machine at its threshold, and last the
+        right answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def JoinCourse(self, request, context):
         """Tells a trainee, identified by a code, what the course contains and what the server keeps.
         """
@@ -272,6 +314,15 @@ class TrainingServiceServicer:
 
     def SubmitProbe(self, request, context):
         """Sends the trainee's own photo as a probe and searches for it. The server keeps no part of the photo.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SaveDraft(self, request, context):
+        """Keeps what the trainee has typed so far of an answer, until the answer is locked. It is durable when the call returns,
+        and NextTrial returns it. An empty draft only says that the trainee is there: if the connection then breaks, the time
+        until this call is not given back.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -308,6 +359,20 @@ class TrainingServiceServicer:
 
     def FinishSession(self, request, context):
         """Ends a session. Unanswered trials stay unanswered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListReview(self, request, context):
+        """Lists the trainee's own answers to released items, in finished sessions.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetReview(self, request, context):
+        """Shows the trainee one of these answers again: the pictures, the answers, then what is right.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -400,6 +465,16 @@ def add_TrainingServiceServicer_to_server(servicer, server):
                     request_deserializer=fr__api_dot_v1_dot_training__pb2.DeleteTraineeRequest.FromString,
                     response_serializer=fr__api_dot_v1_dot_training__pb2.DeleteTraineeResponse.SerializeToString,
             ),
+            'ReleaseItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseItems,
+                    request_deserializer=fr__api_dot_v1_dot_training__pb2.ReleaseItemsRequest.FromString,
+                    response_serializer=fr__api_dot_v1_dot_training__pb2.ReleaseItemsResponse.SerializeToString,
+            ),
+            'GetClassItem': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetClassItem,
+                    request_deserializer=fr__api_dot_v1_dot_training__pb2.GetClassItemRequest.FromString,
+                    response_serializer=fr__api_dot_v1_dot_training__pb2.GetClassItemResponse.SerializeToString,
+            ),
             'JoinCourse': grpc.unary_unary_rpc_method_handler(
                     servicer.JoinCourse,
                     request_deserializer=fr__api_dot_v1_dot_training__pb2.JoinCourseRequest.FromString,
@@ -419,6 +494,11 @@ def add_TrainingServiceServicer_to_server(servicer, server):
                     servicer.SubmitProbe,
                     request_deserializer=fr__api_dot_v1_dot_training__pb2.SubmitProbeRequest.FromString,
                     response_serializer=fr__api_dot_v1_dot_training__pb2.SubmitProbeResponse.SerializeToString,
+            ),
+            'SaveDraft': grpc.unary_unary_rpc_method_handler(
+                    servicer.SaveDraft,
+                    request_deserializer=fr__api_dot_v1_dot_training__pb2.SaveDraftRequest.FromString,
+                    response_serializer=fr__api_dot_v1_dot_training__pb2.SaveDraftResponse.SerializeToString,
             ),
             'LockNotes': grpc.unary_unary_rpc_method_handler(
                     servicer.LockNotes,
@@ -444,6 +524,16 @@ def add_TrainingServiceServicer_to_server(servicer, server):
                     servicer.FinishSession,
                     request_deserializer=fr__api_dot_v1_dot_training__pb2.FinishSessionRequest.FromString,
                     response_serializer=fr__api_dot_v1_dot_training__pb2.FinishSessionResponse.SerializeToString,
+            ),
+            'ListReview': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReview,
+                    request_deserializer=fr__api_dot_v1_dot_training__pb2.ListReviewRequest.FromString,
+                    response_serializer=fr__api_dot_v1_dot_training__pb2.ListReviewResponse.SerializeToString,
+            ),
+            'GetReview': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetReview,
+                    request_deserializer=fr__api_dot_v1_dot_training__pb2.GetReviewRequest.FromString,
+                    response_serializer=fr__api_dot_v1_dot_training__pb2.GetReviewResponse.SerializeToString,
             ),
             'GetTrainingReport': grpc.unary_stream_rpc_method_handler(
                     servicer.GetTrainingReport,
@@ -846,6 +936,60 @@ class TrainingService:
             _registered_method=True)
 
     @staticmethod
+    def ReleaseItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fr_api.v1.TrainingService/ReleaseItems',
+            fr__api_dot_v1_dot_training__pb2.ReleaseItemsRequest.SerializeToString,
+            fr__api_dot_v1_dot_training__pb2.ReleaseItemsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetClassItem(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fr_api.v1.TrainingService/GetClassItem',
+            fr__api_dot_v1_dot_training__pb2.GetClassItemRequest.SerializeToString,
+            fr__api_dot_v1_dot_training__pb2.GetClassItemResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def JoinCourse(request,
             target,
             options=(),
@@ -943,6 +1087,33 @@ class TrainingService:
             '/fr_api.v1.TrainingService/SubmitProbe',
             fr__api_dot_v1_dot_training__pb2.SubmitProbeRequest.SerializeToString,
             fr__api_dot_v1_dot_training__pb2.SubmitProbeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SaveDraft(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fr_api.v1.TrainingService/SaveDraft',
+            fr__api_dot_v1_dot_training__pb2.SaveDraftRequest.SerializeToString,
+            fr__api_dot_v1_dot_training__pb2.SaveDraftResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1078,6 +1249,60 @@ class TrainingService:
             '/fr_api.v1.TrainingService/FinishSession',
             fr__api_dot_v1_dot_training__pb2.FinishSessionRequest.SerializeToString,
             fr__api_dot_v1_dot_training__pb2.FinishSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListReview(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fr_api.v1.TrainingService/ListReview',
+            fr__api_dot_v1_dot_training__pb2.ListReviewRequest.SerializeToString,
+            fr__api_dot_v1_dot_training__pb2.ListReviewResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetReview(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fr_api.v1.TrainingService/GetReview',
+            fr__api_dot_v1_dot_training__pb2.GetReviewRequest.SerializeToString,
+            fr__api_dot_v1_dot_training__pb2.GetReviewResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -73,6 +73,15 @@ class TrainingServiceStub:
     """Deletes a cohort with its trainees, their sessions and answers."""
     DeleteTrainee: _grpc.UnaryUnaryMultiCallable[_training_pb2.DeleteTraineeRequest, _training_pb2.DeleteTraineeResponse]
     """Deletes a trainee with all of the trainee's sessions and answers."""
+    ReleaseItems: _grpc.UnaryUnaryMultiCallable[_training_pb2.ReleaseItemsRequest, _training_pb2.ReleaseItemsResponse]
+    """Releases items to a cohort: from then on, its trainees can look at their own answers to these items again, with the
+    right answers. A trainee sees an item only after finishing every block that could still show it. Nothing takes a
+    release back. The audit records each call.
+    """
+    GetClassItem: _grpc.UnaryUnaryMultiCallable[_training_pb2.GetClassItemRequest, _training_pb2.GetClassItemResponse]
+    """Shows a released item for a class: its photos, the answers of the cohort, the machine at its threshold, and last the
+    right answer.
+    """
     JoinCourse: _grpc.UnaryUnaryMultiCallable[_training_pb2.JoinCourseRequest, _training_pb2.JoinCourseResponse]
     """Tells a trainee, identified by a code, what the course contains and what the server keeps."""
     StartSession: _grpc.UnaryUnaryMultiCallable[_training_pb2.StartSessionRequest, _training_pb2.StartSessionResponse]
@@ -83,6 +92,11 @@ class TrainingServiceStub:
     """
     SubmitProbe: _grpc.UnaryUnaryMultiCallable[_training_pb2.SubmitProbeRequest, _training_pb2.SubmitProbeResponse]
     """Sends the trainee's own photo as a probe and searches for it. The server keeps no part of the photo."""
+    SaveDraft: _grpc.UnaryUnaryMultiCallable[_training_pb2.SaveDraftRequest, _training_pb2.SaveDraftResponse]
+    """Keeps what the trainee has typed so far of an answer, until the answer is locked. It is durable when the call returns,
+    and NextTrial returns it. An empty draft only says that the trainee is there: if the connection then breaks, the time
+    until this call is not given back.
+    """
     LockNotes: _grpc.UnaryUnaryMultiCallable[_training_pb2.LockNotesRequest, _training_pb2.LockNotesResponse]
     """Locks the trainee's notes, before the trainee sees candidates or gives an overall rating."""
     SubmitDecision: _grpc.UnaryUnaryMultiCallable[_training_pb2.SubmitDecisionRequest, _training_pb2.SubmitDecisionResponse]
@@ -95,6 +109,10 @@ class TrainingServiceStub:
     """Restarts the clock of a session."""
     FinishSession: _grpc.UnaryUnaryMultiCallable[_training_pb2.FinishSessionRequest, _training_pb2.FinishSessionResponse]
     """Ends a session. Unanswered trials stay unanswered."""
+    ListReview: _grpc.UnaryUnaryMultiCallable[_training_pb2.ListReviewRequest, _training_pb2.ListReviewResponse]
+    """Lists the trainee's own answers to released items, in finished sessions."""
+    GetReview: _grpc.UnaryUnaryMultiCallable[_training_pb2.GetReviewRequest, _training_pb2.GetReviewResponse]
+    """Shows the trainee one of these answers again: the pictures, the answers, then what is right."""
     GetTrainingReport: _grpc.UnaryStreamMultiCallable[_training_pb2.GetTrainingReportRequest, _training_pb2.GetTrainingReportResponse]
     """Reads a report about a trainee or a cohort, in pieces. Trainees can read their own report after they finish."""
     ExportResults: _grpc.UnaryStreamMultiCallable[_training_pb2.ExportResultsRequest, _training_pb2.ExportResultsResponse]
@@ -139,6 +157,15 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     """Deletes a cohort with its trainees, their sessions and answers."""
     DeleteTrainee: _aio.UnaryUnaryMultiCallable[_training_pb2.DeleteTraineeRequest, _training_pb2.DeleteTraineeResponse]  # type: ignore[assignment]
     """Deletes a trainee with all of the trainee's sessions and answers."""
+    ReleaseItems: _aio.UnaryUnaryMultiCallable[_training_pb2.ReleaseItemsRequest, _training_pb2.ReleaseItemsResponse]  # type: ignore[assignment]
+    """Releases items to a cohort: from then on, its trainees can look at their own answers to these items again, with the
+    right answers. A trainee sees an item only after finishing every block that could still show it. Nothing takes a
+    release back. The audit records each call.
+    """
+    GetClassItem: _aio.UnaryUnaryMultiCallable[_training_pb2.GetClassItemRequest, _training_pb2.GetClassItemResponse]  # type: ignore[assignment]
+    """Shows a released item for a class: its photos, the answers of the cohort, the machine at its threshold, and last the
+    right answer.
+    """
     JoinCourse: _aio.UnaryUnaryMultiCallable[_training_pb2.JoinCourseRequest, _training_pb2.JoinCourseResponse]  # type: ignore[assignment]
     """Tells a trainee, identified by a code, what the course contains and what the server keeps."""
     StartSession: _aio.UnaryUnaryMultiCallable[_training_pb2.StartSessionRequest, _training_pb2.StartSessionResponse]  # type: ignore[assignment]
@@ -149,6 +176,11 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     """
     SubmitProbe: _aio.UnaryUnaryMultiCallable[_training_pb2.SubmitProbeRequest, _training_pb2.SubmitProbeResponse]  # type: ignore[assignment]
     """Sends the trainee's own photo as a probe and searches for it. The server keeps no part of the photo."""
+    SaveDraft: _aio.UnaryUnaryMultiCallable[_training_pb2.SaveDraftRequest, _training_pb2.SaveDraftResponse]  # type: ignore[assignment]
+    """Keeps what the trainee has typed so far of an answer, until the answer is locked. It is durable when the call returns,
+    and NextTrial returns it. An empty draft only says that the trainee is there: if the connection then breaks, the time
+    until this call is not given back.
+    """
     LockNotes: _aio.UnaryUnaryMultiCallable[_training_pb2.LockNotesRequest, _training_pb2.LockNotesResponse]  # type: ignore[assignment]
     """Locks the trainee's notes, before the trainee sees candidates or gives an overall rating."""
     SubmitDecision: _aio.UnaryUnaryMultiCallable[_training_pb2.SubmitDecisionRequest, _training_pb2.SubmitDecisionResponse]  # type: ignore[assignment]
@@ -161,6 +193,10 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     """Restarts the clock of a session."""
     FinishSession: _aio.UnaryUnaryMultiCallable[_training_pb2.FinishSessionRequest, _training_pb2.FinishSessionResponse]  # type: ignore[assignment]
     """Ends a session. Unanswered trials stay unanswered."""
+    ListReview: _aio.UnaryUnaryMultiCallable[_training_pb2.ListReviewRequest, _training_pb2.ListReviewResponse]  # type: ignore[assignment]
+    """Lists the trainee's own answers to released items, in finished sessions."""
+    GetReview: _aio.UnaryUnaryMultiCallable[_training_pb2.GetReviewRequest, _training_pb2.GetReviewResponse]  # type: ignore[assignment]
+    """Shows the trainee one of these answers again: the pictures, the answers, then what is right."""
     GetTrainingReport: _aio.UnaryStreamMultiCallable[_training_pb2.GetTrainingReportRequest, _training_pb2.GetTrainingReportResponse]  # type: ignore[assignment]
     """Reads a report about a trainee or a cohort, in pieces. Trainees can read their own report after they finish."""
     ExportResults: _aio.UnaryStreamMultiCallable[_training_pb2.ExportResultsRequest, _training_pb2.ExportResultsResponse]  # type: ignore[assignment]
@@ -288,6 +324,27 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         """Deletes a trainee with all of the trainee's sessions and answers."""
 
     @_abc_1.abstractmethod
+    def ReleaseItems(
+        self,
+        request: _training_pb2.ReleaseItemsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_training_pb2.ReleaseItemsResponse, _abc.Awaitable[_training_pb2.ReleaseItemsResponse]]:
+        """Releases items to a cohort: from then on, its trainees can look at their own answers to these items again, with the
+        right answers. A trainee sees an item only after finishing every block that could still show it. Nothing takes a
+        release back. The audit records each call.
+        """
+
+    @_abc_1.abstractmethod
+    def GetClassItem(
+        self,
+        request: _training_pb2.GetClassItemRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_training_pb2.GetClassItemResponse, _abc.Awaitable[_training_pb2.GetClassItemResponse]]:
+        """Shows a released item for a class: its photos, the answers of the cohort, the machine at its threshold, and last the
+        right answer.
+        """
+
+    @_abc_1.abstractmethod
     def JoinCourse(
         self,
         request: _training_pb2.JoinCourseRequest,
@@ -320,6 +377,17 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_training_pb2.SubmitProbeResponse, _abc.Awaitable[_training_pb2.SubmitProbeResponse]]:
         """Sends the trainee's own photo as a probe and searches for it. The server keeps no part of the photo."""
+
+    @_abc_1.abstractmethod
+    def SaveDraft(
+        self,
+        request: _training_pb2.SaveDraftRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_training_pb2.SaveDraftResponse, _abc.Awaitable[_training_pb2.SaveDraftResponse]]:
+        """Keeps what the trainee has typed so far of an answer, until the answer is locked. It is durable when the call returns,
+        and NextTrial returns it. An empty draft only says that the trainee is there: if the connection then breaks, the time
+        until this call is not given back.
+        """
 
     @_abc_1.abstractmethod
     def LockNotes(
@@ -362,6 +430,22 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_training_pb2.FinishSessionResponse, _abc.Awaitable[_training_pb2.FinishSessionResponse]]:
         """Ends a session. Unanswered trials stay unanswered."""
+
+    @_abc_1.abstractmethod
+    def ListReview(
+        self,
+        request: _training_pb2.ListReviewRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_training_pb2.ListReviewResponse, _abc.Awaitable[_training_pb2.ListReviewResponse]]:
+        """Lists the trainee's own answers to released items, in finished sessions."""
+
+    @_abc_1.abstractmethod
+    def GetReview(
+        self,
+        request: _training_pb2.GetReviewRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_training_pb2.GetReviewResponse, _abc.Awaitable[_training_pb2.GetReviewResponse]]:
+        """Shows the trainee one of these answers again: the pictures, the answers, then what is right."""
 
     @_abc_1.abstractmethod
     def GetTrainingReport(

@@ -17,14 +17,16 @@ from fr_training.exercises import exercise_of
 from fr_training.plan import MAX_SEED, BlockPlan, CoursePlan, SittingPlan, read_plan
 from fr_training.prompts import ExerciseKind
 from fr_training.sessions.results import Progress, SessionState
+from fr_training.sessions.review import forms_of_tests
 from fr_training.shipped_plans import plan_text
-from fr_training.store.values import Cohort, NewTrainee
+from fr_training.store.values import Cohort, NewTrainee, Release
 
 MAX_TRAINEES = 1_000
 MAX_DATASETS = 16
 MAX_RETENTION = timedelta(days=3_650)
 MAX_LEARN_FROM = 16  # courses that one course learns from
 MAX_EXCLUDED = 10_000  # photos that the maker of a course leaves out
+MAX_RELEASED = 10_000  # items that a release names by their ids
 
 EXERCISES = by_name(ExerciseKind, pb.Exercise, "EXERCISE")
 # A trainee sees exercises that look like verifications under that name: their own would give the prior away.
@@ -188,6 +190,16 @@ def cohort_message(cohort: Cohort) -> pb.Cohort:
         create_time=timestamp_ms(cohort.created_ms),
         expire_time=timestamp_ms(cohort.expires_ms),
         trainees=cohort.trainees,
+    )
+
+
+def release_message(course: Course, release: Release) -> pb.Release:
+    """Build the message of a release to a cohort of a course."""
+    tests = forms_of_tests(course)
+    return pb.Release(
+        release_time=timestamp_ms(release.released_ms),
+        items=len(release.items),
+        test_items=sum(form in tests for form, _ in release.items),
     )
 
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import assert_never
+
+from google.protobuf.duration_pb2 import Duration
 
 from fr_api.v1 import training_pb2 as pb
 from fr_core.errors import InvalidField, MissingField, message
 from fr_locales.messages import Message
 from fr_locales.rendering import render
 from fr_server.rpc.convert.common import by_name, duration
-from fr_server.rpc.convert.training import SHOWN_AS, block_message
+from fr_server.rpc.convert.training import EXERCISES, SHOWN_AS, block_message
 from fr_training.answers import (
     Answer,
     Compared,
     Conclusion,
     Degraded,
+    Draft,
     FileHash,
     Given,
     ListChoice,
@@ -30,15 +34,21 @@ from fr_training.answers import (
     Usability,
 )
 from fr_training.errors import InvalidRating
+from fr_training.exercises import exercise_of
+from fr_training.grading.class_items import ClassItem
 from fr_training.prompts import Question, Reveal, Role, Step
 from fr_training.sessions.views import Over, ShowBlock, ShowTrial
+from fr_training.trials import Locked
 
 STEPS = by_name(Step, pb.TrialStep, "TRIAL_STEP")
 _ROLES = by_name(Role, pb.PictureRole, "PICTURE_ROLE")
 _STEP_OF = {value: step for step, value in STEPS.items()}
-_COMPARED = {value: one for one, value in by_name(Compared, pb.Comparison, "COMPARISON").items()}
-_USABILITY = {value: one for one, value in by_name(Usability, pb.Usability, "USABILITY").items()}
-_DEGRADED = {value: one for one, value in by_name(Degraded, pb.Degradation, "DEGRADATION").items()}
+_COMPARISONS = by_name(Compared, pb.Comparison, "COMPARISON")
+_COMPARED = {value: one for one, value in _COMPARISONS.items()}
+_USABILITIES = by_name(Usability, pb.Usability, "USABILITY")
+_USABILITY = {value: one for one, value in _USABILITIES.items()}
+_DEGRADATIONS = by_name(Degraded, pb.Degradation, "DEGRADATION")
+_DEGRADED = {value: one for one, value in _DEGRADATIONS.items()}
 
 # --- what is shown ---------------------------------------------------------------------------------------------
 
@@ -64,7 +74,25 @@ def trial_message(shown: ShowTrial, pictures: Sequence[bytes]) -> pb.Trial:
         ],
         advice=None if advice is None else pb.Advice(same=advice.same, text=render(advice.text)),
         question=None if prompt.question is None else _question(prompt.question),
-        left=None if shown.left_ms is None else duration(timedelta(milliseconds=shown.left_ms)),
+        left=left_message(shown.left_ms),
+        draft=None if shown.trial.draft is None else _draft_message(shown.trial.draft),
+    )
+
+
+def left_message(left_ms: int | None) -> Duration | None:
+    """Build the message of the time left in a block; None where it has no limit."""
+    return None if left_ms is None else duration(timedelta(milliseconds=left_ms))
+
+
+def _draft_message(draft: Draft) -> pb.Draft:
+    return pb.Draft(
+        notes=draft.notes, observations=map(_observation_message, draft.observations), ratings=draft.ratings
+    )
+
+
+def _observation_message(one: Observation) -> pb.Observation:
+    return pb.Observation(
+        component_id=one.component_id, comparison=_COMPARISONS[one.compared], similarity=one.similarity
     )
 
 
@@ -96,6 +124,67 @@ def reveal_message(reveal: Reveal) -> pb.Reveal:
     return pb.Reveal(correct=reveal.correct, text=text, similarities=reveal.similarities, picture_id=reveal.picture_id)
 
 
+def class_item_message(item: ClassItem, pictures: Sequence[bytes]) -> pb.GetClassItemResponse:
+    """Build the message of an item for a class, with the JPEG files of its photos in their order."""
+    probes = exercise_of(item.block.exercise).probes
+    roles = [Role.PROBE] * probes + [Role.CANDIDATE if probes else Role.COMPARED] * (len(pictures) - probes)
+    return pb.GetClassItemResponse(
+        block_title=item.block.title,
+        exercise=EXERCISES[item.block.exercise],
+        pictures=[
+            pb.Picture(picture_id=str(place), data=data, role=_ROLES[role])
+            for place, (data, role) in enumerate(zip(pictures, roles, strict=True))
+        ],
+        answers=[pb.AnswerCount(label=render(one.label), people=one.people, right=one.right) for one in item.bars],
+        people=item.people,
+        right=item.right,
+        machine="" if item.machine is None else render(item.machine),
+        truth=render(item.truth),
+    )
+
+
+def given_answer(locked: Locked) -> pb.GivenAnswer:
+    """Build the message of an answer that was locked."""
+    answer = locked.answer
+    made = pb.GivenAnswer(step=STEPS[locked.step], difficulty=answer.difficulty, known_to_me=answer.known_to_me)
+    match answer.given:
+        case PairRating(rating, p_same):
+            made.rating.CopyFrom(pb.PairRating(rating=rating, p_same=p_same))
+        case OddOneOut(picture_id):
+            made.odd_picture_id = picture_id
+        case ListDecision() as decided:
+            made.candidates.CopyFrom(_candidate_decision(decided))
+        case Triage(usability, reasons):
+            made.quality.usability = _USABILITIES[usability]
+            made.quality.reasons.extend(sorted(_DEGRADATIONS[reason] for reason in reasons))
+        case Notes(text):
+            made.notes = text
+        case Observations(observations):
+            made.observations.observations.extend(map(_observation_message, observations))
+        case Prediction(percent):
+            made.prediction.percent = percent
+        case Conclusion(row):
+            made.conclusion.CopyFrom(pb.Conclusion(row=row))  # 0, for none, is an answer
+        case FileHash(sha256):
+            made.file_hash.sha256 = sha256
+        case ProbeSent():
+            pass  # no part of the photo is kept
+        case _:
+            assert_never(answer.given)
+    return made
+
+
+def _candidate_decision(decided: ListDecision) -> pb.CandidateDecision:
+    made = pb.CandidateDecision(ratings=decided.ratings)
+    if decided.picture_id is not None:
+        made.picture_id = decided.picture_id
+    elif decided.choice is ListChoice.NONE:
+        made.none = True
+    else:
+        made.inconclusive = True
+    return made
+
+
 # --- what is answered ------------------------------------------------------------------------------------------
 
 
@@ -108,6 +197,11 @@ def sent_notes(request: pb.LockNotesRequest) -> tuple[Step, Answer]:
     if not request.notes:
         raise MissingField(message("error.rpc.neither_notes_nor_observations"), field="notes")
     return Step.NOTE, Answer(Notes(request.notes))
+
+
+def sent_draft(draft: pb.Draft) -> Draft:
+    """Return a draft; raises `InvalidRating` for a comparison that does not exist."""
+    return Draft(draft.notes, tuple(map(_observation, draft.observations)), dict(draft.ratings))
 
 
 def sent_decision(request: pb.SubmitDecisionRequest) -> tuple[Step, Answer]:

@@ -16,6 +16,7 @@ from fr_server.rpc.convert.training import (
     cohort_message,
     enrolled_message,
     progress_message,
+    release_message,
     sent_retention_ms,
     sent_trainees,
 )
@@ -56,7 +57,12 @@ class CohortCalls(training_pb2_grpc.TrainingServiceServicer):
 
     async def GetCohort(self, request: pb.GetCohortRequest, context: Context) -> pb.GetCohortResponse:
         found, told = await self._resources.work.storage(self._changed, request.cohort_id, -1)
-        return pb.GetCohortResponse(cohort=cohort_message(found.cohort), progress=told)
+        releases = await self._resources.work.storage(self._resources.store.releases, request.cohort_id)
+        return pb.GetCohortResponse(
+            cohort=cohort_message(found.cohort),
+            progress=told,
+            releases=[release_message(found.course, one) for one in releases],
+        )
 
     async def ListCohorts(self, request: pb.ListCohortsRequest, context: Context) -> pb.ListCohortsResponse:
         course_id, size = request.course_id or None, page_size(request)

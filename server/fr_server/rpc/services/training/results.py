@@ -4,48 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 
 from fr_api.v1 import training_pb2 as pb
 from fr_api.v1 import training_pb2_grpc
 from fr_core.errors import InvalidField, MissingField, UnknownReport, message
 from fr_server.rpc.interceptors.wrapping import Context
-from fr_server.rpc.services.training.own_probe import with_known_truth
+from fr_server.rpc.services.training.cohort_record import CohortRecord, class_items, read_cohort
 from fr_server.rpc.services.training.resources import PIECE, TrainingResources
 from fr_server.rpc.services.training.storage import signing_key
 from fr_training import report
-from fr_training.courses import Course
-from fr_training.errors import NothingToReport, SessionUnfinished, UnknownTrainee
-from fr_training.exports import Finished, export
+from fr_training.errors import NothingToReport, NotReleased, SessionUnfinished, UnknownTrainee
+from fr_training.exports import CohortResults, Finished, certificate_html, export
 from fr_training.grading.reports import cohort_figures, trainee_figures
 from fr_training.grading.verification import with_partners
-from fr_training.sessions.results import results
-from fr_training.store.training_store import TrainingStore
-from fr_training.store.values import Cohort
-from fr_training.trials import Result, Session
-
-
-@dataclass(frozen=True, slots=True)
-class CohortRecord:
-    """A cohort and the results of its trainees."""
-
-    course: Course
-    cohort: Cohort
-    sessions: tuple[Session, ...]  # of its trainees, in the order in which they were begun
-    # Trainee id -> rows, in the order of the sessions; none for those who did nothing.
-    by_trainee: Mapping[str, tuple[Result, ...]]
-
-
-def read_cohort(store: TrainingStore, cohort_id: str) -> CohortRecord:
-    """Read what each trainee of a cohort has done; raises `UnknownCohort`, or `UnknownCourse` if it was deleted."""
-    found = store.changes_since(cohort_id, -1)
-    rows: dict[str, list[Result]] = {one.trainee_id: [] for one in found.trainees}
-    for session in found.sessions:
-        rows[session.trainee_id].extend(results(found.course, with_known_truth(store, found.course, session)))
-    by_trainee = {trainee_id: tuple(own) for trainee_id, own in rows.items()}
-    return CohortRecord(found.course, found.cohort, found.sessions, by_trainee)
-
 
 _FORMATS: Mapping[pb.ExportFormat.ValueType, str] = {
     pb.EXPORT_FORMAT_CSV: "csv",
@@ -53,11 +26,14 @@ _FORMATS: Mapping[pb.ExportFormat.ValueType, str] = {
     pb.EXPORT_FORMAT_AGS: "ags",
     pb.EXPORT_FORMAT_OPEN_BADGES: "open-badges",
 }
-_HTML = {
-    pb.TRAINING_REPORT_FILE_UNSPECIFIED: False,
-    pb.TRAINING_REPORT_FILE_JSON: False,
-    pb.TRAINING_REPORT_FILE_HTML: True,
+_FILES = {
+    pb.TRAINING_REPORT_FILE_UNSPECIFIED: "json",
+    pb.TRAINING_REPORT_FILE_JSON: "json",
+    pb.TRAINING_REPORT_FILE_HTML: "html",
+    pb.TRAINING_REPORT_FILE_DECK: "deck",
+    pb.TRAINING_REPORT_FILE_CERTIFICATE: "certificate",
 }
+_MOST_IN_DECK = 40
 
 
 class ResultCalls(training_pb2_grpc.TrainingServiceServicer):
@@ -69,7 +45,7 @@ class ResultCalls(training_pb2_grpc.TrainingServiceServicer):
     async def GetTrainingReport(
         self, request: pb.GetTrainingReportRequest, context: Context
     ) -> AsyncIterator[pb.GetTrainingReportResponse]:
-        if request.file not in _HTML:
+        if request.file not in _FILES:
             raise InvalidField(message("error.rpc.file_value_call_does"), field="file")
         async with aclosing(self._resources.work.report(lambda: self._report(request).encode(), PIECE)) as pieces:
             async for piece in pieces:
@@ -82,51 +58,68 @@ class ResultCalls(training_pb2_grpc.TrainingServiceServicer):
             raise MissingField(message("error.rpc.format_not_set"), field="format")
         if request.format not in _FORMATS:
             raise InvalidField(message("error.rpc.format_value_call_does"), field="format")
-        form = _FORMATS[request.format]
+        form, cohort = _FORMATS[request.format], partial(read_cohort, self._resources.store, request.cohort_id)
         async with aclosing(
-            self._resources.work.report(lambda: self._exported(request.cohort_id, form).encode(), PIECE)
+            self._resources.work.report(lambda: export(form, self._to_export(cohort())).encode(), PIECE)
         ) as pieces:
             async for piece in pieces:
                 yield pb.ExportResultsResponse(content=piece)
 
     def _report(self, request: pb.GetTrainingReportRequest) -> str:
-        whom, store = request.WhichOneof("whom"), self._resources.store
-        html = _HTML[request.file]
-        if html and find_spec("matplotlib") is None:
+        whom, file, store = request.WhichOneof("whom"), _FILES[request.file], self._resources.store
+        if file == "html" and find_spec("matplotlib") is None:
             raise UnknownReport(message("error.rpc.server_no_matplotlib_pages"))
         if whom is None:
             raise MissingField(message("error.rpc.request_says_neither_whose"), field="whom")
         if whom == "cohort_id":
-            found = read_cohort(store, request.cohort_id)
-            _require_some(any(found.by_trainee.values()))
-            figures = cohort_figures(found.course, with_partners(found.by_trainee))
-            return report.cohort_html(found.course, figures) if html else report.cohort_json(found.course, figures)
+            return self._of_cohort(read_cohort(store, request.cohort_id), file)
         if whom == "code":
             trainee = store.trainee_of_code(request.code)
             if any(session.finished_ms is None for session in store.sessions_of(trainee.trainee_id)):
                 raise SessionUnfinished(message("error.rpc.session_yours_not_finished"))
         else:
             trainee = store.trainee(request.trainee_id)
-        found = read_cohort(store, trainee.cohort_id)
-        if trainee.trainee_id not in found.by_trainee:
-            raise UnknownTrainee(message("error.rpc.trainee_deleted_meanwhile"))
-        by_trainee = with_partners(found.by_trainee)
-        own = by_trainee[trainee.trainee_id]
-        _require_some(bool(own))
-        of_trainee = trainee_figures(found.course, own, by_trainee)
-        return report.trainee_html(found.course, of_trainee) if html else report.trainee_json(found.course, of_trainee)
+        return self._of_trainee(read_cohort(store, trainee.cohort_id), trainee.trainee_id, file)
 
-    def _exported(self, cohort_id: str, form: str) -> str:
-        found = read_cohort(self._resources.store, cohort_id)
+    def _of_cohort(self, found: CohortRecord, file: str) -> str:
+        if file == "certificate":
+            raise InvalidField(message("error.rpc.certificate_of_trainee"), field="file")
+        _require_some(any(found.by_trainee.values()))
+        course, store = found.course, self._resources.store
+        if file == "deck":
+            every = class_items(self._resources, found)
+            if not every:
+                raise NotReleased(message("error.rpc.nothing_released"))
+            items = every[:_MOST_IN_DECK]
+            numbers = {number for one in items for number in one.photos}
+            pictures = {one: store.picture(course.course_id, one) for one in numbers}
+            return report.deck_html(course, items, len(every) - len(items), pictures)
+        figures = cohort_figures(course, with_partners(found.by_trainee))
+        return report.cohort_html(course, figures) if file == "html" else report.cohort_json(course, figures)
+
+    def _of_trainee(self, found: CohortRecord, trainee_id: str, file: str) -> str:
+        if trainee_id not in found.by_trainee:
+            raise UnknownTrainee(message("error.rpc.trainee_deleted_meanwhile"))
+        if file == "deck":
+            raise InvalidField(message("error.rpc.deck_of_cohort"), field="file")
+        if file == "certificate":
+            return certificate_html(self._to_export(found), trainee_id)
+        by_trainee = with_partners(found.by_trainee)
+        _require_some(bool(by_trainee[trainee_id]))
+        figures = trainee_figures(found.course, by_trainee[trainee_id], by_trainee)
+        return (
+            report.trainee_html(found.course, figures) if file == "html" else report.trainee_json(found.course, figures)
+        )
+
+    def _to_export(self, found: CohortRecord) -> CohortResults:
         finished = [
             Finished(one.trainee_id, one.sitting, one.started_ms, one.finished_ms)
             for one in found.sessions
             if one.finished_ms is not None
         ]
-        key = signing_key(self._resources.folder)
-        by_trainee = with_partners(found.by_trainee)
-        return export(
-            form, found.course, found.cohort.display_name, by_trainee, finished, key, self._resources.now_ms()
+        key, by_trainee = signing_key(self._resources.folder), with_partners(found.by_trainee)
+        return CohortResults(
+            found.course, found.cohort.display_name, by_trainee, finished, key, self._resources.now_ms()
         )
 
 

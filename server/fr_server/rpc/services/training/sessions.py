@@ -14,9 +14,11 @@ from fr_server.rpc.convert.common import image_data, timestamp_ms
 from fr_server.rpc.convert.training import STATES, sitting_message
 from fr_server.rpc.convert.trials import (
     block_to_begin,
+    left_message,
     over_message,
     reveal_message,
     sent_decision,
+    sent_draft,
     sent_notes,
     trial_message,
 )
@@ -26,7 +28,8 @@ from fr_server.rpc.services.training.resources import TrainingResources
 from fr_training.answers import ProbeSent
 from fr_training.courses import Course
 from fr_training.errors import ConsentRequired
-from fr_training.sessions.flow import finish, lock, new_session, pause, rejoined, resume, show
+from fr_training.sessions.clock import left_ms
+from fr_training.sessions.flow import finish, lock, new_session, pause, rejoined, resume, save_draft, show
 from fr_training.sessions.order import sitting_of
 from fr_training.sessions.probes import require_probe
 from fr_training.sessions.results import SessionState, progress, state_of
@@ -144,6 +147,15 @@ class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
             shown = await resources.change(request.session_id, locked)
         return pb.SubmitProbeResponse(trial=await with_pictures(resources, course.course_id, shown))
 
+    async def SaveDraft(self, request: pb.SaveDraftRequest, context: Context) -> pb.SaveDraftResponse:
+        now_ms, draft = self._resources.now_ms(), sent_draft(request.draft)
+
+        def saved(course: Course, session: Session) -> tuple[Session, int | None]:
+            return save_draft(course, session, request.trial_id, draft, now_ms)
+
+        left = await self._resources.change(request.session_id, saved)
+        return pb.SaveDraftResponse(left=left_message(left))
+
     async def LockNotes(self, request: pb.LockNotesRequest, context: Context) -> pb.LockNotesResponse:
         now_ms = self._resources.now_ms()
         step, answer = sent_notes(request)
@@ -183,19 +195,22 @@ class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
 
         def changed(course: Course, session: Session) -> tuple[Session, pb.Session]:
             after = step(session, now_ms)
-            return after, _session_message(course, after)
+            return after, _session_message(course, after, now_ms)
 
         return await self._resources.change(session_id, changed)
 
 
-def _session_message(course: Course, session: Session) -> pb.Session:
+def _session_message(course: Course, session: Session, now_ms: int) -> pb.Session:
     found = progress(course, session)
+    runs = session.finished_ms is None and session.block_started_ms is not None
+    block = sitting_of(course, session.sitting).blocks[session.block] if runs else None
     return pb.Session(
         session_id=session.session_id,
         sitting=sitting_message(sitting_of(course, session.sitting)),
         state=STATES[found.state],
         answered=found.answered,
         trials=found.trials,
+        left=None if block is None else left_message(left_ms(session, block, now_ms)),
     )
 
 

@@ -1,0 +1,168 @@
+"""Puts an item before a class: its photos, how many trainees gave each answer, the machine's opinion, and the truth."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from fr_locales.messages import Message, message
+from fr_training.answers import RATINGS, Usability
+from fr_training.courses import Item
+from fr_training.exercises.photos import opinion_word
+from fr_training.grading.values import judged
+from fr_training.keys import ListKey, PairKey, TriadKey, TriageKey
+from fr_training.plan import BlockPlan
+from fr_training.prompts import ExerciseKind
+from fr_training.trials import Result
+
+USABILITIES = {
+    Usability.USABLE: message("item.usable"),
+    Usability.LIMITED: message("item.limited"),
+    Usability.REJECT: message("item.reject"),
+}
+_TRUTH = message("item.truth")
+_TRIAGED = {
+    Usability.USABLE: message("triage.usable"),
+    Usability.LIMITED: message("triage.limited"),
+    Usability.REJECT: message("triage.reject"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """A threshold of the machine: it says "same" if its similarity, in [-1, 1], is at least that."""
+
+    threshold: float
+    fmr: float | None  # false match rate at the threshold, in [0, 1]; None where it was not measured
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """An answer, and the trainees who gave it; `right` says whether it is the right one."""
+
+    label: Message
+    people: int
+    right: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ClassItem:
+    """An item as a cohort answered it; photos and bars are numbered from 1 in an order that tells nothing."""
+
+    item_id: str
+    block: BlockPlan  # the first one that shows the item
+    photos: tuple[int, ...]  # numbers of the course's pictures, of a list the probe first
+    bars: tuple[Bar, ...]  # every possible answer
+    people: int  # who gave a right or a wrong answer, or an undecided one, and know nobody shown
+    right: int  # of these, who were right
+    machine: Message | None  # its opinion at an operating point; None where it has none, as of a photo's quality
+    truth: Message
+
+    @property
+    def share(self) -> float:
+        """The share of right answers, to order items by; 1 where there are none."""
+        return self.right / self.people if self.people else 1.0
+
+
+def class_item(
+    form: str, item: Item, block: BlockPlan, results: Iterable[Result], point: OperatingPoint | None
+) -> ClassItem:
+    """Put together an item of a form, of the results of a cohort; `point` is of the model behind the similarities.
+
+    Raises ValueError for an own probe: each trainee sends another photo.
+    """
+    if item.key is None:
+        raise ValueError("trainees do not see each other's own probes")
+    answers = judged(one for one in results if (one.form, one.item_id) == (form, item.item_id))
+    order = _order(item, 1 if block.exercise == ExerciseKind.CANDIDATES else 0)
+    bars, truth, machine = _parts(item, order, answers, point)
+    return ClassItem(
+        item_id=item.item_id,
+        block=block,
+        photos=tuple(item.photos[index] for index in order),
+        bars=bars,
+        people=len(answers),
+        right=sum(one.correct is True for one in answers),
+        machine=machine,
+        truth=truth,
+    )
+
+
+def _order(item: Item, probes: int) -> tuple[int, ...]:
+    """Shuffle the photos after the probe: a list lies in the order of the machine, and a triad in that of its key."""
+
+    def drawn(index: int) -> bytes:
+        return hashlib.sha256(f"{item.item_id} {index}".encode()).digest()
+
+    return (*range(probes), *sorted(range(probes, len(item.photos)), key=drawn))
+
+
+_Parts = tuple[tuple[Bar, ...], Message, Message | None]
+
+
+def _parts(item: Item, order: Sequence[int], answers: Sequence[Result], point: OperatingPoint | None) -> _Parts:
+    given = Counter(one.answer for one in answers)
+    match item.key:
+        case PairKey() as pair:
+            return _rated(answers, pair), _pair_truth(pair), None if point is None else _pair_machine(pair, point)
+        case TriadKey() as triad:
+            places = {index: place for place, index in enumerate(order, 1)}
+            bars = [Bar(message("item.photo", number=p), given[f"odd:{i}"], i == triad.odd) for i, p in places.items()]
+            machine = message("item.machine_odd", number=places[triad.machine_odd])
+            return tuple(bars), message("reveal.odd", opening=_TRUTH, number=places[triad.odd]), machine
+        case ListKey() as many:
+            return _listed(order, given, many, point)
+        case TriageKey() as triage:
+            bars = [Bar(text, given[word], word == triage.usability) for word, text in USABILITIES.items()]
+            return tuple(bars), message("reveal.triage", opening=_TRUTH, usability=_TRIAGED[triage.usability]), None
+    raise AssertionError("an item that is answered has a key")
+
+
+def _rated(answers: Sequence[Result], key: PairKey) -> tuple[Bar, ...]:
+    """A bar for each rating, the last one of each trainee."""
+    given = Counter(one.rating for one in answers)
+    return tuple(
+        Bar(message("item.rating", rating=f"{one:+d}" if one else "0"), given[one], one != 0 and (one > 0) == key.mated)
+        for one in RATINGS
+    )
+
+
+def _pair_truth(key: PairKey) -> Message:
+    return message("reveal.one_person", opening=_TRUTH) if key.mated else message("reveal.two_people", opening=_TRUTH)
+
+
+def _pair_machine(key: PairKey, point: OperatingPoint) -> Message:
+    same = opinion_word(key.similarity >= point.threshold)
+    said = message("item.machine_same") if same == opinion_word(True) else message("item.machine_different")
+    return message("item.machine_pair", said=said, similarity=key.similarity, point=_point(point))
+
+
+def _point(point: OperatingPoint) -> Message:
+    if not point.fmr:
+        return message("item.point", threshold=point.threshold)
+    return message("item.point_fmr", threshold=point.threshold, one_in=round(1 / point.fmr))
+
+
+def _listed(order: Sequence[int], given: Counter[str], key: ListKey, point: OperatingPoint | None) -> _Parts:
+    places = {index - 1: place for place, index in enumerate(order[1:], 1)}
+    bars = [Bar(message("item.candidate", number=p), given[f"candidate:{i}"], i == key.mate) for i, p in places.items()]
+    bars.append(Bar(message("item.none"), given["none"], key.mate is None))
+    bars.append(Bar(message("item.inconclusive"), given["inconclusive"], False))
+    truth = message("reveal.absent", opening=_TRUTH)
+    if key.mate is not None:
+        truth = message("reveal.mate", opening=_TRUTH, number=places[key.mate])
+    machine = None
+    if point is not None:
+        above = [i for i, similarity in enumerate(key.similarities) if similarity >= point.threshold]
+        numbers = ", ".join(str(place) for place in sorted(places[i] for i in above))
+        said = message("item.machine_above", numbers=numbers) if above else message("item.machine_nobody")
+        best = max(places, key=lambda i: key.similarities[i])
+        machine = message("item.machine_list", said=said, point=_point(point), best=places[best])
+    return tuple(bars), truth, machine
+
+
+def block_of_item(blocks: Iterable[BlockPlan], form: str) -> BlockPlan:
+    """The first block that shows a form."""
+    return next(block for block in blocks if form in block.forms)
