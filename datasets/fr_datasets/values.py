@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -53,23 +54,38 @@ class PairSet:
         return {"pairs": len(self.pairs), "mated": sum(pair.mated for pair in self.pairs)}
 
 
+class Taken(NamedTuple):
+    """How a photo was taken: its condition, such as "smiling", and its session; "" where the set says nothing.
+
+    A session is a name within a person: photos of one session show the same light, clothes and hair.
+    """
+
+    condition: str = ""
+    session: str = ""
+
+    def apart(self, other: Taken) -> bool:
+        """False if both photos are known to be of one session."""
+        return not self.session or self.session != other.session
+
+
 @dataclass(frozen=True, slots=True)
 class Person:
     """One person of a set, by name or number, with one photo or more.
 
-    `labels` are by kind, such as "age": "24"; `conditions` say how a photo was taken, such as "smiling", where that is
-    said.
+    `labels` are by kind, such as "age": "24"; `conditions` say how a photo was taken, such as "smiling", and `sessions`
+    when, where that is said.
     """
 
     identity: str
     photos: tuple[Path, ...]
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
     conditions: Mapping[Path, str] = field(default_factory=dict, hash=False)
+    sessions: Mapping[Path, str] = field(default_factory=dict, hash=False)
 
     @property
-    def photo_conditions(self) -> tuple[str, ...]:
-        """The condition of each photo, in the order of `photos`; "" if the set states none."""
-        return tuple(self.conditions.get(photo, "") for photo in self.photos)
+    def taken(self) -> tuple[Taken, ...]:
+        """How each photo was taken, in the order of `photos`."""
+        return tuple(Taken(self.conditions.get(photo, ""), self.sessions.get(photo, "")) for photo in self.photos)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from fr_training.answers import (
     Triage,
     Usability,
 )
-from fr_training.courses import Course, Form, Item
+from fr_training.courses import Course, Forecast, Form, Item, Share
 from fr_training.keys import ListKey, PairKey, TriadKey, TriageKey
 from fr_training.plan import OCCASIONS, BlockPlan, CoursePlan, SittingPlan
 from fr_training.prompts import ExerciseKind, Step
@@ -46,7 +46,7 @@ BY_TYPE: dict[str, st.SearchStrategy[Any]] = {
     "bool": st.booleans(),
     "float": st.floats(allow_nan=False, allow_infinity=False),
     "bytes": st.binary(min_size=32, max_size=32),
-    "Mask": st.sampled_from(["oval", "none"]),
+    "Mask": st.sampled_from(["head", "oval", "none"]),
     "Occasion": st.sampled_from(["", *OCCASIONS]),
     **{
         kind.__name__: st.sampled_from(kind) for kind in (Compared, Degraded, ExerciseKind, ListChoice, Step, Usability)
@@ -81,6 +81,8 @@ known(Answer), known(Locked), known(ListKey), known(OwnList)
 trials, sessions = known(Trial), known(Session)
 BY_TYPE["AnswerKey"] = st.one_of(*map(known, (PairKey, TriadKey, ListKey, TriageKey)))
 known(Item), known(BlockPlan), known(SittingPlan), known(CoursePlan), known(ModelId)
+BY_TYPE["Share"] = st.builds(Share, *[BY_TYPE["float"]] * 3)
+known(Forecast)
 forms = st.lists(known(Form), max_size=3).map(lambda found: {form.name: form for form in found})
 BY_TYPE["Mapping[str, Form]"] = forms
 courses = known(Course)

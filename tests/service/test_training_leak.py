@@ -89,7 +89,7 @@ def block_text(kind: str, numbers: Mapping[str, str]) -> str:
 def plans(draw: st.DrawFn) -> str:
     """Plans of some exercises, in some order, each with few trials."""
     text = 'format = 1\ntitle = "Squares"\nmask = "{}"\ncolour = {}\n[[sittings]]\nname = "all"\n'
-    text = text.format(draw(st.sampled_from(["oval", "none"])), draw(st.sampled_from(["true", "false"])))
+    text = text.format(draw(st.sampled_from(["head", "oval", "none"])), draw(st.sampled_from(["true", "false"])))
     flag = st.sampled_from(["true", "false"])
     for kind in draw(st.lists(st.sampled_from(sorted(_BLOCKS)), min_size=2, max_size=5, unique=True)):
         few = st.integers(1, 2)

@@ -84,7 +84,7 @@ def course(people: NamedPeople) -> BuiltCourse:
 
 def who(picture: bytes) -> int:
     pixels = decode(picture, ImageLimits()).pixels
-    blue = float(pixels[100:160, 100:160, 2].mean())
+    blue = float(pixels[200:280, 216:296, 2].mean())
     assert abs(blue / STEP - round(blue / STEP)) < 0.4
     return round(blue / STEP)
 

@@ -20,7 +20,7 @@ from fr_core.imaging import ImageLimits, decode
 from fr_core.types import F32, U8
 from fr_training.answers import Degraded
 from fr_training.bank.needs import Available, needs, require_enough
-from fr_training.bank.triage import DEGRADATIONS
+from fr_training.bank.triage import DEGRADATIONS, UNIT_EYES
 from fr_training.build.pictures import (
     EYE_DISTANCE,
     FACE_WIDTH,
@@ -62,7 +62,7 @@ def forms(found: CoursePlan) -> dict[str, tuple[str, str]]:
 def test_a_plan_is_read_with_its_defaults() -> None:
     found = read_plan(plan(block("one", more=PAIRS + "minutes = 4\nfeedback = true\n")))
     (one,) = found.blocks
-    assert (found.title, found.seed, found.mask, found.colour) == ("A course", 1, "oval", True)
+    assert (found.title, found.seed, found.mask, found.colour) == ("A course", 1, "head", True)
     assert found.retention_days == 90
     assert (one.exercise, one.items, one.shown, one.minutes, one.feedback) == (ExerciseKind.VERIFICATION, 5, 5, 4, True)
     assert (one.title, one.forms, found.minutes) == ("one", ("one", "one"), 4)
@@ -110,7 +110,7 @@ def test_each_half_of_the_trainees_has_its_forms() -> None:
         ("title = 'x'\n", "`format` is missing"),
         ("format = 1\ntitle = ''\n", "`title` has 1 to"),
         (plan(block("one"), head="sead = 3"), "did you mean `seed`"),
-        (plan(block("one"), head='mask = "square"'), "oval, none"),
+        (plan(block("one"), head='mask = "square"'), "head, oval, none"),
         (plan(block("one"), block("one")), "several blocks of the id `one`"),
         (plan(block("one", more="same = 2\n")), "`different` is missing"),
         (plan(block("one", more=PAIRS + "size = 3\n")), "no key `size`"),
@@ -183,7 +183,11 @@ def test_plans_fit_the_people_that_they_are_meant_for() -> None:
 
 
 def photo(size: int, turn_degrees: float, scale: float) -> tuple[U8, F32]:
-    """A photo with a red, a green and three blue dots at the landmarks of a turned face, and the landmarks."""
+    """A photo with a red, a green and three blue dots at the landmarks of a turned face, and the landmarks.
+
+    At scale 1 the photo has half as many pixels in each direction as a picture.
+    """
+    scale /= 2.0
     angle = math.radians(turn_degrees)
     turned = scale * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     landmarks = ((TEMPLATE - SIDE / 2) @ turned.T + size / 2).astype(np.float32)
@@ -192,7 +196,7 @@ def photo(size: int, turn_degrees: float, scale: float) -> tuple[U8, F32]:
         colour = [(255, 0, 0), (0, 255, 0), (0, 0, 255)][min(number, 2)]
         # Eighths of a pixel, and OpenCV measures from the middle of the first pixel.
         at = (round((float(x) - 0.5) * 8), round((float(y) - 0.5) * 8))
-        cv2.circle(pixels, at, round(6 * scale * 8), colour, -1, shift=3)
+        cv2.circle(pixels, at, round(12 * scale * 8), colour, -1, shift=3)
     return pixels, landmarks
 
 
@@ -211,9 +215,9 @@ def test_eyes_come_to_lie_in_one_place_whatever_the_tilt_and_the_size(size: int,
     assert picture.shape == (SIDE, SIDE, 3)
     assert not picture.flags.writeable
     left, right = centre(picture, 0), centre(picture, 1)
-    np.testing.assert_allclose(left, TEMPLATE[0], atol=0.35)
-    np.testing.assert_allclose(right, TEMPLATE[1], atol=0.35)
-    assert abs(float(np.linalg.norm(right - left)) - EYE_DISTANCE) < 0.35
+    np.testing.assert_allclose(left, TEMPLATE[0], atol=0.7)
+    np.testing.assert_allclose(right, TEMPLATE[1], atol=0.7)
+    assert abs(float(np.linalg.norm(right - left)) - EYE_DISTANCE) < 0.7
 
 
 def test_the_oval_and_what_lies_outside_the_photo_are_grey() -> None:
@@ -227,21 +231,21 @@ def test_the_oval_and_what_lies_outside_the_photo_are_grey() -> None:
     steps = np.abs(np.diff(oval[SIDE // 2 + 40, :, 0].astype(int)))
     assert steps.max() < 0.5 * (200 - GREY)  # a soft edge
     cut = render(pixels[:, 150:].copy(), landmarks - np.array((150, 0), dtype=np.float32), "none", None, 0.0)
-    assert (cut[:, : SIDE // 2 - 4] == GREY).all()
+    assert (cut[:, : SIDE // 2 - 8] == GREY).all()
     with pytest.raises(ValueError, match="one point"):
         render(np.zeros((50, 50, 3), dtype=np.uint8), np.ones((5, 2), dtype=np.float32), "oval", None, 0.0)
 
 
-@pytest.mark.parametrize("scale", [11.0, 5.3, 1.3])
+@pytest.mark.parametrize("scale", [11.0, 5.3, 2.6])
 def test_each_pixel_of_a_large_photo_is_the_mean_of_those_that_it_covers(scale: float) -> None:
-    """Against 16 x 16 samples for each pixel; taking one here and there shows patterns that are not there."""
+    """Against 8 x 8 samples for each pixel; taking one here and there shows patterns that are not there."""
     size = round(280 * scale)
     landmarks = photo(size, 10, scale)[1]
     noise = np.random.default_rng(5).integers(0, 256, (size, size, 3), dtype=np.uint8)
     pixels = np.asarray(cv2.GaussianBlur(noise, (0, 0), 1.0), dtype=np.uint8)
-    matrix = 16.0 * similarity_transform(landmarks, TEMPLATE).astype(np.float64)
+    matrix = 8.0 * similarity_transform(landmarks, TEMPLATE).astype(np.float64)
     matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
-    fine = cv2.warpAffine(pixels, matrix, (16 * SIDE, 16 * SIDE), flags=cv2.INTER_LINEAR, borderValue=(GREY,) * 3)
+    fine = cv2.warpAffine(pixels, matrix, (8 * SIDE, 8 * SIDE), flags=cv2.INTER_LINEAR, borderValue=(GREY,) * 3)
     mean = cv2.resize(fine, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(int)
     difference = render(pixels, landmarks, "none", None, 0.0).astype(int) - mean
     assert float(mean.std()) > 4.0
@@ -356,7 +360,7 @@ def test_blur_and_noise_have_the_deviation_that_was_asked_for() -> None:
     slope = np.diff(line)
     at = np.arange(len(slope))
     mean = (slope * at).sum() / slope.sum()
-    assert abs(float(np.sqrt((slope * (at - mean) ** 2).sum() / slope.sum())) - 6.0) < 0.3
+    assert abs(float(np.sqrt((slope * (at - mean) ** 2).sum() / slope.sum())) - 6.0 * EYE_DISTANCE / UNIT_EYES) < 0.3
     grey, other = (np.full((SIDE, SIDE, 3), level, dtype=np.uint8) for level in (128, 129))
     one, two = (degrade(picture, Degraded.NOISE, 20.0).astype(np.float64) - picture for picture in (grey, other))
     assert abs(float(one.std()) - 20.0) < 0.3
@@ -374,7 +378,7 @@ def test_resolution_leaves_as_many_pixels_across_the_face() -> None:
         picture = np.asarray(128 + 100 * np.tile(wave[None, :, None], (SIDE, 1, 3)), dtype=np.uint8)
         return float(degrade(picture, Degraded.RESOLUTION, across).std()) / float(picture.std())
 
-    assert pytest.approx(0.55 * SIDE) == FACE_WIDTH
+    assert pytest.approx(0.44 * SIDE) == FACE_WIDTH
     assert left(1.2 * pixel) < 0.25  # finer than two pixels each
     assert left(6.0 * pixel) > 0.75
 

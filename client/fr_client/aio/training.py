@@ -56,6 +56,7 @@ class AsyncTraining:
         seed: int | None = None,
         learn_from: Sequence[str] = (),
         exclude_photos: Sequence[str] = (),
+        only_forecast: bool = False,
         on_progress: OnCourseProgress | None = None,
     ) -> training_pb2.Course:
         """Make a course from a plan and data sets, at least one, as `check_plan` takes them, and return it.
@@ -67,6 +68,7 @@ class AsyncTraining:
             seed: decides who appears where; None for that of the plan.
             learn_from: ids of courses whose answers move the difficulty of the same items, and set aside suspect ones.
             exclude_photos: sha256 of photo files with wrong labels, 64 hexadecimal digits each.
+            only_forecast: make nothing, and return how hard the course would be: its `forecasts`, without an id.
         """
         request = training_pb2.CreateCourseRequest(
             plan=await run(requests.plan_source, plan),
@@ -74,6 +76,7 @@ class AsyncTraining:
             seed=seed,
             learn_from=learn_from,
             exclude_photos=exclude_photos,
+            only_forecast=only_forecast,
         )
         tell = on_progress or (lambda now: None)
         course: training_pb2.Course = await self._calls.awaited(

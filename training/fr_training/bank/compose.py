@@ -1,4 +1,7 @@
-"""Composes the forms of a course from a plan and a pool: nobody is in two items, and equated forms are equally hard."""
+"""Composes the forms of a course from a plan and a pool.
+
+Nobody is in two items, except as a foil of lists, and equated forms are equally hard.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from fr_locales.messages import message
+from fr_training.bank.forecast import Reference
 from fr_training.bank.labels import Index
-from fr_training.bank.lists import Matcher, Probes, draft_absent, draft_present, enrolled, list_items, others_of_lists
+from fr_training.bank.lists import Matcher, draft_lists, draft_present, enrolled, list_items, others_of_lists
 from fr_training.bank.manifest import Shown, course_sha256, manifest_of, own_probe_id, sha256_of
 from fr_training.bank.needs import Available, available, needs, own_probe_size, require_enough
 from fr_training.bank.pairs import Drafts, draft_different, draft_same, others_of_pairs, pair_items
 from fr_training.bank.pool import Pool, with_order_as_condition, without_shared_photos
 from fr_training.bank.prepared import Bools, prepare, subset
-from fr_training.bank.replacements import Chosen, with_replacements
+from fr_training.bank.replacements import Chosen, with_others_present, with_replacements
 from fr_training.bank.triads import draft_triads, triad_items
 from fr_training.bank.triage import triage_items
 from fr_training.bank.workbench import FormSet, Workbench, form_sets, suspect_people, too_few_alike
@@ -31,19 +35,19 @@ class Composed:
 
     forms: Mapping[str, Form]
     pictures: tuple[Shown, ...]
-    # Number of a person -> index of the picture, of everybody who is enrolled and may be shown as a candidate: where
-    # the plan has own probes, the whole gallery that these may search, none of whom is in any form but those of lists;
-    # else those on lists.
+    # Number of a person -> index of the picture, of everybody whom own probes may find: none of them is in any form but
+    # those of lists. Empty where the plan has no own probes.
     gallery: Mapping[int, int]
     manifest_sha256: str  # over the manifests of all forms, 64 hexadecimal digits
+    near: Reference
     learned_items: int  # items of the forms whose difficulty answers to earlier courses have moved
 
 
 def compose(plan: CoursePlan, pool: Pool, seed: int, matcher: Matcher, learned: Learned | None = None) -> Composed:
-    """Choose the people of every item; `matcher`, with nobody enrolled, serves lists and own probes alone.
+    """Choose the people of every item; `matcher`, with nobody enrolled, serves own probes alone.
 
-    People with two photos come first: those of triads are kept, those of pairs of one person and of lists with the
-    person are chosen. Then come pairs of two people, probes that are not enrolled, triads, photos to triage, and the
+    People with two photos come first: those of triads are kept, those of lists with the person and of pairs of one
+    person are chosen. Then come the candidates of lists, pairs of two people, triads, photos to triage, and the
     gallery. The plan, the seed (at least 0), the photos of the pool and what was learned decide everything. Pairs and
     triads have the difficulties that earlier courses moved, and none is shown that these make suspect.
 
@@ -53,7 +57,7 @@ def compose(plan: CoursePlan, pool: Pool, seed: int, matcher: Matcher, learned: 
     """
     pool, ordered = with_order_as_condition(without_shared_photos(pool))
     learned = learned or Learned()
-    there = available([person.photo_conditions for person in pool.people])
+    there = available([person.taken for person in pool.people])
     require_enough(plan, there, ordered=ordered)
     prepared = prepare(pool)
     aside = suspect_people(learned, prepared)
@@ -71,6 +75,7 @@ def compose(plan: CoursePlan, pool: Pool, seed: int, matcher: Matcher, learned: 
         pictures=tuple(bench.book.pictures),
         gallery=gallery,
         manifest_sha256=course_sha256(forms),
+        near=Reference(prepared.strangers, prepared.look_alikes),
         learned_items=len(learned.difficulties.keys() & moved),
     )
 
@@ -91,8 +96,11 @@ def _items(
     triads = [one for one in sets if one.block.exercise == ExerciseKind.TRIAD]
     lists = [one for one in sets if one.block.exercise == ExerciseKind.CANDIDATES]
     same, present = _mated(bench, pairs, lists)
-    different = draft_different(bench, pairs, same)
-    absent = draft_absent(bench, lists, present)
+    present = with_others_present(bench, present)
+    tests = [one for one in pairs if one.block.equated]
+    odd_of_tests = sum(one.block.trials * len(one.forms) for one in triads if one.block.equated)
+    drafts = draft_lists(bench, lists, present, others_of_pairs(bench, tests, same), odd_of_tests)
+    different = _different(bench, pairs, same)
     items: dict[str, list[Item]] = {}
     kept = sum(one.block.trials * len(one.forms) for one in triads)
     odd = {}
@@ -106,20 +114,28 @@ def _items(
         elif one.block.exercise == ExerciseKind.OWN_PROBE:
             numbers = range(one.block.trials)
             items |= {name: [Item(own_probe_id(name, n), (), None, None, ()) for n in numbers] for name in one.forms}
-    chosen = with_replacements(bench, Chosen(same, different, odd, present))
+    chosen = with_replacements(bench, Chosen(same, different, odd))
     for one in triads:
         items |= triad_items(bench, one, chosen.triads[one.key])
     for one in pairs:
         items |= pair_items(bench, one, chosen.same, chosen.different)
-    if not lists and not own:
+    items |= list_items(bench, drafts)
+    if not own:
         return items, {}
-    probes = [Probes(name, one.block.size, chosen.present[name], absent[name]) for one in lists for name in one.forms]
-    gallery = enrolled(bench, probes, own)
+    gallery = enrolled(bench, drafts, own)
     matcher.enrol(
         [(bench.prepared.people[person].number, bench.prepared.second[person]) for person in gallery.tolist()]
     )
-    found = list_items(bench, probes, gallery, matcher)
-    return items | found, _gallery(bench, gallery, found, own)
+    return items, _gallery(bench, gallery)
+
+
+def _different(bench: Workbench, pairs: Sequence[FormSet], same: Drafts) -> Drafts:
+    """The pairs of two people: first those of equated tests, which show no foil of a list, then the others."""
+    barred = bench.barred
+    bench.barred = np.asarray(barred | bench.listed, dtype=np.bool_)
+    found = draft_different(bench, [one for one in pairs if one.block.equated], same)
+    bench.barred = barred
+    return {**found, **draft_different(bench, [one for one in pairs if not one.block.equated], same)}
 
 
 def _mated(bench: Workbench, pairs: Sequence[FormSet], lists: Sequence[FormSet]) -> tuple[Drafts, Mapping[str, Index]]:
@@ -127,11 +143,15 @@ def _mated(bench: Workbench, pairs: Sequence[FormSet], lists: Sequence[FormSet])
     prepared = bench.prepared
     barred = np.zeros(int(prepared.conditions.max()) + 1, dtype=np.bool_)
     while True:
-        same, present = draft_same(bench, pairs), draft_present(bench, lists)
+        present = draft_present(bench, lists)
+        same = draft_same(bench, pairs)
         if len(barred) == 1:
             return same, present
         free = np.bincount(prepared.conditions[bench.free & ~bench.for_triads], minlength=len(barred))
-        missing = others_of_pairs(bench, pairs, same) + others_of_lists(bench, lists, present) - free
+        tests, others = ([one for one in pairs if bool(one.block.equated) == is_test] for is_test in (True, False))
+        probes, foils = others_of_lists(bench, lists, present)
+        missing = others_of_pairs(bench, tests, same) + probes - free
+        missing += np.maximum(others_of_pairs(bench, others, same), foils)
         if (missing <= 0).all():
             return same, present
         barred |= missing > 0
@@ -143,13 +163,11 @@ def _mated(bench: Workbench, pairs: Sequence[FormSet], lists: Sequence[FormSet])
             raise too_few_alike(int(missing.max()), message("error.bank.the_pairs_and_lists"))
 
 
-def _gallery(bench: Workbench, gallery: Index, lists: Mapping[str, Sequence[Item]], own: int) -> Mapping[int, int]:
-    on_lists = {person for items in lists.values() for item in items for person in item.people}
+def _gallery(bench: Workbench, gallery: Index) -> Mapping[int, int]:
     prepared = bench.prepared
     return {
         prepared.people[person].number: bench.book.numbers((Shown(prepared.second[person]),))[0]
         for person in gallery.tolist()
-        if own or prepared.people[person].number in on_lists
     }
 
 

@@ -16,11 +16,26 @@ import numpy.typing as npt
 from fr_core.scoring.calibration import SHA256, Calibration
 from fr_core.scoring.checks import F64
 from fr_core.types import ModelId
+from fr_datasets.values import Taken
 
 F32 = npt.NDArray[np.float32]
 
 UNIT_TOLERANCE = 1e-3
 """Of the squared length of an embedding."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Looks:
+    """The pixels of a face and the colour of its skin, in little: they can give a pair away.
+
+    `face` and `head` are f32[n], the luma of a small picture of the face alone, and of the head with its hair and neck,
+    with mean 0 and length 1 (0 where all is one grey), so that the product of two is their correlation. `colours`
+    is f32[2, 3], mean RGB in [0, 255] of the face, and of the head. All are read-only.
+    """
+
+    face: F32
+    head: F32
+    colours: F32
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +49,15 @@ class PoolPhoto:
     quality_score: float  # in [0, 1], 1 is best
     # How the photo was taken, as the data set states it, such as "smiling"; "" where it says nothing.
     condition: str = ""
+    # In which session the photo was taken, as the data set states it; "" where it says nothing. It is a name within a
+    # person: two photos of one session are never shown as a pair.
+    session: str = ""
+    looks: Looks | None = field(default=None, compare=False)  # None where nobody has looked
+
+    @property
+    def taken(self) -> Taken:
+        """How it was taken."""
+        return Taken(self.condition, self.session)
 
     def __post_init__(self) -> None:
         if not SHA256.fullmatch(self.sha256):
@@ -58,9 +82,9 @@ class PoolPerson:
     source: str = ""
 
     @property
-    def photo_conditions(self) -> tuple[str, ...]:
-        """The condition of each photo; "" if the data set states none."""
-        return tuple(photo.condition for photo in self.photos)
+    def taken(self) -> tuple[Taken, ...]:
+        """How each photo was taken."""
+        return tuple(photo.taken for photo in self.photos)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,7 +174,7 @@ def with_order_as_condition(pool: Pool) -> tuple[Pool, bool]:
 
 
 def _order_shows(people: Sequence[PoolPerson]) -> bool:
-    if any(any(person.photo_conditions) for person in people):
+    if any(photo.condition for person in people for photo in person.photos):
         return False  # the data set states the conditions
     ways = [
         person.photos[1].embedding.astype(np.float64) - person.photos[0].embedding

@@ -18,8 +18,8 @@ from fr_training.bank.workbench import OVERSUPPLY, FormSet, Workbench
 from fr_training.courses import Item
 from fr_training.keys import TriageKey
 
-CROP_PX = 256
-"""Width and height of the crops that strengths in pixels are meant for."""
+UNIT_EYES = 64
+"""Pixels between the eyes of the faces that strengths in pixels, and JPEG qualities, are meant for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Degradation:
 
 
 DEGRADATIONS: Mapping[Degraded, Degradation] = {
-    Degraded.BLUR: Degradation("sigma in pixels of a crop of 256 pixels", (4.0, 5.5), (10.0, 14.0)),
+    Degraded.BLUR: Degradation("sigma in pixels of a face with 64 between its eyes", (4.0, 5.5), (10.0, 14.0)),
     Degraded.NOISE: Degradation("sigma in grey levels of 0 to 255", (35.0, 50.0), (90.0, 120.0)),
     Degraded.RESOLUTION: Degradation("pixels across the face", (32.0, 24.0), (12.0, 9.0)),
     Degraded.COMPRESSION: Degradation("JPEG quality of 1 to 95", (10.0, 7.0), (3.0, 1.0)),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.table import Table
 
 from fr_api.v1 import training_pb2
 from fr_client.cli.files import read_file
@@ -116,7 +117,34 @@ def print_course(found: training_pb2.Course, as_json: bool) -> None:
             plain(form.name), str(form.items), str(form.people), mean, spread, plain(form.manifest_sha256[:12])
         )
     changes = [_changes(found)] if found.learned_from or found.excluded_photos else []
-    print_answer(as_json, found, pairs(rows), blocks, forms, *changes)
+    forecast = [forecast_table(found), *forecast_lines(found)] if found.forecasts else []
+    print_answer(as_json, found, pairs(rows), blocks, forms, *forecast, *changes)
+
+
+def forecast_table(found: training_pb2.Course) -> Table:
+    """Return how hard each form is expected to be."""
+    numbers = ("People right", "Pixels", "Colours", "Machine", "Alike")
+    forms = table("Form", *numbers, right=numbers)
+    for one in found.forecasts:
+        right = f"{one.right:.0%} ({one.right_low:.0%} to {one.right_high:.0%})"
+        areas = [_area(one, name) for name in ("pixels_auc", "colours_auc", "machine", "similarity")]
+        forms.add_row(plain(one.form), right, *areas)
+    return forms
+
+
+def forecast_lines(found: training_pb2.Course) -> list[str]:
+    """Return the warnings of all forms, each once with the forms that it is about."""
+    forms: dict[str, list[str]] = {}
+    for one in found.forecasts:
+        for text in one.warnings:
+            forms.setdefault(text, []).append(one.form)
+    return [f"{', '.join(names)}: {text}" for text, names in forms.items()]
+
+
+def _area(one: training_pb2.FormForecast, name: str) -> str:
+    if not one.HasField(name):  # type: ignore[arg-type]  # each is an optional field
+        return ""
+    return f"{getattr(one, name):.2f}{' (all)' if one.of_all_pairs and name.endswith('s_auc') else ''}"
 
 
 def _changes(found: training_pb2.Course) -> str:

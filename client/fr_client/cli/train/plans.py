@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from fr_client.cli.files import read_text
 from fr_client.cli.progress import staged_progress
 from fr_client.cli.show import console, counted, every, pairs, plain, print_answer, print_json, print_list, shown, table
 from fr_client.cli.state import AsJson, Unusable, argument, connected
-from fr_client.cli.train.courses import course, print_course
+from fr_client.cli.train.courses import course, forecast_lines, forecast_table, print_course
 from fr_client.requests import MAX_PLAN_BYTES, Plan, plan_source
 from fr_client.sync.training import Training
 from fr_client.unpack import message_keys
@@ -40,6 +41,9 @@ Datasets = Annotated[
         metavar="NAME",
         help="Data set of people on the server (`fr report dataset list`); may be repeated.",
     ),
+]
+Seed = Annotated[
+    int | None, typer.Option(min=0, max=2**32 - 1, metavar="N", help="Decides who appears where; the plan's if unset.")
 ]
 
 
@@ -74,13 +78,36 @@ def show_plan(
 
 
 @plan.command("check")
-def check_plan(context: typer.Context, source: PlanSource, datasets: Datasets = None, as_json: AsJson = False) -> None:
-    """Show the needs of a plan, and whether data sets meet them: exit status 1 if people are missing."""
+def check_plan(
+    context: typer.Context,
+    source: PlanSource,
+    datasets: Datasets = None,
+    difficulty: Annotated[
+        bool, typer.Option("--difficulty", help="Also forecast how hard each form will be; reads all photos.")
+    ] = False,
+    seed: Seed = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the needs of a plan, and whether data sets meet them: exit status 1 if people are missing.
+
+    With --difficulty, the server analyses the photos and chooses the items, as for a course, and keeps nothing. The
+    answer says how many of 100 answers people are expected to get right, what pixels and colours give away, and warns.
+    """
+    if difficulty and not datasets:
+        raise typer.BadParameter("The difficulty depends on the photos: give at least one.", param_hint="--dataset")
     with connected(context, as_json) as client:
         wanted = plan_of(source)
         found = client.training.check_plan(wanted, datasets or ())
         unlimited = 0 if as_json else without_limit(_text_of(client.training, wanted))
-        _print_check(found, unlimited, bool(datasets), as_json)
+        if not difficulty or found.missing:
+            _print_check(found, unlimited, bool(datasets), as_json)
+            return
+        with staged_progress() as show:
+            made = client.training.create_course(
+                wanted, datasets or (), seed=seed, only_forecast=True, on_progress=lambda now: _tell(show, now)
+            )
+        rows = pairs(_check_rows(found, unlimited, True))
+        print_answer(as_json, made, rows, forecast_table(made), *forecast_lines(made))
 
 
 @course.command("create")
@@ -88,10 +115,7 @@ def create_course(
     context: typer.Context,
     source: PlanSource,
     datasets: Datasets = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(min=0, max=2**32 - 1, metavar="N", help="Decides who appears where; the plan's if unset."),
-    ] = None,
+    seed: Seed = None,
     learn_from: Annotated[
         list[str] | None,
         typer.Option(
@@ -117,22 +141,22 @@ def create_course(
         wanted = plan_of(source)
         excluded = () if exclude is None else photos_of(exclude)
         with staged_progress() as show:
-
-            def tell(now: training_pb2.CourseProgress) -> None:
-                show(*_STAGES.get(now.stage, ("Working", "steps")), now.done, now.total)
-
             made = client.training.create_course(
                 wanted,
                 datasets,
                 seed=seed,
                 learn_from=learn_from or (),
                 exclude_photos=excluded,
-                on_progress=tell,
+                on_progress=lambda now: _tell(show, now),
             )
         print_course(made, as_json)
         if not as_json:
             words = f"Its trainees: fr train cohort create {made.course_id} --trainees N --name TEXT --codes FILE.csv"
             console().print(plain(words))
+
+
+def _tell(show: Callable[[str, str, int, int], None], now: training_pb2.CourseProgress) -> None:
+    show(*_STAGES.get(now.stage, ("Working", "steps")), now.done, now.total)
 
 
 def photos_of(path: Path) -> tuple[str, ...]:

@@ -10,9 +10,10 @@ from fr_api.v1 import training_pb2 as pb
 from fr_core.errors import InvalidField, MissingField, message
 from fr_locales.rendering import render
 from fr_server.rpc.convert.common import by_name, duration, model_message, timestamp_ms
+from fr_training.bank.forecast import sentence_of, warnings_of
 from fr_training.bank.needs import PlanNeeds, needs
 from fr_training.build.course import EXCLUDED
-from fr_training.courses import Course, Form
+from fr_training.courses import Course, Forecast, Form
 from fr_training.exercises import exercise_of
 from fr_training.plan import MAX_SEED, BlockPlan, CoursePlan, SittingPlan, read_plan
 from fr_training.prompts import ExerciseKind
@@ -164,6 +165,24 @@ def course_message(course: Course) -> pb.Course:
         learned_items=course.learned_items,
         quarantined_items=course.quarantined_items,
         excluded_photos=course.excluded.get(EXCLUDED, 0),
+        forecasts=map(_forecast_message, course.forecasts),
+    )
+
+
+def _forecast_message(one: Forecast) -> pb.FormForecast:
+    return pb.FormForecast(
+        form=one.form,
+        right=one.right.expected,
+        right_low=one.right.low,
+        right_high=one.right.high,
+        pixels_auc=one.pixels,
+        colours_auc=one.colours,
+        machine=one.machine,
+        of_all_pairs=one.of_all,
+        similarity=one.similarity,
+        enlarged=one.enlarged,
+        text=render(sentence_of(one)),
+        warnings=map(render, warnings_of(one)),
     )
 
 

@@ -35,8 +35,9 @@ from fr_server.rpc.services.training.resources import TrainingResources
 from fr_server.rpc.services.training.results import read_cohort
 from fr_server.telemetry.logs import FIELDS, describe
 from fr_training.bank.needs import Available, available, needs, require_enough
+from fr_training.bank.pool import PoolPhoto
 from fr_training.build.course import Progress, build_course
-from fr_training.build.people import NamedPeople, read_datasets
+from fr_training.build.people import LastAnalysis, NamedPeople, read_datasets
 from fr_training.courses import Course
 from fr_training.errors import CourseBuilding, UnknownCohort
 from fr_training.grading.items import learned
@@ -66,6 +67,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
 
     def __init__(self, resources: TrainingResources) -> None:
         self._resources = resources
+        self._analyses = LastAnalysis()
         self._builds = Places(1, message("error.sharing.courses"), kept_s=KEPT_S)
 
     async def ListPlans(self, request: pb.ListPlansRequest, context: Context) -> pb.ListPlansResponse:
@@ -99,7 +101,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
             raise CourseBuilding(message("error.rpc.server_makes_course_another")) from refusal
         seen = _Seen()
         running = asyncio.ensure_future(
-            self._resources.work.course(self._made, plan, names, seed, learn_from, exclude, seen)
+            self._resources.work.course(self._made, plan, names, seed, learn_from, exclude, request.only_forecast, seen)
         )
         running.add_done_callback(partial(self._ended, caller))
         while not running.done():
@@ -146,6 +148,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         seed: int,
         learn_from: tuple[str, ...],
         exclude: frozenset[str],
+        only_forecast: bool,
         seen: _Seen,
     ) -> Course:
         resources = self._resources
@@ -154,7 +157,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         with dataset_errors():
             datasets = _read(names)
             require_enough(plan, _available(datasets))
-            course_id = secrets.token_hex(8)
+            course_id = "" if only_forecast else secrets.token_hex(8)
             pipeline = resources.engine.pipeline
             gallery = CourseGallery(resources.galleries, course_id, pipeline.model, pipeline.embedding_size)
             try:
@@ -162,18 +165,21 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
                     plan,
                     datasets,
                     resources.engine,
-                    gallery,
+                    _NoGallery() if only_forecast else gallery,
                     seed=seed,
                     workers=resources.workers,
                     course_id=course_id,
-                    gallery_id=gallery.gallery_id,
+                    gallery_id="" if only_forecast else gallery.gallery_id,
                     now_ms=resources.now_ms(),
                     on_progress=seen,
                     learned=learned(_answers(resources.store, one) for one in learn_from),
                     learned_from=learn_from,
                     exclude=exclude,
+                    analyse=self._analyses,
                 )
                 current_ticket().require_wanted()
+                if only_forecast:
+                    return built.course
                 resources.store.add_course(
                     built.course, built.pictures, built.gallery, built.probe_keys, built.identities
                 )
@@ -228,6 +234,13 @@ def _cohorts(store: TrainingStore, course_id: str) -> Iterator[str]:
         page = store.cohorts(course_id, (page[-1].created_ms, page[-1].cohort_id), _COHORTS)
 
 
+class _NoGallery:
+    """Takes nobody up: of a forecast nothing stays."""
+
+    def enrol(self, people: Sequence[tuple[int, PoolPhoto]]) -> None:
+        """Do nothing."""
+
+
 class _Seen:
     def __init__(self) -> None:
         self._now: pb.CourseProgress | None = None
@@ -244,7 +257,7 @@ class _Seen:
 
 
 def _available(datasets: Sequence[NamedPeople]) -> Available:
-    return available([person.photo_conditions for dataset in datasets for person in dataset.people])
+    return available([person.taken for dataset in datasets for person in dataset.people])
 
 
 def _read(names: tuple[str, ...]) -> tuple[NamedPeople, ...]:
