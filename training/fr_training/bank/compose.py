@@ -12,8 +12,7 @@ import numpy as np
 
 from fr_locales.messages import message
 from fr_training.bank.forecast import Reference
-from fr_training.bank.labels import Index
-from fr_training.bank.lists import Matcher, draft_lists, draft_present, enrolled, list_items, others_of_lists
+from fr_training.bank.lists import Lists, Matcher, draft_lists, draft_present, enrolled, list_items, others_of_lists
 from fr_training.bank.manifest import Shown, course_sha256, manifest_of, own_probe_id, sha256_of
 from fr_training.bank.needs import Available, available, needs, own_probe_size, require_enough
 from fr_training.bank.pairs import Drafts, draft_different, draft_same, others_of_pairs, pair_items
@@ -24,7 +23,7 @@ from fr_training.bank.triads import draft_triads, triad_items
 from fr_training.bank.triage import triage_items
 from fr_training.bank.workbench import FormSet, Workbench, form_sets, suspect_people, too_few_alike
 from fr_training.courses import Form, Item, Learned
-from fr_training.keys import PairKey, TriadKey
+from fr_training.keys import ListKey, PairKey, TriadKey
 from fr_training.plan import PAIRS, CoursePlan
 from fr_training.prompts import ExerciseKind
 
@@ -64,10 +63,18 @@ def compose(plan: CoursePlan, pool: Pool, seed: int, matcher: Matcher, learned: 
     gone, alike = int(aside.sum()), int((aside & prepared.two_alike).sum())
     left = Available(there.people, there.with_two_photos - gone, there.with_two_alike - alike)
     require_enough(plan, left, gone)
-    bench = Workbench(prepared, seed, np.ones(len(prepared.people), dtype=np.bool_), aside, learned)
-    bench.for_triads = _kept_for_triads(bench, needs(plan).people_with_two_alike)
+    unsearched = np.zeros(len(prepared.people), dtype=np.bool_)
     sets = form_sets(plan)
-    items, gallery = _items(bench, sets, own_probe_size(plan), matcher)
+    while True:
+        bench = Workbench(prepared, seed, np.ones(len(prepared.people), dtype=np.bool_), aside, learned)
+        bench.for_triads = _kept_for_triads(bench, needs(plan).people_with_two_alike)
+        bench.unsearched = unsearched
+        items, drafts = _items(bench, sets)
+        suspect = _searched_in_suspects(bench, items)
+        if not suspect:
+            break
+        unsearched[suspect] = True
+    gallery = _enrolled(bench, drafts, own_probe_size(plan), matcher)
     forms = {name: _form(bench, name, one, items[name]) for one in sets for name in one.forms}
     moved = [item.item_id for form in forms.values() for item in form.items if isinstance(item.key, PairKey | TriadKey)]
     return Composed(
@@ -88,10 +95,15 @@ def _kept_for_triads(bench: Workbench, count: int) -> Bools:
     return kept
 
 
-def _items(
-    bench: Workbench, sets: Sequence[FormSet], own: int, matcher: Matcher
-) -> tuple[dict[str, list[Item]], Mapping[int, int]]:
-    """The items of all forms by name, and the pictures of the gallery by person."""
+def _searched_in_suspects(bench: Workbench, items: Mapping[str, Sequence[Item]]) -> list[int]:
+    """The people who are searched for in lists that are set aside, by index in the prepared pool."""
+    numbers = {person.number: index for index, person in enumerate(bench.prepared.people)}
+    lists = (item for of_form in items.values() for item in of_form if isinstance(item.key, ListKey))
+    return [numbers[item.people[0]] for item in lists if item.item_id in bench.learned.suspects]
+
+
+def _items(bench: Workbench, sets: Sequence[FormSet]) -> tuple[dict[str, list[Item]], Lists]:
+    """The items of all forms by name, and the lists among them."""
     pairs = [one for one in sets if one.block.exercise in PAIRS]
     triads = [one for one in sets if one.block.exercise == ExerciseKind.TRIAD]
     lists = [one for one in sets if one.block.exercise == ExerciseKind.CANDIDATES]
@@ -119,14 +131,7 @@ def _items(
         items |= triad_items(bench, one, chosen.triads[one.key])
     for one in pairs:
         items |= pair_items(bench, one, chosen.same, chosen.different)
-    items |= list_items(bench, drafts)
-    if not own:
-        return items, {}
-    gallery = enrolled(bench, drafts, own)
-    matcher.enrol(
-        [(bench.prepared.people[person].number, bench.prepared.second[person]) for person in gallery.tolist()]
-    )
-    return items, _gallery(bench, gallery)
+    return items | list_items(bench, drafts), drafts
 
 
 def _different(bench: Workbench, pairs: Sequence[FormSet], same: Drafts) -> Drafts:
@@ -163,12 +168,14 @@ def _mated(bench: Workbench, pairs: Sequence[FormSet], lists: Sequence[FormSet])
             raise too_few_alike(int(missing.max()), message("error.bank.the_pairs_and_lists"))
 
 
-def _gallery(bench: Workbench, gallery: Index) -> Mapping[int, int]:
+def _enrolled(bench: Workbench, lists: Lists, own: int, matcher: Matcher) -> Mapping[int, int]:
+    """Enrol the people whom own probes search, if there are own probes; their pictures, by person."""
+    if not own:
+        return {}
     prepared = bench.prepared
-    return {
-        prepared.people[person].number: bench.book.numbers((Shown(prepared.second[person]),))[0]
-        for person in gallery.tolist()
-    }
+    gallery = [(prepared.people[one].number, prepared.second[one]) for one in enrolled(bench, lists, own).tolist()]
+    matcher.enrol(gallery)
+    return {number: bench.book.numbers((Shown(photo),))[0] for number, photo in gallery}
 
 
 def _form(bench: Workbench, name: str, one: FormSet, items: Sequence[Item]) -> Form:

@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from fr_locales.messages import message
+from fr_core.scoring.checks import F64
 from fr_training.answers import Poorer
 from fr_training.bank.difficulty import spread
 from fr_training.bank.impostors import DOUBTFUL
@@ -84,7 +85,7 @@ def draft_present(bench: Workbench, sets: Sequence[FormSet]) -> Mapping[str, Ind
         count, forms = one.block.present, len(one.forms)
         people = _with_look_alikes(bench, album, bench.with_two(count * forms), one.block.size - 1, count * forms)
         b = prepared.margin.of(prepared.margins[people])
-        chosen = people[spread(b, count, forms, bench.rng("present", one.name))]
+        chosen = people[_others_for(bench, people, b, spread(b, count, forms, bench.rng("present", one.name)))]
         bench.take(chosen.ravel().tolist())
         found |= {name: chosen[:, form] for form, name in enumerate(one.forms)}
     return found
@@ -163,9 +164,21 @@ def _spread(
     forms = len(one.forms)
     people = _with_look_alikes(bench, album, people, one.block.size, count * forms)
     b = bench.prepared.different.of(bench.prepared.impostor_similarity[people])
-    chosen = people[spread(b, count, forms, rng)]
+    chosen = people[_others_for(bench, people, b, spread(b, count, forms, rng))]
     bench.take(chosen.ravel().tolist())
     return chosen
+
+
+def _others_for(bench: Workbench, people: Index, b: F64, chosen: Index) -> Index:
+    """Put the people nearest in difficulty in the place of those whose list is set aside; all are indices in people."""
+    found = chosen.copy()
+    unwanted = bench.unsearched[people]
+    for place in map(tuple, np.argwhere(unwanted[chosen])):
+        spare = np.setdiff1d(np.flatnonzero(~unwanted), found)
+        if not len(spare):
+            raise TooFewPeople(message("error.bank.people_for_replacements", count=1), missing="1")
+        found[place] = spare[int(np.argmin(np.abs(b[spare] - b[chosen[place]])))]
+    return found
 
 
 def _with_look_alikes(bench: Workbench, album: Album, people: Index, foils: int, least: int) -> Index:

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from fr_training.answers import Degraded, Usability
-from fr_training.bank.manifest import Shown
+from fr_locales.messages import message
+from fr_training.bank.manifest import Shown, item_id_of
 from fr_training.bank.pool import PoolPhoto
 from fr_training.bank.workbench import OVERSUPPLY, FormSet, Workbench
 from fr_training.courses import Item
+from fr_training.errors import TooFewPeople
 from fr_training.keys import TriageKey
 
 UNIT_EYES = 64
@@ -104,14 +106,19 @@ def _turned(bench: Workbench, usability: Usability, kind: Degraded, rng: np.rand
         for person in np.flatnonzero(bench.free).tolist()
         for photo in bench.prepared.people[person].photos
         if low <= abs(photo.yaw_degrees) < high
+        and item_id_of(_turned_key(usability, kind, photo), (Shown(photo),)) not in bench.learned.suspects
     ]
     if not found:
         return None
     person, photo = found[int(rng.integers(len(found)))]
     bench.take([person])
-    # Nothing is rendered: the photo is turned as it is.
-    key = TriageKey(usability, kind, round(abs(photo.yaw_degrees), 1))
+    key = _turned_key(usability, kind, photo)
     return bench.item((Shown(photo),), (person,), key, None)
+
+
+def _turned_key(usability: Usability, kind: Degraded, photo: PoolPhoto) -> TriageKey:
+    """Nothing is rendered: the photo is turned as it is."""
+    return TriageKey(usability, kind, round(abs(photo.yaw_degrees), 1))
 
 
 def _spoilt(bench: Workbench, wanted: list[Spoilt], rng: np.random.Generator) -> list[Item]:
@@ -126,12 +133,16 @@ def _spoilt(bench: Workbench, wanted: list[Spoilt], rng: np.random.Generator) ->
         ),
         key=lambda row: row[:3],
     )[: OVERSUPPLY * len(wanted)]
+    order = [good[number] for number in rng.permutation(len(good)).tolist()]
     items = []
-    for number, (usability, kind, strength) in zip(rng.permutation(len(good)).tolist(), wanted, strict=False):
-        *_, person, photo = good[number]
-        bench.take([person])
+    for usability, kind, strength in wanted:
         key = TriageKey(usability, kind, strength)
-        items.append(bench.item((Shown(photo, kind, strength),), (person,), key, None))
+        shown = ((person, (Shown(photo, kind, strength),)) for *_, person, photo in order if bench.free[person])
+        found = next((one for one in shown if item_id_of(key, one[1]) not in bench.learned.suspects), None)
+        if found is None:
+            raise TooFewPeople(message("error.bank.people_for_replacements", count=1), missing="1")
+        bench.take([found[0]])
+        items.append(bench.item(found[1], (found[0],), key, None))
     return items
 
 

@@ -62,6 +62,7 @@ def build_course(
     learned: Learned | None = None,
     learned_from: Sequence[str] = (),
     exclude: Set[str] = frozenset(),
+    exclude_items: Set[str] = frozenset(),
     analyse: Analyse = analyse_people,
 ) -> BuiltCourse:
     """Make a course; it ends early where the caller's ticket is no longer wanted.
@@ -83,6 +84,7 @@ def build_course(
         learned: from the answers to the courses `learned_from`; None for nothing.
         learned_from: see `learned`.
         exclude: sha256 of photos that are labelled wrong, 64 hexadecimal digits each; they are left out.
+        exclude_items: ids of items that are not shown; others take their place.
         analyse: `analyse_people`, or what remembers what it found.
 
     Raises:
@@ -97,7 +99,8 @@ def build_course(
     require_enough(plan, available([person.taken for person in gathered.pool.people]))
     current_ticket().require_wanted()
     on_progress("forms", 0, 1)
-    composed = compose(plan, gathered.pool, seed, matcher, learned)
+    aside = replace(learned, suspects=learned.suspects | exclude_items)
+    composed = compose(plan, gathered.pool, seed, matcher, aside)
     on_progress("forms", 1, 1)
     current_ticket().require_wanted()
     pictures = _pictures(composed.pictures, gathered, engine, plan, workers, partial(on_progress, "pictures"))

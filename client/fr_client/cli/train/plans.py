@@ -20,7 +20,7 @@ from fr_client.sync.training import Training
 from fr_client.unpack import message_keys
 from fr_files.reading import read_toml
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+_EXCLUDED = re.compile(r"[0-9a-f]{64}|[0-9a-f]{16}")
 _REMEDY_OF_TRIADS = "Show pairs instead of triads, or add a data set with such photos, such as lfw."
 # The work of each stage, and what the progress counts.
 _STAGES = {
@@ -128,7 +128,8 @@ def create_course(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="List of photos with wrong labels, to leave out: each line begins with a sha256, as from sha256sum.",
+            help="List of what to leave out: each line begins with the sha256 of a photo with a wrong label, as from "
+            "sha256sum, or with the id of an item, as from `fr train course sheet`.",
             show_default=False,
         ),
     ] = None,
@@ -139,14 +140,15 @@ def create_course(
         raise typer.BadParameter("A course needs photos of people: give at least one.", param_hint="--dataset")
     with connected(context, as_json) as client:
         wanted = plan_of(source)
-        excluded = () if exclude is None else photos_of(exclude)
+        photos, items = ((), ()) if exclude is None else excluded_of(exclude)
         with staged_progress() as show:
             made = client.training.create_course(
                 wanted,
                 datasets,
                 seed=seed,
                 learn_from=learn_from or (),
-                exclude_photos=excluded,
+                exclude_photos=photos,
+                exclude_items=items,
                 on_progress=lambda now: _tell(show, now),
             )
         print_course(made, as_json)
@@ -159,18 +161,20 @@ def _tell(show: Callable[[str, str, int, int], None], now: training_pb2.CoursePr
     show(*_STAGES.get(now.stage, ("Working", "steps")), now.done, now.total)
 
 
-def photos_of(path: Path) -> tuple[str, ...]:
-    """Return the hashes of a list of photos, each once, without empty lines and those that begin with #.
+def excluded_of(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the hashes of photos and the ids of items of a list, each once; empty lines and comments (#) are none.
 
     Raises `Unusable` if the file cannot be read, or a line begins with something else.
     """
     found = dict.fromkeys(line.split()[0] for line in read_text(path).splitlines() if line.strip() and line[0] != "#")
     for number, word in enumerate(found, start=1):
-        if not _SHA256.fullmatch(word):
+        if not _EXCLUDED.fullmatch(word):
             raise Unusable(
-                "INVALID_FIELD", f"{shown(path)}: entry {number} is not a sha256 of 64 digits of 0-9 and a-f."
+                "INVALID_FIELD",
+                f"{shown(path)}: entry {number} is neither a sha256 of 64 digits of 0-9 and a-f, nor an id of 16.",
             )
-    return tuple(found)
+    photos, items = (tuple(word for word in found if len(word) == digits) for digits in (64, 16))
+    return photos, items
 
 
 def plan_of(source: str) -> Plan:
