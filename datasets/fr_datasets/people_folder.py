@@ -36,7 +36,8 @@ def people(root: Path) -> PeopleSet:
 
     `root`/labels.csv, if it exists, holds the column `person`, with everybody, and a column for each label.
     `root`/conditions.csv, if it exists, holds the columns `person,photo,condition`, and `root`/sessions.csv the columns
-    `person,photo,session`; photos that they do not list have no condition and no session. Other files of `root` that are not photos, and names that begin with a dot, are ignored.
+    `person,photo,session`; photos that they do not list have no condition and no session. Other files of
+    `root` that are not photos, and names that begin with a dot, are ignored.
     """
     folders = []
     for path in _listed(root, root):

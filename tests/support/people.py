@@ -62,7 +62,7 @@ EVERYTHING = """
 def plan_of(blocks: str) -> CoursePlan:
     """A plan of one sitting; each line is a block, its keys parted by semicolons."""
     tables = [line.strip().replace("; ", "\n") for line in blocks.strip().splitlines()]
-    head = 'format = 1\ntitle = "made-up"\n[[sittings]]\nname = "one"\n'
+    head = 'format = 1\ntitle = "made-up"\nclaims = false\n[[sittings]]\nname = "one"\n'
     return read_plan(head + "\n".join(f"[[sittings.blocks]]\n{table}" for table in tables))
 
 

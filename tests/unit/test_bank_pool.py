@@ -137,7 +137,11 @@ def test_triads_of_different_conditions_are_refused_with_the_way_out() -> None:
     people = [[], [""], ["", ""], ["neutral", "smiling"], ["neutral", "smiling", "neutral"], ["neutral"]]
     taken = [[Taken(condition) for condition in photos] for photos in people]
     assert available(taken) == Available(people=5, with_two_photos=3, with_two_alike=2)
-    sittings = [[Taken("", "monday")] * 2, [Taken("", "monday"), Taken("", "friday")], [Taken("a", "monday"), Taken("a")]]
+    sittings = [
+        [Taken("", "monday")] * 2,
+        [Taken("", "monday"), Taken("", "friday")],
+        [Taken("a", "monday"), Taken("a")],
+    ]
     assert available(sittings) == Available(people=3, with_two_photos=2, with_two_alike=2)
     require_enough(plan, Available(102, 102, 20))
     with pytest.raises(TooFewPeople) as refused:

@@ -18,19 +18,24 @@ from fr_core.align import similarity_transform
 from fr_core.errors import FrError
 from fr_core.imaging import ImageLimits, decode
 from fr_core.types import F32, U8
-from fr_training.answers import Degraded
+from fr_training.answers import Degraded, Poorer
 from fr_training.bank.needs import Available, needs, require_enough
 from fr_training.bank.triage import DEGRADATIONS, UNIT_EYES
 from fr_training.build.pictures import (
     EYE_DISTANCE,
     FACE_WIDTH,
     GREY,
+    HEAD,
+    MOST_BYTES,
     OVAL,
     SIDE,
     TEMPLATE,
     degrade,
+    enlarged,
+    file_of,
     jpeg,
     padded,
+    poorer,
     render,
 )
 from fr_training.errors import PlanInvalid, UnknownPlan
@@ -45,8 +50,10 @@ def block(block_id: str, exercise: str = "verification", more: str = PAIRS) -> s
     return f'[[sittings.blocks]]\nid = "{block_id}"\nexercise = "{exercise}"\n{more}'
 
 
-def plan(*blocks: str, head: str = "") -> str:
-    return f'format = 1\ntitle = "A course"\n{head}\n[[sittings]]\nname = "day-1"\n' + "".join(blocks)
+def plan(*blocks: str, head: str = "", claims: str = "false") -> str:
+    return f'format = 1\ntitle = "A course"\nclaims = {claims}\n{head}\n[[sittings]]\nname = "day-1"\n' + "".join(
+        blocks
+    )
 
 
 def refused(text: str, error: type[FrError] = PlanInvalid) -> str:
@@ -144,6 +151,41 @@ def test_each_half_of_the_trainees_has_its_forms() -> None:
 )  # fmt: skip
 def test_a_plan_that_cannot_be_is_refused_with_what_is_wrong(text: str, says: str) -> None:
     assert says in refused(text)
+
+
+@pytest.mark.parametrize(
+    ("more", "key"),
+    [
+        ('same = 9\ndifferent = 10\nequated = "t"\noccasion = "pre"\n', "same"),
+        ('same = 10\ndifferent = 9\nequated = "t"\noccasion = "pre"\n', "different"),
+    ],
+)
+def test_tests_that_can_show_nothing_are_refused(more: str, key: str) -> None:
+    words = f"`{key}` must be at least 10"
+    assert words in refused(plan(block("one", more=more), claims="true"))
+    read_plan(plan(block("one", more=more)))
+    read_plan(plan(block("one", more=more.replace("9", "10")), claims="true"))
+    triads = 'trials = {}\nequated = "t"\noccasion = "pre"\n'
+    assert "`trials` must be" in refused(plan(block("odd", "triad", triads.format(9)), claims="true"))
+    read_plan(plan(block("odd", "triad", triads.format(10)), claims="true"))
+    rare = "same = 40\ndifferent = {}\n"
+    assert "`different` must be" in refused(plan(block("day", "low_prevalence", rare.format(9)), claims="true"))
+    read_plan(plan(block("day", "low_prevalence", rare.format(10)), claims="true"))
+    read_plan(plan(block("practice", more="same = 1\ndifferent = 1\nfeedback = true\n"), claims="true"))
+
+
+def test_photos_of_a_block_can_be_made_poorer_within_limits() -> None:
+    more = PAIRS + "scale = 24\nblur = 2.5\ncompression = 20\nlight = 1\n"
+    (one,) = read_plan(plan(block("one", more=more))).blocks
+    assert one.poorer == Poorer(24.0, 2.5, 20.0, 1.0)
+    for line in ("scale = 7", "scale = 129", "blur = 0.4", "compression = 96", "light = 1.1", "light = nan"):
+        assert "must be from" in refused(plan(block("one", more=f"{PAIRS}{line}\n"))), line
+    assert "must be a number" in refused(plan(block("one", more=PAIRS + "light = true\n")))
+    assert "no key `light`" in refused(plan(block("one", "triage", "usable = 1\nlimited = 0\nreject = 0\nlight = 1\n")))
+    tests = [
+        block(w, more=f'{PAIRS}equated = "p"\noccasion = "{w}"\n{m}') for w, m in (("pre", ""), ("post", "blur = 2\n"))
+    ]
+    assert "differ in" in refused(plan(*tests))
 
 
 SAYS = re.compile(r"# Needs: (\d+) people, (\d+) of them with two photos; (\d+) minutes; (\d+) trials\.")
@@ -322,9 +364,10 @@ def test_a_picture_without_colour_keeps_the_luma_alone() -> None:
 
 def face() -> U8:
     rng = np.random.default_rng(3)
-    fine = rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8).astype(np.float32)
+    fine = rng.integers(0, 256, (SIDE // 2, SIDE // 2, 3), dtype=np.uint8).astype(np.float32)
     coarse = cv2.GaussianBlur(fine, (0, 0), 12) - 127.5
-    return np.asarray(np.clip(127.5 + 12 * coarse + 0.2 * (fine - 127.5), 0, 255), dtype=np.uint8)
+    small = np.clip(127.5 + 12 * coarse + 0.2 * (fine - 127.5), 0, 255)
+    return np.asarray(cv2.resize(small, (SIDE, SIDE)), dtype=np.uint8)
 
 
 assert set(DEGRADATIONS) == set(Degraded)
@@ -392,3 +435,40 @@ def test_occlusion_covers_that_share_of_the_oval_from_any_side(share: float) -> 
         assert abs(float((OVAL * covered).sum() / OVAL.sum()) - share) < 0.01
         sides.add((bool(covered[0, SIDE // 2]), bool(covered[SIDE // 2, 0]), bool(covered[-1, SIDE // 2])))
     assert len(sides) == 4
+
+
+def test_poorer_pictures_are_the_same_each_time_and_light_differs_from_photo_to_photo() -> None:
+    picture = face()
+    for how in (Poorer(scale=24.0), Poorer(blur=4.0), Poorer(compression=5.0), Poorer(light=0.5)):
+        made = poorer(picture, how)
+        np.testing.assert_array_equal(made, poorer(picture, how))
+        assert np.abs(made.astype(int) - picture.astype(int)).mean() > 1.0
+    np.testing.assert_array_equal(poorer(picture, Poorer()), picture)
+    other = np.asarray(np.clip(picture.astype(int) + 1, 0, 255), dtype=np.uint8)  # nearly the same photo
+    apart = {
+        how: np.abs(poorer(picture, how).astype(int) - poorer(other, how)).mean() for how in map(_light, (0.3, 1.0))
+    }
+    assert 3.0 < apart[_light(0.3)] < apart[_light(1.0)]
+
+
+def _light(strength: float) -> Poorer:
+    return Poorer(light=strength)
+
+
+def test_a_picture_shows_ears_hairline_and_neck_and_says_how_far_it_is_enlarged() -> None:
+    assert SIDE >= 512
+    eyes = TEMPLATE[:2].mean(axis=0)
+    for across, down in ((1.5, 0.3), (-1.5, 0.3), (0.0, -1.7), (0.0, 2.6)):  # ears, hairline, neck
+        x, y = (eyes + EYE_DISTANCE * np.array([across, down])).astype(int)
+        assert HEAD[y, x] > 0.5, (across, down)
+    assert OVAL[int(eyes[1] + 2.4 * EYE_DISTANCE), SIDE // 2] == 0.0  # the face alone ends at the chin
+    for scale, times in ((1.0, 2.0), (2.0, 1.0), (4.0, 0.5)):
+        assert enlarged(photo(900, 10, scale)[1]) == pytest.approx(times, rel=0.01)
+
+
+def test_files_of_pictures_are_not_too_large() -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    assert len(jpeg(noise)) > MOST_BYTES
+    assert len(file_of(noise)) < len(jpeg(noise))
+    plain = pictures()[1]
+    assert file_of(plain) == jpeg(plain)

@@ -113,6 +113,10 @@ class Poorer(NamedTuple):
         return {name: value for name, value in self._asdict().items() if value}
 
 
+AS_IT_IS = Poorer()
+"""Nothing is done to a photo."""
+
+
 @dataclass(frozen=True, slots=True)
 class Triage:
     """At TRIAGE: the decision and why; no reason for a usable photo."""

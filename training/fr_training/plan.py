@@ -140,6 +140,7 @@ class CoursePlan:
     seed: int = 1  # decides who is shown where, from 0 to MAX_SEED
     mask: Mask = "head"  # "head" shows ears, hairline and neck too, "oval" the face alone, "none" all around it
     colour: bool = True  # whether pictures are shown in colour; grey ones suit photos of several sources
+    claims: bool = True  # whether blocks that measure must be able to show something
     retention_days: int = 90  # after which the results of a cohort are deleted
     notice: str = ""  # what a trainee agrees to; "" for the server's own words
     toml: str = ""  # the text that was read
@@ -283,6 +284,7 @@ def _plan(table: _Table, toml: str) -> CoursePlan:
         seed=table.whole("seed", 0, MAX_SEED, 1),
         mask=next(one for one in MASKS if one == mask),
         colour=table.flag("colour", True),
+        claims=table.flag("claims", True),
         retention_days=table.whole("retention_days", 1, MAX_RETENTION_DAYS, 90),
         notice=table.text("notice", ""),
         toml=toml,
@@ -297,7 +299,27 @@ def _plan(table: _Table, toml: str) -> CoursePlan:
     plan = _with_forms(plan)
     if sum(block.shown for block in plan.blocks) > MAX_TRIALS:
         raise PlanInvalid(message("error.plan.too_many_trials", most=MAX_TRIALS), limit=str(MAX_TRIALS))
+    for block in plan.blocks if plan.claims else ():
+        _require_able_to_show(block)
     return plan
+
+
+FEWEST_TO_SHOW = 10
+"""Items of a kind below which a block that measures can show nothing: reports then hide d' and c, and say of few pairs
+of two people that these may just be harder."""
+
+
+def _require_able_to_show(block: BlockPlan) -> None:
+    """Raise `PlanInvalid` for a block that is there to measure, and could never support a claim."""
+    counts = {"different": block.different} if block.exercise == ExerciseKind.LOW_PREVALENCE else {}
+    if block.equated:
+        triads = block.exercise == ExerciseKind.TRIAD
+        counts = {"trials": block.trials} if triads else {"same": block.same, "different": block.different}
+    for key, count in counts.items():
+        if count < FEWEST_TO_SHOW:
+            raise PlanInvalid(
+                message("error.plan.shows_nothing", block_id=block.block_id, key=key, least=FEWEST_TO_SHOW), key=key
+            )
 
 
 def _at_sitting(number: int) -> Message:
@@ -431,7 +453,10 @@ def _equated_sets(plan: CoursePlan) -> dict[str, list[Occasion]]:
         occasions = [block.occasion for block in blocks]
         if len(set(occasions)) != len(occasions):
             raise PlanInvalid(message("error.plan.equated_twice", name=name))
-        if len({(b.exercise, b.same, b.different, b.trials, b.size, b.present, b.absent, b.poorer) for b in blocks}) > 1:
+        if (
+            len({(b.exercise, b.same, b.different, b.trials, b.size, b.present, b.absent, b.poorer) for b in blocks})
+            > 1
+        ):
             raise PlanInvalid(message("error.plan.equated_unlike", name=name))
         if blocks[0].exercise not in (ExerciseKind.VERIFICATION, ExerciseKind.TRIAD):
             raise PlanInvalid(message("error.plan.equated_exercise", name=name))

@@ -18,7 +18,10 @@ from fr_training.bank.pool import Looks, PoolPhoto
 T = TypeVar("T")
 
 CLUES = 4
-"""Pixels of the face and of the head, colour of the face and of the head; columns of f64[n, CLUES]: greater = more like photos of one person."""
+"""Pixels of the face and of the head, colour of the face and of the head: the columns of f64[n, CLUES].
+
+The greater they are, the more the photos are like two of one person.
+"""
 
 NEAR_CHANCE = 0.1
 """Area under the curve beyond .5, in either direction, that a draw of items may have to be taken at once."""
@@ -62,7 +65,7 @@ def told(mated: F64, nonmated: F64) -> float:
 
 
 def least_of(draw: Callable[[], T], tells: Callable[[T], float]) -> T:
-    """The first draw in which clues tell no more than `NEAR_CHANCE`, else the one of `DRAWS` in which they tell least."""
+    """The first draw in which clues tell at most `NEAR_CHANCE`, else that one of `DRAWS` in which they tell least."""
     best = draw()
     least = tells(best)
     for _ in range(DRAWS - 1):
@@ -75,7 +78,9 @@ def least_of(draw: Callable[[], T], tells: Callable[[T], float]) -> T:
     return best
 
 
-def least_telling(mated: F64, nonmated: F64, least: int, *, of_mated: bool) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def least_telling(
+    mated: F64, nonmated: F64, least: int, *, of_mated: bool
+) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Leave out the pairs of one kind that tell most, until no clue tells one person; return the indices of the others.
 
     The pairs are the mated ones if `of_mated`, else the others. At least `least` are kept, all if they are fewer.

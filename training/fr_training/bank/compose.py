@@ -12,7 +12,18 @@ import numpy as np
 
 from fr_locales.messages import message
 from fr_training.bank.forecast import Reference
-from fr_training.bank.lists import Lists, Matcher, draft_lists, draft_present, enrolled, list_items, others_of_lists
+from fr_training.bank.labels import Index
+from fr_training.bank.lists import (
+    Kept,
+    LacksFoilsError,
+    Lists,
+    Matcher,
+    draft_lists,
+    draft_present,
+    enrolled,
+    list_items,
+    others_of_lists,
+)
 from fr_training.bank.manifest import Shown, course_sha256, manifest_of, own_probe_id, sha256_of
 from fr_training.bank.needs import Available, available, needs, own_probe_size, require_enough
 from fr_training.bank.pairs import Drafts, draft_different, draft_same, others_of_pairs, pair_items
@@ -23,6 +34,7 @@ from fr_training.bank.triads import draft_triads, triad_items
 from fr_training.bank.triage import triage_items
 from fr_training.bank.workbench import FormSet, Workbench, form_sets, suspect_people, too_few_alike
 from fr_training.courses import Form, Item, Learned
+from fr_training.errors import TooFewPeople
 from fr_training.keys import ListKey, PairKey, TriadKey
 from fr_training.plan import PAIRS, CoursePlan
 from fr_training.prompts import ExerciseKind
@@ -65,11 +77,22 @@ def compose(plan: CoursePlan, pool: Pool, seed: int, matcher: Matcher, learned: 
     require_enough(plan, left, gone)
     unsearched = np.zeros(len(prepared.people), dtype=np.bool_)
     sets = form_sets(plan)
+    lacking: LacksFoilsError | None = None
     while True:
         bench = Workbench(prepared, seed, np.ones(len(prepared.people), dtype=np.bool_), aside, learned)
         bench.for_triads = _kept_for_triads(bench, needs(plan).people_with_two_alike)
         bench.unsearched = unsearched
-        items, drafts = _items(bench, sets)
+        try:
+            items, drafts = _items(bench, sets)
+        except LacksFoilsError as error:  # somebody else may have enough of them
+            lacking = error
+            unsearched[error.person] = True
+            continue
+        except TooFewPeople as error:
+            if lacking is None:
+                raise
+            what = message("error.bank.people_of_one_sex", count=lacking.missing)
+            raise TooFewPeople(what, missing=str(lacking.missing)) from error
         suspect = _searched_in_suspects(bench, items)
         if not suspect:
             break
@@ -109,9 +132,10 @@ def _items(bench: Workbench, sets: Sequence[FormSet]) -> tuple[dict[str, list[It
     lists = [one for one in sets if one.block.exercise == ExerciseKind.CANDIDATES]
     same, present = _mated(bench, pairs, lists)
     present = with_others_present(bench, present)
-    tests = [one for one in pairs if one.block.equated]
     odd_of_tests = sum(one.block.trials * len(one.forms) for one in triads if one.block.equated)
-    drafts = draft_lists(bench, lists, present, others_of_pairs(bench, tests, same), odd_of_tests)
+    kept_for_tests = Kept(others_of_pairs(bench, [one for one in pairs if one.block.equated], same), odd_of_tests)
+    elsewhere = [draft.a for one in pairs if not one.block.equated for row in same[one.key] for draft in row]
+    drafts = draft_lists(bench, lists, present, elsewhere, kept_for_tests)
     different = _different(bench, pairs, same)
     items: dict[str, list[Item]] = {}
     kept = sum(one.block.trials * len(one.forms) for one in triads)

@@ -25,7 +25,7 @@ from fr_core.scoring.checks import F64
 from fr_locales.messages import Message, message
 from fr_training.bank.clues import CLUES, areas, between
 from fr_training.bank.pool import Looks
-from fr_training.courses import Form, Forecast, Item, Share
+from fr_training.courses import Forecast, Form, Item, Share
 from fr_training.keys import ListKey, PairKey, TriadKey
 from fr_training.plan import PAIRS, BlockPlan, CoursePlan
 from fr_training.prompts import ExerciseKind
@@ -44,7 +44,10 @@ _Z = NormalDist()
 _ALIKE = (2.0 * _Z.inv_cdf(0.80), 0.5)  # mean and SD over tests of d' for people who look alike
 _UNLIKE = 2.0 * _Z.inv_cdf(0.975)
 _CLEAREST = 0.99  # area that clues are taken for at most
-_POORER = (0.5, 1.0)  # share of d' that is left where photos are made poorer: about as GFMT2-H has against GFMT2-S, or all
+_POORER = (
+    0.5,
+    1.0,
+)  # share of d' that is left where photos are made poorer: about as GFMT2-H has against GFMT2-S, or all
 _QUANTILES = (0.05, 0.5, 0.95)
 _DRAWS = 2_001
 _GRID = np.linspace(-5.0, 10.0, 301)
@@ -52,14 +55,18 @@ _GRID = np.linspace(-5.0, 10.0, 301)
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Similarities in the pool, in [-1, 1]: of two people drawn at random, and of everybody to the most alike person."""
+    """Similarities in the pool, in [-1, 1]: of people drawn at random, and of everybody to the most alike person."""
 
     strangers: float
     look_alikes: float
 
 
 def forecasts(
-    plan: CoursePlan, forms: Mapping[str, Form], looks: Mapping[int, Looks], enlarged: Mapping[int, float], near: Reference
+    plan: CoursePlan,
+    forms: Mapping[str, Form],
+    looks: Mapping[int, Looks],
+    enlarged: Mapping[int, float],
+    near: Reference,
 ) -> tuple[Forecast, ...]:
     """Forecast each form of a course but those of triage and own probes.
 
@@ -124,7 +131,9 @@ def _of_choices(
         if place != item.key.mate
     ]
     alike = float(np.mean(foils)) if foils else None
-    draws = _dprimes(alike if block.exercise == ExerciseKind.CANDIDATES else None, near, 0.5, poorer=bool(block.poorer.told))
+    draws = _dprimes(
+        alike if block.exercise == ExerciseKind.CANDIDATES else None, near, 0.5, poorer=bool(block.poorer.told)
+    )
     right = [_triad(d) if block.exercise == ExerciseKind.TRIAD else _list(d, block) for d in draws.tolist()]
     wins = [item.key.odd == item.key.machine_odd for item in items if isinstance(item.key, TriadKey)]
     wins += [_first(item.key) for item in items if isinstance(item.key, ListKey) and item.key.mate is not None]

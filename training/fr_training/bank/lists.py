@@ -13,8 +13,8 @@ from typing import Protocol
 
 import numpy as np
 
-from fr_locales.messages import message
 from fr_core.scoring.checks import F64
+from fr_locales.messages import message
 from fr_training.answers import Poorer
 from fr_training.bank.difficulty import spread
 from fr_training.bank.impostors import DOUBTFUL
@@ -72,6 +72,26 @@ class ListDraft:
     poorer: Poorer  # the probe
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Kept:
+    """The people who must stay for equated tests, and be no foil.
+
+    i64[c] of pairs, by pair of conditions as numbered in `PreparedPool`, and the odd ones of triads.
+    """
+
+    for_pairs: Index
+    for_triads: int
+
+
+class LacksFoilsError(Exception):
+    """Somebody, by index in the prepared pool, cannot be searched for: so many foils of one sex are missing."""
+
+    def __init__(self, person: int, missing: int) -> None:
+        super().__init__(person, missing)
+        self.person = person
+        self.missing = missing
+
+
 Lists = Mapping[str, Sequence[ListDraft]]
 """By name of a form."""
 
@@ -91,12 +111,13 @@ def draft_present(bench: Workbench, sets: Sequence[FormSet]) -> Mapping[str, Ind
     return found
 
 
-def draft_lists(bench: Workbench, sets: Sequence[FormSet], present: Mapping[str, Index], kept: Index, odd: int) -> Lists:
+def draft_lists(
+    bench: Workbench, sets: Sequence[FormSet], present: Mapping[str, Index], elsewhere: Sequence[int], kept: Kept
+) -> Lists:
     """Find the foils of all lists, and reserve people who are searched for and not on the list.
 
-    `kept` counts the people, by pair of conditions as numbered in `PreparedPool`, i64[c], who stay for the pairs of
-    equated tests; `odd` more stay for their triads. Raises `TooFewPeople` if too few people have photos in the
-    condition that a list shows, or the sex of the person searched for.
+    People `elsewhere` are in forms already, and may be foils. Raises `TooFewPeople` if too few people have photos in
+    the condition that a list shows, and `LacksFoilsError` if too few have the sex of somebody who is searched for.
     """
     album = Album(bench.prepared, _slots(sets))
     absent: dict[str, Index] = {}
@@ -105,7 +126,8 @@ def draft_lists(bench: Workbench, sets: Sequence[FormSet], present: Mapping[str,
         absent |= {name: chosen[:, form] for form, name in enumerate(one.forms)}
     for people in present.values():
         album.hide(people)
-    room = _Room(bench, kept, odd, [person for people in present.values() for person in people.tolist()])
+    # Those on lists are enrolled, so that a search for somebody else brings them.
+    room = _Room(bench, kept, [*elsewhere, *(person for people in present.values() for person in people.tolist())])
     found: dict[str, list[ListDraft]] = {}
     for one in sets:
         for name in one.forms:
@@ -148,7 +170,9 @@ def _absent(bench: Workbench, album: Album, one: FormSet, present: Mapping[str, 
     chosen = np.empty((0, forms), dtype=np.int64)
     for number in np.unique(prepared.group):
         own = people[prepared.group[people] == number]
-        chosen = np.concatenate([chosen, _spread(bench, album, own, one, min(int(wanted[number]), len(own) // forms), rng)])
+        chosen = np.concatenate(
+            [chosen, _spread(bench, album, own, one, min(int(wanted[number]), len(own) // forms), rng)]
+        )
     for number in np.unique(prepared.conditions):
         groups = np.unique(prepared.group[prepared.conditions == number])
         missing = int(wanted[groups].sum()) - int((prepared.conditions[chosen[:, 0]] == number).sum())
@@ -157,9 +181,7 @@ def _absent(bench: Workbench, album: Album, one: FormSet, present: Mapping[str, 
     return chosen
 
 
-def _spread(
-    bench: Workbench, album: Album, people: Index, one: FormSet, count: int, rng: np.random.Generator
-) -> Index:
+def _spread(bench: Workbench, album: Album, people: Index, one: FormSet, count: int, rng: np.random.Generator) -> Index:
     """Take some of the people, i64[count, forms], over all difficulties; no other exercise may show them."""
     forms = len(one.forms)
     people = _with_look_alikes(bench, album, people, one.block.size, count * forms)
@@ -275,15 +297,15 @@ class Album:
 class _Room:
     """Who may still be a foil: somebody on no list of the form, while enough people stay for equated tests."""
 
-    def __init__(self, bench: Workbench, kept: Index, odd: int, mates: Sequence[int]) -> None:
+    def __init__(self, bench: Workbench, kept: Kept, taken: Sequence[int]) -> None:
         self._bench = bench
         free = bench.free & ~bench.for_triads
         self._allowed = free.copy()
-        self._allowed[list(mates)] = True  # who are enrolled, so that a search brings them
+        self._allowed[list(taken)] = True
         conditions = bench.prepared.conditions
-        there = np.bincount(conditions[free & ~bench.barred], minlength=len(kept))
-        self._by_condition = there - kept
-        self._all = int(free.sum()) - int(kept.sum()) - odd
+        there = np.bincount(conditions[free & ~bench.barred], minlength=len(kept.for_pairs))
+        self._by_condition = there - kept.for_pairs
+        self._all = int(free.sum()) - int(kept.for_pairs.sum()) - kept.for_triads
         self._here = self._allowed.copy()
 
     def begin(self, searched: Sequence[int]) -> None:
@@ -320,8 +342,9 @@ class _Room:
 def _foils(bench: Workbench, album: Album, person: int, wanted: int, room: _Room) -> tuple[Foil, ...]:
     """Return the most similar people who may be shown, best first; they are taken.
 
-    Their photos have the condition of the person's photo on a list. They have two photos if plenty of people do. They have the same sex if the labels say so, and the same data set, ethnicity and age if there are
-    enough people: trainees could rule out others without comparing faces.
+    Their photos have the condition of the person's photo on a list. They have two photos if plenty of people do. They
+    have the same sex if the labels say so, and the same data set, ethnicity and age if there are enough people:
+    trainees could rule out others without comparing faces.
     """
     if not wanted:
         return ()
@@ -346,19 +369,18 @@ def _foils(bench: Workbench, album: Album, person: int, wanted: int, room: _Room
 
 
 def _of_one_sex(bench: Workbench, person: int, people: Index, wanted: int) -> Index:
-    """Those of the people whose sex is that of the person, or is not known; raises `TooFewPeople`."""
+    """Those of the people whose sex is that of the person, or is not known; raises `LacksFoilsError`."""
     sex = bench.prepared.faces.traits.sex
     if sex[person] == UNKNOWN:
         return people
     alike: Index = people[(sex[people] == sex[person]) | (sex[people] == UNKNOWN)]
     if len(alike) < wanted:
-        missing = wanted - len(alike)
-        raise TooFewPeople(message("error.bank.people_of_one_sex", count=missing), missing=str(missing))
+        raise LacksFoilsError(person, wanted - len(alike))
     return alike
 
 
 def enrolled(bench: Workbench, lists: Lists, own: int) -> Index:
-    """i64[g]: the people whom own probes search, ascending: those on lists with a photo of theirs, and those in no form.
+    """i64[g]: the people whom own probes search, ascending: those on lists with a photo, and those in no form.
 
     All forms have their people already. `own` is the length of the longest list of an own probe. The gallery is limited
     to `MOST_ENROLLED` people who are in no form, those with two photos first: of them there is a probe.

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fr_core.types import ModelId
-from fr_training.answers import Degraded, Poorer
+from fr_training.answers import AS_IT_IS, Degraded, Poorer
 from fr_training.bank.pool import PoolPhoto
 from fr_training.courses import Form, Item
 from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
@@ -25,7 +25,7 @@ class Shown:
     photo: PoolPhoto
     degraded: Degraded | None = None
     strength: float = 0.0
-    poorer: Poorer = Poorer()  # as the block wants it
+    poorer: Poorer = AS_IT_IS  # as the block wants it
 
     @property
     def told(self) -> str | dict[str, str | float]:

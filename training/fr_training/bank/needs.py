@@ -62,6 +62,8 @@ def needs(plan: CoursePlan) -> PlanNeeds:
     tests = sum(_takes(block)[0] for block in forms if block.equated)
     others = sum(_takes(block)[0] for block in forms if not block.equated and block not in lists)
     foils = max((block.items * block.size - block.present for block in lists), default=0)
+    if foils:  # people kept for triads are none
+        foils += sum(block.trials for block in forms if block.exercise == ExerciseKind.TRIAD and not block.equated)
     searched = others + max(0, own_probe_size(plan) - sum(block.present for block in lists))
     return PlanNeeds(
         people=tests + sum(_takes(block)[0] for block in lists) + max(searched, foils),

@@ -9,7 +9,7 @@ import numpy as np
 
 from fr_core.scoring.checks import F64
 from fr_locales.messages import message
-from fr_training.answers import Poorer
+from fr_training.answers import AS_IT_IS, Poorer
 from fr_training.bank.clues import clues_of, least_of, least_telling, told
 from fr_training.bank.difficulty import equated, spread
 from fr_training.bank.impostors import paired
@@ -33,15 +33,13 @@ class PairDraft:
     b: int
     similarity: float
     judged: Judged
-    poorer: Poorer = Poorer()
+    poorer: Poorer = AS_IT_IS
 
     @property
     def people(self) -> tuple[int, ...]:
         """Each once."""
         return (self.a,) if self.a == self.b else (self.a, self.b)
 
-
-_AS_THEY_ARE = Poorer()
 
 _SPARE = 2
 """Pairs of two people that are looked at for each that is wanted, at least, where clues are left out."""
@@ -218,7 +216,7 @@ def _errs(prepared: PreparedPool, similarities: F64, *, mated: bool) -> Bools:
     return np.array([(calibration.log10_lr(float(s)).log10_lr > 0.0) != mated for s in similarities], dtype=np.bool_)
 
 
-def pair_draft(bench: Workbench, a: int, b: int, poorer: Poorer = _AS_THEY_ARE) -> PairDraft:
+def pair_draft(bench: Workbench, a: int, b: int, poorer: Poorer = AS_IT_IS) -> PairDraft:
     """A pair of the first photo of `a` and the second of `b`; of one person where both are the same."""
     prepared = bench.prepared
     mated = a == b
@@ -258,7 +256,5 @@ def _item(bench: Workbench, draft: PairDraft, mated: bool, advice: bool | None) 
         log10_lr=None if calibration is None else calibration.log10_lr(draft.similarity).log10_lr,
         advice_same=advice,
     )
-    shown = tuple(
-        Shown(photo, poorer=draft.poorer) for photo in (prepared.first[draft.a], prepared.second[draft.b])
-    )
+    shown = tuple(Shown(photo, poorer=draft.poorer) for photo in (prepared.first[draft.a], prepared.second[draft.b]))
     return bench.item(shown, draft.people, key, draft.judged.b)

@@ -106,7 +106,9 @@ def prepare(pool: Pool) -> PreparedPool:
         impostor_similarity=best,
         mated_clues=np.where(two[:, None], clues_of([*zip(first, second, strict=True)]), np.nan),
         impostor_clues=np.where(
-            alone[:, None], np.nan, clues_of([(one, second[other]) for one, other in zip(first, near.people[:, 0].tolist(), strict=True)])
+            alone[:, None],
+            np.nan,
+            clues_of([(one, second[other]) for one, other in zip(first, near.people[:, 0].tolist(), strict=True)]),
         ),
         strangers=floor,
         look_alikes=floor if alone.all() else float(best[~alone].mean()),

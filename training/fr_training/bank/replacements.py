@@ -98,7 +98,9 @@ def _with_two(bench: Workbench, b: F64, like: int, among: Bools) -> int:
     `b` is f64[n], NaN where somebody has one photo; `among` is bool[n], whose photos have the right conditions.
     """
     prepared = bench.prepared
-    there = np.flatnonzero(bench.free & prepared.two & ~bench.aside & ~bench.unsearched & ~bench.listed & ~bench.for_triads & among)
+    there = np.flatnonzero(
+        bench.free & prepared.two & ~bench.aside & ~bench.unsearched & ~bench.listed & ~bench.for_triads & among
+    )
     if not len(there):
         raise _lacking(1)
     group = prepared.group

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fr_locales.messages import message
-from fr_training.answers import Poorer
+from fr_training.answers import AS_IT_IS, Poorer
 from fr_training.bank.difficulty import equated, spread
 from fr_training.bank.impostors import Impostors, assigned
 from fr_training.bank.labels import Index
@@ -40,7 +40,7 @@ class TriadDraft:
     shown: PoolPhoto
     margin: float
     judged: Judged
-    poorer: Poorer = Poorer()
+    poorer: Poorer = AS_IT_IS
 
     @property
     def people(self) -> tuple[int, ...]:
@@ -134,7 +134,9 @@ def triad_draft(bench: Workbench, pair: Impostors, rng: np.random.Generator, poo
         cosine(one.embedding, shown.embedding), cosine(other.embedding, shown.embedding)
     )
     key = TriadKey(odd=2, machine_odd=2, margin=margin)
-    found = bench.judged(key, tuple(Shown(photo, poorer=poorer) for photo in (one, other, shown)), prepared.margin.b(margin))
+    found = bench.judged(
+        key, tuple(Shown(photo, poorer=poorer) for photo in (one, other, shown)), prepared.margin.b(margin)
+    )
     suspect = found.suspect or bool(bench.aside[pair.a])
     return TriadDraft(pair.a, (one, other), pair.b, shown, margin, replace(found, suspect=suspect), poorer)
 
@@ -146,4 +148,6 @@ def _item(bench: Workbench, draft: TriadDraft, rng: np.random.Generator) -> Item
     # The odd one of the machine is left by the most similar pair; photo i is left by the two others.
     left_by = [cosine(photos[(i + 1) % 3].embedding, photos[(i + 2) % 3].embedding) for i in range(3)]
     key = TriadKey(odd=odd, machine_odd=int(np.argmax(left_by)), margin=draft.margin)
-    return bench.item(tuple(Shown(photo, poorer=draft.poorer) for photo in photos), (draft.a, draft.odd), key, draft.judged.b)
+    return bench.item(
+        tuple(Shown(photo, poorer=draft.poorer) for photo in photos), (draft.a, draft.odd), key, draft.judged.b
+    )

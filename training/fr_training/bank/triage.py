@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fr_training.answers import Degraded, Usability
 from fr_locales.messages import message
+from fr_training.answers import Degraded, Usability
 from fr_training.bank.manifest import Shown, item_id_of
 from fr_training.bank.pool import PoolPhoto
 from fr_training.bank.workbench import OVERSUPPLY, FormSet, Workbench

@@ -15,7 +15,7 @@ from fr_core.engine import Engine
 from fr_core.errors import InputRefused, InvalidField, NoFaceFound, message
 from fr_core.pipeline import Pipeline
 from fr_core.types import F32, QualityReason
-from fr_datasets.errors import DatasetError, DatasetUnreadable, DatasetUnknown, of_dataset, read_photo
+from fr_datasets.errors import DatasetError, DatasetUnknown, DatasetUnreadable, of_dataset, read_photo
 from fr_datasets.manifests import load_manifest
 from fr_datasets.values import Person
 from fr_evaluation.identification.run import PEOPLE_READERS

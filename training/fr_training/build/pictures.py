@@ -15,7 +15,7 @@ import numpy as np
 
 from fr_core.align import ARCFACE_TEMPLATE, similarity_transform
 from fr_core.types import F32, U8, frozen_array
-from fr_training.answers import Degraded, Poorer
+from fr_training.answers import AS_IT_IS, Degraded, Poorer
 from fr_training.bank.pool import Looks
 from fr_training.bank.triage import UNIT_EYES
 from fr_training.plan import Mask
@@ -75,9 +75,9 @@ _UNIT_SIDE = round(SIDE / _UNIT)
 def degrade(face: U8, kind: Degraded, strength: float) -> U8:
     """Make u8[SIDE, SIDE, 3], RGB, a face at `TEMPLATE`, poorer; read-only. A pose is the photo's own: nothing is done.
 
-    It is done as to a face with `UNIT_EYES` pixels between the eyes. Noise, and the side from which a face is covered, are drawn from the picture itself, so that the same picture comes
-    out the same each time. The strength is in the unit of `fr_training.bank.triage`; ValueError where it is out of
-    range.
+    It is done as to a face with `UNIT_EYES` pixels between the eyes. Noise, and the side from which a face is covered,
+    are drawn from the picture itself, so that the same picture comes out the same each time. The strength is in the
+    unit of `fr_training.bank.triage`; ValueError where it is out of range.
     """
     if kind == Degraded.POSE:
         return face
@@ -92,7 +92,12 @@ def poorer(face: U8, how: Poorer) -> U8:
 
     Light is drawn from the picture itself: the same photo always comes out the same, two photos differently.
     """
-    for value, done in ((how.light, _light), (how.scale, _resolution), (how.blur, _blur), (how.compression, _compression)):
+    for value, done in (
+        (how.light, _light),
+        (how.scale, _resolution),
+        (how.blur, _blur),
+        (how.compression, _compression),
+    ):
         if value:
             face = done(face, value)
     return frozen_array(face)
@@ -185,7 +190,7 @@ def render(
     mask: Mask,
     degraded: Degraded | None,
     strength: float,
-    how: Poorer = Poorer(),
+    how: Poorer = AS_IT_IS,
     *,
     colour: bool = True,
 ) -> U8:

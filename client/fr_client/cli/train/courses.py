@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, TextIO
 
 import typer
+from rich.console import RenderableType
 from rich.table import Table
 
 from fr_api.v1 import training_pb2
@@ -64,7 +65,11 @@ def write_sheets(
     with connected(context, as_json) as client:
         pages: dict[str, TextIO] = {}
         counts: Counter[str] = Counter()
-        with new_folder(out) as folder, ExitStack() as stack, closing(client.training.form_items(course_id, form)) as found:
+        with (
+            new_folder(out) as folder,
+            ExitStack() as stack,
+            closing(client.training.form_items(course_id, form)) as found,
+        ):
             for item in found:
                 if item.form not in pages:
                     page = stack.enter_context((folder / f"{item.form}.html").open("w", encoding="utf-8"))
@@ -172,7 +177,7 @@ def print_course(found: training_pb2.Course, as_json: bool) -> None:
             plain(form.name), str(form.items), str(form.people), mean, spread, plain(form.manifest_sha256[:12])
         )
     changes = [_changes(found)] if found.learned_from or found.excluded_photos else []
-    forecast = [forecast_table(found), *forecast_lines(found)] if found.forecasts else []
+    forecast: list[RenderableType] = [forecast_table(found), *forecast_lines(found)] if found.forecasts else []
     print_answer(as_json, found, pairs(rows), blocks, forms, *forecast, *changes)
 
 

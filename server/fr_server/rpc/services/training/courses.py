@@ -104,7 +104,9 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
             raise CourseBuilding(message("error.rpc.server_makes_course_another")) from refusal
         seen = _Seen()
         running = asyncio.ensure_future(
-            self._resources.work.course(self._made, plan, names, seed, learn_from, exclude, aside, request.only_forecast, seen)
+            self._resources.work.course(
+                self._made, plan, names, seed, learn_from, exclude, aside, request.only_forecast, seen
+            )
         )
         running.add_done_callback(partial(self._ended, caller))
         while not running.done():
