@@ -5,7 +5,7 @@ Nobody is in two items, except as a foil of lists, and equated forms are equally
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -130,13 +130,8 @@ def _items(bench: Workbench, sets: Sequence[FormSet]) -> tuple[dict[str, list[It
     pairs = [one for one in sets if one.block.exercise in PAIRS]
     triads = [one for one in sets if one.block.exercise == ExerciseKind.TRIAD]
     lists = [one for one in sets if one.block.exercise == ExerciseKind.CANDIDATES]
-    same, present = _mated(bench, pairs, lists)
-    present = with_others_present(bench, present)
-    odd_of_tests = sum(one.block.trials * len(one.forms) for one in triads if one.block.equated)
-    kept_for_tests = Kept(others_of_pairs(bench, [one for one in pairs if one.block.equated], same), odd_of_tests)
-    elsewhere = [draft.a for one in pairs if not one.block.equated for row in same[one.key] for draft in row]
-    drafts = draft_lists(bench, lists, present, elsewhere, kept_for_tests)
-    different = _different(bench, pairs, same)
+    same, drafts = _lists_and_mated(bench, pairs, triads, lists)
+    different = _tests_first(bench, pairs, lambda some: draft_different(bench, some, same))
     items: dict[str, list[Item]] = {}
     kept = sum(one.block.trials * len(one.forms) for one in triads)
     odd = {}
@@ -158,13 +153,36 @@ def _items(bench: Workbench, sets: Sequence[FormSet]) -> tuple[dict[str, list[It
     return items | list_items(bench, drafts), drafts
 
 
-def _different(bench: Workbench, pairs: Sequence[FormSet], same: Drafts) -> Drafts:
-    """The pairs of two people: first those of equated tests, which show no foil of a list, then the others."""
+def _tests_first(
+    bench: Workbench, pairs: Sequence[FormSet], draft: Callable[[Sequence[FormSet]], Drafts]
+) -> Drafts:
+    """Draft pairs: first those of equated tests, which show no foil of a list, then the others."""
     barred = bench.barred
     bench.barred = np.asarray(barred | bench.listed, dtype=np.bool_)
-    found = draft_different(bench, [one for one in pairs if one.block.equated], same)
+    found = draft([one for one in pairs if one.block.equated])
     bench.barred = barred
-    return {**found, **draft_different(bench, [one for one in pairs if not one.block.equated], same)}
+    return {**found, **draft([one for one in pairs if not one.block.equated])}
+
+
+def _lists_and_mated(
+    bench: Workbench, pairs: Sequence[FormSet], triads: Sequence[FormSet], lists: Sequence[FormSet]
+) -> tuple[Drafts, Lists]:
+    """The pairs of one person, and all lists.
+
+    Lists choose first if all photos have one condition. Otherwise the conditions of pairs decide who may be a foil.
+    """
+    tests = [one for one in pairs if one.block.equated]
+    odd = sum(one.block.trials * len(one.forms) for one in triads if one.block.equated)
+    if int(bench.prepared.conditions.max()) == 0:
+        present = with_others_present(bench, draft_present(bench, lists))
+        others = np.array([sum(2 * one.block.different * len(one.forms) for one in tests)], dtype=np.int64)
+        kept = Kept(others, odd, sum(one.block.same * len(one.forms) for one in tests))
+        drafts = draft_lists(bench, lists, present, (), kept)
+        return _tests_first(bench, pairs, lambda some: draft_same(bench, some)), drafts
+    same, present = _mated(bench, pairs, lists)
+    present = with_others_present(bench, present)
+    elsewhere = [draft.a for one in pairs if not one.block.equated for row in same[one.key] for draft in row]
+    return same, draft_lists(bench, lists, present, elsewhere, Kept(others_of_pairs(bench, tests, same), odd, 0))
 
 
 def _mated(bench: Workbench, pairs: Sequence[FormSet], lists: Sequence[FormSet]) -> tuple[Drafts, Mapping[str, Index]]:
@@ -174,8 +192,6 @@ def _mated(bench: Workbench, pairs: Sequence[FormSet], lists: Sequence[FormSet])
     while True:
         present = draft_present(bench, lists)
         same = draft_same(bench, pairs)
-        if len(barred) == 1:
-            return same, present
         free = np.bincount(prepared.conditions[bench.free & ~bench.for_triads], minlength=len(barred))
         tests, others = ([one for one in pairs if bool(one.block.equated) == is_test] for is_test in (True, False))
         probes, foils = others_of_lists(bench, lists, present)

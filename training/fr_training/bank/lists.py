@@ -46,7 +46,7 @@ class Matcher(Protocol):
 MOST_ENROLLED = 1_000
 """People in the gallery that own probes search: a picture is made of each."""
 
-BEST_PROBES = 40
+BEST_PROBES = 100
 """Of so many people who may be searched for, one is taken: those with the nearest look-alikes."""
 
 _HIDDEN = -2  # in place of the number of a condition
@@ -76,11 +76,12 @@ class ListDraft:
 class Kept:
     """The people who must stay for equated tests, and be no foil.
 
-    i64[c] of pairs, by pair of conditions as numbered in `PreparedPool`, and the odd ones of triads.
+    i64[c] of pairs of two people, by pair of conditions as numbered in `PreparedPool`, and the odd ones of triads.
     """
 
     for_pairs: Index
     for_triads: int
+    with_two: int  # of pairs of one person that are not chosen yet
 
 
 class LacksFoilsError(Exception):
@@ -213,6 +214,7 @@ def _with_look_alikes(bench: Workbench, album: Album, people: Index, foils: int,
         return people
     liked = np.zeros(len(bench.free), dtype=np.bool_)
     liked[bench.others(album.slots)] = True
+    liked &= ~bench.for_triads
     found = [
         np.sort(np.where(liked, score, -np.inf), axis=1)[:, -foils:].mean(axis=1) for _, score in album.blocks(people)
     ]
@@ -306,6 +308,8 @@ class _Room:
         there = np.bincount(conditions[free & ~bench.barred], minlength=len(kept.for_pairs))
         self._by_condition = there - kept.for_pairs
         self._all = int(free.sum()) - int(kept.for_pairs.sum()) - kept.for_triads
+        self._all -= kept.with_two
+        self._with_two = int((free & bench.prepared.two).sum()) - kept.with_two
         self._here = self._allowed.copy()
 
     def begin(self, searched: Sequence[int]) -> None:
@@ -327,12 +331,15 @@ class _Room:
         if not self.new(person):
             return True
         condition = int(self._bench.prepared.conditions[person])
+        if self._bench.prepared.two[person] and self._with_two <= 0:
+            return False
         return self._all > 0 and (bool(self._bench.barred[person]) or bool(self._by_condition[condition] > 0))
 
     def take(self, person: int) -> None:
         """Put the person on a list of this form."""
         if self.new(person):
             self._all -= 1
+            self._with_two -= int(self._bench.prepared.two[person])
             if not self._bench.barred[person]:
                 self._by_condition[int(self._bench.prepared.conditions[person])] -= 1
             self._bench.listed[person] = True
