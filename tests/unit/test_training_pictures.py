@@ -180,8 +180,8 @@ def test_photos_of_a_block_can_be_made_poorer_within_limits() -> None:
     (one,) = read_plan(plan(block("one", more=more))).blocks
     assert one.poorer == Poorer(24.0, 2.5, 20.0, 1.0)
     for line in ("scale = 7", "scale = 129", "blur = 0.4", "compression = 96", "light = 1.1", "light = nan"):
-        assert "must be from" in refused(plan(block("one", more=f"{PAIRS}{line}\n"))), line
-    assert "must be a number" in refused(plan(block("one", more=PAIRS + "light = true\n")))
+        assert "is a number from" in refused(plan(block("one", more=f"{PAIRS}{line}\n"))), line
+    assert "is a number from 0.1 to 1" in refused(plan(block("one", more=PAIRS + "light = true\n")))
     assert "no key `light`" in refused(plan(block("one", "triage", "usable = 1\nlimited = 0\nreject = 0\nlight = 1\n")))
     tests = [
         block(w, more=f'{PAIRS}equated = "p"\noccasion = "{w}"\n{m}') for w, m in (("pre", ""), ("post", "blur = 2\n"))

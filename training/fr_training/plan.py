@@ -245,9 +245,10 @@ class _Table:
     def number(self, key: str, low: float, high: float) -> float:
         """A whole number or one with a point; 0 where it is not there."""
         whole = type(self._raw.get(key)) is int
-        value = self._take(key, int if whole else float, message("error.plan.must_be_number"))
+        must = message("error.plan.must_be_number_from", low=f"{low:g}", high=f"{high:g}")
+        value = self._take(key, int if whole else float, must)
         if value is not None and not low <= value <= high:
-            self.wrong(key, message("error.plan.must_be_in_range", low=f"{low:g}", high=f"{high:g}"))
+            self.wrong(key, must)
         return float(value or 0.0)
 
     def choice(self, key: str, choices: tuple[str, ...], default: str) -> str:

@@ -153,9 +153,7 @@ def _items(bench: Workbench, sets: Sequence[FormSet]) -> tuple[dict[str, list[It
     return items | list_items(bench, drafts), drafts
 
 
-def _tests_first(
-    bench: Workbench, pairs: Sequence[FormSet], draft: Callable[[Sequence[FormSet]], Drafts]
-) -> Drafts:
+def _tests_first(bench: Workbench, pairs: Sequence[FormSet], draft: Callable[[Sequence[FormSet]], Drafts]) -> Drafts:
     """Draft pairs: first those of equated tests, which show no foil of a list, then the others."""
     barred = bench.barred
     bench.barred = np.asarray(barred | bench.listed, dtype=np.bool_)
@@ -176,13 +174,14 @@ def _lists_and_mated(
     if int(bench.prepared.conditions.max()) == 0:
         present = with_others_present(bench, draft_present(bench, lists))
         others = np.array([sum(2 * one.block.different * len(one.forms) for one in tests)], dtype=np.int64)
-        kept = Kept(others, odd, sum(one.block.same * len(one.forms) for one in tests))
+        with_two = [sum(one.block.same * len(one.forms) for one in some) for some in (tests, pairs)]
+        kept = Kept(others, odd, with_two[0], with_two[1] - with_two[0])
         drafts = draft_lists(bench, lists, present, (), kept)
         return _tests_first(bench, pairs, lambda some: draft_same(bench, some)), drafts
     same, present = _mated(bench, pairs, lists)
     present = with_others_present(bench, present)
     elsewhere = [draft.a for one in pairs if not one.block.equated for row in same[one.key] for draft in row]
-    return same, draft_lists(bench, lists, present, elsewhere, Kept(others_of_pairs(bench, tests, same), odd, 0))
+    return same, draft_lists(bench, lists, present, elsewhere, Kept(others_of_pairs(bench, tests, same), odd, 0, 0))
 
 
 def _mated(bench: Workbench, pairs: Sequence[FormSet], lists: Sequence[FormSet]) -> tuple[Drafts, Mapping[str, Index]]:

@@ -81,7 +81,8 @@ class Kept:
 
     for_pairs: Index
     for_triads: int
-    with_two: int  # of pairs of one person that are not chosen yet
+    with_two: int  # of pairs of one person that are not chosen yet; then those of other forms, who may be foils
+    others_with_two: int
 
 
 class LacksFoilsError(Exception):
@@ -122,8 +123,10 @@ def draft_lists(
     """
     album = Album(bench.prepared, _slots(sets))
     absent: dict[str, Index] = {}
+    two = bench.prepared.two
     for one in sets:
-        chosen = _absent(bench, album, one, present)
+        spare = int((bench.free & two & ~bench.for_triads).sum()) - kept.with_two - kept.others_with_two
+        chosen = _absent(bench, album, one, present, spare)
         absent |= {name: chosen[:, form] for form, name in enumerate(one.forms)}
     for people in present.values():
         album.hide(people)
@@ -161,11 +164,17 @@ def others_of_lists(bench: Workbench, sets: Sequence[FormSet], present: Mapping[
     return probes, foils
 
 
-def _absent(bench: Workbench, album: Album, one: FormSet, present: Mapping[str, Index]) -> Index:
-    """i64[absent, forms]: people with the conditions and data sets of those who are on the list."""
+def _absent(bench: Workbench, album: Album, one: FormSet, present: Mapping[str, Index], spare: int) -> Index:
+    """i64[absent, forms]: people with the conditions and data sets of those who are on the list.
+
+    At most `spare` of them have two photos.
+    """
     prepared, rng = bench.prepared, bench.rng("absent", one.name)
     count, forms = one.block.absent, len(one.forms)
     people = bench.others(count * forms)
+    if spare < count * forms:
+        free = bench.free & ~bench.for_triads & ~bench.barred
+        people = np.concatenate([subset(free & ~prepared.two), people[prepared.two[people]][: max(0, spare)]])
     mated = [person for name in one.forms for person in present[name].tolist()]
     wanted = quota(count, mated, people, prepared.group)
     chosen = np.empty((0, forms), dtype=np.int64)
