@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -54,26 +53,12 @@ class PairSet:
         return {"pairs": len(self.pairs), "mated": sum(pair.mated for pair in self.pairs)}
 
 
-class Taken(NamedTuple):
-    """How a photo was taken: its condition, such as "smiling", and its session; "" where the set says nothing.
-
-    A session is a name within a person: photos of one session show the same light, clothes and hair.
-    """
-
-    condition: str = ""
-    session: str = ""
-
-    def apart(self, other: Taken) -> bool:
-        """False if both photos are known to be of one session."""
-        return not self.session or self.session != other.session
-
-
 @dataclass(frozen=True, slots=True)
 class Person:
     """One person of a set, by name or number, with one photo or more.
 
     `labels` are by kind, such as "age": "24"; `conditions` say how a photo was taken, such as "smiling", and `sessions`
-    when, where that is said.
+    when, where that is said; a session is a name within a person.
     """
 
     identity: str
@@ -83,9 +68,9 @@ class Person:
     sessions: Mapping[Path, str] = field(default_factory=dict, hash=False)
 
     @property
-    def taken(self) -> tuple[Taken, ...]:
-        """How each photo was taken, in the order of `photos`."""
-        return tuple(Taken(self.conditions.get(photo, ""), self.sessions.get(photo, "")) for photo in self.photos)
+    def taken(self) -> tuple[tuple[str, str], ...]:
+        """The condition and the session of each photo, in the order of `photos`; "" if the set states none."""
+        return tuple((self.conditions.get(photo, ""), self.sessions.get(photo, "")) for photo in self.photos)
 
 
 @dataclass(frozen=True, slots=True)

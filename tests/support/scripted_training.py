@@ -208,7 +208,7 @@ class ScriptedTraining(training_pb2_grpc.TrainingServiceServicer):
         if not self.steps:
             return training_pb2.NextTrialResponse(over=training_pb2.SessionOver(answered=1, trials=1))
         if not self.begun and request.begin_block != "b1":
-            begins = training_pb2.BlockToBegin(block=self._block(), number=1, of=1)
+            begins = training_pb2.BlockToBegin(block=self._block(), number=1, of=1, enlarged=2.44)
             return training_pb2.NextTrialResponse(block=begins)
         self.begun = True
         return training_pb2.NextTrialResponse(trial=self.steps[0])

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from fr_core.types import ModelId
-from fr_datasets.values import Taken
 from fr_training.answers import Degraded, Usability
 from fr_training.bank import impostors
 from fr_training.bank.compose import Composed
@@ -39,7 +38,7 @@ from fr_training.bank.manifest import (
     sha256_of,
 )
 from fr_training.bank.needs import Available, PlanNeeds, available, needs, require_enough
-from fr_training.bank.pool import Pool, PoolPerson, PoolPhoto, without_photos, without_shared_photos
+from fr_training.bank.pool import Taken, Pool, PoolPerson, PoolPhoto, without_photos, without_shared_photos
 from fr_training.bank.prepared import prepare
 from fr_training.bank.workbench import suspect_pair
 from fr_training.courses import ByPeople, Form, Item, Learned

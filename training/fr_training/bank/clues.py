@@ -17,19 +17,24 @@ from fr_training.bank.pool import Looks, PoolPhoto
 
 T = TypeVar("T")
 
-CLUES = 4
-"""Pixels of the face and of the head, colour of the face and of the head: the columns of f64[n, CLUES].
+CLUES = 5
+"""Pixels of the face in its mask, of the face alone, of the head, colour of the face and of the head.
 
-The greater they are, the more the photos are like two of one person.
+They are the columns of f64[n, CLUES]. The greater they are, the more the photos are like two of one person.
 """
 
+PIXELS, COLOURS = slice(0, 3), slice(3, 5)
+"""The clues of each kind."""
+
 NEAR_CHANCE = 0.1
-"""Area under the curve beyond .5, in either direction, that a draw of items may have to be taken at once."""
+"""Area under the curve beyond .5 that a draw of items may have to be taken at once."""
+
+_MISLEADS = 0.1  # area below .5 that is no reason to draw again: who goes by a clue then errs, and it teaches nothing
 
 DRAWS = 16
 """Draws of items, or deals to forms, from which that one is taken in which clues tell least."""
 
-_STEPS = 24  # shares that are tried to leave out
+_STEPS = 48  # in which pairs are left out
 
 
 def clues_of(pairs: Sequence[tuple[PoolPhoto, PoolPhoto]]) -> F64:
@@ -40,12 +45,13 @@ def clues_of(pairs: Sequence[tuple[PoolPhoto, PoolPhoto]]) -> F64:
     return np.array([between(a.looks, b.looks) for a, b in pairs], dtype=np.float64).reshape(-1, CLUES)
 
 
-def between(a: Looks | None, b: Looks | None) -> tuple[float, float, float, float]:
+def between(a: Looks | None, b: Looks | None) -> tuple[float, ...]:
     """The clues of one pair, as in `clues_of`."""
     if a is None or b is None:
-        return np.nan, np.nan, np.nan, np.nan
+        return (np.nan,) * CLUES
     apart = np.linalg.norm(a.colours - b.colours, axis=1)
-    return float(a.face @ b.face), float(a.head @ b.head), -float(apart[0]), -float(apart[1])
+    pixels = (float(one @ other) for one, other in zip(a.pixels, b.pixels, strict=True))
+    return (*pixels, -float(apart[0]), -float(apart[1]))
 
 
 def areas(mated: F64, nonmated: F64) -> tuple[float, ...]:
@@ -60,8 +66,9 @@ def areas(mated: F64, nonmated: F64) -> tuple[float, ...]:
 
 
 def told(mated: F64, nonmated: F64) -> float:
-    """The most that a clue tells: how far its area is from .5, in either direction; 0 where nothing is known."""
-    return max((abs(area - 0.5) for area in areas(mated, nonmated)), default=0.0)
+    """The most that a clue tells: its area beyond .5, or a tenth less below it; 0 where nothing is known."""
+    found = areas(mated, nonmated)
+    return max((max(area - 0.5, 0.5 - _MISLEADS - area) for area in found), default=0.0)
 
 
 def least_of(draw: Callable[[], T], tells: Callable[[T], float]) -> T:
@@ -86,16 +93,14 @@ def least_telling(
     The pairs are the mated ones if `of_mated`, else the others. At least `least` are kept, all if they are fewer.
     """
     values, others = (mated, nonmated) if of_mated else (nonmated, mated)
-    everybody = np.arange(len(values), dtype=np.int64)
-    if len(values) <= least or not areas(mated, nonmated):
-        return everybody
-    scale = np.nanstd(np.concatenate([values, others]), axis=0)
-    standing = np.nan_to_num(values / np.where(scale > 0.0, scale, 1.0)).sum(axis=1) * (1.0 if of_mated else -1.0)
-    order = np.argsort(standing, kind="stable")
-    kept = everybody
-    for count in np.unique(np.linspace(len(values), least, _STEPS).astype(np.int64))[::-1]:
-        kept = np.sort(order[:count]).astype(np.int64)
+    kept = np.arange(len(values), dtype=np.int64)
+    step = max(1, (len(values) - least) // _STEPS)
+    while len(kept) > least:
         found = areas(values[kept], others) if of_mated else areas(others, values[kept])
         if max(found, default=0.0) <= 0.5:
             break
+        # Of the clue that tells most, those pairs go that speak for it.
+        standing = np.nan_to_num(values[kept, int(np.argmax(found))]) * (1.0 if of_mated else -1.0)
+        left = len(kept) - min(step, len(kept) - least)
+        kept = np.sort(kept[np.argsort(standing, kind="stable")[:left]])
     return kept

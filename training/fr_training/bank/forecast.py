@@ -23,7 +23,7 @@ import numpy as np
 from fr_core.scoring.auc import auc
 from fr_core.scoring.checks import F64
 from fr_locales.messages import Message, message
-from fr_training.bank.clues import CLUES, areas, between
+from fr_training.bank.clues import CLUES, COLOURS, PIXELS, areas, between
 from fr_training.bank.pool import Looks
 from fr_training.courses import Forecast, Form, Item, Share
 from fr_training.keys import ListKey, PairKey, TriadKey
@@ -103,7 +103,7 @@ def _of_pairs(
     mated, nonmated = (np.array([key.similarity for key in keys if key.mated == truth]) for truth in (True, False))
     enough = min(len(mated), len(nonmated)) >= FEWEST
     told = _areas(items, looks) if enough else everything
-    pixels, colours = (max(told[:2]), max(told[2:])) if told else (None, None)
+    pixels, colours = (max(told[PIXELS]), max(told[COLOURS])) if told else (None, None)
     clue = max((area for area in (pixels, colours) if area is not None), default=0.5)
     alike = float(nonmated.mean()) if len(nonmated) else None
     draws = _dprimes(alike, near, clue, poorer=bool(block.poorer.told))

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from fr_datasets.values import Taken
 from fr_locales.messages import message
+from fr_training.bank.pool import Taken
 from fr_training.errors import TooFewPeople
 from fr_training.plan import PAIRS, BlockPlan, CoursePlan
 from fr_training.prompts import ExerciseKind
@@ -79,9 +79,10 @@ def own_probe_size(plan: CoursePlan) -> int:
     return max((block.size for block in plan.blocks if block.exercise == ExerciseKind.OWN_PROBE), default=0)
 
 
-def available(people: Iterable[Sequence[Taken]]) -> Available:
-    """Count people by how the different photos of each were taken; photos of one session are no pair."""
-    pairs = [[(a, b) for a, b in combinations(photos, 2) if a.apart(b)] for photos in people if photos]
+def available(people: Iterable[Sequence[tuple[str, str]]]) -> Available:
+    """Count people by the condition and the session of each photo, as in `Taken`; photos of one session are no pair."""
+    taken = [[Taken(*photo) for photo in photos] for photos in people if photos]
+    pairs = [[(a, b) for a, b in combinations(photos, 2) if a.apart(b)] for photos in taken]
     return Available(
         people=len(pairs),
         with_two_photos=sum(map(bool, pairs)),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,6 @@ import numpy.typing as npt
 from fr_core.scoring.calibration import SHA256, Calibration
 from fr_core.scoring.checks import F64
 from fr_core.types import ModelId
-from fr_datasets.values import Taken
 
 F32 = npt.NDArray[np.float32]
 
@@ -24,17 +24,30 @@ UNIT_TOLERANCE = 1e-3
 """Of the squared length of an embedding."""
 
 
+class Taken(NamedTuple):
+    """How a photo was taken: its condition, such as "smiling", and its session; "" where the data set says nothing.
+
+    A session is a name within a person: photos of one session show the same light, clothes and hair.
+    """
+
+    condition: str = ""
+    session: str = ""
+
+    def apart(self, other: Taken) -> bool:
+        """False if both photos are known to be of one session."""
+        return not self.session or self.session != other.session
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Looks:
     """The pixels of a face and the colour of its skin, in little: they can give a pair away.
 
-    `face` and `head` are f32[n], the luma of a small picture of the face alone, and of the head with its hair and neck,
-    with mean 0 and length 1 (0 where all is one grey), so that the product of two is their correlation. `colours`
-    is f32[2, 3], mean RGB in [0, 255] of the face, and of the head. All are read-only.
+    `pixels` are three f32[n], the luma of a small picture of the face in its mask, of the face alone, and of the head
+    with its hair and neck, each with mean 0 and length 1 (0 where all is one grey), so that the product of two is their
+    correlation. `colours` is f32[2, 3], mean RGB in [0, 255] of the face, and of the head. All are read-only.
     """
 
-    face: F32
-    head: F32
+    pixels: tuple[F32, F32, F32]
     colours: F32
 
 

@@ -245,16 +245,18 @@ def looks_of_picture(picture: U8, mask: Mask) -> Looks:
 def _looks(small: U8, head: F32) -> Looks:
     seen = small.astype(np.float32)
     masks = [np.asarray(cv2.resize(mask, (_LOOK, _LOOK), interpolation=cv2.INTER_AREA)) for mask in (OVAL, head)]
+    luma = seen @ np.array((0.299, 0.587, 0.114), dtype=np.float32) - GREY  # ITU-R BT.601
+    face, whole = (mask * luma for mask in masks)
     colours = [seen[mask > 0.5].mean(axis=0) for mask in masks]
-    return Looks(_standing(seen, masks[0]), _standing(seen, masks[1]), frozen_array(np.stack(colours)))
+    pixels = (_standard(face), _standard(luma[masks[0] > 0.5]), _standard(whole))
+    return Looks(pixels, frozen_array(np.stack(colours)))
 
 
-def _standing(small: F32, mask: F32) -> F32:
-    """The luma of a masked picture (ITU-R BT.601) with mean 0 and length 1, as f32[n], read-only."""
-    luma = (mask * (small @ np.array((0.299, 0.587, 0.114), dtype=np.float32) - GREY)).ravel()
-    luma -= luma.mean()
-    length = float(np.linalg.norm(luma))
-    return frozen_array((luma / length if length else luma).astype(np.float32))
+def _standard(luma: F32) -> F32:
+    """The values with mean 0 and length 1, as f32[n], read-only."""
+    values = luma.ravel() - luma.mean()
+    length = float(np.linalg.norm(values))
+    return frozen_array((values / length if length else values).astype(np.float32))
 
 
 MOST_BYTES = 64 * 1024

@@ -2244,10 +2244,15 @@ class BlockToBegin(_message.Message):
     BLOCK_FIELD_NUMBER: _builtins.int
     NUMBER_FIELD_NUMBER: _builtins.int
     OF_FIELD_NUMBER: _builtins.int
+    ENLARGED_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Number of the block in the sitting, from 1."""
     of: _builtins.int
     """Number of blocks in the sitting."""
+    enlarged: _builtins.float
+    """The largest factor by which a small photo is enlarged for a picture of the block, in each direction. Such a picture
+    shows no more than the photo. 0 if the server does not know it, at most 1 if none is enlarged.
+    """
     @_builtins.property
     def block(self) -> Global___Block:
         """The block."""
@@ -2258,10 +2263,11 @@ class BlockToBegin(_message.Message):
         block: Global___Block | None = ...,
         number: _builtins.int = ...,
         of: _builtins.int = ...,
+        enlarged: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["block", b"block"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "number", b"number", "of", b"of"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "enlarged", b"enlarged", "number", b"number", "of", b"of"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,6 +25,7 @@ from fr_training.answers import (
     Triage,
     Usability,
 )
+from fr_training.courses import Course
 from fr_training.errors import InvalidRating
 from fr_training.prompts import Reveal, Role, Step
 from fr_training.sessions.views import Over, ShowBlock, ShowTrial
@@ -63,9 +64,11 @@ def trial_message(shown: ShowTrial, pictures: Sequence[bytes]) -> pb.Trial:
     )
 
 
-def block_to_begin(shown: ShowBlock) -> pb.BlockToBegin:
+def block_to_begin(course: Course, shown: ShowBlock) -> pb.BlockToBegin:
     """Build the message of a block that comes next."""
-    return pb.BlockToBegin(block=block_message(shown.block), number=shown.number, of=shown.of)
+    enlarged = max((one.enlarged for one in course.forecasts if one.form in shown.block.forms), default=0.0)
+    block = block_message(shown.block)
+    return pb.BlockToBegin(block=block, number=shown.number, of=shown.of, enlarged=enlarged)
 
 
 def over_message(over: Over) -> pb.SessionOver:
