@@ -360,7 +360,11 @@ def test_people_of_ones_own_lie_in_folders_with_labels_and_conditions(tmp_path: 
     assert found.people[0].labels == {"sex": "f", "age": "31"}
     assert [[one for one, _ in person.taken] for person in found.people] == [["passport"], ["", "camera"]]
     assert found.counts == {"people": 2, "photos": 3}
-    write(found.people[0].photos[0].parent.parent, "sessions.csv", "person,photo,session\nBo,1.png,monday\nBo,2.JPG,friday\n")
+    write(
+        found.people[0].photos[0].parent.parent,
+        "sessions.csv",
+        "person,photo,session\nBo,1.png,monday\nBo,2.JPG,friday\n",
+    )
     again = people_folder.people(found.people[0].photos[0].parent.parent)
     assert [[one for _, one in person.taken] for person in again.people] == [[""], ["monday", "friday"]]
     write(found.people[0].photos[0].parent.parent, "sessions.csv", "person,photo,session\nBo,3.png,monday\n")
