@@ -76,6 +76,7 @@ class Forecast:
     of_all: bool = False  # whether pixels and colours are those of all pairs of the course: the form has too few
     similarity: float | None = None  # mean, by the machine, of the two people of pairs, or of foils to the probe
     of_pairs: float | None = None  # of lists and triads, that of all pairs of two people of the course
+    few: bool = False  # whether it is to measure, and has too few items to say anything about one trainee
     enlarged: float = 1.0  # pixels of a picture that one of a photo becomes, in each direction, at most
 
 

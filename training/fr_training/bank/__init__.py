@@ -7,6 +7,7 @@
 * `prepared`: the pool in an order of its own, two photos of each person, and all of the above as arrays;
 * `difficulty`: from similarities to the difficulty of an item; items spread over difficulty, and equated forms;
 * `workbench`: who is still free, which forms go together, and what answers to earlier courses change;
+* `foils`: whom a search brings for a candidate list;
 * `pairs`, `triads`, `lists`, `triage`: the items of the exercises; no person is in two of them, except as a foil;
 * `replacements`: others in the place of items that are set aside;
 * `manifest`: the pictures to be made, and the hash of a form;

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from fr_locales.messages import message
+from fr_training.bank.foils import Kept, LacksFoilsError
 from fr_training.bank.forecast import Reference
 from fr_training.bank.labels import Index
 from fr_training.bank.lists import (
-    Kept,
-    LacksFoilsError,
     Lists,
     Matcher,
     draft_lists,

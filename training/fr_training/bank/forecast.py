@@ -33,6 +33,9 @@ from fr_training.prompts import ExerciseKind
 FEWEST = 10
 """Pairs of each kind, from which areas under the curve of a form are told; of fewer, those of all forms together."""
 
+FEWEST_LISTS = 14
+"""Lists below which reports do not say of one trainee that none went wrong; see `fr_training.grading.certainty.FEW`."""
+
 FAIR = 0.65
 """Area under the curve up to which pixels or colours tell little."""
 CLEAR = 0.80
@@ -115,8 +118,14 @@ def _of_pairs(
         machine=auc(mated, nonmated) if len(mated) and len(nonmated) else None,
         of_all=bool(told) and not enough,
         similarity=alike,
+        few=not enough and _measures(block),
         enlarged=round(enlarged, 1),
     )
+
+
+def _measures(block: BlockPlan) -> bool:
+    """True if answers are to say something, and not to be learned from."""
+    return not block.feedback and not block.adaptive
 
 
 def _of_choices(
@@ -143,6 +152,7 @@ def _of_choices(
         machine=float(np.mean(wins)) if wins else None,
         similarity=alike,
         of_pairs=pairs,
+        few=len(items) < (FEWEST_LISTS if foils else FEWEST) and _measures(block),
         enlarged=round(enlarged, 1),
     )
 
@@ -216,6 +226,8 @@ def warnings_of(one: Forecast) -> tuple[Message, ...]:
         found.append(message("forecast.lists_too_easy", foils=f"{one.similarity:.2f}", pairs=f"{one.of_pairs:.2f}"))
     if one.right.expected >= EASY:
         found.append(message("forecast.too_easy", right=round(100 * one.right.expected)))
+    if one.few:
+        found.append(message("forecast.few"))
     if one.enlarged > 1.0:
         found.append(message("forecast.enlarged", times=f"{one.enlarged:.1f}"))
     return tuple(found)
