@@ -332,12 +332,18 @@ def test_lists_of_the_studio_set_are_of_one_sex(course: BuiltCourse, sets: Sets)
         assert len({sexes[person] for person in item.people}) == 1
 
 
+@pytest.fixture(scope="module")
+def press(default_engine: Engine, testdata: Path) -> Pool:
+    people = read_datasets([("lfw", testdata / "lfw")])
+    return analyse_people(people, default_engine, 2, lambda done, total: None).pool
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("name", ["taster-90", "three-day"])
-def test_with_press_photos_pixels_tell_little_and_foils_are_as_alike_as_pairs(sets: Sets, name: str) -> None:
+def test_with_press_photos_pixels_tell_little_and_foils_are_as_alike_as_pairs(press: Pool, name: str) -> None:
     plan = read_plan(plan_text(name))
     for seed in SEEDS:
-        made = compose(plan, sets.gathered["lfw"].pool, seed, ExactMatcher())
+        made = compose(plan, press, seed, ExactMatcher())
         shown = {number: one.photo.looks for number, one in enumerate(made.pictures) if one.photo.looks is not None}
         found = {one.form: one for one in forecasts(plan, made.forms, shown, defaultdict(lambda: 1.0), made.near)}
         for one in found.values():

@@ -50,13 +50,9 @@ class LacksFoilsError(Exception):
 
 
 class Album:
-    """All photos by which people can be found, as a gallery that enrols several of each holds them.
+    """All photos by which people can be found, as a gallery that enrols several of each holds them."""
 
-    `slots` counts the foils of all lists.
-    """
-
-    def __init__(self, prepared: PreparedPool, slots: int) -> None:
-        self.slots = slots
+    def __init__(self, prepared: PreparedPool) -> None:
         self._prepared = prepared
         self._photos = [photo for person in prepared.people for photo in person.photos[:MOST_PHOTOS]]
         self._counts = [len(person.photos[:MOST_PHOTOS]) for person in prepared.people]
@@ -186,7 +182,7 @@ def foils_of(bench: Workbench, album: Album, person: int, wanted: int, room: Roo
         raise too_few_alike(wanted - len(people), message("error.bank.the_lists"))
     people = _of_one_sex(bench, person, people, wanted)
     liked = np.zeros(len(bench.free), dtype=np.bool_)
-    liked[bench.others(album.slots, room.fitting())] = True
+    liked[bench.others(wanted, room.fitting())] = True
     chosen: list[int] = []
     for one in [*people[liked[people]].tolist(), *people[~liked[people]].tolist()]:
         if len(chosen) == wanted:
