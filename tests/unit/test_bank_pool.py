@@ -38,7 +38,7 @@ from fr_training.bank.manifest import (
     sha256_of,
 )
 from fr_training.bank.needs import Available, PlanNeeds, available, needs, require_enough
-from fr_training.bank.pool import Taken, Pool, PoolPerson, PoolPhoto, without_photos, without_shared_photos
+from fr_training.bank.pool import Pool, PoolPerson, PoolPhoto, Taken, without_photos, without_shared_photos
 from fr_training.bank.prepared import prepare
 from fr_training.bank.workbench import suspect_pair
 from fr_training.courses import ByPeople, Form, Item, Learned

@@ -50,9 +50,13 @@ class LacksFoilsError(Exception):
 
 
 class Album:
-    """All photos by which people can be found, as a gallery that enrols several of each holds them."""
+    """All photos by which people can be found, as a gallery that enrols several of each holds them.
 
-    def __init__(self, prepared: PreparedPool) -> None:
+    `slots` counts the foils of all lists.
+    """
+
+    def __init__(self, prepared: PreparedPool, slots: int) -> None:
+        self.slots = slots
         self._prepared = prepared
         self._photos = [photo for person in prepared.people for photo in person.photos[:MOST_PHOTOS]]
         self._counts = [len(person.photos[:MOST_PHOTOS]) for person in prepared.people]
@@ -182,7 +186,7 @@ def foils_of(bench: Workbench, album: Album, person: int, wanted: int, room: Roo
         raise too_few_alike(wanted - len(people), message("error.bank.the_lists"))
     people = _of_one_sex(bench, person, people, wanted)
     liked = np.zeros(len(bench.free), dtype=np.bool_)
-    liked[bench.others(wanted, room.fitting())] = True
+    liked[bench.others(album.slots, room.fitting())] = True
     chosen: list[int] = []
     for one in [*people[liked[people]].tolist(), *people[~liked[people]].tolist()]:
         if len(chosen) == wanted:

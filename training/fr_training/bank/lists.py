@@ -67,7 +67,7 @@ Lists = Mapping[str, Sequence[ListDraft]]
 def draft_present(bench: Workbench, sets: Sequence[FormSet]) -> Mapping[str, Index]:
     """Set people aside who will be on a list with another photo of theirs; by form."""
     prepared = bench.prepared
-    album = Album(prepared)
+    album = Album(prepared, _slots(sets))
     found: dict[str, Index] = {}
     for one in sets:
         count, forms = one.block.present, len(one.forms)
@@ -87,7 +87,7 @@ def draft_lists(
     People `elsewhere` are in forms already, and may be foils. Raises `TooFewPeople` if too few people have photos in
     the condition that a list shows, and `LacksFoilsError` if too few have the sex of somebody who is searched for.
     """
-    album = Album(bench.prepared)
+    album = Album(bench.prepared, _slots(sets))
     absent: dict[str, Index] = {}
     two = bench.prepared.two
     for one in sets:
@@ -188,12 +188,16 @@ def _with_look_alikes(bench: Workbench, album: Album, people: Index, foils: int,
     if len(people) <= most or not foils:
         return people
     liked = np.zeros(len(bench.free), dtype=np.bool_)
-    liked[bench.others(foils)] = True
+    liked[bench.others(album.slots)] = True
     liked &= ~bench.for_triads
     found = [
         np.sort(np.where(liked, score, -np.inf), axis=1)[:, -foils:].mean(axis=1) for _, score in album.blocks(people)
     ]
     return np.sort(people[np.argsort(-np.concatenate(found), kind="stable")[:most]])
+
+
+def _slots(sets: Sequence[FormSet]) -> int:
+    return sum(len(one.forms) * (one.block.items * one.block.size - one.block.present) for one in sets)
 
 
 def enrolled(bench: Workbench, lists: Lists, own: int) -> Index:
