@@ -522,7 +522,7 @@ except typer.Exit as ended:
     assert done.stdout.splitlines() == ["tidied 143", "unmoved", "ended 143"]
 
 
-SMALL = Sizes(pairs=3, aided=4, form=3, pool=6, adaptive=12, triads=2)
+SMALL = Sizes(pairs=10, aided=4, form=3, pool=6, adaptive=12, triads=2)
 
 
 def run(*arguments: str) -> Result:

@@ -19,7 +19,7 @@ from fr_locales.messages import message
 from fr_locales.rendering import render
 from fr_training.courses import ByPeople, Learned
 from fr_training.grading.advice import aided_figures, prevalence_figures
-from fr_training.grading.fusion import adaptive_blocks, crowds
+from fr_training.grading.fusion import crowds
 from fr_training.grading.groups import Spread, group_figures
 from fr_training.grading.items import item_rows, learned
 from fr_training.grading.kinds import list_figures, triad_figures, triage_figures
@@ -29,7 +29,6 @@ from fr_training.grading.scores import in_order, trainee_learning
 from fr_training.grading.trainee_means import OwnFigures, own_figures
 from fr_training.grading.values import PLAIN_PAIRS, Area, Undefined, judged, plain_pairs
 from fr_training.grading.verification import agreement_figures, first_judgements, with_partners
-from fr_training.plan import read_plan
 from fr_training.statistics.clustered import mean_of_people, spread_of_items, t_quantile
 from fr_training.statistics.decisions import MOST_EXACT, calibration_error_by_chance
 from fr_training.statistics.estimates import Estimate
@@ -38,7 +37,7 @@ from fr_training.statistics.item_response import eap, probability
 from fr_training.trials import Result
 from support.counts import NIGHTLY
 from support.lazy_module import LazyModule
-from support.results import KIND, PLAN, course, defined, listed, pair, results, triad, triaged
+from support.results import KIND, course, defined, listed, pair, results, triad, triaged
 
 Course = dict[str, tuple[Result, ...]]
 
@@ -518,18 +517,17 @@ def test_undecided_answers_and_advice_tell_nothing_of_a_key() -> None:
 
 
 def test_forms_whose_items_follow_the_trainee_are_in_no_crowd_and_blind_pairs_in_no_curve() -> None:
-    adaptive = PLAN.replace("different = 10, feedback = true}", "different = 10, trials = 8, adaptive = true}")
-    plan = read_plan(adaptive.replace('  {id = "blind", exercise = "blind", verifies = "open"},\n', ""))
-    changed = replace(course(), plan=plan)
-    assert adaptive_blocks(changed) == {"open"}
     cohort = leaning(np.random.default_rng(10), 3, 10)
     both = {
         trainee: [*results, *(replace(one, block_id="open", form="open") for one in results)]
         for trainee, results in cohort.items()
     }
     assert [one.form for one in crowds(both, 1)] == ["open", "pre"]
-    assert [one.form for one in crowds(both, 1, without=adaptive_blocks(changed))] == ["pre"]
-    assert in_order(course(), [pair("same", 1, 0), pair("same", -1, 1, block="blind")]) == [True]
+    followed = {
+        trainee: [replace(one, adaptive=one.form == "open") for one in results] for trainee, results in both.items()
+    }
+    assert [one.form for one in crowds(followed, 1)] == ["pre"]
+    assert in_order([pair("same", 1, 0), pair("same", -1, 1, block="blind")]) == [True]
 
 
 def test_the_mean_of_people_has_students_interval() -> None:

@@ -124,7 +124,7 @@ def test_a_change_is_told_if_it_is_beyond_chance() -> None:
     assert isinstance(change.score, Change)
     assert (change.score.points, change.score.verdict) == (7.5, Verdict.NO_RELIABLE_CHANGE)
     assert change.score.needed == pytest.approx(196.0 * (64 / 82 * 18 / 82 / 20) ** 0.5, abs=0.01)
-    said = "Chance alone can make it; a real change of less than 18.1 points would not show in tests of so many pairs."
+    said = "Chance alone can make it; a real change of less than 18.1 points would not show in tests of this length."
     assert f"+7.5 points. {said}" in " ".join(map(render, figures.words.change))
     assert f"{change.score.needed:.1f}" == "18.1"
     better = trainee_figures(course(), taken("pre", 25) + taken("post", 35), {})
@@ -138,6 +138,76 @@ def test_a_change_is_told_if_it_is_beyond_chance() -> None:
     assert isinstance(few.changes[0].score, Undefined)
     assert few.standing.test == "post"
     assert "a change cannot be shown: Fewer than 10 rated pairs" in " ".join(map(render, few.words.change))
+
+
+def test_headline_figures_leave_adaptive_pairs_out_and_small_classes_have_no_sensitivity() -> None:
+    plain = split(3, 2)
+    followed = [replace(one, adaptive=True, block_id="open", test="") for one in split(20, 20)]
+    alone, both = (trainee_figures(course(), some, {}) for some in (plain, plain + followed))
+    assert both.together == alone.together
+    assert both.words.bias == alone.words.bias
+    adaptive = next(one for one in both.blocks if one.block_id == "open").figures.pairs
+    assert adaptive is not None
+    for figure in (adaptive.errors.sensitivity, adaptive.roc, adaptive.evidence):
+        assert isinstance(figure, Undefined)
+        assert "followed how the trainee did" in render(figure.reason)
+    assert isinstance(defined(adaptive.errors.right), Rate)  # what happened in it is told
+    for same, different, known in ((10, 10, True), (9, 20, False), (20, 9, False)):
+        few = [pair("same", 2, n) for n in range(same)] + [pair("different", -2, 20 + n) for n in range(different)]
+        found = trainee_figures(course(), few, {})
+        assert found.together.pairs is not None
+        assert isinstance(found.together.pairs.errors.sensitivity, Sensitivity) is known
+        assert "too few to tell which way" in render(found.words.bias[0]) or known
+    rows = {f"t{n}": [replace(one, trainee_id=f"t{n}") for one in plain + followed] for n in range(2)}
+    cohort = cohort_figures(course(), rows)
+    assert {defined(row.sensitivity).mated for row in cohort.rows} == {20}
+
+
+def test_changes_of_triads_and_lists_have_a_verdict_of_their_own() -> None:
+    def odd(test: str, right: int, of: int = 20) -> list[Result]:
+        return [replace(triad(1, int(n < right), n), test=test, block_id=f"triads-{test}") for n in range(of)]
+
+    def lists(test: str, right: int) -> list[Result]:
+        return [replace(listed(None, "none" if n < right else "candidate:1", n), test=test) for n in range(20)]
+
+    (found,) = trainee_figures(
+        course(), [*odd("pre", 8), *lists("pre", 9), *odd("post", 18), *lists("post", 11)], {}
+    ).changes
+    assert (found.score, found.sensitivity) == (None, None)
+    triads, of_lists = defined(found.triads), defined(found.lists)
+    assert (triads.points, triads.verdict) == (50.0, Verdict.BETTER)
+    assert triads.needed == pytest.approx(196.0 * (27 / 42 * 15 / 42 / 10) ** 0.5, abs=0.01)
+    assert (round(of_lists.points), of_lists.verdict) == (10, Verdict.NO_RELIABLE_CHANGE)
+    said = " ".join(map(render, trainee_figures(course(), odd("pre", 8) + odd("post", 18), {}).words.change))
+    assert "Odd one out: From" in said
+    assert "you did better" in said
+    few = trainee_figures(course(), odd("pre", 5, 9) + odd("post", 9), {})
+    assert isinstance(few.changes[0].triads, Undefined)
+    assert "Fewer than 10 triads were answered." in " ".join(map(render, few.words.change))
+
+
+def test_a_cohort_is_judged_by_its_mean_change_each_trainee_their_own_control() -> None:
+    moved = (2, 4, 3, 5, 1)
+    cohort = {
+        f"t{n}": taken("pre", 24, trainee=f"t{n}") + taken("post", 24 + more, trainee=f"t{n}")
+        for n, more in enumerate(moved)
+    }
+    figures = cohort_figures(course(), cohort)
+    (change,) = figures.changes
+    mean = defined(change.mean_points)
+    points = np.array(moved) * 2.5
+    assert mean.value == pytest.approx(points.mean())
+    margin = 2.7764 * points.std(ddof=1) / 5**0.5  # Student's quantile of 4 degrees of freedom
+    assert (mean.low, mean.high) == pytest.approx((points.mean() - margin, points.mean() + margin), abs=1e-3)
+    assert (change.triads, change.lists) == (None, None)
+    said = " ".join(map(render, figures.words.change))
+    assert "changed by +7.5 points of percent right, by their interval" in said
+    assert "As a class they did better, beyond chance." in said
+    worse = {
+        name: [replace(one, test={"pre": "post", "post": "pre"}[one.test]) for one in some]
+        for name, some in cohort.items()
+    }
+    assert "As a class they did worse" in " ".join(map(render, cohort_figures(course(), worse).words.change))
 
 
 def test_norms_are_marked_as_another_test() -> None:

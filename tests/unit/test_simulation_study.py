@@ -63,7 +63,7 @@ from fr_training.trials import Result, Session
 from support.sessions import Trainee, items_by_id
 from support.training_stores import DAY_MS, NOW_MS, Clock, open_store
 
-SMALL = Sizes(pairs=4, aided=4, form=4, pool=10, adaptive=16, target=0.8, triads=3)
+SMALL = Sizes(pairs=10, aided=4, form=4, pool=10, adaptive=16, target=0.8, triads=3)
 TRAINEES = 9
 
 
@@ -117,7 +117,7 @@ def test_targets_are_the_exact_means_of_the_estimators(study: Study) -> None:
     by_key = {one.key: one for one in series_of(study)}
     for n, person in enumerate(study.people):
         mine = person.abilities
-        plain = expected(mine.dprime, mine.criterion + 0.1, 4, 4)
+        plain = expected(mine.dprime, mine.criterion + 0.1, 10, 10)
         assert by_key["dprime"].target[n] == plain.dprime
         assert by_key["criterion"].target[n] == plain.criterion
         assert by_key["criterion"].true[n] == pytest.approx(mine.criterion + 0.1)
@@ -214,7 +214,7 @@ def test_everybody_takes_the_whole_course(study: Study) -> None:
     assert len(study.people) == TRAINEES
     assert {len(people) for people in study.at_theta.values()} == {2}
     for person in study.people:
-        assert (person.pairs.mated, person.pairs.nonmated) == (4, 4)
+        assert (person.pairs.mated, person.pairs.nonmated) == (10, 10)
         assert (person.advice.told_same.mated, person.advice.told_same.nonmated) == study.advice_cells[0] == (3, 1)
         assert len(person.ability.b) == len(person.ability.right) == len(person.ability.weak.adaptive) == 16
         assert person.ability.theta == person.abilities.theta

@@ -91,6 +91,8 @@ class Result:
     correct: bool | None
     shown_ms: int  # when it was first shown, milliseconds since 1970, UTC
     feedback: bool = False  # whether what was right was told after each answer of the block
+    # Whether the block chose its items by how the trainee did, so that they are in no figure of how well.
+    adaptive: bool = False
     rating: int | None = None  # the last rating of a pair, -3 to 3
     rating_before: int | None = None  # in an aided exercise, the rating before the advice
     p_same: float | None = None  # as it was given

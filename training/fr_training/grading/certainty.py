@@ -82,7 +82,7 @@ def of_trainee(found: KindFigures, aided: Maybe[AidedFigures], prevalence: Maybe
     return Certainty(
         better=_better(found.pairs),
         triads=found.triads is not None and found.triads.better_than_guessing,
-        lean=leaning(found.pairs, sensitivity.criterion) if isinstance(sensitivity, Sensitivity) else None,
+        lean=leaning(found.pairs, sensitivity.criterion) if isinstance(sensitivity, Sensitivity) else _unsure(found),
         advice=verdict([net], NO_SHIFT),
         rare=_rare(prevalence, []),
         absent=lists.picks.absent if lists else 0,
@@ -109,7 +109,7 @@ def of_cohort(
     return Certainty(
         better=own.area.value if surely_better and isinstance(own.area, Estimate) else None,
         triads=isinstance(own.triads, Estimate) and own.triads.low > CHANCE,
-        lean=leaning(found.pairs, own.criterion) if both else None,
+        lean=leaning(found.pairs, own.criterion) if both else _unsure(found),
         advice=verdict([own.net, net], NO_SHIFT),
         rare=_rare(prevalence, [own.rare]),
         absent=absent,
@@ -149,6 +149,11 @@ def leaning(pairs: PairFigures | None, criterion: Maybe[Estimate]) -> Lean:
     if found == Verdict.ABOVE:
         return Lean.DIFFERENT if misses.value > false_same.value else Lean.SLOW
     return Lean.NEITHER if found == Verdict.ABOUT_NONE else Lean.TOO_FEW
+
+
+def _unsure(found: KindFigures) -> Lean | None:
+    """Without a criterion: too few pairs of both kinds, or pairs of one kind."""
+    return Lean.TOO_FEW if found.pairs is not None and found.pairs.same and found.pairs.different else None
 
 
 def _better(pairs: PairFigures | None) -> float | None:

@@ -85,7 +85,13 @@ def words_of(ratio: float) -> Message:
 
 
 def evidence(pairs: Sequence[Result]) -> EvidenceFigures:
-    """Measure ratings, as `values.pairs` selects them, as evidence; UndefinedRate without both kinds of pairs."""
+    """Measure ratings, as `values.pairs` selects them, as evidence.
+
+    Raises:
+        UndefinedRate: there are not both kinds of pairs, or an adaptive block chose some of them.
+    """
+    if any(one.adaptive for one in pairs):
+        raise UndefinedRate(message("undefined.adaptive"))
     same, different = (_ratings(pairs, truth) for truth in ("same", "different"))
     alone = len({one.trainee_id for one in pairs}) == 1
     shown = [len({(one.form, one.item_id) for one in pairs if one.truth == truth}) for truth in ("same", "different")]

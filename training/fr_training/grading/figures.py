@@ -18,6 +18,7 @@ from fr_training.grading.trainee_means import OwnFigures
 from fr_training.grading.values import Counts, Maybe
 from fr_training.grading.verification import AgreementFigures
 from fr_training.statistics.agreement import Intraclass
+from fr_training.statistics.estimates import Estimate
 from fr_training.statistics.signal_detection import Sensitivity
 
 
@@ -87,6 +88,10 @@ class CohortChange:
     second: str  # the later one
     trainees: int  # who have both scores
     median_points: float  # median change, points of percent correct
+    # Mean change of the trainees' scores with Student's interval, each trainee as their own control.
+    mean_points: Maybe[Estimate]
+    triads: Maybe[Estimate] | None  # mean change of percent correct of triads; None where no trainee has both scores
+    lists: Maybe[Estimate] | None  # likewise, of decisions on lists
     better: Maybe[Rate]  # trainees who are reliably better
     worse: Maybe[Rate]  # trainees who are reliably worse
     needed: float  # points that a reliable change exceeds, the median of the trainees

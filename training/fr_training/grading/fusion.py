@@ -11,7 +11,6 @@ import numpy as np
 from fr_core.scoring.checks import F64, Bools
 from fr_core.scoring.intervals import UndefinedRate
 from fr_locales.messages import message
-from fr_training.courses import Course
 from fr_training.grading.rates import area, scores
 from fr_training.grading.values import Area, Maybe, Undefined, first_of_items, grouped, pairs, unless_undefined
 from fr_training.prompts import ExerciseKind
@@ -113,32 +112,25 @@ def _placements(rated: Sequence[Result], values: Sequence[float]) -> tuple[F64, 
     return won.mean(axis=1), won.mean(axis=0)
 
 
-def adaptive_blocks(course: Course) -> frozenset[str]:
-    """Ids of the blocks whose items follow each trainee, so that trainees were not shown the same ones."""
-    return frozenset(block.block_id for block in course.plan.blocks if block.adaptive)
-
-
 def crowds(
     cohort: Mapping[str, Sequence[Result]],
     seed: int,
     most_forms: int = MOST_FORMS,
     least_trainees: int = 2,
-    without: frozenset[str] = frozenset(),
 ) -> tuple[CrowdFigures, ...]:
-    """Compute crowds on the forms of plain verification, the most rated first.
+    """Compute crowds on the forms of plain verification, the most rated first; adaptive blocks show each other items.
 
     Args:
         cohort: results by trainee.
         seed: of the draws of groups and of resamples, at least 0.
         most_forms: each takes up to a second.
         least_trainees: who must have rated a form.
-        without: blocks to leave out, such as `adaptive_blocks`, whose items depend on how the trainee did.
     """
     rated = [
         one
         for results in cohort.values()
         for one in pairs(results)
-        if one.exercise == ExerciseKind.VERIFICATION and one.block_id not in without
+        if one.exercise == ExerciseKind.VERIFICATION and not one.adaptive
     ]
     tables = [table for form, some in grouped(rated, lambda one: one.form).items() if (table := _table(form, some))]
     tables = [one for one in tables if len(one.ratings) >= least_trainees]

@@ -39,6 +39,9 @@ class ErrorFigures:
     sensitivity: Maybe[Sensitivity]
 
 
+LEAST_OF_CLASS = 10
+"""Pairs of one person, and of two, below which there is no d' and no c: intervals are wider than people differ."""
+
 Known = dict[SignalCounts, Sensitivity]
 """Sensitivities by counts; several trainees have the same counts."""
 
@@ -82,9 +85,17 @@ def with_undecided(right: int, wrong: int, total: int, lacking: Message, undecid
 
 
 def sensitivity_of(pairs: Sequence[Result], known: Known | None = None) -> Sensitivity:
-    """Compute d' and c of the last ratings, and add to `known`; UndefinedRate without both kinds of pairs."""
+    """Compute d' and c of the last ratings, and add to `known`.
+
+    Raises:
+        UndefinedRate: there are fewer than LEAST_OF_CLASS pairs of a kind, or an adaptive block chose some of them.
+    """
+    if any(one.adaptive for one in pairs):
+        raise UndefinedRate(message("undefined.adaptive"))
     ratings = np.array([one.rating or 0 for one in pairs], dtype=np.int64)
     counts = signal_counts(ratings, np.array([one.truth == "same" for one in pairs], dtype=np.bool_))
+    if min(counts.mated, counts.nonmated) < LEAST_OF_CLASS:
+        raise UndefinedRate(message("undefined.few_for_sensitivity", least=LEAST_OF_CLASS))
     known = {} if known is None else known
     if counts not in known:
         known[counts] = sensitivity(*counts)
@@ -112,7 +123,9 @@ class Roc:
 
 
 def roc_of_ratings(pairs: Sequence[Result]) -> Maybe[Roc]:
-    """The curve of the ratings of pairs of known truth."""
+    """The curve of the ratings of pairs of known truth; none of pairs that an adaptive block chose."""
+    if any(one.adaptive for one in pairs):
+        return Undefined(message("undefined.adaptive"))
     return roc(*scores(pairs, [float(one.rating or 0) for one in pairs]))
 
 

@@ -14,7 +14,7 @@ from fr_training.errors import NothingToReport
 from fr_training.grading.advice import aided_figures, prevalence_figures
 from fr_training.grading.blocks import block_figures, occasion_figures, together
 from fr_training.grading.figures import CohortChange, CohortFigures, Distribution, TraineeFigures, TraineeRow, Words
-from fr_training.grading.fusion import adaptive_blocks, crowds
+from fr_training.grading.fusion import crowds
 from fr_training.grading.groups import group_figures
 from fr_training.grading.items import item_rows
 from fr_training.grading.rates import Known, Roc, error_figures, roc_of_ratings
@@ -35,6 +35,8 @@ from fr_training.grading.verification import agreement_figures, first_judgements
 from fr_training.plan import OCCASIONS
 from fr_training.statistics.agreement import icc_agreement, icc_consistency, mcnemar
 from fr_training.statistics.change import GFMT2_SHORT, Change, Verdict
+from fr_training.statistics.clustered import mean_of_people
+from fr_training.statistics.estimates import Estimate
 from fr_training.trials import Result
 
 
@@ -70,9 +72,7 @@ def trainee_figures(
         groups=group_figures(plain_pairs(results), course.seed),
         verification=agreement_figures(results, first_judgements(cohort)),
         cohort_roc=_roc_of(everybody),
-        crowds=crowds(
-            on_my_forms, course.seed, most_forms=1, least_trainees=MIN_COHORT, without=adaptive_blocks(course)
-        ),
+        crowds=crowds(on_my_forms, course.seed, most_forms=1, least_trainees=MIN_COHORT),
     )
     return replace(figures, words=trainee_words(figures))
 
@@ -109,13 +109,13 @@ def cohort_figures(course: Course, results: Mapping[str, Sequence[Result]]) -> C
         tests=occasion_figures(pooled),
         rows=rows,
         distributions=_distributions(rows),
-        changes=_changes([scores_by_test(results) for results in shown.values()]),
+        changes=_changes(list(shown.values())),
         learning=cohort_learning(course, shown),
         aided=aided_figures(pooled, course.seed),
         prevalence=prevalence_figures(pooled),
         groups=group_figures(plain_pairs(pooled), course.seed),
         verification=agreement_figures(pooled, first_judgements(shown)),
-        crowds=crowds(shown, course.seed, without=adaptive_blocks(course)),
+        crowds=crowds(shown, course.seed),
         items=items,
         quarantined=tuple(one.item_id for one in items if one.quarantined),
     )
@@ -141,11 +141,26 @@ def _distributions(rows: Sequence[TraineeRow]) -> tuple[Distribution, ...]:
     )
 
 
-def _changes(scores: Sequence[Mapping[str, Score]]) -> tuple[CohortChange, ...]:
+def _changes(cohort: Sequence[Sequence[Result]]) -> tuple[CohortChange, ...]:
+    scores = [scores_by_test(results) for results in cohort]
     taken = [test for test in OCCASIONS if any(test in own for own in scores)]
     first, *later = taken or ("",)
     both = {second: [own for own in scores if first in own and second in own] for second in later}
-    return tuple(_change(first, second, scores) for second, scores in both.items() if scores)
+    return tuple(
+        replace(
+            _change(first, second, some),
+            triads=_mean_change([scores_by_test(results, "triads") for results in cohort], first, second),
+            lists=_mean_change([scores_by_test(results, "lists") for results in cohort], first, second),
+        )
+        for second, some in both.items()
+        if some
+    )
+
+
+def _mean_change(scores: Sequence[Mapping[str, Score]], first: str, second: str) -> Maybe[Estimate] | None:
+    """The mean of the trainees who have both scores; half of them took the forms the other way round."""
+    points = [own[second].percent - own[first].percent for own in scores if first in own and second in own]
+    return unless_undefined(lambda: mean_of_people(np.array(points, dtype=np.float64))) if points else None
 
 
 def _change(first: str, second: str, scores: Sequence[Mapping[str, Score]]) -> CohortChange:
@@ -160,6 +175,9 @@ def _change(first: str, second: str, scores: Sequence[Mapping[str, Score]]) -> C
         second=second,
         trainees=len(scores),
         median_points=float(np.median(points)),
+        mean_points=unless_undefined(lambda: mean_of_people(points)),
+        triads=None,
+        lists=None,
         better=share(verdicts.count(Verdict.BETTER), len(verdicts), lacking),
         worse=share(verdicts.count(Verdict.WORSE), len(verdicts), lacking),
         needed=float(np.median([one.needed for one in judged_changes])),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -11,7 +12,17 @@ from fr_core.scoring.intervals import wilson_interval
 from fr_locales.messages import Message, message
 from fr_training.courses import Course
 from fr_training.grading.rates import sensitivity_of
-from fr_training.grading.values import Maybe, Undefined, grouped, pairs, plain_pairs, unless_undefined
+from fr_training.grading.values import (
+    LISTS,
+    Maybe,
+    Undefined,
+    grouped,
+    judged,
+    of_exercises,
+    pairs,
+    plain_pairs,
+    unless_undefined,
+)
 from fr_training.plan import OCCASIONS
 from fr_training.prompts import ExerciseKind
 from fr_training.statistics.change import (
@@ -48,9 +59,13 @@ class ChangeFigures:
     second: str  # the later one
     # Change of percent correct. It is reliable where it is more than two forms of so many pairs differ by chance, and
     # more than a published test of this kind differs when it is taken again.
-    score: Maybe[Change]
+    score: Maybe[Change] | None  # None where neither test has a pair
     norm: Message  # title of that test, whose SD and retest correlation are used
-    sensitivity: Maybe[Difference]  # change of d' and of c
+    sensitivity: Maybe[Difference] | None  # change of d' and of c, likewise
+    # Change of percent correct of triads, and of decisions on lists, beyond what chance makes of so many answers; no
+    # published test says how people differ in them. None where neither test has one.
+    triads: Maybe[Change] | None
+    lists: Maybe[Change] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +101,9 @@ class StandingFigures:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Rated pairs of a test."""
+    """Answers of a test, of one kind: pairs, triads or lists."""
 
-    right: int  # that were answered rightly; the undecided are not right
+    right: int  # that were right; the undecided are not
     pairs: int  # all of them, at least MIN_SCORED
 
     @property
@@ -103,46 +118,71 @@ class Score:
         return 100.0 * found.low, 100.0 * found.high
 
 
-def score(rated: Sequence[Result]) -> Maybe[Score]:
-    """Score rated pairs; undefined where there are too few."""
-    if len(rated) < MIN_SCORED:
-        return _too_few()
-    return Score(sum(one.correct is True for one in rated), len(rated))
+Kind = Literal["pairs", "triads", "lists"]
+"""Of the answers that a test scores apart from each other."""
+
+
+def of_kind(results: Iterable[Result], kind: Kind) -> tuple[Result, ...]:
+    """The judged trials of known truth of a kind."""
+    if kind == "pairs":
+        return pairs(results)
+    return of_exercises(results, frozenset({ExerciseKind.TRIAD}) if kind == "triads" else LISTS)
+
+
+def score(answers: Sequence[Result], kind: Kind = "pairs") -> Maybe[Score]:
+    """Score answers of a kind; undefined where there are too few."""
+    if len(answers) < MIN_SCORED:
+        return _too_few(kind)
+    return Score(sum(one.correct is True for one in answers), len(answers))
 
 
 def changes(results: Sequence[Result]) -> tuple[ChangeFigures, ...]:
     """The change from the first test that the trainee took to each later one."""
-    rated = grouped(pairs(results), lambda one: one.test)
-    taken = [test for test in OCCASIONS if test in rated]
-    return tuple(_change(taken[0], rated[taken[0]], second, rated[second]) for second in taken[1:])
+    tested = grouped((one for one in judged(results) if one.test), lambda one: one.test)
+    taken = [test for test in OCCASIONS if test in tested]
+    return tuple(_change(taken[0], tested[taken[0]], second, tested[second]) for second in taken[1:])
 
 
 def _change(first: str, before: Sequence[Result], second: str, after: Sequence[Result]) -> ChangeFigures:
+    def of(kind: Kind) -> Maybe[Change] | None:
+        answers = of_kind(before, kind), of_kind(after, kind)
+        earlier, later = (score(some, kind) for some in answers)
+        return change_of_score(earlier, later, kind) if any(answers) else None
+
+    rated = pairs(before), pairs(after)
+    moved = unless_undefined(lambda: difference(sensitivity_of(rated[1]), sensitivity_of(rated[0])))
     return ChangeFigures(
         first=first,
         second=second,
-        score=change_of_score(score(before), score(after)),
+        score=of("pairs"),
         norm=GFMT2_SHORT.title,
-        sensitivity=unless_undefined(lambda: difference(sensitivity_of(after), sensitivity_of(before))),
+        sensitivity=moved if any(rated) else None,
+        triads=of("triads"),
+        lists=of("lists"),
     )
 
 
-def change_of_score(before: Maybe[Score], after: Maybe[Score]) -> Maybe[Change]:
-    """A change of percent correct, judged by the numbers of pairs and by the Glasgow Face Matching Test 2, short."""
+def change_of_score(before: Maybe[Score], after: Maybe[Score], kind: Kind = "pairs") -> Maybe[Change]:
+    """A change of percent correct, judged by the numbers of answers; of pairs by a published test as well.
+
+    That is the Glasgow Face Matching Test 2, short.
+    """
     if isinstance(before, Undefined):
         return before
     if isinstance(after, Undefined):
         return after
+    of_tests = (before.right, before.pairs), (after.right, after.pairs)
+    if kind != "pairs":
+        return change_of_tests(*of_tests)
     if GFMT2_SHORT.sd is None or GFMT2_SHORT.retest is None:
         return Undefined(message("undefined.no_retest"))
-    of_tests = (before.right, before.pairs), (after.right, after.pairs)
     return change_of_tests(*of_tests, GFMT2_SHORT.sd, GFMT2_SHORT.retest)
 
 
-def scores_by_test(results: Iterable[Result]) -> dict[str, Score]:
-    """The score of one trainee in each test that has one, in the order of the tests."""
-    taken = grouped((one for one in pairs(results) if one.test), lambda one: one.test)
-    found = {test: score(taken.get(test, ())) for test in OCCASIONS}
+def scores_by_test(results: Iterable[Result], kind: Kind = "pairs") -> dict[str, Score]:
+    """The score of one trainee in each test that has one of a kind, in the order of the tests."""
+    taken = grouped((one for one in of_kind(results, kind) if one.test), lambda one: one.test)
+    found = {test: score(taken.get(test, ()), kind) for test in OCCASIONS}
     return {test: value for test, value in found.items() if not isinstance(value, Undefined)}
 
 
@@ -169,8 +209,14 @@ def standing(own: Mapping[str, Score], cohort: Sequence[Mapping[str, Score]]) ->
     )
 
 
-def _too_few() -> Undefined:
-    return Undefined(message("undefined.few_for_score", least=MIN_SCORED))
+def _too_few(kind: Kind = "pairs") -> Undefined:
+    return Undefined(
+        {
+            "pairs": message("undefined.few_for_score", least=MIN_SCORED),
+            "triads": message("undefined.few_triads_for_score", least=MIN_SCORED),
+            "lists": message("undefined.few_lists_for_score", least=MIN_SCORED),
+        }[kind]
+    )
 
 
 def _of_norm(norm: Norm, own: Maybe[Score]) -> NormFigures:
@@ -218,16 +264,15 @@ class LearningFigures:
     points: tuple[CurvePoint, ...]  # a stretch of trials each, in each trainee's own order
 
 
-def in_order(course: Course, results: Sequence[Result]) -> list[bool]:
+def in_order(results: Sequence[Result]) -> list[bool]:
     """True for each right answer to the pairs of a learning curve, in the order in which they came."""
-    adaptive = {block.block_id for block in course.plan.blocks if block.adaptive}
-    used = [one for one in plain_pairs(results) if one.block_id not in adaptive and one.exercise != ExerciseKind.BLIND]
+    used = [one for one in plain_pairs(results) if one.exercise != ExerciseKind.BLIND]
     return [one.correct is True for one in sorted(used, key=lambda one: (one.shown_ms, one.ordinal))]
 
 
 def trainee_learning(course: Course, results: Sequence[Result]) -> Maybe[LearningFigures]:
     """The learning of one trainee."""
-    right = np.array(in_order(course, results), dtype=np.bool_)
+    right = np.array(in_order(results), dtype=np.bool_)
     rng = np.random.default_rng([course.seed, 3])
     return unless_undefined(
         lambda: LearningFigures(1, len(right), person_curve(right, stretches(len(right), STRETCH), rng))
@@ -236,7 +281,7 @@ def trainee_learning(course: Course, results: Sequence[Result]) -> Maybe[Learnin
 
 def cohort_learning(course: Course, cohort: Mapping[str, Sequence[Result]]) -> Maybe[LearningFigures]:
     """The learning of all trainees together; the band resamples trainees, whose answers go together."""
-    found = [right for results in cohort.values() if (right := in_order(course, results))]
+    found = [right for results in cohort.values() if (right := in_order(results))]
     if not found:
         return Undefined(message("none.rated_pairs"))
     answers = np.full((len(found), max(map(len, found))), np.nan)

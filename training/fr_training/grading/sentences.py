@@ -21,8 +21,9 @@ from fr_training.grading.items import ItemRow
 from fr_training.grading.pairs import PairFigures
 from fr_training.grading.scores import ChangeFigures, StandingFigures
 from fr_training.grading.values import Counts, Maybe, Undefined
+from fr_training.statistics.change import Change
 from fr_training.statistics.change import Verdict as ChangeVerdict
-from fr_training.statistics.estimates import RateDifference
+from fr_training.statistics.estimates import Estimate, RateDifference
 from fr_training.statistics.fusion import GroupArea
 
 SIGNIFICANT = 0.05
@@ -34,6 +35,7 @@ BAR = 0.1
 """Share of errors that is to be practised: the whole 95 % interval must lie above it."""
 
 TESTS = {"pre": message("test.pre"), "post": message("test.post"), "retention": message("test.retention")}
+TRIADS, LISTS = message("change.of_triads"), message("change.of_lists")
 HARD = {"easy": message("pairs.easy"), "middle": message("pairs.middle"), "hard": message("pairs.hard")}
 TO_PRACTISE = {
     Lean.SAME: message("practise.lean_same"),
@@ -50,7 +52,7 @@ def trainee_words(figures: TraineeFigures) -> Words:
         went_well=_went_well(you, found, figures.aided, certain),
         bias=_bias(you, pairs, figures.aided, figures.prevalence, certain),
         practise=_practise(you, found, figures.aided, certain),
-        change=(*map(_change, figures.changes), *_standing(figures.standing)),
+        change=(*(said for one in figures.changes for said in _change(one)), *_standing(figures.standing)),
         limits=(*_left_out(figures.counts), *_ceiling(pairs)),
     )
 
@@ -216,12 +218,20 @@ def _worst(pairs: PairFigures | None) -> Iterable[Message]:
         yield of_one if same else message("practise.worst_different", hard=hard, wrong=_of(wrong))
 
 
-def _change(one: ChangeFigures) -> Message:
-    first, second, found = TESTS[one.first], TESTS[one.second], one.score
-    if isinstance(found, Undefined):
-        return message("change.unknown", first=first, second=second, reason=found.reason)
+def _change(one: ChangeFigures) -> Iterable[Message]:
+    first, second = TESTS[one.first], TESTS[one.second]
+    for kind, found in ((None, one.score), (TRIADS, one.triads), (LISTS, one.lists)):
+        if isinstance(found, Change):
+            yield _changed(found, first, second, kind)
+        elif isinstance(found, Undefined):
+            yield message("change.unknown", first=first, second=second, reason=found.reason)
+
+
+def _changed(found: Change, first: Message, second: Message, kind: Message | None) -> Message:
     before, after, points, needed = found.before, found.after, found.points, found.needed
     went = message("change.points", first=first, second=second, before=before, after=after, points=points)
+    if kind is not None:
+        went = message("change.points_of", kind=kind, went=went)
     return {
         ChangeVerdict.NO_RELIABLE_CHANGE: message("change.by_chance", went=went, needed=needed),
         ChangeVerdict.BETTER: message("change.better", went=went, needed=needed),
@@ -256,6 +266,19 @@ def _cohort_changes(changes: Sequence[CohortChange]) -> Iterable[Message]:
                 by_chance=_by_chance(one.trainees),
                 scores=_rose_and_fell(one),
             )
+            for kind, mean in ((None, one.mean_points), (TRIADS, one.triads), (LISTS, one.lists)):
+                if isinstance(mean, Estimate):
+                    yield _mean_change(mean, kind)
+
+
+def _mean_change(mean: Estimate, kind: Message | None) -> Message:
+    points, low, high = mean.value, mean.low, mean.high
+    went = message("change.mean", points=points, low=low, high=high)
+    if kind is not None:
+        went = message("change.points_of", kind=kind, went=went)
+    if low > 0.0:
+        return message("change.mean_better", went=went)
+    return message("change.mean_worse", went=went) if high < 0.0 else message("change.mean_by_chance", went=went)
 
 
 def _rose_and_fell(one: CohortChange) -> Message:

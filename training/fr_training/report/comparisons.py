@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from fr_core.scoring.intervals import Interval, Rate
 from fr_evaluation.words import Section
-from fr_locales.messages import message
+from fr_locales.messages import Message, message
 from fr_training.courses import Course
 from fr_training.grading.advice import AidedFigures, PrevalenceFigures
 from fr_training.grading.fusion import CrowdFigures
@@ -33,19 +33,28 @@ def change_section(changes: Sequence[ChangeFigures]) -> Section:
     """From test to test."""
     rows: list[Row] = []
     for one in changes:
-        between, moved, score = message("cell.range", low=one.first, high=one.second), one.sensitivity, one.score
-        points: Row = (score, None)
-        if isinstance(score, Change):
-            verdict = VERDICTS[score.verdict]
-            means = message("row.points_means", verdict=verdict, needed=score.needed, norm=one.norm)
-            points = (f"{score.points:+.1f}", means)
-        dprime, criterion = (moved.dprime, moved.criterion) if isinstance(moved, Difference) else (moved, moved)
-        rows += [
-            (message("row.points", between=between), *points),
-            (message("row.change_dprime", between=between), dprime, message("row.change_dprime_means")),
-            (message("row.change_criterion", between=between), criterion, message("row.change_criterion_means")),
-        ]
+        between, moved = message("cell.range", low=one.first, high=one.second), one.sensitivity
+        rows += _points(message("row.points", between=between), one.score, one.norm)
+        if moved is not None:
+            dprime, criterion = (moved.dprime, moved.criterion) if isinstance(moved, Difference) else (moved, moved)
+            rows += [
+                (message("row.change_dprime", between=between), dprime, message("row.change_dprime_means")),
+                (message("row.change_criterion", between=between), criterion, message("row.change_criterion_means")),
+            ]
+        rows += _points(message("row.points_triads", between=between), one.triads, None)
+        rows += _points(message("row.points_lists", between=between), one.lists, None)
     return told(message("section.change"), None, table(HEADER, rows))
+
+
+def _points(name: Message, found: Maybe[Change] | None, norm: Message | None) -> Iterable[Row]:
+    if isinstance(found, Undefined):
+        yield name, found, None
+    elif found is not None:
+        verdict = VERDICTS[found.verdict]
+        means = message("row.points_alone_means", verdict=verdict, needed=found.needed)
+        if norm is not None:
+            means = message("row.points_means", verdict=verdict, needed=found.needed, norm=norm)
+        yield name, f"{found.points:+.1f}", means
 
 
 def standing_section(found: StandingFigures) -> Section:

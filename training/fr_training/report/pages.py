@@ -148,7 +148,13 @@ def _change_section(changes: Sequence[CohortChange]) -> Section:
         moved = message("cell.both", first=one.rose, second=one.fell)
         consistency = message("row.icc_consistency", between=between)
         sign_test = message("row.rose_fell_means", p=text(one.p_value, 3))
+        means = (
+            (message("row.mean_change", between=between), one.mean_points),
+            (message("row.mean_change_triads", between=between), one.triads),
+            (message("row.mean_change_lists", between=between), one.lists),
+        )
         rows += [
+            *((name, text(found, 1), message("row.mean_change_means")) for name, found in means if found is not None),
             (
                 message("row.median_change", between=between),
                 message("cell.median_points", points=one.median_points),

@@ -102,6 +102,7 @@ def _result(course: Course, session: Session, trial: Trial) -> Result:
         **{name: getattr(graded, name) for name in _GRADED},
         shown_ms=trial.shown_ms if first is None else first.at_ms - first.took_ms,
         feedback=block.feedback,
+        adaptive=block.adaptive,
         difficulty=difficulties[-1] if difficulties else None,
         known_to_me=_known(trial),
         took_ms=sum(one.took_ms for one in trial.locked) if trial.done else None,

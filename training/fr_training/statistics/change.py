@@ -111,7 +111,9 @@ class Change:
     verdict: Verdict  # better or worse only where |points| > needed
 
 
-def change_of_tests(before: tuple[int, int], after: tuple[int, int], sd: float, reliability: float) -> Change:
+def change_of_tests(
+    before: tuple[int, int], after: tuple[int, int], sd: float | None = None, reliability: float = 0.0
+) -> Change:
     """One person's change of percent correct from one form of a test to an equated one, judged.
 
     The standard error of the difference is that of two scores of one person who does not change, SD sqrt(2 (1 - r)),
@@ -123,7 +125,8 @@ def change_of_tests(before: tuple[int, int], after: tuple[int, int], sd: float, 
     Args:
         before: right answers, and all answers, at least 1, to the first form.
         after: the same of the second.
-        sd: standard deviation of the percent correct among people, above 0.
+        sd: standard deviation of the percent correct among people, above 0; None where nobody has published one, so
+            that chance in the answers is all that counts.
         reliability: r, the correlation of test and retest, in [0, 1).
 
     Raises:
@@ -132,11 +135,11 @@ def change_of_tests(before: tuple[int, int], after: tuple[int, int], sd: float, 
     for right, answers in (before, after):
         if not 0 <= right <= answers or not answers:
             raise ValueError(f"{right} of {answers} answers are no score.")
-    if not (isfinite(sd) and sd > 0.0) or not 0.0 <= reliability < 1.0:
+    if not (sd is None or (isfinite(sd) and sd > 0.0)) or not 0.0 <= reliability < 1.0:
         raise ValueError(f"A change needs SD > 0 and a reliability in [0, 1), not {sd} and {reliability}.")
     share = (before[0] + after[0] + 1) / (before[1] + after[1] + 2)
     of_answers = 100.0 * sqrt(share * (1.0 - share) * (1.0 / before[1] + 1.0 / after[1]))
-    error = max(of_answers, sd * sqrt(2.0 * (1.0 - reliability)))
+    error = max(of_answers, (sd or 0.0) * sqrt(2.0 * (1.0 - reliability)))
     first, second = 100.0 * before[0] / before[1], 100.0 * after[0] / after[1]
     points, needed = second - first, estimates.Z * error
     verdict = Verdict.NO_RELIABLE_CHANGE
