@@ -360,16 +360,13 @@ def test_people_of_ones_own_lie_in_folders_with_labels_and_conditions(tmp_path: 
     assert found.people[0].labels == {"sex": "f", "age": "31"}
     assert [[one for one, _ in person.taken] for person in found.people] == [["passport"], ["", "camera"]]
     assert found.counts == {"people": 2, "photos": 3}
-    write(
-        found.people[0].photos[0].parent.parent,
-        "sessions.csv",
-        "person,photo,session\nBo,1.png,monday\nBo,2.JPG,friday\n",
-    )
-    again = people_folder.people(found.people[0].photos[0].parent.parent)
+    write(tmp_path, "sessions.csv", "person,photo,session\nBo,1.png,monday\nBo,2.JPG,friday\n")
+    again = people_folder.people(tmp_path)
     assert [[one for _, one in person.taken] for person in again.people] == [[""], ["monday", "friday"]]
-    write(found.people[0].photos[0].parent.parent, "sessions.csv", "person,photo,session\nBo,3.png,monday\n")
+    write(tmp_path, "sessions.csv", "person,photo,session\nBo,3.png,monday\n")
     with pytest.raises(DatasetMalformed, match="no such photo"):
-        people_folder.people(found.people[0].photos[0].parent.parent)
+        people_folder.people(tmp_path)
+    (tmp_path / "sessions.csv").unlink()
     for labels, error, what in (
         ("person,sex\nBo,m\n", DatasetMissing, "Ada A has no row"),
         ("person,sex\nBo,m\nAda A,f\nCy,m\n", DatasetError, "1 rows of people who have no folder, the first .*'Cy'"),

@@ -167,7 +167,9 @@ class SessionRun:
             dialog.say(line)
         if begins.enlarged > 1.0:
             times = f"{begins.enlarged:.1f}"
-            dialog.say(f"Some photos are small: pictures are enlarged up to {times} times, and show no more than the photos.")
+            dialog.say(
+                f"Some photos are small: pictures are enlarged up to {times} times, and show no more than the photos."
+            )
         limit = ""
         if block.HasField("limit"):
             minutes = block.limit.ToTimedelta().total_seconds() / 60
