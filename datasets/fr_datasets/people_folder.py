@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fr_core.id_forms import composed
@@ -35,8 +35,9 @@ def people(root: Path) -> PeopleSet:
     in different forms, a photo beside the folders and something else in them are refused.
 
     `root`/labels.csv, if it exists, holds the column `person`, with everybody, and a column for each label.
-    `root`/conditions.csv, if it exists, holds the columns `person,photo,condition`; photos that it does not list have
-    no condition. Other files of `root` that are not photos, and names that begin with a dot, are ignored.
+    `root`/conditions.csv, if it exists, holds the columns `person,photo,condition`, and `root`/sessions.csv the columns
+    `person,photo,session`; photos that they do not list have no condition and no session. Other files of
+    `root` that are not photos, and names that begin with a dot, are ignored.
     """
     folders = []
     for path in _listed(root, root):
@@ -51,9 +52,10 @@ def people(root: Path) -> PeopleSet:
         raise DatasetError(message("error.dataset.two_folders_name_different", root=root, quoted=quoted(twice[0])))
     labels = _labels(root, names)
     photos = [_photos(folder, root) for folder in folders]
-    conditions = _conditions(root, {_name_of(photo): photo for own in photos for photo in own})
+    named = {_name_of(photo): photo for own in photos for photo in own}
+    conditions, sessions = (_by_photo(root / f"{word}s.csv", word, named) for word in ("condition", "session"))
     found = tuple(
-        Person(name, own, labels.get(name, {}), {photo: conditions[photo] for photo in own if photo in conditions})
+        Person(name, own, labels.get(name, {}), _own(own, conditions), _own(own, sessions))
         for name, own in zip(names, photos, strict=True)
     )
     return PeopleSet("people_folder", load_manifest("people_folder").terms, found)
@@ -85,18 +87,22 @@ def _name_of(photo: Path) -> tuple[str, str]:
     return composed(photo.parent.name), composed(photo.name)
 
 
-def _conditions(root: Path, photos: Mapping[tuple[str, str], Path]) -> dict[Path, str]:
-    path = root / "conditions.csv"
+def _own(photos: Sequence[Path], words: Mapping[Path, str]) -> dict[Path, str]:
+    return {photo: words[photo] for photo in photos if photo in words}
+
+
+def _by_photo(path: Path, column: str, photos: Mapping[tuple[str, str], Path]) -> dict[Path, str]:
+    """Read the words of a column of a table, by photo; none where there is no table."""
     found: dict[Path, str] = {}
     if not path.exists():
         return found
-    for line, row in read_table(path, ("person", "photo", "condition")):
+    for line, row in read_table(path, ("person", "photo", column)):
         photo = photos.get((composed(row["person"]), composed(row["photo"])))
         if photo is None:
             raise DatasetMalformed(path, line, message("error.dataset.person_no_photo"))
         if photo in found:
             raise DatasetMalformed(path, line, message("error.dataset.photo_listed_twice"))
-        found[photo] = row["condition"].strip()
+        found[photo] = row[column].strip()
     return found
 
 

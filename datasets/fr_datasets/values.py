@@ -57,19 +57,20 @@ class PairSet:
 class Person:
     """One person of a set, by name or number, with one photo or more.
 
-    `labels` are by kind, such as "age": "24"; `conditions` say how a photo was taken, such as "smiling", where that is
-    said.
+    `labels` are by kind, such as "age": "24"; `conditions` say how a photo was taken, such as "smiling", and `sessions`
+    when, where that is said; a session is a name within a person.
     """
 
     identity: str
     photos: tuple[Path, ...]
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
     conditions: Mapping[Path, str] = field(default_factory=dict, hash=False)
+    sessions: Mapping[Path, str] = field(default_factory=dict, hash=False)
 
     @property
-    def photo_conditions(self) -> tuple[str, ...]:
-        """The condition of each photo, in the order of `photos`; "" if the set states none."""
-        return tuple(self.conditions.get(photo, "") for photo in self.photos)
+    def taken(self) -> tuple[tuple[str, str], ...]:
+        """The condition and the session of each photo, in the order of `photos`; "" if the set states none."""
+        return tuple((self.conditions.get(photo, ""), self.sessions.get(photo, "")) for photo in self.photos)
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,7 +156,7 @@ def classroom(tmp_path: Path, pack_cache: ModelCache, testdata: Path) -> Iterato
 def test_a_course_from_the_first_command_of_the_pages_to_the_last(classroom: Classroom) -> None:
     done = ("pip ", "python3 ", "fr serve ", SET_UP)
     todo = [line for line in commands(COURSE) if not line.startswith(done)]
-    assert len(todo) == 31
+    assert len(todo) == 33
     todo.sort(key=lambda line: ("delete" in line, " report " in line))  # reports when all have answered
     typed = iter((FIRST, LATER))
     for line in todo:
@@ -319,13 +319,13 @@ def test_time_tables_and_needs_are_those_of_the_plans() -> None:
     assert {row[0].strip("`") for row in table[:-1]} == set(plan.forms())
     assert sum(int(row[1]) for row in table[:-1]) == int(table[-1][1]) == needs(plan).people_with_two_photos
     assert sum(int(row[3]) for row in table[:-1]) == int(table[-1][3]) == needs(plan).people
-    assert "12 + 8 + 2 + 12 = 34 trials. That takes 20 minutes" in PLANS
-    assert (needs(plan).trials, needs(plan).minutes) == (34, 20)
+    assert "20 + 8 + 2 + 20 = 50 trials. That takes 30 minutes" in PLANS
+    assert (needs(plan).trials, needs(plan).minutes) == (50, 30)
 
 
 def test_groups_are_shown_the_forms_of_the_table() -> None:
     tests = "".join(
-        f'[[sittings.blocks]]\nid = "{one}"\nexercise = "verification"\nsame = 1\ndifferent = 1\n'
+        f'[[sittings.blocks]]\nid = "{one}"\nexercise = "verification"\nsame = 10\ndifferent = 10\n'
         f'equated = "test"\noccasion = "{one}"\n'
         for one in ("pre", "post", "retention")
     )
@@ -337,6 +337,7 @@ def test_groups_are_shown_the_forms_of_the_table() -> None:
 
 
 BLOCK = {
+    ExerciseKind.LOW_PREVALENCE: "same = 1\ndifferent = 10",
     ExerciseKind.TRIAD: "trials = 2",
     ExerciseKind.CANDIDATES: "size = 2\npresent = 1\nabsent = 1",
     ExerciseKind.TRIAGE: "usable = 1\nlimited = 1\nreject = 1",

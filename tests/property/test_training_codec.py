@@ -31,7 +31,7 @@ from fr_training.answers import (
     Triage,
     Usability,
 )
-from fr_training.courses import Course, Form, Item
+from fr_training.courses import Course, Forecast, Form, Item, Share
 from fr_training.keys import EvidenceKey, LabKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.plan import OCCASIONS, BlockPlan, CoursePlan, SittingPlan
 from fr_training.prompts import Evidence, ExerciseKind, Lab, LabKind, LabRow, Measured, Step
@@ -50,7 +50,7 @@ BY_TYPE: dict[str, st.SearchStrategy[Any]] = {
     "bool": st.booleans(),
     "float": st.floats(allow_nan=False, allow_infinity=False),
     "bytes": st.binary(min_size=32, max_size=32),
-    "Mask": st.sampled_from(["oval", "none"]),
+    "Mask": st.sampled_from(["head", "oval", "none"]),
     "LabKind": st.sampled_from(LabKind),
     "Occasion": st.sampled_from(["", *OCCASIONS]),
     **{
@@ -89,6 +89,8 @@ BY_TYPE["AnswerKey"] = st.one_of(*map(known, (PairKey, TriadKey, ListKey, Triage
 known(Measured), known(LabRow)
 BY_TYPE["Lab | Evidence"] = known(Lab) | known(Evidence)
 known(Item), known(BlockPlan), known(SittingPlan), known(CoursePlan), known(ModelId)
+BY_TYPE["Share"] = st.builds(Share, *[BY_TYPE["float"]] * 3)
+known(Forecast)
 forms = st.lists(known(Form), max_size=3).map(lambda found: {form.name: form for form in found})
 BY_TYPE["Mapping[str, Form]"] = forms
 courses = known(Course)

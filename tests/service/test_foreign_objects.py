@@ -53,12 +53,12 @@ SLOW = {"GalleryService/CreateGallery", "TrainingService/WatchCohort"}
 """Of which the time is that of something else: of a stream that is called off."""
 NO_OBJECT = {
     "text": "label name notes display_name toml action outcome pack version sha256 calibration_json json identity",
-    "of the course that is named beside it": "sitting",
+    "of the course that is named beside it": "sitting form",
     "a number": "burst searches_per_day page_size seed gallery_sizes top_k rating trainees similarity difficulty step "
     "after_seq begin_block threshold number",
     "bytes": "data vectors",
     "a number or word within the trial or sitting that is named beside it": "odd_picture_id picture_id component_id",
-    "a hash that the caller has": "certificate_sha256 image_sha256 exclude_photos",
+    "a hash that the caller has": "certificate_sha256 image_sha256 exclude_photos exclude_items",
     "the caller's own name of an item": "item_id",
     "a data set, which is of the server and of nobody": "dataset datasets",
 }

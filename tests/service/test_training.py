@@ -17,6 +17,7 @@ import pytest
 
 from fr_api.v1 import gallery_pb2, training_pb2
 from fr_training.bank.difficulty import updated
+from fr_training.bank.manifest import truth_of
 from fr_training.courses import Course, Item, Learned
 from fr_training.grading.items import learned
 from fr_training.sessions.results import results
@@ -345,6 +346,60 @@ def test_photos_that_the_maker_excludes_are_left_out_and_counted(server: Running
     assert create(server.training, AGAIN).excluded_photos == 0
     everybody = [hashlib.sha256(photo.read_bytes()).hexdigest() for person in people[:95] for photo in person.iterdir()]
     assert refused(server, exclude_photos=everybody) == ("FAILED_PRECONDITION", "TOO_FEW_PEOPLE")
+
+
+def test_a_forecast_keeps_nothing_and_is_that_of_the_course(server: Running) -> None:
+    def kept() -> tuple[int, int]:
+        courses = server.training.ListCourses(training_pb2.ListCoursesRequest()).courses
+        return len(courses), len(server.gallery.ListGalleries(gallery_pb2.ListGalleriesRequest()).galleries)
+
+    before = kept()
+    found = create(server.training, only_forecast=True)
+    assert (kept(), found.course_id, found.gallery_id) == (before, "", "")
+    made = create(server.training)
+    assert list(made.forecasts) == list(found.forecasts)
+    assert made.manifest_sha256 == found.manifest_sha256
+    assert kept() == (before[0] + 1, before[1] + 1)
+    forms = {one.form: one for one in made.forecasts}
+    assert set(forms) == {form.name for form in made.forms} - {"triage", "own"}
+    for one in forms.values():
+        assert 0.0 < one.right_low <= one.right <= one.right_high <= 1.0
+        assert one.text.startswith("Of 100 answers, people are expected")
+    assert forms["practice"].HasField("pixels_auc")
+    assert forms["practice"].of_all_pairs  # it has six pairs
+    assert not forms["odd"].HasField("pixels_auc")
+    assert any(one.warnings for one in forms.values())  # squares have one colour each
+
+
+def listed(server: Running, **fields: Any) -> list[training_pb2.FormItem]:
+    return [one.item for one in server.training.ListFormItems(training_pb2.ListFormItemsRequest(**fields))]
+
+
+def test_the_items_of_a_course_can_be_looked_at_and_left_out(server: Running, taken: training_pb2.Course) -> None:
+    store = store_of(server)
+    course = store.course(taken.course_id)
+    found = listed(server, course_id=taken.course_id)
+    assert {one.item_id for one in found} == set(items_of(course))
+    assert [one.form for one in found] == [name for name, form in course.forms.items() for _ in form.items]
+    for one in found:
+        item = items_of(course)[one.item_id]
+        assert one.truth == truth_of(item.key)
+        assert [picture.data for picture in one.pictures] == [store.picture(taken.course_id, n) for n in item.photos]
+    form = course.plan.blocks[0].forms[0]
+    some = listed(server, course_id=taken.course_id, form=form)
+    assert [one.item_id for one in some] == [item.item_id for item in course.forms[form].items]
+    gone = [one.item_id for one in (some[0], found[-1])]
+    made = create(server.training, AGAIN, exclude_items=[*gone, "0" * 16])
+    left = items_of(store.course(made.course_id))
+    assert not set(gone) & set(left)
+    assert len(left) == len(found)
+    assert refusal(partial(listed, server, course_id="0" * 16)) == ("NOT_FOUND", "UNKNOWN_COURSE")
+    assert refusal(partial(listed, server, course_id=taken.course_id, form="x"))[1] == "INVALID_FIELD"
+
+
+@pytest.mark.parametrize("items", [["0" * 15], ["A" * 16], ["0" * 16] * 10_001])
+def test_a_list_that_is_none_of_items_is_refused(server: Running, items: list[str]) -> None:
+    assert refused(server, exclude_items=items) == ("INVALID_ARGUMENT", "INVALID_FIELD")
 
 
 @pytest.mark.parametrize("photos", [["0" * 63], ["A" * 64], ["", "0" * 64], ["0" * 64] * 10_001])

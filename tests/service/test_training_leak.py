@@ -101,8 +101,8 @@ def block_text(kind: str, numbers: Mapping[str, str]) -> str:
 @st.composite
 def plans(draw: st.DrawFn) -> str:
     """Plans of some exercises, in some order, each with few trials."""
-    text = 'format = 1\ntitle = "Squares"\nmask = "{}"\ncolour = {}\n[[sittings]]\nname = "all"\n'
-    text = text.format(draw(st.sampled_from(["oval", "none"])), draw(st.sampled_from(["true", "false"])))
+    text = 'format = 1\ntitle = "Squares"\nclaims = false\nmask = "{}"\ncolour = {}\n[[sittings]]\nname = "all"\n'
+    text = text.format(draw(st.sampled_from(["head", "oval", "none"])), draw(st.sampled_from(["true", "false"])))
     flag = st.sampled_from(["true", "false"])
     for kind in draw(st.lists(st.sampled_from(sorted(_BLOCKS)), min_size=2, max_size=5, unique=True)):
         few = st.integers(1, 2)
@@ -390,6 +390,7 @@ def test_the_opposite_truth_about_the_same_photos_changes_no_byte(server: Runnin
 PAIRS = """
 format = 1
 title = "Pairs"
+claims = false
 sittings = [
   { name = "all", blocks = [
     { id = "pairs", exercise = "verification", same = 12, different = 12 },

@@ -23,6 +23,7 @@ Trial = training_pb2.Trial
 PLAN = """
 format = 1
 title = "A course of squares"
+claims = false
 [[sittings]]
 name = "all"
 title = "Everything"

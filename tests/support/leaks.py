@@ -21,6 +21,7 @@ from PIL import Image
 
 from fr_api.v1 import training_pb2_grpc
 from fr_training.answers import Usability
+from fr_training.build.pictures import SIDE
 from fr_training.courses import Course, Item
 from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
 from support.counts import count
@@ -189,7 +190,7 @@ def bare(picture: bytes) -> bytes:
     assert filling == hashlib.shake_256(bare).digest(len(filling))
     with Image.open(io.BytesIO(picture)) as image:
         image.load()
-        assert (image.size, image.mode, dict(image.getexif())) == ((256, 256), "RGB", {})
+        assert (image.size, image.mode, dict(image.getexif())) == ((SIDE, SIDE), "RGB", {})
     return bare
 
 

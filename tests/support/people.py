@@ -26,7 +26,7 @@ from fr_training.bank.pool import Pool, PoolPerson, PoolPhoto
 from fr_training.build.course import BuiltCourse, Progress, build_course
 from fr_training.build.people import NamedPeople
 from fr_training.courses import Learned
-from fr_training.keys import PairKey
+from fr_training.keys import ListKey, PairKey
 from fr_training.plan import CoursePlan, read_plan
 
 MODEL = ModelId("made-up", "1", "a" * 64)
@@ -62,7 +62,7 @@ EVERYTHING = """
 def plan_of(blocks: str) -> CoursePlan:
     """A plan of one sitting; each line is a block, its keys parted by semicolons."""
     tables = [line.strip().replace("; ", "\n") for line in blocks.strip().splitlines()]
-    head = 'format = 1\ntitle = "made-up"\n[[sittings]]\nname = "one"\n'
+    head = 'format = 1\ntitle = "made-up"\nclaims = false\n[[sittings]]\nname = "one"\n'
     return read_plan(head + "\n".join(f"[[sittings.blocks]]\n{table}" for table in tables))
 
 
@@ -179,8 +179,28 @@ def unit(vector: np.ndarray) -> npt.NDArray[np.float32]:
     return found
 
 
-def shown_people(composed: Composed) -> list[int]:
-    return [person for form in composed.forms.values() for item in form.items for person in item.people]
+def shown_people(composed: Composed, *, foils: bool = True) -> list[int]:
+    """The people of all items; without `foils`, of lists those alone who are searched for."""
+    return [
+        person
+        for form in composed.forms.values()
+        for item in form.items
+        for person in (item.people[:1] if isinstance(item.key, ListKey) and not foils else item.people)
+    ]
+
+
+def require_foils_may_be_there(composed: Composed, plan: CoursePlan) -> None:
+    """Nobody is twice in one form, in a test and elsewhere, or searched for and elsewhere, except as a foil."""
+    shown = shown_people(composed, foils=False)
+    assert len(set(shown)) == len(shown)
+    tests = set[int]()
+    foils = set[int]()
+    for name, form in composed.forms.items():
+        people = [person for item in form.items for person in item.people]
+        assert len(set(people)) == len(people)
+        tests |= set(people) if plan.forms()[name].equated else set()
+        foils |= {person for item in form.items if isinstance(item.key, ListKey) for person in item.people[1:]}
+    assert not tests & foils
 
 
 def made_pairs(people: int = 60, folds: int = 2, seed: int = 1) -> tuple[ComparedPairs, AcrossPeople]:

@@ -16,6 +16,7 @@ from fr_training.trials import Result
 PLAN = """
 format = 1
 title = "Faces & <b>lists</b>"
+claims = false
 
 [[sittings]]
 name = "first"

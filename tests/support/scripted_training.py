@@ -133,7 +133,19 @@ class ScriptedTraining(training_pb2_grpc.TrainingServiceServicer):
             made.learned_from.extend(request.learn_from)
             made.learned_items, made.quarantined_items = 2 * len(request.learn_from), len(request.learn_from)
             made.excluded_photos = len(request.exclude_photos)
+            made.forecasts.add(
+                form="test-a", right=0.81, right_low=0.7, right_high=0.9, pixels_auc=0.985, warnings=["Too easy."]
+            )
+            made.course_id = "" if request.only_forecast else made.course_id
             yield training_pb2.CreateCourseResponse(course=made)
+
+    def ListFormItems(self, request: Any, context: Any) -> Iterator[training_pb2.ListFormItemsResponse]:  # noqa: N802
+        self._called("ListFormItems", request, context)
+        for form in ("test-a", "lists"):
+            item = training_pb2.FormItem(form=form, item_id="ab" * 8, truth="<same>", difficulty=-0.5)
+            item.pictures.add(data=b"a jpeg", role=training_pb2.PICTURE_ROLE_PROBE)
+            item.pictures.add(data=b"a jpeg", role=training_pb2.PICTURE_ROLE_CANDIDATE, similarity=0.25)
+            yield training_pb2.ListFormItemsResponse(item=item)
 
     def CreateCohort(self, request: Any, context: Any) -> training_pb2.CreateCohortResponse:  # noqa: N802
         self._called("CreateCohort", request, context)
@@ -201,7 +213,7 @@ class ScriptedTraining(training_pb2_grpc.TrainingServiceServicer):
         if not self.steps:
             return training_pb2.NextTrialResponse(over=training_pb2.SessionOver(answered=1, trials=1))
         if not self.begun and request.begin_block != "b1":
-            begins = training_pb2.BlockToBegin(block=self._block(), number=1, of=1)
+            begins = training_pb2.BlockToBegin(block=self._block(), number=1, of=1, enlarged=2.44)
             return training_pb2.NextTrialResponse(block=begins)
         self.begun = True
         return training_pb2.NextTrialResponse(trial=self.steps[0])

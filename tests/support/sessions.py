@@ -48,6 +48,7 @@ OWN_GALLERY = range(900, 905)  # pictures that a search for an own probe finds
 PLAN = """
 format = 1
 title = "Every exercise"
+claims = false
 
 [[sittings]]
 name = "first"

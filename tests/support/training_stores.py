@@ -31,6 +31,7 @@ SITTING = "day-1"
 PLAN = """
 format = 1
 title = "A small course"
+claims = false
 seed = 7
 
 [[sittings]]

@@ -64,6 +64,35 @@ def test_a_check_says_what_a_plan_needs_and_whether_it_is_there(target: str, ser
     assert [list(one.datasets) for one in service.calls("CheckPlan")] == [[], ["lfw"], ["mine", "other"], ["mine"]]
 
 
+def test_a_check_forecasts_and_warns_and_makes_nothing(target: str, service: ScriptedTraining) -> None:
+    words = ("plan", "check", "taster-90", "--difficulty")
+    assert fr(target, *words)[0] == 2  # of which photos?
+    code, out, _ = fr(target, *words, "--dataset", "lfw", "--seed", "7")
+    told = " ".join(out.split())
+    assert code == 0
+    assert "81% (70% to 90%)" in told
+    assert "test-a: Too easy." in told
+    assert "Enough" in told
+    (sent,) = service.calls("CreateCourse")
+    assert (sent.only_forecast, sent.seed, list(sent.datasets)) == (True, 7, ["lfw"])
+    assert fr(target, *words, "--dataset", "mine")[0] == 1  # people are missing: nothing is analysed
+    assert len(service.calls("CreateCourse")) == 1
+    assert json.loads(fr(target, *words, "--dataset", "lfw", "--json")[1])["forecasts"][0]["pixels_auc"] == 0.985
+
+
+def test_a_contact_sheet_is_a_page_for_each_form(target: str, service: ScriptedTraining, tmp_path: Path) -> None:
+    out = tmp_path / "sheets"
+    code, told, _ = fr(target, "course", "sheet", "c1", "--out", out)
+    assert (code, "test-a.html (1 item), lists.html (1 item)" in told) == (0, True)
+    assert sorted(path.name for path in out.iterdir()) == ["lists.html", "test-a.html"]
+    assert out.stat().st_mode & 0o077 == 0
+    page = (out / "test-a.html").read_text("utf-8")
+    for words in ("ab" * 8, "&lt;same&gt;", "difficulty -0.50", "0: 0.250", "data:image/jpeg;base64,YSBqcGVn"):
+        assert words in page
+    assert "<same>" not in page
+    assert reason_of(fr(target, "course", "sheet", "c1", "--out", out)) == "FILE_EXISTS"
+
+
 def test_only_the_hash_of_a_probe_is_sent(target: str, service: ScriptedTraining, tmp_path: Path) -> None:
     photo = tmp_path / "probe.jpg"
     photo.write_bytes(b"a photo" * 100_000)
@@ -166,12 +195,12 @@ def test_a_class_fits_a_terminal_of_80_by_24() -> None:
     assert len(lines) < 12
 
 
-A, B = "ab" * 32, "0f" * 32
+A, B, ITEM = "ab" * 32, "0f" * 32, "12" * 8
 
 
 def test_a_course_learns_from_others_and_tells_what(target: str, service: ScriptedTraining, tmp_path: Path) -> None:
     listed = tmp_path / "wrong.txt"
-    listed.write_text(f"# label errors\n{A}  a/1.jpg\n\n{B} *b.jpg\n{A}\n", encoding="utf-8")
+    listed.write_text(f"# label errors\n{A}  a/1.jpg\n\n{B} *b.jpg\n{A}\n{ITEM} a pair\n", encoding="utf-8")
     made = (
         "course",
         "create",
@@ -194,7 +223,8 @@ def test_a_course_learns_from_others_and_tells_what(target: str, service: Script
     assert (code, "Learned" in out) == (0, False)
     first, _, last = service.calls("CreateCourse")
     assert (list(first.learn_from), list(first.exclude_photos)) == (["c0", "c1"], [A, B])
-    assert (list(last.learn_from), list(last.exclude_photos)) == ([], [])
+    assert list(first.exclude_items) == [ITEM]
+    assert (list(last.learn_from), list(last.exclude_photos), list(last.exclude_items)) == ([], [], [])
 
 
 def test_a_list_that_is_none_is_not_sent(target: str, service: ScriptedTraining, tmp_path: Path) -> None:

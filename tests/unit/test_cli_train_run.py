@@ -122,7 +122,8 @@ def test_a_sitting_is_taken_from_consent_to_its_end(taken: Taken, monkeypatch: p
     for words in (
         "Your answers are kept.",
         "Do you agree? [y/N]:",
-        "Block 1 of 1: Pairs\nLook.\nThen answer.\n1 trial, 10 min from your start.",
+        "Block 1 of 1: Pairs\nLook.\nThen answer.\nSome photos are small: pictures are enlarged up to 2.4 times, "
+        "and show no more than the photos.\n1 trial, 10 min from your start.",
         "Trial 1 of 1\nPicture: ",
         "[1:30 left] One person or two? (-3 surely two people ... 0 undecided ... 3 surely one person):",
         "Not right: two people.\nThe machine's similarity of both: +0.250 "

@@ -265,6 +265,7 @@ NOTICE = "TRAINING OUTPUT: a certificate of completion. It is no proof of abilit
 PLAN = """
 format = 1
 title = "Two days"
+claims = false
 [[sittings]]
 name = "day-1"
 title = "Day 1"

@@ -18,19 +18,24 @@ from fr_core.align import similarity_transform
 from fr_core.errors import FrError
 from fr_core.imaging import ImageLimits, decode
 from fr_core.types import F32, U8
-from fr_training.answers import Degraded
+from fr_training.answers import Degraded, Poorer
 from fr_training.bank.needs import Available, needs, require_enough
-from fr_training.bank.triage import DEGRADATIONS
+from fr_training.bank.triage import DEGRADATIONS, UNIT_EYES
 from fr_training.build.pictures import (
     EYE_DISTANCE,
     FACE_WIDTH,
     GREY,
+    HEAD,
+    MOST_BYTES,
     OVAL,
     SIDE,
     TEMPLATE,
     degrade,
+    enlarged,
+    file_of,
     jpeg,
     padded,
+    poorer,
     render,
 )
 from fr_training.errors import PlanInvalid, UnknownPlan
@@ -45,8 +50,10 @@ def block(block_id: str, exercise: str = "verification", more: str = PAIRS) -> s
     return f'[[sittings.blocks]]\nid = "{block_id}"\nexercise = "{exercise}"\n{more}'
 
 
-def plan(*blocks: str, head: str = "") -> str:
-    return f'format = 1\ntitle = "A course"\n{head}\n[[sittings]]\nname = "day-1"\n' + "".join(blocks)
+def plan(*blocks: str, head: str = "", claims: str = "false") -> str:
+    return f'format = 1\ntitle = "A course"\nclaims = {claims}\n{head}\n[[sittings]]\nname = "day-1"\n' + "".join(
+        blocks
+    )
 
 
 def refused(text: str, error: type[FrError] = PlanInvalid) -> str:
@@ -62,7 +69,7 @@ def forms(found: CoursePlan) -> dict[str, tuple[str, str]]:
 def test_a_plan_is_read_with_its_defaults() -> None:
     found = read_plan(plan(block("one", more=PAIRS + "minutes = 4\nfeedback = true\n")))
     (one,) = found.blocks
-    assert (found.title, found.seed, found.mask, found.colour) == ("A course", 1, "oval", True)
+    assert (found.title, found.seed, found.mask, found.colour) == ("A course", 1, "head", True)
     assert found.retention_days == 90
     assert (one.exercise, one.items, one.shown, one.minutes, one.feedback) == (ExerciseKind.VERIFICATION, 5, 5, 4, True)
     assert (one.title, one.forms, found.minutes) == ("one", ("one", "one"), 4)
@@ -113,7 +120,7 @@ def test_each_half_of_the_trainees_has_its_forms() -> None:
         ("title = 'x'\n", "`format` is missing"),
         ("format = 1\ntitle = ''\n", "`title` has 1 to"),
         (plan(block("one"), head="sead = 3"), "did you mean `seed`"),
-        (plan(block("one"), head='mask = "square"'), "oval, none"),
+        (plan(block("one"), head='mask = "square"'), "head, oval, none"),
         (plan(block("one"), block("one")), "several blocks of the id `one`"),
         (plan(block("one", more="same = 2\n")), "`different` is missing"),
         (plan(block("one", more=PAIRS + "size = 3\n")), "no key `size`"),
@@ -147,6 +154,41 @@ def test_each_half_of_the_trainees_has_its_forms() -> None:
 )  # fmt: skip
 def test_a_plan_that_cannot_be_is_refused_with_what_is_wrong(text: str, says: str) -> None:
     assert says in refused(text)
+
+
+@pytest.mark.parametrize(
+    ("more", "key"),
+    [
+        ('same = 9\ndifferent = 10\nequated = "t"\noccasion = "pre"\n', "same"),
+        ('same = 10\ndifferent = 9\nequated = "t"\noccasion = "pre"\n', "different"),
+    ],
+)
+def test_tests_that_can_show_nothing_are_refused(more: str, key: str) -> None:
+    words = f"`{key}` must be at least 10"
+    assert words in refused(plan(block("one", more=more), claims="true"))
+    read_plan(plan(block("one", more=more)))
+    read_plan(plan(block("one", more=more.replace("9", "10")), claims="true"))
+    triads = 'trials = {}\nequated = "t"\noccasion = "pre"\n'
+    assert "`trials` must be" in refused(plan(block("odd", "triad", triads.format(9)), claims="true"))
+    read_plan(plan(block("odd", "triad", triads.format(10)), claims="true"))
+    rare = "same = 40\ndifferent = {}\n"
+    assert "`different` must be" in refused(plan(block("day", "low_prevalence", rare.format(9)), claims="true"))
+    read_plan(plan(block("day", "low_prevalence", rare.format(10)), claims="true"))
+    read_plan(plan(block("practice", more="same = 1\ndifferent = 1\nfeedback = true\n"), claims="true"))
+
+
+def test_photos_of_a_block_can_be_made_poorer_within_limits() -> None:
+    more = PAIRS + "scale = 24\nblur = 2.5\ncompression = 20\nlight = 1\n"
+    (one,) = read_plan(plan(block("one", more=more))).blocks
+    assert one.poorer == Poorer(24.0, 2.5, 20.0, 1.0)
+    for line in ("scale = 7", "scale = 129", "blur = 0.4", "compression = 96", "light = 1.1", "light = nan"):
+        assert "is a number from" in refused(plan(block("one", more=f"{PAIRS}{line}\n"))), line
+    assert "is a number from 0.1 to 1" in refused(plan(block("one", more=PAIRS + "light = true\n")))
+    assert "no key `light`" in refused(plan(block("one", "triage", "usable = 1\nlimited = 0\nreject = 0\nlight = 1\n")))
+    tests = [
+        block(w, more=f'{PAIRS}equated = "p"\noccasion = "{w}"\n{m}') for w, m in (("pre", ""), ("post", "blur = 2\n"))
+    ]
+    assert "differ in" in refused(plan(*tests))
 
 
 SAYS = re.compile(r"# Needs: (\d+) people, (\d+) of them with two photos; (\d+) minutes; (\d+) trials\.")
@@ -186,7 +228,11 @@ def test_plans_fit_the_people_that_they_are_meant_for() -> None:
 
 
 def photo(size: int, turn_degrees: float, scale: float) -> tuple[U8, F32]:
-    """A photo with a red, a green and three blue dots at the landmarks of a turned face, and the landmarks."""
+    """A photo with a red, a green and three blue dots at the landmarks of a turned face, and the landmarks.
+
+    At scale 1 the photo has half as many pixels in each direction as a picture.
+    """
+    scale /= 2.0
     angle = math.radians(turn_degrees)
     turned = scale * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     landmarks = ((TEMPLATE - SIDE / 2) @ turned.T + size / 2).astype(np.float32)
@@ -195,7 +241,7 @@ def photo(size: int, turn_degrees: float, scale: float) -> tuple[U8, F32]:
         colour = [(255, 0, 0), (0, 255, 0), (0, 0, 255)][min(number, 2)]
         # Eighths of a pixel, and OpenCV measures from the middle of the first pixel.
         at = (round((float(x) - 0.5) * 8), round((float(y) - 0.5) * 8))
-        cv2.circle(pixels, at, round(6 * scale * 8), colour, -1, shift=3)
+        cv2.circle(pixels, at, round(12 * scale * 8), colour, -1, shift=3)
     return pixels, landmarks
 
 
@@ -214,9 +260,9 @@ def test_eyes_come_to_lie_in_one_place_whatever_the_tilt_and_the_size(size: int,
     assert picture.shape == (SIDE, SIDE, 3)
     assert not picture.flags.writeable
     left, right = centre(picture, 0), centre(picture, 1)
-    np.testing.assert_allclose(left, TEMPLATE[0], atol=0.35)
-    np.testing.assert_allclose(right, TEMPLATE[1], atol=0.35)
-    assert abs(float(np.linalg.norm(right - left)) - EYE_DISTANCE) < 0.35
+    np.testing.assert_allclose(left, TEMPLATE[0], atol=0.7)
+    np.testing.assert_allclose(right, TEMPLATE[1], atol=0.7)
+    assert abs(float(np.linalg.norm(right - left)) - EYE_DISTANCE) < 0.7
 
 
 def test_the_oval_and_what_lies_outside_the_photo_are_grey() -> None:
@@ -230,21 +276,21 @@ def test_the_oval_and_what_lies_outside_the_photo_are_grey() -> None:
     steps = np.abs(np.diff(oval[SIDE // 2 + 40, :, 0].astype(int)))
     assert steps.max() < 0.5 * (200 - GREY)  # a soft edge
     cut = render(pixels[:, 150:].copy(), landmarks - np.array((150, 0), dtype=np.float32), "none", None, 0.0)
-    assert (cut[:, : SIDE // 2 - 4] == GREY).all()
+    assert (cut[:, : SIDE // 2 - 8] == GREY).all()
     with pytest.raises(ValueError, match="one point"):
         render(np.zeros((50, 50, 3), dtype=np.uint8), np.ones((5, 2), dtype=np.float32), "oval", None, 0.0)
 
 
-@pytest.mark.parametrize("scale", [11.0, 5.3, 1.3])
+@pytest.mark.parametrize("scale", [11.0, 5.3, 2.6])
 def test_each_pixel_of_a_large_photo_is_the_mean_of_those_that_it_covers(scale: float) -> None:
-    """Against 16 x 16 samples for each pixel; taking one here and there shows patterns that are not there."""
+    """Against 8 x 8 samples for each pixel; taking one here and there shows patterns that are not there."""
     size = round(280 * scale)
     landmarks = photo(size, 10, scale)[1]
     noise = np.random.default_rng(5).integers(0, 256, (size, size, 3), dtype=np.uint8)
     pixels = np.asarray(cv2.GaussianBlur(noise, (0, 0), 1.0), dtype=np.uint8)
-    matrix = 16.0 * similarity_transform(landmarks, TEMPLATE).astype(np.float64)
+    matrix = 8.0 * similarity_transform(landmarks, TEMPLATE).astype(np.float64)
     matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
-    fine = cv2.warpAffine(pixels, matrix, (16 * SIDE, 16 * SIDE), flags=cv2.INTER_LINEAR, borderValue=(GREY,) * 3)
+    fine = cv2.warpAffine(pixels, matrix, (8 * SIDE, 8 * SIDE), flags=cv2.INTER_LINEAR, borderValue=(GREY,) * 3)
     mean = cv2.resize(fine, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(int)
     difference = render(pixels, landmarks, "none", None, 0.0).astype(int) - mean
     assert float(mean.std()) > 4.0
@@ -321,9 +367,10 @@ def test_a_picture_without_colour_keeps_the_luma_alone() -> None:
 
 def face() -> U8:
     rng = np.random.default_rng(3)
-    fine = rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8).astype(np.float32)
+    fine = rng.integers(0, 256, (SIDE // 2, SIDE // 2, 3), dtype=np.uint8).astype(np.float32)
     coarse = cv2.GaussianBlur(fine, (0, 0), 12) - 127.5
-    return np.asarray(np.clip(127.5 + 12 * coarse + 0.2 * (fine - 127.5), 0, 255), dtype=np.uint8)
+    small = np.clip(127.5 + 12 * coarse + 0.2 * (fine - 127.5), 0, 255)
+    return np.asarray(cv2.resize(small, (SIDE, SIDE)), dtype=np.uint8)
 
 
 assert set(DEGRADATIONS) == set(Degraded)
@@ -359,7 +406,7 @@ def test_blur_and_noise_have_the_deviation_that_was_asked_for() -> None:
     slope = np.diff(line)
     at = np.arange(len(slope))
     mean = (slope * at).sum() / slope.sum()
-    assert abs(float(np.sqrt((slope * (at - mean) ** 2).sum() / slope.sum())) - 6.0) < 0.3
+    assert abs(float(np.sqrt((slope * (at - mean) ** 2).sum() / slope.sum())) - 6.0 * EYE_DISTANCE / UNIT_EYES) < 0.3
     grey, other = (np.full((SIDE, SIDE, 3), level, dtype=np.uint8) for level in (128, 129))
     one, two = (degrade(picture, Degraded.NOISE, 20.0).astype(np.float64) - picture for picture in (grey, other))
     assert abs(float(one.std()) - 20.0) < 0.3
@@ -377,7 +424,7 @@ def test_resolution_leaves_as_many_pixels_across_the_face() -> None:
         picture = np.asarray(128 + 100 * np.tile(wave[None, :, None], (SIDE, 1, 3)), dtype=np.uint8)
         return float(degrade(picture, Degraded.RESOLUTION, across).std()) / float(picture.std())
 
-    assert pytest.approx(0.55 * SIDE) == FACE_WIDTH
+    assert pytest.approx(0.44 * SIDE) == FACE_WIDTH
     assert left(1.2 * pixel) < 0.25  # finer than two pixels each
     assert left(6.0 * pixel) > 0.75
 
@@ -391,3 +438,40 @@ def test_occlusion_covers_that_share_of_the_oval_from_any_side(share: float) -> 
         assert abs(float((OVAL * covered).sum() / OVAL.sum()) - share) < 0.01
         sides.add((bool(covered[0, SIDE // 2]), bool(covered[SIDE // 2, 0]), bool(covered[-1, SIDE // 2])))
     assert len(sides) == 4
+
+
+def test_poorer_pictures_are_the_same_each_time_and_light_differs_from_photo_to_photo() -> None:
+    picture = face()
+    for how in (Poorer(scale=24.0), Poorer(blur=4.0), Poorer(compression=5.0), Poorer(light=0.5)):
+        made = poorer(picture, how)
+        np.testing.assert_array_equal(made, poorer(picture, how))
+        assert np.abs(made.astype(int) - picture.astype(int)).mean() > 1.0
+    np.testing.assert_array_equal(poorer(picture, Poorer()), picture)
+    other = np.asarray(np.clip(picture.astype(int) + 1, 0, 255), dtype=np.uint8)  # nearly the same photo
+    apart = {
+        how: np.abs(poorer(picture, how).astype(int) - poorer(other, how)).mean() for how in map(_light, (0.3, 1.0))
+    }
+    assert 3.0 < apart[_light(0.3)] < apart[_light(1.0)]
+
+
+def _light(strength: float) -> Poorer:
+    return Poorer(light=strength)
+
+
+def test_a_picture_shows_ears_hairline_and_neck_and_says_how_far_it_is_enlarged() -> None:
+    assert SIDE >= 512
+    eyes = TEMPLATE[:2].mean(axis=0)
+    for across, down in ((1.5, 0.3), (-1.5, 0.3), (0.0, -1.7), (0.0, 2.6)):  # ears, hairline, neck
+        x, y = (eyes + EYE_DISTANCE * np.array([across, down])).astype(int)
+        assert HEAD[y, x] > 0.5, (across, down)
+    assert OVAL[int(eyes[1] + 2.4 * EYE_DISTANCE), SIDE // 2] == 0.0  # the face alone ends at the chin
+    for scale, times in ((1.0, 2.0), (2.0, 1.0), (4.0, 0.5)):
+        assert enlarged(photo(900, 10, scale)[1]) == pytest.approx(times, rel=0.01)
+
+
+def test_files_of_pictures_are_not_too_large() -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    assert len(jpeg(noise)) > MOST_BYTES
+    assert len(file_of(noise)) < len(jpeg(noise))
+    plain = pictures()[1]
+    assert file_of(plain) == jpeg(plain)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 RATINGS = (-3, -2, -1, 0, 1, 2, 3)
 """From surely two people to surely one; 0 is undecided. A positive rating says "same"."""
@@ -96,6 +97,24 @@ class Degraded(StrEnum):
     COMPRESSION = "compression"
     OCCLUSION = "occlusion"
     POSE = "pose"
+
+
+class Poorer(NamedTuple):
+    """Makes every photo of a block poorer, so that an easy data set becomes harder; 0 leaves it as it is."""
+
+    scale: float = 0.0  # pixels across the face
+    blur: float = 0.0  # sigma in pixels of a face with `fr_training.bank.triage.UNIT_EYES` between its eyes
+    compression: float = 0.0  # JPEG quality of 1 to 95
+    light: float = 0.0  # by how much light and colour differ from photo to photo, up to 1
+
+    @property
+    def told(self) -> dict[str, float]:
+        """What is done, by its name."""
+        return {name: value for name, value in self._asdict().items() if value}
+
+
+AS_IT_IS = Poorer()
+"""Nothing is done to a photo."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,34 @@ class Form:
         return Spread(mean(values), stdev(values) if len(values) > 1 else 0.0) if values else None
 
 
+class Share(NamedTuple):
+    """An expected share of right answers, in [0, 1], and bounds between which it lies with 90 %."""
+
+    low: float
+    expected: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """How hard a form will be, as forecast when it was made; see `fr_training.bank.forecast`.
+
+    Areas are under the curve, in [0, 1], where .5 tells nothing; None where there is nothing to compute it of.
+    """
+
+    form: str
+    right: Share  # of people
+    # Of whoever says "same" the rather, the more the pixels, or the colours, of two pictures agree; for pairs alone.
+    pixels: float | None = None
+    colours: float | None = None
+    machine: float | None = None  # of pairs its area; of triads and of lists with the person, the share it gets right
+    of_all: bool = False  # whether pixels and colours are those of all pairs of the course: the form has too few
+    similarity: float | None = None  # mean, by the machine, of the two people of pairs, or of foils to the probe
+    of_pairs: float | None = None  # of lists and triads, that of all pairs of two people of the course
+    few: bool = False  # whether it is to measure, and has too few items to say anything about one trainee
+    enlarged: float = 1.0  # pixels of a picture that one of a photo becomes, in each direction, at most
+
+
 class ByPeople(NamedTuple):
     """The difficulty of an item by the answers of people, at least 1: logits, on the scale of `Item.b`."""
 
@@ -92,3 +120,4 @@ class Course:
     learned_from: tuple[str, ...] = ()  # ids of the courses whose answers it learned from
     learned_items: int = 0  # items of its forms whose difficulty these answers have moved
     quarantined_items: int = 0  # items that these answers make suspect, so that it shows none of them
+    forecasts: tuple[Forecast, ...] = ()  # of its forms; empty for a course that an earlier version made

@@ -11,6 +11,7 @@ from typing import Any, Literal, NoReturn, TypeVar, get_args
 
 from fr_files.reading import TextRefused, read_toml
 from fr_locales.messages import Message, message
+from fr_training.answers import Poorer
 from fr_training.errors import PlanInvalid, UnknownExercise
 from fr_training.prompts import ExerciseKind, LabKind
 
@@ -27,7 +28,8 @@ MAX_LAB_TRIALS = 4  # of a block: more questions about the same numbers would re
 MAX_RETENTION_DAYS = 3_650
 MAX_SEED = 2**32 - 1
 
-Mask = Literal["oval", "none"]
+Mask = Literal["head", "oval", "none"]
+MASKS: tuple[Mask, ...] = get_args(Mask)
 Occasion = Literal["", "pre", "post", "retention"]
 OCCASIONS: tuple[Occasion, ...] = ("pre", "post", "retention")
 
@@ -42,6 +44,8 @@ PAIRS = frozenset(
 )
 """Exercises whose items are pairs of photos."""
 
+_DEGRADABLE = PAIRS - {ExerciseKind.BLIND} | {ExerciseKind.TRIAD, ExerciseKind.CANDIDATES}
+
 # Which keys give the numbers of trials of an exercise, all of them needed.
 _COUNTS: Mapping[ExerciseKind, tuple[str, ...]] = {
     **dict.fromkeys(PAIRS, ("same", "different")),
@@ -53,6 +57,13 @@ _COUNTS: Mapping[ExerciseKind, tuple[str, ...]] = {
     ExerciseKind.LAB: ("trials",),
     ExerciseKind.EVIDENCE: ("trials",),
 }
+_POORER: Mapping[str, tuple[float, float]] = {
+    "scale": (8.0, 128.0),
+    "blur": (0.5, 16.0),
+    "compression": (1.0, 95.0),
+    "light": (0.1, 1.0),
+}
+"""Ranges of the keys that make the photos of a block poorer."""
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
@@ -81,10 +92,19 @@ class BlockPlan:
     about: str = ""  # of a lab, its question, a `LabKind`
     adaptive: bool = False  # whether items are chosen by how the trainee does
     target: float = 0.8  # share of right answers that an adaptive block aims at, in (.5, 1)
+    scale: float = 0.0  # as in `Poorer`, for all photos of pairs and triads, and for the probes of lists
+    blur: float = 0.0
+    compression: float = 0.0
+    light: float = 0.0
     equated: str = ""  # name of the set of equated forms that this block shows one of; "" for a form of its own
     occasion: Occasion = ""  # which of the set; "" where there is no set
     verifies: str = ""  # of a blind verification, the block whose trials are verified; "" elsewhere
     forms: tuple[str, str] = ("", "")  # names of the forms that trainees of group 0 and 1 are shown
+
+    @property
+    def poorer(self) -> Poorer:
+        """What is done to its photos."""
+        return Poorer(self.scale, self.blur, self.compression, self.light)
 
     @property
     def items(self) -> int:
@@ -124,8 +144,9 @@ class CoursePlan:
     title: str
     sittings: tuple[SittingPlan, ...]  # in their order, at least one
     seed: int = 1  # decides who is shown where, from 0 to MAX_SEED
-    mask: Mask = "oval"  # "oval" shows the face alone, "none" also what is around it
+    mask: Mask = "head"  # "head" shows ears, hairline and neck too, "oval" the face alone, "none" all around it
     colour: bool = True  # whether pictures are shown in colour; grey ones suit photos of several sources
+    claims: bool = True  # whether blocks that measure must be able to show something
     retention_days: int = 90  # after which the results of a cohort are deleted
     notice: str = ""  # what a trainee agrees to; "" for the server's own words
     toml: str = ""  # the text that was read
@@ -226,6 +247,15 @@ class _Table:
             self.wrong(key, message("error.plan.must_be_share"))
         return default if value is None else value
 
+    def number(self, key: str, low: float, high: float) -> float:
+        """A whole number or one with a point; 0 where it is not there."""
+        whole = type(self._raw.get(key)) is int
+        must = message("error.plan.must_be_number_from", low=f"{low:g}", high=f"{high:g}")
+        value = self._take(key, int if whole else float, must)
+        if value is not None and not low <= value <= high:
+            self.wrong(key, must)
+        return float(value or 0.0)
+
     def choice(self, key: str, choices: tuple[str, ...], default: str) -> str:
         value = self.text(key, default)
         if value not in choices:
@@ -254,12 +284,14 @@ class _Table:
 
 def _plan(table: _Table, toml: str) -> CoursePlan:
     table.whole("format", FORMAT, FORMAT)
+    mask = table.choice("mask", MASKS, "head")
     plan = CoursePlan(
         title=table.text("title", most=200),
         sittings=tuple(map(_sitting, table.tables("sittings", MAX_BLOCKS, _at_sitting))),
         seed=table.whole("seed", 0, MAX_SEED, 1),
-        mask="oval" if table.choice("mask", get_args(Mask), "oval") == "oval" else "none",
+        mask=next(one for one in MASKS if one == mask),
         colour=table.flag("colour", True),
+        claims=table.flag("claims", True),
         retention_days=table.whole("retention_days", 1, MAX_RETENTION_DAYS, 90),
         notice=table.text("notice", ""),
         toml=toml,
@@ -274,7 +306,27 @@ def _plan(table: _Table, toml: str) -> CoursePlan:
     plan = _with_forms(plan)
     if sum(block.shown for block in plan.blocks) > MAX_TRIALS:
         raise PlanInvalid(message("error.plan.too_many_trials", most=MAX_TRIALS), limit=str(MAX_TRIALS))
+    for block in plan.blocks if plan.claims else ():
+        _require_able_to_show(block)
     return plan
+
+
+FEWEST_TO_SHOW = 10
+"""Items of a kind below which a block that measures can show nothing: reports then hide d' and c, and say of few pairs
+of two people that these may just be harder."""
+
+
+def _require_able_to_show(block: BlockPlan) -> None:
+    """Raise `PlanInvalid` for a block that is there to measure, and could never support a claim."""
+    counts = {"different": block.different} if block.exercise == ExerciseKind.LOW_PREVALENCE else {}
+    if block.equated:
+        triads = block.exercise == ExerciseKind.TRIAD
+        counts = {"trials": block.trials} if triads else {"same": block.same, "different": block.different}
+    for key, count in counts.items():
+        if count < FEWEST_TO_SHOW:
+            raise PlanInvalid(
+                message("error.plan.shows_nothing", block_id=block.block_id, key=key, least=FEWEST_TO_SHOW), key=key
+            )
 
 
 def _at_sitting(number: int) -> Message:
@@ -334,6 +386,9 @@ def _block(table: _Table) -> BlockPlan:
     )
     for key, count in counts.items():
         block = replace(block, **{key: count})  # type: ignore[arg-type]  # each key is a field of numbers
+    if exercise in _DEGRADABLE:
+        for key, ends in _POORER.items():
+            block = replace(block, **{key: table.number(key, *ends)})  # type: ignore[arg-type]  # as above
     if adaptive:
         block = replace(block, trials=table.whole("trials", 1, block.items))
     table.end(message("error.plan.the_block", name=block_id))
@@ -408,7 +463,10 @@ def _equated_sets(plan: CoursePlan) -> dict[str, list[Occasion]]:
         occasions = [block.occasion for block in blocks]
         if len(set(occasions)) != len(occasions):
             raise PlanInvalid(message("error.plan.equated_twice", name=name))
-        if len({(b.exercise, b.same, b.different, b.trials, b.size, b.present, b.absent) for b in blocks}) > 1:
+        if (
+            len({(b.exercise, b.same, b.different, b.trials, b.size, b.present, b.absent, b.poorer) for b in blocks})
+            > 1
+        ):
             raise PlanInvalid(message("error.plan.equated_unlike", name=name))
         if blocks[0].exercise not in (ExerciseKind.VERIFICATION, ExerciseKind.TRIAD):
             raise PlanInvalid(message("error.plan.equated_exercise", name=name))

@@ -60,6 +60,8 @@ class Training:
         seed: int | None = None,
         learn_from: Sequence[str] = (),
         exclude_photos: Sequence[str] = (),
+        exclude_items: Sequence[str] = (),
+        only_forecast: bool = False,
         on_progress: OnCourseProgress | None = None,
     ) -> training_pb2.Course:
         """Make a course from a plan and data sets, at least one, as `check_plan` takes them, and return it.
@@ -71,6 +73,8 @@ class Training:
             seed: decides who appears where; None for that of the plan.
             learn_from: ids of courses whose answers move the difficulty of the same items, and set aside suspect ones.
             exclude_photos: sha256 of photo files with wrong labels, 64 hexadecimal digits each.
+            exclude_items: ids of items to leave out, as `form_items` has them.
+            only_forecast: make nothing, and return how hard the course would be: its `forecasts`, without an id.
         """
         request = training_pb2.CreateCourseRequest(
             plan=run(requests.plan_source, plan),
@@ -78,6 +82,8 @@ class Training:
             seed=seed,
             learn_from=learn_from,
             exclude_photos=exclude_photos,
+            exclude_items=exclude_items,
+            only_forecast=only_forecast,
         )
         tell = on_progress or (lambda now: None)
         course: training_pb2.Course = self._calls.awaited(
@@ -88,6 +94,14 @@ class Training:
     def course(self, course_id: str) -> training_pb2.Course:
         """Describe a course."""
         return (self._calls.call(self._stub.GetCourse, training_pb2.GetCourseRequest(course_id=course_id))).course
+
+    def form_items(self, course_id: str, form: str = "") -> Generator[training_pb2.FormItem]:
+        """Yield the items of a form of a course, or of all forms, with their pictures and right answers."""
+        request = training_pb2.ListFormItemsRequest(course_id=course_id, form=form)
+        answers = self._calls.answers(lambda: self._streams.ListFormItems(request), self._calls.timeout_s)
+        with closing(answers) as found:
+            for answer in found:
+                yield answer.item
 
     def courses(self, *, page_size: int | None = None) -> Iterator[training_pb2.Course]:
         """Yield every course, the newest first, page by page; None for the server's size of a page."""

@@ -171,6 +171,7 @@ _TRAINING = {
     ),
     "GetCourse": Rule(_TRAINER, _READ, _TEACHES, _COURSE),
     "ListCourses": Rule(_TRAINER, _READ, _TEACHES, lists=True),
+    "ListFormItems": _recorded(_TRAINER, _READ, f"{_TEACHES} It shows the right answers.", _COURSE),
     "DeleteCourse": Rule(_TRAINER, _CHANGE, _TEACHES, _COURSE),
     "SetProbeKey": Rule(_TRAINER, _CHANGE, _TEACHES, _COURSE),
     "CreateCohort": Rule(_TRAINER, _CHANGE, _COHORTS, _COURSE),

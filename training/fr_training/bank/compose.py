@@ -1,27 +1,41 @@
-"""Composes the forms of a course from a plan and a pool: nobody is in two items, and equated forms are equally hard."""
+"""Composes the forms of a course from a plan and a pool.
+
+Nobody is in two items, except as a foil of lists, and equated forms are equally hard.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from fr_locales.messages import message
+from fr_training.bank.foils import Kept, LacksFoilsError
+from fr_training.bank.forecast import Reference
 from fr_training.bank.labels import Index
 from fr_training.bank.labs import Spoil, lab_items
-from fr_training.bank.lists import Matcher, Probes, draft_absent, draft_present, enrolled, list_items, others_of_lists
+from fr_training.bank.lists import (
+    Lists,
+    Matcher,
+    draft_lists,
+    draft_present,
+    enrolled,
+    list_items,
+    others_of_lists,
+)
 from fr_training.bank.manifest import Shown, course_sha256, manifest_of, own_probe_id, sha256_of
 from fr_training.bank.needs import Available, available, needs, own_probe_size, require_enough
 from fr_training.bank.pairs import Drafts, draft_different, draft_same, others_of_pairs, pair_items
 from fr_training.bank.pool import Pool, with_order_as_condition, without_shared_photos
 from fr_training.bank.prepared import Bools, prepare, subset
-from fr_training.bank.replacements import Chosen, with_replacements
+from fr_training.bank.replacements import Chosen, with_others_present, with_replacements
 from fr_training.bank.triads import draft_triads, triad_items
 from fr_training.bank.triage import original_items, triage_items
 from fr_training.bank.workbench import FormSet, Workbench, form_sets, suspect_people, too_few_alike
 from fr_training.courses import Form, Item, Learned
-from fr_training.keys import PairKey, TriadKey
+from fr_training.errors import TooFewPeople
+from fr_training.keys import ListKey, PairKey, TriadKey
 from fr_training.plan import PAIRS, CoursePlan
 from fr_training.prompts import ExerciseKind
 
@@ -32,11 +46,11 @@ class Composed:
 
     forms: Mapping[str, Form]
     pictures: tuple[Shown, ...]
-    # Number of a person -> index of the picture, of everybody who is enrolled and may be shown as a candidate: where
-    # the plan has own probes, the whole gallery that these may search, none of whom is in any form but those of lists;
-    # else those on lists.
+    # Number of a person -> index of the picture, of everybody whom own probes may find: none of them is in any form but
+    # those of lists. Empty where the plan has no own probes.
     gallery: Mapping[int, int]
     manifest_sha256: str  # over the manifests of all forms, 64 hexadecimal digits
+    near: Reference
     learned_items: int  # items of the forms whose difficulty answers to earlier courses have moved
 
 
@@ -50,10 +64,10 @@ def compose(
 ) -> Composed:
     """Choose the people of every item.
 
-    `matcher`, with nobody enrolled, serves lists and own probes alone, and `spoil` labs on quality, which need it.
+    `matcher`, with nobody enrolled, serves own probes alone, and `spoil` labs on quality, which need it.
 
-    People with two photos come first: those of triads are kept, those of pairs of one person and of lists with the
-    person are chosen. Then come pairs of two people, probes that are not enrolled, triads, photos to triage, and the
+    People with two photos come first: those of triads are kept, those of lists with the person and of pairs of one
+    person are chosen. Then come the candidates of lists, pairs of two people, triads, photos to triage, and the
     gallery. The plan, the seed (at least 0), the photos of the pool and what was learned decide everything. Pairs and
     triads have the difficulties that earlier courses moved, and none is shown that these make suspect.
 
@@ -63,17 +77,39 @@ def compose(
     """
     pool, ordered = with_order_as_condition(without_shared_photos(pool))
     learned = learned or Learned()
-    there = available([person.photo_conditions for person in pool.people])
+    there = available([person.taken for person in pool.people])
     require_enough(plan, there, ordered=ordered)
     prepared = prepare(pool)
     aside = suspect_people(learned, prepared)
     gone, alike = int(aside.sum()), int((aside & prepared.two_alike).sum())
     left = Available(there.people, there.with_two_photos - gone, there.with_two_alike - alike)
     require_enough(plan, left, gone)
-    bench = Workbench(prepared, seed, np.ones(len(prepared.people), dtype=np.bool_), aside, learned)
-    bench.for_triads = _kept_for_triads(bench, needs(plan).people_with_two_alike)
+    unsearched = np.zeros(len(prepared.people), dtype=np.bool_)
     sets = form_sets(plan)
-    items, gallery = _items(bench, sets, own_probe_size(plan), matcher, spoil)
+    lacking: LacksFoilsError | None = None
+    while True:
+        bench = Workbench(prepared, seed, np.ones(len(prepared.people), dtype=np.bool_), aside, learned)
+        bench.for_triads = _kept_for_triads(bench, needs(plan).people_with_two_alike)
+        bench.unsearched = unsearched
+        try:
+            items, drafts = _items(bench, sets)
+        except LacksFoilsError as error:  # somebody else may have enough of them
+            lacking = error
+            unsearched[error.person] = True
+            continue
+        except TooFewPeople as error:
+            if lacking is None:
+                raise
+            what = message("error.bank.people_of_one_sex", count=lacking.missing)
+            raise TooFewPeople(what, missing=str(lacking.missing)) from error
+        suspect = _searched_in_suspects(bench, items)
+        if not suspect:
+            break
+        unsearched[suspect] = True
+    for one in sets:
+        if one.block.exercise == ExerciseKind.LAB:  # shows nobody, and takes long: made once
+            items |= lab_items(bench, one, spoil)
+    gallery = _enrolled(bench, drafts, own_probe_size(plan), matcher)
     forms = {name: _form(bench, name, one, items[name]) for one in sets for name in one.forms}
     moved = [item.item_id for form in forms.values() for item in form.items if isinstance(item.key, PairKey | TriadKey)]
     return Composed(
@@ -81,6 +117,7 @@ def compose(
         pictures=tuple(bench.book.pictures),
         gallery=gallery,
         manifest_sha256=course_sha256(forms),
+        near=Reference(prepared.strangers, prepared.look_alikes),
         learned_items=len(learned.difficulties.keys() & moved),
     )
 
@@ -93,16 +130,20 @@ def _kept_for_triads(bench: Workbench, count: int) -> Bools:
     return kept
 
 
-def _items(
-    bench: Workbench, sets: Sequence[FormSet], own: int, matcher: Matcher, spoil: Spoil | None
-) -> tuple[dict[str, list[Item]], Mapping[int, int]]:
-    """The items of all forms by name, and the pictures of the gallery by person."""
+def _searched_in_suspects(bench: Workbench, items: Mapping[str, Sequence[Item]]) -> list[int]:
+    """The people who are searched for in lists that are set aside, by index in the prepared pool."""
+    numbers = {person.number: index for index, person in enumerate(bench.prepared.people)}
+    lists = (item for of_form in items.values() for item in of_form if isinstance(item.key, ListKey))
+    return [numbers[item.people[0]] for item in lists if item.item_id in bench.learned.suspects]
+
+
+def _items(bench: Workbench, sets: Sequence[FormSet]) -> tuple[dict[str, list[Item]], Lists]:
+    """The items of all forms but labs by name, and the lists among them."""
     pairs = [one for one in sets if one.block.exercise in PAIRS]
     triads = [one for one in sets if one.block.exercise == ExerciseKind.TRIAD]
     lists = [one for one in sets if one.block.exercise == ExerciseKind.CANDIDATES]
-    same, present = _mated(bench, pairs, lists)
-    different = draft_different(bench, pairs, same)
-    absent = draft_absent(bench, lists, present)
+    same, drafts = _lists_and_mated(bench, pairs, triads, lists)
+    different = _tests_first(bench, pairs, lambda some: draft_different(bench, some, same))
     items: dict[str, list[Item]] = {}
     kept = sum(one.block.trials * len(one.forms) for one in triads)
     odd = {}
@@ -113,27 +154,48 @@ def _items(
     for one in sets:
         if one.block.exercise == ExerciseKind.TRIAGE:
             items |= triage_items(bench, one)
-        elif one.block.exercise == ExerciseKind.LAB:
-            items |= lab_items(bench, one, spoil)
         elif one.block.exercise == ExerciseKind.EVIDENCE:
             items |= original_items(bench, one)
         elif one.block.exercise == ExerciseKind.OWN_PROBE:
             numbers = range(one.block.trials)
             items |= {name: [Item(own_probe_id(name, n), (), None, None, ()) for n in numbers] for name in one.forms}
-    chosen = with_replacements(bench, Chosen(same, different, odd, present))
+    chosen = with_replacements(bench, Chosen(same, different, odd))
     for one in triads:
         items |= triad_items(bench, one, chosen.triads[one.key])
     for one in pairs:
         items |= pair_items(bench, one, chosen.same, chosen.different)
-    if not lists and not own:
-        return items, {}
-    probes = [Probes(name, one.block.size, chosen.present[name], absent[name]) for one in lists for name in one.forms]
-    gallery = enrolled(bench, probes, own)
-    matcher.enrol(
-        [(bench.prepared.people[person].number, bench.prepared.second[person]) for person in gallery.tolist()]
-    )
-    found = list_items(bench, probes, gallery, matcher)
-    return items | found, _gallery(bench, gallery, found, own)
+    return items | list_items(bench, drafts), drafts
+
+
+def _tests_first(bench: Workbench, pairs: Sequence[FormSet], draft: Callable[[Sequence[FormSet]], Drafts]) -> Drafts:
+    """Draft pairs: first those of equated tests, which show no foil of a list, then the others."""
+    barred = bench.barred
+    bench.barred = np.asarray(barred | bench.listed, dtype=np.bool_)
+    found = draft([one for one in pairs if one.block.equated])
+    bench.barred = barred
+    return {**found, **draft([one for one in pairs if not one.block.equated])}
+
+
+def _lists_and_mated(
+    bench: Workbench, pairs: Sequence[FormSet], triads: Sequence[FormSet], lists: Sequence[FormSet]
+) -> tuple[Drafts, Lists]:
+    """The pairs of one person, and all lists.
+
+    Lists choose first if all photos have one condition. Otherwise the conditions of pairs decide who may be a foil.
+    """
+    tests = [one for one in pairs if one.block.equated]
+    odd = sum(one.block.trials * len(one.forms) for one in triads if one.block.equated)
+    if int(bench.prepared.conditions.max()) == 0:
+        present = with_others_present(bench, draft_present(bench, lists))
+        others = np.array([sum(2 * one.block.different * len(one.forms) for one in tests)], dtype=np.int64)
+        with_two = [sum(one.block.same * len(one.forms) for one in some) for some in (tests, pairs)]
+        kept = Kept(others, odd, with_two[0], with_two[1] - with_two[0])
+        drafts = draft_lists(bench, lists, present, (), kept)
+        return _tests_first(bench, pairs, lambda some: draft_same(bench, some)), drafts
+    same, present = _mated(bench, pairs, lists)
+    present = with_others_present(bench, present)
+    elsewhere = [draft.a for one in pairs if not one.block.equated for row in same[one.key] for draft in row]
+    return same, draft_lists(bench, lists, present, elsewhere, Kept(others_of_pairs(bench, tests, same), odd, 0, 0))
 
 
 def _mated(bench: Workbench, pairs: Sequence[FormSet], lists: Sequence[FormSet]) -> tuple[Drafts, Mapping[str, Index]]:
@@ -141,11 +203,13 @@ def _mated(bench: Workbench, pairs: Sequence[FormSet], lists: Sequence[FormSet])
     prepared = bench.prepared
     barred = np.zeros(int(prepared.conditions.max()) + 1, dtype=np.bool_)
     while True:
-        same, present = draft_same(bench, pairs), draft_present(bench, lists)
-        if len(barred) == 1:
-            return same, present
+        present = draft_present(bench, lists)
+        same = draft_same(bench, pairs)
         free = np.bincount(prepared.conditions[bench.free & ~bench.for_triads], minlength=len(barred))
-        missing = others_of_pairs(bench, pairs, same) + others_of_lists(bench, lists, present) - free
+        tests, others = ([one for one in pairs if bool(one.block.equated) == is_test] for is_test in (True, False))
+        probes, foils = others_of_lists(bench, lists, present)
+        missing = others_of_pairs(bench, tests, same) + probes - free
+        missing += np.maximum(others_of_pairs(bench, others, same), foils)
         if (missing <= 0).all():
             return same, present
         barred |= missing > 0
@@ -157,14 +221,14 @@ def _mated(bench: Workbench, pairs: Sequence[FormSet], lists: Sequence[FormSet])
             raise too_few_alike(int(missing.max()), message("error.bank.the_pairs_and_lists"))
 
 
-def _gallery(bench: Workbench, gallery: Index, lists: Mapping[str, Sequence[Item]], own: int) -> Mapping[int, int]:
-    on_lists = {person for items in lists.values() for item in items for person in item.people}
+def _enrolled(bench: Workbench, lists: Lists, own: int, matcher: Matcher) -> Mapping[int, int]:
+    """Enrol the people whom own probes search, if there are own probes; their pictures, by person."""
+    if not own:
+        return {}
     prepared = bench.prepared
-    return {
-        prepared.people[person].number: bench.book.numbers((Shown(prepared.second[person]),))[0]
-        for person in gallery.tolist()
-        if own or prepared.people[person].number in on_lists
-    }
+    gallery = [(prepared.people[one].number, prepared.second[one]) for one in enrolled(bench, lists, own).tolist()]
+    matcher.enrol(gallery)
+    return {number: bench.book.numbers((Shown(photo),))[0] for number, photo in gallery}
 
 
 def _form(bench: Workbench, name: str, one: FormSet, items: Sequence[Item]) -> Form:

@@ -17,7 +17,8 @@ NEIGHBOURS = 16
 """Impostors that are looked at for each person."""
 
 _BLOCK_CELLS = 1 << 22  # of f32: 16 MiB for each table of a block
-_DOUBTFUL = 40.0  # more than all of `Traits.unlike`
+DOUBTFUL = 40.0
+"""Lost by whoever is most likely the same person: more than all of `Traits.unlike`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +81,7 @@ def _block(faces: Faces, rows: Index, columns: Index, k: int, either: bool) -> t
     lost = faces.traits.unlike(rows, columns)
     if lost is not None:
         score -= lost
-    score[greater >= faces.ceiling] -= np.float32(_DOUBTFUL)  # whichever of their photos are compared
+    score[greater >= faces.ceiling] -= np.float32(DOUBTFUL)  # whichever of their photos are compared
     score[rows[:, None] == columns[None, :]] = -np.inf
     if k < len(columns):
         best = np.argpartition(-score, k - 1, axis=1)[:, :k]

@@ -83,7 +83,9 @@ def lab_items(bench: Workbench, one: FormSet, spoil: Spoil | None) -> dict[str, 
     items: dict[str, list[Item]] = {}
     for name in one.forms:
         rng = bench.rng("lab", name)
-        labs = _chosen(_labs(LabKind(one.block.about), faces, rng, spoil), one.block.trials, rng)
+        found = _labs(LabKind(one.block.about), faces, rng, spoil)
+        left = ([lab for lab in labs if _item(lab).item_id not in bench.learned.suspects] for labs in found)
+        labs = _chosen(left, one.block.trials, rng)
         if not labs:
             raise TooFewPeople(message("error.bank.no_lab", about=one.block.about), missing="1")
         items[name] = [_item(lab) for lab in labs]

@@ -1,21 +1,30 @@
-"""Makes lists of candidates: a probe, and the enrolled people whom the matcher finds for it."""
+"""Makes lists of candidates: a probe, and the people whom a search of all who may be shown brings.
+
+Lists come before pairs of two people and triads, so that they have the first choice of look-alikes. A foil may be in
+several forms, other than those of equated tests: a search brings whoever looks most alike, whether or not somebody has
+seen them elsewhere. Whoever is searched for is in no other form, except as a candidate of a list.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from fr_core.scoring.checks import F64
 from fr_locales.messages import message
+from fr_training.answers import Poorer
 from fr_training.bank.difficulty import spread
+from fr_training.bank.foils import Album, Foil, Kept, Room, foils_of
 from fr_training.bank.labels import Index
 from fr_training.bank.manifest import Shown
-from fr_training.bank.pool import F32, PoolPhoto
+from fr_training.bank.pool import PoolPhoto
 from fr_training.bank.prepared import subset
-from fr_training.bank.workbench import OVERSUPPLY, FormSet, Workbench, quota, too_few_alike
+from fr_training.bank.workbench import OVERSUPPLY, FormSet, Workbench, quota
 from fr_training.courses import Item
+from fr_training.errors import TooFewPeople
 from fr_training.keys import ListKey
 
 
@@ -28,185 +37,199 @@ class Ranked:
 
 
 class Matcher(Protocol):
-    """Enrolled people who can be searched; one object serves one course."""
+    """The gallery that own probes search; one object serves one course."""
 
     def enrol(self, people: Sequence[tuple[int, PoolPhoto]]) -> None:
         """Take up people: the number of each, which is unique, and the photo to be found by. It is called once."""
 
-    def search(self, probe: F32, k: int) -> Sequence[Ranked]:
-        """The k people, at least 1, most similar to a probe, f32[D] of length 1, best first; all if fewer are there."""
-
 
 MOST_ENROLLED = 1_000
-"""People in the gallery that own probes search: a picture is made of each. Lists alone search everybody who is free."""
+"""People in the gallery that own probes search: a picture is made of each."""
+
+BEST_PROBES = 100
+"""Of so many people who may be searched for, one is taken: those with the nearest look-alikes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Probes:
-    """The people whose photos are searched for in a form: i64[p], enrolled with another photo, and i64[a], not."""
+class ListDraft:
+    """A list that was chosen: whom it searches for, whether they are on it, and the foils, best first."""
 
-    form: str
-    size: int
-    present: Index
-    absent: Index
+    person: int
+    mated: bool
+    foils: tuple[Foil, ...]
+    poorer: Poorer  # the probe
+
+
+Lists = Mapping[str, Sequence[ListDraft]]
+"""By name of a form."""
 
 
 def draft_present(bench: Workbench, sets: Sequence[FormSet]) -> Mapping[str, Index]:
     """Set people aside who will be on a list with another photo of theirs; by form."""
     prepared = bench.prepared
+    album = Album(prepared, _slots(sets))
     found: dict[str, Index] = {}
     for one in sets:
         count, forms = one.block.present, len(one.forms)
-        people = bench.with_two(count * forms)
+        people = _with_look_alikes(bench, album, bench.with_two(count * forms), one.block.size - 1, count * forms)
         b = prepared.margin.of(prepared.margins[people])
-        chosen = people[spread(b, count, forms, bench.rng("present", one.name))]
+        chosen = people[_others_for(bench, people, b, spread(b, count, forms, bench.rng("present", one.name)))]
         bench.take(chosen.ravel().tolist())
         found |= {name: chosen[:, form] for form, name in enumerate(one.forms)}
     return found
 
 
-def draft_absent(bench: Workbench, sets: Sequence[FormSet], present: Mapping[str, Index]) -> Mapping[str, Index]:
-    """Reserve people who are searched for but are not on the list, by form.
+def draft_lists(
+    bench: Workbench, sets: Sequence[FormSet], present: Mapping[str, Index], elsewhere: Sequence[int], kept: Kept
+) -> Lists:
+    """Find the foils of all lists, and reserve people who are searched for and not on the list.
 
-    Raises `TooFewPeople` if too few free people have photos in the conditions of those who are on the list.
+    People `elsewhere` are in forms already, and may be foils. Raises `TooFewPeople` if too few people have photos in
+    the condition that a list shows, and `LacksFoilsError` if too few have the sex of somebody who is searched for.
     """
-    found: dict[str, Index] = {}
+    album = Album(bench.prepared, _slots(sets))
+    absent: dict[str, Index] = {}
+    two = bench.prepared.two
     for one in sets:
-        chosen = _absent(bench, one, present)
-        found |= {name: chosen[:, form] for form, name in enumerate(one.forms)}
+        spare = int((bench.free & two & ~bench.for_triads).sum()) - kept.with_two - kept.others_with_two
+        chosen = _absent(bench, album, one, present, spare)
+        absent |= {name: chosen[:, form] for form, name in enumerate(one.forms)}
+    for people in present.values():
+        album.hide(people)
+    # Those on lists are enrolled, so that a search for somebody else brings them.
+    room = Room(bench, kept, [*elsewhere, *(person for people in present.values() for person in people.tolist())])
+    found: dict[str, list[ListDraft]] = {}
+    for one in sets:
+        for name in one.forms:
+            room.begin([*present[name].tolist(), *absent[name].tolist()])
+            wanted = [(person, mated) for mated in (True, False) for person in (present if mated else absent)[name]]
+            # In an order that is drawn, so that neither kind of list has the first choice.
+            order = bench.rng("searches", name).permutation(len(wanted)).tolist()
+            found[name] = []
+            for person, mated in (wanted[number] for number in order):
+                foils = foils_of(bench, album, int(person), one.block.size - mated, room)
+                found[name].append(ListDraft(int(person), mated, foils, one.block.poorer))
     return found
 
 
-def others_of_lists(bench: Workbench, sets: Sequence[FormSet], present: Mapping[str, Index]) -> Index:
-    """Count the other people whom the lists show, by pair of conditions as numbered in `PreparedPool`, i64[c]."""
+def others_of_lists(bench: Workbench, sets: Sequence[FormSet], present: Mapping[str, Index]) -> tuple[Index, Index]:
+    """Count the other people whom the lists show, by pair of conditions as numbered in `PreparedPool`.
+
+    Returns i64[c] of people who are searched for and not on the list, and i64[c] of foils, who may be in other forms.
+    """
     conditions = bench.prepared.conditions
-    found = np.zeros(int(conditions.max()) + 1, dtype=np.int64)
+    probes = np.zeros(int(conditions.max()) + 1, dtype=np.int64)
+    foils = probes.copy()
     for one in sets:
         mated = [person for name in one.forms for person in present[name].tolist()]
-        absent = quota(one.block.absent, mated, subset(bench.free & ~bench.barred), conditions) * len(one.forms)
-        found += absent * (1 + one.block.size)
-        found += np.bincount(conditions[mated], minlength=len(found)) * (one.block.size - 1) if mated else 0
-    return found
+        absent = quota(one.block.absent, mated, subset(bench.free & ~bench.barred), conditions)
+        probes += absent * len(one.forms)
+        on_lists = np.bincount(conditions[mated], minlength=len(foils)) if mated else 0 * foils
+        # In one form nobody is shown twice.
+        foils = np.maximum(foils, absent * one.block.size + on_lists * (one.block.size - 1))
+    return probes, foils
 
 
-def _absent(bench: Workbench, one: FormSet, present: Mapping[str, Index]) -> Index:
-    """i64[absent, forms]: people with the conditions and data sets of those who are on the list."""
+def _absent(bench: Workbench, album: Album, one: FormSet, present: Mapping[str, Index], spare: int) -> Index:
+    """i64[absent, forms]: people with the conditions and data sets of those who are on the list.
+
+    At most `spare` of them have two photos.
+    """
     prepared, rng = bench.prepared, bench.rng("absent", one.name)
     count, forms = one.block.absent, len(one.forms)
     people = bench.others(count * forms)
+    if spare < count * forms:
+        free = bench.free & ~bench.for_triads & ~bench.barred
+        people = np.concatenate([subset(free & ~prepared.two), people[prepared.two[people]][: max(0, spare)]])
     mated = [person for name in one.forms for person in present[name].tolist()]
     wanted = quota(count, mated, people, prepared.group)
     chosen = np.empty((0, forms), dtype=np.int64)
     for number in np.unique(prepared.group):
         own = people[prepared.group[people] == number]
-        chosen = np.concatenate([chosen, _spread(bench, own, min(int(wanted[number]), len(own) // forms), forms, rng)])
+        chosen = np.concatenate(
+            [chosen, _spread(bench, album, own, one, min(int(wanted[number]), len(own) // forms), rng)]
+        )
     for number in np.unique(prepared.conditions):
         groups = np.unique(prepared.group[prepared.conditions == number])
         missing = int(wanted[groups].sum()) - int((prepared.conditions[chosen[:, 0]] == number).sum())
         own = bench.others_so_shown(int(number), missing * forms, message("error.bank.the_lists"))
-        chosen = np.concatenate([chosen, _spread(bench, own, missing, forms, rng)])
+        chosen = np.concatenate([chosen, _spread(bench, album, own, one, missing, rng)])
     return chosen
 
 
-def _spread(bench: Workbench, people: Index, count: int, forms: int, rng: np.random.Generator) -> Index:
+def _spread(bench: Workbench, album: Album, people: Index, one: FormSet, count: int, rng: np.random.Generator) -> Index:
     """Take some of the people, i64[count, forms], over all difficulties; no other exercise may show them."""
+    forms = len(one.forms)
+    people = _with_look_alikes(bench, album, people, one.block.size, count * forms)
     b = bench.prepared.different.of(bench.prepared.impostor_similarity[people])
-    chosen = people[spread(b, count, forms, rng)]
+    chosen = people[_others_for(bench, people, b, spread(b, count, forms, rng))]
     bench.take(chosen.ravel().tolist())
     return chosen
 
 
-def enrolled(bench: Workbench, probes: Sequence[Probes], own: int) -> Index:
-    """i64[g]: the people of the gallery, ascending: those who are searched for and present, and those in no form.
+def _others_for(bench: Workbench, people: Index, b: F64, chosen: Index) -> Index:
+    """Put the people nearest in difficulty in the place of those whose list is set aside; all are indices in people."""
+    found = chosen.copy()
+    unwanted = bench.unsearched[people]
+    for place in map(tuple, np.argwhere(unwanted[chosen])):
+        spare = np.setdiff1d(np.flatnonzero(~unwanted), found)
+        if not len(spare):
+            raise TooFewPeople(message("error.bank.people_for_replacements", count=1), missing="1")
+        found[place] = spare[int(np.argmin(np.abs(b[spare] - b[chosen[place]])))]
+    return found
 
-    All other forms have their people already. `own` is the length of the longest list of an own probe, 0 where there is
-    none; where there is one, the gallery is limited to `MOST_ENROLLED` people who are in no form, those with two photos
-    first: of them there is a probe.
+
+def _with_look_alikes(bench: Workbench, album: Album, people: Index, foils: int, least: int) -> Index:
+    """Those of i64[k] people who have the nearest look-alikes, as many as a list has foils: one in `BEST_PROBES`.
+
+    At least `OVERSUPPLY` times `least` if there are so many. Whoever lacks foils of one sex comes last.
+    """
+    most = max(OVERSUPPLY * least, len(people) // BEST_PROBES)
+    if len(people) <= most or not foils:
+        return people
+    liked = np.zeros(len(bench.free), dtype=np.bool_)
+    liked[bench.others(album.slots)] = True
+    liked &= ~bench.for_triads
+    found = [
+        np.sort(np.where(liked, score, -np.inf), axis=1)[:, -foils:].mean(axis=1) for _, score in album.blocks(people)
+    ]
+    return np.sort(people[np.argsort(-np.concatenate(found), kind="stable")[:most]])
+
+
+def _slots(sets: Sequence[FormSet]) -> int:
+    return sum(len(one.forms) * (one.block.items * one.block.size - one.block.present) for one in sets)
+
+
+def enrolled(bench: Workbench, lists: Lists, own: int) -> Index:
+    """i64[g]: the people whom own probes search, ascending: those on lists with a photo, and those in no form.
+
+    All forms have their people already. `own` is the length of the longest list of an own probe. The gallery is limited
+    to `MOST_ENROLLED` people who are in no form, those with two photos first: of them there is a probe.
     """
     free = subset(bench.free)
-    foils = sum(len(one.present) * (one.size - 1) + len(one.absent) * one.size for one in probes)
-    most = max(MOST_ENROLLED, own + foils)
-    if own and len(free) > most:
+    most = max(MOST_ENROLLED, own)
+    if len(free) > most:
         drawn = bench.rng("enrolled").permutation(free)
         free = drawn[np.argsort(~bench.prepared.two[drawn], kind="stable")][:most]
-    return np.sort(np.concatenate([free, *(one.present for one in probes)]))
+    mates = np.array([one.person for drafts in lists.values() for one in drafts if one.mated], dtype=np.int64)
+    return np.sort(np.concatenate([free, mates]))
 
 
-def list_items(bench: Workbench, probes: Sequence[Probes], gallery: Index, matcher: Matcher) -> dict[str, list[Item]]:
-    """Search for every probe, in an order that is drawn, so that no form has the first choice of candidates.
-
-    Raises `TooFewPeople` if too few people are left with photos in the condition that a list shows, and ValueError if
-    the matcher returns fewer people than it must.
-    """
-    mates = {person for one in probes for person in one.present.tolist()}
-    prepared = bench.prepared
-    left = {prepared.people[person].number: person for person in gallery.tolist() if person not in mates}
-    searches = [
-        (one, person, mated)
-        for one in probes
-        for mated in (True, False)
-        for person in (one.present if mated else one.absent).tolist()
-    ]
-    items: dict[str, list[Item]] = {one.form: [] for one in probes}
-    for number in bench.rng("searches").permutation(len(searches)).tolist():
-        one, person, mated = searches[number]
-        wanted = one.size - 1 if mated else one.size
-        foils = _foils(bench, matcher, person, wanted, left, len(gallery))
-        for foil, _ in foils:
-            del left[prepared.people[foil].number]
-        bench.take(foil for foil, _ in foils)
-        items[one.form].append(_item(bench, person, mated, foils))
-    return items
+def list_items(bench: Workbench, lists: Lists) -> dict[str, list[Item]]:
+    """The items of the lists, by name of the form."""
+    return {name: [_item(bench, one) for one in drafts] for name, drafts in lists.items()}
 
 
-def _foils(
-    bench: Workbench, matcher: Matcher, person: int, wanted: int, left: Mapping[int, int], gallery: int
-) -> list[tuple[int, float]]:
-    """Return the most similar people who may still be shown, and their similarities, best first.
-
-    Their photos have the condition of the person's photo on a list. They have two photos if plenty of people do. They
-    have the same data set, sex, ethnicity and age, if the labels say so and there are enough people: trainees could
-    rule out others without comparing faces.
-    """
-    prepared = bench.prepared
-    condition = prepared.second[person].condition
-    fitting = {number: one for number, one in left.items() if prepared.second[one].condition == condition}
-    if len(fitting) < wanted:
-        raise too_few_alike(wanted - len(fitting), message("error.bank.the_lists"))
-    if not wanted:
-        return []
-    with_two = {number: one for number, one in fitting.items() if prepared.two[one]}
-    fitting = with_two if len(with_two) >= OVERSUPPLY * wanted else fitting
-    lost = prepared.faces.traits.unlike(np.array([person]), np.array(list(fitting.values())))
-    if lost is not None:
-        most = np.sort(lost[0])[wanted - 1]
-        fitting = {number: one for (number, one), own in zip(fitting.items(), lost[0], strict=True) if own <= most}
-    found = _found(matcher, prepared.first[person].embedding, wanted, fitting, gallery)
-    return [(fitting[ranked.person], float(np.clip(ranked.similarity, -1.0, 1.0))) for ranked in found]
-
-
-def _found(matcher: Matcher, probe: F32, wanted: int, fitting: Container[int], gallery: int) -> list[Ranked]:
-    """Search for more until enough of those found fit."""
-    k = wanted
-    while True:
-        k = min(gallery, 2 * k)
-        found = [ranked for ranked in matcher.search(probe, k) if ranked.person in fitting]
-        if len(found) >= wanted:
-            return found[:wanted]
-        if k == gallery:
-            raise ValueError(f"The matcher returned too few of the {gallery} people who are enrolled.")
-
-
-def _item(bench: Workbench, person: int, mated: bool, foils: Sequence[tuple[int, float]]) -> Item:
-    prepared = bench.prepared
-    on_list = list(foils)
-    best = on_list[0][1] if on_list else float(prepared.impostor_similarity[person])
+def _item(bench: Workbench, draft: ListDraft) -> Item:
+    prepared, person = bench.prepared, draft.person
+    on_list = list(draft.foils)
+    best = on_list[0].similarity if on_list else float(prepared.impostor_similarity[person])
     own = float(prepared.mated_similarity[person])
     mate = None
-    if mated:
-        mate = sum(similarity >= own for _, similarity in on_list)
-        on_list.insert(mate, (person, own))
-    shown = (Shown(prepared.first[person]), *(Shown(prepared.second[one]) for one, _ in on_list))
-    key = ListKey(mate, tuple(similarity for _, similarity in on_list))
-    b = prepared.margin.b(own - best) if mated else prepared.different.b(best)
-    return bench.item(shown, tuple(dict.fromkeys((person, *(one for one, _ in on_list)))), key, b)
+    if draft.mated:
+        mate = sum(foil.similarity >= own for foil in on_list)
+        on_list.insert(mate, Foil(person, prepared.second[person], own))
+    shown = (Shown(prepared.first[person], poorer=draft.poorer), *(Shown(foil.photo) for foil in on_list))
+    key = ListKey(mate, tuple(foil.similarity for foil in on_list))
+    b = prepared.margin.b(own - best) if draft.mated else prepared.different.b(best)
+    return bench.item(shown, tuple(dict.fromkeys((person, *(foil.person for foil in on_list)))), key, b)

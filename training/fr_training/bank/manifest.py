@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fr_core.types import ModelId
-from fr_training.answers import Degraded
+from fr_training.answers import AS_IT_IS, Degraded, Poorer
 from fr_training.bank.pool import PoolPhoto
 from fr_training.courses import Form, Item
 from fr_training.keys import AnswerKey, EvidenceKey, LabKey, ListKey, PairKey, TriadKey, TriageKey
@@ -25,10 +25,13 @@ class Shown:
     photo: PoolPhoto
     degraded: Degraded | None = None
     strength: float = 0.0
+    poorer: Poorer = AS_IT_IS  # as the block wants it
 
     @property
     def told(self) -> str | dict[str, str | float]:
         """As a manifest tells it: the photo's hash, and what was done to it."""
+        if self.poorer.told:
+            return {"poorer": canonical(self.poorer.told), "sha256": self.photo.sha256}
         if self.degraded is None:
             return self.photo.sha256
         return {"degraded": str(self.degraded), "sha256": self.photo.sha256, "strength": self.strength}

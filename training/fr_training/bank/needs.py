@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from fr_locales.messages import message
+from fr_training.bank.pool import Taken
 from fr_training.errors import TooFewPeople
 from fr_training.plan import PAIRS, BlockPlan, CoursePlan
 from fr_training.prompts import ExerciseKind
@@ -51,18 +53,25 @@ class Available:
 
 
 def needs(plan: CoursePlan) -> PlanNeeds:
-    """Count the people of every form once.
+    """Count the people of every form once, but for the foils of lists.
 
-    A pair of one person takes 1 with two photos, a pair of two people 2, a triad 1 with two photos and 1 more. A list
-    with the person searched for takes 1 with two photos and `size` - 1 more, a list without takes 1 and `size`, a photo
-    to triage 1. Own probes are searched in the people who are enrolled for the lists; where these are fewer than
-    `size`, the rest is added. A lab shows nobody, and needs `LEAST_IN_LABS` people with two photos to measure anything.
+    A pair of one person takes 1 with two photos, a pair of two people 2, a triad 1 with two photos and 1 more, a photo
+    to triage 1. A list takes 1, with two photos if the person is on it. Its foils, `size` or, with the person, `size` -
+    1, differ within one form, and may be in other forms that are no equated tests. Own probes are searched in people
+    who are in no form but those of lists; where these are fewer than `size`, the rest is added. A lab shows nobody, and
+    needs `LEAST_IN_LABS` people with two photos to measure anything.
     """
     forms = list(plan.forms().values())
     least = LEAST_IN_LABS if any(block.exercise == ExerciseKind.LAB for block in forms) else 0
-    listed = sum(block.items * block.size for block in forms if block.exercise == ExerciseKind.CANDIDATES)
+    lists = [block for block in forms if block.exercise == ExerciseKind.CANDIDATES]
+    tests = sum(_takes(block)[0] for block in forms if block.equated)
+    others = sum(_takes(block)[0] for block in forms if not block.equated and block not in lists)
+    foils = max((block.items * block.size - block.present for block in lists), default=0)
+    if foils:  # people kept for triads are none
+        foils += sum(block.trials for block in forms if block.exercise == ExerciseKind.TRIAD and not block.equated)
+    searched = others + max(0, own_probe_size(plan) - sum(block.present for block in lists))
     return PlanNeeds(
-        people=max(least, sum(_takes(block)[0] for block in forms) + max(0, own_probe_size(plan) - listed)),
+        people=max(least, tests + sum(_takes(block)[0] for block in lists) + max(searched, foils)),
         people_with_two_photos=max(least, sum(_takes(block)[1] for block in forms)),
         minutes=plan.minutes,
         trials=sum(block.shown for block in plan.blocks),
@@ -75,12 +84,14 @@ def own_probe_size(plan: CoursePlan) -> int:
     return max((block.size for block in plan.blocks if block.exercise == ExerciseKind.OWN_PROBE), default=0)
 
 
-def available(people: Sequence[Sequence[str]]) -> Available:
-    """Count people by the conditions of the different photos of each; "" if the data set states none."""
+def available(people: Iterable[Sequence[tuple[str, str]]]) -> Available:
+    """Count people by the condition and the session of each photo, as in `Taken`; photos of one session are no pair."""
+    taken = [[Taken(*photo) for photo in photos] for photos in people if photos]
+    pairs = [[(a, b) for a, b in combinations(photos, 2) if a.apart(b)] for photos in taken]
     return Available(
-        people=sum(len(photos) >= 1 for photos in people),
-        with_two_photos=sum(len(photos) >= 2 for photos in people),
-        with_two_alike=sum(len(photos) > len(set(photos)) for photos in people),
+        people=len(pairs),
+        with_two_photos=sum(map(bool, pairs)),
+        with_two_alike=sum(any(a.condition == b.condition for a, b in own) for own in pairs),
     )
 
 
@@ -127,5 +138,5 @@ def _takes(block: BlockPlan) -> tuple[int, int]:
     if block.exercise == ExerciseKind.TRIAD:
         return 2 * block.trials, block.trials
     if block.exercise == ExerciseKind.CANDIDATES:
-        return block.present * block.size + block.absent * (block.size + 1), block.present
+        return block.items, block.present  # without foils
     return 0 if block.exercise in (ExerciseKind.OWN_PROBE, ExerciseKind.LAB) else block.items, 0

@@ -9,12 +9,14 @@ import numpy as np
 
 from fr_core.scoring.checks import F64
 from fr_locales.messages import message
+from fr_training.answers import AS_IT_IS, Poorer
+from fr_training.bank.clues import clues_of, least_of, least_telling, told
 from fr_training.bank.difficulty import equated, spread
 from fr_training.bank.impostors import paired
 from fr_training.bank.labels import Index
 from fr_training.bank.manifest import Shown
 from fr_training.bank.prepared import Bools, PreparedPool, subset
-from fr_training.bank.workbench import FormSet, Judged, Workbench, quota, suspect_pair
+from fr_training.bank.workbench import OVERSUPPLY, FormSet, Judged, Workbench, quota, suspect_pair
 from fr_training.courses import Item
 from fr_training.keys import PairKey
 from fr_training.prompts import ExerciseKind
@@ -31,12 +33,16 @@ class PairDraft:
     b: int
     similarity: float
     judged: Judged
+    poorer: Poorer = AS_IT_IS
 
     @property
     def people(self) -> tuple[int, ...]:
         """Each once."""
         return (self.a,) if self.a == self.b else (self.a, self.b)
 
+
+_SPARE = 2
+"""Pairs of two people that are looked at for each that is wanted, at least, where clues are left out."""
 
 Drafts = Mapping[str, list[list[PairDraft]]]
 """By key of a form set: for each item of a form, one draft for each form of the set."""
@@ -49,12 +55,18 @@ def draft_same(bench: Workbench, sets: Sequence[FormSet]) -> Drafts:
     for one in sets:
         count, forms = one.block.same, len(one.forms)
         people = bench.with_two(count * forms)
+        least = least_telling(
+            prepared.mated_clues[people], prepared.impostor_clues, OVERSUPPLY * count * forms, of_mated=True
+        )
+        people = people[least]
         similarity = prepared.mated_similarity[people]
         b = prepared.same.of(similarity)
         wrong = wrong_advice(bench, one)[0]
         errs = _errs(prepared, similarity, mated=True)
         chosen = people[_chosen(b, errs, one, count, wrong, bench.rng("same", one.name))]
-        found[one.key] = [[pair_draft(bench, person, person) for person in row] for row in chosen.tolist()]
+        found[one.key] = [
+            [pair_draft(bench, person, person, one.block.poorer) for person in row] for row in chosen.tolist()
+        ]
         bench.take(draft.a for row in found[one.key] for draft in row)
     return found
 
@@ -79,7 +91,8 @@ def draft_different(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> 
         wanted = sum(counts[one.key] * len(one.forms) for one in sets)
         left = _paired(bench, own, min(wanted, len(own) // 2))
         for one in sets:
-            left = _deal(bench, one, min(counts[one.key], len(left) // len(one.forms)), left, found[one.key])
+            count = min(counts[one.key], len(left) // len(one.forms))
+            left = _deal(bench, one, count, left, found[one.key], same)
     for number in np.unique(prepared.conditions):
         groups = np.unique(prepared.group[prepared.conditions == number])
         counts = {
@@ -90,7 +103,7 @@ def draft_different(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> 
         wanted = sum(counts[one.key] * len(one.forms) for one in sets)
         left = _paired(bench, bench.others_so_shown(int(number), 2 * wanted, message("error.bank.the_pairs")), wanted)
         for one in sets:
-            left = _deal(bench, one, counts[one.key], left, found[one.key])
+            left = _deal(bench, one, counts[one.key], left, found[one.key], same)
     return found
 
 
@@ -112,20 +125,41 @@ def _paired(bench: Workbench, people: Index, count: int) -> list[PairDraft]:
 
 
 def _deal(
-    bench: Workbench, one: FormSet, count: int, left: list[PairDraft], rows: list[list[PairDraft]]
+    bench: Workbench, one: FormSet, count: int, left: list[PairDraft], rows: list[list[PairDraft]], same: Drafts
 ) -> list[PairDraft]:
-    """Add `count` tuples of pairs to the rows of a set, take their people, and return the pairs that are left."""
+    """Add `count` tuples of pairs to the rows of a set, take their people, and return the pairs that are left.
+
+    Of several draws it is the first in which clues tell little, or that in which they tell least.
+    """
     if not count:
         return left
-    b = np.array([draft.judged.machine for draft in left], dtype=np.float64)
+    mated = _clues(bench, same[one.key])
+    clues = _clues(bench, [left])
+    fitting = least_telling(mated, clues, _SPARE * count * len(one.forms), of_mated=False)
+    some = [left[number] for number in fitting.tolist()]
+    b = np.array([draft.judged.machine for draft in some], dtype=np.float64)
     wrong = max(0, wrong_advice(bench, one)[1] - len(rows))
-    errs = _errs(bench.prepared, _similarities(left), mated=False)
-    chosen = _chosen(b, errs, one, count, wrong, bench.rng("different", one.name, str(len(rows))))
-    table = [[left[number] for number in row] for row in chosen.tolist()]
+    errs = _errs(bench.prepared, _similarities(some), mated=False)
+    rng = bench.rng("different", one.name, str(len(rows)))
+    chosen = least_of(
+        lambda: _chosen(b, errs, one, count, wrong, rng), lambda found: told(mated, clues[fitting[found.ravel()]])
+    )
+    table = [[_shown_in(bench, one, some[number]) for number in row] for row in chosen.tolist()]
     bench.take(person for row in table for draft in row for person in draft.people)
     rows += table
-    gone = set(chosen.ravel().tolist())
-    return [draft for number, draft in enumerate(left) if number not in gone]
+    gone = {person for row in table for draft in row for person in draft.people}
+    return [draft for draft in left if gone.isdisjoint(draft.people)]
+
+
+def _shown_in(bench: Workbench, one: FormSet, draft: PairDraft) -> PairDraft:
+    """The pair with the photos as the block shows them."""
+    return pair_draft(bench, draft.a, draft.b, one.block.poorer) if one.block.poorer.told else draft
+
+
+def _clues(bench: Workbench, rows: Sequence[Sequence[PairDraft]]) -> F64:
+    """f64[n, CLUES] of the pairs of all rows."""
+    prepared = bench.prepared
+    return clues_of([(prepared.first[draft.a], prepared.second[draft.b]) for row in rows for draft in row])
 
 
 def pair_items(bench: Workbench, one: FormSet, same: Drafts, different: Drafts) -> dict[str, list[Item]]:
@@ -136,7 +170,12 @@ def pair_items(bench: Workbench, one: FormSet, same: Drafts, different: Drafts) 
         np.array([[draft.judged.b for draft in row] for row in table], dtype=np.float64).reshape(-1, forms)
         for table in tables
     ]
-    dealt = equated(values, bench.rng("equate", one.name))
+    rng = bench.rng("equate", one.name)
+    clues = [_clues(bench, table) for table in tables]
+    dealt = least_of(
+        lambda: equated(values, rng),
+        lambda found: max(told(*(clues[truth][found[truth][:, form]] for truth in (0, 1))) for form in range(forms)),
+    )
     items: dict[str, list[Item]] = {}
     for form, name in enumerate(one.forms):
         drafts = [
@@ -177,17 +216,18 @@ def _errs(prepared: PreparedPool, similarities: F64, *, mated: bool) -> Bools:
     return np.array([(calibration.log10_lr(float(s)).log10_lr > 0.0) != mated for s in similarities], dtype=np.bool_)
 
 
-def pair_draft(bench: Workbench, a: int, b: int) -> PairDraft:
+def pair_draft(bench: Workbench, a: int, b: int, poorer: Poorer = AS_IT_IS) -> PairDraft:
     """A pair of the first photo of `a` and the second of `b`; of one person where both are the same."""
     prepared = bench.prepared
     mated = a == b
     similarity = float(prepared.mated_similarity[a]) if mated else prepared.faces.similarity(a, b)
     key = PairKey(mated=mated, similarity=similarity)
     machine = (prepared.same if mated else prepared.different).b(similarity)
-    found = bench.judged(key, (Shown(prepared.first[a]), Shown(prepared.second[b])), machine)
+    shown = (Shown(prepared.first[a], poorer=poorer), Shown(prepared.second[b], poorer=poorer))
+    found = bench.judged(key, shown, machine)
     if not mated:
-        found = replace(found, suspect=suspect_pair(bench.learned, prepared, a, b))
-    return PairDraft(a, b, similarity, found)
+        found = replace(found, suspect=found.suspect or suspect_pair(bench.learned, prepared, a, b))
+    return PairDraft(a, b, similarity, found, poorer)
 
 
 def _with_keys(bench: Workbench, one: FormSet, drafts: Sequence[Sequence[PairDraft]]) -> list[Item]:
@@ -216,5 +256,5 @@ def _item(bench: Workbench, draft: PairDraft, mated: bool, advice: bool | None) 
         log10_lr=None if calibration is None else calibration.log10_lr(draft.similarity).log10_lr,
         advice_same=advice,
     )
-    shown = (Shown(prepared.first[draft.a]), Shown(prepared.second[draft.b]))
+    shown = tuple(Shown(photo, poorer=draft.poorer) for photo in (prepared.first[draft.a], prepared.second[draft.b]))
     return bench.item(shown, draft.people, key, draft.judged.b)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,33 @@ UNIT_TOLERANCE = 1e-3
 """Of the squared length of an embedding."""
 
 
+class Taken(NamedTuple):
+    """How a photo was taken: its condition, such as "smiling", and its session; "" where the data set says nothing.
+
+    A session is a name within a person: photos of one session show the same light, clothes and hair.
+    """
+
+    condition: str = ""
+    session: str = ""
+
+    def apart(self, other: Taken) -> bool:
+        """False if both photos are known to be of one session."""
+        return not self.session or self.session != other.session
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Looks:
+    """The pixels of a face and the colour of its skin, in little: they can give a pair away.
+
+    `pixels` are three f32[n], the luma of a small picture of the face in its mask, of the face alone, and of the head
+    with its hair and neck, each with mean 0 and length 1 (0 where all is one grey), so that the product of two is their
+    correlation. `colours` is f32[2, 3], mean RGB in [0, 255] of the face, and of the head. All are read-only.
+    """
+
+    pixels: tuple[F32, F32, F32]
+    colours: F32
+
+
 @dataclass(frozen=True, slots=True)
 class PoolPhoto:
     """A photo with one face, analysed."""
@@ -34,6 +62,15 @@ class PoolPhoto:
     quality_score: float  # in [0, 1], 1 is best
     # How the photo was taken, as the data set states it, such as "smiling"; "" where it says nothing.
     condition: str = ""
+    # In which session the photo was taken, as the data set states it; "" where it says nothing. It is a name within a
+    # person: two photos of one session are never shown as a pair.
+    session: str = ""
+    looks: Looks | None = field(default=None, compare=False)  # None where nobody has looked
+
+    @property
+    def taken(self) -> Taken:
+        """How it was taken."""
+        return Taken(self.condition, self.session)
 
     def __post_init__(self) -> None:
         if not SHA256.fullmatch(self.sha256):
@@ -58,9 +95,9 @@ class PoolPerson:
     source: str = ""
 
     @property
-    def photo_conditions(self) -> tuple[str, ...]:
-        """The condition of each photo; "" if the data set states none."""
-        return tuple(photo.condition for photo in self.photos)
+    def taken(self) -> tuple[Taken, ...]:
+        """How each photo was taken."""
+        return tuple(photo.taken for photo in self.photos)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,7 +187,7 @@ def with_order_as_condition(pool: Pool) -> tuple[Pool, bool]:
 
 
 def _order_shows(people: Sequence[PoolPerson]) -> bool:
-    if any(any(person.photo_conditions) for person in people):
+    if any(photo.condition for person in people for photo in person.photos):
         return False  # the data set states the conditions
     ways = [
         person.photos[1].embedding.astype(np.float64) - person.photos[0].embedding

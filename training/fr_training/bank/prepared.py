@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fr_core.scoring.checks import F64
+from fr_training.bank.clues import clues_of
 from fr_training.bank.difficulty import Scale, scale_of
 from fr_training.bank.impostors import Faces, Nearest, nearest
 from fr_training.bank.labels import I32, Index, numbered, traits_of
@@ -33,7 +34,7 @@ class PreparedPool:
 
     pool: Pool
     first: tuple[PoolPhoto, ...]  # of each person, the photo that is a probe, or the one half of a pair
-    # The photo that is enrolled, or the other half; the same as `first` where there is one photo.
+    # The photo that is enrolled, or the other half; the same as `first` where there is one photo, or one session.
     second: tuple[PoolPhoto, ...]
     two: Bools  # bool[n], who has two photos
     # Two photos of one condition for each person, for triads: `first` and `second` if they match; or None.
@@ -45,6 +46,10 @@ class PreparedPool:
     near: Nearest  # the nearest impostors of everybody among everybody
     mated_similarity: F64  # f64[n], of the two photos; NaN where there is one
     impostor_similarity: F64  # f64[n], of the nearest impostor; -1 where nobody else is there
+    mated_clues: F64  # f64[n, CLUES], of the two photos; NaN where there is one, or the looks are not known
+    impostor_clues: F64  # f64[n, CLUES], with the nearest impostor; NaN likewise
+    strangers: float  # median similarity of people drawn at random, in [-1, 1]
+    look_alikes: float  # mean similarity to the nearest impostor; that of strangers where there is nobody else
     same: Scale  # difficulties of pairs of one person
     # Of pairs of two people and of lists without the person searched for, by everybody's nearest impostor.
     different: Scale
@@ -74,7 +79,7 @@ def prepare(pool: Pool) -> PreparedPool:
     floor = _strangers(people)
     pairs = [_two_of(person.photos, floor) for person in people]
     alike = tuple(_alike(person, pair, floor) for person, pair in zip(people, pairs, strict=True))
-    two = np.array([len(person.photos) > 1 for person in people])
+    two = np.array([a is not b for a, b in pairs])
     first, second = tuple(a for a, _ in pairs), tuple(b for _, b in pairs)
     shown = [(a.condition, b.condition) for a, b in pairs]
     faces = Faces(_stacked(first), _stacked(second), traits_of(people), np.inf)
@@ -99,6 +104,14 @@ def prepare(pool: Pool) -> PreparedPool:
         near=near,
         mated_similarity=mated,
         impostor_similarity=best,
+        mated_clues=np.where(two[:, None], clues_of([*zip(first, second, strict=True)]), np.nan),
+        impostor_clues=np.where(
+            alone[:, None],
+            np.nan,
+            clues_of([(one, second[other]) for one, other in zip(first, near.people[:, 0].tolist(), strict=True)]),
+        ),
+        strangers=floor,
+        look_alikes=floor if alone.all() else float(best[~alone].mean()),
         same=scale_of(mated[two], -1),
         different=scale_of(best[~alone], 1),
         margin=scale_of((mated - best)[two], -1),
@@ -106,23 +119,29 @@ def prepare(pool: Pool) -> PreparedPool:
 
 
 def _alike(person: PoolPerson, pair: tuple[PoolPhoto, PoolPhoto], floor: float) -> tuple[PoolPhoto, PoolPhoto] | None:
-    """Two photos of one condition: the pair if it matches, else two of the most frequent condition."""
-    if len(person.photos) > 1 and pair[0].condition == pair[1].condition:
+    """Two photos of one condition: the pair if it matches, else two of the most frequent condition that has two."""
+    if pair[0] is not pair[1] and pair[0].condition == pair[1].condition:
         return pair
-    (condition, count), *_ = Counter(photo.condition for photo in person.photos).most_common(1)
-    return None if count < 2 else _two_of([one for one in person.photos if one.condition == condition], floor)
+    for condition, _ in Counter(photo.condition for photo in person.photos).most_common():
+        found = _two_of([one for one in person.photos if one.condition == condition], floor)
+        if found[0] is not found[1]:
+            return found
+    return None
 
 
 def _two_of(photos: Sequence[PoolPhoto], floor: float) -> tuple[PoolPhoto, PoolPhoto]:
     """The two least similar photos of a person that are more similar than strangers are, else the two most similar.
 
-    Of the many photos of one person, the least similar of all are most often of somebody else.
+    Of the many photos of one person, the least similar of all are most often of somebody else. Photos of one session
+    are no pair; where there is none, it is the first photo twice.
     """
     photos = photos[:MOST_PHOTOS]
-    if len(photos) < 3:
-        return photos[0], photos[-1]
-    vectors = _stacked(photos)
     a, b = np.triu_indices(len(photos), 1)
+    apart = [photos[i].taken.apart(photos[j].taken) for i, j in zip(a.tolist(), b.tolist(), strict=True)]
+    a, b = a[apart], b[apart]
+    if not len(a):
+        return photos[0], photos[0]
+    vectors = _stacked(photos)
     similarity = (vectors @ vectors.T)[a, b]
     sound = similarity >= floor
     chosen = int(np.argmin(np.where(sound, similarity, np.inf))) if sound.any() else int(np.argmax(similarity))

@@ -1,6 +1,7 @@
 """Replaces items that are set aside by others of people who are in no form, as near in difficulty as possible.
 
-It runs when everything is chosen, so that nothing else of a course changes.
+It runs when everything is chosen, so that nothing else of a course changes; only people on lists are replaced before
+their foils are found.
 """
 
 from __future__ import annotations
@@ -29,12 +30,11 @@ _LIKE = -1.0  # the least score of two people who are neither unlike nor doubtfu
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The items that a course is to show, triage apart; `present` says by form who is searched for and on the list."""
+    """The items that a course is to show, lists and triage apart."""
 
     same: Drafts
     different: Drafts
     triads: Mapping[str, list[list[TriadDraft]]]
-    present: Mapping[str, Index]
 
 
 def with_replacements(bench: Workbench, chosen: Chosen) -> Chosen:
@@ -45,7 +45,6 @@ def with_replacements(bench: Workbench, chosen: Chosen) -> Chosen:
     tables = [chosen.same, chosen.different, chosen.triads]
     drafts = [draft for table in tables for rows in table.values() for row in rows for draft in row]
     bench.release(person for draft in drafts if draft.judged.suspect for person in draft.people)
-    bench.release(person for people in chosen.present.values() for person in people.tolist() if bench.aside[person])
     rng = bench.rng("with_replacements triads")
 
     @cache
@@ -54,10 +53,15 @@ def with_replacements(bench: Workbench, chosen: Chosen) -> Chosen:
 
     return Chosen(
         same=_mapped(chosen.same, lambda draft: _same(bench, draft)),
-        present={form: _present(bench, people) for form, people in chosen.present.items()},
         triads=_mapped(chosen.triads, lambda draft: _triad(bench, draft, rng)),
         different=_mapped(chosen.different, lambda draft: _different(bench, draft, likely())),
     )
+
+
+def with_others_present(bench: Workbench, present: Mapping[str, Index]) -> Mapping[str, Index]:
+    """Put others in the place of people on lists whose two photos are set aside; raises `TooFewPeople`."""
+    bench.release(person for people in present.values() for person in people.tolist() if bench.aside[person])
+    return {form: _present(bench, people) for form, people in present.items()}
 
 
 def _mapped(table: Mapping[str, Sequence[Sequence[D]]], other: Callable[[D], D]) -> dict[str, list[list[D]]]:
@@ -70,7 +74,7 @@ def _mapped(table: Mapping[str, Sequence[Sequence[D]]], other: Callable[[D], D])
 def _same(bench: Workbench, draft: PairDraft) -> PairDraft:
     among = _so_shown(bench, draft.a)
     person = _with_two(bench, bench.prepared.same.of(bench.prepared.mated_similarity), draft.a, among)
-    return pair_draft(bench, person, person)
+    return pair_draft(bench, person, person, draft.poorer)
 
 
 def _present(bench: Workbench, people: Index) -> Index:
@@ -94,7 +98,9 @@ def _with_two(bench: Workbench, b: F64, like: int, among: Bools) -> int:
     `b` is f64[n], NaN where somebody has one photo; `among` is bool[n], whose photos have the right conditions.
     """
     prepared = bench.prepared
-    there = np.flatnonzero(bench.free & prepared.two & ~bench.aside & among)
+    there = np.flatnonzero(
+        bench.free & prepared.two & ~bench.aside & ~bench.unsearched & ~bench.listed & ~bench.for_triads & among
+    )
     if not len(there):
         raise _lacking(1)
     group = prepared.group
@@ -108,10 +114,10 @@ def _triad(bench: Workbench, draft: TriadDraft, rng: np.random.Generator) -> Tri
     condition, b = draft.shown.condition, bench.prepared.margin.of(bench.prepared.margins)
     among = np.array([pair is not None and pair[0].condition == condition for pair in bench.prepared.alike])
     twice = np.array([_with_two(bench, b, draft.a, among)], dtype=np.int64)
-    others = bench.free.copy()
+    others = bench.free & ~bench.listed
     while pairs := list(odd_ones(bench, twice, bench.others(1, others))):
         (pair,) = pairs
-        found = triad_draft(bench, pair, rng)
+        found = triad_draft(bench, pair, rng, draft.poorer)
         if not found.judged.suspect:
             bench.take([found.odd])
             return found
@@ -134,18 +140,18 @@ class _Impostors:
 
 def _different(bench: Workbench, draft: PairDraft, likely: _Impostors) -> PairDraft:
     """Of the same data set, sex and age if there is one."""
-    free = np.flatnonzero(bench.free)
+    free = np.flatnonzero(bench.free & ~bench.listed)
     pair = _best(bench, likely, draft) or _best(bench, _impostors(bench, free), draft)
     if pair is None:
         raise _lacking(max(1, 2 - len(free)))
     bench.take(pair)
-    return pair_draft(bench, *pair)
+    return pair_draft(bench, *pair, draft.poorer)
 
 
 def _best(bench: Workbench, found: _Impostors, draft: PairDraft) -> tuple[int, int] | None:
     """Of those who are free, the two whose pair is nearest in difficulty; None where all are suspect."""
     group = bench.prepared.group
-    shown = _so_shown(bench, draft.a) & bench.free
+    shown = _so_shown(bench, draft.a) & bench.free & ~bench.listed
     there = np.flatnonzero(shown[found.a] & shown[found.b])
     apart = np.abs(found.difficulty[there] - draft.judged.machine)
     order = there[np.lexsort((apart, group[found.a[there]] != group[draft.a], found.unlike[there]))]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fr_locales.messages import message
+from fr_training.answers import AS_IT_IS, Poorer
 from fr_training.bank.difficulty import equated, spread
 from fr_training.bank.impostors import Impostors, assigned
 from fr_training.bank.labels import Index
@@ -39,6 +40,7 @@ class TriadDraft:
     shown: PoolPhoto
     margin: float
     judged: Judged
+    poorer: Poorer = AS_IT_IS
 
     @property
     def people(self) -> tuple[int, ...]:
@@ -77,19 +79,19 @@ def triad_items(bench: Workbench, one: FormSet, rows: Sequence[Sequence[TriadDra
 def _drafts(bench: Workbench, wanted: int, kept: int, one: FormSet) -> list[TriadDraft]:
     """More triads than are wanted where people suffice, so that there is a choice once their margins are known."""
     prepared, rng = bench.prepared, bench.rng("odd", one.name)
-    alike = prepared.two_alike
+    among = bench.free & ~bench.listed if one.block.equated else bench.free.copy()
+    alike = prepared.two_alike & among
     people = bench.with_two(wanted + kept, alike)
-    free = int(bench.free.sum())
+    free = int(among.sum())
     most = min(CHOICE * wanted, (len(people) - kept) // (1 + OVERSUPPLY))  # so that the odd people have two photos, too
     if most < wanted:
         most = max(wanted, min(CHOICE * wanted, len(people) - kept, free // 2 - kept))
     margins = prepared.margin.of(prepared.margins[people])
     twice = people[spread(margins, most, 1, rng)[:, 0]]
-    among = bench.free.copy()
     among[twice] = False
     among[bench.with_two(kept, among & alike)[:kept]] = False
     others = bench.others(most, among)
-    drafts = [triad_draft(bench, pair, rng) for pair in odd_ones(bench, twice, others)]
+    drafts = [triad_draft(bench, pair, rng, one.block.poorer) for pair in odd_ones(bench, twice, others)]
     if len(drafts) < wanted:
         raise too_few_alike(wanted - len(drafts), message("error.bank.the_triads"))
     return drafts
@@ -122,7 +124,7 @@ def _shown_so(prepared: PreparedPool, person: int, condition: str) -> list[PoolP
     return [photo for photo in (prepared.first[person], prepared.second[person]) if photo.condition == condition]
 
 
-def triad_draft(bench: Workbench, pair: Impostors, rng: np.random.Generator) -> TriadDraft:
+def triad_draft(bench: Workbench, pair: Impostors, rng: np.random.Generator, poorer: Poorer) -> TriadDraft:
     """Draw a triad: two photos of `pair.a`, and one of `pair.b` of the same condition."""
     prepared = bench.prepared
     one, other = _pair_of(prepared, pair.a)
@@ -132,9 +134,11 @@ def triad_draft(bench: Workbench, pair: Impostors, rng: np.random.Generator) -> 
         cosine(one.embedding, shown.embedding), cosine(other.embedding, shown.embedding)
     )
     key = TriadKey(odd=2, machine_odd=2, margin=margin)
-    found = bench.judged(key, tuple(map(Shown, (one, other, shown))), prepared.margin.b(margin))
+    found = bench.judged(
+        key, tuple(Shown(photo, poorer=poorer) for photo in (one, other, shown)), prepared.margin.b(margin)
+    )
     suspect = found.suspect or bool(bench.aside[pair.a])
-    return TriadDraft(pair.a, (one, other), pair.b, shown, margin, replace(found, suspect=suspect))
+    return TriadDraft(pair.a, (one, other), pair.b, shown, margin, replace(found, suspect=suspect), poorer)
 
 
 def _item(bench: Workbench, draft: TriadDraft, rng: np.random.Generator) -> Item:
@@ -144,4 +148,6 @@ def _item(bench: Workbench, draft: TriadDraft, rng: np.random.Generator) -> Item
     # The odd one of the machine is left by the most similar pair; photo i is left by the two others.
     left_by = [cosine(photos[(i + 1) % 3].embedding, photos[(i + 2) % 3].embedding) for i in range(3)]
     key = TriadKey(odd=odd, machine_odd=int(np.argmax(left_by)), margin=draft.margin)
-    return bench.item(tuple(map(Shown, photos)), (draft.a, draft.odd), key, draft.judged.b)
+    return bench.item(
+        tuple(Shown(photo, poorer=draft.poorer) for photo in photos), (draft.a, draft.odd), key, draft.judged.b
+    )

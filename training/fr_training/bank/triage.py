@@ -6,20 +6,22 @@ The kinds and strengths of degradations are here; the pictures are rendered in `
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from fr_locales.messages import message
 from fr_training.answers import Degraded, Usability
 from fr_training.bank.manifest import Shown, item_id_of
 from fr_training.bank.pool import PoolPhoto
 from fr_training.bank.workbench import OVERSUPPLY, FormSet, Workbench
 from fr_training.courses import Item
+from fr_training.errors import TooFewPeople
 from fr_training.keys import EvidenceKey, TriageKey
 
-CROP_PX = 256
-"""Width and height of the crops that strengths in pixels are meant for."""
+UNIT_EYES = 64
+"""Pixels between the eyes of the faces that strengths in pixels, and JPEG qualities, are meant for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Degradation:
 
 
 DEGRADATIONS: Mapping[Degraded, Degradation] = {
-    Degraded.BLUR: Degradation("sigma in pixels of a crop of 256 pixels", (4.0, 5.5), (10.0, 14.0)),
+    Degraded.BLUR: Degradation("sigma in pixels of a face with 64 between its eyes", (4.0, 5.5), (10.0, 14.0)),
     Degraded.NOISE: Degradation("sigma in grey levels of 0 to 255", (35.0, 50.0), (90.0, 120.0)),
     Degraded.RESOLUTION: Degradation("pixels across the face", (32.0, 24.0), (12.0, 9.0)),
     Degraded.COMPRESSION: Degradation("JPEG quality of 1 to 95", (10.0, 7.0), (3.0, 1.0)),
@@ -54,10 +56,6 @@ CUSTODY_RECORDS = 6
 
 FRONTAL_DEGREES = 15.0
 """Most yaw of a photo that is shown as usable, or is degraded otherwise: its turn is to be no reason."""
-
-
-Spoilt = tuple[Usability, Degraded | None, float]
-"""The right answer, the fault of the photo, and its strength."""
 
 
 def triage_items(bench: Workbench, one: FormSet) -> dict[str, list[Item]]:
@@ -82,20 +80,15 @@ def original_items(bench: Workbench, one: FormSet) -> dict[str, list[Item]]:
     items = {}
     for name in one.forms:
         rng = bench.rng("evidence", name)
-        shown = _spoilt(bench, [(Usability.USABLE, None, 0.0)] * one.block.trials, rng)
         broken = rng.integers(CUSTODY_RECORDS + 1, size=one.block.trials).tolist()
-        items[name] = [
-            replace(item, item_id=item_id_of(key, [bench.book.pictures[n] for n in item.photos]), key=key)
-            for item, record in zip(shown, broken, strict=True)
-            for key in [EvidenceKey("", "", record)]
-        ]
+        items[name] = _spoilt(bench, [EvidenceKey("", "", record) for record in broken], rng)
     return items
 
 
-def _dealt(bench: Workbench, one: FormSet, rng: np.random.Generator) -> tuple[list[Item], list[Spoilt]]:
+def _dealt(bench: Workbench, one: FormSet, rng: np.random.Generator) -> tuple[list[Item], list[TriageKey]]:
     """The items with a turned head, whose people are taken, and what the others are to be."""
     turned: list[Item] = []
-    wanted: list[Spoilt] = [(Usability.USABLE, None, 0.0)] * one.block.usable
+    wanted = [TriageKey(Usability.USABLE, None, 0.0)] * one.block.usable
     # Rejected ones first: fewer heads are turned so far.
     for usability, count in ((Usability.REJECT, one.block.reject), (Usability.LIMITED, one.block.limited)):
         kinds = list(DEGRADATIONS)
@@ -110,7 +103,7 @@ def _dealt(bench: Workbench, one: FormSet, rng: np.random.Generator) -> tuple[li
                     turn += 1
                     kind = kinds[turn % len(kinds)]
                 strengths = DEGRADATIONS[kind].strengths(usability)
-                wanted.append((usability, kind, strengths[dealt[kind] % len(strengths)]))
+                wanted.append(TriageKey(usability, kind, strengths[dealt[kind] % len(strengths)]))
                 dealt[kind] += 1
             turn += 1
     return turned, wanted
@@ -125,17 +118,24 @@ def _turned(bench: Workbench, usability: Usability, kind: Degraded, rng: np.rand
         for person in np.flatnonzero(bench.free).tolist()
         for photo in bench.prepared.people[person].photos
         if low <= abs(photo.yaw_degrees) < high
+        and item_id_of(_turned_key(usability, kind, photo), (Shown(photo),)) not in bench.learned.suspects
     ]
     if not found:
         return None
     person, photo = found[int(rng.integers(len(found)))]
     bench.take([person])
-    # Nothing is rendered: the photo is turned as it is.
-    key = TriageKey(usability, kind, round(abs(photo.yaw_degrees), 1))
+    key = _turned_key(usability, kind, photo)
     return bench.item((Shown(photo),), (person,), key, None)
 
 
-def _spoilt(bench: Workbench, wanted: list[Spoilt], rng: np.random.Generator) -> list[Item]:
+def _turned_key(usability: Usability, kind: Degraded, photo: PoolPhoto) -> TriageKey:
+    """Nothing is rendered: the photo is turned as it is."""
+    return TriageKey(usability, kind, round(abs(photo.yaw_degrees), 1))
+
+
+def _spoilt(
+    bench: Workbench, wanted: Sequence[TriageKey | EvidenceKey], rng: np.random.Generator
+) -> list[Item]:
     """Deal good photos, of different people, to what they are to become."""
     if not wanted:
         return []
@@ -147,12 +147,16 @@ def _spoilt(bench: Workbench, wanted: list[Spoilt], rng: np.random.Generator) ->
         ),
         key=lambda row: row[:3],
     )[: OVERSUPPLY * len(wanted)]
+    order = [good[number] for number in rng.permutation(len(good)).tolist()]
     items = []
-    for number, (usability, kind, strength) in zip(rng.permutation(len(good)).tolist(), wanted, strict=False):
-        *_, person, photo = good[number]
-        bench.take([person])
-        key = TriageKey(usability, kind, strength)
-        items.append(bench.item((Shown(photo, kind, strength),), (person,), key, None))
+    for key in wanted:
+        fault = (key.degraded, key.strength) if isinstance(key, TriageKey) else (None, 0.0)
+        shown = ((person, (Shown(photo, *fault),)) for *_, person, photo in order if bench.free[person])
+        found = next((one for one in shown if item_id_of(key, one[1]) not in bench.learned.suspects), None)
+        if found is None:
+            raise TooFewPeople(message("error.bank.people_for_replacements", count=1), missing="1")
+        bench.take([found[0]])
+        items.append(bench.item(found[1], (found[0],), key, None))
     return items
 
 

@@ -120,10 +120,14 @@ class Workbench:
     book: PictureBook = field(default_factory=PictureBook)  # the pictures so far
     for_triads: Bools = field(init=False)  # bool[n], people reserved for triads, who need two photos of one condition
     barred: Bools = field(init=False)  # bool[n], people with conditions that too few people have for pairs and lists
+    unsearched: Bools = field(init=False)  # bool[n], whose lists are set aside
+    listed: Bools = field(init=False)  # bool[n], foils of lists, whom no equated test may show
 
     def __post_init__(self) -> None:
         self.for_triads = np.zeros(len(self.free), dtype=np.bool_)
         self.barred = self.for_triads.copy()
+        self.unsearched = self.for_triads.copy()
+        self.listed = self.for_triads.copy()
 
     def rng(self, *label: str) -> np.random.Generator:
         """Randomness for one purpose, which depends on the seed and the label alone."""

@@ -17,21 +17,23 @@ from fr_evaluation.photos import EmbeddedPhoto, in_threads, most_central
 from fr_locales.messages import message
 from fr_training.answers import Degraded
 from fr_training.bank.compose import compose
+from fr_training.bank.forecast import forecasts
 from fr_training.bank.labs import require_groups
 from fr_training.bank.lists import Matcher
 from fr_training.bank.manifest import Shown
 from fr_training.bank.needs import available, require_enough
-from fr_training.bank.pool import PoolPhoto, without_photos
+from fr_training.bank.pool import Looks, PoolPhoto, without_photos
 from fr_training.build.custody import with_custody
 from fr_training.build.people import (
     NO_PHOTO_LEFT,
+    Analyse,
     AnalysedPeople,
     NamedPeople,
     PhotoSource,
     analyse_people,
     identities_of,
 )
-from fr_training.build.pictures import jpeg, padded, render
+from fr_training.build.pictures import enlarged, file_of, jpeg, looks_of_picture, padded, render
 from fr_training.courses import Course, Form, Learned
 from fr_training.keys import EvidenceKey
 from fr_training.plan import CoursePlan
@@ -74,6 +76,8 @@ def build_course(
     learned: Learned | None = None,
     learned_from: Sequence[str] = (),
     exclude: Set[str] = frozenset(),
+    exclude_items: Set[str] = frozenset(),
+    analyse: Analyse = analyse_people,
 ) -> BuiltCourse:
     """Make a course; it ends early where the caller's ticket is no longer wanted.
 
@@ -94,6 +98,8 @@ def build_course(
         learned: from the answers to the courses `learned_from`; None for nothing.
         learned_from: see `learned`.
         exclude: sha256 of photos that are labelled wrong, 64 hexadecimal digits each; they are left out.
+        exclude_items: ids of items that are not shown; others take their place.
+        analyse: `analyse_people`, or what remembers what it found.
 
     Raises:
         InvalidField: by `require_different_people`.
@@ -101,22 +107,25 @@ def build_course(
         CallEnded: the caller's ticket is no longer wanted.
         DatasetUnreadable: a photo has gone or has changed since it was read first.
     """
-    require_enough(plan, available([person.photo_conditions for dataset in datasets for person in dataset.people]))
+    require_enough(plan, available([person.taken for dataset in datasets for person in dataset.people]))
     require_groups(plan, [person.labels for dataset in datasets for person in dataset.people])
     learned = learned or Learned()
-    gathered = _without(analyse_people(datasets, engine, workers, partial(on_progress, "photos")), exclude)
-    require_enough(plan, available([person.photo_conditions for person in gathered.pool.people]))
+    gathered = _without(analyse(datasets, engine, workers, partial(on_progress, "photos")), exclude)
+    require_enough(plan, available([person.taken for person in gathered.pool.people]))
     require_groups(plan, [person.labels for person in gathered.pool.people])
     current_ticket().require_wanted()
     on_progress("forms", 0, 1)
-    composed = compose(plan, gathered.pool, seed, matcher, learned, partial(_spoilt, gathered, engine, workers))
+    aside = replace(learned, suspects=learned.suspects | exclude_items)
+    composed = compose(plan, gathered.pool, seed, matcher, aside, partial(_spoilt, gathered, engine, workers))
     on_progress("forms", 1, 1)
     current_ticket().require_wanted()
     pictures = _pictures(composed.pictures, gathered, engine, plan, workers, partial(on_progress, "pictures"))
 
+    files = tuple(padded([picture.data for picture in pictures]))
+
     def with_tasks(form: Form) -> Form:
         items = (
-            with_custody(item, pictures[item.photos[0]], engine.pipeline.decode(pictures[item.photos[0]]).pixels)
+            with_custody(item, files[item.photos[0]], engine.pipeline.decode(files[item.photos[0]]).pixels)
             if isinstance(item.key, EvidenceKey)
             else item
             for item in form.items
@@ -138,13 +147,20 @@ def build_course(
         learned_from=tuple(learned_from),
         learned_items=composed.learned_items,
         quarantined_items=len(learned.suspects),
+        forecasts=forecasts(
+            plan,
+            composed.forms,
+            {number: picture.looks for number, picture in enumerate(pictures)},
+            {number: picture.enlarged for number, picture in enumerate(pictures)},
+            composed.near,
+        ),
     )
     probe_keys = {
         photo.sha256: person.number if person.number in composed.gallery else None
         for person in gathered.pool.people
         for photo in person.photos
     }
-    return BuiltCourse(course, pictures, composed.gallery, probe_keys, identities_of(gathered.numbers))
+    return BuiltCourse(course, files, composed.gallery, probe_keys, identities_of(gathered.numbers))
 
 
 def _without(gathered: AnalysedPeople, exclude: Set[str]) -> AnalysedPeople:
@@ -195,6 +211,13 @@ def _spoilt(
     return list(found)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Picture:
+    data: bytes
+    looks: Looks
+    enlarged: float
+
+
 def _pictures(
     wanted: Sequence[Shown],
     gathered: AnalysedPeople,
@@ -202,11 +225,13 @@ def _pictures(
     plan: CoursePlan,
     workers: int,
     on_progress: Callable[[int, int], None],
-) -> tuple[bytes, ...]:
+) -> list[_Picture]:
     """Render and encode the pictures; photos are opened anew, as a data set has more of them than memory holds."""
 
-    def one(shown: Shown) -> bytes:
+    def one(shown: Shown) -> _Picture:
         pixels, source = _opened(gathered, engine, shown.photo)
-        return jpeg(render(pixels, source.landmarks, plan.mask, shown.degraded, shown.strength, colour=plan.colour))
+        what = (shown.degraded, shown.strength, shown.poorer)
+        picture = render(pixels, source.landmarks, plan.mask, *what, colour=plan.colour)
+        return _Picture(file_of(picture), looks_of_picture(picture, plan.mask), enlarged(source.landmarks))
 
-    return tuple(padded(list(in_threads(one, wanted, workers, on_progress))))
+    return list(in_threads(one, wanted, workers, on_progress))

@@ -9,17 +9,19 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib import resources
 from pathlib import Path
+from typing import Protocol
 
 from fr_core.engine import Engine
 from fr_core.errors import InputRefused, InvalidField, NoFaceFound, message
 from fr_core.pipeline import Pipeline
 from fr_core.types import F32, QualityReason
-from fr_datasets.errors import DatasetError, DatasetUnknown, of_dataset, read_photo
+from fr_datasets.errors import DatasetError, DatasetUnknown, DatasetUnreadable, of_dataset, read_photo
 from fr_datasets.manifests import load_manifest
 from fr_datasets.values import Person
 from fr_evaluation.identification.run import PEOPLE_READERS
 from fr_evaluation.photos import EmbeddedPhoto, in_threads, most_central
 from fr_training.bank.pool import Pool, PoolPerson, PoolPhoto
+from fr_training.build.pictures import looks_of
 
 # Why a photo was left out.
 LABEL_ERROR = "LABEL_ERROR"  # its label is known to be wrong
@@ -187,13 +189,63 @@ def analyse_people(
         for i, (path, (photo, landmarks)) in enumerate(photos):
             sources[first + i] = PhotoSource(path, photo.sha256, landmarks)
         pool_photos = tuple(
-            replace(photo, number=first + i, condition=person.conditions.get(path, ""))
+            replace(
+                photo,
+                number=first + i,
+                condition=person.conditions.get(path, ""),
+                session=person.sessions.get(path, ""),
+            )
             for i, (path, (photo, _)) in enumerate(photos)
         )
         pool_people.append(PoolPerson(number, pool_photos, person.labels, dataset))
         numbers[dataset, person.identity] = number
     pool = Pool(tuple(pool_people), engine.pipeline.model, engine.calibration)
     return AnalysedPeople(pool, sources, numbers, {reason: count for reason, count in excluded.items() if count})
+
+
+class Analyse(Protocol):
+    """Analyses data sets, as `analyse_people` does."""
+
+    def __call__(
+        self, datasets: Sequence[NamedPeople], engine: Engine, workers: int, on_progress: Callable[[int, int], None]
+    ) -> AnalysedPeople:
+        """See `analyse_people`."""
+
+
+class LastAnalysis:
+    """Analyses data sets, and keeps the last result in memory: a forecast, and then the course, need the same.
+
+    What was kept is used again for the same files, by their paths, sizes and times. One call at a time.
+    """
+
+    def __init__(self) -> None:
+        self._of: object = None
+        self._found: AnalysedPeople | None = None
+
+    def __call__(
+        self, datasets: Sequence[NamedPeople], engine: Engine, workers: int, on_progress: Callable[[int, int], None]
+    ) -> AnalysedPeople:
+        """See `analyse_people`."""
+        now = (engine.pipeline.model, tuple(datasets), tuple(map(_state, datasets)))
+        if self._found is None or self._of != now:
+            self._found = None  # before another takes as much memory
+            self._found, self._of = analyse_people(datasets, engine, workers, on_progress), now
+        return self._found
+
+
+def _state(dataset: NamedPeople) -> tuple[tuple[int, int], ...]:
+    """Sizes and times of the photos; raises `DatasetUnreadable` where one has gone."""
+    photos = [photo for person in dataset.people for photo in person.photos]
+    found = []
+    with of_dataset(dataset.name):
+        for path in photos:
+            try:
+                state = path.stat()
+            except OSError as error:
+                text = message("error.dataset.photo_gone", path=path, reason=str(error.strerror))
+                raise DatasetUnreadable(text) from error
+            found.append((state.st_size, state.st_mtime_ns))
+    return tuple(found)
 
 
 def _see(pipeline: Pipeline, path: Path) -> _Usable | str:
@@ -210,8 +262,10 @@ def _see(pipeline: Pipeline, path: Path) -> _Usable | str:
     for reason in UNUSABLE:
         if reason in quality.reasons:
             return str(reason)
-    found = PoolPhoto(0, photo.image.sha256, face.embedding.vector, quality.yaw, quality.score)
-    return found, face.face.detection.landmarks
+    landmarks = face.face.detection.landmarks
+    looks = looks_of(photo.image.pixels, landmarks)
+    found = PoolPhoto(0, photo.image.sha256, face.embedding.vector, quality.yaw, quality.score, looks=looks)
+    return found, landmarks
 
 
 def _kept(

@@ -1,6 +1,6 @@
-"""Renders pictures for trainees: the face of a photo alone, upright, as large as any other, and nothing that tells.
+"""Renders pictures for trainees: the head of a photo, upright, as large as any other, and nothing that tells.
 
-A photo tells more than a face: a file name, a camera, a background, clothes, how well it compresses. So each face is
+A photo tells more than a face: a file name, a camera, a background, clothes, how well it compresses. So each head is
 cut out to one template, what is around it is greyed, and it is encoded anew, to files of one length.
 """
 
@@ -15,22 +15,21 @@ import numpy as np
 
 from fr_core.align import ARCFACE_TEMPLATE, similarity_transform
 from fr_core.types import F32, U8, frozen_array
-from fr_training.answers import Degraded
-from fr_training.bank.triage import CROP_PX
+from fr_training.answers import AS_IT_IS, Degraded, Poorer
+from fr_training.bank.pool import Looks
+from fr_training.bank.triage import UNIT_EYES
 from fr_training.plan import Mask
 
-SIDE = CROP_PX
+SIDE = 512
 """Width and height of a picture, pixels."""
 
-EYE_DISTANCE = SIDE / 4
+EYE_DISTANCE = SIDE / 5
 """Between the eyes of a face that fits the template, pixels."""
 
-# Middle of the eyes. Faces reach about 1.3 eye distances above it (hairline) and 1.8 below (chin).
-_EYES = (SIDE * 0.5, SIDE * 0.4375)
-# Middle and half axes of the oval, pixels: brow to chin, and the ears of most faces, with little of the hair.
-_CENTRE = (SIDE * 0.5, SIDE * 0.5)
-_AXES = (SIDE * 0.36, SIDE * 0.46)
-_SOFT = SIDE / 32  # over which the oval fades, pixels
+# Middle of the eyes. Faces reach about 1.3 eye distances above it (hairline) and 1.8 below (chin), heads 1.9 above; the
+# neck is seen to about 2.8 below.
+_EYES = (SIDE * 0.5, SIDE * 0.4)
+_SOFT = EYE_DISTANCE / 8  # over which a mask fades, pixels
 
 
 def _template() -> F32:
@@ -39,10 +38,12 @@ def _template() -> F32:
     return frozen_array(((ARCFACE_TEMPLATE - middle) * scale + _EYES).astype(np.float32))
 
 
-def _oval() -> F32:
+def _ellipse(below: float, wide: float, high: float) -> F32:
+    """Show an ellipse, by its middle below the eyes and its half axes, all in eye distances."""
     at = np.arange(SIDE) + 0.5
-    x, y = (at - _CENTRE[0]) / _AXES[0], (at - _CENTRE[1]) / _AXES[1]
-    inside = (1.0 - np.hypot(x[None, :], y[:, None])) * min(_AXES)  # about the distance from the edge in pixels
+    axes = (wide * EYE_DISTANCE, high * EYE_DISTANCE)
+    x, y = (at - _EYES[0]) / axes[0], (at - _EYES[1] - below * EYE_DISTANCE) / axes[1]
+    inside = (1.0 - np.hypot(x[None, :], y[:, None])) * min(axes)  # about the distance from the edge in pixels
     shown = np.clip(inside / _SOFT, 0.0, 1.0)
     return frozen_array((shown * shown * (3.0 - 2.0 * shown)).astype(np.float32))
 
@@ -50,8 +51,13 @@ def _oval() -> F32:
 TEMPLATE = _template()
 """f32[5, 2], (x, y) pixels of a picture: where landmarks come to lie, those of `ARCFACE_TEMPLATE`, larger."""
 
-OVAL = _oval()
-"""f32[SIDE, SIDE]: how much of a face shows, from 0 outside the oval to 1 inside."""
+OVAL = _ellipse(0.25, 1.44, 1.84)
+"""f32[SIDE, SIDE]: how much of a picture shows, 0 outside and 1 inside: brow to chin, with little of the hair."""
+
+HEAD = _ellipse(0.45, 1.85, 2.4)
+"""As `OVAL`: the head with ears and hairline, and the neck, with little of the background and of clothes."""
+
+_MASKS = {"oval": OVAL, "head": HEAD}
 
 
 FACE_WIDTH = 2.2 * EYE_DISTANCE
@@ -61,12 +67,17 @@ FACE_WIDTH = 2.2 * EYE_DISTANCE
 _COVER = 24
 
 
+# Of a pixel of the faces that strengths are meant for, pixels.
+_UNIT = EYE_DISTANCE / UNIT_EYES
+_UNIT_SIDE = round(SIDE / _UNIT)
+
+
 def degrade(face: U8, kind: Degraded, strength: float) -> U8:
     """Make u8[SIDE, SIDE, 3], RGB, a face at `TEMPLATE`, poorer; read-only. A pose is the photo's own: nothing is done.
 
-    Noise, and the side from which a face is covered, are drawn from the picture itself, so that the same picture comes
-    out the same each time. The strength is in the unit of `fr_training.bank.triage`; ValueError where it is out of
-    range.
+    It is done as to a face with `UNIT_EYES` pixels between the eyes. Noise, and the side from which a face is covered,
+    are drawn from the picture itself, so that the same picture comes out the same each time. The strength is in the
+    unit of `fr_training.bank.triage`; ValueError where it is out of range.
     """
     if kind == Degraded.POSE:
         return face
@@ -76,13 +87,47 @@ def degrade(face: U8, kind: Degraded, strength: float) -> U8:
     return frozen_array(_DONE[kind](face, strength))
 
 
+def poorer(face: U8, how: Poorer) -> U8:
+    """Make a face as in `degrade` poorer in up to four ways, one after the other: light, scale, blur, compression.
+
+    Light is drawn from the picture itself: the same photo always comes out the same, two photos differently.
+    """
+    for value, done in (
+        (how.light, _light),
+        (how.scale, _resolution),
+        (how.blur, _blur),
+        (how.compression, _compression),
+    ):
+        if value:
+            face = done(face, value)
+    return frozen_array(face)
+
+
+def _light(face: U8, strength: float) -> U8:
+    """Change how bright, how steep and of which colour the light is, and from where it comes."""
+    rng = np.random.default_rng(int.from_bytes(_digest(face), "big"))
+    gain, gamma = np.exp(strength * rng.normal(0.0, _LIGHT[:2]))
+    cast = np.exp(strength * rng.normal(0.0, _LIGHT[2], 3))
+    turn = rng.uniform(0.0, 2.0 * np.pi)
+    at = (np.arange(SIDE) + 0.5) / SIDE - 0.5
+    side = np.cos(turn) * at[None, :] + np.sin(turn) * at[:, None]
+    lit = gain * cast * np.exp(strength * _LIGHT[3] * side)[..., None] * (face / 255.0) ** gamma
+    return _u8(np.rint(255.0 * np.clip(lit, 0.0, 1.0)))
+
+
+# Of the logarithms of the gain, the exponent and the colours of light, standard deviations; and the logarithm by which
+# it falls across a picture. At strength 1, half of the photos are brighter or darker by a third or more.
+_LIGHT = (0.3, 0.35, 0.15, 2.0)
+
+
 def _blur(face: U8, sigma: float) -> U8:
-    return _u8(cv2.GaussianBlur(face, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE))
+    return _u8(cv2.GaussianBlur(face, (0, 0), sigma * _UNIT, borderType=cv2.BORDER_REPLICATE))
 
 
 def _noise(face: U8, sigma: float) -> U8:
     rng = np.random.default_rng(int.from_bytes(_digest(face), "big"))
-    noisy = face + rng.standard_normal(face.shape, dtype=np.float32) * np.float32(sigma)
+    noise = rng.standard_normal((_UNIT_SIDE, _UNIT_SIDE, 3), dtype=np.float32) * np.float32(sigma)
+    noisy = face + cv2.resize(noise, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
     return _u8(np.clip(np.rint(noisy), 0.0, 255.0))
 
 
@@ -93,8 +138,10 @@ def _resolution(face: U8, across: float) -> U8:
 
 
 def _compression(face: U8, quality: float) -> U8:
-    data = np.frombuffer(jpeg(face, max(1, round(quality))), np.uint8)
-    return _u8(cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB))
+    small = _u8(cv2.resize(face, (_UNIT_SIDE, _UNIT_SIDE), interpolation=cv2.INTER_AREA))
+    data = np.frombuffer(jpeg(small, max(1, round(quality))), np.uint8)
+    poor = cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    return _u8(cv2.resize(poor, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR))
 
 
 def _occlusion(face: U8, share: float) -> U8:
@@ -138,16 +185,24 @@ _COM_MOST = 65_533  # bytes in one, beside its marker and its length
 
 
 def render(
-    pixels: U8, landmarks: F32, mask: Mask, degraded: Degraded | None, strength: float, *, colour: bool = True
+    pixels: U8,
+    landmarks: F32,
+    mask: Mask,
+    degraded: Degraded | None,
+    strength: float,
+    how: Poorer = AS_IT_IS,
+    *,
+    colour: bool = True,
 ) -> U8:
     """Cut a face out; the same arguments give the same picture.
 
     Args:
         pixels: u8[H, W, 3], RGB, the photo.
         landmarks: f32[5, 2], (x, y) pixels of the photo, as `Detection.landmarks`.
-        mask: "oval" greys what is not the face; "none" shows what the photo has around it.
+        mask: "head" greys what is not head or neck, "oval" what is not the face; "none" shows all around it.
         degraded: what is done to the face, see `degrade`; None for nothing.
         strength: of it.
+        how: what the block does to all of its photos.
         colour: whether the picture keeps its colours; else each pixel has its luma (ITU-R BT.601) thrice.
 
     Returns:
@@ -159,9 +214,62 @@ def render(
     face = _warp(pixels, landmarks)
     if degraded is not None:
         face = degrade(face, degraded, strength)
+    face = poorer(face, how)
     if not colour:
         face = np.asarray(cv2.cvtColor(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), dtype=np.uint8)
-    return frozen_array(_masked(face) if mask == "oval" else face)
+    return frozen_array(face if mask == "none" else _masked(face, _MASKS[mask]))
+
+
+def enlarged(landmarks: F32) -> float:
+    """How many pixels of a picture one of the photo becomes in each direction; above 1, nothing new is seen.
+
+    `landmarks` are as in `render`.
+    """
+    return float(np.linalg.norm(similarity_transform(landmarks, TEMPLATE)[:, 0]))
+
+
+_LOOK = 24  # pixels of the small picture whose pixels are compared
+
+
+def looks_of(pixels: U8, landmarks: F32) -> Looks:
+    """Look at the pixels and the colours of a face, of a photo and its landmarks as in `render`."""
+    return _looks(_warp(pixels, landmarks, _LOOK), HEAD)
+
+
+def looks_of_picture(picture: U8, mask: Mask) -> Looks:
+    """Look at them in a picture, u8[SIDE, SIDE, 3], as it is shown."""
+    small = cv2.resize(picture, (_LOOK, _LOOK), interpolation=cv2.INTER_AREA)
+    return _looks(np.asarray(small, dtype=np.uint8), _MASKS.get(mask, np.ones_like(OVAL)))
+
+
+def _looks(small: U8, head: F32) -> Looks:
+    seen = small.astype(np.float32)
+    masks = [np.asarray(cv2.resize(mask, (_LOOK, _LOOK), interpolation=cv2.INTER_AREA)) for mask in (OVAL, head)]
+    luma = seen @ np.array((0.299, 0.587, 0.114), dtype=np.float32) - GREY  # ITU-R BT.601
+    face, whole = (mask * luma for mask in masks)
+    colours = [seen[mask > 0.5].mean(axis=0) for mask in masks]
+    pixels = (_standard(face), _standard(luma[masks[0] > 0.5]), _standard(whole))
+    return Looks(pixels, frozen_array(np.stack(colours)))
+
+
+def _standard(luma: F32) -> F32:
+    """The values with mean 0 and length 1, as f32[n], read-only."""
+    values = luma.ravel() - luma.mean()
+    length = float(np.linalg.norm(values))
+    return frozen_array((values / length if length else values).astype(np.float32))
+
+
+MOST_BYTES = 64 * 1024
+"""Of a file of a picture, if a lower quality can make it so: 51 of them fit into one message of 4 MiB."""
+
+
+def file_of(picture: U8) -> bytes:
+    """Encode a picture as a JPEG, at the first of a row of qualities that keeps it within `MOST_BYTES`."""
+    for quality in (JPEG_QUALITY, 80, 70, 60, 50, 40):
+        data = jpeg(picture, quality)
+        if len(data) <= MOST_BYTES:
+            break
+    return data
 
 
 def jpeg(picture: U8, quality: int = JPEG_QUALITY) -> bytes:
@@ -201,14 +309,15 @@ def _padded(data: bytes, missing: int) -> bytes:
     return b"".join((data[:first], *parts, data[first:]))
 
 
-def _warp(pixels: U8, landmarks: F32) -> U8:
-    """Bring a face to the template; each pixel of a large one is the mean of those that it covers.
+def _warp(pixels: U8, landmarks: F32, side: int = SIDE) -> U8:
+    """Bring a face to the template, u8[side, side, 3]; each pixel of a large one is the mean of those that it covers.
 
     A warp alone would take one pixel here and there of a large photo, and show patterns that are not there. So a photo
     that must shrink is first shrunk by a whole factor, each pixel the mean of a block, just so far that it is warped to
     `_SAMPLES` times the size without leaving a pixel out; then `_SAMPLES` x `_SAMPLES` of these make one.
     """
-    zoom = float(np.linalg.norm(similarity_transform(landmarks, TEMPLATE)[:, 0]))
+    template = TEMPLATE * np.float32(side / SIDE)
+    zoom = float(np.linalg.norm(similarity_transform(landmarks, template)[:, 0]))
     samples = 1 if zoom >= 1.0 else _SAMPLES
     factor = min(math.ceil(1.0 / (samples * zoom)), *pixels.shape[:2])
     points = landmarks.astype(np.float64)
@@ -217,15 +326,15 @@ def _warp(pixels: U8, landmarks: F32) -> U8:
         small = cv2.resize(pixels, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
         points *= (small.shape[1] / width, small.shape[0] / height)
         pixels = np.asarray(small, dtype=np.uint8)
-    matrix = similarity_transform(points.astype(np.float32), TEMPLATE).astype(np.float64) * samples
+    matrix = similarity_transform(points.astype(np.float32), template).astype(np.float64) * samples
     # Points are measured from the corner of the first pixel, and OpenCV measures from its middle.
     matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
-    size, border = (samples * SIDE, samples * SIDE), (GREY, GREY, GREY)
+    size, border = (samples * side, samples * side), (GREY, GREY, GREY)
     warped = cv2.warpAffine(
         pixels, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT, borderValue=border
     )
-    return np.asarray(cv2.resize(warped, (SIDE, SIDE), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return np.asarray(cv2.resize(warped, (side, side), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def _masked(face: U8) -> U8:
-    return np.asarray(np.rint(GREY + OVAL[..., None] * (face.astype(np.float32) - GREY)), dtype=np.uint8)
+def _masked(face: U8, mask: F32) -> U8:
+    return np.asarray(np.rint(GREY + mask[..., None] * (face.astype(np.float32) - GREY)), dtype=np.uint8)

@@ -10,7 +10,7 @@ from typing import Any
 
 from fr_core.types import ModelId
 from fr_training.answers import Degraded, Usability
-from fr_training.courses import Course, Form, Item
+from fr_training.courses import Course, Forecast, Form, Item, Share
 from fr_training.keys import AnswerKey, EvidenceKey, LabKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.plan import BlockPlan, CoursePlan, SittingPlan
 from fr_training.prompts import Evidence, ExerciseKind, Lab, LabKind, LabRow, Measured
@@ -64,6 +64,7 @@ def pack_course(course: Course) -> bytes:
             "manifest_sha256": course.manifest_sha256,
             "excluded": dict(course.excluded),
             "learned": [course.learned_from, course.learned_items, course.quarantined_items],
+            "forecasts": [asdict(one) for one in course.forecasts],
         }
     )
 
@@ -93,6 +94,7 @@ def _course_1(course_id: str, raw: dict[str, Any]) -> Course:
         tuple(learned_from),
         learned_items,
         quarantined_items,
+        tuple(Forecast(**{**one, "right": Share(*one["right"])}) for one in raw.get("forecasts", ())),
     )
 
 

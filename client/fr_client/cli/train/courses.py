@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+from collections import Counter
+from contextlib import ExitStack, closing
+from html import escape
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
+from rich.console import RenderableType
+from rich.table import Table
 
 from fr_api.v1 import training_pb2
-from fr_client.cli.files import read_file
+from fr_client.cli.files import new_folder, read_file
 from fr_client.cli.show import counted, every, model_name, pairs, plain, print_answer, print_list, shown, table, when
 from fr_client.cli.state import AsJson, Yes, argument, confirm, connected
 from fr_client.requests import MAX_PHOTO_BYTES
@@ -41,6 +47,61 @@ def show_course(context: typer.Context, course_id: CourseId, as_json: AsJson = F
     """Show a course: its sittings, its forms and their difficulty."""
     with connected(context, as_json) as client:
         print_course(client.training.course(course_id), as_json)
+
+
+@course.command("sheet")
+def write_sheets(
+    context: typer.Context,
+    course_id: CourseId,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="New folder for the pages.")],
+    form: Annotated[str, typer.Option(metavar="NAME", help="Only this form; all if unset.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Write a contact sheet of each form: a page with every item, its pictures, its id and its right answer.
+
+    Look through them before the course begins. Ids of items to leave out go into the file of `fr train course create
+    --exclude`. Only you can read the folder: the pages show the answers of the tests.
+    """
+    with connected(context, as_json) as client:
+        pages: dict[str, TextIO] = {}
+        counts: Counter[str] = Counter()
+        with (
+            new_folder(out) as folder,
+            ExitStack() as stack,
+            closing(client.training.form_items(course_id, form)) as found,
+        ):
+            for item in found:
+                if item.form not in pages:
+                    page = stack.enter_context((folder / f"{item.form}.html").open("w", encoding="utf-8"))
+                    page.write(_SHEET_HEAD.format(title=escape(f"{course_id}: {item.form}")))
+                    pages[item.form] = page
+                counts[item.form] += 1
+                pages[item.form].write(_sheet_item(item, counts[item.form]))
+        words = ", ".join(f"{name}.html ({counted(number, 'item')})" for name, number in counts.items())
+        print_answer(as_json, {"folder": shown(out), "items": dict(counts)}, f"{shown(out)}: {words or 'no item'}.")
+
+
+_SHEET_HEAD = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
+<style>body{{font:14px sans-serif;margin:1rem}}figure{{display:inline-block;margin:0 .5rem .5rem 0;vertical-align:top}}
+img{{width:14rem;display:block}}section{{border-top:1px solid;padding:.5rem 0}}</style><h1>{title}</h1>
+<p>Not for trainees: this page shows the right answers.</p>
+"""
+
+
+def _sheet_item(item: training_pb2.FormItem, number: int) -> str:
+    facts = [item.truth or "a photo of the trainee's own"]
+    facts += [f"similarity {item.similarity:.3f}"] if item.HasField("similarity") else []
+    facts += [f"difficulty {item.difficulty:+.2f}"] if item.HasField("difficulty") else []
+    figures = []
+    for place, picture in enumerate(item.pictures):
+        caption = "probe" if picture.role == training_pb2.PICTURE_ROLE_PROBE else ""
+        if picture.HasField("similarity"):
+            caption = f"{place - 1}: {picture.similarity:.3f}"
+        data = base64.b64encode(picture.data).decode()
+        image = f'<img alt="Photo {place + 1} of item {number}" src="data:image/jpeg;base64,{data}">'
+        figures.append(f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>")
+    head = f"<h2>{number}. <code>{escape(item.item_id)}</code></h2><p>{escape('; '.join(facts))}</p>"
+    return f"<section>{head}{''.join(figures)}</section>\n"
 
 
 @course.command("delete")
@@ -116,7 +177,34 @@ def print_course(found: training_pb2.Course, as_json: bool) -> None:
             plain(form.name), str(form.items), str(form.people), mean, spread, plain(form.manifest_sha256[:12])
         )
     changes = [_changes(found)] if found.learned_from or found.excluded_photos else []
-    print_answer(as_json, found, pairs(rows), blocks, forms, *changes)
+    forecast: list[RenderableType] = [forecast_table(found), *forecast_lines(found)] if found.forecasts else []
+    print_answer(as_json, found, pairs(rows), blocks, forms, *forecast, *changes)
+
+
+def forecast_table(found: training_pb2.Course) -> Table:
+    """Return how hard each form is expected to be."""
+    numbers = ("People right", "Pixels", "Colours", "Machine", "Alike")
+    forms = table("Form", *numbers, right=numbers)
+    for one in found.forecasts:
+        right = f"{one.right:.0%} ({one.right_low:.0%} to {one.right_high:.0%})"
+        areas = [_area(one, name) for name in ("pixels_auc", "colours_auc", "machine", "similarity")]
+        forms.add_row(plain(one.form), right, *areas)
+    return forms
+
+
+def forecast_lines(found: training_pb2.Course) -> list[str]:
+    """Return the warnings of all forms, each once with the forms that it is about."""
+    forms: dict[str, list[str]] = {}
+    for one in found.forecasts:
+        for text in one.warnings:
+            forms.setdefault(text, []).append(one.form)
+    return [f"{', '.join(names)}: {text}" for text, names in forms.items()]
+
+
+def _area(one: training_pb2.FormForecast, name: str) -> str:
+    if not one.HasField(name):  # type: ignore[arg-type]  # each is an optional field
+        return ""
+    return f"{getattr(one, name):.2f}{' (all)' if one.of_all_pairs and name.endswith('s_auc') else ''}"
 
 
 def _changes(found: training_pb2.Course) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -13,13 +14,13 @@ from fr_client.cli.files import read_text
 from fr_client.cli.progress import staged_progress
 from fr_client.cli.show import console, counted, every, pairs, plain, print_answer, print_json, print_list, shown, table
 from fr_client.cli.state import AsJson, Unusable, argument, connected
-from fr_client.cli.train.courses import course, print_course
+from fr_client.cli.train.courses import course, forecast_lines, forecast_table, print_course
 from fr_client.requests import MAX_PLAN_BYTES, Plan, plan_source
 from fr_client.sync.training import Training
 from fr_client.unpack import message_keys
 from fr_files.reading import read_toml
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+_EXCLUDED = re.compile(r"[0-9a-f]{64}|[0-9a-f]{16}")
 _REMEDY_OF_TRIADS = "Show pairs instead of triads, or add a data set with such photos, such as lfw."
 # The work of each stage, and what the progress counts.
 _STAGES = {
@@ -40,6 +41,9 @@ Datasets = Annotated[
         metavar="NAME",
         help="Data set of people on the server (`fr report dataset list`); may be repeated.",
     ),
+]
+Seed = Annotated[
+    int | None, typer.Option(min=0, max=2**32 - 1, metavar="N", help="Decides who appears where; the plan's if unset.")
 ]
 
 
@@ -74,13 +78,36 @@ def show_plan(
 
 
 @plan.command("check")
-def check_plan(context: typer.Context, source: PlanSource, datasets: Datasets = None, as_json: AsJson = False) -> None:
-    """Show the needs of a plan, and whether data sets meet them: exit status 1 if people are missing."""
+def check_plan(
+    context: typer.Context,
+    source: PlanSource,
+    datasets: Datasets = None,
+    difficulty: Annotated[
+        bool, typer.Option("--difficulty", help="Also forecast how hard each form will be; reads all photos.")
+    ] = False,
+    seed: Seed = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the needs of a plan, and whether data sets meet them: exit status 1 if people are missing.
+
+    With --difficulty, the server analyses the photos and chooses the items, as for a course, and keeps nothing. The
+    answer says how many of 100 answers people are expected to get right, what pixels and colours give away, and warns.
+    """
+    if difficulty and not datasets:
+        raise typer.BadParameter("The difficulty depends on the photos: give at least one.", param_hint="--dataset")
     with connected(context, as_json) as client:
         wanted = plan_of(source)
         found = client.training.check_plan(wanted, datasets or ())
         unlimited = 0 if as_json else without_limit(_text_of(client.training, wanted))
-        _print_check(found, unlimited, bool(datasets), as_json)
+        if not difficulty or found.missing:
+            _print_check(found, unlimited, bool(datasets), as_json)
+            return
+        with staged_progress() as show:
+            made = client.training.create_course(
+                wanted, datasets or (), seed=seed, only_forecast=True, on_progress=lambda now: _tell(show, now)
+            )
+        rows = pairs(_check_rows(found, unlimited, True))
+        print_answer(as_json, made, rows, forecast_table(made), *forecast_lines(made))
 
 
 @course.command("create")
@@ -88,10 +115,7 @@ def create_course(
     context: typer.Context,
     source: PlanSource,
     datasets: Datasets = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(min=0, max=2**32 - 1, metavar="N", help="Decides who appears where; the plan's if unset."),
-    ] = None,
+    seed: Seed = None,
     learn_from: Annotated[
         list[str] | None,
         typer.Option(
@@ -104,7 +128,8 @@ def create_course(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="List of photos with wrong labels, to leave out: each line begins with a sha256, as from sha256sum.",
+            help="List of what to leave out: each line begins with the sha256 of a photo with a wrong label, as from "
+            "sha256sum, or with the id of an item, as from `fr train course sheet`.",
             show_default=False,
         ),
     ] = None,
@@ -115,19 +140,16 @@ def create_course(
         raise typer.BadParameter("A course needs photos of people: give at least one.", param_hint="--dataset")
     with connected(context, as_json) as client:
         wanted = plan_of(source)
-        excluded = () if exclude is None else photos_of(exclude)
+        photos, items = ((), ()) if exclude is None else excluded_of(exclude)
         with staged_progress() as show:
-
-            def tell(now: training_pb2.CourseProgress) -> None:
-                show(*_STAGES.get(now.stage, ("Working", "steps")), now.done, now.total)
-
             made = client.training.create_course(
                 wanted,
                 datasets,
                 seed=seed,
                 learn_from=learn_from or (),
-                exclude_photos=excluded,
-                on_progress=tell,
+                exclude_photos=photos,
+                exclude_items=items,
+                on_progress=lambda now: _tell(show, now),
             )
         print_course(made, as_json)
         if not as_json:
@@ -135,18 +157,24 @@ def create_course(
             console().print(plain(words))
 
 
-def photos_of(path: Path) -> tuple[str, ...]:
-    """Return the hashes of a list of photos, each once, without empty lines and those that begin with #.
+def _tell(show: Callable[[str, str, int, int], None], now: training_pb2.CourseProgress) -> None:
+    show(*_STAGES.get(now.stage, ("Working", "steps")), now.done, now.total)
+
+
+def excluded_of(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the hashes of photos and the ids of items of a list, each once; empty lines and comments (#) are none.
 
     Raises `Unusable` if the file cannot be read, or a line begins with something else.
     """
     found = dict.fromkeys(line.split()[0] for line in read_text(path).splitlines() if line.strip() and line[0] != "#")
     for number, word in enumerate(found, start=1):
-        if not _SHA256.fullmatch(word):
+        if not _EXCLUDED.fullmatch(word):
             raise Unusable(
-                "INVALID_FIELD", f"{shown(path)}: entry {number} is not a sha256 of 64 digits of 0-9 and a-f."
+                "INVALID_FIELD",
+                f"{shown(path)}: entry {number} is neither a sha256 of 64 digits of 0-9 and a-f, nor an id of 16.",
             )
-    return tuple(found)
+    photos, items = (tuple(word for word in found if len(word) == digits) for digits in (64, 16))
+    return photos, items
 
 
 def plan_of(source: str) -> Plan:

@@ -167,6 +167,11 @@ class SessionRun:
         dialog.say(f"Block {begins.number} of {begins.of}: {block.title}")
         for line in block.instructions.splitlines():
             dialog.say(line)
+        if begins.enlarged > 1.0:
+            times = f"{begins.enlarged:.1f}"
+            dialog.say(
+                f"Some photos are small: pictures are enlarged up to {times} times, and show no more than the photos."
+            )
         limit = ""
         if block.HasField("limit"):
             minutes = block.limit.ToTimedelta().total_seconds() / 60

@@ -650,8 +650,14 @@ class CreateCourseRequest(_message.Message):
     SEED_FIELD_NUMBER: _builtins.int
     LEARN_FROM_FIELD_NUMBER: _builtins.int
     EXCLUDE_PHOTOS_FIELD_NUMBER: _builtins.int
+    ONLY_FORECAST_FIELD_NUMBER: _builtins.int
+    EXCLUDE_ITEMS_FIELD_NUMBER: _builtins.int
     seed: _builtins.int
     """A seed that replaces the seed of the plan. The seed decides which people appear where. Unset for the plan's seed."""
+    only_forecast: _builtins.bool
+    """True to make no course, but to learn how hard its forms would be. The last message then describes the course
+    without an id, and the server keeps nothing.
+    """
     @_builtins.property
     def plan(self) -> Global___PlanSource:
         """The plan."""
@@ -673,6 +679,12 @@ class CreateCourseRequest(_message.Message):
         photos out.
         """
 
+    @_builtins.property
+    def exclude_items(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of items to leave out, as ListFormItems gives them, 16 hexadecimal digits each, at most 10,000. The course shows
+        others in their place. Ids that it would not show do not matter.
+        """
+
     def __init__(
         self,
         *,
@@ -681,10 +693,12 @@ class CreateCourseRequest(_message.Message):
         seed: _builtins.int | None = ...,
         learn_from: _abc.Iterable[_builtins.str] | None = ...,
         exclude_photos: _abc.Iterable[_builtins.str] | None = ...,
+        only_forecast: _builtins.bool = ...,
+        exclude_items: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "plan", b"plan", "seed", b"seed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "datasets", b"datasets", "exclude_photos", b"exclude_photos", "learn_from", b"learn_from", "plan", b"plan", "seed", b"seed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "datasets", b"datasets", "exclude_items", b"exclude_items", "exclude_photos", b"exclude_photos", "learn_from", b"learn_from", "only_forecast", b"only_forecast", "plan", b"plan", "seed", b"seed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
@@ -806,6 +820,93 @@ class Form(_message.Message):
 Global___Form: _TypeAlias = Form  # noqa: Y015
 
 @_typing.final
+class FormForecast(_message.Message):
+    """The difficulty of a form, forecast when the course was made."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FORM_FIELD_NUMBER: _builtins.int
+    RIGHT_FIELD_NUMBER: _builtins.int
+    RIGHT_LOW_FIELD_NUMBER: _builtins.int
+    RIGHT_HIGH_FIELD_NUMBER: _builtins.int
+    PIXELS_AUC_FIELD_NUMBER: _builtins.int
+    COLOURS_AUC_FIELD_NUMBER: _builtins.int
+    MACHINE_FIELD_NUMBER: _builtins.int
+    OF_ALL_PAIRS_FIELD_NUMBER: _builtins.int
+    SIMILARITY_FIELD_NUMBER: _builtins.int
+    ENLARGED_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
+    form: _builtins.str
+    """The name of the form."""
+    right: _builtins.float
+    """The share of answers that people are expected to get right, 0 to 1."""
+    right_low: _builtins.float
+    """The share lies between this and `right_high` with a probability of 90 %."""
+    right_high: _builtins.float
+    """See `right_low`."""
+    pixels_auc: _builtins.float
+    """Area under the ROC curve of a comparison of pixels alone, 0 to 1, where 0.5 is chance; unset if the form has no
+    pairs.
+    """
+    colours_auc: _builtins.float
+    """The same for the mean colour of the faces."""
+    machine: _builtins.float
+    """For pairs, the area under the ROC curve of the model. For triads and lists with the person, the share that the
+    model gets right. Unset if there are none.
+    """
+    of_all_pairs: _builtins.bool
+    """True if the form has too few pairs, so that `pixels_auc` and `colours_auc` are those of all pairs of the course."""
+    similarity: _builtins.float
+    """Mean similarity of the two people of pairs, or of the foils of lists to the probe; unset if there are none."""
+    enlarged: _builtins.float
+    """The largest factor by which a photo is enlarged for the form, in each direction."""
+    text: _builtins.str
+    """`right` in words."""
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Warnings to the trainer, in words."""
+
+    def __init__(
+        self,
+        *,
+        form: _builtins.str = ...,
+        right: _builtins.float = ...,
+        right_low: _builtins.float = ...,
+        right_high: _builtins.float = ...,
+        pixels_auc: _builtins.float | None = ...,
+        colours_auc: _builtins.float | None = ...,
+        machine: _builtins.float | None = ...,
+        of_all_pairs: _builtins.bool = ...,
+        similarity: _builtins.float | None = ...,
+        enlarged: _builtins.float = ...,
+        text: _builtins.str = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_colours_auc", b"_colours_auc", "_machine", b"_machine", "_pixels_auc", b"_pixels_auc", "_similarity", b"_similarity", "colours_auc", b"colours_auc", "machine", b"machine", "pixels_auc", b"pixels_auc", "similarity", b"similarity"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_colours_auc", b"_colours_auc", "_machine", b"_machine", "_pixels_auc", b"_pixels_auc", "_similarity", b"_similarity", "colours_auc", b"colours_auc", "enlarged", b"enlarged", "form", b"form", "machine", b"machine", "of_all_pairs", b"of_all_pairs", "pixels_auc", b"pixels_auc", "right", b"right", "right_high", b"right_high", "right_low", b"right_low", "similarity", b"similarity", "text", b"text", "warnings", b"warnings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__colours_auc: _TypeAlias = _typing.Literal["colours_auc"]  # noqa: Y015
+    _WhichOneofArgType__colours_auc: _TypeAlias = _typing.Literal["_colours_auc", b"_colours_auc"]  # noqa: Y015
+    _WhichOneofReturnType__machine: _TypeAlias = _typing.Literal["machine"]  # noqa: Y015
+    _WhichOneofArgType__machine: _TypeAlias = _typing.Literal["_machine", b"_machine"]  # noqa: Y015
+    _WhichOneofReturnType__pixels_auc: _TypeAlias = _typing.Literal["pixels_auc"]  # noqa: Y015
+    _WhichOneofArgType__pixels_auc: _TypeAlias = _typing.Literal["_pixels_auc", b"_pixels_auc"]  # noqa: Y015
+    _WhichOneofReturnType__similarity: _TypeAlias = _typing.Literal["similarity"]  # noqa: Y015
+    _WhichOneofArgType__similarity: _TypeAlias = _typing.Literal["_similarity", b"_similarity"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__colours_auc) -> _WhichOneofReturnType__colours_auc | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__machine) -> _WhichOneofReturnType__machine | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pixels_auc) -> _WhichOneofReturnType__pixels_auc | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__similarity) -> _WhichOneofReturnType__similarity | None: ...
+
+Global___FormForecast: _TypeAlias = FormForecast  # noqa: Y015
+
+@_typing.final
 class Block(_message.Message):
     """A block of a sitting."""
 
@@ -906,6 +1007,7 @@ class Course(_message.Message):
     LEARNED_ITEMS_FIELD_NUMBER: _builtins.int
     QUARANTINED_ITEMS_FIELD_NUMBER: _builtins.int
     EXCLUDED_PHOTOS_FIELD_NUMBER: _builtins.int
+    FORECASTS_FIELD_NUMBER: _builtins.int
     course_id: _builtins.str
     """Its id, which the server assigns."""
     title: _builtins.str
@@ -950,6 +1052,10 @@ class Course(_message.Message):
     def learned_from(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The ids of the courses whose answers this course learned from."""
 
+    @_builtins.property
+    def forecasts(self) -> _containers.RepeatedCompositeFieldContainer[Global___FormForecast]:
+        """Forecasts for its forms of pairs, triads and lists; empty for a course of an earlier version."""
+
     def __init__(
         self,
         *,
@@ -968,10 +1074,11 @@ class Course(_message.Message):
         learned_items: _builtins.int = ...,
         quarantined_items: _builtins.int = ...,
         excluded_photos: _builtins.int = ...,
+        forecasts: _abc.Iterable[Global___FormForecast] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["course_id", b"course_id", "create_time", b"create_time", "datasets", b"datasets", "excluded_photos", b"excluded_photos", "forms", b"forms", "gallery_id", b"gallery_id", "learned_from", b"learned_from", "learned_items", b"learned_items", "manifest_sha256", b"manifest_sha256", "model", b"model", "quarantined_items", b"quarantined_items", "seed", b"seed", "sittings", b"sittings", "terms", b"terms", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["course_id", b"course_id", "create_time", b"create_time", "datasets", b"datasets", "excluded_photos", b"excluded_photos", "forecasts", b"forecasts", "forms", b"forms", "gallery_id", b"gallery_id", "learned_from", b"learned_from", "learned_items", b"learned_items", "manifest_sha256", b"manifest_sha256", "model", b"model", "quarantined_items", b"quarantined_items", "seed", b"seed", "sittings", b"sittings", "terms", b"terms", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1022,6 +1129,145 @@ class GetCourseResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetCourseResponse: _TypeAlias = GetCourseResponse  # noqa: Y015
+
+@_typing.final
+class ListFormItemsRequest(_message.Message):
+    """The items to list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COURSE_ID_FIELD_NUMBER: _builtins.int
+    FORM_FIELD_NUMBER: _builtins.int
+    course_id: _builtins.str
+    """Id of the course."""
+    form: _builtins.str
+    """Name of one of its forms; empty for all forms."""
+    def __init__(
+        self,
+        *,
+        course_id: _builtins.str = ...,
+        form: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["course_id", b"course_id", "form", b"form"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListFormItemsRequest: _TypeAlias = ListFormItemsRequest  # noqa: Y015
+
+@_typing.final
+class ItemPicture(_message.Message):
+    """A picture of an item."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    SIMILARITY_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    """The bytes of a JPEG file, as trainees get it."""
+    role: Global___PictureRole.ValueType
+    """Its role."""
+    similarity: _builtins.float
+    """Similarity of a candidate to the probe, according to the model; unset for other pictures."""
+    def __init__(
+        self,
+        *,
+        data: _builtins.bytes = ...,
+        role: Global___PictureRole.ValueType = ...,
+        similarity: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_similarity", b"_similarity", "similarity", b"similarity"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_similarity", b"_similarity", "data", b"data", "role", b"role", "similarity", b"similarity"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__similarity: _TypeAlias = _typing.Literal["similarity"]  # noqa: Y015
+    _WhichOneofArgType__similarity: _TypeAlias = _typing.Literal["_similarity", b"_similarity"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__similarity) -> _WhichOneofReturnType__similarity | None: ...
+
+Global___ItemPicture: _TypeAlias = ItemPicture  # noqa: Y015
+
+@_typing.final
+class FormItem(_message.Message):
+    """An item of a form: something to show and to answer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FORM_FIELD_NUMBER: _builtins.int
+    ITEM_ID_FIELD_NUMBER: _builtins.int
+    EXERCISE_FIELD_NUMBER: _builtins.int
+    TRUTH_FIELD_NUMBER: _builtins.int
+    DIFFICULTY_FIELD_NUMBER: _builtins.int
+    PICTURES_FIELD_NUMBER: _builtins.int
+    SIMILARITY_FIELD_NUMBER: _builtins.int
+    form: _builtins.str
+    """The name of the form."""
+    item_id: _builtins.str
+    """The id of the item, which `exclude_items` takes."""
+    exercise: Global___Exercise.ValueType
+    """The exercise."""
+    truth: _builtins.str
+    """The right answer: "same" or "different", "odd:" or "mate:" with the index of the photo or candidate from 0,
+    "absent", or the usability of a photo.
+    """
+    difficulty: _builtins.float
+    """Difficulty, in standard deviations of all items of the same kind; unset if it is not known."""
+    similarity: _builtins.float
+    """Similarity of the two photos of a pair, according to the model; unset for other items."""
+    @_builtins.property
+    def pictures(self) -> _containers.RepeatedCompositeFieldContainer[Global___ItemPicture]:
+        """Its pictures, the probe of a list first, candidates in the order of their similarity."""
+
+    def __init__(
+        self,
+        *,
+        form: _builtins.str = ...,
+        item_id: _builtins.str = ...,
+        exercise: Global___Exercise.ValueType = ...,
+        truth: _builtins.str = ...,
+        difficulty: _builtins.float | None = ...,
+        pictures: _abc.Iterable[Global___ItemPicture] | None = ...,
+        similarity: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_difficulty", b"_difficulty", "_similarity", b"_similarity", "difficulty", b"difficulty", "similarity", b"similarity"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_difficulty", b"_difficulty", "_similarity", b"_similarity", "difficulty", b"difficulty", "exercise", b"exercise", "form", b"form", "item_id", b"item_id", "pictures", b"pictures", "similarity", b"similarity", "truth", b"truth"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__difficulty: _TypeAlias = _typing.Literal["difficulty"]  # noqa: Y015
+    _WhichOneofArgType__difficulty: _TypeAlias = _typing.Literal["_difficulty", b"_difficulty"]  # noqa: Y015
+    _WhichOneofReturnType__similarity: _TypeAlias = _typing.Literal["similarity"]  # noqa: Y015
+    _WhichOneofArgType__similarity: _TypeAlias = _typing.Literal["_similarity", b"_similarity"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__difficulty) -> _WhichOneofReturnType__difficulty | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__similarity) -> _WhichOneofReturnType__similarity | None: ...
+
+Global___FormItem: _TypeAlias = FormItem  # noqa: Y015
+
+@_typing.final
+class ListFormItemsResponse(_message.Message):
+    """An item."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEM_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def item(self) -> Global___FormItem:
+        """The item."""
+
+    def __init__(
+        self,
+        *,
+        item: Global___FormItem | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["item", b"item"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item", b"item"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListFormItemsResponse: _TypeAlias = ListFormItemsResponse  # noqa: Y015
 
 @_typing.final
 class ListCoursesRequest(_message.Message):
@@ -2126,10 +2372,15 @@ class BlockToBegin(_message.Message):
     BLOCK_FIELD_NUMBER: _builtins.int
     NUMBER_FIELD_NUMBER: _builtins.int
     OF_FIELD_NUMBER: _builtins.int
+    ENLARGED_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Number of the block in the sitting, from 1."""
     of: _builtins.int
     """Number of blocks in the sitting."""
+    enlarged: _builtins.float
+    """The largest factor by which a small photo is enlarged for a picture of the block, in each direction. Such a picture
+    shows no more than the photo. 0 if the server does not know it, at most 1 if none is enlarged.
+    """
     @_builtins.property
     def block(self) -> Global___Block:
         """The block."""
@@ -2140,10 +2391,11 @@ class BlockToBegin(_message.Message):
         block: Global___Block | None = ...,
         number: _builtins.int = ...,
         of: _builtins.int = ...,
+        enlarged: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["block", b"block"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "number", b"number", "of", b"of"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "enlarged", b"enlarged", "number", b"number", "of", b"of"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -41,6 +41,11 @@ class TrainingServiceStub:
                 request_serializer=fr__api_dot_v1_dot_training__pb2.ListCoursesRequest.SerializeToString,
                 response_deserializer=fr__api_dot_v1_dot_training__pb2.ListCoursesResponse.FromString,
                 _registered_method=True)
+        self.ListFormItems = channel.unary_stream(
+                '/fr_api.v1.TrainingService/ListFormItems',
+                request_serializer=fr__api_dot_v1_dot_training__pb2.ListFormItemsRequest.SerializeToString,
+                response_deserializer=fr__api_dot_v1_dot_training__pb2.ListFormItemsResponse.FromString,
+                _registered_method=True)
         self.DeleteCourse = channel.unary_unary(
                 '/fr_api.v1.TrainingService/DeleteCourse',
                 request_serializer=fr__api_dot_v1_dot_training__pb2.DeleteCourseRequest.SerializeToString,
@@ -203,6 +208,13 @@ class TrainingServiceServicer:
 
     def ListCourses(self, request, context):
         """Lists the courses, the newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListFormItems(self, request, context):
+        """Sends the items of the forms of a course with their pictures and right answers, for a look before the course begins.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -419,6 +431,11 @@ def add_TrainingServiceServicer_to_server(servicer, server):
                     servicer.ListCourses,
                     request_deserializer=fr__api_dot_v1_dot_training__pb2.ListCoursesRequest.FromString,
                     response_serializer=fr__api_dot_v1_dot_training__pb2.ListCoursesResponse.SerializeToString,
+            ),
+            'ListFormItems': grpc.unary_stream_rpc_method_handler(
+                    servicer.ListFormItems,
+                    request_deserializer=fr__api_dot_v1_dot_training__pb2.ListFormItemsRequest.FromString,
+                    response_serializer=fr__api_dot_v1_dot_training__pb2.ListFormItemsResponse.SerializeToString,
             ),
             'DeleteCourse': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteCourse,
@@ -682,6 +699,33 @@ class TrainingService:
             '/fr_api.v1.TrainingService/ListCourses',
             fr__api_dot_v1_dot_training__pb2.ListCoursesRequest.SerializeToString,
             fr__api_dot_v1_dot_training__pb2.ListCoursesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListFormItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/fr_api.v1.TrainingService/ListFormItems',
+            fr__api_dot_v1_dot_training__pb2.ListFormItemsRequest.SerializeToString,
+            fr__api_dot_v1_dot_training__pb2.ListFormItemsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,6 +51,8 @@ class TrainingServiceStub:
     """Describes a course."""
     ListCourses: _grpc.UnaryUnaryMultiCallable[_training_pb2.ListCoursesRequest, _training_pb2.ListCoursesResponse]
     """Lists the courses, the newest first."""
+    ListFormItems: _grpc.UnaryStreamMultiCallable[_training_pb2.ListFormItemsRequest, _training_pb2.ListFormItemsResponse]
+    """Sends the items of the forms of a course with their pictures and right answers, for a look before the course begins."""
     DeleteCourse: _grpc.UnaryUnaryMultiCallable[_training_pb2.DeleteCourseRequest, _training_pb2.DeleteCourseResponse]
     """Deletes a course with its cohorts, their sessions and answers, its pictures and its gallery."""
     SetProbeKey: _grpc.UnaryUnaryMultiCallable[_training_pb2.SetProbeKeyRequest, _training_pb2.SetProbeKeyResponse]
@@ -135,6 +137,8 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     """Describes a course."""
     ListCourses: _aio.UnaryUnaryMultiCallable[_training_pb2.ListCoursesRequest, _training_pb2.ListCoursesResponse]  # type: ignore[assignment]
     """Lists the courses, the newest first."""
+    ListFormItems: _aio.UnaryStreamMultiCallable[_training_pb2.ListFormItemsRequest, _training_pb2.ListFormItemsResponse]  # type: ignore[assignment]
+    """Sends the items of the forms of a course with their pictures and right answers, for a look before the course begins."""
     DeleteCourse: _aio.UnaryUnaryMultiCallable[_training_pb2.DeleteCourseRequest, _training_pb2.DeleteCourseResponse]  # type: ignore[assignment]
     """Deletes a course with its cohorts, their sessions and answers, its pictures and its gallery."""
     SetProbeKey: _aio.UnaryUnaryMultiCallable[_training_pb2.SetProbeKeyRequest, _training_pb2.SetProbeKeyResponse]  # type: ignore[assignment]
@@ -246,6 +250,14 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_training_pb2.ListCoursesResponse, _abc.Awaitable[_training_pb2.ListCoursesResponse]]:
         """Lists the courses, the newest first."""
+
+    @_abc_1.abstractmethod
+    def ListFormItems(
+        self,
+        request: _training_pb2.ListFormItemsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_training_pb2.ListFormItemsResponse], _abc.AsyncIterator[_training_pb2.ListFormItemsResponse]]:
+        """Sends the items of the forms of a course with their pictures and right answers, for a look before the course begins."""
 
     @_abc_1.abstractmethod
     def DeleteCourse(

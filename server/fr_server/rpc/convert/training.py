@@ -10,10 +10,13 @@ from fr_api.v1 import training_pb2 as pb
 from fr_core.errors import InvalidField, MissingField, message
 from fr_locales.rendering import render
 from fr_server.rpc.convert.common import by_name, duration, model_message, timestamp_ms
+from fr_training.bank.forecast import sentence_of, warnings_of
+from fr_training.bank.manifest import truth_of
 from fr_training.bank.needs import PlanNeeds, needs
 from fr_training.build.course import EXCLUDED
-from fr_training.courses import Course, Form
+from fr_training.courses import Course, Forecast, Form, Item
 from fr_training.exercises import exercise_of
+from fr_training.keys import ListKey, PairKey
 from fr_training.plan import MAX_SEED, BlockPlan, CoursePlan, SittingPlan, read_plan
 from fr_training.prompts import ExerciseKind
 from fr_training.sessions.results import Progress, SessionState
@@ -37,6 +40,7 @@ SHOWN_AS = {
 }
 STATES = by_name(SessionState, pb.SessionState, "SESSION_STATE")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_ITEM_ID = re.compile(r"[0-9a-f]{16}")
 
 
 # --- what is sent ----------------------------------------------------------------------------------------------
@@ -89,6 +93,16 @@ def sent_trainees(trainees: int) -> int:
     if not 1 <= trainees <= MAX_TRAINEES:
         raise InvalidField(message("error.rpc.trainees_number_1", most=MAX_TRAINEES), field="trainees")
     return trainees
+
+
+def sent_items(sent: Sequence[str]) -> frozenset[str]:
+    """Return the ids of items to leave out; raises `InvalidField` for too many, or what is no id."""
+    if len(sent) > MAX_EXCLUDED:
+        raise InvalidField(message("error.rpc.exclude_items_names_most", most=MAX_EXCLUDED), field="exclude_items")
+    for number, item_id in enumerate(sent, start=1):
+        if not _ITEM_ID.fullmatch(item_id):
+            raise InvalidField(message("error.rpc.exclude_items_no_id", number=number), field="exclude_items")
+    return frozenset(sent)
 
 
 def sent_retention_ms(request: pb.CreateCohortRequest, plan: CoursePlan) -> int:
@@ -166,7 +180,47 @@ def course_message(course: Course) -> pb.Course:
         learned_items=course.learned_items,
         quarantined_items=course.quarantined_items,
         excluded_photos=course.excluded.get(EXCLUDED, 0),
+        forecasts=map(_forecast_message, course.forecasts),
     )
+
+
+def _forecast_message(one: Forecast) -> pb.FormForecast:
+    return pb.FormForecast(
+        form=one.form,
+        right=one.right.expected,
+        right_low=one.right.low,
+        right_high=one.right.high,
+        pixels_auc=one.pixels,
+        colours_auc=one.colours,
+        machine=one.machine,
+        of_all_pairs=one.of_all,
+        similarity=one.similarity,
+        enlarged=one.enlarged,
+        text=render(sentence_of(one)),
+        warnings=map(render, warnings_of(one)),
+    )
+
+
+def item_message(course: Course, form: str, item: Item, pictures: Sequence[bytes]) -> pb.FormItem:
+    """Build the message of an item with its pictures, in the order of its photos; for trainers alone."""
+    exercise, key = course.plan.forms()[form].exercise, item.key
+    found = pb.FormItem(
+        form=form,
+        item_id=item.item_id,
+        exercise=EXERCISES[exercise],
+        truth=truth_of(key),
+        difficulty=item.b,
+        similarity=key.similarity if isinstance(key, PairKey) else None,
+    )
+    for number, data in enumerate(pictures):
+        if not isinstance(key, ListKey):
+            found.pictures.add(data=data, role=pb.PICTURE_ROLE_COMPARED)
+        elif number == 0:
+            found.pictures.add(data=data, role=pb.PICTURE_ROLE_PROBE)
+        else:
+            similarity = key.similarities[number - 1]
+            found.pictures.add(data=data, role=pb.PICTURE_ROLE_CANDIDATE, similarity=similarity)
+    return found
 
 
 def _form_message(form: Form) -> pb.Form:

@@ -33,6 +33,7 @@ from fr_training.answers import (
     Triage,
     Usability,
 )
+from fr_training.courses import Course
 from fr_training.errors import InvalidRating
 from fr_training.exercises import exercise_of
 from fr_training.grading.class_items import ClassItem
@@ -108,9 +109,11 @@ def _question(question: Question) -> pb.Question:
     )
 
 
-def block_to_begin(shown: ShowBlock) -> pb.BlockToBegin:
+def block_to_begin(course: Course, shown: ShowBlock) -> pb.BlockToBegin:
     """Build the message of a block that comes next."""
-    return pb.BlockToBegin(block=block_message(shown.block), number=shown.number, of=shown.of)
+    enlarged = max((one.enlarged for one in course.forecasts if one.form in shown.block.forms), default=0.0)
+    block = block_message(shown.block)
+    return pb.BlockToBegin(block=block, number=shown.number, of=shown.of, enlarged=enlarged)
 
 
 def over_message(over: Over) -> pb.SessionOver:

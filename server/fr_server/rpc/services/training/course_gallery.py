@@ -1,4 +1,4 @@
-"""Searches the gallery of a course, the people of candidate lists and own probes, with the real matcher."""
+"""Searches the gallery of a course, the people whom own probes may find, with the real matcher."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 from fr_core.errors import FrError, UnknownGallery, message
 from fr_core.gallery.query import ScoreFusion
-from fr_core.gallery.values import MAX_TOP_K, Enrolment, GalleryInfo, GalleryRef, GalleryUpdate, GalleryUse, NewTemplate
-from fr_core.types import F32, Embedding, ModelId
+from fr_core.gallery.values import Enrolment, GalleryInfo, GalleryUpdate, GalleryUse, NewTemplate
+from fr_core.types import Embedding, ModelId
 from fr_server.authz.scope import gallery_id_of
 from fr_server.storage.calls import GalleryCalls
 from fr_training.bank.lists import Ranked
@@ -56,10 +56,6 @@ class CourseGallery:
             if isinstance(outcome, FrError):
                 raise outcome
 
-    def search(self, probe: F32, k: int) -> Sequence[Ranked]:
-        """The k people most similar to a probe, best first, MAX_TOP_K at most; raises what searching raises."""
-        return _search(self._galleries, self._made or self.gallery_id, Embedding(probe, self._model), min(k, MAX_TOP_K))
-
     def keep(self) -> None:
         """Let the gallery stay as long as its course."""
         if self._made is not None:
@@ -86,11 +82,7 @@ def gallery_of_course(galleries: GalleryCalls, gallery_id: str) -> GalleryInfo:
 
 def search_people(galleries: GalleryCalls, gallery_id: str, probe: Embedding, k: int) -> list[Ranked]:
     """The k people of a course's gallery most similar to a probe, best first; raises what searching raises."""
-    return _search(galleries, gallery_of_course(galleries, gallery_id), probe, k)
-
-
-def _search(galleries: GalleryCalls, gallery: GalleryRef, probe: Embedding, k: int) -> list[Ranked]:
-    found = galleries.search(gallery, probe, k, _ANY, False, ScoreFusion.MAX, None)
+    found = galleries.search(gallery_of_course(galleries, gallery_id), probe, k, _ANY, False, ScoreFusion.MAX, None)
     return [
         Ranked(int(one.subject_id.removeprefix("person-")), one.similarity) for one in found.identification.candidates
     ]

@@ -10,7 +10,7 @@ from functools import partial
 
 from fr_api.v1 import training_pb2 as pb
 from fr_api.v1 import training_pb2_grpc
-from fr_core.errors import FrError, MissingField, Overloaded, ShuttingDown, UnknownGallery, message
+from fr_core.errors import FrError, InvalidField, MissingField, Overloaded, ShuttingDown, UnknownGallery, message
 from fr_core.runtime.ticket import current_ticket
 from fr_core.sharing import Places
 from fr_server.authz.callers import courses_seen, current_sharer
@@ -18,10 +18,12 @@ from fr_server.pools import KEPT_S
 from fr_server.rpc.convert.gallery import page_size
 from fr_server.rpc.convert.training import (
     course_message,
+    item_message,
     needs_message,
     plan_message,
     sent_datasets,
     sent_excluded,
+    sent_items,
     sent_learn_from,
     sent_plan,
     sent_seed,
@@ -36,9 +38,10 @@ from fr_server.rpc.services.training.resources import TrainingResources
 from fr_server.telemetry.logs import FIELDS, describe
 from fr_training.bank.labs import require_groups
 from fr_training.bank.needs import Available, available, needs, require_enough
+from fr_training.bank.pool import PoolPhoto
 from fr_training.build.course import Progress, build_course
-from fr_training.build.people import NamedPeople, read_datasets
-from fr_training.courses import Course
+from fr_training.build.people import LastAnalysis, NamedPeople, read_datasets
+from fr_training.courses import Course, Item
 from fr_training.errors import CourseBuilding, UnknownCohort
 from fr_training.grading.items import learned
 from fr_training.plan import CoursePlan
@@ -67,6 +70,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
 
     def __init__(self, resources: TrainingResources) -> None:
         self._resources = resources
+        self._analyses = LastAnalysis()
         self._builds = Places(1, message("error.sharing.courses"), kept_s=KEPT_S)
 
     async def ListPlans(self, request: pb.ListPlansRequest, context: Context) -> pb.ListPlansResponse:
@@ -94,6 +98,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         if not names:
             raise MissingField(message("error.rpc.datasets_names_no_data"), field="datasets")
         learn_from, exclude = sent_learn_from(request.learn_from), sent_excluded(request.exclude_photos)
+        aside = sent_items(request.exclude_items)
         caller = current_sharer()
         try:
             self._builds.take(caller)
@@ -101,7 +106,9 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
             raise CourseBuilding(message("error.rpc.server_makes_course_another")) from refusal
         seen = _Seen()
         running = asyncio.ensure_future(
-            self._resources.work.course(self._made, plan, names, seed, learn_from, exclude, seen)
+            self._resources.work.course(
+                self._made, plan, names, seed, learn_from, exclude, aside, request.only_forecast, seen
+            )
         )
         running.add_done_callback(partial(self._ended, caller))
         while not running.done():
@@ -129,6 +136,22 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
 
         return await self._resources.work.storage(listed)
 
+    async def ListFormItems(
+        self, request: pb.ListFormItemsRequest, context: Context
+    ) -> AsyncIterator[pb.ListFormItemsResponse]:
+        store = self._resources.store
+        course = await self._resources.work.storage(store.course, request.course_id)
+        if request.form and request.form not in course.forms:
+            raise InvalidField(message("error.rpc.course_no_form"), field="form")
+
+        def shown(name: str, item: Item) -> pb.FormItem:
+            pictures = [store.picture(course.course_id, number) for number in item.photos]
+            return item_message(course, name, item, pictures)
+
+        for name, form in course.forms.items():
+            for item in form.items if request.form in ("", name) else ():
+                yield pb.ListFormItemsResponse(item=await self._resources.work.storage(shown, name, item))
+
     async def DeleteCourse(self, request: pb.DeleteCourseRequest, context: Context) -> pb.DeleteCourseResponse:
         await self._resources.work.storage(self._deleted, request.course_id)
         return pb.DeleteCourseResponse()
@@ -148,6 +171,8 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         seed: int,
         learn_from: tuple[str, ...],
         exclude: frozenset[str],
+        aside: frozenset[str],
+        only_forecast: bool,
         seen: _Seen,
     ) -> Course:
         resources = self._resources
@@ -156,7 +181,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         with dataset_errors():
             datasets = _read(names)
             require_enough(plan, _available(datasets))
-            course_id = secrets.token_hex(8)
+            course_id = "" if only_forecast else secrets.token_hex(8)
             pipeline = resources.engine.pipeline
             gallery = CourseGallery(resources.galleries, course_id, pipeline.model, pipeline.embedding_size)
             try:
@@ -164,18 +189,22 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
                     plan,
                     datasets,
                     resources.engine,
-                    gallery,
+                    _NoGallery() if only_forecast else gallery,
                     seed=seed,
                     workers=resources.workers,
                     course_id=course_id,
-                    gallery_id=gallery.gallery_id,
+                    gallery_id="" if only_forecast else gallery.gallery_id,
                     now_ms=resources.now_ms(),
                     on_progress=seen,
                     learned=learned(_answers(resources.store, one) for one in learn_from),
                     learned_from=learn_from,
                     exclude=exclude,
+                    exclude_items=aside,
+                    analyse=self._analyses,
                 )
                 current_ticket().require_wanted()
+                if only_forecast:
+                    return built.course
                 resources.store.add_course(
                     built.course, built.pictures, built.gallery, built.probe_keys, built.identities
                 )
@@ -230,6 +259,13 @@ def _cohorts(store: TrainingStore, course_id: str) -> Iterator[str]:
         page = store.cohorts(course_id, (page[-1].created_ms, page[-1].cohort_id), _COHORTS)
 
 
+class _NoGallery:
+    """Takes nobody up: of a forecast nothing stays."""
+
+    def enrol(self, people: Sequence[tuple[int, PoolPhoto]]) -> None:
+        """Do nothing."""
+
+
 class _Seen:
     def __init__(self) -> None:
         self._now: pb.CourseProgress | None = None
@@ -246,7 +282,7 @@ class _Seen:
 
 
 def _available(datasets: Sequence[NamedPeople]) -> Available:
-    return available([person.photo_conditions for dataset in datasets for person in dataset.people])
+    return available([person.taken for dataset in datasets for person in dataset.people])
 
 
 def _read(names: tuple[str, ...]) -> tuple[NamedPeople, ...]:

@@ -117,15 +117,15 @@ class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
     async def NextTrial(self, request: pb.NextTrialRequest, context: Context) -> pb.NextTrialResponse:
         now_ms = self._resources.now_ms()
 
-        def shown(course: Course, session: Session) -> tuple[Session, tuple[str, ShowTrial | ShowBlock | Over]]:
+        def shown(course: Course, session: Session) -> tuple[Session, tuple[Course, ShowTrial | ShowBlock | Over]]:
             after, found = show(course, session, request.begin_block, now_ms)
-            return after, (course.course_id, found)
+            return after, (course, found)
 
-        course_id, found = await self._resources.change(request.session_id, shown)
+        course, found = await self._resources.change(request.session_id, shown)
         if isinstance(found, ShowTrial):
-            return pb.NextTrialResponse(trial=await with_pictures(self._resources, course_id, found))
+            return pb.NextTrialResponse(trial=await with_pictures(self._resources, course.course_id, found))
         if isinstance(found, ShowBlock):
-            return pb.NextTrialResponse(block=block_to_begin(found))
+            return pb.NextTrialResponse(block=block_to_begin(course, found))
         return pb.NextTrialResponse(over=over_message(found))
 
     async def SubmitProbe(self, request: pb.SubmitProbeRequest, context: Context) -> pb.SubmitProbeResponse:
