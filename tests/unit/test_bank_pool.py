@@ -430,6 +430,20 @@ def test_a_block_may_be_called_as_a_set_of_others_is() -> None:
     assert len(set(shown_people(made))) == len(shown_people(made))
 
 
+def test_tests_may_be_lists_of_equally_hard_people() -> None:
+    plan = plan_of("""
+        id = "before"; exercise = "candidates"; present = 5; absent = 5; size = 3; reveal_scores = false; \
+            equated = "l"; occasion = "pre"
+        id = "after"; exercise = "candidates"; present = 5; absent = 5; size = 3; reveal_scores = false; \
+            equated = "l"; occasion = "post"
+    """)
+    made = made_course(plan, made_pool(200, 120), 1)
+    assert {name: len(form.items) for name, form in made.forms.items()} == {"l-a": 10, "l-b": 10}
+    assert len(set(shown_people(made))) == len(shown_people(made))
+    means = [form.difficulty.mean for form in made.forms.values() if form.difficulty]
+    assert abs(means[0] - means[1]) < 0.5
+
+
 def test_the_store_keeps_what_a_course_learned_and_reads_courses_of_before() -> None:
     course = replace(small_course(), learned_from=("ab",), learned_items=3, quarantined_items=2)
     packed = pack_course(course)

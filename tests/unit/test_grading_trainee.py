@@ -163,6 +163,43 @@ def test_headline_figures_leave_adaptive_pairs_out_and_small_classes_have_no_sen
     assert {defined(row.sensitivity).mated for row in cohort.rows} == {20}
 
 
+def test_ability_comes_from_all_ratings_that_only_photos_moved() -> None:
+    b = [-1.5, -0.5, 0.0, 0.5, 1.5]
+    plain = [replace(one, b=b[n % 5]) for n, one in enumerate(taken("pre", 32))]
+    followed = [replace(one, adaptive=True, block_id="open", test="", b=1.5) for one in taken("post", 38)]
+    rarely = [pair("different", 3, n, block="rare") for n in range(20)]
+    first, second, third = (
+        defined(trainee_figures(course(), some, {}).ability) for some in (plain, plain + rarely, plain + followed)
+    )
+    assert first == second
+    assert (first.pairs, first.trainees, third.pairs) == (40, 0, 80)
+    assert third.theta.value > first.theta.value  # hard pairs, nearly all of them right
+    assert third.theta.standard_error < first.theta.standard_error
+    before, after = (
+        defined(trainee_figures(course(), advised(40, followed=moved), {}).ability) for moved in (False, True)
+    )
+    assert before == after  # no advice moves the rating before it
+    cautious = defined(trainee_figures(course(), split(0, 9), {}).ability)
+    assert cautious.criterion.low > 0.0
+    ratios = [one.ratio.value for one in defined(first.weights)]
+    assert ratios[0] > 1.0 > ratios[-1]
+    assert isinstance(trainee_figures(course(), plain[:9], {}).ability, Undefined)
+
+
+def test_a_class_of_five_teaches_what_to_expect_of_each() -> None:
+    cohort = {f"t{n}": taken("pre", 28 + n, trainee=f"t{n}") for n in range(5)}
+    figures = trainee_figures(course(), cohort["t1"], cohort)
+    taught = defined(figures.ability)
+    assert taught.trainees == 5
+    fewer = {name: some for name, some in cohort.items() if name != "t4"}
+    alone = defined(trainee_figures(course(), cohort["t1"], fewer).ability)
+    assert alone.trainees == 0
+    assert taught.theta.standard_error < alone.theta.standard_error
+    rows = cohort_figures(course(), cohort).rows
+    assert defined(rows[1].ability) == taught.theta
+    assert [defined(row.ability).value for row in rows] == sorted(defined(row.ability).value for row in rows)
+
+
 def test_changes_of_triads_and_lists_have_a_verdict_of_their_own() -> None:
     def odd(test: str, right: int, of: int = 20) -> list[Result]:
         return [replace(triad(1, int(n < right), n), test=test, block_id=f"triads-{test}") for n in range(of)]

@@ -346,6 +346,8 @@ def _require_consistent(block: BlockPlan, table: _Table) -> None:
         table.wrong("equated", message("error.plan.equated_and_adaptive"))
     if block.occasion and block.feedback:
         table.wrong("feedback", message("error.plan.test_with_feedback"))
+    if block.occasion and block.exercise == ExerciseKind.CANDIDATES and block.reveal_scores:
+        table.wrong("reveal_scores", message("error.plan.test_with_feedback"))
 
 
 def _repeated(names: Iterable[str]) -> str | None:
@@ -401,6 +403,6 @@ def _equated_sets(plan: CoursePlan) -> dict[str, list[Occasion]]:
             raise PlanInvalid(message("error.plan.equated_twice", name=name))
         if len({(b.exercise, b.same, b.different, b.trials, b.size, b.present, b.absent) for b in blocks}) > 1:
             raise PlanInvalid(message("error.plan.equated_unlike", name=name))
-        if blocks[0].exercise not in (ExerciseKind.VERIFICATION, ExerciseKind.TRIAD):
+        if blocks[0].exercise not in (ExerciseKind.VERIFICATION, ExerciseKind.TRIAD, ExerciseKind.CANDIDATES):
             raise PlanInvalid(message("error.plan.equated_exercise", name=name))
     return {name: [one for one in OCCASIONS if one in {b.occasion for b in blocks}] for name, blocks in sets.items()}

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from fr_core.scoring.intervals import rate
 from fr_evaluation.words import Section, Table
 from fr_locales.messages import Message, message
+from fr_training.grading.ability import AbilityFigures
 from fr_training.grading.blocks import BlockFigures, KindFigures
 from fr_training.grading.evidence import EvidenceFigures, LevelEvidence, ratio_text
 from fr_training.grading.kinds import ListFigures, PickFigures, TriadFigures, TriageFigures
@@ -168,6 +169,32 @@ def triad_section(triads: TriadFigures) -> Section:
         *_time_rows(triads.times),
     ]
     return told(message("section.triads"), message("about.triads", count=triads.trials), table(HEADER, rows))
+
+
+def ability_section(found: Maybe[AbilityFigures]) -> Section:
+    """Of what all ratings say, with the likelihood ratio of each by the model."""
+    if isinstance(found, Undefined):
+        return told(message("section.ability"), None)
+    rows: list[Row] = [
+        (message("row.graded_theta"), found.theta, message("row.graded_theta_means")),
+        (message("row.graded_criterion"), found.criterion, message("row.graded_criterion_means")),
+        (message("row.graded_scale"), found.scale, message("row.graded_scale_means")),
+        (message("row.graded_difficulty"), found.difficulty, message("row.graded_difficulty_means")),
+    ]
+    about = message("about.ability_alone", pairs=found.pairs)
+    if found.trainees:
+        about = message("about.ability", pairs=found.pairs, trainees=found.trainees)
+    weights = () if isinstance(found.weights, Undefined) else found.weights
+    header = (message("column.rating"), message("column.lr"), message("column.interval"))
+    worth = [
+        (
+            f"{one.rating:+d}" if one.rating else "0",
+            ratio_text(one.ratio.value),
+            message("cell.range", low=ratio_text(one.ratio.low), high=ratio_text(one.ratio.high)),
+        )
+        for one in weights
+    ]
+    return told(message("section.ability"), about, table(HEADER, rows), table(header, worth, message("title.weights")))
 
 
 def of_ability(found: Maybe[Ability]) -> Maybe[Estimate]:
