@@ -22,10 +22,11 @@ from fr_training.prompts import Step
 from fr_training.sessions import flow
 from fr_training.sessions.clock import MS_PER_MINUTE
 from fr_training.sessions.flow import finish, show
-from fr_training.sessions.order import GUESS_RATE, block_of, class_order, is_mated
+from fr_training.sessions.order import block_of, class_order, is_mated
 from fr_training.sessions.probes import lock_probe
 from fr_training.sessions.results import progress, results
 from fr_training.sessions.views import LockedStep, Over, ShowBlock, ShowTrial
+from fr_training.statistics.graded import GUESS_RATE
 from fr_training.statistics.item_response import probability
 from fr_training.trials import Session, Trial
 from support.counts import examples

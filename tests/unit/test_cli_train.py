@@ -492,7 +492,7 @@ except typer.Exit as ended:
     assert done.stdout.splitlines() == ["tidied 143", "unmoved", "ended 143"]
 
 
-SMALL = Sizes(pairs=3, aided=4, form=3, pool=6, adaptive=12, triads=2)
+SMALL = Sizes(pairs=10, aided=4, form=3, pool=6, adaptive=12, triads=2)
 
 
 def run(*arguments: str) -> Result:
@@ -506,7 +506,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same study of fewer trials; everything else is as it is."""
 
     def smaller(trainees: int, seed: int, *, on_progress: Callable[[int, int], None]) -> Study:
-        return run_study(trainees, seed, sizes=SMALL, replicates=2, on_progress=on_progress)
+        return run_study(trainees, seed, sizes=SMALL, replicates=2, worlds=(), cohorts=10, on_progress=on_progress)
 
     monkeypatch.setattr(study_room, "run_study", smaller)
     monkeypatch.setenv("COLUMNS", "250")

@@ -576,6 +576,21 @@ def test_a_place_that_a_few_items_make_does_not_stand_out_in_a_cohort() -> None:
     assert [(one.truth, one.third) for one in errors_at(hard) if one.stands_out] == [("same", "hard")]
 
 
+def test_the_machine_is_told_at_its_threshold_and_at_a_false_match_rate() -> None:
+    looks = (0.6, 0.3, 0.2, -0.1)
+    some = [pair("same", 1, n, similarity=one) for n, one in enumerate(looks)]
+    some += [pair("different", -1, 4 + n, similarity=one) for n, one in enumerate(looks)]
+    found = pair_figures(some).machine
+    search, at_fmr = defined(found.search), defined(found.at_fmr)
+    assert (defined(search.misses).count, defined(search.false_same).count) == (1, 3)  # from 0 on, as the helper has it
+    assert (defined(at_fmr.misses).count, defined(at_fmr.false_same).count) == (2, 2)  # from .25 on
+    earlier = [replace(one, machine_search="", machine_at_fmr="") for one in some]
+    none = pair_figures(earlier).machine
+    assert isinstance(none.search, Undefined)
+    assert isinstance(none.at_fmr, Undefined)
+    assert none.roc == found.roc
+
+
 def test_both_together_are_held_against_the_better_of_both() -> None:
     rng = np.random.default_rng(3)
 
@@ -616,7 +631,7 @@ def test_the_machine_is_told_on_the_same_pairs_and_says_one_thing_of_each() -> N
     results = [pair("same", 1, n, similarity=0.5 - n / 10) for n in range(8)]
     results += [pair("different", -1 if n else 1, 8 + n, similarity=-0.5 + n / 10) for n in range(8)]
     found = pair_figures(results)
-    assert value(found.machine.right) == 11 / 16  # 0 says "different"
+    assert value(defined(found.machine.search).right) == 11 / 16  # 0 says "different"
     assert isinstance(found.machine.cllr, float)
     assert defined(found.with_machine).value > defined(found.machine.roc).area.value
 
@@ -630,7 +645,11 @@ def test_the_machine_is_told_on_the_same_pairs_and_says_one_thing_of_each() -> N
 
     one, many = pair_figures(judged(1)), pair_figures(judged(20))
     assert replace(many.machine, agrees=one.machine.agrees) == one.machine
-    assert (many.machine.trials, defined(many.machine.right).count, defined(many.machine.right).total) == (4, 2, 4)
+    assert (
+        many.machine.trials,
+        defined(defined(many.machine.search).right).count,
+        defined(defined(many.machine.search).right).total,
+    ) == (4, 2, 4)
     assert defined(many.machine.agrees).total == 80  # answers, which differ from trainee to trainee
     assert isinstance(defined(many.roc).area.interval, Interval)
     reason = message("undefined.shared_similarity")

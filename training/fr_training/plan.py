@@ -27,6 +27,9 @@ MAX_SEED = 2**32 - 1
 
 Mask = Literal["oval", "none"]
 Occasion = Literal["", "pre", "post", "retention"]
+FMRS = ("0.01", "0.001", "0.0001")
+"""False match rates at which reports can show the machine."""
+
 OCCASIONS: tuple[Occasion, ...] = ("pre", "post", "retention")
 
 PAIRS = frozenset(
@@ -120,6 +123,7 @@ class CoursePlan:
     seed: int = 1  # decides who is shown where, from 0 to MAX_SEED
     mask: Mask = "oval"  # "oval" shows the face alone, "none" also what is around it
     colour: bool = True  # whether pictures are shown in colour; grey ones suit photos of several sources
+    machine_fmr: float = 0.001  # false match rate at which reports show the machine, beside the pack's threshold
     retention_days: int = 90  # after which the results of a cohort are deleted
     notice: str = ""  # what a trainee agrees to; "" for the server's own words
     toml: str = ""  # the text that was read
@@ -254,6 +258,7 @@ def _plan(table: _Table, toml: str) -> CoursePlan:
         seed=table.whole("seed", 0, MAX_SEED, 1),
         mask="oval" if table.choice("mask", get_args(Mask), "oval") == "oval" else "none",
         colour=table.flag("colour", True),
+        machine_fmr=float(table.choice("machine_fmr", FMRS, "0.001")),
         retention_days=table.whole("retention_days", 1, MAX_RETENTION_DAYS, 90),
         notice=table.text("notice", ""),
         toml=toml,

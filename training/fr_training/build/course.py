@@ -20,7 +20,8 @@ from fr_training.bank.needs import available, require_enough
 from fr_training.bank.pool import without_photos
 from fr_training.build.people import NO_PHOTO_LEFT, AnalysedPeople, NamedPeople, analyse_people, identities_of
 from fr_training.build.pictures import jpeg, padded, render
-from fr_training.courses import Course, Learned
+from fr_training.courses import Course, Learned, OperatingPoints
+from fr_training.grading.values import unless_undefined
 from fr_training.plan import CoursePlan
 
 Progress = Literal["photos", "forms", "pictures"]
@@ -113,6 +114,7 @@ def build_course(
         learned_from=tuple(learned_from),
         learned_items=composed.learned_items,
         quarantined_items=len(learned.suspects),
+        machine=_operating_points(engine, plan.machine_fmr),
     )
     probe_keys = {
         photo.sha256: person.number if person.number in composed.gallery else None
@@ -120,6 +122,15 @@ def build_course(
         for photo in person.photos
     }
     return BuiltCourse(course, pictures, composed.gallery, probe_keys, identities_of(gathered.numbers))
+
+
+def _operating_points(engine: Engine, fmr: float) -> OperatingPoints:
+    """The threshold of the pack, and that of a false match rate, where a calibration can show one so low."""
+    at_fmr = None
+    if engine.calibration is not None:
+        found = unless_undefined(partial(engine.calibration.threshold_at_fmr, fmr))
+        at_fmr = found if isinstance(found, float) else None
+    return OperatingPoints(engine.pack.thresholds.similarity, at_fmr)
 
 
 def _without(gathered: AnalysedPeople, exclude: Set[str]) -> AnalysedPeople:

@@ -10,7 +10,7 @@ from fr_locales.messages import Message
 from fr_training.grading.ability import AbilityFigures
 from fr_training.grading.advice import AidedFigures, PrevalenceFigures
 from fr_training.grading.blocks import BlockFigures, KindFigures, OccasionFigures
-from fr_training.grading.fusion import CrowdFigures
+from fr_training.grading.fusion import CrowdFigures, PairingFigures
 from fr_training.grading.groups import GroupFigures
 from fr_training.grading.items import ItemRow
 from fr_training.grading.rates import Roc
@@ -128,5 +128,6 @@ class CohortFigures:
     groups: tuple[GroupFigures, ...]  # both error rates by the labels of the people shown, pooled
     verification: Maybe[AgreementFigures]  # agreement of verifiers with those whose pairs they verified, pooled
     crowds: tuple[CrowdFigures, ...]  # what the average of 1 to 8 trainees is worth
+    pairing: Maybe[PairingFigures]  # whom to pair for second opinions
     items: tuple[ItemRow, ...]  # each item, as trainees answered it
     quarantined: tuple[str, ...]  # ids of items to be looked at before they are used again

@@ -15,7 +15,7 @@ from fr_training.grading.ability import ClassAbilities, ability_figures, class_a
 from fr_training.grading.advice import aided_figures, prevalence_figures
 from fr_training.grading.blocks import block_figures, occasion_figures, together
 from fr_training.grading.figures import CohortChange, CohortFigures, Distribution, TraineeFigures, TraineeRow, Words
-from fr_training.grading.fusion import crowds
+from fr_training.grading.fusion import crowds, pairing
 from fr_training.grading.groups import group_figures
 from fr_training.grading.items import item_rows
 from fr_training.grading.rates import Known, Roc, error_figures, roc_of_ratings
@@ -119,6 +119,9 @@ def cohort_figures(course: Course, results: Mapping[str, Sequence[Result]]) -> C
         groups=group_figures(plain_pairs(pooled), course.seed),
         verification=agreement_figures(pooled, first_judgements(shown)),
         crowds=crowds(shown, course.seed),
+        pairing=pairing(
+            shown, {row.trainee_id: row.ability.value for row in rows if isinstance(row.ability, Estimate)}
+        ),
         items=items,
         quarantined=tuple(one.item_id for one in items if one.quarantined),
     )

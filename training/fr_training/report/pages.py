@@ -71,6 +71,7 @@ def cohort_page(course: Course, figures: CohortFigures) -> str:
         comparisons.group_section(figures.groups),
         comparisons.verification_section(figures.verification),
         comparisons.crowd_section(figures.crowds),
+        comparisons.pairing_section(figures.pairing),
         sections.block_section(figures.blocks),
         _item_section(figures.items),
         _row_section(figures.rows),

@@ -12,7 +12,7 @@ from fr_training.grading.blocks import BlockFigures, KindFigures
 from fr_training.grading.evidence import EvidenceFigures, LevelEvidence, ratio_text
 from fr_training.grading.kinds import ListFigures, PickFigures, TriadFigures, TriageFigures
 from fr_training.grading.pairs import FeltDifficulty, PairFigures, ProbabilityFigures
-from fr_training.grading.rates import ErrorFigures, MachineFigures, Roc
+from fr_training.grading.rates import ErrorFigures, MachineFigures, MachineRates, Roc
 from fr_training.grading.values import Counts, Maybe, Times, Undefined
 from fr_training.prompts import ExerciseKind
 from fr_training.report.cells import HEADER, Row, percent, table, text, told, with_interval
@@ -330,10 +330,9 @@ def _probability_rows(found: Maybe[ProbabilityFigures]) -> Iterable[Row]:
 
 def _machine(found: MachineFigures, pairs: PairFigures) -> Section:
     both = message("row.with_machine_means", gain=_gain(pairs.with_machine_gain))
-    rows = [
-        (message("row.right"), found.right, message("row.machine_right_means")),
-        (message("row.false_same"), found.false_same, message("row.machine_false_same_means")),
-        (message("row.misses"), found.misses, message("row.machine_misses_means")),
+    rows: list[Row] = [
+        *_machine_rows(message("point.search"), found.search),
+        *_machine_rows(message("point.at_fmr"), found.at_fmr),
         (message("row.area"), _area(found.roc), message("row.machine_area_means")),
         (message("row.cllr"), text(found.cllr, 3), message("row.cllr_means")),
         (message("row.agreement"), found.agrees, message("row.agreement_means")),
@@ -342,6 +341,18 @@ def _machine(found: MachineFigures, pairs: PairFigures) -> Section:
     easy = isinstance(found.roc, Roc) and found.roc.area.value == 1.0
     about = message("about.machine_easy") if easy else message("about.machine_hard")
     return told(message("section.machine"), about, table(HEADER, rows))
+
+
+def _machine_rows(point: Message, found: Maybe[MachineRates]) -> Iterable[Row]:
+    if isinstance(found, Undefined):
+        yield point, found, None
+        return
+    for name, value, means in (
+        (message("row.right"), found.right, message("row.machine_right_means")),
+        (message("row.false_same"), found.false_same, message("row.machine_false_same_means")),
+        (message("row.misses"), found.misses, message("row.machine_misses_means")),
+    ):
+        yield message("row.machine_at", name=name, point=point), value, means
 
 
 def _gain(found: Maybe[Estimate]) -> Message:

@@ -164,6 +164,7 @@ def run_study(
     sizes: Sizes | None = None,
     replicates: int = REPLICATES,
     worlds: Sequence[World] = WORLDS,
+    cohorts: int = COHORTS,
     on_progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Study:
     """Let people take the course; the same seed gives the same study with one version of NumPy.
@@ -175,6 +176,7 @@ def run_study(
         sizes: how much they are shown.
         replicates: people of each of FIXED_THETAS, at least 2.
         worlds: in each of them, as many trainees take a sitting of a shipped plan.
+        cohorts: with a gain, and as many without, at least 1.
         on_progress: called with how many people are done, of how many.
 
     Raises:
@@ -208,7 +210,7 @@ def run_study(
         taken.append((world, run_world(world, population, trainees, seed, of_world)))
     blocks = run_blocks(population, held, seed)
     on_progress(total, total)
-    power, false_gain = (cohorts_called_better(population, gain, COHORTS, seed) for gain in (GAIN, 0.0))
+    power, false_gain = (cohorts_called_better(population, gain, cohorts, seed) for gain in (GAIN, 0.0))
     form_b = np.array([item.b or 0.0 for item in course.forms[FORM].items], dtype=np.float64)
     wrong = _wrong(sizes)
     cells = (sizes.aided - wrong, wrong), (wrong, sizes.aided - wrong)

@@ -132,7 +132,7 @@ class SimulatedTrainee:
     def _rated(self, show: ShowTrial, key: PairKey, b: float | None, rng: np.random.Generator) -> Answer:
         strength = self._strength(show, b)
         criterion, scale = self.abilities.criterion, self.abilities.scale
-        criterion += self.abilities.drift * (2.0 * show.number / show.of - 1.0)
+        criterion += self.abilities.drift * ((2.0 * show.number - 1.0) / show.of - 1.0)
         if self.abilities.slips and rng.random() < self.abilities.slips:
             return Answer(PairRating(int(rng.integers(-3, 4))))
         before = given_at(show.trial.locked, Step.RATE)

@@ -2,9 +2,9 @@
 
 A model is easily right about people who are made by it. So classes also come from worlds that no model of the product
 describes: the machine's difficulty hardly goes with that for people, all pairs are much easier than it says, criteria
-drift while a block lasts, or some ratings are given without looking. Figures are those of `fr_training.grading`, with a
-prior that each class teaches, and the truth is what they claim to estimate: ability beside the mean pair of the course,
-and d' and c on the very pairs that were shown.
+drift while a block lasts, some ratings are given without looking, or everybody always rates as surely as can be.
+Figures are those of `fr_training.grading`, with a prior that each class teaches, and the truth is what they claim to
+estimate: ability beside the mean pair of the course, and d' and c on the very pairs that were shown.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from fr_training.grading.values import Undefined, plain_pairs
 from fr_training.plan import PAIRS, CoursePlan, SittingPlan, read_plan
 from fr_training.sessions.results import results
 from fr_training.shipped_plans import plan_names, plan_text
-from fr_training.simulation.answers import strength_of
+from fr_training.simulation.answers import Scale, strength_of
 from fr_training.simulation.runner import Seat, difficulties, items_of, made_course, run_sitting
 from fr_training.simulation.trainee import BY_MACHINE, Abilities, Hardness, Population, SimulatedTrainee, Spread
 from fr_training.statistics.clustered import mean_of_people
@@ -49,6 +49,7 @@ class World:
     hardness: Hardness = BY_MACHINE
     drift: float = 0.0  # standard deviation over people of how far the criterion moves within half a block
     slips: float = 0.0  # share of ratings given without looking
+    blunt: bool = False  # whether everybody is always sure, and rates 3 or -3
 
 
 FITTED = World("fitted", message("world.fitted"))
@@ -59,6 +60,7 @@ WORLDS = (
     World("easier", message("world.easier"), Hardness(easier=3.0)),
     World("drifting", message("world.drifting"), drift=0.4),
     World("slipping", message("world.slipping"), slips=0.05),
+    World("blunt", message("world.blunt"), blunt=True),
 )
 """The first is the one that the models fit."""
 
@@ -120,7 +122,8 @@ def run_world(
     plan = adaptive_sittings()[COURSE][0]
     course = made_course(plan, seed, 0)
     rng = np.random.default_rng([seed, 2, WORLDS.index(world) if world in WORLDS else len(WORLDS)])
-    people = replace(population, drift=Spread(0.0, world.drift), slips=world.slips)
+    scale = Scale(0.0, 0.0, 0.0) if world.blunt else population.scale
+    people = replace(population, drift=Spread(0.0, world.drift), slips=world.slips, scale=scale)
     taken: list[Taken] = []
     for part in np.array_split(np.arange(trainees), max(1, round(trainees / CLASS))):
         who = {f"W-{n}": people.draw(rng) for n in part.tolist()}

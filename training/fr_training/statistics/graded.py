@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import sqrt
+from math import inf, sqrt
 from statistics import NormalDist
 from typing import NamedTuple, TypeAlias
 
@@ -37,6 +37,9 @@ LEVELS = 3
 CUTS = (-1.3, -0.6, -0.1, 0.1, 0.6, 1.3)
 """Of the seven ratings, for somebody of scale 1, in standard deviations of the evidence. The shape is assumed; how wide
 it is, and where its middle lies, is each person's own."""
+
+SIDE = LEVELS + 1
+"""Stands for any rating above 0, and -SIDE for any below, of somebody whose sure and unsure ratings tell nothing."""
 
 GUESS_RATE = 0.5
 """Of a pair: one of two answers."""
@@ -62,7 +65,7 @@ AT_ITS_WORD = Setting(1.0, SLIPS[0])
 # Nodes: ability, criterion, and the natural logarithm of the scale.
 THETA = np.linspace(-4.8, 7.2, 41)
 CRITERION = np.linspace(-1.8, 1.8, 13)
-LOG_SCALE = np.linspace(-0.9, 0.9, 7)
+LOG_SCALE = np.linspace(-1.5, 0.9, 9)
 SHAPE = (len(THETA), len(CRITERION), len(LOG_SCALE))
 
 _FARTHEST, _PER_UNIT = 8.5, 512  # of z, and nodes of its table
@@ -95,7 +98,7 @@ class Prior:
 
     theta: Normal = Normal(0.0, 2.0)  # ability, logits
     criterion: Normal = Normal(0.0, 0.5)  # c, in standard deviations of the evidence
-    log_scale: Normal = Normal(0.0, 0.4)  # natural logarithm of the scale
+    log_scale: Normal = Normal(0.0, 0.5)  # natural logarithm of the scale
     # What is held for possible, and how likely each is; the shares add up to 1.
     settings: tuple[tuple[Setting, float], ...] = tuple(
         (Setting(correlation, slips), 1.0 / len(CORRELATIONS) / len(SLIPS))
@@ -132,10 +135,28 @@ def strength(gap: F64 | float) -> F64:
 
 def chance_of(rating: int, mean: F64 | float, width: F64 | float, criterion: F64 | float, scale: F64 | float) -> F64:
     """f64[...]: how likely a rating is of evidence N(mean, width^2) with cuts c + s t, without slips; broadcast."""
-    ends = (-np.inf, *CUTS, np.inf)
-    low, high = ends[rating + LEVELS], ends[rating + LEVELS + 1]
+    low, high = _ends_of(rating)
     below, above = (_share_below((criterion + scale * end - mean) / width) for end in (low, high))
     return np.asarray(above - below, dtype=np.float64)
+
+
+def _ends_of(rating: int) -> tuple[float, float]:
+    """The cuts t between which the evidence of a rating lies, or of SIDE and -SIDE."""
+    if abs(rating) == SIDE:
+        return (CUTS[LEVELS], inf) if rating > 0 else (-inf, CUTS[LEVELS - 1])
+    ends = (-inf, *CUTS, inf)
+    return ends[rating + LEVELS], ends[rating + LEVELS + 1]
+
+
+def as_used(answers: Sequence[Rated]) -> list[Rated]:
+    """The answers as far as they tell something: of somebody who always rates with one strength, the side alone.
+
+    Somebody who says 3 or -3 to everything has no stronger evidence than others have.
+    """
+    used = {abs(one.rating) for one in answers if one.rating}
+    if len(used) > 1:
+        return list(answers)
+    return [one if one.rating == 0 else one._replace(rating=SIDE if one.rating > 0 else -SIDE) for one in answers]
 
 
 def _share_below(z: F64 | float) -> F64:
@@ -161,19 +182,20 @@ Nodes: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 """f32[theta, criterion, scale]."""
 
 
-def _chances(answer: Rated, correlation: float) -> F64:
+@lru_cache(maxsize=1024)  # 19 KB each; settings of one correlation share them
+def _chances(answer: Rated, correlation: float) -> Nodes:
     mean, width = evidence_of(THETA, answer.b, correlation)
     signed = (mean if answer.mated else -mean)[:, None, None]
     cuts = CRITERION[None, :, None], np.exp(LOG_SCALE)[None, None, :]
-    return chance_of(answer.rating, signed, width[:, None, None], *cuts)
+    return chance_of(answer.rating, signed, width[:, None, None], *cuts).astype(np.float32)
 
 
-@lru_cache(maxsize=1024)  # 15 KB each; a block shows the same pairs to every trainee
+@lru_cache(maxsize=1024)  # likewise; a block shows the same pairs to every trainee
 def _log_chances(answer: Rated, setting: Setting) -> Nodes:
     return np.log(_with_slips(_chances(answer, setting.correlation), setting.slips)).astype(np.float32)
 
 
-def _with_slips(chances: F64, slips: float) -> F64:
+def _with_slips(chances: F64 | Nodes, slips: float) -> F64:
     return np.asarray((1.0 - slips) * chances + slips / (2 * LEVELS + 1), dtype=np.float64)
 
 
@@ -187,7 +209,7 @@ def _right(b: float) -> Nodes:
 def log_likelihood(answers: Sequence[Rated], setting: Setting) -> F64:
     """f64[theta, criterion, scale]: of the answers at the nodes, each independent of the others given the person."""
     total = np.zeros(SHAPE)
-    for one in answers:
+    for one in as_used(answers):
         total += _log_chances(one, setting)
     return total
 
@@ -232,7 +254,7 @@ def theta_sds(answers: Sequence[Rated], prior: Prior = UNKNOWN_PEOPLE) -> F64:
     """f64[n]: the standard deviation of the posterior ability after each of n answers, the machine at its word."""
     check_answers(answers)
     logs, found = log_prior(prior), []
-    for one in answers:
+    for one in as_used(answers):
         logs = logs + _log_chances(one, AT_ITS_WORD)
         shares = np.exp(logs - logs.max()).sum(axis=(1, 2))
         shares /= shares.sum()

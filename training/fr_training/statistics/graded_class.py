@@ -19,12 +19,14 @@ from fr_locales.messages import message
 from fr_training.statistics.graded import (
     CRITERION,
     LOG_SCALE,
+    SHAPE,
     THETA,
     UNKNOWN_PEOPLE,
     Graded,
     Normal,
     Prior,
     Rated,
+    Setting,
     check_answers,
     doubt,
     log_likelihood,
@@ -42,7 +44,7 @@ USUAL: Normals = (Normal(0.6, 0.8), Normal(0.0, 0.3), Normal(0.0, 0.3))
 """Spread of ability among people (7.5 points of 81 % right, `fr_training.simulation.trainee.Population`), and assumed
 spreads of criterion and of the logarithm of the scale."""
 
-MOST_PEOPLE = 60
+MOST_PEOPLE = 40
 """Of a class from whom its prior is learned; more would change it by little."""
 
 LEAST_SHARE = 1e-3
@@ -75,37 +77,46 @@ def of_class(answers: Sequence[Sequence[Rated]]) -> ClassFound:
         UndefinedRate: there is nobody, or somebody without an answer.
         ValueError: a rating or a difficulty is out of its range.
     """
-    for some in answers:
-        check_answers(some)
+    for person in answers:
+        check_answers(person)
     if not answers or not all(answers):
         raise UndefinedRate(message("undefined.no_trials"))
-    step = -(-len(answers) // MOST_PEOPLE)
-    items = len({(one.mated, one.b) for some in answers for one in some})
-    wider = sqrt(1.0 + 1.0 / len(answers[::step]))
-    evidence: list[float] = []
-    fits: list[Normals] = []
-    parts: list[F64] = []
-    for setting, _ in UNKNOWN_PEOPLE.settings:
-        logs = np.stack([log_likelihood(some, setting) for some in answers])
-        normals, likely = _fitted(logs[::step])
-        theta, criterion, log_scale = (Normal(one.mean, one.sd * wider) for one in normals)
-        fits.append((theta, criterion, log_scale))
-        evidence.append(likely)
-        parts.append(_posteriors(logs + log_prior(Prior(*fits[-1]), doubt(setting, items))))
-    shares = np.exp(np.array(evidence) - max(evidence))
+    some = answers[:: -(-len(answers) // MOST_PEOPLE)]
+    items = len({(one.mated, one.b) for person in answers for one in person})
+    fits = [_learned(some, setting) for setting, _ in UNKNOWN_PEOPLE.settings]
+    shares = np.exp(np.array([likely for _, likely in fits]) - max(likely for _, likely in fits))
     shares /= shares.sum()
-    averaged = np.tensordot(shares, np.stack(parts), axes=1)
-    settings = zip((one for one, _ in UNKNOWN_PEOPLE.settings), shares.tolist(), strict=True)
+    averaged = np.zeros((len(answers), *SHAPE))
+    kept: list[tuple[Setting, float]] = []
+    for (setting, _), (normals, _), share in zip(UNKNOWN_PEOPLE.settings, fits, shares.tolist(), strict=True):
+        if share > LEAST_SHARE:
+            prior = log_prior(Prior(*normals), doubt(setting, items))
+            for place, person in enumerate(answers):
+                averaged[place] += share * _posterior(log_likelihood(person, setting) + prior)
+            kept.append((setting, share))
+    total = sum(share for _, share in kept)
+    best = fits[int(shares.argmax())][0]
     return ClassFound(
-        Prior(*fits[int(shares.argmax())], settings=tuple(one for one in settings if one[1] > LEAST_SHARE)),
-        tuple(summary(one) for one in averaged),
+        Prior(*best, settings=tuple((setting, share / total) for setting, share in kept)),
+        tuple(summary(one / total) for one in averaged),
     )
 
 
-def _posteriors(joint: F64) -> F64:
-    """f64[people, nodes...], each of which adds up to 1."""
-    shares = np.exp(joint - joint.max(axis=(1, 2, 3), keepdims=True))
-    return np.asarray(shares / shares.sum(axis=(1, 2, 3), keepdims=True), dtype=np.float64)
+def _learned(answers: Sequence[Sequence[Rated]], setting: Setting) -> tuple[Normals, float]:
+    """What one setting makes likely: the prior, wider for how few the people are, and the logarithm of the evidence."""
+    (theta, criterion, log_scale), likely = _fitted(np.stack([log_likelihood(one, setting) for one in answers]))
+    wider = sqrt(1.0 + 1.0 / len(answers))
+    return (
+        Normal(theta.mean, theta.sd * wider),
+        Normal(criterion.mean, criterion.sd * wider),
+        Normal(log_scale.mean, log_scale.sd * wider),
+    ), likely
+
+
+def _posterior(joint: F64) -> F64:
+    """f64[nodes...], which add up to 1."""
+    shares = np.exp(joint - joint.max())
+    return np.asarray(shares / shares.sum(), dtype=np.float64)
 
 
 def _fitted(logs: F64) -> tuple[Normals, float]:

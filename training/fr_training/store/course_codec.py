@@ -10,7 +10,7 @@ from typing import Any
 
 from fr_core.types import ModelId
 from fr_training.answers import Degraded, Usability
-from fr_training.courses import Course, Form, Item
+from fr_training.courses import Course, Form, Item, OperatingPoints
 from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.plan import BlockPlan, CoursePlan, SittingPlan
 from fr_training.prompts import ExerciseKind
@@ -60,6 +60,7 @@ def pack_course(course: Course) -> bytes:
             "manifest_sha256": course.manifest_sha256,
             "excluded": dict(course.excluded),
             "learned": [course.learned_from, course.learned_items, course.quarantined_items],
+            "machine": course.machine,
         }
     )
 
@@ -89,6 +90,7 @@ def _course_1(course_id: str, raw: dict[str, Any]) -> Course:
         tuple(learned_from),
         learned_items,
         quarantined_items,
+        machine=OperatingPoints(*raw.get("machine", ())),  # earlier versions wrote none
     )
 
 
