@@ -1,4 +1,4 @@
-"""Makes a wheel of fr-core that is built in a checkout take fr-client from the folder beside it, not from an index."""
+"""Builds wheels of fr-core: in a checkout, they require the folder of fr-client and not a release from an index."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class ClientBeside(BuildHookInterface[Any]):
-    """Names the folder of fr-client in place of its release, for `pip install .`.
+    """Requires the folder of fr-client and not its release, for `pip install .`.
 
-    A source distribution does not hold the folder, so a wheel that is built of one requires the release. So does an
+    A source distribution does not hold the folder, so a wheel that is built from it requires the release. So does an
     editable install: pip accepts no other source of fr-client beside `--editable client`.
     """
 

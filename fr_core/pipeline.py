@@ -162,7 +162,7 @@ class Selected:
     """A face that a policy took from a photo.
 
     Attributes:
-        number: of the face among those of the photo, the largest first, from 1.
+        number: its place among the faces of the photo, the largest first, from 1.
         faces: number of faces of the photo.
         passed_over: the other faces, the largest first, and why each was not taken; empty for the policy ALL.
     """
@@ -178,8 +178,8 @@ def select(photo: AnalyzedPhoto, policy: FacePolicy) -> tuple[Selected, ...]:
 
     Args:
         photo: its faces assessed against the server's limits.
-        policy: PROMINENT takes the one that is clearly the subject; ERROR wants exactly one; LARGEST takes the one of
-            the largest box area; ALL takes every one.
+        policy: PROMINENT takes the face that is clearly the subject; ERROR requires exactly one face; LARGEST takes
+            the face with the largest box; ALL takes every face.
 
     Raises:
         NoFaceFound: there is none.

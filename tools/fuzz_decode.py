@@ -1,11 +1,11 @@
 """Fuzz the decoder of photos: `python tools/fuzz_decode.py mutants`, `sandboxed`, or `guided` with coverage by Atheris.
 
-mutants: mutants of drawn photos and of the kept inputs, as many as asked; any that crashes the decoder, raises what is
-no refusal, or costs too much, is written to a folder. Each batch runs in a process of its own, which a crash ends.
-sandboxed: mutants of AVIF and HEIC, where a server decodes them: in the sandbox, in which a crash costs one process.
-guided: for so many seconds, by coverage of Pillow's Python and of ours; it needs Atheris, which the development
-environment does not have: `python -m pip install atheris`. keep: the fewest of a folder's inputs that bring the decoder
-to all the lines that all of them do, as lines of tests/corpus/images.txt.
+mutants: a number of mutants of drawn photos and of the kept inputs. A mutant that crashes the decoder, raises an error
+that is no refusal, or costs too much is written to a folder. A crash ends only the process of its batch. sandboxed:
+mutants of AVIF and HEIC in the sandbox, as in a server; a crash costs one process. guided: for a number of seconds, by
+coverage of Pillow's Python and of ours; it needs Atheris, which the development environment does not have: `python -m
+pip install atheris`. keep: the fewest inputs of a folder that reach every line of the decoder that all inputs together
+reach, as lines of tests/corpus/images.txt.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _BATCH = 10_000
 
 
 def seeds_of(sandboxed: bool) -> list[bytes]:
-    """Return the drawn photos of the formats that a server always decodes in the sandbox, or those of the others."""
+    """Return the drawn photos of the formats that a server always decodes in the sandbox, or of the others."""
     drawn = drawn_seeds().items()
     return [data for name, data in drawn if (name.partition(",")[0] in ALWAYS_SANDBOXED) == sandboxed]
 

@@ -39,8 +39,8 @@ RULES = (
     (r"\bfr_client\.aio\b", "fr_client.sync"),
     (r"\bfr_client\.tasks\b", "fr_client.blocking"),
 )
-# Generated modules refuse libraries that are older than the tools which made them, although these libraries can run
-# them: tests/install/test_distributions.py calls a server with the oldest ones that client/pyproject.toml allows.
+# Generated modules refuse libraries that are older than the tools that made them, although older ones work:
+# tests/install/test_distributions.py calls a server with the oldest libraries that client/pyproject.toml allows.
 GUARDS = re.compile(
     r"^(?:from google\.protobuf import runtime_version as _runtime_version\n"
     r"|_runtime_version\.ValidateProtobufRuntimeVersion\(\n(?:    .*\n)+\)\n"

@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parent.parent
 
 LOCKS = ("requirements.lock", "requirements-cpu.lock", "requirements-gpu.lock", "requirements-demo.lock")
-"""Of the environment that `make` builds, of the image for processors, of the image for GPUs, of `make demo`."""
+"""The locks of the environment of `make`, of the image for processors, of the image for GPUs, and of `make demo`."""
 
 _PIN = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[^\s;]+)(?: ; (?P<marker>.+))?")
 _HASH = re.compile(r"--hash=sha256:(?P<sha256>[0-9a-f]{64})")

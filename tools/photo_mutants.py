@@ -1,7 +1,7 @@
-"""Tools, photos that nobody took: drawn seeds of the default formats, and mutants that reach deep into a decoder.
+"""Tools, artificial photos: drawn seeds of the default formats, and mutants that reach deep into a decoder.
 
-Everything follows from a seed of `numpy.random.Generator`. A mutant is made at the level of bytes, or of the pieces of
-its container, which is put together anew with right lengths and checksums, so that the decoder does not stop at those.
+Everything follows from a seed of `numpy.random.Generator`. A mutant changes bytes, or pieces of the container. Then the
+container gets right lengths and checksums, so that the decoder does not stop at those.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ import PIL.ImageCms
 import pillow_heif
 
 Pieces = list[tuple[bytes, bytes]]
-"""Of a container: (kind, body); of a JPEG the compressed pixels belong to the body of their scan.
+"""The pieces of a container: (kind, body). In a JPEG, the compressed pixels belong to the body of their scan.
 
-The kind of a box of AVIF and HEIC begins with those of the boxes around it, four bytes each.
+In AVIF and HEIC, the kind of a box begins with the kinds of the boxes around it, four bytes each.
 """
 
 _INTERESTING = (0, 1, 2, 3, 7, 8, 15, 16, 31, 32, 63, 64, 127, 128, 254, 255)
@@ -255,12 +255,12 @@ _SIZE_AT: dict[bytes, tuple[int, str]] = {
     b"ispe": (4, ">L"),
 }
 
-# Boxes that hold boxes, behind so many bytes of their own (ISO/IEC 14496-12 and 23008-12).
+# Boxes that hold other boxes after this number of bytes (ISO/IEC 14496-12 and 23008-12).
 _INSIDE = {b"meta": 4, b"iinf": 6, b"iref": 4, b"iprp": 0, b"ipco": 0}
 
 
 def pieces_of(data: bytes) -> Pieces:
-    """The pieces of a JPEG, PNG, WebP, AVIF or HEIC, as far as it is whole; none of anything else."""
+    """The pieces of a JPEG, PNG, WebP, AVIF or HEIC up to the first damage; none for other formats."""
     try:
         if data.startswith(b"\xff\xd8"):
             return _jpeg_pieces(data)
@@ -350,7 +350,7 @@ _OWN = b"own "  # stands for the bytes of a box that lie before the boxes in it
 
 
 def _joined_boxes(pieces: Pieces, depth: int) -> bytes:
-    """Boxes of pieces that lie in the same box, as deep as said; neighbours of a kind share the box around them."""
+    """The boxes of pieces that lie in one box `depth` levels down; neighbours of one kind share the box around them."""
     whole = b""
     start, end = 4 * depth, 4 * depth + 4
     for (kind, is_leaf), group in itertools.groupby(pieces, lambda one: (one[0][start:end], len(one[0]) <= end)):
@@ -378,7 +378,7 @@ def _interlaced() -> bytes:
 
 
 def saved(picture: PIL.Image.Image, name: str, **options: object) -> bytes:
-    """A picture as a file of a format, which for HEIC is one that Pillow alone does not write."""
+    """A picture as a file of a format; Pillow alone does not write HEIC."""
     buffer = io.BytesIO()
     if name == "HEIC":
         pillow_heif.from_pillow(picture).save(buffer, **options)

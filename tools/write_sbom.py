@@ -79,7 +79,7 @@ def _put_hashes(components: Sequence[dict[str, Any]], pins: Sequence[Pin]) -> No
     wanted = {pin.name: pin for pin in pins if pin.applies()}
     for component in components:
         name = canonicalize_name(component["name"])
-        if name == "fr-client":  # the other distribution of this checkout: its references name a folder of this machine
+        if name == "fr-client":  # the other distribution of this checkout; its references name a folder of this machine
             component.pop("externalReferences", None)
             component["purl"] = f"pkg:pypi/{name}@{component['version']}"
             continue

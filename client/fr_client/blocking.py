@@ -63,10 +63,10 @@ def exchange(
 ) -> Generator[tuple[str, AnswerT | common_pb2.Refusal]]:
     """Send every item and yield every answer, in the order in which they come.
 
-    Reads `items`, which have the caller's own ids, in the caller's thread, and never more than `max_in_flight` items
-    beyond the answered ones. `start` begins the stream, `build` returns the request of an item, or its refusal, and
-    `unpack` the answer, or the refusal, of a response. Raises `FrApiError` if the stream as a whole failed; the server
-    may or may not have done the items without an answer.
+    Reads `items`, which have the caller's own ids, in the caller's thread; at most `max_in_flight` of them wait for an
+    answer. `start` begins the stream. `build` returns the request of an item, or its refusal; `unpack` returns the
+    answer of a response, or its refusal. Raises `FrApiError` if the stream as a whole failed; the server may or may not
+    have processed the items without an answer.
     """
     window: Window[RequestT, ResponseT, AnswerT] = Window(settings, unpack)
     running = _Exchange(start, settings, window)

@@ -51,9 +51,9 @@ class Connection:
     def credentials(
         self, path: Path, certificate: Path | None = None, certificate_key: Path | None = None
     ) -> TlsCredentials | None:
-        """Return the credentials of TLS, None for no encryption; `path` is that of the file, for messages.
+        """Return the credentials of TLS, or None for no encryption; messages name the file `path`.
 
-        Raises as `tls_credentials`, whose arguments the client's own certificate and its key are.
+        `certificate` and `certificate_key` are those of `tls_credentials`, whose errors it raises.
         """
         if not self.ca and certificate is None and certificate_key is None:
             return None
@@ -64,8 +64,8 @@ class Connection:
 def read_connection(path: Path) -> Connection:
     """Read a connection file, and the files that it names.
 
-    Raises `OSError` if one cannot be read, or if others can read the key; and `ValueError` if it is no connection file:
-    the sentence repeats nothing of it.
+    Raises `OSError` if a file cannot be read, or if others can read the key, and `ValueError` if it is no connection
+    file. The sentence quotes nothing from the file.
     """
     try:
         raw = read_toml(read_whole(path, _MAX_BYTES).decode("utf-8-sig"), _MAX_BYTES)
@@ -90,12 +90,15 @@ def _part(path: Path, raw: dict[str, str], name: str) -> str:
     if _BESIDE[name] not in raw:
         return raw.get(name, "")
     beside = path.parent / raw[_BESIDE[name]]
-    if name == "key":
-        _require_private(beside)
     try:
-        return read_whole(beside, _MAX_BYTES).decode()
+        text = read_whole(beside, _MAX_BYTES).decode()
     except UnicodeDecodeError as error:
         raise ValueError(f"{beside} is not a text, so it holds no {name}.") from error
+    if name == "key":
+        _require_private(beside)
+    if not text.strip():  # it would mean no key, or no encryption
+        raise ValueError(f"{beside} is empty; leave `{_BESIDE[name]}` out of {path} for no {name}.")
+    return text
 
 
 def _require_private(path: Path) -> None:

@@ -25,7 +25,7 @@ _DETAILS_KEY = "grpc-status-details-bin"
 _REQUEST_ID_KEY = "x-request-id"
 # How gRPC's messages begin if there was no connection, as opposed to a broken one.
 _NO_CONNECTION = ("failed to connect", "connections to all backends failing")
-# In those of a server whose limit of a message is passed: two of the largest photos.
+# Part of gRPC's message if a request is larger than the server's limit for a message.
 _TOO_LARGE = "message larger than max"
 # And if the name of the server has no address.
 _NO_ADDRESS = ("errors resolving", "dns resolution failed", "name resolution")

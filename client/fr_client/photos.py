@@ -1,11 +1,13 @@
-"""Makes photos fit a server: scales down what is over its limits, with Pillow where that is installed."""
+"""Makes photos fit a server: scales down photos over its limits, if Pillow is installed."""
 
 from __future__ import annotations
 
 import io
 import math
+import struct
 import threading
 import warnings
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -27,20 +29,29 @@ TOO_LARGE = frozenset({"IMAGE_TOO_MANY_BYTES", "IMAGE_TOO_MANY_PIXELS"})
 _JPEG = b"\xff\xd8\xff"
 # Of the JPEGs made here: tests/models/test_photos_of_today.py shows that faces compare as in the photo itself.
 _QUALITY = 95
-# Each further step is smaller by this much than the bytes alone ask for, so that one mostly does.
+# Each further step is smaller than the bytes alone require, by this factor, so that one step is mostly enough.
 _SPARE = 0.9
+# Of what Pillow takes for an animation or pages, one picture is the photo in these: the others are previews and maps.
+_ONE_PHOTO = ("JPEG", "HEIF")
+
+DAMAGE = (
+    *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError, RuntimeError, SyntaxError),
+    *(TypeError, ValueError, struct.error, zlib.error),
+)
+"""What Pillow's readers raise on damaged files, as `fr_core.imaging.decode` says."""
 
 
 @dataclass(frozen=True, slots=True)
 class PhotoFit:
-    """Returns a photo that a server takes: its very bytes, or a smaller JPEG if they are over the limits.
+    """Returns a photo that a server accepts: the same bytes, or a smaller JPEG if they are over the limits.
 
-    The JPEG is upright, on white where the photo is transparent, without metadata, and as large as the limits allow.
-    One photo at a time is decoded: a large JPEG to a few times the pixels of the limit at most, any other photo to
-    twice `PIL.Image.MAX_IMAGE_PIXELS` at most.
+    The JPEG is upright, white where the photo is transparent, without metadata, and as large as the limits allow. The
+    object decodes one photo at a time: a large JPEG to a few times the pixels of the limit at most, a progressive one
+    and any other photo to twice `PIL.Image.MAX_IMAGE_PIXELS` at most. The server gets an animation as it is, and
+    refuses it.
 
     Args:
-        limits: what the server says of itself.
+        limits: the limits that the server returns.
         downscale: False to scale nothing: too many bytes are refused here, too many pixels by the server.
     """
 
@@ -63,12 +74,14 @@ class PhotoFit:
                 pixels, most = picture.width * picture.height, self.limits.max_image_pixels
                 if len(photo) <= self.limits.max_image_bytes and pixels <= most:
                     return photo
+                if picture.format not in _ONE_PHOTO and getattr(picture, "n_frames", 1) > 1:
+                    return self._unscaled(photo, "Send one picture: this file holds several.")
                 return self._scaled(picture, min(1.0, math.sqrt(most / pixels)))
         except ModuleNotFoundError:
             return self._unscaled(
                 photo, "Send a smaller file, or install Pillow (`pip install pillow`) to scale it down."
             )
-        except (OSError, RuntimeError, SyntaxError, ValueError):
+        except DAMAGE:
             return self._unscaled(photo, "Send a smaller file: Pillow cannot read it here, so it was not scaled down.")
 
     def _unscaled(self, photo: bytes, remedy: str) -> bytes:
@@ -83,14 +96,13 @@ class PhotoFit:
         return photo
 
     def _scaled(self, picture: Image, factor: float) -> bytes:
-        from PIL import Image, ImageOps
+        from PIL import Image
 
         size = _times(picture.size, factor)
         if picture.format == "JPEG":
             picture.draft("RGB", size)
         smaller = rgb_of(picture).resize(size, Image.Resampling.LANCZOS)
-        smaller.info = {"exif": picture.info.get("exif", b"")}  # no comment, which Pillow would write again
-        smaller = ImageOps.exif_transpose(smaller)
+        smaller = upright(smaller, picture.info.get("exif", b""))
         while True:
             written = io.BytesIO()
             smaller.save(written, "JPEG", quality=_QUALITY)
@@ -109,13 +121,22 @@ def open_picture(photo: bytes) -> Image:
 
     Raises:
         ModuleNotFoundError: Pillow is not installed.
-        OSError, SyntaxError, ValueError: Pillow cannot read the photo, or it has too many pixels.
+        DAMAGE: Pillow cannot read the photo, or it has too many pixels.
     """
+    with warnings.catch_warnings(action="ignore"):  # of damaged EXIF, and of many pixels
+        return _opened(photo)
+
+
+def _opened(photo: bytes) -> Image:
     from PIL import Image, JpegImagePlugin
 
     file = io.BytesIO(photo)
     if photo.startswith(_JPEG):
-        return JpegImagePlugin.JpegImageFile(file)  # of any size: it can be decoded to fewer pixels
+        opened = JpegImagePlugin.JpegImageFile(file)
+        # One of any size can be decoded to fewer pixels; but of a progressive one, libjpeg holds all coefficients.
+        if "progressive" in opened.info and opened.width * opened.height > 2 * (Image.MAX_IMAGE_PIXELS or math.inf):
+            raise ValueError("a progressive JPEG of too many pixels")
+        return opened
     if photo[4:8] == b"ftyp" and photo[8:11] != b"avi":
         try:
             from pillow_heif import HeifImageFile
@@ -123,18 +144,31 @@ def open_picture(photo: bytes) -> Image:
             raise ValueError("pillow-heif is not installed") from None
         return HeifImageFile(file)  # type: ignore[no-untyped-call]
     try:
-        with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
-            return Image.open(file)
+        return Image.open(file)
     except Image.DecompressionBombError as error:
         raise ValueError(str(error)) from error
 
 
+def upright(picture: Image, exif: bytes) -> Image:
+    """Return a picture, of no file, upright by its EXIF orientation; as on the server, damaged EXIF counts as none."""
+    from PIL import ImageOps
+
+    picture.info = {"exif": exif}  # no XMP, which may have an orientation, and no comment, which Pillow writes again
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            return ImageOps.exif_transpose(picture)
+    except DAMAGE:
+        return picture
+
+
 def rgb_of(picture: Image) -> Image:
-    """Return a picture as the server sees it, but for its orientation: in RGB, on white where it is transparent."""
+    """Return a picture in RGB, white where it is transparent, as the server sees it; the orientation stays as it is."""
     from PIL import Image
 
     if picture.mode.startswith("I"):  # 16 bits a pixel; `convert` alone would cut values above 255
         return picture.convert("I").point(lambda value: value * (1 / 257)).convert("L").convert("RGB")
+    if picture.mode == "F":  # 0 is black, 1 is white
+        return picture.point(lambda value: value * 255).convert("L").convert("RGB")
     if picture.has_transparency_data:
         layer = picture.convert("RGBA")
         ground = Image.new("RGBA", layer.size, (255, 255, 255, 255))

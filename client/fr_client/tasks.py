@@ -94,7 +94,7 @@ async def exchange(
 ) -> AsyncGenerator[tuple[str, AnswerT | common_pb2.Refusal]]:
     """Send every item and yield every answer, in the order in which they come; see `blocking.exchange`.
 
-    Reads `items` while it waits for answers, and never more than `max_in_flight` items beyond the answered ones.
+    Reads `items` while it waits for answers; at most `max_in_flight` of them wait for an answer.
     `build` runs in a thread.
     """
     window: Window[RequestT, ResponseT, AnswerT] = Window(settings, unpack)

@@ -7,17 +7,17 @@ import signal
 import sys
 from contextlib import suppress
 
-# As `fr_client.cli.plugins` has it, which may not be imported yet.
+# The same as in `fr_client.cli.plugins`, which may not be imported yet.
 _INTERRUPTED = 130
 
 
 def main() -> None:
-    """Run from the command line, without the lines that gRPC writes past every log: `GRPC_VERBOSITY` brings them back.
+    """Run from the command line, without gRPC's own log lines; `GRPC_VERBOSITY` switches them on.
 
-    A client tells once, by itself, what keeps a call from being made. Of a server anybody could have so many lines
-    written, without a key, that they fill its disk; its front-ends inherit the silence.
+    A client says itself why a call fails. On a server, strangers could cause enough of these lines to fill the disk;
+    front-ends inherit the setting.
 
-    Ctrl-C ends the process at once: the end of the interpreter would wait for the threads of running calls.
+    Ctrl-C ends the process at once; otherwise the interpreter would wait for the threads of running calls.
     """
     if sys.platform != "win32" and sys.argv[1:2] == ["serve"]:
         # As `fr_server.commands.serve.serve` does: this is half a second earlier.

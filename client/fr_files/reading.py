@@ -124,16 +124,17 @@ def bounded_lines(file: TextIO) -> Iterable[str]:
         yield line
 
 
-def read_toml(text: str, most_bytes: int) -> dict[str, Any]:
+def read_toml(text: str, most_bytes: int, most_marks: int = MAX_MARKS) -> dict[str, Any]:
     """Read TOML from an untrusted source, in time and memory linear in its length.
 
-    `most_bytes`: its largest size in UTF-8. Raises `TextRefused`: it is longer, is not TOML, or exceeds `MAX_DEPTH`,
-    `MAX_KEY_PARTS`, `MAX_WORD` or `MAX_MARKS`. The message may quote the text, and has 200 characters at most.
+    `most_bytes`: its largest size in UTF-8; `most_marks`: as `MAX_MARKS`. Raises `TextRefused`: it is longer, is not
+    TOML, or exceeds `MAX_DEPTH`, `MAX_KEY_PARTS`, `MAX_WORD` or `most_marks`. The message may quote the text, and has
+    200 characters at most.
     """
     _require_size(text.encode(), most_bytes)
     bare = _TOML_TEXT.sub('""', text)
-    if sum(map(bare.count, ".=,[{")) > MAX_MARKS:
-        raise TextRefused(f"it holds more than {MAX_MARKS:,} keys and values")
+    if sum(map(bare.count, ".=,[{")) > most_marks:
+        raise TextRefused(f"it holds more than {most_marks:,} keys and values")
     for word in map(str.strip, _TOML_WORD_ENDS.split(bare)):
         if len(word) > MAX_WORD:
             raise TextRefused(f"a key or a number has more than {MAX_WORD} characters")
@@ -151,6 +152,7 @@ def read_json(
     most_bytes: int,
     *,
     most_values: int = MAX_VALUES,
+    most_strings: int | None = None,
     object_pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None,
     parse_int: Callable[[str], int] | None = None,
     parse_constant: Callable[[str], Any] | None = None,
@@ -161,16 +163,22 @@ def read_json(
         data: the document in UTF-8.
         most_bytes: its largest size.
         most_values: the largest number of `,`, `[` and `{` outside of its strings.
+        most_strings: the largest number of its strings, keys included; None = a key and a text for each value.
         object_pairs_hook, parse_int, parse_constant: those of `json.loads`.
 
     Raises:
-        TextRefused: it is longer, is nested deeper than `MAX_DEPTH`, or holds more values.
+        TextRefused: it is longer, is nested deeper than `MAX_DEPTH`, or holds more values or strings.
         ValueError: it is not UTF-8, or holds a number with thousands of digits; also what the hooks raise.
         json.JSONDecodeError: it is not JSON.
     """
     _require_size(data, most_bytes)
     text = data.decode()
-    bare = _JSON_TEXT.sub("", text)
+    if most_strings is None:
+        most_strings = 2 * most_values + 1
+    # No other thread runs meanwhile: all strings of a megabyte of quotation marks would stop them for 40 ms.
+    bare, strings = _JSON_TEXT.subn("", text, most_strings + 1)
+    if strings > most_strings:
+        raise TextRefused(f"it holds more than {most_strings:,} strings")
     if sum(map(bare.count, ",[{")) > most_values:
         raise TextRefused(f"it holds more than {most_values:,} values")
     _require_shallow(bare)

@@ -27,7 +27,7 @@ dataset = typer.Typer(
 
 UNUSABLE = 1
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the set, as `fr dataset list` shows it.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the set; `fr dataset list` lists them.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Partial = Annotated[bool, typer.Option("--partial", help="Only a part of the set is there: check what its lists name.")]
 

@@ -16,8 +16,8 @@ class FrError(Exception):
         finding: one sentence that says what was found, without personal data.
         metadata: numbers and names of settings that a program may act on, such as `limit="8388608"`.
 
-    `remedy` is of errors without a reason; the catalogue holds that of a reason as `remedy.REASON`. The metadata fill
-    its `placeholders`, which have a word for those that are missing.
+    `remedy` is for errors without a reason; the catalogue holds the remedy of a reason as `remedy.REASON`. The metadata
+    fill in its placeholders; `placeholders` has a word for each, in case the metadata lack it.
     """
 
     reason: ClassVar[str] = ""

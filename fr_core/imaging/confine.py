@@ -1,14 +1,14 @@
-"""Imaging, the walls of the sandbox: what a process gives up before it touches a photo of a stranger.
+"""Imaging, the walls of the sandbox: a process gives up its rights before it touches a photo of a stranger.
 
-For Linux, on x86-64 and on 64-bit ARM; elsewhere there are no such walls, and `unavailable` says so. What holds:
+For Linux, on x86-64 and on 64-bit ARM; elsewhere there are no such walls, and `unavailable` says so. The walls are:
 
 * resource limits (setrlimit(2)): memory, no files written, no core dumps, no new descriptors;
 * no capabilities (capabilities(7)), though root has them all; no new privileges (prctl(2), PR_SET_NO_NEW_PRIVS), and
   death with the parent (PR_SET_PDEATHSIG);
-* a filter of system calls (seccomp(2)) by a list of what may be called, which is what decoding takes: reading and
-  writing descriptors that are open, memory that is not executable, clocks, threads of this very process, which stand
-  behind the same filter. Looking up a file by its name fails with EACCES. Any other call, of which sockets, execve,
-  fork, ptrace and kill are the dangerous ones, ends the process.
+* a filter (seccomp(2)) that allows only the system calls that decoding needs: reading and writing open descriptors,
+  memory that is not executable, clocks, and threads of this process, which have the same filter. Looking up a file by
+  its name fails with EACCES. Any other call ends the process; the dangerous ones are sockets, execve, fork, ptrace and
+  kill.
 """
 
 from __future__ import annotations
@@ -69,10 +69,10 @@ OF_ITSELF: dict[str, tuple[int, int]] = {"prlimit64": (302, 261)}
 """May be called for the process itself: it sets the limit of processor time before each photo."""
 
 OF_THREADS: dict[str, tuple[int, int]] = {"clone": (56, 220)}
-"""May be called with the flags of pthread_create(3) alone: libde265 starts a thread for each HEIC picture."""
+"""May be called only with the flags of pthread_create(3): libde265 starts a thread for each HEIC picture."""
 
 UNKNOWN: dict[str, tuple[int, int]] = {"clone3": (435, 435)}
-"""Fails with ENOSYS: its flags lie in memory, where no filter sees them, and the C library goes on to `clone`."""
+"""Fails with ENOSYS: its flags are in memory, where a filter cannot see them. The C library then uses `clone`."""
 
 BY_NAME: dict[str, tuple[int, int]] = {
     "open": (2, ABSENT),
@@ -99,8 +99,8 @@ _KILL, _ALLOW, _ERRNO = 0x80000000, 0x7FFF0000, 0x00050000
 _LOAD, _JUMP_EQUAL, _JUMP_ANY_BIT, _RETURN = 0x20, 0x15, 0x45, 0x06
 _AT_NUMBER, _AT_ARCHITECTURE, _AT_ARGUMENTS = 0, 4, 16  # struct seccomp_data
 _PROT_EXEC = 4
-# Of linux/sched.h, as glibc's pthread_create(3) gives them: CLONE_VM, FS, FILES, SIGHAND, THREAD, SYSVSEM, SETTLS,
-# PARENT_SETTID and CHILD_CLEARTID. Without CLONE_THREAD, it would be a new process.
+# Flags of linux/sched.h that glibc's pthread_create(3) gives: CLONE_VM, FS, FILES, SIGHAND, THREAD, SYSVSEM, SETTLS,
+# PARENT_SETTID and CHILD_CLEARTID. Without CLONE_THREAD, the call would make a new process.
 _THREAD_FLAGS = 0x3D0F00
 
 _MOST_DESCRIPTORS = 16

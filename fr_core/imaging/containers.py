@@ -41,10 +41,10 @@ class Container:
 
     Attributes:
         format: a name of `KNOWN_FORMATS`.
-        data: the bytes for the decoder; the file's own, or without the notes that could trip it.
+        data: the bytes for the decoder: those of the file, perhaps without metadata that could make the decoder fail.
         pictures: 1, or 2 for two or more.
-        exif: the EXIF block, empty where there is none or where the decoder turns the picture upright itself.
-        size: (width, height) as the header says; None where the decoder's own header reader is as cheap.
+        exif: the EXIF block; empty if there is none, or if the decoder turns the picture upright itself.
+        size: (width, height) in the header; None if the decoder can read it as cheaply.
     """
 
     format: str
@@ -55,9 +55,9 @@ class Container:
 
 
 def sniff(data: bytes) -> str | None:
-    """The name of the image format by its first bytes; None for what is not an image.
+    """The name of the image format, found by its first bytes; None if the data are no image.
 
-    The name may be one that no decoder here reads, such as JPEG XL.
+    No decoder here reads some of these formats, such as JPEG XL.
     """
     for name, is_it in _SIGNATURES:
         if is_it(data):
@@ -281,10 +281,10 @@ def _brands(data: bytes) -> list[bytes]:
 
 
 _BMP_HEADERS = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
-# Of HEVC, still pictures and films; mif1 and msf1 are of any codec, and in practice of this one (ISO/IEC 23008-12).
+# Brands of HEVC pictures and films; mif1 and msf1 allow any codec, in practice HEVC (ISO/IEC 23008-12).
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"})
 
-# First match counts. The last two are read by no decoder here, but deserve a better answer than "no image".
+# The first match counts. No decoder here reads the last two, but their name makes the refusal clearer.
 _SIGNATURES: tuple[tuple[str, Callable[[bytes], bool]], ...] = (
     ("JPEG", lambda d: d.startswith(b"\xff\xd8\xff")),
     ("PNG", lambda d: d.startswith(b"\x89PNG\r\n\x1a\n")),

@@ -82,8 +82,8 @@ def upright_rgb(picture: PIL.Image.Image, orientation: int) -> U8:
     * CMYK and YCCK: by the plain formula R = (1 - C)(1 - K).
     * Palette, grey, bilevel, YCbCr, Lab: their RGB.
 
-    `orientation`: EXIF orientation, 1 to 8. Raises `UnsupportedFormat`: integers of 32 bits, or floating point outside
-    0 to 1, of which no one can say what is white.
+    `orientation`: EXIF orientation, 1 to 8. Raises `UnsupportedFormat` for integers of 32 bits and floating point
+    outside 0 to 1, because their white is not known.
     """
     eight = _eight_bits(picture)
     rgb = _rgb(eight)
@@ -130,7 +130,7 @@ MAX_PIXELS_CEILING = 89_478_485
 
 
 def _heic(file: io.BytesIO) -> ImageFile.ImageFile:
-    from pillow_heif import HeifImageFile  # 26 MB of libraries, which most processes need not load
+    from pillow_heif import HeifImageFile  # 26 MB of libraries, which most processes do not need
 
     return HeifImageFile(file)  # type: ignore[no-untyped-call]
 
@@ -178,11 +178,11 @@ class ImageLimits:
     """Limits for a photo. A photo is one picture: animations and multi-page files are always refused.
 
     Attributes:
-        max_bytes: of the encoded photo; the default passes what cameras and phones write as JPEG.
-        max_pixels: width times height; the default passes 24-megapixel cameras, and costs about 350 MB while decoding.
-        formats: names of `KNOWN_FORMATS`. The default is `DEFAULT_FORMATS`; the others have decoders that see less
-            fuzzing, so they are for those who need them.
-        max_faces: that are found in it; each of them costs a run of the embedder.
+        max_bytes: of the encoded photo; the default allows the JPEGs of cameras and phones.
+        max_pixels: width times height; the default allows 24-megapixel cameras, and costs about 350 MB while decoding.
+        formats: names of `KNOWN_FORMATS`. The default is `DEFAULT_FORMATS`; the decoders of the others are fuzzed less,
+            so allow them only if you need them.
+        max_faces: faces in the photo; each of them costs a run of the embedder.
 
     Raises `ConfigInvalid`: a limit below 1, more than `MAX_PIXELS_CEILING` pixels, or a format that is not known.
     """
@@ -210,22 +210,22 @@ def decode(data: bytes, limits: ImageLimits) -> Image:
     """Decode one photo.
 
     The checks come in the order of their cost: number of bytes; format; the container, which must be whole and hold
-    one picture; number of pixels; then the pixels. Nothing is allocated for pixels before all others have passed; but
-    the size in an AVIF or a HEIC may be a lie, for which `fr_core.imaging.sandbox` is there.
+    one picture; number of pixels; then the pixels. Memory for pixels is allocated only after all other checks. But the
+    header of an AVIF or a HEIC may give a false size: `fr_core.imaging.sandbox` decodes them within limits.
 
-    * Phones write JPEGs with more pictures behind the first (MPO, "motion photos"): the first is the photo. So is a
-      JPEG with garbage after its end. Of a HEIC or an AVIF, the primary picture is the photo. A file that stops before
-      its end is refused, even if every pixel came.
-    * The EXIF orientation is obeyed; damaged EXIF counts as none. XMP is not read. Of a HEIC and an AVIF, the turn and
-      mirror boxes are obeyed instead (ISO/IEC 23008-12), and EXIF is not read: phones write both.
+    * Phones write JPEGs with more pictures behind the first (MPO, "motion photos"): the first is the photo. Garbage
+      after the end of a JPEG is ignored. In a HEIC or an AVIF, the primary picture is the photo. A file that stops
+      before its end is refused, even if all pixels are there.
+    * The EXIF orientation is obeyed; damaged EXIF counts as none. XMP is not read. In a HEIC or an AVIF, the turn and
+      mirror boxes are obeyed instead (ISO/IEC 23008-12), and EXIF is not read, because phones write both.
     * Colour profiles are not applied: the detectors and embedders were trained, and their reference implementations
       run, on the numbers as stored. Reading Display P3 numbers as sRGB costs an embedding 0.001 of cosine, Adobe RGB
       0.002 (median of 300 faces, w600k_mbf).
 
     It changes no global state, raises no warning, and may be called from several threads at once.
 
-    `data`: the encoded photo, whatever its file was named. Returns pixels u8[H, W, 3], RGB, upright, read-only, and the
-    sha256 of `data`.
+    `data`: the encoded photo; the name of its file does not matter. Returns pixels u8[H, W, 3], RGB, upright,
+    read-only, and the sha256 of `data`.
 
     Raises:
         ImageTooManyBytes: more than `limits.max_bytes`.
@@ -293,9 +293,9 @@ def _pixels(container: Container, limits: ImageLimits) -> U8:
 
 
 def _jpeg_pixels(data: bytes, header: ImageFile.ImageFile) -> U8 | None:
-    """The pixels of a grey or a coloured JPEG, as stored; None for one that is left to Pillow.
+    """The pixels of a grey or a coloured JPEG, as stored; None if Pillow must decode it.
 
-    By libjpeg-turbo's own interface, which writes where we say: Pillow's pixels, bit for bit, in .5 to .7 of the time.
+    libjpeg-turbo writes into our own memory: the pixels are equal to Pillow's, in .5 to .7 of the time.
     """
     if header.mode not in ("L", "RGB"):
         return None

@@ -20,8 +20,8 @@ from fr_core.types import U8, Image
 
 _log = logging.getLogger(__name__)
 
-# Of address space, on 5000 x 5000 pixels: JPEG 14 to 19, PNG 19, WebP 23, lossless WebP with transparency 29; on 2000 x
-# 2000, with the stack of a thread: HEIC 12, with transparency 18.
+# Address space, measured with 5000 x 5000 pixels: JPEG 14 to 19, PNG 19, WebP 23, lossless WebP with transparency 29;
+# with 2000 x 2000 pixels and the stack of a thread: HEIC 12, with transparency 18.
 _BYTES_PER_PIXEL = 30
 
 PHOTOS_PER_PROCESS = 1_000
@@ -29,7 +29,7 @@ PHOTOS_PER_PROCESS = 1_000
 
 
 def needed_mib(limits: ImageLimits) -> int:
-    """MiB that do for each photo of a default format within limits; with less, libraries call a good one damaged."""
+    """MiB that are enough for a photo of a default format within limits; with less, good photos seem damaged."""
     return -(-(limits.max_pixels * _BYTES_PER_PIXEL + limits.max_bytes * 3) // 2**20)
 
 
@@ -202,12 +202,12 @@ class SandboxedDecoder:
 
 
 ALWAYS_SANDBOXED = frozenset({"AVIF", "HEIC"})
-"""Formats whose container does not have to tell the true size of the picture: only limits of memory and time stop such
-a bomb. And in 2026, HEIC photos could run code through libheif and libde265."""
+"""Formats whose header may give a false size of the picture: only limits of memory and time stop such a bomb. And in
+2026, HEIC photos could run code through libheif and libde265."""
 
 
 class PartlySandboxed(PlainDecoder):
-    """Decodes `ALWAYS_SANDBOXED` in `sandboxed`, and all else as `PlainDecoder`: for where photos are trusted."""
+    """Decodes the formats `ALWAYS_SANDBOXED` in `sandboxed`, and all others in this process."""
 
     def __init__(self, sandboxed: SandboxedDecoder) -> None:
         self._sandboxed = sandboxed

@@ -22,7 +22,7 @@ from fr_core.imaging.decode import ImageLimits
 from fr_core.imaging.sandbox_messages import MAX_MESSAGE_BYTES, READY, Nonsense, pack_request, read_answer
 from fr_core.types import U8, frozen_array
 
-# Without `site`, which would run what lies in other folders: the folders of the packages it needs come by name.
+# Without `site`, which would run code of other folders: the folders of the packages are given by name.
 BOOT = (
     "import sys; sys.path += sys.argv.pop(1).split(chr(0x0A)); from fr_core.imaging.sandbox_worker import main; main()"
 )
@@ -172,7 +172,7 @@ class SandboxProcess:
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
-                    # Else NumPy starts threads as it is imported, and each thread takes address space of its own.
+                    # Otherwise NumPy starts threads on import, and each thread takes address space.
                     env={"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"},
                     pass_fds=(link.fileno(), shared),
                 )

@@ -12,7 +12,7 @@ import sys
 from contextlib import suppress
 
 import numpy as np
-import simplejpeg  # noqa: F401 - here, since behind the walls there are no files
+import simplejpeg  # noqa: F401 - imported here, because later the process cannot open files
 from PIL import AvifImagePlugin
 
 from fr_core.errors import FrError
@@ -31,12 +31,12 @@ from fr_core.imaging.sandbox_messages import (
 def main() -> None:
     """Serve until the parent hangs up; the arguments are those that `sandbox_process.SandboxProcess` gives."""
     link, shared, photo_at, memory_mib, time_s, parent = map(int, sys.argv[1:7])
-    # A photo has the time of one processor, and address space for few stacks.
+    # The limits of a photo are made for one processor and for the stacks of few threads.
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
-    with suppress(ModuleNotFoundError):  # a server that does without HEIC
+    with suppress(ModuleNotFoundError):  # a server without HEIC
         import pillow_heif.options
 
-        pillow_heif.options.DECODE_THREADS = 0  # beside the one that libde265 starts in any case
+        pillow_heif.options.DECODE_THREADS = 0  # besides the one that libde265 always starts
     memory = mmap.mmap(shared, 0)
     os.close(shared)
     try:

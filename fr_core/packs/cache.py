@@ -54,7 +54,7 @@ class ModelCache:
         return self.folder / spec.sha256[:12] / spec.name
 
     def read_verified(self, spec: FileSpec, pack: str = "PACK") -> bytes:
-        """Read the file once, hash those very bytes, and return them; errors name the `pack` to fetch.
+        """Read the file once, check the hash of these bytes, and return them; errors name the `pack` to fetch.
 
         Raises:
             ModelNotInstalled: there is no such file, or it cannot be read.

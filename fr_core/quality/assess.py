@@ -70,12 +70,12 @@ def assess(
     )
 
 
-# Reasons whose measure is not in `Quality`, or means something for one model only, or which the alignment undoes.
+# Reasons whose measure is not in `Quality`, or belongs to one model only, or is undone by the alignment.
 _AS_ASSESSED = frozenset({QualityReason.CUT_OFF, QualityReason.WEAK_EMBEDDING, QualityReason.TILTED})
 
 
 def missed_limits(quality: Quality, limits: QualityLimits) -> tuple[QualityReason, ...]:
-    """Return the reasons against a face by other limits than those that it was assessed against.
+    """Return the reasons against a face by these limits; it was assessed against others.
 
     CUT_OFF, WEAK_EMBEDDING and TILTED stay as they were assessed.
     """

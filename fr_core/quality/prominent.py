@@ -9,17 +9,17 @@ from enum import StrEnum
 
 from fr_core.types import Face
 
-# Shares of the side of the subject's face. They were chosen on people of LFW and celeba_wild who are in no bar;
-# `tests/models/test_prominent_face.py` prints the figures, which docs/adr/0044-the-prominent-face.md lists.
+# Shares of the side of the subject's face. They were chosen on people of LFW and celeba_wild whom no acceptance test
+# uses; `tests/models/test_prominent_face.py` prints the figures, which docs/adr/0044-the-prominent-face.md lists.
 TINY = 1 / 3  # an unfit face
 MUCH_SMALLER = 0.6
 SMALLER = 0.8  # an unfit face beside one without a fault
 BESIDE_THE_CENTRE = 0.9  # beside one in the centre
-# A face so near to the centre of a photo is what the photo was framed around: no face of the group photos is.
+# The photo was framed around a face that is this near to its centre. No face of the group photos is.
 CENTRE = 0.25
-# A face that the border cuts may be so much larger than a subject in the centre; a larger one stands in the foreground.
+# A cut face may be larger than a subject in the centre by at most this factor; a larger one stands in the foreground.
 LARGEST_CUT = 1.2
-# A box so near to the border, as a share of its own side, is of a face that the border cuts: detectors end boxes there.
+# If a box ends this near to the border, as a share of its side, the border cuts the face: detectors end boxes there.
 BORDER = 0.1
 
 
@@ -37,8 +37,8 @@ class _Seen:
     """The traits of a face that count here.
 
     Attributes:
-        side: of a square as large as the box, pixels.
-        distance: of the box's centre from the photo's, pixels.
+        side: of the square that is as large as the box, pixels.
+        distance: from the centre of the box to the centre of the photo, pixels.
         central: whether the photo is centred on the face.
         fit: whether the face could be enrolled.
         cut: whether the box reaches the border of the photo.

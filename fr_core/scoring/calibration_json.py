@@ -16,11 +16,13 @@ from fr_files.reading import TextRefused, read_json
 
 FORMAT = "fr-core calibration"
 VERSION = 2
-"""Of a calibration with `faces`; one without them is of version 1, which earlier releases read."""
+"""The version of a calibration with `faces`. One without them has version 1, which earlier releases can read."""
 MAX_BYTES = 2**20
 """Of a calibration; `fr_core.gallery` keeps no longer one."""
 # Numbers of 17 digits fill `MAX_BYTES` before a calibration has so many values.
 _MOST_VALUES = 60_000
+# With keys: those that FR Core ships hold 46, and each setting adds two.
+_MOST_STRINGS = 10_000
 # Of a whole number: none of more counts what anybody compared, and these fit into 64 bits.
 _MOST_DIGITS = 18
 
@@ -66,6 +68,7 @@ def from_json(text: str) -> Calibration:
             text.encode(),
             MAX_BYTES,
             most_values=_MOST_VALUES,
+            most_strings=_MOST_STRINGS,
             object_pairs_hook=_unique,
             parse_int=_whole_number,
             parse_constant=_no_constant,

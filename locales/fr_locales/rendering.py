@@ -42,7 +42,7 @@ def render(message: Message, language: str = ENGLISH) -> str:
 
 
 class _Plain(Formatter):
-    """Formats numbers for people: large ones without an exponent, and what shows as 0 without a sign."""
+    """Formats numbers for people: without an exponent, and without a sign if they round to 0."""
 
     def format_field(self, value: Any, format_spec: str) -> str:
         text: str = super().format_field(value, format_spec)

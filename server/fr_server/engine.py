@@ -35,10 +35,11 @@ def open_engine(config: Config, observer: Observer, trust: Trust | None = None) 
 
 
 def open_decoder(config: Config, trust: Trust | None = None) -> Decoder:
-    """Return the decoder of photos for one process that answers calls; `trust` hears of replaced processes, if given.
+    """Return the decoder of photos for one process that answers calls; `trust` counts replaced processes.
 
-    AVIF and HEIC are decoded in the sandbox wherever there is one. Raises `ConfigInvalid` if this system has no sandbox
-    but should, its memory is too small for photos that `images` accepts, or the library for HEIC is missing.
+    AVIF and HEIC are decoded in the sandbox if the system has one. Raises `ConfigInvalid` if the configuration asks for
+    a sandbox and the system has none, if its memory is too small for the photos that `images` allows, or if the library
+    for HEIC is missing.
     """
     if "HEIC" in config.images.formats and find_spec("pillow_heif") is None:
         raise ConfigInvalid(message("error.server.no_heic"), key="images.formats")

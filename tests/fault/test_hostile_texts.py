@@ -57,7 +57,7 @@ from support.servers import photo
 COUNT = count("HOSTILE_TEXTS")
 SEED = count("HOSTILE_SEED")
 MOST_S, MOST_BYTES = 1.0, 100_000_000
-MOST_WINDOWS, WINDOW_S, RUN_S = 10, 1.5, 0.02
+LEAST_WINDOWS, MOST_WINDOWS, WINDOW_S, RUN_S = 3, 10, 1.5, 0.02
 ENROLLED = 20
 
 Read = Callable[[bytes, Path], object]
@@ -255,7 +255,8 @@ def test_searches_are_as_quick_as_before(at: Made, tmp_path: Path) -> None:
         with at.channel(address, token) as channel:
             searcher = Searcher(channel)
             searcher.p99_ms(0.5)
-            while not beside or (min(beside) > SLOWER * min(quiet) and len(beside) < MOST_WINDOWS):
+            # A single quiet window, disturbed by others on this machine, would set too high a bar.
+            while len(beside) < LEAST_WINDOWS or (min(beside) > SLOWER * min(quiet) and len(beside) < MOST_WINDOWS):
                 quiet.append(searcher.p99_ms(WINDOW_S))
                 with script(__file__, address, token, at.folder / "ca.pem", COUNT) as hostile:
                     told = [hostile.line()]

@@ -50,7 +50,7 @@ def test_mutants_neither_crash_nor_cost_much() -> None:
     assert found["failed"] == 0
     assert found["slowest_ms"] <= MOST_MS
     assert found["growth_mib"] <= MOST_GROWTH_MIB
-    # The control: the mutants do bite, and many come as far as the pixels.
+    # The control: mutants do fail, and many get as far as the pixels.
     assert found["UNDECODABLE"] > COUNT / 5
     assert found["IMAGE_TOO_MANY_PIXELS"] > COUNT / 500
     assert found["decoded"] > COUNT / 10
@@ -114,14 +114,14 @@ def test_the_sandbox_decodes_mutants_all_the_same(sandbox: SandboxedDecoder, cap
 
 
 def test_mutants_of_avif_and_heic_cost_at_most_a_process(caplog: pytest.LogCaptureFixture) -> None:
-    """Their decoders may crash, and their headers may lie; but no call of the kernel that they make is forbidden."""
+    """Their decoders may crash, and their headers may be false; but they make no forbidden system call."""
     mutants = max(COUNT // 5, 300)
     found = run_sandboxed(11, mutants)
     replaced = found.pop("costly") + found.pop("crashed")
     assert sum(found.values()) == mutants
     assert replaced <= mutants / 20
     assert "SIGSYS" not in caplog.text
-    # The control: the mutants do bite, and many come as far as the pixels.
+    # The control: mutants do fail, and many get as far as the pixels.
     assert found["UNDECODABLE"] > mutants / 5
     assert found["decoded"] > mutants / 20
 

@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.network, pytest.mark.slow, pytest.mark.nightly]
 
 # Runs with the tools, whose packages are not those of the tests: values -> [errors of the linter, documents, notes, the
 # text of the documents].
-RENDER = """
+RENDER = r"""
 import json, sys, yaml
 from helm_python import Chart, lint
 chart, values = sys.argv[1], json.load(sys.stdin)
@@ -244,7 +244,7 @@ def test_the_page_sets_values_that_the_chart_has(render: Render) -> None:
     text = page("docs/containers.md")
     for value in re.findall(r"--set \"?([a-zA-Z.]+)=", text) + re.findall(r"`([a-z]+(?:\.[a-zA-Z]+)?)=\w+`", text):
         values: Any = {"image": {"repository": "x"}, "names": ["x"], "key": {"secret": "x"}, "gpus": 1}
-        values |= {"models": {"fetch": False}, "http": {"enabled": True}, "probes": {"kind": "http"}}
+        values |= {"stopped": True, "models": {"fetch": False}, "http": {"enabled": True}, "probes": {"kind": "http"}}
         for part in value.split("."):
             values = values[part]
     render(http={"enabled": True}, probes={"kind": "http"}, gpus=1)

@@ -137,7 +137,7 @@ def fr(binaries: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def there(binaries: Path, *packages: str) -> str:
-    """Those of some packages that an environment has."""
+    """Return the packages of a list that an environment has."""
     script = "import importlib.util as u, sys; print(*(n for n in sys.argv[1:] if u.find_spec(n)))"
     return run(binaries / "python", "-P", "-c", script, *packages).strip()
 
@@ -229,7 +229,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str | Path]
 def tour(python: Path, place: list[str | Path], width: int) -> list[str]:
     for number, one in enumerate(place[1:]):
         Path(one).write_bytes(photo(9, width=width + number))
-    # Of other people's modules at these versions, some warn; with the newest ones, nothing may.
+    # At these versions, modules of others may warn; at the newest versions, none may.
     return run(python, "-c", TOUR, *place).split()
 
 

@@ -52,7 +52,7 @@ def test_what_is_left_of_the_packages_runs_every_device(
     subprocess.run(["sh", "-euc", step.replace("/opt/fr", str(tmp_path / "fr"))], check=True, timeout=60)
     assert size(site) < before - 100e6
     packages = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
-    roots = {str((REPOSITORY / package).parent) for package in packages["packages"]}
+    roots = {str(REPOSITORY / "client"), *(str((REPOSITORY / package).parent) for package in packages["packages"])}
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(roots)}
     command: list[str | Path] = [tmp_path / "fr/bin/python", "-c", FIND, photos["obama"]]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)

@@ -1,6 +1,6 @@
-"""The bars of the prominent face: ordinary photos enrol and search with all defaults, and no neighbour is enrolled.
+"""Acceptance of the prominent face: ordinary photos enrol and search with all defaults, and no neighbour is enrolled.
 
-The thresholds of `fr_core.quality.prominent` were measured on the people of `MEASURED`, who are in no bar.
+The thresholds of `fr_core.quality.prominent` were measured on people whom no acceptance test uses (`measured`).
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from support.servers import Running, running
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 
-# People of the issue's bar: the first of LFW's folds 1 and 2 with two photos.
+# People of the acceptance test: the first of LFW's folds 1 and 2 with two photos.
 BAR = 300
-# Similarity of a face to another photo of the person that is named, above which it is that person's: no two people of
-# LFW's pairs are as similar.
+# A face that is more similar than this to another photo of the named person is that person's: no two people of LFW's
+# pairs are as similar.
 SAME = 0.4
 
 
@@ -40,7 +40,7 @@ class Person:
 
     @property
     def measured(self) -> bool:
-        """Whether thresholds may be measured on this person, unless a bar has them."""
+        """Whether thresholds may be measured on this person, if no acceptance test uses them."""
         return hashlib.sha256(self.name.encode()).digest()[0] % 2 == 0
 
 
@@ -49,7 +49,7 @@ def people_in(folder: Path) -> list[Person]:
 
 
 def of_lfw(testdata: Path) -> tuple[list[Person], list[Person], list[Person]]:
-    """Return the people of the issue's bar, those that thresholds were measured on, and the rest."""
+    """Return the people of the acceptance test, those that thresholds were measured on, and the rest."""
     everyone = people_in(testdata / "lfw" / "images")
     bar = [person for person in everyone if len(person.photos) > 1][:BAR]
     others = [person for person in everyone if person not in bar]
@@ -58,7 +58,7 @@ def of_lfw(testdata: Path) -> tuple[list[Person], list[Person], list[Person]]:
 
 @pytest.fixture(scope="module")
 def served(default_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A server with the defaults, and the engine that remembers what it saw; it must not close that."""
+    """A server with the defaults; it must not close the engine, which other tests use."""
     kept = replace(default_engine, batchers=())
     with running(tmp_path_factory.mktemp("gallery"), engine=lambda config: kept, quality={}) as server:
         yield server
@@ -82,8 +82,8 @@ class Outcome:
 def named_face(photo: EmbeddedPhoto, others: Sequence[EmbeddedPhoto]) -> EmbeddedFace:
     """Return the face of the person whom a photo is named after.
 
-    That is the one which other photos of the person show too. Of several, as a companion may be in both, or of none, it
-    is the central one: both sets are framed around the person.
+    Other photos of the person show this face too. If they show several faces, such as a companion's, or none, it is the
+    central one, because both sets are framed around the person.
     """
 
     def shown(face: EmbeddedFace) -> bool:
@@ -138,7 +138,7 @@ def test_people_of_lfw_enrol_and_are_found_with_all_defaults(
 def test_people_in_the_wild_enrol_and_are_found_with_all_defaults(
     client: Client, default_engine: Engine, testdata: Path
 ) -> None:
-    """The set has 30 people; the bar asks for those on whom nothing was measured, and none is enrolled wrongly."""
+    """The set has 30 people. The bar holds for those on whom nothing was measured; nobody is enrolled wrongly."""
     everyone = people_in(testdata / "celeba_wild" / "images")[: count("WILD_PEOPLE")]
     for measured in (False, True):
         people = [one for one in everyone if one.measured is measured]
@@ -153,7 +153,7 @@ def test_people_in_the_wild_enrol_and_are_found_with_all_defaults(
 @pytest.mark.nightly
 @pytest.mark.parametrize("measured", [True, False], ids=["measured", "the rest"])
 def test_figures_of_the_rule(default_engine: Engine, testdata: Path, measured: bool) -> None:
-    """The share of photos refused, and of wrong faces, over every photo of the people that no bar has."""
+    """The share of photos refused, and of wrong faces, over every photo of the people of no acceptance test."""
     people = of_lfw(testdata)[1 if measured else 2]
     people += [one for one in people_in(testdata / "celeba_wild" / "images") if one.measured is measured]
     seen = Photos(default_engine.pipeline, photos_at_once(default_engine.device), lambda done, total: None).embed(
@@ -192,7 +192,7 @@ def test_a_group_photo_is_refused_and_never_guessed(default_engine: Engine, test
 
 
 def test_a_photo_without_a_face_enrols_nobody(default_engine: Engine, testdata: Path) -> None:
-    """Apes and dolls that a detector takes for faces are told by their quality, alone or beside others."""
+    """A detector takes apes and dolls for faces; their quality shows the mistake, alone or beside others."""
     enrolled = []
     for path in sorted((testdata / "nonface" / ("." if NIGHTLY else "hard")).rglob("*.*")):
         if path.suffix not in (".jpg", ".jpeg", ".png", ".webp"):

@@ -238,10 +238,10 @@ def test_commands_extras_and_reasons_are_there() -> None:
     for line in (*inline, *commands(COURSE + PLANS)):
         if line.startswith("fr "):
             require_understood(line)
-    extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    named = {name for some in re.findall(r"'\.\[([a-z,]+)\]'", COURSE) for name in some.split(",")}
-    assert named == {"cpu", "report"} <= extras.keys()
-    assert "'./client[draw]'" in COURSE
+    for place, expected in ((".", {"cpu", "report"}), ("./client", {"draw"})):
+        project = tomllib.loads((REPOSITORY / place / "pyproject.toml").read_text())["project"]
+        named = {name for some in re.findall(rf"'{re.escape(place)}\[([a-z,]+)\]'", COURSE) for name in some.split(",")}
+        assert named == expected <= project["optional-dependencies"].keys()
     readme, makefile = ((REPOSITORY / name).read_text("utf-8") for name in ("README.md", "Makefile"))
     assert "make demo-training\n" in readme
     assert "demo-training: " in makefile

@@ -1,4 +1,4 @@
-"""Bad input over the wire is refused with a reason and changes nothing; all Unicode forms of an id are one id."""
+"""Bad input is refused with one reason over gRPC and HTTP, and changes nothing; all forms of an id are one id."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -15,6 +16,8 @@ import numpy as np
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.json_format import MessageToDict, SerializeToJsonError
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from PIL import Image
 
@@ -34,6 +37,7 @@ from fr_trust.casework.values import Purpose
 from fr_trust.errors import CaseExists
 from support.cases import open_store
 from support.servers import Running, photo, refusal_of, running
+from support.web import Web, web
 
 MODEL = common_pb2.ModelId(pack=NULL_MODEL.pack, version=NULL_MODEL.version, sha256=NULL_MODEL.sha256)
 NAN = float("nan")
@@ -219,6 +223,42 @@ def test_bad_input_is_refused_with_a_reason_and_changes_nothing(staffed: Running
     assert told.status.message.endswith(remedy)
     assert gallery_state(staffed) == before
     assert staffed.server.GetServerInfo(server_pb2.GetServerInfoRequest()).version
+
+
+@pytest.fixture(scope="module")
+def site(staffed: Running) -> Iterator[Web]:
+    with web(staffed.address) as started:
+        yield started
+
+
+class Noted:
+    """In the place of a stub: notes a call."""
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+
+    def __getattr__(self, method: str) -> Callable[[Message], tuple[str, Message]]:
+        return lambda request: (f"{self._service}/{method}", request)
+
+
+NOTED: Any = SimpleNamespace(gallery=Noted("GalleryService"), recognition=Noted("RecognitionService"))
+
+
+@pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.name)
+def test_http_says_the_same_in_both_forms(staffed: Running, site: Web, bad: Bad) -> None:
+    before, told = gallery_state(staffed), refusal_of(lambda: bad.call(staffed))
+    noted: Any = bad.call(NOTED)
+    method, request = noted
+    forms: list[Any] = [request.SerializeToString()]
+    try:
+        forms.append(MessageToDict(request, preserving_proto_field_name=True))
+    except (SerializeToJsonError, ValueError):
+        assert "time" in bad.name  # JSON has no such time
+    for form in forms:
+        said = site.call(method, form)
+        assert (said.reason, said.json["message"]) == (bad.reason, told.status.message)
+        assert 400 <= said.status < 500
+    assert gallery_state(staffed) == before
 
 
 def test_duplicate_photo_is_refused_and_names_the_template(staffed: Running) -> None:

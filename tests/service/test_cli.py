@@ -47,7 +47,7 @@ def keys(outcome: tuple[int, str, str]) -> Any:
 
 
 def documents(out: str) -> list[Any]:
-    """The document of a command, or those of one that prints one a line."""
+    """The JSON document of a command, or its documents if it prints one on each line."""
     try:
         return [json.loads(out)]
     except json.JSONDecodeError:

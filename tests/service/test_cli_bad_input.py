@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from fr_client import Client
 from support.cli import fr_at
 from support.servers import Running, photo, running
+
+FILM = io.BytesIO()
+Image.new("L", (64, 64)).save(FILM, "PNG", save_all=True, append_images=[Image.new("L", (64, 64), 255)])
 
 FILES = {
     "a.png": photo(1),
@@ -18,6 +23,10 @@ FILES = {
     "none.png": photo(),
     "empty.png": b"",
     "text.jpg": b"no photo",
+    "cut.png": photo(1)[:-40],
+    "old.gif": b"GIF89a" + bytes(20),
+    "film.png": FILM.getvalue(),
+    "large.png": b"\x89PNG" + bytes(8 * 2**20),
     "list.txt": b"missing.png\n",
     "empty.txt": b"\n\n",
     "people/ada/1.png": photo(1),
@@ -82,6 +91,12 @@ REFUSED = {
     "detect missing.png": ("FILE_UNREADABLE", "missing.png cannot be read: No such file or directory."),
     "detect empty.png": ("FILE_UNREADABLE", "empty.png is empty; give the file of a photo."),
     "detect text.jpg": ("UNDECODABLE", "Send the complete bytes of one photo"),
+    "detect cut.png": ("UNDECODABLE", "Send the complete bytes of one photo"),
+    "detect old.gif": ("UNSUPPORTED_FORMAT", "Convert the photo"),
+    "detect film.png": ("SEVERAL_FRAMES", "Send one frame as a separate photo"),
+    "detect large.png": ("IMAGE_TOO_MANY_BYTES", "Send a smaller file: Pillow cannot read it here"),
+    "detect large.png --no-downscale": ("IMAGE_TOO_MANY_BYTES", "or allow the client to scale it down."),
+    "compare a.png film.png": ("SEVERAL_FRAMES", "Second photo, film.png: "),
     "detect nothing": ("NO_PHOTOS", "nothing holds no photo. Name a folder with photos in it."),
     "detect --list missing.txt": ("FILE_UNREADABLE", "missing.txt cannot be read: No such file or directory."),
     "detect --list a.png": ("LIST_INVALID", "that is a text with the path of a photo a line."),

@@ -73,6 +73,8 @@ def test_standard_input_is_a_photo_or_a_list(fr: Fr, folder: Path) -> None:
     assert (code, [(one["photo"], len(one["faces"])) for one in lines(out)]) == (0, [("-", 2)])
     code, out, _ = fr("detect", "--list", "-", "--brief", typed="a/1.png\nnone.png\n")
     assert (code, [line.partition(":")[0] for line in out.splitlines()]) == (0, ["a/1.png", "none.png"])
+    (folder / "of-an-editor").write_bytes(b"\xef\xbb\xbfa/1.png\r\nnone.png\r\n")
+    assert fr("detect", "--list", "of-an-editor", "--brief")[:2] == (code, out)
     code, out, _ = fr("compare", "-", "a", "--json", typed=photo(1))
     assert [(one["photo_a"], one["photo_b"], one["above_threshold"]) for one in lines(out)] == [
         ("-", "a/1.png", True),
@@ -108,7 +110,7 @@ def test_a_refused_photo_does_not_end_the_run(fr: Fr, folder: Path) -> None:
     # An error that is not about a photo ends the run, with one document for it.
     code, out, error = fr("search", "nowhere", "two.png", "a", "--json")
     assert (code, [one["error"]["reason"] for one in lines(out)]) == (1, ["UNKNOWN_GALLERY"])
-    # Of one photo the refusal is that of the command.
+    # If there is one photo, its refusal ends the command.
     code, out, error = fr("search", "team", "none.png", "--json")
     assert (code, lines(out)[0]["photo"], error.startswith("NO_FACE: ")) == (1, "none.png", True)
 
@@ -150,6 +152,18 @@ def test_pictures_of_several_photos_come_to_a_new_folder(fr: Fr, folder: Path) -
     assert (code, out, error.startswith("FILE_EXISTS: ")) == (1, "", True)
     assert fr("detect", "two.png", "missing.png", "--draw", "other")[0] == 3
     assert [one.name for one in (folder / "other").iterdir()] == ["0001-two.png"]
+    (folder / ("n" * 251 + ".png")).write_bytes(photo(1))
+    assert fr("detect", "n" * 251 + ".png", "none.png", "--draw", "long")[0] == 0
+    assert sorted(one.name[:6] for one in (folder / "long").iterdir()) == ["0001-n", "0002-n"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no /dev/full")
+def test_an_answer_that_finds_no_room_ends_with_a_sentence(server: Running, folder: Path) -> None:
+    command = [sys.executable, "-c", "from fr_command import main; main()", "--server", server.address, "detect", "a"]
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=WAIT_S, check=False)
+    words = "FILE_UNWRITABLE: The answer cannot be written: No space left on device.\n"
+    assert (ended.returncode, ended.stderr) == (1, words)
 
 
 def test_pictures_of_crowds_are_of_bounded_size(fr: Fr, folder: Path) -> None:

@@ -144,7 +144,7 @@ def test_node(desk: Desk) -> None:
 )
 def test_go(desk: Desk) -> None:
     building, running = steps("go")
-    # Without a proxy of modules, the place of the folder says their name, and Debian's packages are the libraries.
+    # Without a module proxy, the path of the folder names the module, and the libraries are Debian's packages.
     paths = {"GOPATH": f"{desk.folder}:/usr/share/gocode", "GOCACHE": str(desk.folder / "cache")}
     home = desk.folder / "src" / "fr-core.example" / "search"
     home.parent.mkdir(parents=True)

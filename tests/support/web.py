@@ -22,8 +22,9 @@ import grpc
 from google.rpc import error_details_pb2
 
 from fr_server.gateway.authority import Issued
-from fr_web.app import Rules, web_app
+from fr_web.app import web_app
 from fr_web.backend import Backend
+from fr_web.boundary import Rules
 from fr_web.listen import Limits, Listener, quiet
 from fr_web.tls import serving_context
 from support.callers import METHODS, Caller

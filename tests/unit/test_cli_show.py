@@ -270,6 +270,9 @@ def test_crops_end_at_the_edges_and_photos_are_upright_and_on_white() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     assert open_photo(encoded(turned, "JPEG", exif=exif)).size == (20, 40)
+    # The server reads no XMP, and takes damaged EXIF for none.
+    assert open_photo(encoded(turned, "JPEG", xmp=b'tiff:Orientation="6"')).size == (40, 20)
+    assert open_photo(encoded(turned, "PNG", exif=b"Exif\0\0II*\0")).size == (40, 20)
     assert open_photo(encoded(Image.new("RGBA", (4, 4), (0, 0, 0, 0)))).getpixel((0, 0)) == (255, 255, 255)
     assert open_photo(encoded(Image.new("I;16", (4, 4), 0x8080))).getpixel((0, 0)) == (128, 128, 128)
     assert open_photo(encoded(Image.new("CMYK", (4, 4), (0, 0, 0, 0)), "JPEG")).mode == "RGB"

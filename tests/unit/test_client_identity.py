@@ -282,6 +282,22 @@ def test_what_lies_beside_is_a_text_that_can_be_read(tmp_path: Path) -> None:
     beside.write_bytes(b"\xff\xfe")
     with pytest.raises(ValueError, match="is not a text, so it holds no ca"):
         read_connection(file)
+    beside.unlink()
+    assert f"{beside} cannot be read: No such file" in fr("--connection", file, "info")[2]
+
+
+@pytest.mark.parametrize("name", ["key", "ca"])
+def test_an_empty_file_beside_is_no_missing_key_and_no_missing_encryption(tmp_path: Path, name: str) -> None:
+    file, beside = tmp_path / "c.toml", tmp_path / "beside"
+    file.write_text(f'server = "localhost:1"\n{name}_file = "beside"\n')
+    beside.touch(0o600)
+    beside.write_text("\n")
+    with pytest.raises(ValueError, match=f"is empty; leave `{name}_file` out of .* for no {name}"):
+        read_connection(file)
+    beside.unlink()
+    beside.mkdir(0o755)
+    with pytest.raises(OSError, match="not a regular file"):
+        read_connection(file)
 
 
 @pytest.fixture
@@ -366,12 +382,15 @@ def test_a_client_certificate_is_shown(papers: Papers) -> None:
         (("--ca", "{none}"), "FILE_UNREADABLE: "),
         (("--ca", "{key}"), "INVALID_FIELD: "),
         (("--key-file", "{ca}"), "INVALID_FIELD: "),
+        (("--key-file", "{empty}"), "is empty, so it holds no key."),
         (("--key-file", "{connection}"), "A connection file goes to `fr --connection`."),
     ],
 )
 def test_an_unusable_file_is_one_sentence(papers: Papers, tmp_path: Path, words: tuple[str, ...], said: str) -> None:
     files = {"none": tmp_path / "none", "key": key_file(tmp_path), "ca": papers.ca}
     files["connection"] = connection(tmp_path, "localhost:1")
+    files["empty"] = tmp_path / "empty"
+    files["empty"].touch()
     code, _, error = fr("--server", "localhost:1", *(word.format(**files) for word in words), "info")
     assert (code, said in error, len(error.splitlines()), TOKEN in error) == (1, True, 1, False)
 

@@ -17,7 +17,7 @@ from photo_mutants import drawn_seeds, saved
 LIMITS = server_pb2.Limits(max_image_bytes=100_000, max_image_pixels=30_000, image_formats=["JPEG", "PNG"])
 FIT = PhotoFit(LIMITS)
 TURN = PIL.Image.Transpose
-# What a camera does to an upright scene, by the EXIF orientation that it writes.
+# The turn that a camera gives an upright scene, by the EXIF orientation that it writes.
 STORED_AS = {3: TURN.ROTATE_180, 6: TURN.ROTATE_90, 7: TURN.TRANSVERSE}
 
 
@@ -65,6 +65,28 @@ def test_it_is_upright_once(name: str, orientation: int) -> None:
         assert is_scene(FIT(saved(stored.convert("RGBA"), name, exif=exif.tobytes())))
 
 
+@pytest.mark.parametrize(
+    "exif",
+    [b"II*\0", b"II*\0\xff\xff\xff\xff", b"no tags", b"II*\0\x08\0\0\0\1\0\x12\1\2\0\1\0\0\0a\0\0\0" + bytes(4)],
+    ids=["cut off", "lost", "no tags", "a letter"],
+)
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP"])
+def test_damaged_exif_counts_as_none(name: str, exif: bytes) -> None:
+    assert is_scene(FIT(saved(scene(), name, exif=b"Exif\0\0" + exif)))
+    small = saved(scene(200, 150), name, exif=b"Exif\0\0" + exif)
+    assert FIT(small) is small
+
+
+@pytest.mark.parametrize("name", ["GIF", "PNG", "WEBP", "TIFF", "AVIF"])
+def test_an_animation_is_left_to_the_server(name: str) -> None:
+    film = saved(scene(), name, save_all=True, append_images=[scene().transpose(TURN.ROTATE_180)])
+    limits = server_pb2.Limits(max_image_bytes=len(film), max_image_pixels=30_000, image_formats=["JPEG"])
+    assert PhotoFit(limits)(film) is film
+    limits.max_image_bytes -= 1
+    with pytest.raises(FrApiError, match="Send one picture: this file holds several"):
+        PhotoFit(limits)(film)
+
+
 def test_notes_of_the_camera_stay_behind() -> None:
     exif = PIL.Image.Exif()
     exif[0x010F] = "a secret"
@@ -90,25 +112,27 @@ def test_a_photo_of_too_many_bytes_is_written_anew_and_smaller_only_if_it_must()
         (PIL.Image.new("RGBA", (400, 300), (9, 9, 9, 0)), 255),
         (PIL.Image.new("LA", (400, 300), (9, 0)), 255),
         (PIL.Image.fromarray(np.full((300, 400), 200 * 257, np.uint16)), 200),
+        (PIL.Image.fromarray(np.full((300, 400), 0.4, np.float32)), 102),
         (PIL.Image.new("L", (400, 300), 77), 77),
         (PIL.Image.new("1", (400, 300), 1), 255),
         (PIL.Image.new("P", (400, 300), 0), 0),
     ],
-    ids=["RGBA", "LA", "16 bits", "grey", "bilevel", "palette"],
+    ids=["RGBA", "LA", "16 bits", "floating point", "grey", "bilevel", "palette"],
 )
 def test_pixels_of_other_kinds_are_what_the_server_would_see(picture: PIL.Image.Image, value: int) -> None:
-    pixels = np.asarray(opened(FIT(saved(picture, "PNG"))))
+    pixels = np.asarray(opened(FIT(saved(picture, "TIFF" if picture.mode == "F" else "PNG"))))
     assert pixels.shape[2] == 3
     assert np.abs(pixels.astype(int) - value).max() <= 1
 
 
 def test_a_jpeg_beyond_the_pixels_that_pillow_decodes_is_decoded_to_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of phones with 200 megapixels; of other formats, so many are left to the server."""
+    """Phones have 200 megapixels. The client leaves other photos of this size to the server, and progressive JPEGs."""
     monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 50_000)
     assert is_scene(FIT(saved(scene(), "JPEG")))
     with pytest.raises(PIL.Image.DecompressionBombError):
         opened(saved(scene(), "PNG"))
     assert FIT(saved(scene(), "PNG")) == saved(scene(), "PNG")
+    assert FIT(saved(scene(), "JPEG", progressive=True)) == saved(scene(), "JPEG", progressive=True)
 
 
 @pytest.mark.parametrize("why", ["off", "no Pillow", "damaged", "no JPEG there", "no pillow-heif"])

@@ -36,15 +36,8 @@ def lines_of(text: str) -> list[str]:
 
 
 def test_what_runs_in_a_container_is_a_command_of_fr() -> None:
-    inside = [
-        found[1]
-        for line in lines_of(CONTAINERS)
-        if (
-            found := re.search(
-                r"(?:run --rm server|run --rm .* fr-core\S*|/opt/fr-core/bin/fr|exec server fr) (.*)", line
-            )
-        )
-    ]
+    before = re.compile(r"(?:run --rm server|run --rm .* fr-core\S*|/opt/fr-core/bin/fr|exec server fr) (.*)")
+    inside = [found[1] for line in lines_of(CONTAINERS) if (found := before.search(line))]
     assert len(inside) == 8
     for words in inside:
         require_understood(f"fr {words}")

@@ -99,7 +99,7 @@ def off(data: bytes, limits: ImageLimits = WIDE) -> float:
 
 
 def test_what_people_read_of_formats_is_true() -> None:
-    """One place lists the default formats for them, besides the generated pages; whatever else they read names none."""
+    """One page lists the default formats, besides the generated pages; other texts do not name them."""
     row = f"| a photo | 8 MiB, 25 megapixels; {', '.join(DEFAULT_FORMATS)}; 512 faces |".upper()
     assert row in (REPOSITORY / "docs" / "start-integrators.md").read_text(encoding="utf-8").upper()
     for pattern in ("docs/**/*.md", "proto/fr_api/**/*.proto", "locales/**/*.po", "client/**/*.py"):
@@ -308,7 +308,7 @@ def test_the_exif_orientation_is_obeyed(name: str, orientation: int) -> None:
 
 @pytest.mark.parametrize("orientation", range(2, 9))
 def test_the_boxes_of_a_heic_turn_it_once_whatever_its_exif_says(orientation: int) -> None:
-    """As phones write it, boxes and EXIF say the same; other writers write one of both."""
+    """Phones write boxes and EXIF, and both say the same; other programs write only one."""
     turn = STORED_AS[orientation - 1]
     assert turn is not None
     both = encoded(PIL.Image.fromarray(drawing()).transpose(turn), "HEIC", exif=exif(orientation), quality=95)

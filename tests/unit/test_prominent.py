@@ -69,7 +69,7 @@ def test_a_photo_with_two_subjects_has_none(faces: list[Face]) -> None:
 
 
 def test_a_blurred_subject_stays_the_subject_of_its_photo() -> None:
-    """Its own quality is what a caller is told; those in the background do not take its place."""
+    """The caller is told its quality; faces in the background do not replace it."""
     assert prominent([face(300, 200, 150, BLURRED), face(60, 60, 50)], SIZE) == (0, {1: BACKGROUND})
 
 

@@ -133,6 +133,7 @@ def test_toml_of_the_repository_is_read_as_python_reads_it() -> None:
         (b'["\\"", "]", ' + b"[" * MAX_DEPTH, "nested deeper"),
         (b" " * (MOST + 1), "it has more than 100,000 bytes"),
         (b"[1,1,1,1]", "more than 3 values"),
+        (b'"' * MOST, "more than 2,001 strings"),
     ],
 )
 def test_json_is_bounded_before_it_is_parsed(text: bytes, says: str) -> None:

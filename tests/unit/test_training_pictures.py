@@ -109,6 +109,7 @@ def test_each_half_of_the_trainees_has_its_forms() -> None:
     ("text", "says"),
     [
         ("#" * (MAX_TOML_BYTES + 1), "longer than 64 KiB"),
+        ("k = 1\n" * 4_001, "more than 4,000 keys and values"),
         ("title = 'x'\n", "`format` is missing"),
         ("format = 1\ntitle = ''\n", "`title` has 1 to"),
         (plan(block("one"), head="sead = 3"), "did you mean `seed`"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import select
 import socket
 import ssl
@@ -195,6 +197,74 @@ def test_requests_in_one_piece_are_answered(site: Web) -> None:
         while told.count(b"HTTP/1.1 200") < 3 and (more := one.recv(4096)):
             told += more
         assert told.count(b"HTTP/1.1 200") == 3
+
+
+# Requests of which another reader could take the end for elsewhere; in each, a second request stands where that is.
+UNCLEAR = {
+    "two kinds of length": b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "two lengths": b"Content-Length: 5\r\nContent-Length: 0\r\n\r\n",
+    "no number": b"Content-Length: 0x0\r\n\r\n",
+    "another coding": b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "a space before the colon": b"Content-Length : 0\r\n\r\n",
+    "a body that was waited for": b"Content-Length: 70\r\nExpect: 100-continue\r\n\r\n",
+    "a bare line feed": b"Transfer-Encoding: chunked\r\n\r\n0\n\n",
+    "another name of the server": b"Host: b\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("rest", UNCLEAR.values(), ids=UNCLEAR.keys())
+def test_nothing_is_read_after_an_unclear_request(site: Web, rest: bytes) -> None:
+    with site.raw() as one:
+        one.sendall(b"POST /fr_api.v1.RecognitionService/Detect HTTP/1.1\r\nHost: a\r\n" + rest + LIVE)
+        told = b""
+        with suppress(ConnectionResetError):
+            while more := one.recv(4096):
+                told += more
+    assert told.count(b"HTTP/1.1 ") == 1
+    assert b"HTTP/1.1 4" in told or b"HTTP/1.1 501" in told
+    assert b"close" in told
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"GET http://localhost/livez HTTP/1.1",
+        b"CONNECT localhost:1 HTTP/1.1",
+        b"OPTIONS * HTTP/1.1",
+        b"GET /%ff%00/..%2f HTTP/1.1",
+        b"GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket",
+        b"GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c",
+        b"PRI * HTTP/2.0",
+        b"GET /livez HTTP/9.9",
+        b"get /livez HTTP/1.1",
+        b"GET /livez",
+    ],
+)
+def test_rare_requests_are_answered_without_a_defect(site: Web, start: bytes) -> None:
+    with site.raw() as one:
+        one.sendall(start + b"\r\nHost: localhost\r\n\r\n")
+        assert re.match(rb"HTTP/1.1 [24]", whole_answer(one))
+
+
+def test_other_calls_go_on_while_a_long_body_is_read(site: Web) -> None:
+    body = json.dumps({"filter": {"subjectIds": [str(i) for i in range(100_000)]}, "topK": "none"}).encode()
+    head = HEAD.replace("RecognitionService/Detect", "GalleryService/Search")
+    head += f"Authorization: Bearer {site.key}\r\nContent-Length: {len(body)}\r\n\r\n"
+    with site.raw() as long, ExitStack() as stack:
+        one = lively(site, stack)
+
+        def answered() -> bool:
+            one.sendall(LIVE)
+            return whole_answer(one).startswith(b"HTTP/1.1 200")
+
+        long.sendall(head.encode() + body[:-1])
+        assert all(answered() for _ in range(100))  # by then the body has come, but for its last byte
+        long.sendall(body[-1:])
+        during = 0
+        while not select.select([long], [], [], 0)[0]:
+            during += answered()
+        assert b"INVALID_FIELD" in whole_answer(long)
+    assert during > 5
 
 
 def test_answers_that_are_not_taken_are_bounded(apart: WebProcess) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
 import zlib
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fr_api.v1 import access_pb2, access_pb2_grpc
 from fr_trust.access.roles import Role
 from support.callers import PROBE, Staffed
 from support.servers import running
-from support.web import Web, base64_of, form, web
+from support.web import Web, base64_of, form, web, whole_answer
 
 DETECT = "RecognitionService/Detect"
 SECRET = "Erika_Mustermann"
@@ -37,6 +40,7 @@ BODIES = {
     "depth": b"[" * 100_000 + SECRET.encode(),
     "depth of a known field": b'{"image":' * 2_000 + b"}" * 2_000,
     "a long number": b'{"image": ' + b"9" * 10_000 + b"}",
+    "long numbers": b'{"image": [' + b",".join([b"9" * 10_000] * 100) + b"]}",
     "nothing": b"null",
     "NaN": b'{"image": NaN}',
 }
@@ -96,8 +100,13 @@ def test_compressed_bodies_are_bounded(site: Web) -> None:
 
 
 def test_many_values_are_refused_before_they_are_read(site: Web) -> None:
-    told = post(site, b'{"image": [' + b"[]," * 500_000 + b"[]]}")
-    assert (told.status, told.reason) == (400, "IMAGE_TOO_MANY_BYTES")
+    vector = b"[" + b"1," * 150_000 + b"1]"
+    many, whole = (b'{"probe": {"embedding": {"vector": %s}}}' % one for one in (vector, vector.replace(b",", b" ")))
+    for body, kind in ((many, JSON), form(probe__embedding__vector=vector.decode())):
+        told = post(site, body, kind, "GalleryService/Search")
+        assert (told.status, told.reason) == (400, "INVALID_FIELD")
+        assert "values" in told.json["message"]
+    assert "values" not in post(site, whole, call="GalleryService/Search").json["message"]
 
 
 def test_other_paths_methods_and_types(site: Web) -> None:
@@ -105,6 +114,13 @@ def test_other_paths_methods_and_types(site: Web) -> None:
     assert site.call("Nonsense", {}).status == 404
     assert site.ask("GET", "/nonsense").status == 404
     assert site.ask("PUT", f"/fr_api.v1.{DETECT}", b"{}", Content_Type=JSON).status == 405
+    safe = "/fr_api.v1.ServerService/GetServerInfo"
+    head = site.ask("HEAD", f"{safe}?encoding=json&message=%7B%7D")
+    assert (head.status, head.body) == (200, b"")
+    assert site.ask("HEAD", f"/fr_api.v1.{DETECT}").status == 405
+    options = site.ask("OPTIONS", safe)
+    assert options.status == 405
+    assert not any(name.startswith("access-control") for name in options.headers)
     for kind in ("", "text/plain", "application/json; charset=latin-1", "application/grpc", "application/connect+json"):
         told = post(site, b"{}", kind)
         assert told.status == 415
@@ -176,6 +192,33 @@ def test_sites_of_the_settings_may_call(at: Staffed, everybody: str) -> None:
         assert post(site, b"not even read").reason == "CREDENTIAL_INVALID"
         site.key = at.caller(Role.AUDITOR).token
         assert post(site, json.dumps({"image": {"data": base64_of(PROBE)}}).encode()).reason == "NOT_PERMITTED"
+
+
+def test_no_body_of_a_stranger_is_read(at: Staffed, everybody: str) -> None:
+    """They get their answer before the body comes. The control, with a key, waits for it."""
+    known = at.caller(Role.OPERATOR)
+    with web(at.server.address, remote=True) as site, ExitStack() as stack:
+
+        def sender(key: str) -> socket.socket:
+            one = stack.enter_context(site.raw())
+            head = f"POST /fr_api.v1.{DETECT} HTTP/1.1\r\nHost: a\r\nContent-Type: {JSON}\r\nContent-Length: 9\r\n"
+            one.sendall(f"{head}{f'Authorization: Bearer {key}' if key else 'A: b'}\r\n\r\n".encode())
+            return one
+
+        control = sender(known.token)
+        for key, reason in (("", b"CREDENTIAL_MISSING"), ("0" * 16 + "." + "1" * 43, b"CREDENTIAL_INVALID")):
+            assert reason in whole_answer(sender(key))
+        control.sendall(b"no JSON..")
+        assert b"INVALID_FIELD" in whole_answer(control)
+        # A key that was good gives no right.
+        access = access_pb2_grpc.AccessServiceStub(at.server.channel)
+        access.RevokeKey(
+            access_pb2.RevokeKeyRequest(key_id=known.token.partition(".")[0]),
+            metadata=(("authorization", f"Bearer {everybody}"),),
+        )
+        site.key = known.token
+        assert site.call(DETECT, {}).reason == "CREDENTIAL_INVALID"
+        assert b"CREDENTIAL_INVALID" in whole_answer(sender(known.token))
 
 
 def test_an_open_server_serves_only_its_own_machine(tmp_path: Path) -> None:

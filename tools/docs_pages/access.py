@@ -47,8 +47,7 @@ end at most {RECHECK_S:g} s after the key.
 
 **No key outlives the key that makes it.** By default a key ends after `access.key_days` ({AccessConfig().key_days}), or
 with its maker's key, if that is sooner. The server refuses a longer lifetime, and nothing prolongs a key, not even
-RotateKey. If an admin's own key ends too soon, first make a new admin key with `fr server key create` on the server's
-machine, and make the other key with it.
+RotateKey.
 
 A call without a credential ends with `CREDENTIAL_MISSING`. If the credential is invalid, the call ends with
 `CREDENTIAL_INVALID`. Only the audit says if the credential was unknown, wrong, expired or revoked.

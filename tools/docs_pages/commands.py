@@ -27,8 +27,8 @@ All others need only the client (`pip install './client[cli]'`) and a server. So
 | `web` | `pip install '.[web]'` |
 | `evidence verify`, `audit file` (without a server) | `pip install '.[verify]'` |
 
-The first word names what a command works on, and the last what it does: `fr train cohort delete`. Commands of one word, such as
-`fr search`, and `fr evaluate` and `fr bench` begin with the verb.
+A command is a noun and a verb: `fr train cohort delete`. Commands of one word, such as `fr search`, and `fr evaluate` and `fr bench` begin
+with the verb.
 
 ## Exit statuses
 
@@ -36,13 +36,17 @@ The first word names what a command works on, and the last what it does: `fr tra
 |---|---|
 | 0 | Done, also without a lead. After Ctrl-C: `fr train cohort watch`, and `fr health --watch` if the server was serving. |
 | 1 | Refused or failed, something is missing on this machine, you answered no, or a check found a fault. `fr evaluate`, `fr bench`: a bar was missed. |
-| 2 | Wrong usage. `fr evaluate`, `fr bench`, `fr train simulate`: something that they need is missing. |
+| 2 | Wrong usage. `fr evaluate`, `fr bench`, `fr train simulate`: a part that they need is missing. |
 | 3 | All photos or rows were sent, and the server refused some: `fr enrol`, `fr gallery import`, and `fr detect`, `compare`, `search` and `case search` of several photos. |
-| 130 | Stopped by Ctrl-C, at once. `fr serve` that serves ends with 0 instead, after the calls in progress. |
-| 143 | `fr serve` was stopped by SIGTERM before it was ready; `fr train run` was stopped by it. |
+| 130 | Stopped by Ctrl-C, at once. If `fr serve` is ready, it finishes its calls and ends with 0. |
+| 143 | SIGTERM stopped `fr train run`, or `fr serve` before it was ready. |
 
-Errors are one sentence on standard error, after a stable reason in capital letters.
+Errors are one sentence on standard error, after a stable reason in capital letters. `--json` prints [one JSON
+document](client.md#json-and-exit-statuses) instead of text.
 """
+
+# Options of every command, and of the shell.
+_HIDDEN = ("help", "install_completion", "show_completion")
 
 
 def page() -> str:
@@ -62,12 +66,18 @@ def _sections(command: Any, name: str, parent: Any) -> Iterator[str]:
 
 def _section(command: Any, name: str, context: Any) -> str:
     usage = " ".join(command.collect_usage_pieces(context))
-    lines = [f"\n## `{name}`\n", f"`{name} {usage}`\n", f"{_plain(command.help)}\n", "| | |", "|---|---|"]
-    for parameter in command.get_params(context):
-        if parameter.name not in ("help", "install_completion", "show_completion"):
+    parameters = [one for one in command.get_params(context) if one.name not in _HIDDEN]
+    takes_json = " Takes `--json`." if any(_is_json(one) for one in parameters) else ""
+    lines = [f"\n## `{name}`\n", f"`{name} {usage}`\n", f"{_plain(command.help)}{takes_json}\n", "| | |", "|---|---|"]
+    for parameter in parameters:
+        if not _is_json(parameter):
             names = ", ".join(f"`{name}`" for name in _names(parameter))
             lines.append(f"| {names} | {_plain(parameter.help)}{_default(parameter)} |")
     return "\n".join(lines) + "\n" if len(lines) > 5 else "\n".join(lines[:3]) + "\n"
+
+
+def _is_json(parameter: Any) -> bool:
+    return bool(parameter.opts == ["--json"] and parameter.help == "Print one JSON document instead of text.")
 
 
 def _names(parameter: Any) -> list[str]:

@@ -19,6 +19,7 @@ T = TypeVar("T")
 FORMAT = 1
 MAX_TOML_BYTES = 64 * 1024  # the longest plan that comes with FR Core has 10 KiB
 MAX_BLOCKS = 64
+_MOST_MARKS = 4_000  # of `read_toml`: more than every key in each of `MAX_BLOCKS` blocks
 MAX_TRIALS = 1_000
 MAX_LIST = 50
 MAX_MINUTES = 240
@@ -156,7 +157,7 @@ def read_plan(toml: str) -> CoursePlan:
     if len(toml.encode()) > MAX_TOML_BYTES:
         raise PlanInvalid(message("error.plan.too_long", kib=MAX_TOML_BYTES // 1024), limit=str(MAX_TOML_BYTES))
     try:
-        raw = read_toml(toml, MAX_TOML_BYTES)
+        raw = read_toml(toml, MAX_TOML_BYTES, _MOST_MARKS)
     except TextRefused as error:
         raise PlanInvalid(message("error.plan.no_toml", error=str(error))) from error
     return _plan(_Table(raw, message("error.plan.at_plan")), toml)

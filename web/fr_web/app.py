@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import logging
 import re
-import traceback
-import uuid
-from collections.abc import Awaitable, Mapping, MutableMapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from hashlib import sha256
 from importlib import resources
 from typing import Any, TypeVar
 
@@ -20,23 +17,22 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fr_client.errors import FrApiError
-from fr_web.backend import Backend
-from fr_web.bodies import FORM, JSON, PROTO, as_json, encoded, from_query, kind_of
+from fr_web.backend import Backend, Metadata
+from fr_web.bodies import FORM, JSON, PROTO, as_json, encoded, from_query, is_long, kind_of
+from fr_web.boundary import Boundary, Rules
 from fr_web.calls import Call, api_calls
 from fr_web.errors import error_response, refused
 from fr_web.room import ClientGone, Room, invalid, network_of, too_large
 
-log = logging.getLogger("fr_web")
-
 Done = TypeVar("Done")
 
+_WHO_AM_I = "/fr_api.v1.AccessService/WhoAmI"
+_MOST_KEYS = 10_000
 CALL_S = 300.0  # `limits.call_s` of a server
 # Base64 takes four bytes for three.
 _ENVELOPE_BYTES = 256 * 1024
 _CHUNK_BYTES = 128 * 1024
 _COMPRESSED_FROM_BYTES = 32 * 1024
-_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-_BEARER = re.compile(r"(?i:bearer) [!-~]{8,8000}")
 _PRINTABLE = re.compile(r"[ -~]{0,8000}")
 _TIMEOUT = re.compile(r"[0-9]{1,10}")
 _TRACE = re.compile(r"[0-9a-f-]{55}")  # W3C Trace Context
@@ -44,40 +40,12 @@ _TRACE = re.compile(r"[0-9a-f-]{55}")  # W3C Trace Context
 REMOTE = ("fr-remote", "1")
 _PROXIED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 
-_HEADERS = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"cache-control", b"no-store"),
-    (b"referrer-policy", b"no-referrer"),
-    (
-        b"content-security-policy",
-        b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
-        b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    ),
-)
-_ALLOWED_HEADERS = "authorization, content-type, content-encoding, connect-protocol-version, connect-timeout-ms"
-_EXPOSED_HEADERS = "x-request-id, retry-after"
 _STATIC = {
     "/": ("try.html", "text/html; charset=utf-8"),
     "/try.js": ("try.js", "text/javascript; charset=utf-8"),
     "/try.css": ("try.css", "text/css; charset=utf-8"),
     "/openapi.json": ("openapi.json", "application/json"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """The limits of the interface, and who may use it.
-
-    `remote` says that other machines reach it. `hosts` are names, besides the loopback ones, by which callers may name
-    it; without `remote`, others are refused, so that no web page reaches it under a name of its own. Pages of `origins`
-    ("https://console.example.org") may call it from a browser.
-    """
-
-    max_message_bytes: int
-    remote: bool
-    hosts: tuple[str, ...] = ()
-    origins: tuple[str, ...] = ()
-    body_s: float = 10.0  # until the first bytes of a body
 
 
 def web_app(backend: Backend, rules: Rules) -> ASGIApp:
@@ -96,7 +64,7 @@ def web_app(backend: Backend, rules: Rules) -> ASGIApp:
         content = (resources.files("fr_web") / "static" / name).read_bytes()
         routes.append(Route(path, _static(content, kind)))
     routes.append(Route("/{service}/{method}", api.answer, methods=["GET", "POST"]))
-    return _Boundary(Router(routes, redirect_slashes=False), rules)
+    return Boundary(Router(routes, redirect_slashes=False), rules)
 
 
 def _static(content: bytes, kind: str) -> Any:
@@ -116,6 +84,8 @@ class _Api:
         self._rules = rules
         self._calls = api_calls()
         self._room = Room(rules.max_message_bytes * 4 // 3 + _ENVELOPE_BYTES, rules.body_s)
+        self._reading = asyncio.Lock()
+        self._good_keys: dict[bytes, None] = {}  # hashes of those that the server took, the oldest first
 
     async def answer(self, request: Request) -> Response:
         """Answer one call."""
@@ -139,33 +109,54 @@ class _Api:
     async def _make(self, call: Call, kind: str, request: Request) -> Response:
         timeout_s = _timeout_of(request.headers)
         metadata = self._metadata(request)
-        if REMOTE in metadata and not _BEARER.fullmatch(dict(metadata).get("authorization", "")):
-            # The server refuses and records it before it reads a request, so no body of a stranger is read here.
-            await self._backend.call(call.path, b"", metadata, CALL_S)
-            words = "This server asks for a key, in the header Authorization: Bearer KEY."
-            raise refused(grpc.StatusCode.UNAUTHENTICATED, "CREDENTIAL_MISSING", words)
         with self._room.share(network_of(request.client.host if request.client else "")) as share:
-            if request.method == "GET":
-                kind, body = from_query(call, request.query_params)
-            else:
+            key = await self._checked_key(metadata, timeout_s)
+            if request.method == "POST":
                 body = await share.read(request.receive, request.headers.get("content-length"), CALL_S)
+            else:
+                kind, body = from_query(call, request.query_params)
             coding = request.headers.get("content-encoding", "identity").strip().lower()
             if coding not in ("identity", "gzip"):
                 words = "The server reads bodies in gzip or identity only."
                 raise refused(grpc.StatusCode.UNIMPLEMENTED, "INVALID_FIELD", words)
             if coding == "gzip":
                 body = share.decompressed(body)
-            sent = encoded(call, kind, request.headers.get("content-type", ""), body)
-            del body
-            if len(sent) > self._rules.max_message_bytes:
+            if kind != PROTO:
+                body = await self._apart(encoded, call, request.headers.get("content-type", ""), body)
+            if len(body) > self._rules.max_message_bytes:
                 raise too_large(self._rules.max_message_bytes)
-            calling = self._backend.call(call.path, sent, metadata, timeout_s)
-            answer, request_id = await _unless_gone(request, calling)
+            try:
+                calling = self._backend.call(call.path, body, metadata, timeout_s)
+                answer, request_id = await _unless_gone(request, calling)
+            except FrApiError as error:
+                if error.code is grpc.StatusCode.UNAUTHENTICATED:
+                    self._good_keys.pop(key, None)
+                raise
         kind = PROTO if kind == PROTO else JSON
         headers = {"content-type": kind, **({"x-request-id": request_id} if request_id else {})}
-        return _whole(answer if kind == PROTO else as_json(call, answer), headers, request)
+        return await self._apart(_answered, call, headers, request, answer)
 
-    def _metadata(self, request: Request) -> list[tuple[str, str]]:
+    async def _checked_key(self, metadata: Metadata, timeout_s: float | None) -> bytes:
+        """Let the server check a key that another machine sends for the first time, so that no stranger's body is read.
+
+        Returns the key's hash. That a key was good gives no right: the server checks it again in each call.
+        """
+        key = sha256("\n".join(value for name, value in metadata if name == "authorization").encode()).digest()
+        if REMOTE in metadata and key not in self._good_keys:
+            await self._backend.call(_WHO_AM_I, b"", metadata, timeout_s)
+            self._good_keys[key] = None
+            if len(self._good_keys) > _MOST_KEYS:
+                del self._good_keys[next(iter(self._good_keys))]
+        return key
+
+    async def _apart(self, work: Callable[..., Done], *args: Any) -> Done:
+        """Do the work on the last argument; if that is long, in a thread, so that other calls go on."""
+        if not is_long(args[-1]):
+            return work(*args)
+        async with self._reading:
+            return await asyncio.to_thread(work, *args)
+
+    def _metadata(self, request: Request) -> Metadata:
         """Return what the server hears besides the request: the key, the trace, and that other machines call."""
         metadata = [REMOTE] if self._rules.remote or any(name in request.headers for name in _PROXIED) else []
         keys = request.headers.getlist("authorization")
@@ -173,6 +164,11 @@ class _Api:
         metadata += [("authorization", key if _PRINTABLE.fullmatch(key) else "unreadable") for key in keys[:2]]
         trace = request.headers.get("traceparent", "")
         return [*metadata, ("traceparent", trace)] if _TRACE.fullmatch(trace) else metadata
+
+
+def _answered(call: Call, headers: dict[str, str], request: Request, answer: bytes) -> Response:
+    told = answer if headers["content-type"] == PROTO else as_json(call, answer)
+    return _whole(told, headers, request)
 
 
 def _timeout_of(headers: Mapping[str, str]) -> float | None:
@@ -222,74 +218,3 @@ def _whole(body: bytes, headers: dict[str, str], request: Request, packed: bytes
         body = gzip.compress(body, 1, mtime=0) if packed is None else packed
         headers = {**headers, "content-encoding": "gzip", "vary": "accept-encoding"}
     return _Pieces(body, headers=headers)
-
-
-class _Boundary:
-    """Checks where a request comes from, turns every error into an answer, and adds the headers of each answer."""
-
-    def __init__(self, app: ASGIApp, rules: Rules) -> None:
-        self._app = app
-        self._rules = rules
-        self._hosts = frozenset((*_LOOPBACK, *(name.lower() for name in rules.hosts)))
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        origin = request.headers.get("origin")
-        allowed = origin is not None and origin in self._rules.origins
-        begun = False
-
-        async def told(message: MutableMapping[str, Any]) -> None:
-            nonlocal begun
-            if message["type"] == "http.response.start":
-                begun = True
-                message["headers"] = [*message["headers"], *_HEADERS, *(_cors(origin) if allowed else ())]
-            await send(message)
-
-        try:
-            answer = self._refusal(request, origin, allowed)
-            if answer is None:
-                await self._app(scope, receive, told)
-                return
-        except FrApiError as error:
-            answer = error_response(error)
-        except ClientGone:
-            return
-        except Exception as error:  # noqa: BLE001 - the boundary: nothing of an error leaves but its place, in the log
-            answer = error_response(_defect(error))
-        if not begun:
-            await answer(scope, receive, told)
-
-    def _refusal(self, request: Request, origin: str | None, allowed: bool) -> Response | None:
-        host = request.headers.get("host", "")
-        name = host.rpartition(":")[0] if re.search(r":\d*$", host) else host
-        if not self._rules.remote and name.lower() not in self._hosts:
-            words = "This address serves only its own machine, under the name localhost."
-            return error_response(refused(grpc.StatusCode.PERMISSION_DENIED, "NOT_PERMITTED", words))
-        if origin is not None and not allowed and origin.partition("://")[2] != host:
-            words = "Web pages of other sites may not call this server; `web.origins` names those that may."
-            return error_response(refused(grpc.StatusCode.PERMISSION_DENIED, "NOT_PERMITTED", words))
-        if allowed and request.method == "OPTIONS":
-            return Response(status_code=204, headers={"access-control-max-age": "7200"})
-        return None
-
-
-def _cors(origin: str | None) -> tuple[tuple[bytes, bytes], ...]:
-    named = (origin or "").encode("latin-1")
-    return (
-        (b"access-control-allow-origin", named),
-        (b"access-control-allow-methods", b"GET, POST"),
-        (b"access-control-allow-headers", _ALLOWED_HEADERS.encode()),
-        (b"access-control-expose-headers", _EXPOSED_HEADERS.encode()),
-        (b"vary", b"origin"),
-    )
-
-
-def _defect(error: Exception) -> FrApiError:
-    """Log a defect by its type and place, never its words, which may hold what a caller sent."""
-    request_id = uuid.uuid4().hex
-    places = [
-        f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)
-    ]
-    log.error("A request failed, request %s: %s at %s", request_id, type(error).__name__, ", ".join(places[-4:]))
-    words = f"A defect of the server: its log describes it under the request id {request_id}."
-    return FrApiError(grpc.StatusCode.INTERNAL, "INTERNAL", words, request_id=request_id)

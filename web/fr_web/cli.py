@@ -21,8 +21,9 @@ import typer
 
 from fr_client.cli.state import Settings, Unusable, reporting
 from fr_client.identity import host_and_port, is_loopback
-from fr_web.app import Rules, web_app
+from fr_web.app import web_app
 from fr_web.backend import Backend
+from fr_web.boundary import Rules
 from fr_web.listen import Limits, Listener, quiet
 from fr_web.tls import serving_context
 

@@ -77,7 +77,7 @@ class Share:
         """Read the body; raises `FrApiError` if it is too large or too slow, `ClientGone` if it does not come whole."""
         if declared is not None and declared.isdecimal() and int(declared[:20]) > self.room.most_bytes:
             raise too_large(self.room.most_bytes)
-        pieces: list[bytes] = []
+        body = bytearray()
         begun, more = time.monotonic(), True
         while more:
             allowed = min(self.room.first_s + self.held / _LEAST_BYTES_PER_S, most_s)
@@ -91,8 +91,8 @@ class Share:
                 raise ClientGone
             piece, more = event.get("body", b""), event.get("more_body", False)
             self.room.take(self, len(piece))
-            pieces.append(piece)
-        return b"".join(pieces)
+            body += piece
+        return bytes(body)
 
     def decompressed(self, body: bytes) -> bytes:
         """Return what a gzip body holds, counted like one; raises `FrApiError` if it is damaged or grows too much."""

@@ -77,7 +77,7 @@ class AsyncCalls:
         return await self.call(self._server.GetServerInfo, server_pb2.GetServerInfoRequest())
 
     async def fit(self) -> Fit:
-        """Return what makes photos fit the server; the limits are asked for once."""
+        """Return the function that makes photos fit the server; it asks for the limits once."""
         if self._fit is None:
             self._fit = PhotoFit((await self.server_info()).limits, self._downscale)
         return self._fit

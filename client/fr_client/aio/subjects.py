@@ -104,7 +104,7 @@ class AsyncSubjects(AsyncGalleries):
             top_k: candidates at most; None for the server's default.
             threshold: similarity at or above which a candidate counts as a lead; None for the model's default.
             only_above_threshold: leave out the candidates below the threshold.
-            several_faces: as of `compare`; "all" gives one result for each face.
+            several_faces: as in `compare`; "all" gives one result for each face.
             fusion: how the similarities of a subject's templates become one; only "max" has known error rates.
             metadata: search only subjects whose metadata hold these pairs.
             subject_ids: search only these subjects; None for all.

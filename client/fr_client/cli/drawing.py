@@ -6,10 +6,10 @@ import unicodedata
 from functools import cached_property
 from typing import TypeAlias
 
-from PIL import Image, ImageFont, ImageOps
+from PIL import Image, ImageFont
 
 from fr_client.cli.state import Unusable
-from fr_client.photos import open_picture, rgb_of
+from fr_client.photos import DAMAGE, open_picture, rgb_of, upright
 
 Photo: TypeAlias = Image.Image
 
@@ -18,8 +18,8 @@ def open_photo(data: bytes) -> Photo:
     """Decode a photo as the server sees it: upright by its EXIF orientation, on white if transparent."""
     try:
         with open_picture(data) as opened:
-            return rgb_of(ImageOps.exif_transpose(opened))
-    except (OSError, ValueError, SyntaxError) as error:
+            return upright(rgb_of(opened).copy(), opened.info.get("exif", b""))
+    except DAMAGE as error:
         raise Unusable("UNDECODABLE", "Pillow cannot decode the photo, so it cannot be drawn.") from error
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MAX_TEXT_BYTES = 2**20
 STDIN = Path("-")
-"""Standard input, in the place of a file."""
+"""Stands for standard input."""
 # Writes the cells of a row.
 WriteRow = Callable[[Sequence[str]], None]
 
@@ -90,9 +90,9 @@ def read_text(path: Path, most: int = MAX_TEXT_BYTES) -> str:
 
 
 def read_photo(path: Path, client: Client | None = None) -> bytes:
-    """Return the bytes of a photo, as `client` sends it; says on standard error that it is scaled down.
+    """Return the bytes of a photo that `client` sends; say on standard error if the photo was scaled down.
 
-    "-" is standard input. Raises `Unusable` as `read_file`, or if it is empty, and what `Client.fit_photo` raises.
+    "-" is standard input. Raises the errors of `read_file` and `Client.fit_photo`, and `Unusable` if it is empty.
     """
     data = standard_input(MAX_PHOTO_BYTES) if path == STDIN else read_file(path, MAX_PHOTO_BYTES)
     name = "Standard input" if path == STDIN else shown(path)
@@ -116,7 +116,7 @@ def standard_input(most: int) -> bytes:
 
 
 def require_replaceable(path: Path, columns: Sequence[str]) -> None:
-    """Raise `Unusable` if a table would replace a file that is not such a table of an earlier run."""
+    """Raise `Unusable` if there is a file that is not a table with these columns."""
     head = ",".join(columns).encode()
     try:
         if not path.is_file() or path.stat().st_size == 0:
@@ -133,8 +133,8 @@ def require_replaceable(path: Path, columns: Sequence[str]) -> None:
 def refused_file(path: Path | None, columns: Sequence[str]) -> Iterator[WriteRow]:
     """Open a CSV file of mode 0600 with a header; yield a function that writes a row at once.
 
-    It replaces one of an earlier run, and no other file. Writes nothing if `path` is None. Raises `Unusable` if it
-    cannot be written.
+    Replaces the table of an earlier run, but no other file. Writes nothing if `path` is None. Raises `Unusable` if the
+    file cannot be written.
     """
     if path is None:
         yield lambda _: None
@@ -164,7 +164,7 @@ def require_drawing(target: Path | None, *sources: Path | None) -> None:
 
 
 def require_pillow() -> None:
-    """Raise `Unusable` if there is nothing to draw with."""
+    """Raise `Unusable` if Pillow is not installed."""
     try:
         import PIL.Image
     except ModuleNotFoundError as error:

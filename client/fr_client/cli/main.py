@@ -157,7 +157,9 @@ def _settings(context: typer.Context, connection: Path | None, server: str | Non
     try:
         found = read_connection(connection)
     except (OSError, ValueError) as error:
-        told = f"{connection} cannot be read: {error.strerror}." if isinstance(error, OSError) else str(error)
+        told = str(error)
+        if isinstance(error, OSError):  # of this file, or of one that it names
+            told = f"{error.filename or connection} cannot be read: {error.strerror}."
         raise typer.BadParameter(told, param_hint="--connection") from error
     ca = found.ca.encode() or None
     return Settings(server or found.server, timeout_s, token=found.key, ca=ca, connection=connection)

@@ -15,7 +15,7 @@ GROUP = "fr.commands"
 # Exit status after Ctrl-C, as in shells.
 INTERRUPTED = 130
 
-# The packages of both distributions: a missing one is a defect, any other an extra to install.
+# The packages of both distributions. A missing one is a defect; any other missing package is an extra to install.
 _OUR_PACKAGES = tuple(
     f"fr_{name}"
     for name in (
@@ -24,7 +24,7 @@ _OUR_PACKAGES = tuple(
     )
 )
 
-# The commands that fr-core adds to those of a group, to say so where it is not installed.
+# The commands that fr-core adds to a group. Without fr-core, they say that it is missing.
 _OF_CORE: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "fr": ("serve", "server", "models", "evaluate", "bench", "dataset", "web"),

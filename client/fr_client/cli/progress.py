@@ -32,7 +32,7 @@ def progress(
 ) -> Iterator[Advance]:
     """Show the progress of a run during the block, in words such as "Enrolling" and "photos"; `clock` gives seconds.
 
-    With `beside_output`, the block prints answers: they show the progress themselves where they go to a terminal.
+    With `beside_output`, the block prints answers; on a terminal, these show the progress themselves.
     """
     out = console(stderr=True)
     alone = not (beside_output and sys.stdout.isatty())

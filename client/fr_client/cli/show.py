@@ -1,4 +1,4 @@
-"""Shows answers: tables for people, and JSON for programs; and that a call takes long."""
+"""Shows answers, as tables for people and as JSON for programs, and tells if a call takes long."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from fr_client.unpack import message_keys
 
 # Of tables in a file or a pipe, which have no width of their own.
 _PIPE_WIDTH = 160
-# Seconds after which a call is shown to take long.
+# Seconds after which the terminal shows that a call takes long.
 _PATIENCE_S = 1.0
-# Held while something moves on the terminal: there is room for one.
+# Held while something moves on the terminal; only one thing may.
 MOVING = threading.Lock()
 Item = TypeVar("Item")
 
@@ -54,9 +54,9 @@ def print_line(content: Mapping[str, Any]) -> None:
 
 @contextmanager
 def waiting(words: str, after_s: float = _PATIENCE_S) -> Iterator[None]:
-    """Show words and the seconds on standard error, if it is a terminal, while the block takes longer than `after_s`.
+    """On a terminal, show words and the seconds on standard error when the block takes longer than `after_s`.
 
-    Shows nothing in another thread than the main one, nor while something else moves on the terminal.
+    Shows nothing outside of the main thread, or while something else moves on the terminal.
     """
     out = console(stderr=True)
     main = threading.current_thread() is threading.main_thread()
@@ -87,13 +87,13 @@ def waiting(words: str, after_s: float = _PATIENCE_S) -> Iterator[None]:
 
 
 def every(found: Iterable[Item]) -> list[Item]:
-    """Return all that a list of the server holds, and show on the terminal if that takes long."""
+    """Return every entry of a list of the server; the terminal shows if that takes long."""
     with waiting("Reading the list"):
         return list(found)
 
 
 def number(value: float, spec: str) -> str:
-    """Return a number as `format` does, but never with an exponent, and without a sign if it shows as 0."""
+    """Return a number as `format` does, but without an exponent, and without a sign if it rounds to 0."""
     text = format(value, spec)
     if "e" in text:
         text = format(Decimal(text), "f")

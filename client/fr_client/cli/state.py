@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,8 @@ from fr_client.words import ReadingPurpose
 from fr_files.reading import read_whole
 
 _MAX_KEY_BYTES = 64 * 1024
+# Of standard output that goes to a file; a closed pipe ends a command silently.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def argument(metavar: str, words: str) -> Any:
@@ -51,13 +54,13 @@ def _set_downscale(context: typer.Context, no_downscale: bool) -> None:
     context.obj = replace(context.obj, downscale=not no_downscale)
 
 
-# A command that takes it need not look at it: the client of its context does.
+# A command only declares this option; the client of the context reads it.
 NoDownscale = Annotated[
     bool,
     typer.Option(
         "--no-downscale",
         callback=_set_downscale,
-        help="Refuse photos that are over the server's limits, in place of scaling them down.",
+        help="Refuse photos that are over the server's limits; do not scale them down.",
     ),
 ]
 
@@ -81,6 +84,8 @@ class Settings:
         """Open the client; raises `Unusable` if a file cannot be read, or a key would be sent without encryption."""
         with self._readable():
             token = self.token if self.key_file is None else read_whole(self.key_file, _MAX_KEY_BYTES).decode().strip()
+            if self.key_file is not None and not token:
+                raise ValueError(f"{self.key_file} is empty, so it holds no key.")
             credentials = self.channel_credentials()
             return Client(
                 self.server,
@@ -123,8 +128,8 @@ class Unusable(Exception):
 def reporting(as_json: bool, options: Collection[str] = (), lines: bool = False) -> Iterator[None]:
     """End the command with one line on standard error if the block raises an error.
 
-    With `as_json`, the error goes to standard output too, so that a program always finds a document there, in one line
-    with `lines`. The line on standard error names only those remedies that the `options` of the command allow.
+    With `as_json`, the error is also a JSON document on standard output; with `lines`, it is in one line. The line on
+    standard error names only remedies that the `options` of the command allow.
     """
     try:
         try:
@@ -132,6 +137,11 @@ def reporting(as_json: bool, options: Collection[str] = (), lines: bool = False)
         except UnicodeEncodeError as error:
             words = "A value on the command line is not text in UTF-8; type it again."
             raise Unusable("INVALID_FIELD", words) from error
+    except OSError as error:
+        if error.filename is not None or error.errno not in _NO_ROOM:
+            raise
+        sys.stdout = None  # what is left of it would fail again at the end
+        fail(Unusable("FILE_UNWRITABLE", f"The answer cannot be written: {error.strerror}."))
     except (FrApiError, Unusable) as error:
         if as_json:
             (print_line if lines else print_json)({"error": error_keys(error)})
@@ -156,7 +166,7 @@ def options_of(context: typer.Context) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """A client, or a part of one, that shows on the terminal each call that takes long."""
+    """A client, or a part of a client, that shows on the terminal each call that takes long."""
 
     part: object
     target: str
@@ -248,7 +258,7 @@ REMEDIES: Mapping[str, Remedy] = MappingProxyType(
             ("--purpose", "--case"),
         ),
         "IMAGE_TOO_MANY_PIXELS": Remedy(
-            "Without --no-downscale, `fr` scales it down, if Pillow is installed (pip install pillow) and can read it.",
+            "Without --no-downscale, `fr` scales it down if Pillow is installed (pip install pillow) and can read it.",
             ("--no-downscale",),
         ),
         "SEVERAL_FACES": Remedy("The option is --several-faces largest.", ("--several-faces",)),

@@ -78,7 +78,7 @@ class Calls:
         return self.call(self._server.GetServerInfo, server_pb2.GetServerInfoRequest())
 
     def fit(self) -> Fit:
-        """Return what makes photos fit the server; the limits are asked for once."""
+        """Return the function that makes photos fit the server; it asks for the limits once."""
         if self._fit is None:
             self._fit = PhotoFit((self.server_info()).limits, self._downscale)
         return self._fit

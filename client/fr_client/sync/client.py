@@ -36,11 +36,11 @@ class Client(Recognition, Subjects, Evaluation):
         target: the server's address, HOST:PORT.
         timeout_s: seconds that a call may take, with its repetitions; for a stream, the longest wait for the next
             answer. None for no limit.
-        credentials: of a TLS channel: `tls_credentials`, or gRPC's own, with which errors cannot say what is wrong;
-            None for no encryption.
+        credentials: `tls_credentials`, or gRPC's own, with which errors do not say what is wrong; None for no
+            encryption.
         token: an API key or a token of the identity provider; "" if the server does not check callers. Without
-            encryption it goes to this very machine alone.
-        downscale: whether to scale down photos that are over the server's limits, which takes Pillow; see `fit_photo`.
+            encryption it is sent only to this machine.
+        downscale: whether to scale down photos over the server's limits; this needs Pillow (see `fit_photo`).
         retry: when to call again if the server refused to begin.
 
     Every method raises `FrApiError` if the server refuses the call or the call fails, and `OSError` if the file of a
@@ -71,13 +71,13 @@ class Client(Recognition, Subjects, Evaluation):
         downscale: bool = True,
         retry: RetryPolicy | None = None,
     ) -> Self:
-        """Return a client of the server that a connection file names, with its authority and its key.
+        """Return a client for the server of a connection file, with the authority and the key of the file.
 
-        `certificate` and `certificate_key` are the files, PEM, of the client's own certificate, for a server that asks
-        for one; the other arguments are those of the class.
+        `certificate` and `certificate_key` are PEM files of the client's own certificate, for a server that asks for
+        one. The other arguments are those of the class.
 
-        Raises `OSError` if a file cannot be read, or if other users of this machine can read the key; and `ValueError`
-        if the file is not a connection file, or the key would travel without encryption.
+        Raises `OSError` if a file cannot be read, or if other users of this machine can read the key. Raises
+        `ValueError` if the file is not a connection file, or if the key would be sent without encryption.
         """
         path = Path(path)
         place = read_connection(path)
@@ -107,9 +107,9 @@ class Client(Recognition, Subjects, Evaluation):
         return self._calls.server_info()
 
     def fit_photo(self, photo: Photo) -> bytes:
-        """Return a photo as every method sends it: itself, or a smaller JPEG if it is over the server's limits.
+        """Return a photo as every method sends it: unchanged, or as a smaller JPEG if it is over the server's limits.
 
-        Boxes in answers are in pixels of the photo that was sent, and the server knows it by its sha256. Raises
+        Boxes in answers are in pixels of the photo that was sent; the server stores the sha256 of that photo. Raises
         `FrApiError` (IMAGE_TOO_MANY_BYTES) if the photo is too large and cannot be scaled, or `downscale` is False.
         """
         return run(photo_bytes, photo, self._calls.fit())

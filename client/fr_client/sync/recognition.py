@@ -45,8 +45,8 @@ class Recognition(Part):
         """Compare two faces.
 
         Args:
-            several_faces: what to do with a photo of several faces; "prominent" takes the one that is clearly its
-                subject, and refuses the photo if none is.
+            several_faces: what to do with a photo of several faces; "prominent" takes the face that is clearly the
+                subject, and refuses the photo if no face is.
             threshold: similarity that the answer compares with, from -1 to 1; None for the model's default.
             target_fmr: in place of a threshold, the false match rate to hold, above 0 and at most 1.
         """

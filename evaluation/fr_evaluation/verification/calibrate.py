@@ -31,7 +31,7 @@ TRIED = 1e-2
 # Weights of matches that all resamples together may take, which is a second or two; and the fewest resamples.
 MOST_WEIGHTS = 100_000_000
 FEWEST_REPLICATES = 200
-# Share of a calibration's faces that may be worse than what it records of them: fewer are no sample of their kind.
+# Share of a calibration's faces that may be worse than its record of the worst: so few are no sample of such faces.
 _WORST = 1 / 200
 # Folds that are listed by number.
 MOST_LISTED = 4
@@ -136,14 +136,14 @@ def calibrate(
 
 
 def worst_faces(faces: Collection[Quality]) -> WorstFaces:
-    """Return the value of each measure that 199 of 200 of some faces, at least one, reach."""
+    """Return, for each measure, the value that 199 of 200 faces reach; there must be at least one face."""
 
     def reached(name: str) -> float:
-        """Return the least, of measures that are better the higher they are."""
+        """Return the lowest value, for a measure of which higher values are better."""
         return float(np.quantile([getattr(face, name) for face in faces], _WORST, method="lower"))
 
     def kept(name: str) -> float:
-        """Return the greatest, of measures that are better the nearer they are to 0."""
+        """Return the largest distance from 0, for a measure of which values near 0 are better."""
         return float(np.quantile([abs(getattr(face, name)) for face in faces], 1.0 - _WORST, method="higher"))
 
     return WorstFaces(

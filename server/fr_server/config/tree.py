@@ -257,8 +257,8 @@ class IsolationConfig:
 
     decoding: str = _set(
         "none",
-        "process: decode photos in processes that can do nothing else (Linux only); none: decode all but AVIF and HEIC "
-        "in the server's process.",
+        "process: decode photos in processes that can do nothing else (Linux only); none: decode all except AVIF and "
+        "HEIC in the server's process.",
         choices=("none", "process"),
     )
     workers: int = _set(

@@ -93,10 +93,10 @@ def verify(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let the server check every record: exit status 1 if anybody changed one.
+    """Let the server check every record. Exit status 1: somebody changed a record.
 
-    Without checkpoints nobody notices if somebody with the server's key rewrote a whole chain. `fr audit file verify`
-    checks an export without the server.
+    Only checkpoints show if somebody with the server's key rewrote a whole chain. `fr audit file verify` checks an
+    export without the server.
     """
     with connected(context, as_json) as client:
         which = "" if chain is None else chain.value

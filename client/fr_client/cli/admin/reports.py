@@ -31,9 +31,9 @@ report.add_typer(dataset, name="dataset")
 
 DatasetName = Annotated[
     str,
-    argument("DATASET", "Name of the data set, as `fr report dataset list` has it."),
+    argument("DATASET", "Name of the data set; `fr report dataset list` lists them."),
 ]
-ReportId = Annotated[str, argument("ID", "Id of the report, as `fr report list` has it.")]
+ReportId = Annotated[str, argument("ID", "Id of the report; `fr report list` lists them.")]
 Seed = Annotated[int | None, typer.Option(min=0, max=2**32 - 1, metavar="N", help="Of the random draws; 1 if unset.")]
 
 _KINDS = {

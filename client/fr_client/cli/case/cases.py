@@ -102,7 +102,7 @@ def _with_template(kind: int, template_id: int) -> str:
 
 case = typer.Typer(help="Open, list, show, close and delete cases, and search within them.", no_args_is_help=True)
 
-CaseId = Annotated[str, argument("CASE", "Id of the case, as `fr case list` has it.")]
+CaseId = Annotated[str, argument("CASE", "Id of the case; `fr case list` lists them.")]
 
 
 @case.command("open")
@@ -185,10 +185,10 @@ def search_in_case(
     brief: Brief = False,
     as_lines: AsLines = False,
 ) -> None:
-    """Search a gallery for the face of each photo within a case: leads for its examiners, never an identity.
+    """Search a gallery within a case for the face of each photo: leads for its examiners, never an identity.
 
     The server keeps each photo and its candidate list with the case. Purpose and reference are those of the case. Exit
-    status 3: the server refused some of several photos.
+    status 3: you gave several photos, and the server refused some.
     """
     require_one_criterion(threshold=threshold, target_fmr=target_fmr, target_fpir=target_fpir)
     form, metadata = Form(as_lines, brief), key_values(where or [], "--where")

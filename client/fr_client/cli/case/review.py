@@ -33,7 +33,7 @@ review = typer.Typer(help="Examine the leads of searches, and give findings.", n
 
 ExaminationId = Annotated[
     str,
-    argument("EXAMINATION", "Id of the examination, as `fr review list` has it."),
+    argument("EXAMINATION", "Id of the examination; `fr review list` lists them."),
 ]
 
 

@@ -34,7 +34,7 @@ def calibrate(
     remove: Annotated[bool, typer.Option("--remove", help="Return to the calibration of the model pack.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Set the calibration of a gallery: then searches report error rates, and can hold a given one.
+    """Set the calibration of a gallery. Searches then report error rates, and you can ask for one.
 
     A calibration is measured on photos with known answers (`fr report create verification`). It holds for people and
     photos like those.

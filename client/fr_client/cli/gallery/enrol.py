@@ -52,7 +52,7 @@ def enrol(
     ],
     photos: PhotoPaths = None,
     listed: Listed = None,
-    name: Annotated[str, typer.Option(help="With SUBJECT: a name for people.", show_default=False)] = "",
+    name: Annotated[str, typer.Option(help="With SUBJECT: the name to display.", show_default=False)] = "",
     create: Annotated[bool, typer.Option("--create", help="Create the gallery if it does not exist.")] = False,
     unnamed: Annotated[
         bool,
@@ -89,9 +89,9 @@ def enrol(
     fr enrol GALLERY SUBJECT PHOTO... enrols photos of one subject.
 
     fr enrol GALLERY FOLDER enrols many: FOLDER holds a folder of photos for each subject (FOLDER/SUBJECT/PHOTO.jpg). Or
-    it is a CSV file with the header subject_id,path and optional columns: display_name, and metadata. With --unnamed it
-    is a folder of photos, in folders or not; each photo is a subject, and its path in FOLDER is the id. Then fr gallery
-    cluster groups the photos that may show one person.
+    it is a CSV file with the header subject_id,path and optional columns: display_name, and metadata. With --unnamed
+    each photo in FOLDER and its folders is a subject, and its path in FOLDER is the id. Then fr gallery cluster groups
+    the photos that may show one person.
 
     An operational gallery that already holds some of the photos needs --purpose and --case, because the command reads
     the gallery to find their subjects. The purpose is gallery-maintenance, and REFERENCE is that of the request.

@@ -28,7 +28,7 @@ from fr_files.reading import read_json
 _MAX_LINE = 64 * 1024  # a path has 4 KiB at most
 
 _FORMAT = 1
-# How each journal begins, and each later line of one.
+# The first bytes of each journal, and of each later line.
 _BEGIN, _NOTE = b'{"journal": ', b'{"path": '
 # A power failure can lose the writes of this time.
 _SYNC_S = 1.0

@@ -79,9 +79,9 @@ class Tally:
     refused: list[RefusedPhoto] = field(default_factory=list)
     # Pairs of similar subjects, with the highest similarity of their faces.
     similar: dict[tuple[str, str], float] = field(default_factory=dict)
-    with_others: int = 0  # photos newly in the gallery that show other faces, which were passed over
+    with_others: int = 0  # stored photos that also show other faces, which were passed over
     similar_unknown: int = 0  # photos newly in the gallery whose search for similar subjects failed
-    scaled_down: int = 0  # photos that are over the server's limits, and so were made smaller
+    scaled_down: int = 0  # photos over the server's limits, which were made smaller
 
     @property
     def done(self) -> int:

@@ -38,9 +38,9 @@ MARGIN, PROBE, TILE, GAP = 24, 320, 184, 16
 _TEXT, _HEAD, _TILE_LINES = 15, 18, 3
 MIN_COLUMNS, MAX_COLUMNS = 3, 5
 MAX_CANDIDATES = 20
-# In a crowd, each face has one row of candidates, and the picture these faces.
+# With more than `CROWD` faces, each has one row of candidates; a picture has `MAX_FACES` faces at most.
 CROWD, MAX_FACES = 4, 12
-# The longer side of a photo with its faces: every face of a crowd can be seen, and the file stays small.
+# The longer side of a drawn photo, pixels: every face of a crowd can be seen, and the file stays small.
 MAX_SIDE = 4096
 
 
@@ -300,7 +300,7 @@ def find_photos(
 ) -> dict[str, Path]:
     """Return the paths of photos by their sha256, from a folder with all its folders, or from a manifest of `fr enrol`.
 
-    It first searches the folders of `subject_ids`, for speed. `fit` makes of a photo what was enrolled of it.
+    It first searches the folders of `subject_ids`, for speed. `fit` returns the bytes that were enrolled for a photo.
     """
     missing = set(wanted)
     found: dict[str, Path] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from fr_client.sync.client import Client
 
-# Refusals of one photo, after which the next may fare better: those of `fr_core.errors.photos`, and of its file.
+# Reasons that concern one photo, so the run goes on: those of `fr_core.errors.photos`, and that of its file.
 OF_A_PHOTO = frozenset(
     {
         "UNDECODABLE",
@@ -51,7 +52,7 @@ OF_A_PHOTO = frozenset(
         "FILE_UNREADABLE",
     }
 )
-# Photos on their way at once, in a run of several.
+# Calls at the same time, in a run of several photos.
 _AT_ONCE = 8
 _MAX_LIST_BYTES = 64 * 2**20
 
@@ -65,7 +66,7 @@ PhotoPaths = Annotated[
 ]
 Listed = Annotated[
     Path | None,
-    typer.Option("--list", metavar="FILE", help="Also the photos of this list, a path a line; - is standard input."),
+    typer.Option("--list", metavar="FILE", help="A file with more photos, one path on each line; - is standard input."),
 ]
 Brief = Annotated[bool, typer.Option("--brief", help="Print one line for each photo.")]
 AsLines = Annotated[bool, typer.Option("--json", help="Print one JSON document, in one line, for each photo.")]
@@ -73,7 +74,7 @@ AsLines = Annotated[bool, typer.Option("--json", help="Print one JSON document, 
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """The photos of a run; `several` if more than one may come of what was typed, such as of a folder."""
+    """The photos of a run; `several` if the arguments may name more than one, as a folder does."""
 
     paths: tuple[Path, ...]
     several: bool
@@ -109,7 +110,8 @@ def _read_list(listed: Path) -> list[Path]:
     data = standard_input(_MAX_LIST_BYTES) if listed == STDIN else read_file(listed, _MAX_LIST_BYTES)
     if b"\0" in data:
         raise Unusable("LIST_INVALID", f"{shown(listed)} is no list: that is a text with the path of a photo a line.")
-    found = [Path(os.fsdecode(line)) for line in data.splitlines() if line.strip()]
+    lines = data.removeprefix(codecs.BOM_UTF8).splitlines()
+    found = [Path(os.fsdecode(line)) for line in lines if line.strip()]
     if not found:
         raise Unusable("NO_PHOTOS", f"The list {shown(listed)} names no photo. Write the path of a photo in each line.")
     if STDIN in found:
@@ -120,9 +122,9 @@ def _read_list(listed: Path) -> list[Path]:
 def pictures_to(
     target: Path | None, probes: Probes, *sources: Path | None
 ) -> Callable[[Path, Callable[[], Image]], None]:
-    """Return the function that writes what a function draws of a photo: to `target`, or of several to a new folder.
+    """Return the function that writes the picture of a photo: to `target`, or to a new folder if there are several.
 
-    Raises `Unusable` as `require_drawing` does, or if the folder is there already.
+    Raises the errors of `require_drawing`, and `Unusable` if the folder exists already.
     """
     if target is None:
         return lambda photo, draw: None
@@ -135,7 +137,8 @@ def pictures_to(
     numbers = {path: number for number, path in enumerate(probes.paths, start=1)}
 
     def write(photo: Path, draw: Callable[[], Image]) -> None:
-        drawn, name = draw(), "stdin" if photo == STDIN else photo.stem
+        # Of bytes that every file system takes, and not too many of them.
+        drawn, name = draw(), "stdin" if photo == STDIN else os.fsencode(photo.stem)[:200].decode(errors="ignore")
         with writing(target):
             target.mkdir(exist_ok=True)
         write_picture(drawn, target / f"{numbers[photo]:04}-{name}.png", tell=False)
@@ -145,7 +148,7 @@ def pictures_to(
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The answer to a photo: as JSON has it, in one line, as a whole, and the notice that goes with it."""
+    """The answer to a photo: the keys of its JSON, its line of `--brief`, the full text, and its notice."""
 
     keys: Mapping[str, Any]
     line: str
@@ -153,13 +156,13 @@ class Answered:
     notice: str = ""
 
 
-# Answers the photo that has this path and is sent as these bytes.
+# Returns the answer to a photo: the bytes to send, and its path.
 Ask: TypeAlias = Callable[[bytes, Path], Answered]
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """The form of the answers; `names` are further keys of each JSON document, and `key` is that of the photo."""
+    """The form of the answers; in JSON, `key` names the photo, and `names` are added to each document."""
 
     as_json: bool
     brief: bool
@@ -170,7 +173,7 @@ class Form:
         require_one_of(self.brief, self.as_json, "--brief", "--json")
 
     def print(self, photo: Path, answered: Answered, titled: bool) -> None:
-        """Print an answer; a whole one gets the name of its photo as a title if `titled`."""
+        """Print an answer; if `titled`, the full text has the name of the photo as its title."""
         if self.as_json:
             print_line({**self.names, self.key: shown(photo), **answered.keys})
         elif self.brief:
@@ -181,7 +184,7 @@ class Form:
             answered.show()
 
     def print_refusal(self, photo: Path, error: FrApiError | Unusable) -> None:
-        """Print why there is no answer."""
+        """Print the error of a photo."""
         if self.as_json:
             print_line({**self.names, self.key: shown(photo), "error": error_keys(error)})
         else:
@@ -189,11 +192,10 @@ class Form:
 
 
 def answer_each(context: typer.Context, client: Client, probes: Probes, form: Form, ask: Ask) -> None:
-    """Print the answers of `ask` to photos as `client` sends them, in their order.
+    """Print the answers of `ask` to photos, in their order.
 
-    Several are asked at once, each in a thread of its own.
-
-    Of several photos, a refused one is an answer: the command then ends with exit status 3. Any other error ends it.
+    If there are several, threads ask at the same time. A refusal of one of several photos is an answer too: the command
+    goes on, and ends with exit status 3. Any other error ends the command.
     """
     if not probes.several:
         _answer_one(context, client, probes.paths[0], form, ask)
@@ -235,7 +237,7 @@ def _answer_one(context: typer.Context, client: Client, path: Path, form: Form, 
 
 @contextmanager
 def _asking(client: Client, probes: Probes, ask: Ask) -> Iterator[Iterator[tuple[Path, Future[Answered]]]]:
-    """Yield the photos with what comes of them; the end of the block waits for no running call."""
+    """Yield each photo with its answer; the end of the block does not wait for running calls."""
     pool = ThreadPoolExecutor(_AT_ONCE)
 
     def answer(path: Path) -> Answered:

@@ -48,7 +48,7 @@ SeveralFacesOption = Annotated[
     OneFace,
     typer.Option(
         "--several-faces",
-        help="A photo of several faces: take the face that is clearly its subject, refuse it, or take the largest.",
+        help="For a photo of several faces: take the clear subject, refuse the photo, or take the largest face.",
     ),
 ]
 ThresholdOption = Annotated[
@@ -97,7 +97,7 @@ def detect(
 ) -> None:
     """Find every face of each photo, the largest first.
 
-    Exit status 3: the server refused some of several photos.
+    Exit status 3: you gave several photos, and the server refused some.
     """
     form = Form(as_lines, brief)
     with connected(context, as_lines, lines=True) as client:
@@ -128,7 +128,9 @@ def compare(
     photos: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="B", help="Photo to compare it with, or folder of such photos; or -.", show_default=False
+            metavar="B",
+            help="Photo to compare it with, or folder of photos; - reads a photo from standard input.",
+            show_default=False,
         ),
     ] = None,
     listed: Listed = None,
@@ -139,9 +141,9 @@ def compare(
     brief: Brief = False,
     as_lines: AsLines = False,
 ) -> None:
-    """Compare the face of a photo with that of another, or of each of several others.
+    """Compare the face of a photo with that of another photo, or of each of several others.
 
-    Exit status 3: the server refused some of several photos.
+    Exit status 3: you gave several photos, and the server refused some.
     """
     require_one_criterion(threshold=threshold, target_fmr=target_fmr)
     form = Form(as_lines, brief, "photo_b", {"photo_a": shown(a)})
@@ -183,7 +185,7 @@ def _print_comparison(answer: recognition_pb2.CompareResponse, verdict: str) -> 
 
 @contextmanager
 def _naming(photos: Mapping[str, str]) -> Iterator[None]:
-    """Name the photo in front of the sentence of a refusal, by the side of the comparison that it is."""
+    """Put the name of the refused photo before the sentence of a refusal; `photos`: the names by side, "a" or "b"."""
     try:
         yield
     except FrApiError as error:

@@ -81,7 +81,7 @@ def search(
         SeveralFaces,
         typer.Option(
             "--several-faces",
-            help="A photo of several faces: take the clear subject, refuse it, take the largest, or search all.",
+            help="For a photo of several faces: take the clear subject or the largest, refuse it, or search all.",
         ),
     ] = "prominent",
     where: Where = None,
@@ -112,7 +112,7 @@ def search(
 ) -> None:
     """Search a gallery for the face of each photo: leads for a human examiner, never an identity.
 
-    Exit status 3: the server refused some of several photos.
+    Exit status 3: you gave several photos, and the server refused some.
     """
     require_one_criterion(threshold=threshold, target_fmr=target_fmr, target_fpir=target_fpir)
     if candidate_photos is not None and draw is None:

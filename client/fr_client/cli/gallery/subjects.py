@@ -155,7 +155,7 @@ def export_subject(
 def delete_template(
     context: typer.Context,
     gallery_id: GalleryId,
-    template_id: Annotated[int, argument("TEMPLATE", "Number, as `fr subject show` has it.")],
+    template_id: Annotated[int, argument("TEMPLATE", "Number; `fr subject show` lists them.")],
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:

@@ -147,7 +147,7 @@ def state_text(state: training_pb2.SessionState.ValueType) -> str:
 cohort = typer.Typer(help="Make, list, show, watch and delete cohorts of trainees.", no_args_is_help=True)
 trainee = typer.Typer(help="Delete trainees.", no_args_is_help=True)
 
-CohortId = Annotated[str, argument("COHORT", "Id of the cohort, as `fr train cohort list` has it.")]
+CohortId = Annotated[str, argument("COHORT", "Id of the cohort; `fr train cohort list` lists them.")]
 Trainees = Annotated[int, typer.Option(min=1, max=1_000, metavar="N", help="How many.", show_default=False)]
 
 
@@ -259,7 +259,7 @@ def delete_cohort(context: typer.Context, cohort_id: CohortId, yes: Yes = False,
 @trainee.command("delete")
 def delete_trainee(
     context: typer.Context,
-    trainee_id: Annotated[str, argument("TRAINEE", "Pseudonym, as `fr train cohort show` has it.")],
+    trainee_id: Annotated[str, argument("TRAINEE", "Pseudonym; `fr train cohort show` lists them.")],
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:

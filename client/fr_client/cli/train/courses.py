@@ -1,4 +1,4 @@
-"""`fr train course` and `fr train probe`: make, list, show and delete courses, and set whom a trainee's probe shows."""
+"""`fr train course` and `fr train probe`: make, list, show and delete courses, and set the person on a probe."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from fr_client.cli.show import counted, every, model_name, pairs, plain, print_a
 from fr_client.cli.state import AsJson, Yes, argument, confirm, connected
 from fr_client.requests import MAX_PHOTO_BYTES
 
-CourseId = Annotated[str, argument("COURSE", "Id of the course, as `fr train course list` has it.")]
+CourseId = Annotated[str, argument("COURSE", "Id of the course; `fr train course list` lists them.")]
 
 
 course = typer.Typer(help="Make, list, show and delete courses.", no_args_is_help=True)
-probe = typer.Typer(help="Set whom a trainee's own probe shows.", no_args_is_help=True)
+probe = typer.Typer(help="Set the person on a trainee's own probe.", no_args_is_help=True)
 
 
 @course.command("list")
@@ -69,8 +69,8 @@ def set_probe(
 ) -> None:
     """Set the person on a photo that trainees may send as their own probe, to score decisions about it.
 
-    The command sends only the photo's sha256: trainees must send the very same file. It must be within the server's
-    limits: a photo that is scaled down has another sha256.
+    The command sends only the photo's sha256: trainees must send exactly the same file. It must be within the server's
+    limits, because a photo that is scaled down has another sha256.
     """
     if (identity is not None) == absent:
         raise typer.BadParameter("Give one of --identity and --absent.")

@@ -31,7 +31,7 @@ _STAGES = {
 
 plan = typer.Typer(help="List, show and check plans of courses.", no_args_is_help=True)
 PlanSource = Annotated[
-    str, argument("FILE|NAME", "A plan as TOML, or the name of one, as `fr train plan list` has it.")
+    str, argument("FILE|NAME", "A plan as TOML, or the name of a plan; `fr train plan list` lists them.")
 ]
 Datasets = Annotated[
     list[str] | None,
@@ -110,7 +110,7 @@ def create_course(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a course from a plan. Ctrl-C stops the making, and leaves no course."""
+    """Make a course from a plan. Ctrl-C stops the command, and leaves no course."""
     if not datasets:
         raise typer.BadParameter("A course needs photos of people: give at least one.", param_hint="--dataset")
     with connected(context, as_json) as client:

@@ -1101,8 +1101,8 @@ class SearchRequest(_message.Message):
     purpose: _common_pb2.Purpose.ValueType
     """The purpose of the search; required for an operational gallery."""
     case_reference: _builtins.str
-    """The reference of the case, at most 128 characters; required for an operational gallery. The server does not keep
-    it: the audit holds a pseudonym of it.
+    """The reference of the case, at most 128 characters; required for an operational gallery. The server keeps
+    only a pseudonym of it, in the audit.
     """
     @_builtins.property
     def probe(self) -> _recognition_pb2.Probe:
@@ -1277,7 +1277,7 @@ class SearchResponse(_message.Message):
     gallery_version: _builtins.int
     """Version of the gallery that the server searched."""
     notice: _builtins.str
-    """A short explanation of what the answer means and what it does not. Show it beside the answer."""
+    """A short text on the meaning of the answer, and its limits. Show it beside the answer."""
     fusion: Global___ScoreFusion.ValueType
     """The fusion that the server used for the templates of each subject."""
     searched_templates: _builtins.int
@@ -1298,7 +1298,7 @@ class SearchResponse(_message.Message):
     @_builtins.property
     def error_rates(self) -> _common_pb2.ErrorRates:
         """The error rates at the threshold. Unset if neither the gallery nor its model has a calibration, if the gallery's
-        calibration is unreadable, if the fusion is not MAX, because the rates apply to single comparisons, or if every
+        calibration is unreadable, if the fusion is not MAX (the rates apply to single comparisons), or if every
         result has rates_withheld.
         """
 
@@ -1404,8 +1404,8 @@ class GetSubjectRequest(_message.Message):
     purpose: _common_pb2.Purpose.ValueType
     """The purpose; required for an operational gallery."""
     case_reference: _builtins.str
-    """The reference of the case or request, at most 128 characters; required for an operational gallery. The server does
-    not keep it: the audit holds a pseudonym of it.
+    """The reference of the case or request, at most 128 characters; required for an operational gallery. The server keeps
+    only a pseudonym of it, in the audit.
     """
     def __init__(
         self,
@@ -1467,8 +1467,8 @@ class ListSubjectsRequest(_message.Message):
     purpose: _common_pb2.Purpose.ValueType
     """The purpose; required for an operational gallery."""
     case_reference: _builtins.str
-    """The reference of the case or request, at most 128 characters; required for an operational gallery. The server does
-    not keep it: the audit holds a pseudonym of it.
+    """The reference of the case or request, at most 128 characters; required for an operational gallery. The server keeps
+    only a pseudonym of it, in the audit.
     """
     def __init__(
         self,
@@ -1559,8 +1559,8 @@ class UpdateSubjectRequest(_message.Message):
     purpose: _common_pb2.Purpose.ValueType
     """The purpose, because the answer holds the whole subject; required for an operational gallery."""
     case_reference: _builtins.str
-    """The reference of the case or request, at most 128 characters; required for an operational gallery. The server does not
-    keep it: the audit holds a pseudonym of it.
+    """The reference of the case or request, at most 128 characters; required for an operational gallery. The server keeps
+    only a pseudonym of it, in the audit.
     """
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -1760,8 +1760,8 @@ class GetTemplateRequest(_message.Message):
     purpose: _common_pb2.Purpose.ValueType
     """The purpose; required for an operational gallery."""
     case_reference: _builtins.str
-    """The reference of the case or request, at most 128 characters; required for an operational gallery. The server does not
-    keep it: the audit holds a pseudonym of it.
+    """The reference of the case or request, at most 128 characters; required for an operational gallery. The server keeps
+    only a pseudonym of it, in the audit.
     """
     include_embedding: _builtins.bool
     """True to include the embedding in the answer. The server refuses this for an operational gallery."""
@@ -1976,7 +1976,7 @@ class ScanProgress(_message.Message):
     templates that a first scan of all templates selected.
     """
     notice: _builtins.str
-    """A short explanation of what the answer means and what it does not. Show it beside the answer."""
+    """A short text on the meaning of the answer, and its limits. Show it beside the answer."""
     def __init__(
         self,
         *,
@@ -2012,8 +2012,8 @@ class FindDuplicatesRequest(_message.Message):
     purpose: _common_pb2.Purpose.ValueType
     """The purpose; required for an operational gallery."""
     case_reference: _builtins.str
-    """The reference of the case, at most 128 characters; required for an operational gallery. The server does not keep
-    it: the audit holds a pseudonym of it.
+    """The reference of the case, at most 128 characters; required for an operational gallery. The server keeps
+    only a pseudonym of it, in the audit.
     """
     def __init__(
         self,
@@ -2122,8 +2122,8 @@ class ClusterGalleryRequest(_message.Message):
     purpose: _common_pb2.Purpose.ValueType
     """The purpose; required for an operational gallery."""
     case_reference: _builtins.str
-    """The reference of the case, at most 128 characters; required for an operational gallery. The server does not keep
-    it: the audit holds a pseudonym of it.
+    """The reference of the case, at most 128 characters; required for an operational gallery. The server keeps
+    only a pseudonym of it, in the audit.
     """
     def __init__(
         self,

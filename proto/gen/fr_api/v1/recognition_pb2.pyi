@@ -271,7 +271,7 @@ class CompareResponse(_message.Message):
     above_threshold: _builtins.bool
     """True if similarity >= threshold."""
     notice: _builtins.str
-    """A short explanation of what the answer means and what it does not. Show it beside the answer."""
+    """A short text on the meaning of the answer, and its limits. Show it beside the answer."""
     @_builtins.property
     def face_a(self) -> _common_pb2.Face:
         """The first face; unset if the caller sent an embedding."""

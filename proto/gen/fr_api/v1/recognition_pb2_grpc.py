@@ -57,8 +57,8 @@ class RecognitionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Compare(self, request, context):
-        """Compares two faces. Refuses a photo without a face and, by default, a photo with several faces of which none is
-        clearly the subject. The metadata of a refusal names the photo: `field` begins with "a" or "b".
+        """Compares two faces. Refuses a photo without a face and, by default, a photo with several faces if none is clearly
+        the subject. The metadata of a refusal names the photo: `field` begins with "a" or "b".
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -38,8 +38,8 @@ class RecognitionServiceStub:
     Embed: _grpc.UnaryUnaryMultiCallable[_recognition_pb2.EmbedRequest, _recognition_pb2.EmbedResponse]
     """Detects and embeds every face in a photo. For a photo without a face, the list is empty."""
     Compare: _grpc.UnaryUnaryMultiCallable[_recognition_pb2.CompareRequest, _recognition_pb2.CompareResponse]
-    """Compares two faces. Refuses a photo without a face and, by default, a photo with several faces of which none is
-    clearly the subject. The metadata of a refusal names the photo: `field` begins with "a" or "b".
+    """Compares two faces. Refuses a photo without a face and, by default, a photo with several faces if none is clearly
+    the subject. The metadata of a refusal names the photo: `field` begins with "a" or "b".
     """
     StreamEmbed: _grpc.StreamStreamMultiCallable[_recognition_pb2.StreamEmbedRequest, _recognition_pb2.StreamEmbedResponse]
     """Embeds many photos. Each request gets one response with the same item_id. Responses can come in any order."""
@@ -54,8 +54,8 @@ class RecognitionServiceAsyncStub(RecognitionServiceStub):
     Embed: _aio.UnaryUnaryMultiCallable[_recognition_pb2.EmbedRequest, _recognition_pb2.EmbedResponse]  # type: ignore[assignment]
     """Detects and embeds every face in a photo. For a photo without a face, the list is empty."""
     Compare: _aio.UnaryUnaryMultiCallable[_recognition_pb2.CompareRequest, _recognition_pb2.CompareResponse]  # type: ignore[assignment]
-    """Compares two faces. Refuses a photo without a face and, by default, a photo with several faces of which none is
-    clearly the subject. The metadata of a refusal names the photo: `field` begins with "a" or "b".
+    """Compares two faces. Refuses a photo without a face and, by default, a photo with several faces if none is clearly
+    the subject. The metadata of a refusal names the photo: `field` begins with "a" or "b".
     """
     StreamEmbed: _aio.StreamStreamMultiCallable[_recognition_pb2.StreamEmbedRequest, _recognition_pb2.StreamEmbedResponse]  # type: ignore[assignment]
     """Embeds many photos. Each request gets one response with the same item_id. Responses can come in any order."""
@@ -85,8 +85,8 @@ class RecognitionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _recognition_pb2.CompareRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_recognition_pb2.CompareResponse, _abc.Awaitable[_recognition_pb2.CompareResponse]]:
-        """Compares two faces. Refuses a photo without a face and, by default, a photo with several faces of which none is
-        clearly the subject. The metadata of a refusal names the photo: `field` begins with "a" or "b".
+        """Compares two faces. Refuses a photo without a face and, by default, a photo with several faces if none is clearly
+        the subject. The metadata of a refusal names the photo: `field` begins with "a" or "b".
         """
 
     @_abc_1.abstractmethod

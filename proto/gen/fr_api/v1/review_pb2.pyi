@@ -315,7 +315,7 @@ class Examination(_message.Message):
     required_findings: _builtins.int
     """Number of findings needed if the examiners agree; 0 if there is no candidate."""
     notice: _builtins.str
-    """A short explanation of what the answer means and what it does not. Show it beside the answer."""
+    """A short text on the meaning of the answer, and its limits. Show it beside the answer."""
     case_reference: _builtins.str
     """The reference of the case. Empty if the case includes searches of galleries that the caller has no access to."""
     purpose: _common_pb2.Purpose.ValueType

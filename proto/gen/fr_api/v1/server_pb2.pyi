@@ -176,7 +176,7 @@ class GetServerInfoResponse(_message.Message):
     version: _builtins.str
     """Version of FR Core."""
     notice: _builtins.str
-    """A short explanation of what this server's answers mean and what they do not."""
+    """A short text on the meaning of this server's answers, and their limits."""
     @_builtins.property
     def model(self) -> Global___ModelInfo:
         """The model pack."""

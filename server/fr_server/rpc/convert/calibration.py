@@ -114,7 +114,7 @@ def calibration_from(text: str) -> Calibration:
         calibration = from_json(text)
     except ValueError as error:
         raise CalibrationInvalid(
-            message("error.rpc.calibration_unreadable", why=_NOT_PLAIN.sub("?", str(error))[:_MAX_SENTENCE])
+            message("error.rpc.calibration_unreadable", why=_NOT_PLAIN.sub("?", str(error)[:_MAX_SENTENCE]))
         ) from error
     try:
         _require_answers(InForce(calibration, Source.GALLERY, ""))
@@ -174,8 +174,8 @@ def error_rates(in_force: InForce, threshold: float, searched_templates: int = 0
 def withheld_from(in_force: InForce, faces: Mapping[ProbeName, Face]) -> pb.RatesWithheld | None:
     """Build the message that says why a calibration does not hold for some faces; None if it holds for all of them.
 
-    It holds for a face no worse than those that it was measured on. If it does not record them, it holds for a face
-    that misses no limit of the server.
+    It holds for a face that is no worse than the faces of the measurement. If it does not record these, it holds for a
+    face within the limits of the server.
     """
     worst = in_force.calibration.faces
     limits = None if worst is None else QualityLimits(**asdict(worst))

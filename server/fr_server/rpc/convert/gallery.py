@@ -180,9 +180,9 @@ def subject_message(subject: Subject) -> pb.Subject:
 
 
 def enrol_response(enrolled: Enrolled, choice: Selected | None, similar: Found | None = None) -> pb.EnrolResponse:
-    """Build the answer of Enrol; `choice` is None where an embedding was sent.
+    """Build the answer of Enrol; `choice` is None if the caller sent an embedding.
 
-    `similar` are subjects from the threshold up, the enrolled one among them; None where they were not asked for.
+    `similar` are the subjects that reach the threshold, also the enrolled one; None if the caller did not ask for them.
     """
     return pb.EnrolResponse(
         subject_id=enrolled.subject_id,

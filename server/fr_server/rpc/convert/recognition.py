@@ -38,7 +38,7 @@ def compare_response(
     threshold: float,
     in_force: InForce | None = None,
 ) -> pb.CompareResponse:
-    """Build the answer of Compare; a choice is None where an embedding was sent, `in_force` without a calibration."""
+    """Build the answer of Compare; a choice is None for an embedding, and `in_force` is None without a calibration."""
     similarity = a.similarity(b)
     chosen: dict[ProbeName, Selected | None] = {"a": choice_a, "b": choice_b}
     faces = {side: choice.face.face for side, choice in chosen.items() if choice is not None}

@@ -14,7 +14,7 @@ from fr_server.rpc.convert.common import embedding_from, image_data
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ProbeFace:
-    """A face to compare; its choice and the sha256 of its photo are None where an embedding was sent."""
+    """A face to compare; its choice and the sha256 of its photo are None if the caller sent an embedding."""
 
     embedding: Embedding
     choice: Selected | None
@@ -22,7 +22,7 @@ class ProbeFace:
 
     @property
     def face(self) -> Face | None:
-        """Return the face in its photo; None where an embedding was sent."""
+        """Return the face in its photo; None if the caller sent an embedding."""
         return None if self.choice is None else self.choice.face.face
 
 

@@ -59,6 +59,6 @@ class RecognitionService(recognition_pb2_grpc.RecognitionServiceServicer):
         try:
             (side,) = await self._probes.read(probe, field, policy, pipeline.model, pipeline.embedding_size)
         except InputRefused as refusal:
-            refusal.metadata.setdefault("field", f"{field}.{probe.WhichOneof('source')}")  # which of the two it was
+            refusal.metadata.setdefault("field", f"{field}.{probe.WhichOneof('source')}")  # such as a.image
             raise
         return side

@@ -163,7 +163,7 @@ class EvidenceRoom:
         box = [float(part) for part in examination.searched.derivations.get("2_box_px", "").split()]
 
         def off_the_box(face: EmbeddedFace) -> float:
-            """Return 0 without a box to compare with: the first of equals is the largest face."""
+            """Return the distance from the noted box; without one, 0 for each face, and the largest is taken."""
             return float(np.abs(face.face.detection.box - np.array(box)).sum()) if box else 0.0
 
         probe, noted["probe"] = self._measured(examination.probe, off_the_box)
@@ -173,7 +173,7 @@ class EvidenceRoom:
                 continue
 
             def off_the_similarity(face: EmbeddedFace, told: float = candidate.similarity) -> float:
-                """Return 0 without a probe to compare with."""
+                """Return the difference from the noted similarity; 0 without a probe."""
                 return 0.0 if probe is None else abs(probe.similarity(face.embedding) - told)
 
             embedding, measured = self._measured(candidate.photo, off_the_similarity)
@@ -185,9 +185,9 @@ class EvidenceRoom:
     def _measured(
         self, photo: bytes, off: Callable[[EmbeddedFace], float]
     ) -> tuple[Embedding | None, Mapping[str, object]]:
-        """Return what the pipeline makes of a photo now; None and why, where it makes nothing.
+        """Return the embedding of a photo as measured now, and its steps; None and the reason if the photo is refused.
 
-        It takes the face that is the least `off` from the one that was compared: the photo may show others.
+        The photo may show several faces: `off` is least for the face that was compared.
         """
         current_ticket().require_wanted()
         try:

@@ -1,0 +1,135 @@
+"""Stands around the application: checks where requests come from, and turns every error into an answer."""
+
+from __future__ import annotations
+
+import logging
+import re
+import traceback
+import uuid
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from fr_client.errors import FrApiError
+from fr_web.errors import error_response, refused
+from fr_web.room import ClientGone, invalid
+
+log = logging.getLogger("fr_web")
+
+_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"no-referrer"),
+    (
+        b"content-security-policy",
+        b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+        b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+)
+_ALLOWED_HEADERS = "authorization, content-type, content-encoding, connect-protocol-version, connect-timeout-ms"
+_EXPOSED_HEADERS = "x-request-id, retry-after"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The limits of the interface, and who may use it.
+
+    `remote` says that other machines reach it. `hosts` are names, besides the loopback ones, by which callers may name
+    it; without `remote`, others are refused, so that no web page reaches it under a name of its own. Pages of `origins`
+    ("https://console.example.org") may call it from a browser.
+    """
+
+    max_message_bytes: int
+    remote: bool
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    body_s: float = 10.0  # until the first bytes of a body
+
+
+class Boundary:
+    """Checks where a request comes from, turns every error into an answer, and adds the headers of each answer."""
+
+    def __init__(self, app: ASGIApp, rules: Rules) -> None:
+        self._app = app
+        self._rules = rules
+        self._hosts = frozenset((*_LOOPBACK, *(name.lower() for name in rules.hosts)))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        request = Request(scope, receive)
+        origin = request.headers.get("origin")
+        allowed = origin is not None and origin in self._rules.origins
+        # A client that waits for the word to send its body may leave it out: what follows could be the body or not.
+        unclear = "expect" in request.headers or _has_two_lengths(request)
+        begun = False
+
+        async def told(message: MutableMapping[str, Any]) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                message["headers"] = [*message["headers"], *_HEADERS, *(_cors(origin) if allowed else ())]
+                if unclear:
+                    message["headers"].append((b"connection", b"close"))
+            await send(message)
+
+        try:
+            answer = self._refusal(request, origin, allowed)
+            if answer is None:
+                await self._app(scope, receive, told)
+                return
+        except FrApiError as error:
+            answer = error_response(error)
+        except ClientGone:
+            return
+        except Exception as error:  # noqa: BLE001 - the boundary: nothing of an error leaves but its place, in the log
+            answer = error_response(_defect(error))
+        if not begun:
+            await answer(scope, receive, told)
+
+    def _refusal(self, request: Request, origin: str | None, allowed: bool) -> Response | None:
+        host = request.headers.get("host", "")
+        if _has_two_lengths(request):
+            return error_response(invalid("A request has a Content-Length or a Transfer-Encoding, never both."))
+        name = host.rpartition(":")[0] if re.search(r":\d*$", host) else host
+        if not self._rules.remote and name.lower() not in self._hosts:
+            words = "This address serves only its own machine, under the name localhost."
+            return error_response(refused(grpc.StatusCode.PERMISSION_DENIED, "NOT_PERMITTED", words))
+        if origin is not None and not allowed and origin.partition("://")[2] != host:
+            words = "Web pages of other sites may not call this server; `web.origins` names those that may."
+            return error_response(refused(grpc.StatusCode.PERMISSION_DENIED, "NOT_PERMITTED", words))
+        if allowed and request.method == "OPTIONS":
+            return Response(status_code=204, headers={"access-control-max-age": "7200"})
+        return None
+
+
+def _has_two_lengths(request: Request) -> bool:
+    """Return whether a proxy in front could see another end of the body than this server (RFC 9112, 6.1)."""
+    return "content-length" in request.headers and "transfer-encoding" in request.headers
+
+
+def _cors(origin: str | None) -> tuple[tuple[bytes, bytes], ...]:
+    named = (origin or "").encode("latin-1")
+    return (
+        (b"access-control-allow-origin", named),
+        (b"access-control-allow-methods", b"GET, POST"),
+        (b"access-control-allow-headers", _ALLOWED_HEADERS.encode()),
+        (b"access-control-expose-headers", _EXPOSED_HEADERS.encode()),
+        (b"vary", b"origin"),
+    )
+
+
+def _defect(error: Exception) -> FrApiError:
+    """Log a defect by its type and place, never its words, which may hold what a caller sent."""
+    request_id = uuid.uuid4().hex
+    places = [
+        f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)
+    ]
+    log.error("A request failed, request %s: %s at %s", request_id, type(error).__name__, ", ".join(places[-4:]))
+    words = f"A defect of the server: its log describes it under the request id {request_id}."
+    return FrApiError(grpc.StatusCode.INTERNAL, "INTERNAL", words, request_id=request_id)
