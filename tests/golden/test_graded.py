@@ -45,6 +45,7 @@ ANSWERS = [
     )
 ]
 SLIPPING = Setting(1.0, 0.02)
+ABLE = Normal(0.5, 1.0)
 
 
 def alone(setting: Setting, prior: Prior = UNKNOWN_PEOPLE) -> Prior:
@@ -68,13 +69,13 @@ def by_scipy(theta: F64, criterion: F64, log_scale: F64, setting: Setting, answe
 
 
 def dense(setting: Setting, answers: list[Rated], steps: tuple[int, int, int] = (65, 33, 17)) -> tuple[F64, F64]:
-    """The marginal posterior of ability, in the range that the model knows, on a grid of its own."""
+    """The marginal posterior of ability under ABLE, on a grid of its own."""
     axes = [
         np.linspace(low, high, n) for (low, high), n in zip(((-4.8, 7.2), (-2.0, 2.0), (-2.4, 1.8)), steps, strict=True)
     ]
     theta, criterion, log_scale = np.meshgrid(*axes, indexing="ij", sparse=True)
     logs = by_scipy(theta, criterion, log_scale, setting, answers)
-    logs = logs + stats.norm.logpdf(theta, 0.0, 2.0) + stats.norm.logpdf(criterion, 0.0, 0.5)
+    logs = logs + stats.norm.logpdf(theta, 0.5, 1.0) + stats.norm.logpdf(criterion, 0.0, 0.5)
     logs = logs + stats.norm.logpdf(log_scale, 0.0, 0.5)
     shares = np.exp(logs - logs.max())
     return axes[0], shares.sum(axis=(1, 2)) / shares.sum()
@@ -84,9 +85,9 @@ def test_the_posterior_is_that_of_an_independent_integration() -> None:
     nodes, shares = dense(SLIPPING, ANSWERS)
     mean = float(shares @ nodes)
     sd = float(np.sqrt(shares @ (nodes - mean) ** 2))
-    found = posterior(ANSWERS, alone(SLIPPING)).theta
-    assert found.value == pytest.approx(mean, abs=5e-4)
-    assert found.standard_error == pytest.approx(sd, abs=5e-4)
+    found = posterior(ANSWERS, replace(alone(SLIPPING), theta=ABLE)).theta
+    assert found.value == pytest.approx(mean, abs=1e-4)
+    assert found.standard_error == pytest.approx(sd, abs=1e-4)
     edges = np.cumsum(shares), nodes + (nodes[1] - nodes[0]) / 2
     assert (found.low, found.high) == pytest.approx(np.interp([0.025, 0.975], *edges), abs=0.03)
 
@@ -112,8 +113,9 @@ def test_the_uncertainty_of_difficulty_counts_as_integrating_over_it_does(correl
     nodes, shares = dense(setting, ANSWERS, (65, 25, 13))
     mean = float(shares @ nodes)
     sd = float(np.sqrt(shares @ (nodes - mean) ** 2))
-    unsure = replace(alone(setting), theta=Normal(0.0, 2.0))
-    found = posterior(ANSWERS, unsure).theta
+    # How far all pairs may be off together is part of the prior, and not of this integration.
+    of_items = (1.0 - correlation**2) / len({(one.mated, one.b) for one in ANSWERS})
+    found = posterior(ANSWERS, replace(alone(setting), theta=Normal(0.5, (1.0 - of_items) ** 0.5))).theta
     # Evidence is taken for normal after the difficulty is integrated out, which is not exact.
     assert found.value == pytest.approx(mean, abs=0.03)
     assert found.standard_error == pytest.approx(sd, rel=0.03)
