@@ -180,7 +180,7 @@ lock: $(STAMP) ## choose versions, and write their hashes: requirements.lock, an
 	echo pip | $(COMPILE) --universal --python-version 3.11 --extra build --extra cpu --constraint requirements.lock \
 	  --output-file requirements-demo.lock
 	echo pip | $(COMPILE) --python-version 3.12 --python-platform x86_64-manylinux_2_28 \
-	  --extra build --extra gpu --extra tracing --extra web --output-file requirements-gpu.lock
+	  --extra build --extra gpu --extra report --extra tracing --extra web --output-file requirements-gpu.lock
 	printf 'check-jsonschema\nhelm-python-sdk\nkubernetes-validate\npyyaml\n' | $(BIN)/uv pip compile --quiet --universal \
 	  --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url $(if $(UPGRADE),--upgrade) - \
 	  --output-file deploy/tools.lock

@@ -90,8 +90,7 @@ class Answers(Generic[ResponseT]):
         return FrApiError(
             grpc.StatusCode.DEADLINE_EXCEEDED,
             TIMED_OUT,
-            f"{self._target} sent nothing within {self._timeout_s:g} s. "
-            "Allow more time (`timeout_s`, or `fr --timeout`).",
+            f"{self._target} sent nothing within {self._timeout_s:g} s. Allow more time (`timeout_s`).",
         )
 
 

@@ -62,7 +62,8 @@ class FrApiError(Exception):
         self.request_id = request_id
 
     def __str__(self) -> str:
-        return self.message
+        request = f" (request {self.request_id})" if self.request_id else ""
+        return f"{self.reason}: {self.message}{request}" if self.reason else f"{self.message}{request}"
 
     def __repr__(self) -> str:
         return f"FrApiError(code={self.code.name}, reason={self.reason!r}, message={self.message!r})"
@@ -113,17 +114,16 @@ def _found_on_the_way(wire: Wire, target: str, timeout_s: float | None) -> tuple
         if details.lower().startswith(_NO_ADDRESS):
             return UNREACHABLE, (
                 f"The name in {target} does not resolve to an address here. Check its spelling, or give an address "
-                "that the server's certificate holds (`fr --server HOST:PORT`, or FR_SERVER)."
+                "that the server's certificate holds."
             )
         if details.lower().startswith(_NO_CONNECTION):
             return UNREACHABLE, (
-                f"No FR Core server answers at {target}. Start one there with `fr serve`, or give the address of yours "
-                "(`fr --server HOST:PORT`, or FR_SERVER)."
+                f"No FR Core server answers at {target}. Start one there (`fr serve`), or give the address of yours."
             )
         return CONNECTION_LOST, f"The connection to {target} broke before the answer came ({details}). Call again."
     if wire.code is grpc.StatusCode.DEADLINE_EXCEEDED:
         allowed = "in time" if timeout_s is None else f"within {timeout_s:g} s"
-        return TIMED_OUT, f"{target} did not answer {allowed}. Allow more time (`timeout_s`, or `fr --timeout`)."
+        return TIMED_OUT, f"{target} did not answer {allowed}. Allow more time (`timeout_s`)."
     if wire.code is grpc.StatusCode.RESOURCE_EXHAUSTED and _TOO_LARGE in details:
         return "IMAGE_TOO_MANY_BYTES", (
             f"The request is larger than {target} accepts ({details}). "

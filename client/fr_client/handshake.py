@@ -18,22 +18,6 @@ import grpc
 
 from fr_client.identity import TlsCredentials, certificates_of, host_and_port
 
-# The client's own reasons for a connection that TLS, or its absence, prevents.
-TLS_REASONS = frozenset(
-    {
-        "SERVER_NOT_TRUSTED",
-        "SERVER_CERTIFICATE_EXPIRED",
-        "SERVER_CERTIFICATE_NOT_YET_VALID",
-        "SERVER_NAME_MISMATCH",
-        "CLIENT_CERTIFICATE_MISSING",
-        "CLIENT_CERTIFICATE_REFUSED",
-        "CLIENT_CERTIFICATE_UNUSABLE",
-        "TLS_FAILED",
-        "TLS_NOT_OFFERED",
-        "TLS_REQUIRED",
-    }
-)
-
 _LOOK_S = 4.0  # for a whole look, unless the call had less
 _LEAST_S = 0.25  # a shorter look that found nothing does not count for the next call
 _KEPT_S = 2.0  # how long other calls of a client use the result of a look
@@ -322,9 +306,8 @@ def _refused(endpoint: Endpoint, tls: TlsCredentials, found: str) -> TlsFailure:
     if found == "TLSV13_ALERT_CERTIFICATE_REQUIRED":
         return TlsFailure(
             "CLIENT_CERTIFICATE_MISSING",
-            f"The server at {endpoint} asks for a client certificate. Give one with `fr --certificate FILE "
-            "--certificate-key FILE`, or `tls_credentials`; the people who run the server make it "
-            "(`fr server certificate create`).",
+            f"The server at {endpoint} asks for a client certificate. Give one (`tls_credentials`); the people who run "
+            "the server make it (`fr server certificate create`).",
         )
     if found in _REFUSES_CERTIFICATE and tls.certificate is not None:
         return TlsFailure(
@@ -353,7 +336,7 @@ def _tls_required(endpoint: Endpoint) -> TlsFailure:
     return TlsFailure(
         "TLS_REQUIRED",
         f"The server at {endpoint} speaks TLS, and you asked without. Give its connection file "
-        "(`fr --connection FILE`), or its authority (`fr --ca FILE`, or `tls_credentials`).",
+        "(`Client.from_connection`), or its authority (`tls_credentials`).",
     )
 
 

@@ -51,7 +51,7 @@ class Identity:
         if not self.token.isascii() or any(not c.isprintable() or c.isspace() for c in self.token):
             raise ValueError(
                 "The key holds characters that no key has; it is one word, ID.SECRET. "
-                "A connection file goes to `fr --connection`."
+                "A connection file is for `Client.from_connection`, or `fr --connection`."
             )
 
 

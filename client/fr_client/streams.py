@@ -143,7 +143,7 @@ class Window(Generic[RequestT, ResponseT, AnswerT]):
             grpc.StatusCode.DEADLINE_EXCEEDED,
             TIMED_OUT,
             f"{self._settings.target} did not answer within {self._settings.timeout_s:g} s, "
-            f"with {len(self._sent)} items unanswered. Allow more time (`timeout_s`, or `fr --timeout`).",
+            f"with {len(self._sent)} items unanswered. Allow more time (`timeout_s`).",
         )
 
 

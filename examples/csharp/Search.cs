@@ -10,15 +10,27 @@ using Google.Rpc;
 using Grpc.Core;
 using Grpc.Net.Client;
 
+if (args.Length != 4)
+{
+    Console.Error.WriteLine("Usage: dotnet run -- GALLERY SUBJECT ENROL.jpg PROBE.jpg");
+    return 2;
+}
 var (gallery, subject, enrolled, probe) = (args[0], args[1], args[2], args[3]);
-using var channel = Connect();
-var client = new GalleryService.GalleryServiceClient(channel);
 var deadline = DateTime.UtcNow.AddMinutes(1);
 try
 {
-    await client.EnrolAsync(
-        new EnrolRequest { GalleryId = gallery, SubjectId = subject, Face = Photo(enrolled) },
-        deadline: deadline);
+    using var channel = Connect();
+    var client = new GalleryService.GalleryServiceClient(channel);
+    try
+    {
+        await client.EnrolAsync(
+            new EnrolRequest { GalleryId = gallery, SubjectId = subject, Face = Photo(enrolled) },
+            deadline: deadline);
+    }
+    catch (RpcException error) when (Reason(error) == "DUPLICATE_IMAGE")
+    {
+        Console.WriteLine("already enrolled");
+    }
     var answer = await client.SearchAsync(
         new SearchRequest
         {
@@ -39,10 +51,17 @@ try
 }
 catch (RpcException error)
 {
-    var reason = error.GetRpcStatus()?.GetDetail<ErrorInfo>()?.Reason ?? error.StatusCode.ToString();
-    Console.Error.WriteLine($"{reason}: {error.Status.Detail}");
+    Console.Error.WriteLine($"{Reason(error)}: {error.Status.Detail}");
     return 1;
 }
+catch (IOException error) // of a file
+{
+    Console.Error.WriteLine(error.Message);
+    return 1;
+}
+
+static string Reason(RpcException error) =>
+    error.GetRpcStatus()?.GetDetail<ErrorInfo>()?.Reason ?? error.StatusCode.ToString();
 
 static Probe Photo(string path) =>
     new() { Image = new Image { Data = ByteString.CopyFrom(File.ReadAllBytes(path)) } };
@@ -61,7 +80,11 @@ static GrpcChannel Connect()
         RevocationMode = X509RevocationMode.NoCheck,
     };
     roots.CustomTrustStore.ImportFromPemFile(ca);
-    var key = File.ReadAllText(Environment.GetEnvironmentVariable("FR_KEY_FILE")!).Trim();
+    var key = File.ReadAllText(Environment.GetEnvironmentVariable("FR_KEY_FILE") ?? "key").Trim();
+    if (key.Length == 0 || key.Any(letter => letter is < '!' or > '~'))
+    {
+        throw new IOException("The file of FR_KEY_FILE holds no key: one line, without spaces.");
+    }
     var bearer = CallCredentials.FromInterceptor((_, metadata) =>
     {
         metadata.Add("authorization", $"Bearer {key}");

@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -46,8 +47,11 @@ func connect() (*grpc.ClientConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	bearer := bearer(strings.TrimSpace(string(key)))
-	return grpc.NewClient(server, grpc.WithTransportCredentials(tls), grpc.WithPerRPCCredentials(bearer))
+	word := strings.TrimSpace(string(key))
+	if word == "" || strings.ContainsFunc(word, func(r rune) bool { return r < '!' || r > '~' }) {
+		return nil, errors.New("The file of FR_KEY_FILE holds no key: one line, without spaces.")
+	}
+	return grpc.NewClient(server, grpc.WithTransportCredentials(tls), grpc.WithPerRPCCredentials(bearer(word)))
 }
 
 func photo(path string) (*fr.Probe, error) {
@@ -69,7 +73,10 @@ func search(gallery, subject, enrolled, probed string) error {
 	if err != nil {
 		return err
 	}
-	if _, err = client.Enrol(ctx, &fr.EnrolRequest{GalleryId: gallery, SubjectId: subject, Face: face}); err != nil {
+	_, err = client.Enrol(ctx, &fr.EnrolRequest{GalleryId: gallery, SubjectId: subject, Face: face})
+	if reasonOf(err) == "DUPLICATE_IMAGE" {
+		fmt.Println("already enrolled")
+	} else if err != nil {
 		return err
 	}
 	probe, err := photo(probed)
@@ -95,15 +102,23 @@ func search(gallery, subject, enrolled, probed string) error {
 	return nil
 }
 
-// told returns the stable reason of an error, for programs, and its message, for people.
-func told(err error) string {
+// reasonOf returns the stable reason of a call's error, or its status where the server gave none.
+func reasonOf(err error) string {
 	failed := status.Convert(err)
 	for _, detail := range failed.Details() {
 		if info, ok := detail.(*errdetails.ErrorInfo); ok {
-			return info.Reason + ": " + failed.Message()
+			return info.Reason
 		}
 	}
-	return failed.Code().String() + ": " + failed.Message()
+	return failed.Code().String()
+}
+
+// told returns the reason of an error, for programs, and its message, for people.
+func told(err error) string {
+	if failed, ok := status.FromError(err); ok {
+		return reasonOf(err) + ": " + failed.Message()
+	}
+	return err.Error()
 }
 
 func main() {

@@ -38,9 +38,26 @@ public final class Search {
   private static final Metadata.Key<byte[]> DETAILS =
       Metadata.Key.of("grpc-status-details-bin", Metadata.BINARY_BYTE_MARSHALLER);
 
-  public static void main(String[] args) throws Exception {
+  public static void main(String[] args) {
+    if (args.length != 4) {
+      System.err.println("Usage: Search GALLERY SUBJECT ENROL.jpg PROBE.jpg");
+      System.exit(2);
+    }
+    try {
+      run(args);
+    } catch (StatusRuntimeException error) {
+      System.err.println(reasonOf(error) + ": " + error.getStatus().getDescription());
+      System.exit(1);
+    } catch (IOException error) { // of a file
+      System.err.println(error);
+      System.exit(1);
+    }
+  }
+
+  private static void run(String[] args) throws IOException {
     String server = System.getenv().getOrDefault("FR_SERVER", "localhost:50061");
     String ca = System.getenv("FR_CA");
+    String key = ca == null ? null : key();
     ManagedChannel channel =
         Grpc.newChannelBuilder(
                 server,
@@ -50,17 +67,21 @@ public final class Search {
             .build();
     try {
       GalleryServiceGrpc.GalleryServiceBlockingStub client = GalleryServiceGrpc.newBlockingStub(channel);
-      if (ca != null) {
-        String key = Files.readString(Path.of(System.getenv("FR_KEY_FILE"))).trim();
+      if (key != null) {
         client = client.withCallCredentials(new Bearer(key));
       }
       search(client, args[0], args[1], args[2], args[3]);
-    } catch (StatusRuntimeException error) {
-      System.err.println(reasonOf(error) + ": " + error.getStatus().getDescription());
-      System.exit(1);
     } finally {
       channel.shutdownNow();
     }
+  }
+
+  private static String key() throws IOException {
+    String key = Files.readString(Path.of(System.getenv().getOrDefault("FR_KEY_FILE", "key"))).trim();
+    if (!key.matches("[!-~]+")) {
+      throw new IOException("The file of FR_KEY_FILE holds no key: one line, without spaces.");
+    }
+    return key;
   }
 
   private static void search(
@@ -70,14 +91,20 @@ public final class Search {
       String enrolled,
       String probe)
       throws IOException {
-    client
-        .withDeadlineAfter(60, TimeUnit.SECONDS)
-        .enrol(
-            EnrolRequest.newBuilder()
-                .setGalleryId(gallery)
-                .setSubjectId(subject)
-                .setFace(photo(enrolled))
-                .build());
+    EnrolRequest face =
+        EnrolRequest.newBuilder()
+            .setGalleryId(gallery)
+            .setSubjectId(subject)
+            .setFace(photo(enrolled))
+            .build();
+    try {
+      client.withDeadlineAfter(60, TimeUnit.SECONDS).enrol(face);
+    } catch (StatusRuntimeException error) {
+      if (!reasonOf(error).equals("DUPLICATE_IMAGE")) {
+        throw error;
+      }
+      System.out.println("already enrolled");
+    }
     SearchResponse answer =
         client
             .withDeadlineAfter(60, TimeUnit.SECONDS)
@@ -106,14 +133,16 @@ public final class Search {
   }
 
   /** Returns the stable reason of an error, or the status where the server gave none. */
-  private static String reasonOf(StatusRuntimeException error) throws InvalidProtocolBufferException {
+  private static String reasonOf(StatusRuntimeException error) {
     byte[] details = error.getTrailers() == null ? null : error.getTrailers().get(DETAILS);
-    if (details != null) {
-      for (Any detail : Status.parseFrom(details).getDetailsList()) {
+    try {
+      for (Any detail : Status.parseFrom(details == null ? new byte[0] : details).getDetailsList()) {
         if (detail.is(ErrorInfo.class)) {
           return detail.unpack(ErrorInfo.class).getReason();
         }
       }
+    } catch (InvalidProtocolBufferException foreign) {
+      // A proxy's, not the server's.
     }
     return error.getStatus().getCode().name();
   }

@@ -26,8 +26,10 @@ const { root } = protobuf.parse(`
   message ErrorInfo { string reason = 1; string domain = 2; map<string, string> metadata = 3; }
 `);
 
+// The reason of a refusal; nothing for an error of this machine, such as a file that is not there.
 function reasonOf(error) {
-  const [bytes] = error.metadata?.get("grpc-status-details-bin") ?? [];
+  if (!error.metadata) return undefined;
+  const [bytes] = error.metadata.get("grpc-status-details-bin") ?? [];
   const details = bytes ? root.lookupType("Status").decode(bytes).details : [];
   const info = details.find(({ typeUrl }) => typeUrl.endsWith("/google.rpc.ErrorInfo"));
   return info ? root.lookupType("ErrorInfo").decode(info.value).reason : (grpc.status[error.code] ?? error.code);
@@ -36,7 +38,9 @@ function reasonOf(error) {
 function credentials({ FR_CA, FR_KEY_FILE }) {
   if (!FR_CA) return grpc.credentials.createInsecure();
   const tls = grpc.credentials.createSsl(readFileSync(FR_CA));
+  if (!FR_KEY_FILE) throw new Error("FR_KEY_FILE names no file with a key.");
   const key = readFileSync(FR_KEY_FILE, "utf8").trim();
+  if (!/^[!-~]+$/.test(key)) throw new Error("The file of FR_KEY_FILE holds no key: one line, without spaces.");
   const bearer = grpc.credentials.createFromMetadataGenerator((_, done) => {
     const metadata = new grpc.Metadata();
     metadata.set("authorization", `Bearer ${key}`);
@@ -46,7 +50,11 @@ function credentials({ FR_CA, FR_KEY_FILE }) {
 }
 
 const [gallery_id, subject_id, enrolPath, probePath] = process.argv.slice(2);
-const client = new fr_api.v1.GalleryService(process.env.FR_SERVER ?? "localhost:50061", credentials(process.env));
+if (!probePath) {
+  console.error("Usage: node search.js GALLERY SUBJECT ENROL.jpg PROBE.jpg");
+  process.exit(2);
+}
+let client;
 const call = (method, request) =>
   new Promise((resolve, reject) =>
     client[method](request, { deadline: Date.now() + 60_000 }, (error, response) =>
@@ -55,7 +63,11 @@ const call = (method, request) =>
   );
 
 try {
-  await call("Enrol", { gallery_id, subject_id, face: { image: { data: readFileSync(enrolPath) } } });
+  client = new fr_api.v1.GalleryService(process.env.FR_SERVER ?? "localhost:50061", credentials(process.env));
+  await call("Enrol", { gallery_id, subject_id, face: { image: { data: readFileSync(enrolPath) } } }).catch((error) => {
+    if (reasonOf(error) !== "DUPLICATE_IMAGE") throw error;
+    console.log("already enrolled");
+  });
   const answer = await call("Search", {
     gallery_id,
     probe: { image: { data: readFileSync(probePath) } },
@@ -68,8 +80,9 @@ try {
   }
   console.log(answer.notice);
 } catch (error) {
-  console.error(`${reasonOf(error)}: ${error.details ?? error.message}`);
+  const reason = reasonOf(error);
+  console.error(reason ? `${reason}: ${error.details}` : error.message);
   process.exitCode = 1;
 } finally {
-  client.close();
+  client?.close();
 }

@@ -21,7 +21,12 @@ async def main(connection: str, gallery: str, subject: str, enrolled: str, *prob
     ]
     try:
         async with AsyncClient.from_connection(connection, timeout_s=60) as client:
-            await client.enrol(gallery, subject, Path(enrolled))
+            try:
+                await client.enrol(gallery, subject, Path(enrolled))
+            except FrApiError as error:
+                if error.reason != "DUPLICATE_IMAGE":
+                    raise
+                print("already enrolled")
             async for probe, answer in client.search_many(gallery, wanted):
                 print(probe)
                 if isinstance(answer, common_pb2.Refusal):
@@ -34,8 +39,13 @@ async def main(connection: str, gallery: str, subject: str, enrolled: str, *prob
     except FrApiError as error:
         print(f"{error.reason}: {error.message}", file=sys.stderr)
         return 1
+    except (OSError, ValueError) as error:  # of the connection file or a photo; it repeats nothing of a file
+        print(error, file=sys.stderr)
+        return 1
     return 0
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 6:
+        sys.exit("Usage: python search_async.py desk.toml GALLERY SUBJECT ENROL.jpg PROBE.jpg...")
     sys.exit(asyncio.run(main(*sys.argv[1:])))

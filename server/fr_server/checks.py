@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import ipaddress
+import os
 import socket
 from pathlib import Path
 
-from fr_core.errors import ConfigInvalid, message
+from fr_core.errors import ConfigInvalid, StoreInUse, message
+from fr_core.gallery.store.gallery_store import DATABASE_NAME
+from fr_core.gallery.store.schema import SCHEMA as GALLERIES
 from fr_server.authz.authenticate import require_issuer
 from fr_server.clock import wall_ms
 from fr_server.config import Config
-from fr_server.config.folders import data_folder, require_audit_folders, require_folders, require_key
+from fr_server.config.folders import data_folder, naming, require_audit_folders, require_folders, require_key
 from fr_server.engine import engine_options, open_decoder
+from fr_server.gateway import address
 from fr_server.gateway.pem import lapsing_list, revocations_expire_ms
 from fr_server.gateway.tls import check_tls, tls_files
 from fr_server.storage.seal import unsealed
@@ -87,6 +92,29 @@ def require_usable(config: Config) -> None:
         check_tls(files, wall_ms())
     require_web(config)
     require_key(config)
+
+
+def require_free(config: Config) -> None:
+    """Require that no other program has the addresses or the galleries of a configuration now.
+
+    Loading the models takes long, so a start asks before it. Makes nothing. Raises `AddressUnavailable` or
+    `StoreInUse`.
+    """
+    address.require_free(config.server.host, config.server.port, "server")
+    if config.web.port:
+        address.require_free(config.web.host, config.web.port, "web")
+    folder = data_folder(config)
+    try:
+        handle = os.open(folder / GALLERIES.lock_name, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return  # there is none; or opening the galleries says what is wrong
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        with naming(folder / DATABASE_NAME):
+            raise StoreInUse(message("error.storage.data_folder_open_already")) from error
+    finally:
+        os.close(handle)
 
 
 def _require_apart(config: Config) -> None:

@@ -20,7 +20,7 @@ from fr_core.gallery.store.gallery_store import DATABASE_NAME, is_under_key
 from fr_core.gallery.store.schema import SCHEMA as GALLERIES
 from fr_evaluation.stored import Reports
 from fr_server.app import SERVICES, App, log_failure, until
-from fr_server.checks import require_usable
+from fr_server.checks import require_free, require_usable
 from fr_server.clock import SteadyClock
 from fr_server.config import Config
 from fr_server.config.folders import data_folder, key_of, naming, reports_folder
@@ -133,6 +133,7 @@ def open_galleries(config: Config, load: bool = True, clock: SteadyClock | None 
 def build(config: Config) -> Server:
     """Open the models and the galleries of a configuration; raises `Unrecoverable`, and nothing is left open."""
     require_usable(config)
+    require_free(config)
     frontends = config.server.frontends
     with contextlib.ExitStack() as opened:
         if frontends and config.telemetry.metrics_port:

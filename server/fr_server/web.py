@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from importlib.util import find_spec
 
-from fr_core.errors import AddressUnavailable, ConfigInvalid, message
+from fr_core.errors import ConfigInvalid, message
 from fr_server.config import Config
-from fr_server.gateway.address import address_of, addresses_of
+from fr_server.gateway.address import address_of, addresses_of, unavailable
 from fr_server.gateway.pem import names_of
 from fr_server.gateway.tls import ClientCertificates, tls_files
 
@@ -66,7 +66,7 @@ class WebInterface:
                     self._sockets.append(held.enter_context(made))
                 self._held = held.pop_all()
         except (OSError, UnicodeError) as error:
-            raise AddressUnavailable(message("error.server.no_address", address=address), address=address) from error
+            raise unavailable(address, "web") from error
 
     def start(self, target: str) -> None:
         """Keep the process running from now on, in front of the server at an address of this machine, for gRPC."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+from contextlib import closing
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from prometheus_client import CollectorRegistry
 from typer.testing import CliRunner
 
 from fr_client.cli.main import build as build_command
-from fr_core.errors import AddressUnavailable, ConfigInvalid, FrError
+from fr_core.errors import AddressUnavailable, ConfigInvalid, FrError, StoreInUse
+from fr_core.gallery.galleries import Galleries
 from fr_core.packs.cache import ModelCache
 from fr_server.checks import require_usable
 from fr_server.config import Config, config_from, load_config
@@ -130,6 +132,24 @@ def test_check_config_and_a_start_say_the_same_and_make_nothing(
     assert checked(path) == (1, f"{refused.value.reason}: {refused.value.message}")
     assert refused.value.reason == reason
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("section", ["server", "web"])
+def test_a_taken_port_is_named_before_anything_is_loaded_or_made(tmp_path: Path, section: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = {"server.port": 0, f"{section}.port": port, "gallery.folder": str(tmp_path / "data")}
+        with pytest.raises(AddressUnavailable, match=rf":{port} \(`{section}\.host`, `{section}\.port`\)"):
+            build(load_config(None, ["model.device=cpu"], settings))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_in_use_is_named_before_models_are_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FR_HOME", str(tmp_path / "home"))  # without a model pack
+    settings = {"server.port": 0, "gallery.folder": str(tmp_path / "data")}
+    with closing(Galleries.open(tmp_path / "data", index="numpy")), pytest.raises(StoreInUse) as refused:
+        build(load_config(None, ["model.device=cpu"], settings))
+    assert str(tmp_path / "data") in refused.value.message
 
 
 @pytest.mark.parametrize("folder", ["/proc/kept", f"/{'k' * 5000}", "{link}"])

@@ -153,7 +153,8 @@ def follow_the_page(office: Office) -> None:
             office.settle(blocks(RUNNING, "toml")[0])
         if "clock reset" in line:
             continue  # when nothing needs the server any more
-        office.words["KEY"] = key_id(told, "desk.toml" if " rotate " in line else "nightly.key")
+        office.words["KEY"] = key_id(told, "desk.toml" if " rotate KEY" in line else "nightly.key")
+        office.words |= {"TEAM": key_id(told, "team.toml"), "OTHER": key_id(told, "examiner.toml")}
         served += line.startswith("fr serve ")
         told[line] = office.run(line)
         if line.startswith("kill -HUP"):
@@ -163,9 +164,7 @@ def follow_the_page(office: Office) -> None:
     assert said(told, "fr --connection faces/admin.toml health") == "SERVING\n"
     assert re.search(r"Roles +operator", said(told, "fr --connection desk.toml whoami"))
     assert "obama" in said(told, "fr --connection desk.toml search")
-    assert re.search(
-        r"Roles +(admin, operator|operator, admin)", said(told, f"{ADMIN} key create --role operator --role")
-    )
+    assert re.search(r"Roles +operator +\n", said(told, f"{ADMIN} key create --role operator --gallery archive"))
     assert "obama" in said(told, "fr --connection team.toml search")  # without a purpose
     assert re.search(r"Roles +admin", said(told, "fr --server "))
     assert "laptop 7" in said(
@@ -198,10 +197,17 @@ def the_server_refuses_what_the_page_says(office: Office) -> None:
     assert "CREDENTIAL_INVALID" in office.refused("fr --connection nightly.toml whoami")  # which was revoked
     assert "NOT_PERMITTED" in office.refused("fr --connection faces/admin.toml search staff probe.jpg")
     assert "UNKNOWN_GALLERY" in office.refused("fr --connection desk-new.toml gallery show persons")
+    # A member of the small team leaves: with a copy of the old file, and without a key that the member made before.
+    assert "CREDENTIAL_INVALID" in office.refused("fr --connection team.toml whoami")
+    assert "CREDENTIAL_INVALID" in office.refused("fr --connection examiner.toml whoami")
+    for words in ("--role operator --gallery archive", "--role admin"):
+        assert "NOT_PERMITTED" in office.refused(f"fr --connection team-new.toml key create {words} --out mine.key")
 
 
 def a_program_in_another_language_calls_with_a_key(office: Office) -> None:
     (script,) = (block for block in blocks(page("docs/other-languages.md"), "sh") if "https://" in block)
+    (header,) = (block for block in blocks(page("docs/http.md"), "sh") if "> header" in block)
+    script = header.partition("curl ")[0] + script
     shutil.copy("faces/ca.pem", "ca.pem")
     shutil.copy("new-admin.key", "key")
     Path("proto").symlink_to(REPOSITORY / "proto")
@@ -212,7 +218,7 @@ def a_program_in_another_language_calls_with_a_key(office: Office) -> None:
 def test_operators_run_a_server_and_integrators_search(office: Office, capsys: pytest.CaptureFixture[str]) -> None:
     metrics = str(free_port())
     told: dict[str, str] = {}
-    for line in commands(OPERATORS):
+    for line in commands(RUNNING.partition("\n## Keys\n")[0]) + commands(OPERATORS):
         if line.startswith(INSTALLING):
             continue
         line = line.replace("9464", metrics)
@@ -233,13 +239,9 @@ def test_operators_run_a_server_and_integrators_search(office: Office, capsys: p
 
 def test_integrators_without_keys(office: Office, photos: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     Path("photos/obama").joinpath(photos["obama"].name).rename("photos/obama/obama.jpg")
-    told = {}
     for line in commands(INTEGRATORS):
-        if line.startswith(INSTALLING):
-            continue
-        line = line.replace("fr serve", f"fr serve --port {office.port}").replace("50061", office.port)
-        told[line] = office.run(f"PATH={BIN}:$PATH; {line}" if line.startswith("buf ") else line)
-    assert any("fr_api.v1.GalleryService/Search" in out for out in told.values())
+        if not line.startswith(INSTALLING):
+            office.run(line.replace("fr serve", f"fr serve --port {office.port}"))
     (example,) = (block for block in blocks(INTEGRATORS, "python") if "desk.toml" not in block)
     exec(compile(example.replace("50061", office.port), "start-integrators.md", "exec"), {})
     printed = capsys.readouterr().out

@@ -385,7 +385,8 @@ def test_a_run_that_stops_early_tells_what_was_done(fr: Fr, server: Running, peo
 
 WAIT_S = 240
 FR = (sys.executable, "-c", "from fr_client.cli.main import main; main()")
-NOWHERE = "The server at localhost:1 does not answer: UNAVAILABLE."
+NOWHERE = "No FR Core server answers at localhost:1. Start one there (`fr serve`), or give the address of yours."
+ELSEWHERE = "`fr --server HOST:PORT`, or FR_SERVER, names another address."
 
 
 @contextmanager
@@ -421,9 +422,10 @@ def test_health_is_a_word_or_a_document(fr: Fr) -> None:
 @pytest.mark.parametrize("watch", [(), ("--watch",)])
 def test_a_server_that_does_not_answer_is_a_document_too(fr_alone: Fr, watch: tuple[str, ...]) -> None:
     words = ("--server", "localhost:1", "--timeout", "2", "health", *watch)
-    assert fr_alone(*words) == (1, "", f"{NOWHERE}\n")
+    said = f"UNREACHABLE: {NOWHERE} {ELSEWHERE}\n"
+    assert fr_alone(*words) == (1, "", said)
     code, out, error = fr_alone(*words, "--json")
-    assert (code, error) == (1, f"{NOWHERE}\n")
+    assert (code, error) == (1, said)
     expected = {"reason": "UNREACHABLE", "message": NOWHERE, "code": "UNAVAILABLE", "metadata": {}, "request_id": ""}
     assert json.loads(out)["error"] == expected
 
@@ -442,7 +444,8 @@ def test_watching_tells_that_the_server_stops(server: Running) -> None:
         code, out, error = rest(process)
         told = [json.loads(one) for one in out.splitlines()]
         assert (code, told[0]) == (1, {"status": "NOT_SERVING"})
-        assert error == f"{told[-1]['error']['message']}\n"
+        last = told[-1]["error"]
+        assert error.startswith(f"{last['reason']}: {last['message']}")
 
 
 def test_watching_prints_each_change() -> None:

@@ -18,6 +18,7 @@ from fr_client import Client
 from fr_client.cli.gallery.pictures import MAX_FACES, MAX_SIDE
 from fr_client.cli.gallery.probes import OF_A_PHOTO
 from fr_core.errors import photos as errors_of_photos
+from fr_server.rpc.convert.common import NOTICE
 from support.servers import Fr, GatedDetector, Running, photo
 
 WAIT_S = 60
@@ -94,7 +95,10 @@ def test_a_refused_photo_does_not_end_the_run(fr: Fr, folder: Path) -> None:
         None,
         "NO_FACE",
     ]
-    assert error == "3 of 4 photos were refused.\n"
+    assert error == (
+        "SEVERAL_FACES: The option is --several-faces largest; `fr search --several-faces all` searches each face.\n"
+        "3 of 4 photos were refused or could not be read.\n"
+    )
     code, out, error = fr(*words, "--brief")
     assert code == 3
     told = out.splitlines()
@@ -103,16 +107,35 @@ def test_a_refused_photo_does_not_end_the_run(fr: Fr, folder: Path) -> None:
         "FILE_UNREADABLE",
         "NO_FACE",
     ]
+    assert told[1].startswith("missing.png: FILE_UNREADABLE: cannot be read: ")
     assert told[2].startswith("a/1.png: 1 lead, ada (1.0000), quality ")
     assert "examiner" in error.splitlines()[0]
     code, out, _ = fr(*words)
     assert (code, "ada" in out, "none.png: NO_FACE" in out) == (3, True, True)
+    code, out, error = fr("compare", "a/1.png", "none.png", "missing.png")
+    assert out.startswith("none.png: NO_FACE: No face")
+    assert error == "2 of 2 photos were refused or could not be read.\n"
     # An error that is not about a photo ends the run, with one document for it.
     code, out, error = fr("search", "nowhere", "two.png", "a", "--json")
     assert (code, [one["error"]["reason"] for one in lines(out)]) == (1, ["UNKNOWN_GALLERY"])
     # If there is one photo, its refusal ends the command.
     code, out, error = fr("search", "team", "none.png", "--json")
     assert (code, lines(out)[0]["photo"], error.startswith("NO_FACE: ")) == (1, "none.png", True)
+
+
+def test_what_the_answers_to_several_photos_share_is_told_once(fr: Fr, folder: Path) -> None:
+    assert fr("enrol", "team", "ada", "a/1.png", "--create")[0] == 0
+    alone, out, compared = (
+        fr(*words)[1] for words in (("search", "team", "a/1.png"), ("search", "team", "a"), ("compare", "a/1.png", "a"))
+    )
+    searched = "1 template searched, each compared exactly; a subject counts by its best."
+    assert (alone.count(searched), out.count(searched)) == (1, 1)
+    assert [" ".join(text.split()).count(NOTICE) for text in (alone, out, compared)] == [1, 1, 1]
+    assert "\n\na/deep/2.png\n" in out
+    assert [line.split()[0] for line in fr("compare", "a/1.png", "a/1.png")[1].splitlines()[5:7]] == ["first", "second"]
+    out = fr("detect", "none.png", "a/1.png")[1]
+    assert out.startswith("none.png: no face in 400 x 200 pixels\n\na/1.png: 1 face")
+    assert out.count("a/1.png") == 1
 
 
 def test_a_brief_search_tells_the_most_similar_without_a_lead(fr: Fr, folder: Path) -> None:
@@ -122,6 +145,7 @@ def test_a_brief_search_tells_the_most_similar_without_a_lead(fr: Fr, folder: Pa
     assert fr("search", "team", "a/deep/2.png", "--brief", "--only-above")[1].startswith("a/deep/2.png: no candidate")
     out = fr("search", "team", "two.png", "--brief", "--several-faces", "all")[1]
     assert [part.partition(":")[0] for part in out.partition(": ")[2].split("; ")] == ["face 1", "face 2"]
+    assert out.count("face ") == 2
 
 
 def test_photos_of_one_subject_are_enrolled_under_its_name(fr: Fr, folder: Path) -> None:
@@ -145,8 +169,21 @@ def test_photos_of_one_subject_are_enrolled_under_its_name(fr: Fr, folder: Path)
     assert (code, out.startswith("-: grace, template ")) == (0, True)
 
 
+def test_a_folder_that_is_taken_as_a_subject_is_told(fr: Fr, folder: Path) -> None:
+    code, _, error = fr("enrol", "team", "a", "two.png", "none.png", "--create")
+    assert code == 3
+    assert error == (
+        "Warning: a is a folder, too. It is taken as a subject: the photos in it are not enrolled.\n"
+        "SEVERAL_FACES: The option is --several-faces largest; `fr search --several-faces all` searches each face.\n"
+    )
+    assert fr("enrol", "team", "a", "a/1.png")[2] == ""  # its own photos
+
+
 def test_pictures_of_several_photos_come_to_a_new_folder(fr: Fr, folder: Path) -> None:
-    assert fr("detect", "a", "none.png", "--draw", "drawn")[0] == 0
+    code, _, error = fr("detect", "a", "none.png", "--draw", "drawn")
+    assert (code, error) == (0, "The pictures are in drawn.\n")
+    modes = [one.stat().st_mode & 0o777 for one in (folder / "drawn", folder / "drawn" / "0001-1.png")]
+    assert modes == [0o700, 0o600]
     assert sorted(one.name for one in (folder / "drawn").iterdir()) == ["0001-1.png", "0002-2.png", "0003-none.png"]
     code, out, error = fr("detect", "a", "--draw", "drawn")
     assert (code, out, error.startswith("FILE_EXISTS: ")) == (1, "", True)

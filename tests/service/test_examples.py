@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import google.rpc
 import pytest
@@ -38,21 +39,35 @@ class Desk:
     address: str
 
     def runs(self, language: str, line: str, **environment: str) -> None:
-        """Run the line of the guide that starts an example: as it is, with a wrong key, and for no gallery."""
+        """Run the line of the guide that starts an example: twice, with a wrong key or none, and for no gallery."""
         self._lay(line)
-        told = self._run(language, line, environment)
-        assert told[0] == 0, told
-        assert re.search(r"^ *1  s1  1\.0000  lead$", told[1], re.MULTILINE), told
-        assert "examiner" in told[1]
+        for again in (False, True):
+            told = self.told(language, line, environment)
+            assert told[0] == 0, told
+            assert ("already enrolled\n" in told[1]) == again, told
+            assert re.search(r"^ *1  s1  1\.0000  lead$", told[1], re.MULTILINE), told
+            assert "examiner" in told[1]
+        self._names_no_key(language, line, environment)
+        assert self.told(language, line.partition(" staff ")[0], environment)[2].startswith("Usage: ")
         known = environment | {"OTHER": str(self.folder / "other.key")}
         for changed, reason in (
             (line.replace("desk.toml", "other.toml"), "CREDENTIAL_INVALID"),
             (line.replace(" staff ", " none "), "UNKNOWN_GALLERY"),
         ):
-            told = self._run(language, changed, known if reason == "CREDENTIAL_INVALID" else environment)
+            told = self.told(language, changed, known if reason == "CREDENTIAL_INVALID" else environment)
             assert told[0] == 1, told
             assert told[2].startswith(f"{reason}: "), told
             assert told[2].count("\n") == 1, told
+
+    def _names_no_key(self, language: str, line: str, environment: Mapping[str, str]) -> None:
+        """Give the connection file as that of the key: nothing of it may be repeated."""
+        secret = (self.folder / "key").read_text().partition(".")[2]
+        known = {**environment, "OTHER": str(self.folder / "desk.toml")}
+        told = self.told(language, line.replace("desk.toml", "wrong.toml"), known)
+        assert told[0] == 1, told
+        assert re.match(r".*\bkey\b.*\n\Z", told[2]), told
+        assert secret not in told[1] + told[2]
+        assert "BEGIN" not in told[2]
 
     def _lay(self, line: str) -> None:
         """Lay photos of one face: a gallery takes each photo once."""
@@ -60,8 +75,10 @@ class Desk:
         (self.folder / "enrolled.jpg").write_bytes(photo(9, width=width))
         (self.folder / "probe.jpg").write_bytes(photo(9, width=width + 50))
 
-    def _run(self, language: str, line: str, environment: Mapping[str, str]) -> tuple[int, str, str]:
-        for name in ("desk.toml", "other.toml", "enrolled.jpg", "probe.jpg"):
+    def told(
+        self, language: str, line: str, environment: Mapping[str, str] = MappingProxyType({})
+    ) -> tuple[int, str, str]:
+        for name in ("desk.toml", "other.toml", "wrong.toml", "open.toml", "none.toml", "enrolled.jpg", "probe.jpg"):
             line = line.replace(f" {name}", f" {self.folder / name}")
         (export,) = (block for block in BLOCKS if block.startswith("export FR_SERVER="))
         words = export.replace("faces.example.org:50061", self.address)
@@ -102,11 +119,14 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         for name, content in {
             "desk.toml": text,
             "other.toml": text.replace(key, other),
+            "wrong.toml": f'server = "{address}"\nkey_file = "desk.toml"\nca_file = "ca.pem"\n',
+            "open.toml": text,
             "key": key,
             "other.key": other,
         }.items():
             (folder / name).touch(0o600)
             (folder / name).write_text(content)
+        (folder / "open.toml").chmod(0o644)
         yield Desk(at, folder, address)
 
 
@@ -127,6 +147,10 @@ def test_python(desk: Desk) -> None:
     others, last = steps("python")
     for line in (*others, last):
         desk.runs("examples/python", line, PYTHONWARNINGS="error")
+        for name, words in {"none.toml": "No such file", "open.toml": "chmod 600"}.items():
+            told = desk.told("examples/python", line.replace("desk.toml", name))
+            assert (told[0], told[1], told[2].count("\n")) == (1, "", 1)
+            assert words in told[2]
 
 
 @pytest.mark.network

@@ -115,7 +115,8 @@ def test_the_commands(fr: Fr, blank: Client, tmp_path: Path) -> None:
     blank.create_gallery("lean")
     blank.enrol("lean", "s", photo(1))
     _, _, error = fr("search", "lean", tmp_path / "probe.png", "--draw", tmp_path / "leads.png")
-    assert "1 candidates have no photo in the picture: name the enrolled folder with --candidate-photos" in error
+    assert "probe.png lacks photos of s: name the enrolled folder with --candidate-photos" in error
+    assert (tmp_path / "leads.png").stat().st_mode & 0o777 == 0o600
     code, out, _ = fr("search", "g", tmp_path / "probe.png", "--subject", "s2", "--json")
     assert [one["subject_id"] for one in json.loads(out)["results"][0]["candidates"]] == ["s2"]
 
@@ -129,7 +130,7 @@ def test_the_commands(fr: Fr, blank: Client, tmp_path: Path) -> None:
 
     code, out, _ = fr("subject", "erase", "g", "s1", "--yes")
     assert code == 0
-    assert "1 templates, 1 photos" in out
+    assert "1 template, 1 photo." in out
     assert fr("gallery", "purge", "--dry-run") == (0, "Nothing has expired.\n", "")
 
 

@@ -125,7 +125,7 @@ def test_commands_say_that_they_scale_and_draw_on_what_they_sent(at: Fr, photos:
     status, out, errors = at("detect", photos / "large.png", "--draw", drawn)
     assert (status, "1 face in 447 x 223 pixels" in out) == (0, True)
     assert "large.png" in errors
-    assert "is over the server's limits, and is sent scaled down." in errors
+    assert "has more pixels than the server's limit of 100,000, and is sent scaled down." in errors
     with PIL.Image.open(drawn) as picture:
         assert picture.width >= 447
     status, _, errors = at("detect", photos / "large.png", "--no-downscale")

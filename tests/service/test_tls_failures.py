@@ -245,7 +245,7 @@ def test_a_client_certificate_that_is_missing(estate: Estate, tmp_path: Path) ->
     with encrypting(estate, tmp_path, clients=True) as at:
         error = failed(at.address, tls_credentials(estate.ca))
         assert error.reason == "CLIENT_CERTIFICATE_MISSING"
-        assert "fr --certificate FILE" in error.message
+        assert "`tls_credentials`" in error.message
         # Control: with a good one the server answers, and nothing is wrong.
         with Client(at.address, credentials=shown(estate, estate.client), timeout_s=10.0) as client:
             with pytest.raises(FrApiError) as answered:
@@ -281,7 +281,7 @@ def greeting(words: bytes) -> Iterator[str]:
 def test_one_side_alone_speaks_tls(estate: Estate, tmp_path: Path) -> None:
     with encrypting(estate, tmp_path) as at:
         error = failed(at.address, None)
-        assert (error.reason, "fr --connection FILE" in error.message) == ("TLS_REQUIRED", True)
+        assert (error.reason, "`Client.from_connection`" in error.message) == ("TLS_REQUIRED", True)
         # Credentials of gRPC keep to themselves what they are made of: nothing is guessed.
         assert failed(at.address, estate.theirs.credentials()).reason == "UNREACHABLE"
     with house(tmp_path / "plain") as at:

@@ -232,7 +232,8 @@ def commands() -> dict[str, tuple[str, ...]]:
 @pytest.mark.parametrize("reason", REMEDIES)
 def test_what_a_hint_names_is_there(reason: str) -> None:
     hint = REMEDIES[reason]
-    assert f"ERROR_REASON_{reason}" in error_reason_pb2.ErrorReason.keys()  # noqa: SIM118 - no dict
+    own = {"UNREACHABLE", "TIMED_OUT", "CLIENT_CERTIFICATE_MISSING", "TLS_REQUIRED"}  # reasons of the client
+    assert reason in own or f"ERROR_REASON_{reason}" in error_reason_pb2.ErrorReason.keys()  # noqa: SIM118 - no dict
     quoted = re.findall(r"`([^`]+)`", hint.sentence)
     for words in quoted:
         name = re.match(r"[a-z ]+[a-z]", words)
@@ -263,10 +264,35 @@ def test_the_line_of_an_error_ends_with_what_to_type(tmp_path: Path) -> None:
                 ("case", "close", "2026-014"),
                 "UNKNOWN_CASE: Not now. `fr case list` lists them. CASE is the id of a case, not its reference.",
             ),
-            (search, "SEVERAL_FACES: Not now. The option is --several-faces largest."),
+            (
+                search,
+                "SEVERAL_FACES: Not now. The option is --several-faces largest; `fr search --several-faces all` "
+                "searches each face.",
+            ),
             (search, "PURPOSE_REQUIRED: Not now."),  # a case has its purpose: the command has no such option
         ):
             assert fr_at(target, *words)[::2] == (1, f"{said} (request id-1)\n")
+
+
+def test_whoami_shows_the_id_that_the_commands_on_keys_take() -> None:
+    script, budget = Script(), access_pb2.Budget(requests_per_s=1e6, burst=1_000_000)
+    script.answers["WhoAmI"] = [access_pb2.WhoAmIResponse(principal_id="key:k3j9", roles=[1], budget=budget)]
+    with serving_trust(script) as target:
+        rows = dict(re.split(r" {2,}", line.strip(), maxsplit=1) for line in fr_at(target, "whoami")[1].splitlines())
+    assert (rows["Key ID"], rows["Calls"], rows["Searches"]) == ("k3j9", "no limit", "no limit")
+
+
+@pytest.mark.parametrize("words", [("--help",), ("search", "--help")])
+def test_help_shows_no_type_of_a_flag(words: tuple[str, ...]) -> None:
+    code, out, _ = fr(*words)
+    assert (code, "<bool>" in out) == (0, False)
+
+
+def test_wrong_words_are_told_in_words_of_this_command() -> None:
+    code, _, error = fr("search", "g", "a.png", "--purpose", "fun")
+    assert (code, "Value error" in error, "'fun' is not one of" in error) == (2, False, True)
+    code, _, error = fr("compare", "a.png")
+    assert (code, "Name the photo to compare A with" in error) == (2, True)
 
 
 def key(*roles: str, galleries: tuple[str, ...] = ("*",), courses: tuple[str, ...] = ("*",)) -> access_pb2.ApiKey:

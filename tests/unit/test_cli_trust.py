@@ -450,10 +450,10 @@ def test_archived_records_and_an_export_are_checked_as_one(chain: Audited, tmp_p
     code, out, error = fr("audit", "file", "verify", *archive, left, "--checkpoints", kept)
     assert (code, error) == (0, "")
     assert "Chain cases is unchanged: records 1 to 7 (7 in total)." in out
-    assert "agrees with 1 checkpoints, up to record 3" in out
+    assert "agrees with 1 checkpoint, up to record 3" in out
     code, out, _ = fr("audit", "file", "verify", left, "--checkpoints", kept)
     assert (code, "begins after record 4" in out, "agrees with" in out) == (0, True, False)
-    assert "1 checkpoints belong to earlier records. To check them, name the archive files first." in out
+    assert "Not checked: 1 checkpoint of earlier records. To check them, name the archive files first." in out
     for files, words in (((archive[0], left), "record 3 was removed."), ((archive[1], archive[0], left), "place")):
         code, _, error = fr("audit", "file", "verify", *files, "--checkpoints", kept)
         assert (code, words in error) == (1, True)

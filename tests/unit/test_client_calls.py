@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import stat
 import threading
 import time
@@ -133,6 +134,16 @@ def test_an_error_is_one_sentence(code: grpc.StatusCode, details: str, reason: s
     assert (error.code, error.reason, error.request_id) == (code, reason, "")
     assert says in error.message
     assert TARGET in error.message
+    assert not re.search(r"`fr [a-z-]*--", error.message)  # a program has no options
+
+
+def test_an_error_as_text_has_its_reason_and_its_request() -> None:
+    metadata = (("x-request-id", "id-1"),)
+    assert str(parse(Wire(grpc.StatusCode.UNAVAILABLE, "Socket closed", metadata), TARGET, 2.5)) == (
+        f"CONNECTION_LOST: The connection to {TARGET} broke before the answer came (Socket closed). Call again. "
+        "(request id-1)"
+    )
+    assert str(FrApiError(grpc.StatusCode.UNKNOWN, "", "Failed.")) == "Failed."
 
 
 def test_a_refusal_names_its_reason_as_an_error_does() -> None:

@@ -383,7 +383,7 @@ def test_a_client_certificate_is_shown(papers: Papers) -> None:
         (("--ca", "{key}"), "INVALID_FIELD: "),
         (("--key-file", "{ca}"), "INVALID_FIELD: "),
         (("--key-file", "{empty}"), "is empty, so it holds no key."),
-        (("--key-file", "{connection}"), "A connection file goes to `fr --connection`."),
+        (("--key-file", "{connection}"), "A connection file is for `Client.from_connection`, or `fr --connection`."),
     ],
 )
 def test_an_unusable_file_is_one_sentence(papers: Papers, tmp_path: Path, words: tuple[str, ...], said: str) -> None:
@@ -409,5 +409,8 @@ def test_health_needs_no_key_and_sends_none(encrypted: str, listener: Listener, 
     assert fr("--connection", file, "health") == (0, "SERVING\n", "")
     assert listener.tokens in ([], [()])
     absent = fr("--server", "localhost:1", "--timeout", "2", "health")
-    assert absent == (1, "", "The server at localhost:1 does not answer: UNAVAILABLE.\n")
+    assert (absent[:2], reason_of(absent)) == ((1, ""), "UNREACHABLE")
+    assert absent[2].endswith("`fr --server HOST:PORT`, or FR_SERVER, names another address.\n")
+    clear = fr("--server", encrypted, "health")
+    assert (reason_of(clear), "`fr --connection FILE`" in clear[2]) == ("TLS_REQUIRED", True)
     assert reason_of(fr("--server", "localhost:1", "--ca", tmp_path / "none.pem", "health")) == "FILE_UNREADABLE"

@@ -38,7 +38,7 @@ def lines_of(text: str) -> list[str]:
 def test_what_runs_in_a_container_is_a_command_of_fr() -> None:
     before = re.compile(r"(?:run --rm server|run --rm .* fr-core\S*|/opt/fr-core/bin/fr|exec server fr) (.*)")
     inside = [found[1] for line in lines_of(CONTAINERS) if (found := before.search(line))]
-    assert len(inside) == 8
+    assert len(inside) == 9
     for words in inside:
         require_understood(f"fr {words}")
     started = [line for line in UNIT.splitlines() if line.startswith("ExecStart=")]
@@ -114,7 +114,13 @@ def test_running_calls_may_end_before_anybody_kills_the_server() -> None:
     for name, pattern in grace.items():
         (found,) = re.findall(pattern, (DEPLOY / name).read_text("utf-8"))
         assert float(found) > ends_s, name
-    assert int(re.findall(r"--stop-timeout (\d+)", CONTAINERS)[0]) > ends_s
+    runs = [line for line in lines_of(CONTAINERS + page("docs/gpu.md")) if "--publish 50061" in line]
+    assert len(runs) == 2
+    for line in runs:
+        assert int(re.findall(r"--stop-timeout (\d+)", line)[0]) > ends_s
+        assert {"--read-only", "--cap-drop ALL", "--security-opt no-new-privileges"} <= set(
+            re.findall(r"--[a-z-]+(?: (?:ALL|no-\S+))?", line)
+        )
 
 
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze")

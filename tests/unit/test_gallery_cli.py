@@ -182,7 +182,7 @@ def test_a_rotated_folder_opens_with_the_new_key_alone(home: Path) -> None:
     assert fr("verify", "--key", "file:k").exit_code == 0
     assert fr("backup", "out-2", "--keys", "keys", "--key", "file:k").exit_code == 0
     back = fr("restore", "out", "--keys", "keys", "--data", "new", "--key", "file:k")
-    assert (back.exit_code, "1 galleries, 3 subjects, 5 templates, 2 photos" in back.stdout) == (0, True)
+    assert (back.exit_code, "1 gallery, 3 subjects, 5 templates, 2 photos" in back.stdout) == (0, True)
     assert not any((home / "data" / name).exists() for name in ("training", "cases", "access"))
 
 

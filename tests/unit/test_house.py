@@ -39,18 +39,34 @@ from support.servers import photo, running
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 ROOTS = ("server", "client", "datasets", "evaluation", "locales", "training", "trust", "web", "benchmarks", "proto")
 PAGES = [
-    REPOSITORY / "README.md",
-    REPOSITORY / "CONTRIBUTING.md",
-    REPOSITORY / "SECURITY.md",
-    *sorted((REPOSITORY / "docs").rglob("*.md")),
+    path
+    for folder in (".", "docs", "deploy", "client", "benchmarks")
+    for path in sorted((REPOSITORY / folder).glob("*.md" if folder == "." else "**/*.md"))
 ]
 
 
+def without_code(page: Path) -> str:
+    return re.sub(r"^ *```.*?^ *```", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(page: Path) -> set[str]:
+    """Those that GitHub makes of the headings of a page."""
+    found: list[str] = []
+    for heading in re.findall(r"^#+ (.*)$", without_code(page), re.MULTILINE):
+        text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
+        found.append(re.sub(r"[^\w -]", "", text.strip().lower()).replace(" ", "-"))
+    return {f"{one}-{n}" if (n := found[:at].count(one)) else one for at, one in enumerate(found)}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
-def test_links_of_the_docs_lead_to_files(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
-        if not target.startswith(("https://", "http://")):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+def test_links_of_the_docs_lead_to_files_and_headings(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", without_code(page)):
+        if target.startswith(("https://", "http://")):
+            continue
+        name, _, anchor = target.partition("#")
+        file = page.parent / name if name else page
+        assert file.exists(), f"{page.name} links to {target}"
+        assert not anchor or anchor in anchors(file), f"{page.name} links to {target}"
 
 
 def test_no_photo_lies_in_the_repository_and_source_roots_are_no_packages() -> None:

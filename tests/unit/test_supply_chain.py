@@ -211,8 +211,8 @@ PROJECT = PYPROJECT["project"]
 CLIENT = tomllib.loads((ROOT / "client/pyproject.toml").read_text())["project"]
 EXTRAS = {
     "requirements.lock": ("cpu", "dev", "insightface"),
-    "requirements-cpu.lock": ("build", "cpu", "report", "tracing"),
-    "requirements-gpu.lock": ("build", "gpu", "tracing"),
+    "requirements-cpu.lock": ("build", "cpu", "report", "tracing", "web"),
+    "requirements-gpu.lock": ("build", "gpu", "report", "tracing", "web"),
     "requirements-demo.lock": ("build", "cpu"),
 }
 HASH = "--hash=sha256:" + "0" * 64

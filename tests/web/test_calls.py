@@ -6,8 +6,12 @@ import gzip
 import json
 import shutil
 import subprocess
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import grpc
 import pytest
 from google.protobuf import json_format
 from google.protobuf.message_factory import GetMessageClass
@@ -16,8 +20,9 @@ from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2, server_pb2
 from fr_trust.access.budget import Budget
 from fr_trust.access.roles import Role
 from support.callers import METHODS, PROBE, Caller, Staffed
+from support.faults import until
 from support.servers import photo
-from support.web import STREAMS, UNARY, Web, base64_of, form, over_grpc
+from support.web import STREAMS, UNARY, Web, base64_of, form, over_grpc, web
 
 DETECT = "RecognitionService/Detect"
 
@@ -131,6 +136,43 @@ def test_a_deadline_is_the_servers_too(site: Web) -> None:
         ).status
         == 200
     )
+
+
+def test_few_large_answers_are_held_at_a_time() -> None:
+    """Calls that answer with many photos wait for each other; the control, calls with short answers, does not."""
+    running: Counter[str] = Counter()
+    most: Counter[str] = Counter()
+    counting, go_on = threading.Lock(), threading.Event()
+
+    class Slow(grpc.GenericRpcHandler):
+        def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+            name = "short" if handler_call_details.method.endswith("/GetCase") else "large"
+
+            def answer(request: bytes, context: grpc.ServicerContext) -> bytes:
+                with counting:
+                    running[name] += 1
+                    most[name] = max(most[name], running[name])
+                go_on.wait(30)
+                with counting:
+                    running[name] -= 1
+                return b""
+
+            return grpc.unary_unary_rpc_method_handler(answer)
+
+    names = ("GetExamination", "SubmitFinding", "GetCase")
+    with ThreadPoolExecutor(40) as workers, ThreadPoolExecutor(18) as callers:
+        server = grpc.server(workers, [Slow()])
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        try:
+            with web(f"127.0.0.1:{port}") as site:
+                calls = [callers.submit(site.call, f"ReviewService/{name}", {}) for name in names for _ in range(6)]
+                until(lambda: running["short"] == 6 and running["large"] >= 2)
+                go_on.set()
+                assert [one.result(30).status for one in calls] == [200] * 18
+        finally:
+            server.stop(None).wait()
+    assert most == {"short": 6, "large": 2}
 
 
 def test_keys_roles_and_budgets_are_the_servers(site: Web, at: Staffed) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,7 @@ from support.web import web
 
 PAGE = page("docs/http.md")
 LINES = commands(PAGE)
+SECRET = "k3j9x2m4p7q8r1s5.secret"
 
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 
@@ -38,7 +42,7 @@ def test_the_examples_answer(tmp_path: Path) -> None:
         ]
     info, gallery, enrolled, found, detected = told
     assert info["version"]
-    assert gallery["gallery"]["galleryId"] == "staff"
+    assert gallery["gallery"]["galleryId"] == "web"
     assert enrolled["templateId"]
     assert found["results"][0]["candidates"][0]["subjectId"] == "s1"
     assert found["notice"]
@@ -46,12 +50,29 @@ def test_the_examples_answer(tmp_path: Path) -> None:
 
 
 def test_the_example_with_a_key_answers(at: Staffed, everybody: str, tmp_path: Path) -> None:
-    (line,) = (line for line in LINES if "https://" in line and line.startswith("curl"))
+    (script,) = (block for block in blocks(PAGE, "sh") if "> header" in block)
     papers = Papers(tmp_path)
-    (tmp_path / "key").write_text(everybody)
+    (tmp_path / "key").write_text(f"{everybody}\n")
     with web(at.server.address, tls=papers.server()) as site:
-        told = json.loads(shell(line.replace("faces.example.org:8080", f"localhost:{site.port}"), tmp_path))
+        told = json.loads(shell(script.replace("faces.example.org:8080", f"localhost:{site.port}"), tmp_path))
     assert told["principalId"] == f"key:{everybody.partition('.')[0]}"
+    assert stat.S_IMODE((tmp_path / "header").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("text", ["", "two words", f'server = "a:1"\nkey = "{SECRET}"\n'])
+def test_a_file_with_more_than_a_key_makes_no_header(text: str, tmp_path: Path) -> None:
+    (script,) = (block.partition("curl ")[0] for block in blocks(PAGE, "sh") if "> header" in block)
+    (tmp_path / "key").write_text(text)
+    done = subprocess.run(["bash", "-euc", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert SECRET not in done.stderr
+    assert not (tmp_path / "header").exists()
+
+
+def test_the_query_of_the_page_gets_the_info_of_the_server(tmp_path: Path) -> None:
+    (query,) = re.findall(r"`(\?encoding=[^`]*)`", PAGE)
+    with running(tmp_path / "data") as server, web(server.address) as site:
+        assert site.ask("GET", f"/fr_api.v1.ServerService/GetServerInfo{query}").json["version"]
 
 
 def test_the_refusal_has_the_shape_that_is_shown() -> None:

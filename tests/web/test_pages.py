@@ -41,6 +41,20 @@ def test_the_document_is_valid_and_has_every_call(site: Web) -> None:
     validate(document, cls=OpenAPIV31SpecValidator)
     unary = {path for path, m in METHODS.items() if not m.client_streaming and not m.server_streaming}
     assert set(document["paths"]) == unary
+    for path, operations in document["paths"].items():
+        assert set(operations["post"]["requestBody"]["content"]) == {
+            "application/json",
+            "application/proto",
+            "multipart/form-data",
+        }
+        assert ("get" in operations) == (path == "/fr_api.v1.ServerService/GetServerInfo")
+        for operation in operations.values():
+            assert "Connect-Timeout-Ms" in {one["name"] for one in operation["parameters"]}
+    body = document["paths"]["/fr_api.v1.GalleryService/Search"]["post"]["requestBody"]["content"]
+    parts = body["multipart/form-data"]["schema"]
+    expected = {"gallery_id", "probe.image.data", "top_k", "filter.subject_ids.0", "probe.embedding.vector"}
+    assert expected <= set(parts["properties"])
+    assert set(parts["patternProperties"]) == {r"^filter\.metadata\."}
     search = document["components"]["schemas"]["SearchRequest"]["properties"]
     assert set(search) == {field.json_name for field in gallery_pb2.SearchRequest.DESCRIPTOR.fields}
     for schema in document["components"]["schemas"].values():

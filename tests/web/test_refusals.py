@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import socket
 import zlib
 from contextlib import ExitStack
@@ -19,7 +20,7 @@ from support.servers import running
 from support.web import Web, base64_of, form, web, whole_answer
 
 DETECT = "RecognitionService/Detect"
-SECRET = "Erika_Mustermann"
+SECRET = "Erika Mustermann"  # what may be the name of a field is repeated
 JSON = "application/json"
 
 
@@ -53,6 +54,59 @@ def test_a_body_that_does_not_fit_is_refused_without_an_echo(site: Web, body: by
     assert (told.status, told.reason) == (400, "INVALID_FIELD"), told.body
     assert SECRET.encode() not in told.body + str(told.headers).encode()
     assert "openapi.json" in told.json["message"] or "cannot" in told.json["message"]
+
+
+WRONG = {
+    "no JSON": (b'{"topK": 1,\n bad', "", ("not JSON", "line 2, column 2")),
+    "empty": (b" ", "", ("empty", "{}")),
+    "no UTF-8": (b"\xff", "", ("UTF-8",)),
+    "two of a name": (b'{"topK": 1, "topK": 2}', "", ("two members",)),
+    "a list": (b"[]", "", ("not a JSON object",)),
+    "unknown": (b'{"gallery": 1}', "", ("no field gallery.", "Is galleryId meant?")),
+    "unknown, long": (b'{"%s": 1}' % (b"a" * 65), "", ("names a field that",)),
+    "unknown below": (b'{"probe": {"images": 1}}', "probe", ("no field images.", "field probe")),
+    "number": (b'{"topK": "many"}', "topK", ("topK", "whole number")),
+    "text": (b'{"galleryId": 1}', "galleryId", ("galleryId", "a text")),
+    "bytes": (b'{"probe": {"image": {"data": "a"}}}', "probe.image.data", ("probe.image.data", "base64")),
+    "message": (b'{"probe": {"image": "x"}}', "probe.image", ("probe.image", "a JSON object")),
+    "enum": (b'{"severalFaces": "ALL"}', "severalFaces", ("SEVERAL_FACES_POLICY_LARGEST",)),
+    "list": (b'{"filter": {"subjectIds": "a"}}', "filter.subjectIds", ("a list", "a text")),
+    "entry": (b'{"probe": {"embedding": {"vector": [1, "x"]}}}', "probe.embedding.vector", ("a number",)),
+    "two names": (b'{"topK": 1, "top_k": 2}', "topK", ("topK", "top_k", "only one")),
+    "one of": (b'{"probe": {"image": {}, "embedding": {}}}', "probe.embedding", ("image", "embedding", "only one")),
+}
+WRONG_FORMS = {
+    "unknown": (form(gallery="x"), "", ("no field gallery.", "Is galleryId meant?")),
+    "number": (form(top_k="many"), "topK", ("topK", "whole number")),
+    "two names": (form(top_k="1", topK="2"), "topK", ("topK", "top_k", "only one")),
+    "no UTF-8": ((form(top_k="?")[0].replace(b"?", b"\xff"), form()[1]), "top_k", ("top_k", "UTF-8")),
+    "a file for a text": (form(gallery_id=b"x"), "gallery_id", ("part gallery_id", "a file", "a text")),
+    "a file for a message": (form(probe__image=b"x"), "probe.image", ("part probe.image", "probe.image.data")),
+    "a file for nothing": (form(photo=b"x"), "", ("no field photo.", "probe.image.data")),
+    "a file below a text": (form(gallery_id__data=b"x"), "galleryId", ("galleryId", "a text")),
+    "a file in an entry": (
+        form(filter__subject_ids__1234567=b"x"),
+        "filter.subject_ids",
+        ("part filter.subject_ids ",),
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "field", "words"), WRONG.values(), ids=WRONG.keys())
+def test_a_refusal_says_what_is_wrong_where(site: Web, body: bytes, field: str, words: tuple[str, ...]) -> None:
+    told = post(site, body, call="GalleryService/Search")
+    assert (told.reason, told.info.metadata["field"]) == ("INVALID_FIELD", field)
+    assert [one for one in words if one not in told.json["message"]] == [], told.json["message"]
+
+
+@pytest.mark.parametrize(("sent", "field", "words"), WRONG_FORMS.values(), ids=WRONG_FORMS.keys())
+def test_a_refusal_of_a_form_says_what_is_wrong_where(
+    site: Web, sent: tuple[bytes, str], field: str, words: tuple[str, ...]
+) -> None:
+    told = post(site, *sent, "GalleryService/Search")
+    assert (told.reason, told.info.metadata["field"]) == ("INVALID_FIELD", field)
+    assert [one for one in words if one not in told.json["message"]] == [], told.json["message"]
+    assert "JSON" not in told.json["message"].replace("JSON object", "")
 
 
 def test_a_refusal_names_a_field_of_the_api(site: Web) -> None:
@@ -110,16 +164,22 @@ def test_many_values_are_refused_before_they_are_read(site: Web) -> None:
 
 
 def test_other_paths_methods_and_types(site: Web) -> None:
-    assert site.call("RecognitionService/Nonsense", {}).status == 404
-    assert site.call("Nonsense", {}).status == 404
-    assert site.ask("GET", "/nonsense").status == 404
-    assert site.ask("PUT", f"/fr_api.v1.{DETECT}", b"{}", Content_Type=JSON).status == 405
+    for absent in (
+        site.call("RecognitionService/Nonsense", {}),
+        site.call("Nonsense", {}),
+        site.ask("GET", "/nonsense"),
+        site.ask("PUT", "/a/b/c", b"{}"),
+    ):
+        assert (absent.status, absent.json["code"], absent.json["details"]) == (404, "unimplemented", [])
+        assert "openapi.json" in absent.json["message"]
+    put = site.ask("PUT", f"/fr_api.v1.{DETECT}", b"{}", Content_Type=JSON)
+    assert (put.status, put.json["code"], put.headers["allow"]) == (405, "unimplemented", "POST")
     safe = "/fr_api.v1.ServerService/GetServerInfo"
     head = site.ask("HEAD", f"{safe}?encoding=json&message=%7B%7D")
     assert (head.status, head.body) == (200, b"")
     assert site.ask("HEAD", f"/fr_api.v1.{DETECT}").status == 405
     options = site.ask("OPTIONS", safe)
-    assert options.status == 405
+    assert (options.status, options.headers["allow"]) == (405, "POST, GET, HEAD")
     assert not any(name.startswith("access-control") for name in options.headers)
     for kind in ("", "text/plain", "application/json; charset=latin-1", "application/grpc", "application/connect+json"):
         told = post(site, b"{}", kind)
@@ -187,7 +247,10 @@ def test_sites_of_the_settings_may_call(at: Staffed, everybody: str) -> None:
         assert "access-control-allow-credentials" not in told.headers
         assert post(site, b"{}", Origin="https://evil.example").status == 403
         site.key = ""
-        assert post(site, b"not even read").reason == "CREDENTIAL_MISSING"
+        unnamed = post(site, b"not even read")
+        assert (unnamed.status, unnamed.reason) == (401, "CREDENTIAL_MISSING")
+        assert "header Authorization: Bearer" in unnamed.json["message"]
+        assert not re.search("metadata|`fr`|FR_KEY|--key", unnamed.json["message"])
         site.key = "short"
         assert post(site, b"not even read").reason == "CREDENTIAL_INVALID"
         site.key = at.caller(Role.AUDITOR).token

@@ -61,7 +61,8 @@ the call, and the roles of the key.
 |---|---|
 """
 
-SCOPES = f""" Do not give a key two roles of which one checks the other. An examiner who also searches can repeat a
+SCOPES = f"""
+Do not give a key two roles of which one checks the other. An examiner who also searches can repeat a
 search and see the ranking before the finding. An admin who also searches can make a gallery that needs no purpose. `fr
 key create` warns of such keys, and of a role with an empty scope, but makes them. A key that may still judge an
 examination of another person's search cannot call ExportEvidence with `include_unfinished` (`NOT_PERMITTED`).
@@ -122,7 +123,8 @@ A call acts only on the gallery that it checked. If another gallery gets its id 
 The columns are trainee (Te), trainer (Tr), operator (Op), examiner (Ex), auditor (Au) and admin (Ad). "Scope" names the
 fields of the request that must be within the scope; a "filtered" list leaves out everything outside the scope. With
 "Search", the call counts against the searches a day. "States" is explained [above](#purpose-and-case). Health checks
-need no credential. """
+need no credential.
+"""
 
 
 def page() -> str:

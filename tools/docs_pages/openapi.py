@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from google.protobuf import descriptor_pb2 as d
@@ -18,7 +19,6 @@ Schema = dict[str, Any]
 _PACKAGE = ".fr_api.v1."
 _INTRO = """Every call of the API with one answer, by the Connect protocol: POST with JSON (protobuf's JSON mapping), with
 protobuf, or as a form whose parts are named by paths such as `probe.image.data`. Calls that stream need gRPC.
-The header `Connect-Timeout-Ms` sets the deadline of a call in milliseconds.
 
 A search returns leads for a human examiner, never an identity."""
 
@@ -47,6 +47,28 @@ _HEADERS: list[Schema] = [
         "name": "Connect-Protocol-Version",
         "in": "header",
         "description": "The version of the protocol, 1. It may be left out.",
+        "schema": {"const": "1"},
+    },
+    {
+        "name": "Connect-Timeout-Ms",
+        "in": "header",
+        "description": "The deadline of the call, in milliseconds.",
+        "schema": {"type": "integer", "minimum": 1, "maximum": 10**10 - 1},
+    },
+]
+_QUERY: list[Schema] = [
+    {"name": "encoding", "in": "query", "required": True, "schema": {"enum": ["json", "proto"]}},
+    {
+        "name": "message",
+        "in": "query",
+        "required": True,
+        "description": "The request, such as {} in JSON.",
+        "schema": {"type": "string"},
+    },
+    {
+        "name": "base64",
+        "in": "query",
+        "description": "1 if the message is in the base64 of URLs, as protobuf must be.",
         "schema": {"const": "1"},
     },
 ]
@@ -108,34 +130,81 @@ def _paths(file: d.FileDescriptorProto) -> Iterator[tuple[str, Schema]]:
         for j, method in enumerate(service.method):
             if method.client_streaming or method.server_streaming:
                 continue
-            words = comments[SERVICE, i, MEMBER, j]
-            request, response = _reference(method.input_type), _reference(method.output_type)
-            yield (
-                f"/{file.package}.{service.name}/{method.name}",
-                {
-                    "post": {
-                        "operationId": f"{service.name}_{method.name}",
-                        "tags": [service.name],
-                        "summary": re.split(r"(?<=\.)\s", words)[0],
-                        "description": words,
-                        "parameters": _HEADERS,
-                        "requestBody": {
-                            "required": True,
-                            "content": {"application/json": {"schema": request}, "application/proto": {}},
-                        },
-                        "responses": {
-                            "200": {
-                                "description": "The answer.",
-                                "content": {"application/json": {"schema": response}, "application/proto": {}},
-                            },
-                            "default": {
-                                "description": "A refusal or a failure.",
-                                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
-                            },
-                        },
-                    }
-                },
-            )
+            post = _operation(service.name, method, comments[SERVICE, i, MEMBER, j])
+            operations = {"post": post}
+            if method.options.idempotency_level == d.MethodOptions.NO_SIDE_EFFECTS:
+                get = {key: value for key, value in post.items() if key != "requestBody"}
+                name = f"{post['operationId']}_GET"
+                operations["get"] = {**get, "operationId": name, "parameters": [*_QUERY, *_HEADERS]}
+            yield f"/{file.package}.{service.name}/{method.name}", operations
+
+
+def _operation(service: str, method: d.MethodDescriptorProto, words: str) -> Schema:
+    request, response = _reference(method.input_type), _reference(method.output_type)
+    return {
+        "operationId": f"{service}_{method.name}",
+        "tags": [service],
+        "summary": re.split(r"(?<=\.)\s", words)[0],
+        "description": words,
+        "parameters": _HEADERS,
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": request},
+                "application/proto": {},
+                "multipart/form-data": {"schema": _form(method.input_type)},
+            },
+        },
+        "responses": {
+            "200": {
+                "description": "The answer.",
+                "content": {"application/json": {"schema": response}, "application/proto": {}},
+            },
+            "default": {
+                "description": "A refusal or a failure.",
+                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+            },
+        },
+    }
+
+
+def _form(type_name: str) -> Schema:
+    parts = dict(_parts(type_name, ""))
+    maps = {
+        f"^{re.escape(path)}\\.": parts.pop(path)["additionalProperties"]
+        for path in list(parts)
+        if _is_map(parts[path])
+    }
+    return {"type": "object", "properties": parts, **({"patternProperties": maps} if maps else {})}
+
+
+def _parts(type_name: str, before: str) -> Iterator[tuple[str, Schema]]:
+    """Yield name and schema of the parts of a form: a path for each field, of a list the first entry."""
+    message = _messages()[type_name]
+    for field in message.field:
+        path = f"{before}{field.name}"
+        whole = _schema(field, message)
+        if _is_map(whole):
+            yield path, whole
+            continue
+        path += ".0" if field.label == Field.LABEL_REPEATED else ""
+        if field.type == Field.TYPE_MESSAGE and field.type_name not in _WELL_KNOWN:
+            yield from _parts(field.type_name, f"{path}.")
+        elif field.type == Field.TYPE_BYTES:
+            yield path, {"type": "string", "contentMediaType": "application/octet-stream"}
+        elif field.type == Field.TYPE_FLOAT and field.label == Field.LABEL_REPEATED:
+            yield path.removesuffix(".0"), {"type": "string", "contentMediaType": "application/json"}
+        else:
+            yield path, _one(field)
+
+
+def _is_map(schema: Schema) -> bool:
+    return "additionalProperties" in schema
+
+
+@cache
+def _messages() -> dict[str, d.DescriptorProto]:
+    return {f".{file.package}.{one.name}": one for file in descriptors().file for one in file.message_type}
 
 
 def _schemas(file: d.FileDescriptorProto) -> Iterator[tuple[str, Schema]]:

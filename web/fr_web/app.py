@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
 from hashlib import sha256
 from importlib import resources
 from typing import Any, TypeVar
@@ -29,6 +30,9 @@ Done = TypeVar("Done")
 _WHO_AM_I = "/fr_api.v1.AccessService/WhoAmI"
 _MOST_KEYS = 10_000
 CALL_S = 300.0  # `limits.call_s` of a server
+# Calls whose answers hold photos, up to 256 MiB: this many at a time, from their start until their JSON is made.
+_LARGE_ANSWERS = ("/fr_api.v1.ReviewService/GetExamination", "/fr_api.v1.ReviewService/SubmitFinding")
+_MOST_LARGE = 2
 # Base64 takes four bytes for three.
 _ENVELOPE_BYTES = 256 * 1024
 _CHUNK_BYTES = 128 * 1024
@@ -63,8 +67,7 @@ def web_app(backend: Backend, rules: Rules) -> ASGIApp:
     for path, (name, kind) in _STATIC.items():
         content = (resources.files("fr_web") / "static" / name).read_bytes()
         routes.append(Route(path, _static(content, kind)))
-    routes.append(Route("/{service}/{method}", api.answer, methods=["GET", "POST"]))
-    return Boundary(Router(routes, redirect_slashes=False), rules)
+    return Boundary(Router(routes, redirect_slashes=False, default=api), rules)
 
 
 def _static(content: bytes, kind: str) -> Any:
@@ -85,10 +88,16 @@ class _Api:
         self._calls = api_calls()
         self._room = Room(rules.max_message_bytes * 4 // 3 + _ENVELOPE_BYTES, rules.body_s)
         self._reading = asyncio.Lock()
+        self._large = asyncio.Semaphore(_MOST_LARGE)
         self._good_keys: dict[bytes, None] = {}  # hashes of those that the server took, the oldest first
 
-    async def answer(self, request: Request) -> Response:
-        """Answer one call."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one call, or a request for what there is not."""
+        request = Request(scope, receive)
+        answer = await self._answer(request)
+        await answer(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
         call = self._calls.get(request.scope["path"])
         if call is None:
             words = "There is no call of this name: /openapi.json lists all."
@@ -96,9 +105,10 @@ class _Api:
         if call.streams:
             words = "This call is a stream: it needs gRPC."
             return error_response(refused(grpc.StatusCode.UNIMPLEMENTED, "", words), 415, {"accept-post": "none"})
-        if request.method != "POST" and not call.safe:
-            words = "This call needs POST: only calls without side effects take GET."
-            return error_response(refused(grpc.StatusCode.UNIMPLEMENTED, "", words), 405, {"allow": "POST"})
+        methods = ("POST", "GET", "HEAD") if call.safe else ("POST",)
+        if request.method not in methods:
+            words = f"This call needs {methods[0]}" + (" or GET." if call.safe else ".")
+            return error_response(refused(grpc.StatusCode.UNIMPLEMENTED, "", words), 405, {"allow": ", ".join(methods)})
         kind = kind_of(request.headers.get("content-type", "")) if request.method == "POST" else JSON
         if kind is None:
             words = f"The Content-Type is one of {JSON}, {PROTO} and {FORM}, in UTF-8."
@@ -125,16 +135,17 @@ class _Api:
                 body = await self._apart(encoded, call, request.headers.get("content-type", ""), body)
             if len(body) > self._rules.max_message_bytes:
                 raise too_large(self._rules.max_message_bytes)
-            try:
-                calling = self._backend.call(call.path, body, metadata, timeout_s)
-                answer, request_id = await _unless_gone(request, calling)
-            except FrApiError as error:
-                if error.code is grpc.StatusCode.UNAUTHENTICATED:
-                    self._good_keys.pop(key, None)
-                raise
-        kind = PROTO if kind == PROTO else JSON
-        headers = {"content-type": kind, **({"x-request-id": request_id} if request_id else {})}
-        return await self._apart(_answered, call, headers, request, answer)
+            async with self._large if call.path in _LARGE_ANSWERS else nullcontext():
+                try:
+                    calling = self._backend.call(call.path, body, metadata, timeout_s)
+                    answer, request_id = await _unless_gone(request, calling)
+                except FrApiError as error:
+                    if error.code is grpc.StatusCode.UNAUTHENTICATED:
+                        self._good_keys.pop(key, None)
+                    raise
+                kind = PROTO if kind == PROTO else JSON
+                headers = {"content-type": kind, **({"x-request-id": request_id} if request_id else {})}
+                return await self._apart(_answered, call, headers, request, answer)
 
     async def _checked_key(self, metadata: Metadata, timeout_s: float | None) -> bytes:
         """Let the server check a key that another machine sends for the first time, so that no stranger's body is read.

@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 
 from fr_client.errors import FrApiError
 from fr_web.calls import Call
+from fr_web.misfits import UNREADABLE, expected, field_of, misfit
 from fr_web.room import invalid
 
 JSON, PROTO, FORM = "application/json", "application/proto", "multipart/form-data"
@@ -25,8 +26,6 @@ _MOST_VALUES = 120_000
 _MOST_DIGITS = 20  # of a whole number of 64 bits: the time of reading a longer one grows with their square
 # What is longer is read apart, while other calls go on.
 _LONG_BYTES, _MANY_VALUES = 32 * 1024, 1_000
-# Some values of other types pass the checks of protobuf's own reader, and fail in it.
-_UNREADABLE = (json_format.ParseError, ValueError, TypeError, OverflowError, RecursionError)
 _MOST_PARTS = 256
 _MOST_PART_HEAD = 8 * 1024
 _BOUNDARY = re.compile(r"""boundary=(?:"([^"]{1,70})"|([^\s;,"]{1,70}))""", re.IGNORECASE)
@@ -121,11 +120,28 @@ def _holds_vectors(message: Descriptor) -> bool:
 
 def _of_json(call: Call, body: bytes) -> Message:
     _require_few_values(_values_in(body))
-    message = call.request()
+    if not body.strip():
+        raise invalid("The body is empty: it cannot be read as JSON. A request without fields is {}.")
     try:
-        json_format.ParseDict(_read(body.decode()), message)
-    except _UNREADABLE as error:
-        raise _misfit(message.DESCRIPTOR, str(error)) from error
+        told = _read(body.decode())
+    except UnicodeDecodeError as error:
+        raise invalid("The body is not text in UTF-8: it cannot be read as JSON.") from error
+    except json.JSONDecodeError as error:
+        words = f"The body is not JSON: it cannot be read from line {error.lineno}, column {error.colno}."
+        raise invalid(words) from error
+    except RecursionError as error:
+        raise invalid("The body is nested too deeply: it cannot be read as JSON.") from error
+    return _filled(call, told)
+
+
+def _filled(call: Call, told: Any) -> Message:
+    message = call.request()
+    if not isinstance(told, dict):  # protobuf's own reader takes an empty list
+        raise misfit(message.DESCRIPTOR, told)
+    try:
+        json_format.ParseDict(told, message)
+    except UNREADABLE as error:
+        raise misfit(message.DESCRIPTOR, told) from error
     return message
 
 
@@ -139,14 +155,17 @@ def _require_few_values(number: int) -> None:
 
 
 def _read(text: str) -> Any:
-    """Return what a JSON text holds; raises `ValueError`, also for two members of a name, and `RecursionError`."""
+    """Return the value of a JSON text.
+
+    Raises `ValueError`, `RecursionError`, or `FrApiError` if an object has two members of one name.
+    """
     return json.loads(text, object_pairs_hook=_once, parse_int=_number)
 
 
 def _once(members: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(members)
     if len(made) != len(members):
-        raise ValueError
+        raise invalid("An object in the request has two members of the same name: it cannot be read as JSON.")
     return made
 
 
@@ -154,53 +173,48 @@ def _number(digits: str) -> float:
     return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
 
 
-def _misfit(root: Any, found: str) -> FrApiError:
-    """Return the refusal of a JSON that does not fit; it names a field only by names of the API."""
-    path = next((known for one in re.findall(rf"\b{root.name}\.([\w.]+)", found) if (known := _known(root, one))), "")
-    at = f" at {path}" if path else ""
-    words = f"The body is not the JSON of {root.full_name}{at}: /openapi.json has its fields and their types."
-    return invalid(words, path)
-
-
-def _known(at: Any, path: str) -> str:
-    """Return the beginning of a path that has names of the API only."""
-    names = []
-    for name in path.split("."):
-        field = None if at is None else at.fields_by_camelcase_name.get(name) or at.fields_by_name.get(name)
-        if field is None:
-            break
-        names.append(field.json_name)
-        at = field.message_type
-    return ".".join(names)
-
-
 def _of_form(call: Call, content_type: str, body: bytes) -> Message:
     """Return the message of a form: each part names a field, such as `probe.image.data`; a file gives its bytes."""
     found = _BOUNDARY.search(content_type)
     if found is None:
         raise invalid("The form has no boundary in its Content-Type.")
-    message = call.request()
     texts: dict[str, Any] = {}
     files, values = [], 0
     for name, is_file, content in _parts((found[1] or found[2]).encode("latin-1", "replace"), body):
         if not _PATH.fullmatch(name):
             raise invalid("A part of the form has no name of a field, such as probe.image.data.")
-        field = _field_at(message.DESCRIPTOR, name)
-        if is_file or (field is not None and field.type == FieldDescriptor.TYPE_BYTES):
-            if field is None or field.type != FieldDescriptor.TYPE_BYTES:
-                raise invalid(f"A file of the form does not name a field of {message.DESCRIPTOR.full_name} for bytes.")
+        field = _field_at(call.request.DESCRIPTOR, name)
+        named = re.sub(r"\.\d+", "", name) if field is not None else ""
+        if field is not None and field.type == FieldDescriptor.TYPE_BYTES:
             files.append((name, content))
-        else:
-            values += _values_in(content)
-            _require_few_values(values)
+            continue
+        if is_file:
+            raise _misplaced(call, name, field, named)
+        values += _values_in(content)
+        _require_few_values(values)
+        try:
             _put(texts, name.split("."), _value(field, content))
-    try:
-        json_format.ParseDict(_listed(texts), message)
-    except _UNREADABLE as error:
-        raise _misfit(message.DESCRIPTOR, str(error)) from error
+        except UnicodeDecodeError as error:
+            raise invalid(f"The part {named} of the form is not text in UTF-8.".replace("  ", " "), named) from error
+        except KeyError as error:
+            raise invalid(f"Two parts of the form set the same field {named}".rstrip() + ".", named) from error
+    message = _filled(call, _listed(texts))
     for name, content in files:
         _set_bytes(message, name.split("."), content)
     return message
+
+
+def _misplaced(call: Call, name: str, field: FieldDescriptor | None, named: str) -> FrApiError:
+    """Return the refusal of a file whose part does not name a field for bytes."""
+    advice = "A file names a field for bytes, such as probe.image.data."
+    if field is not None:
+        words = f"The part {named} of the form is a file, and the field takes {expected(field)}. {advice}"
+        return invalid(words, named)
+    told: Any = []  # fits no field that a path without a field passes
+    for step in reversed(name.split(".")):
+        told = {step: told}
+    found = misfit(call.request.DESCRIPTOR, told)
+    return invalid(f"{found.message} {advice}", found.metadata.get("field", ""))
 
 
 def _parts(boundary: bytes, body: bytes) -> Iterator[tuple[str, bool, bytes]]:
@@ -222,7 +236,7 @@ def _field_at(at: Any, name: str) -> FieldDescriptor | None:
     for step in name.split("."):
         if step.isdecimal() and field is not None and field.is_repeated:
             continue
-        field = None if at is None else at.fields_by_name.get(step) or at.fields_by_camelcase_name.get(step)
+        field = None if at is None else field_of(at, step)
         if field is None or (field.message_type is not None and field.message_type.GetOptions().map_entry):
             return None
         at = field.message_type
@@ -230,11 +244,11 @@ def _field_at(at: Any, name: str) -> FieldDescriptor | None:
 
 
 def _value(field: FieldDescriptor | None, content: bytes) -> Any:
-    """Return the value of a part: text for fields of text, and within maps; otherwise JSON, or text that is none."""
-    try:
-        text = content.decode()
-    except UnicodeDecodeError as error:
-        raise invalid("A part of the form is not text in UTF-8.") from error
+    """Return the value of a part: text for fields of text, and within maps; otherwise JSON, or text that is none.
+
+    Raises `UnicodeDecodeError`.
+    """
+    text = content.decode()
     if field is None or field.cpp_type in _NUMBERS:
         return text
     try:
@@ -244,12 +258,13 @@ def _value(field: FieldDescriptor | None, content: bytes) -> Any:
 
 
 def _put(into: dict[str, Any], path: list[str], value: Any) -> None:
+    """Set a value below a path; raises `KeyError` if another part set it."""
     for step in path[:-1]:
         into = into.setdefault(step, {})
         if not isinstance(into, dict):
-            raise invalid("Two parts of the form set the same field.")
+            raise KeyError
     if path[-1] in into:
-        raise invalid("Two parts of the form set the same field.")
+        raise KeyError
     into[path[-1]] = value
 
 
@@ -263,7 +278,7 @@ def _listed(value: Any) -> Any:
 
 def _set_bytes(message: Any, path: list[str], content: bytes) -> None:
     for at, step in enumerate(path):
-        field = message.DESCRIPTOR.fields_by_name.get(step) or message.DESCRIPTOR.fields_by_camelcase_name[step]
+        field: Any = field_of(message.DESCRIPTOR, step)
         if field.message_type is None:
             setattr(message, field.name, content)
             return

@@ -41,11 +41,13 @@ _HTTP_STATUS: Mapping[grpc.StatusCode, int] = MappingProxyType(
     }
 )
 
-# What gRPC itself reports, without a reason of the server. The client's own sentences name commands and addresses.
-_FOUND_ON_THE_WAY: Mapping[str, str] = MappingProxyType(
+# What this interface says in other words: what gRPC itself reports, since the client's sentences name commands and
+# addresses, and what the server says of the metadata of gRPC.
+_OWN_WORDS: Mapping[str, str] = MappingProxyType(
     {
         UNREACHABLE: "The server behind this address does not answer. Call again in a few seconds.",
         CONNECTION_LOST: "The connection to the server broke before the answer came. Call again.",
+        "CREDENTIAL_MISSING": "The server asks for a key. Send it in the header Authorization: Bearer KEY.",
         TIMED_OUT: "The answer did not come in time. Allow more time (Connect-Timeout-Ms).",
     }
 )
@@ -69,9 +71,9 @@ def failed_call(error: grpc.aio.AioRpcError) -> FrApiError:
     """Return the error of a call to the server, without addresses."""
     metadata = tuple((str(key), value) for key, value in error.trailing_metadata() or ())
     found = parse(Wire(error.code(), error.details() or "", metadata), "", None)
-    if found.reason and found.reason not in _FOUND_ON_THE_WAY:
+    if found.reason and found.reason not in _OWN_WORDS:
         return found
-    words = _FOUND_ON_THE_WAY.get(found.reason) or _WITHOUT_REASON.get(found.code, "The server failed the call.")
+    words = _OWN_WORDS.get(found.reason) or _WITHOUT_REASON.get(found.code, "The server failed the call.")
     retry = _RETRY_UNREACHABLE_S if found.reason == UNREACHABLE else None
     return FrApiError(found.code, found.reason, words, retry_after_s=retry, request_id=found.request_id)
 

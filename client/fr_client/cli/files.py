@@ -99,10 +99,17 @@ def read_photo(path: Path, client: Client | None = None) -> bytes:
     if not data:
         raise Unusable("FILE_UNREADABLE", f"{name} is empty; give the file of a photo.")
     sent = data if client is None else client.fit_photo(data)
-    if sent != data:
-        words = "is over the server's limits, and is sent scaled down."
-        typer.echo(f"{name} ({len(data):,} bytes) {words}", err=True)
+    if client is not None and sent != data:
+        typer.echo(f"{name} {_limit_exceeded(len(data), client)}, and is sent scaled down.", err=True)
     return sent
+
+
+def _limit_exceeded(size: int, client: Client) -> str:
+    """Return which limit of the server a photo of `size` bytes exceeds."""
+    limits = client.server_info().limits
+    if size > limits.max_image_bytes:
+        return f"has {size:,} bytes, more than the server's limit of {limits.max_image_bytes:,}"
+    return f"has more pixels than the server's limit of {limits.max_image_pixels:,}"
 
 
 def standard_input(most: int) -> bytes:
@@ -180,9 +187,12 @@ def _holds(source: Path, target: Path) -> bool:
 
 
 def write_picture(picture: Image, target: Path, tell: bool = True) -> None:
-    """Write a picture in the format of its name's ending; `tell` says so on standard error."""
+    """Write a picture of mode 0600 in the format of its name's ending; `tell` says so on standard error."""
+    from PIL import Image
+
     try:
-        picture.save(target)
+        with private_file(target, replace=True) as file:
+            picture.save(file, Image.registered_extensions()[target.suffix.lower()])
     except OSError as error:
         raise Unusable("PICTURE_UNWRITABLE", f"{shown(target)} cannot be written: {error.strerror}.") from error
     if tell:

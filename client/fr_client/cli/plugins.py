@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperGroup, TyperOption
 from typer.main import get_command
 
 GROUP = "fr.commands"
@@ -36,6 +36,14 @@ _OF_CORE: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 # The commands that need less than a server does.
 _VERIFYING = ("fr audit file", "fr evidence verify")
+
+
+def _display_type(self: TyperOption, ctx: Any) -> str | None:
+    """Return the type of an option for its help; a flag takes no value, so it shows none."""
+    return None if self.is_flag else self.display_type(ctx)
+
+
+TyperOption.display_type_rich = _display_type  # type: ignore[method-assign]
 
 
 class PluginGroup(TyperGroup):
@@ -72,6 +80,9 @@ class PluginGroup(TyperGroup):
         """Run a command; if a package is missing, or Ctrl-C ends it, say so."""
         try:
             return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")  # words of Typer's library
+            raise
         except KeyboardInterrupt as error:
             typer.echo("Stopped by Ctrl-C.", err=True)
             raise typer.Exit(INTERRUPTED) from error

@@ -180,7 +180,8 @@ def leads_text(result: gallery_pb2.SearchResult) -> str:
     if not result.candidates:
         return "no lead"
     leads = sum(one.above_threshold for one in result.candidates)
-    return f"{leads} of {len(result.candidates)} candidates {'is a lead' if leads == 1 else 'are leads'}"
+    of = counted(len(result.candidates), "candidate")
+    return f"{leads} of {of} {'is a lead' if leads == 1 else 'are leads'}"
 
 
 def lead_mark(candidate: gallery_pb2.Candidate) -> str:
@@ -188,14 +189,15 @@ def lead_mark(candidate: gallery_pb2.Candidate) -> str:
     return "lead" if candidate.above_threshold else "no lead"
 
 
-def face_table(faces: Iterable[common_pb2.Face]) -> Table:
-    """Return the table of the faces of a photo, in their order."""
-    numbers = ("Face", "Left", "Top", "Width", "Height", "Score", "Quality", "Eyes px", "Yaw", "Pitch", "Roll")
+def face_table(faces: Iterable[common_pb2.Face], photos: Sequence[str] = ()) -> Table:
+    """Return the table of the faces of a photo, in their order; or of the one face of each of several `photos`."""
+    first = "Photo" if photos else "Face"
+    numbers = (first, "Left", "Top", "Width", "Height", "Score", "Quality", "Eyes px", "Yaw", "Pitch", "Roll")
     made = table(*numbers, "Notes", right=numbers)
     for place, face in enumerate(faces, start=1):
         frame, quality = face.box, face.quality
         made.add_row(
-            str(place),
+            photos[place - 1] if photos else str(place),
             *(number(v, ".0f") for v in (frame.left, frame.top, frame.right - frame.left, frame.bottom - frame.top)),
             f"{face.score:.2f}",
             f"{quality.score:.2f}",

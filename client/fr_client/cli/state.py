@@ -261,22 +261,26 @@ REMEDIES: Mapping[str, Remedy] = MappingProxyType(
             "Without --no-downscale, `fr` scales it down if Pillow is installed (pip install pillow) and can read it.",
             ("--no-downscale",),
         ),
-        "SEVERAL_FACES": Remedy("The option is --several-faces largest.", ("--several-faces",)),
+        "SEVERAL_FACES": Remedy(
+            "The option is --several-faces largest; `fr search --several-faces all` searches each face.",
+            ("--several-faces",),
+        ),
         "INVALID_TOP_K": Remedy("The option is --top-k.", ("--top-k",)),
         "INVALID_THRESHOLD": Remedy("The option is --threshold.", ("--threshold",)),
         "INVALID_FILTER": Remedy("The options are --where and --subject.", ("--where", "--subject")),
         "REVIEW_UNFINISHED": Remedy("Or export it as it is, with --include-unfinished.", ("--include-unfinished",)),
         "UNKNOWN_KEY": Remedy("`fr key list` lists them, for an admin; `fr whoami` names yours."),
-        "UNKNOWN_GALLERY": Remedy(
-            "`fr gallery list` lists those in your key's scope (see `fr whoami`); `fr gallery create GALLERY` "
-            "creates one."
-        ),
+        "UNKNOWN_GALLERY": Remedy("With --create, this command creates it.", ("--create",)),
         "UNKNOWN_SUBJECT": Remedy("`fr subject list GALLERY` lists them."),
         "UNKNOWN_TEMPLATE": Remedy("`fr subject show GALLERY SUBJECT` shows them."),
         "CASE_EXISTS": Remedy("`fr case list` lists those that you may see."),
         "UNKNOWN_CASE": Remedy("`fr case list` lists them. CASE is the id of a case, not its reference."),
         "UNKNOWN_EXAMINATION": Remedy("`fr case show CASE` and `fr review list` list them."),
         "GALLERY_EXPIRED": Remedy("`fr gallery update GALLERY --expires DATE` gives it a later end."),
+        "UNREACHABLE": Remedy("`fr --server HOST:PORT`, or FR_SERVER, names another address."),
+        "TIMED_OUT": Remedy("`fr --timeout SECONDS` allows more."),
+        "TLS_REQUIRED": Remedy("`fr --connection FILE` takes a connection file, and `fr --ca FILE` an authority."),
+        "CLIENT_CERTIFICATE_MISSING": Remedy("`fr --certificate FILE --certificate-key FILE` gives it."),
     }
 )
 """Reason -> remedy."""
@@ -288,7 +292,7 @@ def remedy_of(reason: str, options: Collection[str]) -> str:
     return hint.sentence if hint is not None and set(hint.options) <= set(options) else ""
 
 
-# Exit status if everything was sent and the server refused some.
+# Exit status if all is done, and some photos or rows were refused, or could not be read.
 SOME_REFUSED = 3
 
 

@@ -12,7 +12,7 @@ import typer
 
 from fr_datasets.progress import waiting
 from fr_files.reading import open_regular, read_at_most, read_json
-from fr_server.commands.reporting import AsJson, CommandFailed, print_json, reporting
+from fr_server.commands.reporting import AsJson, CommandFailed, counted, print_json, reporting
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -186,11 +186,12 @@ def _tell(found: Verified, kept: _Kept) -> None:
         typer.echo(f"The export begins after record {first - 1:,}. Earlier records were not checked.")
     if found.unchecked:
         typer.echo(
-            f"{found.unchecked:,} checkpoints belong to earlier records. To check them, name the archive files first."
+            f"Not checked: {counted(found.unchecked, 'checkpoint')} of earlier records. "
+            "To check them, name the archive files first."
         )
     if kept.checkpoints:
         newest, agreed = max(one.seq for one in kept.checkpoints), len(kept.checkpoints) - found.unchecked
         if agreed:
-            typer.echo(f"It agrees with {agreed:,} checkpoints, up to record {newest:,}.")
+            typer.echo(f"It agrees with {counted(agreed, 'checkpoint')}, up to record {newest:,}.")
         return
     typer.echo("You gave no checkpoints: the check cannot detect a whole chain that an owner of its key has rewritten.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fr_datasets.progress import waiting
-from fr_server.commands.reporting import AsJson, print_json, reporting
+from fr_server.commands.reporting import AsJson, counted, print_json, reporting
 
 if TYPE_CHECKING:
     from fr_core.gallery.backup.saved import Extent
@@ -79,7 +80,7 @@ def restore(
             print_json({**told, "erased_since": restored.erased_since})
             return
         typer.echo(f"Restored to {folder} and checked: {_counts(restored.held)}, as of {created}.")
-        typer.echo(f"Left out {restored.erased_since} subjects that were erased or deleted after the backup.")
+        typer.echo(f"Left out {counted(restored.erased_since, 'subject')}, erased or deleted after the backup.")
 
 
 def verify(data: Data = None, key: Key = "", config: ConfigFile = None, as_json: AsJson = False) -> None:
@@ -174,7 +175,11 @@ def _configuration(data: Path | None, key: str, config: Path | None) -> Config:
 
 
 def _counts(found: Extent | Verified) -> str:
-    return ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in asdict(found).items())
+    """Return numbers with their nouns; fields have the names of many."""
+    words = ((number, name.replace("_", " ")) for name, number in asdict(found).items())
+    return ", ".join(
+        f"{number:,} {re.sub('ies$', 'y', many).removesuffix('s') if number == 1 else many}" for number, many in words
+    )
 
 
 @contextmanager

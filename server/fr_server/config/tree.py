@@ -356,7 +356,12 @@ _ELSEWHERE: Mapping[str, Key] = {
     "quality.max_brightness": Key("A face is TOO_BRIGHT above this mean luma.", 0, 1),
     "quality.max_yaw": Key("A face is NOT_FRONTAL if it turns further than this, in degrees.", 0, 180),
     "quality.max_pitch": Key("A face is NOT_FRONTAL if it nods further than this, in degrees.", 0, 90),
-    "quality.max_roll": Key("A face is TILTED if it tilts further than this, in degrees.", 0, 180),
+    "quality.max_roll": Key(
+        "A face is TILTED if it tilts further than this, in degrees. A face upside down is not noticed: the detector "
+        "takes it for an upright one.",
+        0,
+        180,
+    ),
     "quality.min_detector_score": Key("A face is a DOUBTFUL_FACE below this confidence of the detector.", 0, 1),
     "quality.max_outside": Key("A face is CUT_OFF if a larger share of its box lies outside the photo.", 0, 1),
 }

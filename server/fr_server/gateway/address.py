@@ -6,10 +6,35 @@ import socket
 from contextlib import suppress
 from ipaddress import ip_address
 
+from fr_core.errors import AddressUnavailable, message
+
 
 def address_of(host: str, port: int) -> str:
     """Return HOST:PORT, with an IPv6 address in brackets."""
     return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
+
+
+def unavailable(address: str, section: str = "server") -> AddressUnavailable:
+    """Return the error for an address, of the settings of a section, that cannot be listened on."""
+    return AddressUnavailable(message("error.server.no_address", address=address, section=section), address=address)
+
+
+def require_free(host: str, port: int, section: str) -> None:
+    """Raise `AddressUnavailable` if the address of a section of the settings cannot be listened on now.
+
+    Listens nowhere, so no caller is refused. Port 0 is always free.
+    """
+    if not port:
+        return
+    try:
+        for family, address in addresses_of(host, port):
+            with socket.socket(family, socket.SOCK_STREAM) as made:
+                made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                made.bind((address, port))
+    except (OSError, UnicodeError) as error:
+        raise unavailable(address_of(host, port), section) from error
 
 
 def addresses_of(host: str, port: int) -> list[tuple[socket.AddressFamily, str]]:

@@ -21,7 +21,7 @@ from cryptography.x509 import CertificateRevocationList
 from fr_core.errors import AddressUnavailable, message
 from fr_server.clock import wall_ms
 from fr_server.config import LimitsConfig
-from fr_server.gateway.address import address_of, addresses_of
+from fr_server.gateway.address import address_of, addresses_of, unavailable
 from fr_server.gateway.connection import Connection, Peer, network_of
 from fr_server.gateway.relay import CHUNK_BYTES
 from fr_server.gateway.tls import TlsFiles, revocations, server_context
@@ -181,7 +181,7 @@ class Gateway:
                 held.pop_all()
                 return made
         except (OSError, UnicodeError) as error:
-            raise AddressUnavailable(message("error.server.no_address", address=address), address=address) from error
+            raise unavailable(address) from error
 
     def _run(self) -> None:
         try:

@@ -7,11 +7,10 @@ from contextlib import ExitStack
 
 import grpc
 
-from fr_core.errors import AddressUnavailable, message
 from fr_files.scratch import scratch_folder
 from fr_server.clock import wall_ms
 from fr_server.config import Config
-from fr_server.gateway.address import address_of, own_address_of
+from fr_server.gateway.address import address_of, own_address_of, unavailable
 from fr_server.gateway.gateway import Gateway
 from fr_server.gateway.pem import expires_ms, lapsing_list, revocations_expire_ms
 from fr_server.gateway.tls import tls_files
@@ -112,7 +111,7 @@ class Listening:
         try:
             bound = server.add_insecure_port(address)
         except RuntimeError as error:
-            raise AddressUnavailable(message("error.server.no_address", address=address), address=address) from error
+            raise unavailable(address) from error
         if self._gateway is None:
             self.port = bound
 

@@ -13,8 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from fr_core.errors import AddressUnavailable, message
-from fr_server.gateway.address import address_of, addresses_of
+from fr_server.gateway.address import address_of, addresses_of, unavailable
 from fr_server.pools import StorageThreads
 from fr_server.storage.calls import GalleryCalls
 from fr_server.workers.link_server import Answerer, Batchers
@@ -41,7 +40,7 @@ class HeldPort:
                 self._held = held.pop_all()
         except (OSError, UnicodeError) as error:
             address = address_of(host, port)
-            raise AddressUnavailable(message("error.server.no_address", address=address), address=address) from error
+            raise unavailable(address) from error
 
     def close(self) -> None:
         """Let the port go."""

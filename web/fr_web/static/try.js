@@ -82,23 +82,39 @@ async function send(event) {
   if (at("key").value) headers.Authorization = "Bearer " + at("key").value.trim();
   at("status").textContent = "Waiting for the answer.";
   at("answer").textContent = "";
+  const tell = (words) => (at("status").textContent = words);
+  let body, answer, text, told;
   try {
-    const body = JSON.stringify(await withFiles(JSON.parse(at("request").value || "{}")));
-    const begun = performance.now();
-    const answer = await fetch(at("call").value, { method: "POST", headers, body });
-    const told = await answer.json();
-    const took = `${Math.round(performance.now() - begun)} ms`;
-    const reason = (told.details || []).map((one) => one.debug?.reason).find(Boolean);
-    at("status").textContent = answer.ok ? `Answered in ${took}.` : `Refused: ${reason || told.code}. ${told.message}`;
-    at("answer").textContent = JSON.stringify(told, null, 2);
+    body = JSON.stringify(await withFiles(JSON.parse(at("request").value || "{}")));
   } catch (error) {
-    const words = error instanceof SyntaxError ? "The request is not JSON." : "The server did not answer.";
-    at("status").textContent = `${words} ${error.message}`;
+    return tell(`The request is not JSON, or a file cannot be read. ${error.message}`);
   }
+  const begun = performance.now();
+  try {
+    answer = await fetch(at("call").value, { method: "POST", headers, body });
+    text = await answer.text();
+  } catch (error) {
+    return tell(`The server did not answer. ${error.message}`);
+  }
+  const took = `${Math.round(performance.now() - begun)} ms`;
+  try {
+    told = JSON.parse(text);
+  } catch {
+    at("answer").textContent = text;
+    return tell(`The answer is not JSON (status ${answer.status}): does a proxy stand before the server?`);
+  }
+  const reason = (told.details || []).map((one) => one.debug?.reason).find(Boolean);
+  tell(answer.ok ? `Answered in ${took}.` : `Refused: ${reason || told.code}. ${told.message}`);
+  at("answer").textContent = JSON.stringify(told, null, 2);
 }
 
 async function begin() {
-  api = await (await fetch("/openapi.json")).json();
+  try {
+    api = await (await fetch("/openapi.json")).json();
+  } catch (error) {
+    at("status").textContent = `The list of calls, /openapi.json, cannot be read: load the page again. ${error.message}`;
+    return;
+  }
   for (const tag of api.tags) {
     const group = document.createElement("optgroup");
     group.label = tag.name;

@@ -203,5 +203,6 @@ def _print_verdicts(verdicts: Sequence[audit_pb2.ChainVerdict]) -> None:
         rows.add_row(plain(one.chain), f"{one.records:,}", f"{one.checkpoints:,}", plain(found))
     console().print(rows)
     if unchecked := sum(one.unchecked for one in verdicts):
-        told = f"{unchecked:,} checkpoints belong to pruned records: check them with `fr audit file verify` and"
+        belong = "1 checkpoint belongs" if unchecked == 1 else f"{unchecked:,} checkpoints belong"
+        told = f"{belong} to pruned records: check them with `fr audit file verify` and"
         console().print(f"{told} the archive.")

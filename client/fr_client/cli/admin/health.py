@@ -11,9 +11,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from fr_client.channel import channel_options
 from fr_client.cli.show import print_json, waiting
-from fr_client.cli.state import AsJson, Settings, error_keys, reporting
+from fr_client.cli.state import AsJson, Settings, error_keys, fail, reporting
 from fr_client.errors import CONNECTION_LOST, FrApiError, from_rpc_error
-from fr_client.handshake import TLS_REASONS, Endpoint
+from fr_client.handshake import Endpoint
 from fr_client.identity import Identity, open_channel
 
 _HEALTH_S = 5.0
@@ -43,10 +43,7 @@ def health(
             if watch:
                 _watch(stub, settings, as_json)
     except grpc.RpcError as error:
-        found = from_rpc_error(error, Endpoint(settings.server, identity.tls), settings.timeout_s)
-        if found.reason not in TLS_REASONS:
-            words = f"The server at {settings.server} does not answer: {error.code().name}."
-            found = FrApiError(found.code, found.reason, words)
+        found = from_rpc_error(error, Endpoint(settings.server, identity.tls), min(_HEALTH_S, settings.timeout_s))
         _leave(found, watch, as_json)
     _tell({"status": _name(answer.status)}, _name(answer.status), False, as_json)
     if answer.status != _SERVING:
@@ -78,8 +75,7 @@ def _tell(document: dict[str, Any], words: str, in_a_line: bool, as_json: bool) 
 def _leave(error: FrApiError, in_a_line: bool, as_json: bool) -> NoReturn:
     if as_json:
         _tell({"error": error_keys(error)}, "", in_a_line, as_json)
-    typer.echo(error.message, err=True)
-    raise typer.Exit(1)
+    fail(error)
 
 
 def _name(status: health_pb2.HealthCheckResponse.ServingStatus.ValueType) -> str:

@@ -16,7 +16,19 @@ import typer
 
 from fr_api.v1 import access_pb2
 from fr_client.cli.files import new_file, read_file
-from fr_client.cli.show import console, every, pairs, plain, print_answer, print_json, print_list, shown, table, when
+from fr_client.cli.show import (
+    console,
+    counted,
+    every,
+    pairs,
+    plain,
+    print_answer,
+    print_json,
+    print_list,
+    shown,
+    table,
+    when,
+)
 from fr_client.cli.state import AsJson, Settings, Unusable, Yes, argument, confirm, connected, days_long, require_one_of
 from fr_client.connection import Connection
 from fr_client.errors import FrApiError
@@ -50,6 +62,9 @@ NEEDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "admin": ("--gallery", "--course"),
     }
 )
+
+# The highest rate that a key can have; the server gives it to callers without a limit.
+_MOST_REQUESTS_PER_S = 1e6
 
 
 def warnings_of(key: access_pb2.ApiKey) -> list[str]:
@@ -140,10 +155,11 @@ def whoami(context: typer.Context, as_json: AsJson = False) -> None:
         found = client.access.who_am_i()
         rows = [
             ("Principal", found.principal_id),
+            *([("Key ID", found.principal_id.removeprefix("key:"))] if found.principal_id.startswith("key:") else []),
             *_rights_rows(found),
         ]
         if found.HasField("searches_left"):
-            rows.append(("Left today", f"{found.searches_left:,} searches"))
+            rows.append(("Left today", counted(found.searches_left, "search", "searches")))
         if found.HasField("expire_time"):
             rows.append(("Valid", f"until {when(found.expire_time)}"))
         print_answer(as_json, found, pairs(rows))
@@ -342,11 +358,12 @@ def _patterns(patterns: Iterable[str]) -> str:
 def _rights_rows(one: access_pb2.ApiKey | access_pb2.WhoAmIResponse) -> list[tuple[str, str]]:
     budget = one.budget
     a_day = f"{budget.searches_per_day:,} a day" if budget.HasField("searches_per_day") else "no limit"
+    calls = f"{budget.requests_per_s:,.10g} a second, {budget.burst:,} at once"
     return [
         ("Roles", _role_text(one.roles)),
         ("Galleries", _patterns(one.galleries)),
         ("Courses", _patterns(one.courses)),
-        ("Calls", f"{budget.requests_per_s:,.10g} a second, {budget.burst:,} at once"),
+        ("Calls", calls if budget.requests_per_s < _MOST_REQUESTS_PER_S else "no limit"),
         ("Searches", a_day),
     ]
 

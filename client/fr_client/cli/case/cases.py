@@ -35,6 +35,7 @@ from fr_client.cli.gallery.search import (
     filter_text,
     print_search,
     search_line,
+    search_text,
 )
 from fr_client.cli.plugins import plugin_group
 from fr_client.cli.show import console, every, pairs, plain, print_answer, print_json, print_list, shown, table, when
@@ -188,7 +189,7 @@ def search_in_case(
     """Search a gallery within a case for the face of each photo: leads for its examiners, never an identity.
 
     The server keeps each photo and its candidate list with the case. Purpose and reference are those of the case. Exit
-    status 3: you gave several photos, and the server refused some.
+    status 3: you gave several photos, and some were refused or could not be read.
     """
     require_one_criterion(threshold=threshold, target_fmr=target_fmr, target_fpir=target_fpir)
     form, metadata = Form(as_lines, brief), key_values(where or [], "--where")
@@ -216,11 +217,12 @@ def search_in_case(
                 sentence = f"There is no candidate to examine; the case keeps the search as {kept.examination_id}."
 
             def show() -> None:
-                print_search(gallery_id, found, filter_text(where, only_subjects))
+                print_search(gallery_id, found)
                 console().print(plain(sentence))
 
             keys = {"found": answer_keys(found), "examination": message_keys(kept)}
-            return Answered(keys, f"{search_line(found)}; examination {kept.examination_id}", show, found.notice)
+            line = f"{search_line(found)}; examination {kept.examination_id}"
+            return Answered(keys, line, show, found.notice, search_text(found, filter_text(where, only_subjects)))
 
         answer_each(context, client, probes, form, ask)
 

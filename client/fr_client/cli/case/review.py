@@ -13,6 +13,7 @@ from fr_client.cli.case.cases import conclusion_text, found_text, purpose_text, 
 from fr_client.cli.files import new_folder, read_text
 from fr_client.cli.show import (
     console,
+    counted,
     every,
     model_name,
     pairs,
@@ -74,7 +75,7 @@ def show_examination(
             return
         _print_examination(found, files)
         if out is not None:
-            console().print(plain(f"Wrote {len(files)} photos to {shown(out)}."))
+            console().print(plain(f"Wrote {counted(len(files), 'photo')} to {shown(out)}."))
         console().print(plain(found.notice), style="italic")
 
 

@@ -15,7 +15,7 @@ import typer
 from fr_api.v1 import gallery_pb2
 from fr_client.cli.files import require_replaceable, writing
 from fr_client.cli.progress import progress
-from fr_client.cli.show import console, plain, print_line, shown, table
+from fr_client.cli.show import console, counted, plain, print_line, shown, table
 from fr_client.cli.state import ForCase, ForPurpose, GalleryId, connected
 from fr_client.private import private_file
 from fr_client.sync.client import Client
@@ -94,7 +94,7 @@ def cluster(
         if not as_lines:
             _print_clusters(several, singles, reached)
             if target is not None:
-                console().print(plain(f"{shown(target)}: {reached.total} templates."))
+                console().print(plain(f"{shown(target)}: {counted(reached.total, 'template')}."))
 
 
 @dataclass(slots=True)
@@ -127,8 +127,9 @@ def _print_pairs(best: list[_SubjectPair], reached: gallery_pb2.ScanProgress) ->
         rows.add_row(f"{one.similarity:.4f}", *map(plain, one.subjects), templates, str(one.count))
     if best:
         out.print(rows)
-    what = f"{len(best)} pairs of subjects" if best else "No two subjects"
-    out.print(plain(f"{what} reach {reached.threshold:.4f} among {reached.total} templates."), style="bold")
+    what = f"{counted(len(best), 'pair')} of subjects" if best else "No two subjects"
+    verb, among = "reaches" if len(best) == 1 else "reach", counted(reached.total, "template")
+    out.print(plain(f"{what} {verb} {reached.threshold:.4f} among {among}."), style="bold")
     out.print(plain(_how(reached)))
     if best:
         out.print(plain(f"Pairs that reach the threshold {_LOOK}"))
@@ -158,7 +159,8 @@ def _print_clusters(several: Sequence[_ClusterLine], singles: int, reached: gall
         rows.add_row(str(one.number), str(one.size), f"{one.cohesion:.4f}", plain(names))
     if several:
         out.print(rows)
-    grouped = f"{len(several)} clusters of several templates, {singles} templates without a similar one"
+    alone = f"{counted(singles, 'template')} without a similar one"
+    grouped = f"{counted(len(several), 'cluster')} of several templates, {alone}"
     out.print(plain(f"{grouped}, at threshold {reached.threshold:.4f}."), style="bold")
     out.print(plain(f"A cluster is a lead, not an identity. {_how(reached)}"))
     if several:

@@ -31,6 +31,8 @@ from fr_client.cli.state import (
     argument,
     connected,
     error_keys,
+    options_of,
+    remedy_of,
 )
 from fr_client.errors import FrApiError
 from fr_client.sync.client import Client
@@ -99,8 +101,8 @@ def enrol(
     With --journal, a later run sends only new photos and those whose file has changed. Each gallery needs a journal of
     its own.
 
-    Exit status 0: every photo is in the gallery. 3: the server refused some, or some were deleted since the journal
-    recorded them. 1: the run stopped early.
+    Exit status 0: every photo is in the gallery. 3: some were refused or could not be read, or were deleted since the
+    journal recorded them. 1: the run stopped early.
     """
     if (purpose is None) != (not case):
         raise typer.BadParameter("--purpose and --case go together; give both.")
@@ -137,6 +139,7 @@ def enrol(
             print_line(_as_keys(gallery_id, photo_set, run.tally, ending, report_similar))
         else:
             _print_tally(gallery_id, photo_set, run.tally, brief)
+            _print_remedies(context, run.tally)
     if ending.interrupted:
         typer.echo("Stopped. Run the same command again to continue.", err=True)
     ending.leave(bool(run.tally.refused) or gone > 0)
@@ -163,12 +166,15 @@ def _photo_set(source: str, photos: list[Path] | None, listed: Path | None, name
         if name:
             raise typer.BadParameter("It works only with a subject and its photos.", param_hint="--name")
         if not path.exists():
-            words = "is no folder or manifest. After the id of a subject, name its photos."
+            words = "does not exist. Name a folder or a manifest; or the id of a subject, and its photos after it."
             raise Unusable("FILE_UNREADABLE", f"{shown(path)} {words}")
         return read_source(path, unnamed)
     if unnamed or is_photo(path):
         words = "--unnamed takes one FOLDER." if unnamed else f"{shown(path)} is a photo; name its subject before it."
         raise typer.BadParameter(words)
+    if path.is_dir() and not any(path in one.parents for one in photos or ()):
+        words = f"{shown(path)} is a folder, too. It is taken as a subject: the photos in it are not enrolled."
+        typer.echo(f"Warning: {words}", err=True)
     return PhotoSet(tuple(PhotoFile(one, source, name) for one in find_probes(photos, listed).paths))
 
 
@@ -238,6 +244,12 @@ def _print_tally(gallery_id: str, photo_set: PhotoSet, tally: Tally, brief: bool
         # All refusals of a reason have the same remedy.
         out.print(pairs((shown(one.photo.path), one.message.partition(". ")[0]) for one in refused))
     _print_similar(tally)
+
+
+def _print_remedies(context: typer.Context, tally: Tally) -> None:
+    for reason in dict.fromkeys(one.reason for one in tally.refused):
+        if hint := remedy_of(reason, options_of(context)):
+            typer.echo(f"{reason}: {hint}", err=True)
 
 
 def _most_similar(tally: Tally) -> list[tuple[tuple[str, str], float]]:

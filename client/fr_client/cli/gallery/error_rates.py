@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
-from fr_client.cli.show import number
+from fr_client.cli.show import counted, number
 from fr_client.unpack import message_keys
 
 _SOURCES = {
@@ -45,8 +45,8 @@ def rates_text(answer: recognition_pb2.CompareResponse | gallery_pb2.SearchRespo
     if rates.HasField("fpir"):
         searches = _part("the searches for somebody who is not enrolled", "answered with a lead", rates.fpir)
         yield (
-            f"Among {rates.templates:,} templates {searches}: computed as if comparisons were independent, which "
-            "those with look-alikes are not."
+            f"Among {counted(rates.templates, 'template')} {searches}: computed as if comparisons were independent, "
+            "which those with look-alikes are not."
         )
 
 
@@ -93,7 +93,7 @@ def source_text(calibration: common_pb2.Calibration) -> str:
 def measured_text(calibration: common_pb2.Calibration) -> str:
     """Return the data behind a calibration, such as "lfw (folds 1, 2), 844 people"."""
     part = f" ({calibration.part})" if calibration.part else ""
-    people = f", {calibration.people:,} people" if calibration.HasField("people") else ""
+    people = f", {counted(calibration.people, 'person', 'people')}" if calibration.HasField("people") else ""
     return f"{calibration.dataset}{part}{people}"
 
 

@@ -11,7 +11,18 @@ import typer
 from fr_api.v1 import gallery_pb2
 from fr_client.cli.gallery import calibrations, duplicates, import_embeddings
 from fr_client.cli.plugins import plugin_group
-from fr_client.cli.show import end_of, every, model_name, pairs, print_answer, print_list, retention_of, table, when
+from fr_client.cli.show import (
+    counted,
+    end_of,
+    every,
+    model_name,
+    pairs,
+    print_answer,
+    print_list,
+    retention_of,
+    table,
+    when,
+)
 from fr_client.cli.state import AsJson, GalleryId, Yes, confirm, connected, days_long, require_one_of
 from fr_client.requests import KEEP
 from fr_client.words import USE_NAMES, Use
@@ -113,12 +124,10 @@ def delete_gallery(context: typer.Context, gallery_id: GalleryId, yes: Yes = Fal
     """Delete a gallery with its subjects and templates."""
     with connected(context, as_json) as client:
         found = client.get_gallery(gallery_id)
-        confirm(
-            f"Delete gallery {gallery_id} with {found.subject_count} subjects and {found.template_count} templates?",
-            yes,
-        )
+        held = f"{counted(found.subject_count, 'subject')} and {counted(found.template_count, 'template')}"
+        confirm(f"Delete gallery {gallery_id} with {held}?", yes)
         deleted = client.delete_gallery(gallery_id)
-        what = f"{deleted.deleted_subjects} subjects, {deleted.deleted_templates} templates"
+        what = f"{counted(deleted.deleted_subjects, 'subject')}, {counted(deleted.deleted_templates, 'template')}"
         print_answer(as_json, deleted, f"Deleted gallery {gallery_id}: {what}.")
 
 
@@ -139,8 +148,8 @@ def purge_expired(
         purged = client.purge_expired(dry_run=dry_run)
         verb = "Would delete" if dry_run else "Deleted"
         lines = [
-            f"{verb} from gallery {one.gallery_id}: {one.templates} templates and {one.subjects} subjects that have "
-            "none left."
+            f"{verb} from gallery {one.gallery_id}: {counted(one.templates, 'template')}, and "
+            f"{counted(one.subjects, 'subject')} with no other template."
             for one in purged.galleries
         ]
         print_answer(as_json, purged, *(lines or ["Nothing has expired."]))

@@ -40,6 +40,8 @@ MIN_COLUMNS, MAX_COLUMNS = 3, 5
 MAX_CANDIDATES = 20
 # With more than `CROWD` faces, each has one row of candidates; a picture has `MAX_FACES` faces at most.
 CROWD, MAX_FACES = 4, 12
+# Landmarks would cover a face of fewer pixels.
+SMALL = 40
 # The longer side of a drawn photo, pixels: every face of a crowd can be seen, and the file stays small.
 MAX_SIDE = 4096
 
@@ -57,8 +59,9 @@ def faces_picture(photo: Photo, faces: Sequence[common_pb2.Face]) -> Photo:
         colour = POOR if face.quality.reasons else GOOD
         pens = Pens.for_face(picture.size, face.box)
         _draw_box(pen, face.box, colour, pens.line)
-        for point in _points(face.landmarks):
-            _draw_dot(pen, point, colour, pens.dot)
+        if min(face.box.right - face.box.left, face.box.bottom - face.box.top) >= SMALL:
+            for point in _points(face.landmarks):
+                _draw_dot(pen, point, colour, pens.dot)
         _draw_label(pen, picture.size, face.box, f"{number}", Font(pens.letter), colour)
     return picture
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,8 +26,8 @@ from fr_client.cli.files import (
 )
 from fr_client.cli.gallery.photo_sources import read_unnamed
 from fr_client.cli.progress import progress
-from fr_client.cli.show import console, plain, print_line, shown
-from fr_client.cli.state import SOME_REFUSED, Unusable, error_keys, fail, options_of, require_one_of
+from fr_client.cli.show import console, counted, plain, print_line, shown
+from fr_client.cli.state import SOME_REFUSED, Unusable, error_keys, fail, options_of, remedy_of, require_one_of
 from fr_client.errors import FrApiError
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def pictures_to(
         # Of bytes that every file system takes, and not too many of them.
         drawn, name = draw(), "stdin" if photo == STDIN else os.fsencode(photo.stem)[:200].decode(errors="ignore")
         with writing(target):
-            target.mkdir(exist_ok=True)
+            target.mkdir(mode=0o700, exist_ok=True)
         write_picture(drawn, target / f"{numbers[photo]:04}-{name}.png", tell=False)
 
     return write
@@ -148,12 +148,18 @@ def pictures_to(
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The answer to a photo: the keys of its JSON, its line of `--brief`, the full text, and its notice."""
+    """The answer to a photo: the keys of its JSON, its line of `--brief`, the full text, and its notice.
+
+    `shared` are sentences of the full text that answers to other photos have too. They are printed once, before the
+    notice. `named`: the full text begins with the name of the photo.
+    """
 
     keys: Mapping[str, Any]
     line: str
     show: Callable[[], None]
     notice: str = ""
+    shared: Sequence[str] = ()
+    named: bool = False
 
 
 # Returns the answer to a photo: the bytes to send, and its path.
@@ -179,7 +185,7 @@ class Form:
         elif self.brief:
             typer.echo(plain(f"{shown(photo)}: {answered.line}").plain)
         else:
-            if titled:
+            if titled and not answered.named:
                 console().print(plain(shown(photo)), style="bold underline")
             answered.show()
 
@@ -188,37 +194,66 @@ class Form:
         if self.as_json:
             print_line({**self.names, self.key: shown(photo), "error": error_keys(error)})
         else:
-            typer.echo(plain(f"{shown(photo)}: {error.reason}: {error.message}").plain)
+            told = error.message.removeprefix(f"{shown(photo)} ")
+            typer.echo(plain(f"{shown(photo)}: {error.reason}: {told}").plain)
+
+    def print_apart(self) -> None:
+        """Print what separates two answers."""
+        if not (self.as_json or self.brief):
+            typer.echo()
+
+    def print_end(self, shared: Iterable[str], notice: str) -> None:
+        """Print what the answers share."""
+        if self.brief:
+            typer.echo(notice, err=True, nl=bool(notice))
+        elif not self.as_json:
+            for sentence in shared:
+                console().print(plain(sentence))
+            if notice:
+                console().print(plain(notice), style="italic")
 
 
-def answer_each(context: typer.Context, client: Client, probes: Probes, form: Form, ask: Ask) -> None:
+def answer_each(
+    context: typer.Context, client: Client, probes: Probes, form: Form, ask: Ask, draw: Path | None = None
+) -> None:
     """Print the answers of `ask` to photos, in their order.
 
     If there are several, threads ask at the same time. A refusal of one of several photos is an answer too: the command
-    goes on, and ends with exit status 3. Any other error ends the command.
+    goes on, and ends with exit status 3. Any other error ends the command. `draw` is the target of `pictures_to`.
     """
     if not probes.several:
         _answer_one(context, client, probes.paths[0], form, ask)
         return
-    refused, notice = 0, ""
-    total = len(probes.paths)
+    refused: list[str] = []
+    shared: dict[str, None] = {}
+    total, notice = len(probes.paths), ""
     with progress("Asking", "photos", total, beside_output=True) as advance, _asking(client, probes, ask) as answers:
         for number, (path, answer) in enumerate(answers, start=1):
+            if number > 1:
+                form.print_apart()
             try:
                 answered = answer.result()
             except (FrApiError, Unusable) as error:
                 if error.reason not in OF_A_PHOTO:
                     raise
                 form.print_refusal(path, error)
-                refused += 1
+                refused.append(error.reason)
             else:
                 form.print(path, answered, titled=True)
+                shared |= dict.fromkeys(answered.shared)
                 notice = answered.notice
-            advance(number, refused)
-    if form.brief and notice:
-        typer.echo(notice, err=True)
+            advance(number, len(refused))
+    if notice:
+        form.print_apart()
+    form.print_end(shared, notice)
+    if draw is not None and draw.is_dir():
+        typer.echo(f"The pictures are in {shown(draw)}.", err=True)
     if refused:
-        typer.echo(f"{refused:,} of {total:,} photos were refused.", err=True)
+        for reason in dict.fromkeys(refused):
+            if hint := remedy_of(reason, options_of(context)):
+                typer.echo(f"{reason}: {hint}", err=True)
+        were = "was" if len(refused) == 1 else "were"
+        typer.echo(f"{len(refused):,} of {counted(total, 'photo')} {were} refused or could not be read.", err=True)
         raise typer.Exit(SOME_REFUSED)
 
 
@@ -231,8 +266,7 @@ def _answer_one(context: typer.Context, client: Client, path: Path, form: Form, 
         form.print_refusal(path, error)
         fail(error, options_of(context))
     form.print(path, answered, titled=False)
-    if form.brief and answered.notice:
-        typer.echo(answered.notice, err=True)
+    form.print_end(answered.shared, answered.notice)
 
 
 @contextmanager

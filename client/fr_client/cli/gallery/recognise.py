@@ -97,7 +97,7 @@ def detect(
 ) -> None:
     """Find every face of each photo, the largest first.
 
-    Exit status 3: you gave several photos, and the server refused some.
+    Exit status 3: you gave several photos, and some were refused or could not be read.
     """
     form = Form(as_lines, brief)
     with connected(context, as_lines, lines=True) as client:
@@ -117,9 +117,9 @@ def detect(
                 if count:
                     console().print(face_table(answer.faces))
 
-            return Answered(message_keys(answer), f"{faces}{quality}", show)
+            return Answered(message_keys(answer), f"{faces}{quality}", show, named=True)
 
-        answer_each(context, client, probes, form, ask)
+        answer_each(context, client, probes, form, ask, draw)
 
 
 def compare(
@@ -135,7 +135,14 @@ def compare(
     ] = None,
     listed: Listed = None,
     several_faces: SeveralFacesOption = "prominent",
-    threshold: ThresholdOption = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=-1.0,
+            max=1.0,
+            help="Similarity to compare that of the faces with; the model's default if unset.",
+        ),
+    ] = None,
     target_fmr: TargetFmr = None,
     no_downscale: NoDownscale = False,
     brief: Brief = False,
@@ -143,16 +150,22 @@ def compare(
 ) -> None:
     """Compare the face of a photo with that of another photo, or of each of several others.
 
-    Exit status 3: you gave several photos, and the server refused some.
+    Exit status 3: you gave several photos, and some were refused or could not be read.
     """
     require_one_criterion(threshold=threshold, target_fmr=target_fmr)
+    if not photos and listed is None:
+        raise typer.BadParameter(
+            "Name the photo to compare A with, or a folder of photos; or give --list FILE.", param_hint="B"
+        )
     form = Form(as_lines, brief, "photo_b", {"photo_a": shown(a)})
     with connected(context, as_lines, lines=True) as client:
         probes = find_probes(photos, listed, a)
         first = read_photo(a, client)
 
         def ask(data: bytes, photo: Path) -> Answered:
-            with _naming({"a": f"First photo, {shown(a)}", "b": f"Second photo, {shown(photo)}"}):
+            # The line of one of several refused photos has its name.
+            second = {} if probes.several else {"b": f"Second photo, {shown(photo)}"}
+            with _naming({"a": f"First photo, {shown(a)}", **second}):
                 answer = client.compare(
                     first, data, several_faces=several_faces, threshold=threshold, target_fmr=target_fmr
                 )
@@ -164,7 +177,10 @@ def compare(
                 for face, choice in ((answer.face_a, answer.choice_a), (answer.face_b, answer.choice_b))
             )
             line = f"similarity {verdict}; {first_text} and {second_text}"
-            return Answered(answer_keys(answer), line, lambda: _print_comparison(answer, verdict), answer.notice)
+            shared = () if answer.HasField("rates_withheld") else tuple(rates_text(answer))
+            return Answered(
+                answer_keys(answer), line, lambda: _print_comparison(answer, verdict), answer.notice, shared
+            )
 
         answer_each(context, client, probes, form, ask)
 
@@ -173,14 +189,15 @@ def _print_comparison(answer: recognition_pb2.CompareResponse, verdict: str) -> 
     out = console()
     out.print(f"Similarity {verdict}.", style="bold")
     out.print(plain(f"Model {model_name(answer.model)}"))
-    out.print(face_table([answer.face_a, answer.face_b]))
+    out.print(face_table([answer.face_a, answer.face_b], ("first", "second")))
     sides = (("first", answer.face_a, answer.choice_a), ("second", answer.face_b, answer.choice_b))
     for place, face, choice in sides:
         if choice.faces > 1:
             out.print(plain(f"In the {place} photo: {face_text(face, choice)}."))
-    for sentence in (*rates_text(answer), *evidence_text(answer)):
+    if answer.HasField("rates_withheld"):
+        out.print(plain(answer.rates_withheld.sentence))
+    for sentence in evidence_text(answer):
         out.print(plain(sentence))
-    out.print(plain(answer.notice), style="italic")
 
 
 @contextmanager

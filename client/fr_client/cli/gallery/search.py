@@ -22,7 +22,18 @@ from fr_client.cli.gallery.probes import (
     pictures_to,
 )
 from fr_client.cli.gallery.recognise import TargetFmr, ThresholdOption
-from fr_client.cli.show import console, counted, face_text, lead_mark, leads_text, number, plain, table
+from fr_client.cli.show import (
+    console,
+    counted,
+    face_text,
+    lead_mark,
+    leads_text,
+    number,
+    plain,
+    quality_text,
+    shown,
+    table,
+)
 from fr_client.cli.state import GalleryId, NoDownscale, connected, key_values, require_one_criterion
 from fr_client.sync.client import Client
 from fr_client.words import Fusion, Purpose, SeveralFaces
@@ -37,6 +48,8 @@ _FUSED = {
     gallery_pb2.SCORE_FUSION_MEAN_TEMPLATE: "a subject counts by the mean of its templates",
 }
 
+# Candidates without a photo to name; further ones are only counted.
+_NAMED = 5
 
 TopK = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Candidates at most; the server's default if unset.")
@@ -112,7 +125,7 @@ def search(
 ) -> None:
     """Search a gallery for the face of each photo: leads for a human examiner, never an identity.
 
-    Exit status 3: you gave several photos, and the server refused some.
+    Exit status 3: you gave several photos, and some were refused or could not be read.
     """
     require_one_criterion(threshold=threshold, target_fmr=target_fmr, target_fpir=target_fpir)
     if candidate_photos is not None and draw is None:
@@ -138,24 +151,27 @@ def search(
                 purpose=purpose,
                 case_reference=case,
             )
-            write_drawn(photo, lambda: _drawn(client, gallery_id, data, answer, candidate_photos, purpose, case))
-            among = filter_text(where, only_subjects)
+            write_drawn(photo, lambda: _drawn(client, gallery_id, photo, data, answer, candidate_photos, purpose, case))
             keys, line = answer_keys(answer), search_line(answer)
-            return Answered(keys, line, lambda: print_search(gallery_id, answer, among), answer.notice)
+            shared = search_text(answer, filter_text(where, only_subjects))
+            return Answered(keys, line, lambda: print_search(gallery_id, answer), answer.notice, shared)
 
-        answer_each(context, client, probes, form, ask)
+        answer_each(context, client, probes, form, ask, draw)
 
 
 def search_line(answer: gallery_pb2.SearchResponse) -> str:
     """Return the best candidate of each face in one line."""
+    if len(answer.results) == 1:
+        result = answer.results[0]
+        return _best(result, face_text(result.face, result.choice))
     return "; ".join(
-        f"face {place}: {_best(result)}" if len(answer.results) > 1 else _best(result)
+        f"face {place}: {_best(result, quality_text(result.face.quality))}"
         for place, result in enumerate(answer.results, start=1)
     )
 
 
-def _best(result: gallery_pb2.SearchResult) -> str:
-    quality = f", {face_text(result.face, result.choice)}" if result.HasField("face") else ""
+def _best(result: gallery_pb2.SearchResult, face: str) -> str:
+    quality = f", {face}" if result.HasField("face") else ""
     if not result.candidates:
         return f"no candidate{quality}"
     best, leads = result.candidates[0], sum(one.above_threshold for one in result.candidates)
@@ -170,15 +186,29 @@ def filter_text(where: Sequence[str] | None, only_subjects: Sequence[str] | None
     return ", ".join([*(where or []), *(f"subject {one}" for one in only_subjects or [])])
 
 
-def print_search(gallery_id: str, answer: gallery_pb2.SearchResponse, among: str = "") -> None:
-    """Print the candidate lists, the filter, the way of the search, its error rates, and the notice."""
+def search_text(answer: gallery_pb2.SearchResponse, among: str = "") -> list[str]:
+    """Return the filter, the way of the search, and its error rates: the same for each photo of a run."""
+    fused = _FUSED.get(answer.fusion, "the server fused those of a subject in a way that is newer than this command")
+    how = "each compared exactly" if answer.exhaustive else "those that a first scan picked compared exactly"
+    searched = f"{counted(answer.searched_templates, 'template')} searched, {how}; {fused}."
+    return [
+        *([f"Searched only: {among}."] if among else []),
+        *([searched] if answer.searched_templates else []),
+        *rates_text(answer),
+    ]
+
+
+def print_search(gallery_id: str, answer: gallery_pb2.SearchResponse) -> None:
+    """Print the candidate lists."""
     out = console()
+    several = len(answer.results) > 1
     for place, result in enumerate(answer.results, start=1):
-        face = f"Face {place} of {len(answer.results)}: " if len(answer.results) > 1 else ""
+        face = f"Face {place} of {len(answer.results)}: " if several else ""
         leads = f"{leads_text(result)} at threshold {answer.threshold:.4f}"
         out.print(plain(f"{face}{leads} in gallery {gallery_id}"), style="bold")
         if result.HasField("face"):
-            out.print(plain(f"Probe: {face_text(result.face, result.choice)}."))
+            probe = quality_text(result.face.quality) if several else face_text(result.face, result.choice)
+            out.print(plain(f"Probe: {probe}."))
         if result.HasField("rates_withheld"):
             out.print(plain(result.rates_withheld.sentence))
         if not result.candidates:
@@ -195,22 +225,14 @@ def print_search(gallery_id: str, answer: gallery_pb2.SearchResponse, among: str
                 style="" if one.above_threshold else "dim",
             )
         out.print(rows)
-    fused = _FUSED.get(answer.fusion, "the server fused those of a subject in a way that is newer than this command")
-    how = "each compared exactly" if answer.exhaustive else "those that a first scan picked compared exactly"
-    if among:
-        out.print(plain(f"Searched only: {among}."))
-    if answer.searched_templates:
-        out.print(plain(f"{answer.searched_templates} templates searched, {how}; {fused}."))
-    else:
+    if not answer.searched_templates:
         out.print("Nobody was searched: no template fits the filter.", style="bold")
-    for sentence in rates_text(answer):
-        out.print(plain(sentence))
-    out.print(plain(answer.notice), style="italic")
 
 
 def _drawn(
     client: Client,
     gallery_id: str,
+    photo: Path,
     data: bytes,
     answer: gallery_pb2.SearchResponse,
     photos: Path | None,
@@ -221,9 +243,11 @@ def _drawn(
     from fr_client.cli.gallery import pictures
 
     crops = pictures.crops(client, gallery_id, answer, photos, purpose, case)
-    shown_ids = {one.template_id for result in answer.results for one in result.candidates}
-    missing = len(shown_ids - crops.keys())
+    subject_of = {one.template_id: one.subject_id for result in answer.results for one in result.candidates}
+    missing = [subject for number, subject in subject_of.items() if number not in crops]
     if missing:
+        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
         hint = "not found there" if photos else "name the enrolled folder with --candidate-photos"
-        typer.echo(f"{missing} candidates have no photo in the picture: {hint}.", err=True)
+        told = f"The picture of {shown(photo)} lacks photos of {', '.join(missing[:_NAMED])}{more}: {hint}."
+        typer.echo(plain(told).plain, err=True)
     return pictures.search_picture(drawing.open_photo(data), answer, crops)

@@ -9,7 +9,7 @@ import typer
 
 from fr_api.v1 import gallery_pb2
 from fr_client.cli.files import writing
-from fr_client.cli.show import every, pairs, plain, print_answer, print_list, shown, table, when
+from fr_client.cli.show import counted, every, pairs, plain, print_answer, print_list, shown, table, when
 from fr_client.cli.state import (
     AsJson,
     ForCase,
@@ -107,7 +107,9 @@ def delete_subject(
     with connected(context, as_json) as client:
         confirm(f"Delete subject {subject_id} with all its templates from gallery {gallery_id}?", yes)
         deleted = client.delete_subject(gallery_id, subject_id)
-        print_answer(as_json, deleted, f"Deleted subject {subject_id}: {deleted.deleted_templates} templates.")
+        print_answer(
+            as_json, deleted, f"Deleted subject {subject_id}: {counted(deleted.deleted_templates, 'template')}."
+        )
 
 
 @subject.command("erase")
@@ -118,7 +120,7 @@ def erase_subject(
     with connected(context, as_json) as client:
         confirm(f"Erase subject {subject_id} with all its templates from gallery {gallery_id}?", yes)
         erased = client.erase_subject(gallery_id, subject_id)
-        what = f"{erased.erased_templates} templates, {erased.erased_photos} photos"
+        what = f"{counted(erased.erased_templates, 'template')}, {counted(erased.erased_photos, 'photo')}"
         late = "Its last bytes are not overwritten yet: a backup reads, or the disk refused. The server tries again."
         print_answer(
             as_json,
@@ -147,7 +149,7 @@ def export_subject(
         with writing(target):
             written = client.export_subject(gallery_id, subject_id, target, purpose=purpose, case_reference=case)
         keys = {"file": shown(target), "templates": written.templates, "photos": written.photos}
-        told = f"{shown(target)}: {written.templates} templates, {written.photos} photos."
+        told = f"{shown(target)}: {counted(written.templates, 'template')}, {counted(written.photos, 'photo')}."
         print_answer(as_json, keys, told)
 
 
