@@ -26,6 +26,7 @@ LARGEST = 8
 
 MOST_FORMS = 4
 MOST_GROUPS = 100
+MOST_COUPLES = 500
 REPLICATES = 200
 LEAST_SHARE = 0.5  # of the items of a form that a trainee rated; one who left early would stand for few items
 
@@ -68,7 +69,8 @@ class PairingFigures:
     couples: tuple[Couple, ...]  # the ablest first; of an odd number the one in the middle is left to any couple
     # Mean over these couples of the area together less that of the better of both.
     gain: Maybe[Estimate]
-    any_gain: float | None  # the same mean over all couples that there are; None where none can be compared
+    # The same mean over all couples that there are, or MOST_COUPLES of them; None where none can be compared.
+    any_gain: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +176,8 @@ def pairing(cohort: Mapping[str, Sequence[Result]], abilities: Mapping[str, floa
     middle = able.pop(len(able) // 2) if len(able) % 2 else None
     chosen = _couples(table, [(able[n], able[n + 1]) for n in range(0, len(able), 2)], abilities)
     everybody = able if middle is None else [*able, middle]
-    all_couples = _couples(table, combinations(everybody, 2), abilities)
+    every = list(combinations(everybody, 2))
+    all_couples = _couples(table, every[:: -(-len(every) // MOST_COUPLES)], abilities)
     gains = np.array([one.together - one.better for one in chosen], dtype=np.float64)
     return PairingFigures(
         form=table.form,
