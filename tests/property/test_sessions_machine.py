@@ -22,10 +22,11 @@ from fr_training.prompts import Step
 from fr_training.sessions import flow
 from fr_training.sessions.clock import MS_PER_MINUTE
 from fr_training.sessions.flow import finish, show
-from fr_training.sessions.order import GUESS_RATE, block_of, class_order, is_mated
+from fr_training.sessions.order import block_of, class_order, is_mated
 from fr_training.sessions.probes import lock_probe
 from fr_training.sessions.results import progress, results
 from fr_training.sessions.views import LockedStep, Over, ShowBlock, ShowTrial
+from fr_training.statistics.graded import GUESS_RATE
 from fr_training.statistics.item_response import probability
 from fr_training.trials import Session, Trial
 from support.counts import examples
@@ -352,7 +353,7 @@ def test_neither_whom_a_trainee_knows_nor_what_was_not_answered_counts() -> None
     made = adaptive_course(0.75)
     items = items_by_id(made)
 
-    def second_b(known: bool) -> float:
+    def first_and_second_b(known: bool) -> tuple[float, float]:
         def wrong(shown: ShowTrial) -> Answer:
             return Answer(PairRating(-1 if is_mated(items[shown.trial.item_id]) else 1), known_to_me=known)
 
@@ -362,23 +363,56 @@ def test_neither_whom_a_trainee_knows_nor_what_was_not_answered_counts() -> None
         trainee.reply(shown)
         following = trainee.look()
         assert following is not None
-        return items[following.trial.item_id].b or 0.0
+        first, second = (items[one.trial.item_id].b or 0.0 for one in (shown, following))
+        return first, second
 
-    assert abs(second_b(known=True)) < 0.1  # as at first: theta 0, offset 0
-    assert second_b(known=False) < -0.5
+    first, second = first_and_second_b(known=True)
+    assert abs(second - first) < 0.2  # as at first
+    first, second = first_and_second_b(known=False)
+    assert second < first - 0.3
 
 
-def test_undecided_counts_as_wrong() -> None:
+def test_undecided_answers_lead_to_pairs_between_those_of_right_and_of_wrong_ones() -> None:
     made = adaptive_course(0.75)
+    items = items_by_id(made)
 
-    def path(rating: int) -> list[str]:
+    def reached(rating: int) -> float:
+        """The mean difficulty of the last pairs of somebody who answers all so, above 0 rightly, some surer."""
+
         def answer(shown: ShowTrial) -> Answer:
-            mated = is_mated(items_by_id(made)[shown.trial.item_id])
-            return Answer(PairRating(-rating if mated else rating))
+            strength = rating + (shown.number % 4 == 0 and 0 < abs(rating) < 3) * (1 if rating > 0 else -1)
+            return Answer(PairRating(strength if is_mated(items[shown.trial.item_id]) else -strength))
 
-        return [trial.item_id for trial in Trainee(made, begun(made), answer).run().trials]
+        trials = Trainee(made, begun(made), answer).run().trials
+        return float(np.mean([items[trial.item_id].b or 0.0 for trial in trials[-10:]]))
 
-    assert path(0) == path(2) != path(-2)
+    wrong, undecided, right = (reached(rating) for rating in (-1, 0, 1))
+    assert wrong < undecided < right
+
+
+def test_a_test_before_an_adaptive_block_says_where_it_begins() -> None:
+    toml = """
+        format = 1
+        title = "Adaptive"
+        [[sittings]]
+        name = "first"
+        blocks = [
+          {id = "before", exercise = "verification", same = 15, different = 15},
+          {id = "a", exercise = "verification", adaptive = true, same = 40, different = 40, trials = 4},
+        ]
+        """
+    made = course(toml, spread=3.0)
+    items = items_by_id(made)
+
+    def first_b(right: bool) -> float:
+        def answer(shown: ShowTrial) -> Answer:
+            strength = 2 if shown.number % 2 else 3
+            return Answer(PairRating(strength if is_mated(items[shown.trial.item_id]) == right else -strength))
+
+        trials = Trainee(made, begun(made), answer).run().trials
+        return next(items[trial.item_id].b or 0.0 for trial in trials if trial.block_id == "a")
+
+    assert first_b(right=False) < 0.0 < 1.0 < first_b(right=True)
 
 
 @pytest.mark.parametrize("block", ["pre", "odd"])

@@ -123,6 +123,8 @@ def pair(
         "similarity": similarity,
         "log10_lr": similarity,
         "machine": machine,
+        "machine_search": machine,
+        "machine_at_fmr": "" if similarity is None else word(int(similarity > 0.25) * 2 - 1),
         "known_to_me": known,
         "groups": groups or {},
     }

@@ -41,7 +41,7 @@ from fr_training.bank.needs import Available, PlanNeeds, available, needs, requi
 from fr_training.bank.pool import Pool, PoolPerson, PoolPhoto, Taken, without_photos, without_shared_photos
 from fr_training.bank.prepared import prepare
 from fr_training.bank.workbench import suspect_pair
-from fr_training.courses import ByPeople, Form, Item, Learned
+from fr_training.courses import ByPeople, Form, Item, Learned, OperatingPoints
 from fr_training.errors import TooFewPeople
 from fr_training.keys import ListKey, PairKey, TriadKey, TriageKey
 from fr_training.prompts import ExerciseKind
@@ -437,14 +437,30 @@ def test_a_block_may_be_called_as_a_set_of_others_is() -> None:
     assert len(set(shown_people(made))) == len(shown_people(made))
 
 
+def test_tests_may_be_lists_of_equally_hard_people() -> None:
+    plan = plan_of("""
+        id = "before"; exercise = "candidates"; present = 5; absent = 5; size = 3; reveal_scores = false; \
+            equated = "l"; occasion = "pre"
+        id = "after"; exercise = "candidates"; present = 5; absent = 5; size = 3; reveal_scores = false; \
+            equated = "l"; occasion = "post"
+    """)
+    made = made_course(plan, made_pool(200, 120), 1)
+    assert {name: len(form.items) for name, form in made.forms.items()} == {"l-a": 10, "l-b": 10}
+    assert len(set(shown_people(made))) == len(shown_people(made))
+    means = [form.difficulty.mean for form in made.forms.values() if form.difficulty]
+    assert abs(means[0] - means[1]) < 0.5
+
+
 def test_the_store_keeps_what_a_course_learned_and_reads_courses_of_before() -> None:
-    course = replace(small_course(), learned_from=("ab",), learned_items=3, quarantined_items=2)
+    points = OperatingPoints(0.3, None)
+    course = replace(small_course(), learned_from=("ab",), learned_items=3, quarantined_items=2, machine=points)
     packed = pack_course(course)
     assert unpack_course(course.course_id, packed) == course
     raw: Mapping[str, object] = json.loads(packed)
-    earlier = json.dumps({name: value for name, value in raw.items() if name != "learned"}).encode()
+    earlier = json.dumps({name: value for name, value in raw.items() if name not in ("learned", "machine")}).encode()
     found = unpack_course(course.course_id, earlier)
     assert (found.learned_from, found.learned_items, found.quarantined_items) == ((), 0, 0)
+    assert found.machine == OperatingPoints()
     assert found.forms == course.forms
 
 

@@ -536,7 +536,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same study of fewer trials; everything else is as it is."""
 
     def smaller(trainees: int, seed: int, *, on_progress: Callable[[int, int], None]) -> Study:
-        return run_study(trainees, seed, sizes=SMALL, replicates=2, on_progress=on_progress)
+        return run_study(trainees, seed, sizes=SMALL, replicates=2, worlds=(), cohorts=10, on_progress=on_progress)
 
     monkeypatch.setattr(study_room, "run_study", smaller)
     monkeypatch.setenv("COLUMNS", "250")

@@ -13,13 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fr_core.scoring.auc import auc
 from fr_core.scoring.intervals import Rate, UndefinedRate
 from fr_core.scoring.likelihood import expected_calibration_error
 from fr_locales.messages import message
 from fr_locales.rendering import render
 from fr_training.courses import ByPeople, Learned
 from fr_training.grading.advice import aided_figures, prevalence_figures
-from fr_training.grading.fusion import crowds
+from fr_training.grading.fusion import crowds, pairing
 from fr_training.grading.groups import Spread, group_figures
 from fr_training.grading.items import item_rows, learned
 from fr_training.grading.kinds import list_figures, triad_figures, triage_figures
@@ -528,6 +529,29 @@ def test_forms_whose_items_follow_the_trainee_are_in_no_crowd_and_blind_pairs_in
     }
     assert [one.form for one in crowds(followed, 1)] == ["pre"]
     assert in_order([pair("same", 1, 0), pair("same", -1, 1, block="blind")]) == [True]
+
+
+def test_trainees_of_like_ability_are_paired() -> None:
+    rng = np.random.default_rng(5)
+    cohort = {}
+    for n, noise in enumerate((0.6, 2.4, 0.7, 2.5, 1.4)):
+        ratings = [int(np.clip(round((1 if k % 2 else -1) + rng.normal(0, noise)), -3, 3)) for k in range(40)]
+        cohort[f"t{n}"] = [
+            pair("same" if k % 2 else "different", rating, k, trainee=f"t{n}") for k, rating in enumerate(ratings)
+        ]
+    abilities = {"t0": 2.0, "t1": -1.0, "t2": 1.9, "t3": -1.2, "t4": 0.5}
+    found = defined(pairing(cohort, abilities))
+    assert [(one.first, one.second) for one in found.couples] == [("t0", "t2"), ("t1", "t3")]
+    assert [round(one.apart, 1) for one in found.couples] == [0.1, 0.2]
+    own, other = (np.array([one.rating for one in cohort[name]], dtype=np.float64) for name in ("t0", "t2"))
+    mated = np.arange(40) % 2 == 1
+    assert found.couples[0].better == max(auc(one[mated], one[~mated]) for one in (own, other))
+    assert found.couples[0].together == auc(((own + other) / 2)[mated], ((own + other) / 2)[~mated])
+    gains = [one.together - one.better for one in found.couples]
+    assert defined(found.gain).value == pytest.approx(np.mean(gains))
+    assert found.any_gain is not None
+    assert found.any_gain < np.mean(gains)  # a weak partner draws a strong one down
+    assert isinstance(pairing(cohort, {"t0": 1.0}), Undefined)
 
 
 def test_the_mean_of_people_has_students_interval() -> None:

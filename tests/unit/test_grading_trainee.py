@@ -163,6 +163,43 @@ def test_headline_figures_leave_adaptive_pairs_out_and_small_classes_have_no_sen
     assert {defined(row.sensitivity).mated for row in cohort.rows} == {20}
 
 
+def test_ability_comes_from_all_ratings_that_only_photos_moved() -> None:
+    b = [-1.5, -0.5, 0.0, 0.5, 1.5]
+    plain = [replace(one, b=b[n % 5]) for n, one in enumerate(taken("pre", 32))]
+    followed = [replace(one, adaptive=True, block_id="open", test="", b=1.5) for one in taken("post", 38)]
+    rarely = [pair("different", 3, n, block="rare") for n in range(20)]
+    first, second, third = (
+        defined(trainee_figures(course(), some, {}).ability) for some in (plain, plain + rarely, plain + followed)
+    )
+    assert first == second
+    assert (first.pairs, first.trainees, third.pairs) == (40, 0, 80)
+    assert third.theta.value > first.theta.value  # hard pairs, nearly all of them right
+    assert third.theta.standard_error < first.theta.standard_error
+    before, after = (
+        defined(trainee_figures(course(), advised(40, followed=moved), {}).ability) for moved in (False, True)
+    )
+    assert before == after  # no advice moves the rating before it
+    cautious = defined(trainee_figures(course(), split(0, 9), {}).ability)
+    assert cautious.criterion.low > 0.0
+    ratios = [one.ratio.value for one in defined(first.weights)]
+    assert ratios[0] > 1.0 > ratios[-1]
+    assert isinstance(trainee_figures(course(), plain[:9], {}).ability, Undefined)
+
+
+def test_a_class_of_five_teaches_what_to_expect_of_each() -> None:
+    cohort = {f"t{n}": taken("pre", 28 + n, trainee=f"t{n}") for n in range(5)}
+    figures = trainee_figures(course(), cohort["t1"], cohort)
+    taught = defined(figures.ability)
+    assert taught.trainees == 5
+    fewer = {name: some for name, some in cohort.items() if name != "t4"}
+    alone = defined(trainee_figures(course(), cohort["t1"], fewer).ability)
+    assert alone.trainees == 0
+    assert taught.theta.standard_error < alone.theta.standard_error
+    rows = cohort_figures(course(), cohort).rows
+    assert defined(rows[1].ability) == taught.theta
+    assert [defined(row.ability).value for row in rows] == sorted(defined(row.ability).value for row in rows)
+
+
 def test_changes_of_triads_and_lists_have_a_verdict_of_their_own() -> None:
     def odd(test: str, right: int, of: int = 20) -> list[Result]:
         return [replace(triad(1, int(n < right), n), test=test, block_id=f"triads-{test}") for n in range(of)]
@@ -539,6 +576,21 @@ def test_a_place_that_a_few_items_make_does_not_stand_out_in_a_cohort() -> None:
     assert [(one.truth, one.third) for one in errors_at(hard) if one.stands_out] == [("same", "hard")]
 
 
+def test_the_machine_is_told_at_its_threshold_and_at_a_false_match_rate() -> None:
+    looks = (0.6, 0.3, 0.2, -0.1)
+    some = [pair("same", 1, n, similarity=one) for n, one in enumerate(looks)]
+    some += [pair("different", -1, 4 + n, similarity=one) for n, one in enumerate(looks)]
+    found = pair_figures(some).machine
+    search, at_fmr = defined(found.search), defined(found.at_fmr)
+    assert (defined(search.misses).count, defined(search.false_same).count) == (1, 3)  # from 0 on, as the helper has it
+    assert (defined(at_fmr.misses).count, defined(at_fmr.false_same).count) == (2, 2)  # from .25 on
+    earlier = [replace(one, machine_search="", machine_at_fmr="") for one in some]
+    none = pair_figures(earlier).machine
+    assert isinstance(none.search, Undefined)
+    assert isinstance(none.at_fmr, Undefined)
+    assert none.roc == found.roc
+
+
 def test_both_together_are_held_against_the_better_of_both() -> None:
     rng = np.random.default_rng(3)
 
@@ -579,7 +631,7 @@ def test_the_machine_is_told_on_the_same_pairs_and_says_one_thing_of_each() -> N
     results = [pair("same", 1, n, similarity=0.5 - n / 10) for n in range(8)]
     results += [pair("different", -1 if n else 1, 8 + n, similarity=-0.5 + n / 10) for n in range(8)]
     found = pair_figures(results)
-    assert value(found.machine.right) == 11 / 16  # 0 says "different"
+    assert value(defined(found.machine.search).right) == 11 / 16  # 0 says "different"
     assert isinstance(found.machine.cllr, float)
     assert defined(found.with_machine).value > defined(found.machine.roc).area.value
 
@@ -593,7 +645,11 @@ def test_the_machine_is_told_on_the_same_pairs_and_says_one_thing_of_each() -> N
 
     one, many = pair_figures(judged(1)), pair_figures(judged(20))
     assert replace(many.machine, agrees=one.machine.agrees) == one.machine
-    assert (many.machine.trials, defined(many.machine.right).count, defined(many.machine.right).total) == (4, 2, 4)
+    assert (
+        many.machine.trials,
+        defined(defined(many.machine.search).right).count,
+        defined(defined(many.machine.search).right).total,
+    ) == (4, 2, 4)
     assert defined(many.machine.agrees).total == 80  # answers, which differ from trainee to trainee
     assert isinstance(defined(many.roc).area.interval, Interval)
     reason = message("undefined.shared_similarity")

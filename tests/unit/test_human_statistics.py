@@ -18,11 +18,9 @@ from fr_training.statistics.change import Verdict, change_of_tests, percentile_i
 from fr_training.statistics.estimates import Term, beta_below, central_interval, difference_of_rates, f_quantile
 from fr_training.statistics.item_analysis import human_difficulty, item_figures
 from fr_training.statistics.item_response import (
-    closest,
     eap,
     information,
     mle,
-    offset_for,
     probability,
     update_difficulty,
 )
@@ -66,7 +64,7 @@ def test_kappas_interval_covers_what_it_says() -> None:
     assert float(np.mean([one.standard_error for one in found])) == pytest.approx(scatter, rel=0.15)
 
 
-def test_percentiles_and_the_next_item() -> None:
+def test_percentiles_of_a_norm_and_in_a_cohort() -> None:
     assert percentile_of_norm(82.9, 82.9, 7.46) == pytest.approx(50.0)
     assert percentile_of_norm(82.9 + 1.959964 * 7.46, 82.9, 7.46) == pytest.approx(97.5)
     cohort = np.array([60.0, 70.0, 70.0, 80.0])
@@ -74,12 +72,6 @@ def test_percentiles_and_the_next_item() -> None:
     assert percentile_in(80.0, cohort) == pytest.approx(100 - 50 / 4)
     assert percentile_in(60.0, cohort) == pytest.approx(50 / 4)
     assert percentile_in(10.0, cohort) == 0.0
-    b = np.array([-1.0, 0.2, 0.4, 2.0])
-    assert closest(b, 0.31) == 2
-    assert closest(b, 0.3) in (1, 2)
-    assert closest(np.array([1.0, 3.0]), 2.0) == 0
-    theta = 1.0
-    assert closest(b, theta - offset_for(0.75, 0.5)) == 2
 
 
 def test_changes_of_long_tests_and_differences_of_shares_of_published_examples() -> None:

@@ -23,7 +23,7 @@ from fr_training.answers import (
     Triage,
     Usability,
 )
-from fr_training.courses import Course
+from fr_training.courses import Course, OperatingPoints
 from fr_training.keys import PairKey, TriadKey
 from fr_training.prompts import ExerciseKind, Role, Step
 from fr_training.sessions.clock import adjusted, left_ms
@@ -364,6 +364,19 @@ def test_a_row_of_a_pair_holds_what_was_shown_answered_and_right(made: Course, r
         assert (row.difficulty, row.took_ms, row.paused, row.known_to_me) == (2, 1_000, False, False)
         assert row.groups == {"gender": "female"}
     assert [row.truth for row in of(rows, "pre")].count("same") == 4
+
+
+def test_the_machine_says_same_from_the_threshold_on(made: Course) -> None:
+    draw = random.Random(4)
+    session = Trainee(made, begun(made), lambda shown: answer_to(shown, draw)).run()
+    best = max(row.similarity or 0.0 for row in results(made, session))
+    for points, said in (
+        (OperatingPoints(best, best + 1e-9), ("same", "different")),
+        (OperatingPoints(), ("", "")),
+    ):
+        found = results(replace(made, machine=points), session)
+        row = next(one for one in found if one.similarity == best)
+        assert (row.machine_search, row.machine_at_fmr) == said
 
 
 def test_unfinished_trials_have_rows_without_an_answer(made: Course) -> None:

@@ -44,6 +44,8 @@ from fr_training.prompts import ExerciseKind
 from fr_training.shipped_plans import plan_names, plan_text
 
 PAIRS = "same = 2\ndifferent = 3\n"
+LISTS = "present = 5\nabsent = 5\nsize = 4\n"
+TRIAGE = "usable = 2\nlimited = 2\nreject = 2\n"
 
 
 def block(block_id: str, exercise: str = "verification", more: str = PAIRS) -> str:
@@ -132,6 +134,8 @@ def test_each_half_of_the_trainees_has_its_forms() -> None:
         (plan(block("one", "candidates", "present = 1\nabsent = 0\nsize = 51\n")), "from 1 to 50"),
         (plan(block("one", more=PAIRS + 'equated = "pairs"\n')), "come together"),
         (plan(block("one", more=PAIRS + 'equated = "p"\noccasion = "pre"\nfeedback = true\n')), "must be false"),
+        (plan(block("one", "candidates", LISTS + 'equated = "l"\noccasion = "pre"\n')), "`reveal_scores`"),
+        (plan(block("one", "triage", TRIAGE + 'equated = "l"\noccasion = "pre"\n')), "triad and candidates"),
         (plan(block("one", "blind", 'verifies = "two"\n')), "names no plain verification"),
         (plan(block("two", "blind", 'verifies = "one"\n'), block("one")), "comes before"),
         (

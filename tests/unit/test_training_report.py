@@ -105,10 +105,10 @@ def paths(value: Any, at: str = "") -> set[str]:
 def test_the_keys_of_a_trainee_are_those_that_programs_know() -> None:
     document = json.loads(trainee_json(course(), figures_of_one()))
     assert list(document) == [
-        "format", "kind", "notice", "course", "trainee_id", "words", "counts", "together", "blocks", "tests", "changes",
-        "standing", "learning", "aided", "prevalence", "groups", "verification", "cohort_roc", "crowds",
+        "format", "kind", "notice", "course", "trainee_id", "words", "counts", "together", "blocks", "tests", "ability",
+        "changes", "standing", "learning", "aided", "prevalence", "groups", "verification", "cohort_roc", "crowds",
     ]  # fmt: skip
-    assert (document["format"], document["kind"], document["notice"]) == (1, "training-trainee", NOTICE)
+    assert (document["format"], document["kind"], document["notice"]) == (2, "training-trainee", NOTICE)
     assert set(document["words"]) == {"went_well", "bias", "practise", "change", "limits"}
     assert set(document["course"]) == {"course_id", "title", "datasets", "terms", "model", "seed", "manifest_sha256"}
     found = paths(document)
@@ -119,7 +119,9 @@ def test_the_keys_of_a_trainee_are_those_that_programs_know() -> None:
         ".together.pairs.roc.points[].hits", ".together.pairs.evidence.levels[].words",
         ".together.pairs.evidence.ceiling_same", ".together.pairs.evidence.cllr",
         ".together.pairs.probabilities.calibration_error", ".together.pairs.errors_at[].wrong.value",
-        ".together.pairs.machine.roc.area.value", ".together.pairs.with_machine.value",
+        ".together.pairs.machine.roc.area.value", ".together.pairs.machine.search.misses.count",
+        ".together.pairs.machine.at_fmr.false_same.total", ".ability.theta.low", ".ability.weights[].ratio.high",
+        ".together.pairs.with_machine.value",
         ".together.triads.ability.theta", ".together.lists.picks.false_alarms.value",
         ".together.lists.picks.wrong.of_decided.value", ".together.triage.confusion[].reject",
         ".together.labs.right.value", ".together.evidence.crop.value", ".together.labs.by_question[].near.value",
@@ -137,10 +139,18 @@ def test_the_keys_of_a_cohort_are_those_that_programs_know() -> None:
     assert list(document) == [
         "format", "kind", "notice", "course", "trainees", "words", "counts", "together", "own", "blocks", "tests",
         "rows", "distributions", "changes", "learning", "aided", "prevalence", "groups", "verification", "crowds",
-        "items", "quarantined",
+        "pairing", "items", "quarantined",
     ]  # fmt: skip
     assert document["kind"] == "training-cohort"
-    assert set(document["rows"][0]) == {"trainee_id", "answered", "misses", "false_same", "sensitivity", "scores"}
+    assert set(document["rows"][0]) == {
+        "trainee_id",
+        "answered",
+        "misses",
+        "false_same",
+        "sensitivity",
+        "ability",
+        "scores",
+    }
     assert {"item_id", "form", "b", "human_b", "updated_b", "right", "correlation", "quarantined"} <= set(
         document["items"][0]
     )

@@ -101,6 +101,16 @@ class Learned:
     suspects: frozenset[str] = frozenset()
 
 
+class OperatingPoints(NamedTuple):
+    """Similarities from which on the machine says "same"; None where its pack or its calibration has none."""
+
+    search: float | None = None  # the pack's threshold
+    at_fmr: float | None = None  # that of the false match rate that the plan names
+
+
+NO_POINTS = OperatingPoints()
+
+
 @dataclass(frozen=True, slots=True)
 class Course:
     """A course that was made."""
@@ -121,3 +131,4 @@ class Course:
     learned_items: int = 0  # items of its forms whose difficulty these answers have moved
     quarantined_items: int = 0  # items that these answers make suspect, so that it shows none of them
     forecasts: tuple[Forecast, ...] = ()  # of its forms; empty for a course that an earlier version made
+    machine: OperatingPoints = NO_POINTS  # of its pairs; none in a course that an earlier version made

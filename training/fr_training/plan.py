@@ -31,6 +31,9 @@ MAX_SEED = 2**32 - 1
 Mask = Literal["head", "oval", "none"]
 MASKS: tuple[Mask, ...] = get_args(Mask)
 Occasion = Literal["", "pre", "post", "retention"]
+FMRS = ("0.01", "0.001", "0.0001")
+"""False match rates at which reports can show the machine."""
+
 OCCASIONS: tuple[Occasion, ...] = ("pre", "post", "retention")
 
 PAIRS = frozenset(
@@ -147,6 +150,7 @@ class CoursePlan:
     mask: Mask = "head"  # "head" shows ears, hairline and neck too, "oval" the face alone, "none" all around it
     colour: bool = True  # whether pictures are shown in colour; grey ones suit photos of several sources
     claims: bool = True  # whether blocks that measure must be able to show something
+    machine_fmr: float = 0.001  # false match rate at which reports show the machine, beside the pack's threshold
     retention_days: int = 90  # after which the results of a cohort are deleted
     notice: str = ""  # what a trainee agrees to; "" for the server's own words
     toml: str = ""  # the text that was read
@@ -292,6 +296,7 @@ def _plan(table: _Table, toml: str) -> CoursePlan:
         mask=next(one for one in MASKS if one == mask),
         colour=table.flag("colour", True),
         claims=table.flag("claims", True),
+        machine_fmr=float(table.choice("machine_fmr", FMRS, "0.001")),
         retention_days=table.whole("retention_days", 1, MAX_RETENTION_DAYS, 90),
         notice=table.text("notice", ""),
         toml=toml,
@@ -318,12 +323,11 @@ of two people that these may just be harder."""
 
 def _require_able_to_show(block: BlockPlan) -> None:
     """Raise `PlanInvalid` for a block that is there to measure, and could never support a claim."""
-    counts = {"different": block.different} if block.exercise == ExerciseKind.LOW_PREVALENCE else {}
+    keys: tuple[str, ...] = ("different",) if block.exercise == ExerciseKind.LOW_PREVALENCE else ()
     if block.equated:
-        triads = block.exercise == ExerciseKind.TRIAD
-        counts = {"trials": block.trials} if triads else {"same": block.same, "different": block.different}
-    for key, count in counts.items():
-        if count < FEWEST_TO_SHOW:
+        keys = tuple(key for key in _COUNTS[block.exercise] if key != "size")
+    for key in keys:
+        if getattr(block, key) < FEWEST_TO_SHOW:
             raise PlanInvalid(
                 message("error.plan.shows_nothing", block_id=block.block_id, key=key, least=FEWEST_TO_SHOW), key=key
             )
@@ -410,6 +414,8 @@ def _require_consistent(block: BlockPlan, table: _Table) -> None:
         table.wrong("equated", message("error.plan.equated_and_adaptive"))
     if block.occasion and block.feedback:
         table.wrong("feedback", message("error.plan.test_with_feedback"))
+    if block.occasion and block.exercise == ExerciseKind.CANDIDATES and block.reveal_scores:
+        table.wrong("reveal_scores", message("error.plan.test_with_feedback"))
 
 
 def _repeated(names: Iterable[str]) -> str | None:
@@ -468,6 +474,6 @@ def _equated_sets(plan: CoursePlan) -> dict[str, list[Occasion]]:
             > 1
         ):
             raise PlanInvalid(message("error.plan.equated_unlike", name=name))
-        if blocks[0].exercise not in (ExerciseKind.VERIFICATION, ExerciseKind.TRIAD):
+        if blocks[0].exercise not in (ExerciseKind.VERIFICATION, ExerciseKind.TRIAD, ExerciseKind.CANDIDATES):
             raise PlanInvalid(message("error.plan.equated_exercise", name=name))
     return {name: [one for one in OCCASIONS if one in {b.occasion for b in blocks}] for name, blocks in sets.items()}

@@ -103,6 +103,9 @@ class Result:
     similarity: float | None = None  # of the machine, of a pair
     log10_lr: float | None = None  # of the machine, of a pair, where the model has a calibration
     machine: str = ""  # what the machine would answer, in the words of `answer`
+    # What it says of a pair at the threshold of a search, and at the false match rate of the plan, in the same words.
+    machine_search: str = ""
+    machine_at_fmr: str = ""
     mate_rank: int | None = None  # of a list with a mate, the machine's rank of the mate from 1
     candidates: int = 0  # of a list, how many; 0 elsewhere
     difficulty: int | None = None  # as the trainee found it, 1 to 5

@@ -34,7 +34,8 @@ from fr_training.build.people import (
     identities_of,
 )
 from fr_training.build.pictures import enlarged, file_of, jpeg, looks_of_picture, padded, render
-from fr_training.courses import Course, Form, Learned
+from fr_training.courses import Course, Form, Learned, OperatingPoints
+from fr_training.grading.values import unless_undefined
 from fr_training.keys import EvidenceKey
 from fr_training.plan import CoursePlan
 
@@ -154,6 +155,7 @@ def build_course(
             {number: picture.enlarged for number, picture in enumerate(pictures)},
             composed.near,
         ),
+        machine=_operating_points(engine, plan.machine_fmr),
     )
     probe_keys = {
         photo.sha256: person.number if person.number in composed.gallery else None
@@ -161,6 +163,15 @@ def build_course(
         for photo in person.photos
     }
     return BuiltCourse(course, files, composed.gallery, probe_keys, identities_of(gathered.numbers))
+
+
+def _operating_points(engine: Engine, fmr: float) -> OperatingPoints:
+    """The threshold of the pack, and that of a false match rate, where a calibration can show one so low."""
+    at_fmr = None
+    if engine.calibration is not None:
+        found = unless_undefined(partial(engine.calibration.threshold_at_fmr, fmr))
+        at_fmr = found if isinstance(found, float) else None
+    return OperatingPoints(engine.pack.thresholds.similarity, at_fmr)
 
 
 def _without(gathered: AnalysedPeople, exclude: Set[str]) -> AnalysedPeople:

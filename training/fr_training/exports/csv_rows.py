@@ -85,6 +85,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("groups", "labels of the people shown, a JSON object with sorted keys", lambda _, one: _groups(one)),
     _of_trial("notes", "on a probe, or on the limitations of evidence, as the trainee wrote them"),
     _of_trial("observations", "of facial components, joined by +: component:compared:similarity, 0 to 10"),
+    _of_trial("machine_search", "what the machine says of a pair at the threshold of a search"),
+    _of_trial("machine_at_fmr", "what it says at the false match rate of the plan"),
     _of_trial("adaptive", "whether the block chose its items by how the trainee did"),
     _of_trial("lab", "of a lab, its question: threshold, gallery, quality or groups"),
     _of_trial("predicted", "of a lab, what the trainee expected, percent"),

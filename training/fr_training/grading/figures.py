@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from fr_core.scoring.intervals import Rate
 from fr_locales.messages import Message
+from fr_training.grading.ability import AbilityFigures
 from fr_training.grading.advice import AidedFigures, PrevalenceFigures
 from fr_training.grading.blocks import BlockFigures, KindFigures, OccasionFigures
-from fr_training.grading.fusion import CrowdFigures
+from fr_training.grading.fusion import CrowdFigures, PairingFigures
 from fr_training.grading.groups import GroupFigures
 from fr_training.grading.items import ItemRow
 from fr_training.grading.rates import Roc
@@ -43,6 +44,7 @@ class TraineeFigures:
     together: KindFigures  # all blocks together; pairs without those that advice or rareness moves
     blocks: tuple[BlockFigures, ...]  # each block
     tests: tuple[OccasionFigures, ...]  # each test
+    ability: Maybe[AbilityFigures]  # by all that the ratings say, and what each rating is worth by that model
     changes: tuple[ChangeFigures, ...]  # from the first test to each later one
     standing: StandingFigures  # where the score of the first test stands
     learning: Maybe[LearningFigures]  # right answers as the trials go on
@@ -64,6 +66,7 @@ class TraineeRow:
     misses: Maybe[Rate]  # pairs of one person called different, of all plain pairs (`values.PLAIN_PAIRS`)
     false_same: Maybe[Rate]  # pairs of two people called the same
     sensitivity: Maybe[Sensitivity]  # d' and criterion c; c < 0 is too ready to say "same"
+    ability: Maybe[Estimate]  # by all that the ratings say, logits; 0 is the mean difficulty of the pairs
     scores: Mapping[str, float] = field(hash=False)  # percent correct by test, of the tests that have a score
 
 
@@ -125,5 +128,6 @@ class CohortFigures:
     groups: tuple[GroupFigures, ...]  # both error rates by the labels of the people shown, pooled
     verification: Maybe[AgreementFigures]  # agreement of verifiers with those whose pairs they verified, pooled
     crowds: tuple[CrowdFigures, ...]  # what the average of 1 to 8 trainees is worth
+    pairing: Maybe[PairingFigures]  # whom to pair for second opinions
     items: tuple[ItemRow, ...]  # each item, as trainees answered it
     quarantined: tuple[str, ...]  # ids of items to be looked at before they are used again

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from math import sqrt
 
 import numpy as np
 
+from fr_core.scoring.auc import auc
 from fr_core.scoring.checks import F64, Bools
 from fr_core.scoring.intervals import UndefinedRate
 from fr_locales.messages import message
 from fr_training.grading.rates import area, scores
 from fr_training.grading.values import Area, Maybe, Undefined, first_of_items, grouped, pairs, unless_undefined
 from fr_training.prompts import ExerciseKind
+from fr_training.statistics.clustered import mean_of_people
 from fr_training.statistics.estimates import Estimate, Z
 from fr_training.statistics.fusion import GroupArea, fuse_with_machine, group_area
 from fr_training.trials import Result
@@ -23,6 +26,7 @@ LARGEST = 8
 
 MOST_FORMS = 4
 MOST_GROUPS = 100
+MOST_COUPLES = 500
 REPLICATES = 200
 LEAST_SHARE = 0.5  # of the items of a form that a trainee rated; one who left early would stand for few items
 
@@ -47,8 +51,32 @@ class CrowdFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class Couple:
+    """Two trainees whose opinions go well together."""
+
+    first: str  # pseudonym
+    second: str
+    apart: float  # difference of their abilities by ratings, logits, at least 0
+    better: float  # area of the better of both alone, of the pairs that both rated
+    together: float  # area of the average of both
+
+
+@dataclass(frozen=True, slots=True)
+class PairingFigures:
+    """Whom to pair for second opinions: those of like ability."""
+
+    form: str  # whose pairs say what that brings
+    couples: tuple[Couple, ...]  # the ablest first; of an odd number the one in the middle is left to any couple
+    # Mean over these couples of the area together less that of the better of both.
+    gain: Maybe[Estimate]
+    # The same mean over all couples that there are, or MOST_COUPLES of them; None where none can be compared.
+    any_gain: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Table:
     form: str
+    people: tuple[str, ...]  # pseudonyms
     ratings: F64  # [people, items], NaN where there is none
     mated: Bools  # [items]
 
@@ -126,6 +154,55 @@ def crowds(
         most_forms: each takes up to a second.
         least_trainees: who must have rated a form.
     """
+    tables = [one for one in _tables(cohort) if len(one.ratings) >= least_trainees]
+    return tuple(_crowd(table, np.random.default_rng([seed, 4])) for table in tables[:most_forms])
+
+
+def pairing(cohort: Mapping[str, Sequence[Result]], abilities: Mapping[str, float]) -> Maybe[PairingFigures]:
+    """Pair trainees of like ability: an average helps most where neither is much better than the other.
+
+    Source of the rule: "proximal accuracy", arXiv 2510.02570 (2025). Abilities are those of all ratings; the gain is of
+    the form that most trainees rated, and so partly of the same answers.
+
+    Args:
+        cohort: results by trainee.
+        abilities: by trainee, of those who have one.
+    """
+    table = next(iter(_tables(cohort)), None)
+    able = [] if table is None else sorted((one for one in table.people if one in abilities), key=abilities.__getitem__)
+    if table is None or len(able) < 2:
+        return Undefined(message("none.couples"))
+    able.reverse()
+    middle = able.pop(len(able) // 2) if len(able) % 2 else None
+    chosen = _couples(table, [(able[n], able[n + 1]) for n in range(0, len(able), 2)], abilities)
+    everybody = able if middle is None else [*able, middle]
+    every = list(combinations(everybody, 2))
+    all_couples = _couples(table, every[:: -(-len(every) // MOST_COUPLES)], abilities)
+    gains = np.array([one.together - one.better for one in chosen], dtype=np.float64)
+    return PairingFigures(
+        form=table.form,
+        couples=tuple(chosen),
+        gain=unless_undefined(lambda: mean_of_people(gains)),
+        any_gain=float(np.mean([one.together - one.better for one in all_couples])) if all_couples else None,
+    )
+
+
+def _couples(table: _Table, names: Iterable[tuple[str, str]], abilities: Mapping[str, float]) -> list[Couple]:
+    """The couples who rated some of the same pairs of both kinds."""
+    found = []
+    for first, second in names:
+        own, other = (table.ratings[table.people.index(name)] for name in (first, second))
+        both = ~np.isnan(own) & ~np.isnan(other)
+        same, different = both & table.mated, both & ~table.mated
+        if same.any() and different.any():
+            alone, partner, together = (auc(one[same], one[different]) for one in (own, other, (own + other) / 2))
+            apart = abs(abilities[first] - abilities[second])
+            found.append(Couple(first, second, apart, max(alone, partner), together))
+    return found
+
+
+def _tables(cohort: Mapping[str, Sequence[Result]]) -> list[_Table]:
+    """The ratings of each form of plain verification that no block chose, the most rated first."""
     rated = [
         one
         for results in cohort.values()
@@ -133,9 +210,7 @@ def crowds(
         if one.exercise == ExerciseKind.VERIFICATION and not one.adaptive
     ]
     tables = [table for form, some in grouped(rated, lambda one: one.form).items() if (table := _table(form, some))]
-    tables = [one for one in tables if len(one.ratings) >= least_trainees]
-    tables.sort(key=lambda one: (-int((~np.isnan(one.ratings)).sum()), one.form))
-    return tuple(_crowd(table, np.random.default_rng([seed, 4])) for table in tables[:most_forms])
+    return sorted(tables, key=lambda one: (-int((~np.isnan(one.ratings)).sum()), one.form))
 
 
 def _table(form: str, rated: Sequence[Result]) -> _Table | None:
@@ -149,7 +224,8 @@ def _table(form: str, rated: Sequence[Result]) -> _Table | None:
     given = ~np.isnan(ratings)
     enough = given.mean(axis=1) >= LEAST_SHARE
     enough &= (given[:, mated].sum(axis=1) >= 2) & (given[:, ~mated].sum(axis=1) >= 2)
-    return _Table(form, ratings[enough], mated) if enough.any() else None
+    names = tuple(name for name, number in people.items() if enough[number])
+    return _Table(form, names, ratings[enough], mated) if names else None
 
 
 def _crowd(table: _Table, rng: np.random.Generator) -> CrowdFigures:

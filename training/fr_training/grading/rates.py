@@ -155,37 +155,55 @@ def area(same: F64, different: F64) -> Area:
 
 
 @dataclass(frozen=True, slots=True)
-class MachineFigures:
-    """The figures of the machine. A pair counts once for all its answers; in `agrees`, once for each answer."""
+class MachineRates:
+    """The errors of the machine at an operating point; each pair counts once."""
 
-    trials: int  # different pairs of which it says something
     right: Maybe[Rate]  # share that it has right
     misses: Maybe[Rate]  # pairs of one person that it calls different
     false_same: Maybe[Rate]  # pairs of two people that it calls the same
+
+
+@dataclass(frozen=True, slots=True)
+class MachineFigures:
+    """The figures of the machine. A pair counts once for all its answers; in `agrees`, once for each answer."""
+
+    trials: int  # different pairs that it compared
+    search: Maybe[MachineRates]  # at the threshold of a search; undefined in a course that an earlier version made
+    at_fmr: Maybe[MachineRates]  # at the false match rate of the plan; undefined where its calibration shows none
     roc: Maybe[Roc]  # of its similarities
     # Cost of its likelihood ratios in bits, of the pairs that have one; 0 is perfect, 1 is no evidence.
     cllr: Maybe[float]
-    agrees: Maybe[Rate]  # share of answers that say the same as the machine; an undecided trainee agrees with nobody
+    # Share of answers that say the same as the machine at the threshold of a search; an undecided trainee agrees with
+    # nobody.
+    agrees: Maybe[Rate]
 
 
 def machine_figures(pairs: Sequence[Result]) -> MachineFigures:
     """Compute the machine's figures on rated pairs of known truth, of one trainee or of several together."""
-    answers = [one for one in pairs if one.machine]
+    answers = [one for one in pairs if one.machine_search]
     different_pairs = first_of_items(pairs)
-    said = [one for one in different_pairs if one.machine]
     compared = [one for one in different_pairs if one.similarity is not None]
     weighed = [one for one in different_pairs if one.log10_lr is not None]
-    same = [one for one in said if one.truth == "same"]
-    different = [one for one in said if one.truth == "different"]
-    lacking = message("none.machine_pairs")
     return MachineFigures(
-        trials=len(said),
-        right=share(sum(one.machine == one.truth for one in said), len(said), lacking),
-        misses=share(sum(one.machine == "different" for one in same), len(same), message("none.machine_pairs_of_one")),
-        false_same=share(
-            sum(one.machine == "same" for one in different), len(different), message("none.machine_pairs_of_two")
-        ),
+        trials=len(compared),
+        search=_machine_rates([(one.truth, one.machine_search) for one in different_pairs]),
+        at_fmr=_machine_rates([(one.truth, one.machine_at_fmr) for one in different_pairs]),
         roc=roc(*scores(compared, [one.similarity or 0.0 for one in compared])),
         cllr=unless_undefined(lambda: cllr(*scores(weighed, [one.log10_lr or 0.0 for one in weighed]))),
-        agrees=share(sum(one.machine == one.answer for one in answers), len(answers), lacking),
+        agrees=share(
+            sum(one.machine_search == one.answer for one in answers), len(answers), message("none.machine_pairs")
+        ),
+    )
+
+
+def _machine_rates(said: Sequence[tuple[str, str]]) -> Maybe[MachineRates]:
+    """Of pairs, each with what is right and what the machine says, "" where it has no such operating point."""
+    told = [one for one in said if one[1]]
+    if not told:
+        return Undefined(message("none.machine_pairs"))
+    same, different = ([said for truth, said in told if truth == kind] for kind in ("same", "different"))
+    return MachineRates(
+        right=share(sum(truth == said for truth, said in told), len(told), message("none.machine_pairs")),
+        misses=share(same.count("different"), len(same), message("none.machine_pairs_of_one")),
+        false_same=share(different.count("same"), len(different), message("none.machine_pairs_of_two")),
     )

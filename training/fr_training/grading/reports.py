@@ -11,10 +11,11 @@ import numpy as np
 from fr_locales.messages import message
 from fr_training.courses import Course
 from fr_training.errors import NothingToReport
+from fr_training.grading.ability import ClassAbilities, ability_figures, class_abilities, theta_of
 from fr_training.grading.advice import aided_figures, prevalence_figures
 from fr_training.grading.blocks import block_figures, occasion_figures, together
 from fr_training.grading.figures import CohortChange, CohortFigures, Distribution, TraineeFigures, TraineeRow, Words
-from fr_training.grading.fusion import crowds
+from fr_training.grading.fusion import crowds, pairing
 from fr_training.grading.groups import group_figures
 from fr_training.grading.items import item_rows
 from fr_training.grading.rates import Known, Roc, error_figures, roc_of_ratings
@@ -64,6 +65,7 @@ def trainee_figures(
         together=together(results),
         blocks=block_figures(course, results),
         tests=occasion_figures(results),
+        ability=ability_figures(results, class_abilities(everybody)),
         changes=changes(results),
         standing=standing(scores_by_test(results), [scores_by_test(some) for some in everybody.values()]),
         learning=trainee_learning(course, results),
@@ -97,7 +99,8 @@ def cohort_figures(course: Course, results: Mapping[str, Sequence[Result]]) -> C
         raise NothingToReport(message("error.report.cohort_without_trial"))
     pooled = list(chain.from_iterable(shown.values()))
     known: Known = {}
-    rows = tuple(_row(trainee, some, known) for trainee, some in shown.items())
+    abilities = class_abilities(shown)
+    rows = tuple(_row(trainee, some, known, abilities) for trainee, some in shown.items())
     items = item_rows(shown)
     figures = CohortFigures(
         trainees=len(shown),
@@ -116,13 +119,16 @@ def cohort_figures(course: Course, results: Mapping[str, Sequence[Result]]) -> C
         groups=group_figures(plain_pairs(pooled), course.seed),
         verification=agreement_figures(pooled, first_judgements(shown)),
         crowds=crowds(shown, course.seed),
+        pairing=pairing(
+            shown, {row.trainee_id: row.ability.value for row in rows if isinstance(row.ability, Estimate)}
+        ),
         items=items,
         quarantined=tuple(one.item_id for one in items if one.quarantined),
     )
     return replace(figures, words=cohort_words(figures))
 
 
-def _row(trainee: str, results: Sequence[Result], known: Known) -> TraineeRow:
+def _row(trainee: str, results: Sequence[Result], known: Known, abilities: ClassAbilities) -> TraineeRow:
     errors = error_figures(plain_pairs(results), known)
     return TraineeRow(
         trainee_id=trainee,
@@ -130,6 +136,7 @@ def _row(trainee: str, results: Sequence[Result], known: Known) -> TraineeRow:
         misses=errors.misses.of_all,
         false_same=errors.false_same.of_all,
         sensitivity=errors.sensitivity,
+        ability=theta_of(results, abilities),
         scores={test: one.percent for test, one in scores_by_test(results).items()},
     )
 

@@ -9,7 +9,7 @@ from fr_evaluation.words import Section
 from fr_locales.messages import Message, message
 from fr_training.courses import Course
 from fr_training.grading.advice import AidedFigures, PrevalenceFigures
-from fr_training.grading.fusion import CrowdFigures
+from fr_training.grading.fusion import CrowdFigures, PairingFigures
 from fr_training.grading.groups import MIN_ITEMS, MIN_TRIALS, GroupFigures, Spread
 from fr_training.grading.scores import OTHER_TEST, ChangeFigures, LearningFigures, NormFigures, StandingFigures
 from fr_training.grading.sentences import TESTS
@@ -179,6 +179,21 @@ def crowd_section(crowds: Sequence[CrowdFigures]) -> Section:
     rows = [(one.form, f"{size.size}", *_group(size.area)) for one in crowds for size in one.sizes]
     header = (message("column.form"), message("column.trainees"), message("column.mean_area"), message("column.spread"))
     return told(message("section.crowds"), message("about.crowds") if rows else None, table(header, rows))
+
+
+def pairing_section(found: Maybe[PairingFigures]) -> Section:
+    """Whom to pair for second opinions."""
+    if isinstance(found, Undefined):
+        return told(message("section.pairing"), None)
+    header = (message("column.couple"), message("column.apart"), message("column.better"), message("column.together"))
+    rows = [
+        (message("cell.couple", first=one.first, second=one.second), one.apart, one.better, one.together)
+        for one in found.couples
+    ]
+    gain = text(found.gain), text(found.any_gain)
+    return told(
+        message("section.pairing"), message("about.pairing", gain=gain[0], any_gain=gain[1]), table(header, rows)
+    )
 
 
 def _group(found: Maybe[GroupArea]) -> Row:

@@ -11,7 +11,7 @@ The keys are stable, by these rules alone; FORMAT rises when one is taken away o
 * null means that there is no such thing here, such as the triads of a block of pairs;
 * a tuple is a list; a mapping is an object whose keys are sorted; a number is finite.
 
-A report begins with "format" (1), "kind" ("training-trainee" or "training-cohort"), "notice" and "course" ("course_id",
+A report begins with "format" (2), "kind" ("training-trainee" or "training-cohort"), "notice" and "course" ("course_id",
 "title", "datasets", "terms", "model", "seed", "manifest_sha256"); the keys that follow are the attributes of
 `fr_training.grading.figures.TraineeFigures` and `CohortFigures`.
 """
@@ -30,7 +30,7 @@ from fr_locales.rendering import render
 from fr_training.courses import Course
 from fr_training.grading.values import Undefined
 
-FORMAT = 1
+FORMAT = 2
 NOTICE = message("page.notice")
 
 

@@ -47,6 +47,7 @@ def trainee_page(course: Course, figures: TraineeFigures) -> str:
         sections.count_section(counts),
         comparisons.change_section(figures.changes),
         *sections.of_kinds(figures.together),
+        sections.ability_section(figures.ability),
         comparisons.aided_section(figures.aided, figures.prevalence),
         comparisons.learning_section(figures.learning),
         comparisons.group_section(figures.groups),
@@ -85,6 +86,7 @@ def cohort_page(course: Course, figures: CohortFigures) -> str:
         comparisons.group_section(figures.groups),
         comparisons.verification_section(figures.verification),
         comparisons.crowd_section(figures.crowds),
+        comparisons.pairing_section(figures.pairing),
         sections.block_section(figures.blocks),
         _item_section(figures.items),
         _row_section(figures.rows),
@@ -229,6 +231,7 @@ def _row_section(rows: Sequence[TraineeRow]) -> Section:
         message("column.misses"),
         message("column.dprime"),
         message("column.c"),
+        message("column.ability"),
         message("column.scores"),
     )
     return told(message("section.trainees"), None, table(header, map(_row, rows)))
@@ -237,5 +240,6 @@ def _row_section(rows: Sequence[TraineeRow]) -> Section:
 def _row(one: TraineeRow) -> Row:
     found = one.sensitivity
     dprime, criterion = (found.dprime, found.criterion) if isinstance(found, Sensitivity) else (None, None)
+    ability = None if isinstance(one.ability, Undefined) else one.ability
     scores = ", ".join(f"{text(TESTS[test])} {score:.1f}" for test, score in one.scores.items())
-    return one.trainee_id, one.answered, one.false_same, one.misses, dprime, criterion, scores
+    return one.trainee_id, one.answered, one.false_same, one.misses, dprime, criterion, ability, scores

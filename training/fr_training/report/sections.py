@@ -8,6 +8,7 @@ from fr_core.scoring.intervals import rate
 from fr_evaluation.words import Section, Table
 from fr_locales.messages import Message, message
 from fr_training.answers import Degraded
+from fr_training.grading.ability import AbilityFigures
 from fr_training.grading.blocks import BlockFigures, KindFigures
 from fr_training.grading.evidence import EvidenceFigures, LevelEvidence, ratio_text
 from fr_training.grading.kinds import (
@@ -19,7 +20,7 @@ from fr_training.grading.kinds import (
     TriageFigures,
 )
 from fr_training.grading.pairs import FeltDifficulty, PairFigures, ProbabilityFigures
-from fr_training.grading.rates import ErrorFigures, MachineFigures, Roc
+from fr_training.grading.rates import ErrorFigures, MachineFigures, MachineRates, Roc
 from fr_training.grading.sentences import TESTS
 from fr_training.grading.values import Counts, Maybe, Times, Undefined
 from fr_training.prompts import ExerciseKind, LabKind
@@ -181,6 +182,32 @@ def triad_section(triads: TriadFigures) -> Section:
         *_time_rows(triads.times),
     ]
     return told(message("section.triads"), message("about.triads", count=triads.trials), table(HEADER, rows))
+
+
+def ability_section(found: Maybe[AbilityFigures]) -> Section:
+    """Of what all ratings say, with the likelihood ratio of each by the model."""
+    if isinstance(found, Undefined):
+        return told(message("section.ability"), None)
+    rows: list[Row] = [
+        (message("row.graded_theta"), found.theta, message("row.graded_theta_means")),
+        (message("row.graded_criterion"), found.criterion, message("row.graded_criterion_means")),
+        (message("row.graded_scale"), found.scale, message("row.graded_scale_means")),
+        (message("row.graded_difficulty"), found.difficulty, message("row.graded_difficulty_means")),
+    ]
+    about = message("about.ability_alone", pairs=found.pairs)
+    if found.trainees:
+        about = message("about.ability", pairs=found.pairs, trainees=found.trainees)
+    weights = () if isinstance(found.weights, Undefined) else found.weights
+    header = (message("column.rating"), message("column.lr"), message("column.interval"))
+    worth = [
+        (
+            f"{one.rating:+d}" if one.rating else "0",
+            ratio_text(one.ratio.value),
+            message("cell.range", low=ratio_text(one.ratio.low), high=ratio_text(one.ratio.high)),
+        )
+        for one in weights
+    ]
+    return told(message("section.ability"), about, table(HEADER, rows), table(header, worth, message("title.weights")))
 
 
 def of_ability(found: Maybe[Ability]) -> Maybe[Estimate]:
@@ -354,10 +381,9 @@ def _probability_rows(found: Maybe[ProbabilityFigures]) -> Iterable[Row]:
 
 def _machine(found: MachineFigures, pairs: PairFigures) -> Section:
     both = message("row.with_machine_means", gain=_gain(pairs.with_machine_gain))
-    rows = [
-        (message("row.right"), found.right, message("row.machine_right_means")),
-        (message("row.false_same"), found.false_same, message("row.machine_false_same_means")),
-        (message("row.misses"), found.misses, message("row.machine_misses_means")),
+    rows: list[Row] = [
+        *_machine_rows(message("point.search"), found.search),
+        *_machine_rows(message("point.at_fmr"), found.at_fmr),
         (message("row.area"), _area(found.roc), message("row.machine_area_means")),
         (message("row.cllr"), text(found.cllr, 3), message("row.cllr_means")),
         (message("row.agreement"), found.agrees, message("row.agreement_means")),
@@ -366,6 +392,18 @@ def _machine(found: MachineFigures, pairs: PairFigures) -> Section:
     easy = isinstance(found.roc, Roc) and found.roc.area.value == 1.0
     about = message("about.machine_easy") if easy else message("about.machine_hard")
     return told(message("section.machine"), about, table(HEADER, rows))
+
+
+def _machine_rows(point: Message, found: Maybe[MachineRates]) -> Iterable[Row]:
+    if isinstance(found, Undefined):
+        yield point, found, None
+        return
+    for name, value, means in (
+        (message("row.right"), found.right, message("row.machine_right_means")),
+        (message("row.false_same"), found.false_same, message("row.machine_false_same_means")),
+        (message("row.misses"), found.misses, message("row.machine_misses_means")),
+    ):
+        yield message("row.machine_at", name=name, point=point), value, means
 
 
 def _gain(found: Maybe[Estimate]) -> Message:

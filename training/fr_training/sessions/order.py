@@ -3,11 +3,9 @@
 Ids and orders are HMAC-SHA256 (RFC 2104) of the session's secret, a label and numbers: the same on every machine, ids
 tell nothing, and nobody can foresee an order or learn about one id from another.
 
-In an adaptive block the next pair is as hard as it must be for the trainee to be right as often as the plan wants. The
-model is the three-parameter logistic with a guess rate of one half, P = g + (1 - g) s(theta - b), g = 1/2 (A. Birnbaum,
-in F. M. Lord and M. R. Novick, "Statistical Theories of Mental Test Scores", 1968); the ability theta is estimated as
-the mean of its posterior after every answer (R. D. Bock and R. J. Mislevy, Applied Psychological Measurement 6, 1982,
-431-444), and the item is taken whose difficulty b is nearest to theta less the offset of the wanted P.
+In an adaptive block the next pair is as hard as it must be for the trainee to be right as often as the plan wants. All
+ratings of the session that nothing but the photos moved say how able somebody is, those of a test before the block as
+well (`fr_training.statistics.graded`). The pair is taken whose chance of a right answer is nearest to the wanted one.
 
 No answer decides whether the next pair shows one person or two: that is drawn before the block begins, so that it tells
 nothing. Only the difficulty within that class follows the trainee.
@@ -21,12 +19,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from fr_locales.messages import message
-from fr_training.courses import Course, Form, Item
+from fr_training.answers import PairRating
+from fr_training.courses import Course, Item
 from fr_training.errors import UnknownSitting
-from fr_training.exercises import exercise_of
+from fr_training.exercises.exercise import given_at
 from fr_training.keys import PairKey
 from fr_training.plan import BlockPlan, SittingPlan
-from fr_training.statistics.item_response import closest, eap, offset_for
+from fr_training.prompts import ExerciseKind, Step
+from fr_training.statistics.graded import Rated, right_at
 from fr_training.trials import Session, Trial
 
 
@@ -56,15 +56,6 @@ def rng_of(secret: bytes, label: str, number: int) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest(secret, label, number), "big"))
 
 
-GUESS_RATE = 0.5
-"""Of a pair: one of two answers."""
-
-PRIOR_SD = 2.0
-"""Of ability, about the mean difficulty of the items. Nobody knows beforehand how far trainees are spread on the scale
-that the items are standardised on; twice the spread of the items lets an ability of 2 be reached within some 20 trials,
-where a prior of 1 is still drawn to the middle after 40 (simulated, `tests/property/test_sessions_machine.py`)."""
-
-
 def class_order(secret: bytes, block_id: str, same: int, different: int, trials: int) -> tuple[bool, ...]:
     """Draw for each trial of a block whether it shows one person: as large a share as in the form.
 
@@ -82,21 +73,21 @@ def class_order(secret: bytes, block_id: str, same: int, different: int, trials:
     return tuple(n in chosen for n in range(trials))
 
 
-def _nearest(unused: Sequence[Item], mated: bool, target: float, answered: Sequence[tuple[float, bool]]) -> list[Item]:
+MOVED_BY_PHOTOS = frozenset({ExerciseKind.VERIFICATION, ExerciseKind.FEATURES, ExerciseKind.BLIND, ExerciseKind.AIDED})
+"""Exercises whose first ratings say how able somebody is; where two people are rare, the criterion moves."""
+
+
+def _nearest(unused: Sequence[Item], mated: bool, target: float, answered: Sequence[Rated]) -> list[Item]:
     """The items of a class that may be shown next: several where they are equally near to what is wanted.
 
-    Of the other class where that one is used up; none where all are. `answered` holds the difficulty of each pair that
-    counts, and whether its answer was right; an undecided rating counts as wrong, as it says that the trainee does not
-    know, and the model takes no half answers.
+    Of the other class where that one is used up; none where all are.
     """
     of_class = [item for item in unused if is_mated(item) == mated] or list(unused)
     if not of_class:
         return []
-    given, right = np.array([b for b, _ in answered], np.float64), np.array([one for _, one in answered], np.bool_)
-    ability = eap(given, right, GUESS_RATE, sd=PRIOR_SD).theta  # 0, the prior's mean, where there are no answers
-    b = np.array([_difficulty(item) for item in of_class], np.float64)
-    best = b[closest(b, ability - offset_for(target, GUESS_RATE))]
-    return [item for item, hard in zip(of_class, b, strict=True) if hard == best]
+    b = np.unique(np.array([_difficulty(item) for item in of_class], np.float64))
+    best = float(b[np.abs(right_at(answered, b) - target).argmin()])
+    return [item for item in of_class if _difficulty(item) == best]
 
 
 def is_mated(item: Item) -> bool:
@@ -157,19 +148,21 @@ def next_item(course: Course, session: Session, block: BlockPlan) -> Item | None
         same = sum(map(is_mated, form.items))
         total = trials_of(course, block, session.group)
         classes = class_order(session.secret, block.block_id, same, len(form.items) - same, total)
-        items = _nearest(items, classes[len(trials)], block.target, _answered(form, block, trials))
+        items = _nearest(items, classes[len(trials)], block.target, _answered(course, session))
     return min(items, key=lambda item: digest(session.secret, "item", block.block_id, item.item_id), default=None)
 
 
-def _answered(form: Form, block: BlockPlan, trials: list[Trial]) -> list[tuple[float, bool]]:
-    """Difficulty and success of the trials that say something of the trainee: done, and of unknown people."""
-    exercise = exercise_of(block.exercise)
-    items = {item.item_id: item for item in form.items}
+def _answered(course: Course, session: Session) -> list[Rated]:
+    """The first rating of each pair that says something of the trainee: done, and of unknown people."""
+    kinds = {block.block_id: block.exercise for block in sitting_of(course, session.sitting).blocks}
+    shown = {trial.form for trial in session.trials}
+    items = {name: {item.item_id: item for item in course.forms[name].items} for name in shown}
     found = []
-    for trial in trials:
-        item = items[trial.item_id]
-        if not trial.done or item.key is None or any(one.answer.known_to_me for one in trial.locked):
+    for trial in session.trials:
+        key, given = items[trial.form][trial.item_id].key, given_at(trial.locked, Step.RATE)
+        known = any(one.answer.known_to_me for one in trial.locked)
+        if not trial.done or known or kinds[trial.block_id] not in MOVED_BY_PHOTOS:
             continue
-        graded = exercise.grade(item.key, trial, ())  # a rating names no picture
-        found.append((_difficulty(item), graded.correct is True))
+        if isinstance(key, PairKey) and isinstance(given, PairRating):
+            found.append(Rated(key.mated, _difficulty(items[trial.form][trial.item_id]), given.rating))
     return found

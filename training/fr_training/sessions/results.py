@@ -9,6 +9,7 @@ from fr_training.answers import Given, Notes, Observations
 from fr_training.courses import Course
 from fr_training.exercises import exercise_of
 from fr_training.exercises.exercise import Graded, given_at
+from fr_training.exercises.photos import opinion_word
 from fr_training.prompts import Step
 from fr_training.sessions.order import block_of, item_of, picture_ids, sitting_of, trials_of_sitting
 from fr_training.sessions.views import key_of
@@ -100,6 +101,8 @@ def _result(course: Course, session: Session, trial: Trial) -> Result:
         item_id=trial.item_id,
         b=item.b,
         **{name: getattr(graded, name) for name in _GRADED},
+        machine_search=_opinion(graded.similarity, course.machine.search),
+        machine_at_fmr=_opinion(graded.similarity, course.machine.at_fmr),
         shown_ms=trial.shown_ms if first is None else first.at_ms - first.took_ms,
         feedback=block.feedback,
         adaptive=block.adaptive,
@@ -111,6 +114,11 @@ def _result(course: Course, session: Session, trial: Trial) -> Result:
         observations=_observed(given_at(trial.locked, Step.OBSERVE)),
         groups=item.groups,
     )
+
+
+def _opinion(similarity: float | None, threshold: float | None) -> str:
+    """The word of a machine that says "same" iff the similarity is at least the threshold; "" without either."""
+    return "" if similarity is None or threshold is None else opinion_word(similarity >= threshold)
 
 
 def _graded(course: Course, session: Session, trial: Trial) -> Graded:

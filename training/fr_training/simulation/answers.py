@@ -53,6 +53,10 @@ class Scale:
         """The six ends of the seven ratings, as distances from the criterion."""
         return (-self.fairly, -self.unsure, -self.undecided, self.undecided, self.unsure, self.fairly)
 
+    def wider(self, factor: float) -> Scale:
+        """The scale with all thresholds so many times farther out; a factor above 0."""
+        return Scale(self.undecided * factor, self.unsure * factor, self.fairly * factor)
+
     def rating(self, distance: float) -> int:
         """The rating, -3 to 3, of evidence that lies so far above the criterion; at an end, the lower one."""
         return bisect_left(self.cuts, distance) - 3

@@ -15,12 +15,12 @@ from math import sqrt
 
 import numpy as np
 
-from fr_core.scoring.checks import F64
+from fr_core.scoring.checks import F64, Bools
 from fr_locales.messages import Message, message
-from fr_training.sessions.order import GUESS_RATE
 from fr_training.simulation.study import Measured, Precision, Study
 from fr_training.simulation.trainee import Abilities, Spread
 from fr_training.statistics.estimates import Estimate
+from fr_training.statistics.graded import GUESS_RATE
 from fr_training.statistics.item_response import Ability, information, probability
 from fr_training.statistics.signal_detection import expected
 
@@ -68,15 +68,16 @@ def bias_claim(series: Series) -> Claim:
     return Claim(claim, message("bar.bias", errors=MOST_ERRORS), found, abs(bias) <= MOST_ERRORS * error, figures)
 
 
-def coverage_claim(series: Series) -> Claim:
-    """The share of 95 % intervals, ends included, that hold the truth."""
+def coverage_claim(series: Series, *, fitted: bool = True) -> Claim:
+    """The share of 95 % intervals, ends included, that hold the truth; where no model fits, they may be too wide."""
     held = (series.low <= series.true) & (series.true <= series.high)
     share = float(held.mean())
+    bar = message("cell.range", low=f"{LEAST_COVERAGE:.0%}", high=f"{MOST_COVERAGE:.0%}")
     return Claim(
         message("claim.coverage", figure=series.name),
-        message("cell.range", low=f"{LEAST_COVERAGE:.0%}", high=f"{MOST_COVERAGE:.0%}"),
+        bar if fitted else message("bar.coverage", least=f"{LEAST_COVERAGE:.0%}"),
         f"{share:.1%}",
-        LEAST_COVERAGE <= share <= MOST_COVERAGE,
+        LEAST_COVERAGE <= share <= (MOST_COVERAGE if fitted else 1.0),
         {"coverage": share, "held": float(np.count_nonzero(held)), "trainees": float(len(held))},
     )
 
@@ -97,8 +98,14 @@ def series_of(study: Study) -> tuple[Series, ...]:
         _series(message("figure.criterion"), "criterion", true_c, plain_c, [one.pairs.criterion for one in people]),
         _series(message("figure.change"), "change", moved, after, [one.advice.shift.criterion for one in people]),
         _series(message("figure.net"), "net", moved, after - before, [one.advice.net for one in people]),
-        _theta(message("figure.theta_form"), "theta_form", theta, [one.ability.form for one in people]),
-        _theta(message("figure.theta_adaptive"), "theta_adaptive", theta, [one.ability.adaptive for one in people]),
+        _series(message("figure.theta_form"), "theta_form", theta, theta, [one.ability.form.theta for one in people]),
+        _series(
+            message("figure.theta_adaptive"),
+            "theta_adaptive",
+            theta,
+            theta,
+            [one.ability.adaptive.theta for one in people],
+        ),
         _theta(message("figure.theta_triads"), "theta_triads", theta, [one.triads for one in people], unbiased=False),
     )
 
@@ -143,15 +150,16 @@ THIRDS = {
 
 def adaptive_claims(study: Study) -> tuple[Claim, ...]:
     """The claims on the share of right answers after the first trials: over all trainees, and over each third."""
-    right = np.array([one.ability.right for one in study.people])[:, FIRST:]
-    target, third = study.sizes.target, thirds(study)
-    return tuple(
-        _claim(name, part, target)
-        for name, part in (
-            (message("figure.all_trainees"), right),
-            *((name, right[third == place]) for place, name in enumerate(THIRDS.values())),
-        )
-    )
+    right = np.array([one.ability.right for one in study.people], dtype=np.float64)
+    theta = np.array([one.ability.theta for one in study.people], dtype=np.float64)
+    return tuple(right_claim(name, right[chosen], study.sizes.target, FIRST) for name, chosen in parts_of(theta))
+
+
+def parts_of(theta: F64) -> list[tuple[Message, Bools]]:
+    """All people of these abilities, and each third of them: its name, and who they are, bool[n]."""
+    rank = np.argsort(np.argsort(theta, kind="stable"), kind="stable") * len(THIRDS) // len(theta)
+    everybody = (message("figure.all_trainees"), np.ones(len(theta), dtype=np.bool_))
+    return [everybody, *((name, rank == place) for place, name in enumerate(THIRDS.values()))]
 
 
 def thirds(study: Study) -> F64:
@@ -167,14 +175,15 @@ def chances(study: Study) -> F64:
     return probability(theta[:, None], np.array([one.ability.b for one in study.people]), GUESS_RATE)
 
 
-def _claim(name: Message, right: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], target: float) -> Claim:
-    share = float(right.mean())
+def right_claim(name: Message, right: F64, target: float, first: int) -> Claim:
+    """The claim on the share of right answers, f64[people, trials], after the first trials of a block."""
+    share = float(right[:, first:].mean())
     return Claim(
-        message("claim.right", trials=FIRST, people=name),
+        message("claim.right", trials=first, people=name) if first else message("claim.right_all", people=name),
         message("bar.right", off=MOST_OFF, target=target),
         f"{share:.3f}",
         abs(share - target) <= MOST_OFF,
-        {"share": share, "answers": float(right.size)},
+        {"share": share, "answers": float(right[:, first:].size)},
     )
 
 
@@ -210,24 +219,32 @@ class Saving:
 
 def saving(precisions: Sequence[Precision], items: int) -> Saving:
     """Of some trainees, at least two, whose fixed form has so many items."""
-    needed = [_first(one.adaptive, one.form) for one in precisions]
-    shown = len(precisions[0].adaptive)
+    return _saving([(one.form, one.adaptive) for one in precisions], items)
+
+
+def _saving(paths: Sequence[tuple[float, F64]], items: int) -> Saving:
+    """Of the standard deviation to reach, and those after each trial, of some trainees."""
+    needed = [_first(path, wanted) for wanted, path in paths]
+    shown = len(paths[0][1])
     ratios = np.array([(shown if one is None else one) / items for one in needed], dtype=np.float64)
-    adaptive = np.sqrt(np.mean([one.adaptive**2 for one in precisions], axis=0))
-    together = _first(adaptive, sqrt(float(np.mean([one.form**2 for one in precisions]))))
+    together = np.sqrt(np.mean([path**2 for _, path in paths], axis=0))
+    by_mean = _first(together, sqrt(float(np.mean([wanted**2 for wanted, _ in paths]))))
     return Saving(
         ratio=float(ratios.mean()),
         standard_error=float(ratios.std(ddof=1)) / sqrt(len(ratios)),
         unreached=sum(one is None for one in needed),
         trainees=len(ratios),
-        by_mean=None if together is None else together / items,
+        by_mean=None if by_mean is None else by_mean / items,
     )
 
 
 def saving_claims(study: Study) -> tuple[Claim, ...]:
-    """The claim on the items that are needed, and what it depends on."""
+    """The claim on the items needed, what ratings and what the choice of items bring, and what it depends on."""
     measured = [one.ability for one in study.people]
     weak, informed = (_of(study, [one.weak for one in measured]), _of(study, [one.informed for one in measured]))
+    rated = _saving([(one.weak.form, one.weak.form_rated) for one in measured], study.sizes.fixed)
+    chosen = _saving([(one.weak.form, one.weak.adaptive_right) for one in measured], study.sizes.fixed)
+    share = (1.0 - rated.ratio) / (1.0 - weak.ratio) if weak.ratio < 1.0 else 0.0
     least = least_ratio(study.form_b, study.population.theta)
     return (
         Claim(
@@ -237,6 +254,14 @@ def saving_claims(study: Study) -> tuple[Claim, ...]:
             weak.ratio <= MOST_ITEMS,
             _figures(weak),
         ),
+        Claim(
+            message("claim.items_rated"),
+            message("bar.told"),
+            message("found.items_rated", needed=_told(rated), share=share),
+            None,
+            _figures(rated) | {"share": share},
+        ),
+        Claim(message("claim.items_chosen"), message("bar.told"), _told(chosen), None, _figures(chosen)),
         Claim(message("claim.items_informed"), message("bar.told"), _told(informed), None, _figures(informed)),
         Claim(message("claim.items_least"), message("bar.computed"), f"{least:.0%}", None, {"ratio": least}),
     )

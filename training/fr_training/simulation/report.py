@@ -3,7 +3,8 @@
 Keys: `format` and `kind`; `notice`; `seed`, `trainees`, `population`, `sizes`; `claims`, each with `claim`, `bar`,
 `found`, `met` (null where there is no bar) and `figures`; `met`, whether every bar is met; `items` with
 `greatest_information`, `by_theta` and `by_spread`; `trials` with means by adaptive trial; `people`, one each, with what
-is true, what an estimator gives on average (`target`), the estimate and the ends of its interval, by figure.
+is true, what an estimator gives on average (`target`), the estimate and the ends of its interval, by figure; `worlds`,
+the same of those who took a sitting of a shipped plan, by world.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from typing import Any
 from fr_evaluation.words import Section
 from fr_locales.messages import Message, message
 from fr_training.report.cells import Row, table, text, told
-from fr_training.sessions.order import PRIOR_SD
 from fr_training.simulation.claims import (
     FIRST,
     GREATEST_INFORMATION,
@@ -37,6 +37,9 @@ from fr_training.simulation.claims import (
 )
 from fr_training.simulation.study import Sizes, Study
 from fr_training.simulation.trainee import Population
+from fr_training.simulation.world_claims import block_claims, cohort_claims, series_of_world, world_claims
+from fr_training.simulation.worlds import CLASS, COURSE
+from fr_training.statistics.graded import UNKNOWN_PEOPLE
 
 NOTICE = message("simulation.notice")
 
@@ -45,7 +48,8 @@ def all_claims(study: Study) -> tuple[Claim, ...]:
     """Every claim of the study."""
     recovered = series_of(study)
     bias, coverage = map(bias_claim, recovered), map(coverage_claim, recovered)
-    return (*bias, *coverage, *saving_claims(study), *adaptive_claims(study))
+    of_shipped = (*world_claims(study), *block_claims(study), *cohort_claims(study))
+    return (*bias, *coverage, *saving_claims(study), *adaptive_claims(study), *of_shipped)
 
 
 def all_met(claims: Iterable[Claim]) -> bool:
@@ -81,12 +85,13 @@ def sections(study: Study, claims: Sequence[Claim]) -> list[Section]:
         _items_section(study),
         told(message("section.population"), _who(study), table(spread, _spreads(study.population))),
         told(message("section.shown"), _shown(study.sizes)),
+        told(message("section.worlds"), message("about.worlds", plan=COURSE, trainees=CLASS)),
     ]
 
 
 def _items_section(study: Study) -> Section:
     greatest = f"{GREATEST_INFORMATION:.4f}"
-    about = message("about.items_needed", greatest=greatest, most=MOST_ITEMS, sd=PRIOR_SD)
+    about = message("about.items_needed", greatest=greatest, most=MOST_ITEMS, sd=UNKNOWN_PEOPLE.theta.sd)
     by_ability: list[Row] = [
         (f"{theta:g}", f"{found.ratio:.0%}", f"{found.standard_error:.0%}", f"{least:.0%}")
         for theta, (found, least) in by_theta(study).items()
@@ -119,6 +124,7 @@ def _spreads(people: Population) -> list[Row]:
         (message("figure.criterion"), people.criterion),
         (message("figure.advice_weight"), people.advice_weight),
         (message("figure.theta"), people.theta),
+        (message("figure.log_scale"), people.log_scale),
     )
     return [(name, f"{one.mean:g}", f"{one.sd:g}") for name, one in named]
 
@@ -155,6 +161,7 @@ def document(study: Study, claims: Sequence[Claim]) -> str:
         "items": _items(study),
         "trials": _trials(study),
         "people": _people(series_of(study), len(study.people)),
+        "worlds": {world.key: _people(series_of_world(world, people), len(people)) for world, people in study.worlds},
     }
     return json.dumps(keys, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 

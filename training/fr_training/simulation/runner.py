@@ -18,7 +18,7 @@ from fr_locales.messages import message
 from fr_training.answers import Answer, ProbeSent, Usability
 from fr_training.bank.manifest import ITEM_ID_DIGITS, course_sha256
 from fr_training.bank.triage import CUSTODY_RECORDS, DEGRADATIONS
-from fr_training.courses import Course, Form, Item
+from fr_training.courses import Course, Form, Item, OperatingPoints
 from fr_training.errors import UnknownTrial
 from fr_training.keys import AnswerKey, EvidenceKey, LabKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.plan import PAIRS, BlockPlan, CoursePlan
@@ -61,6 +61,7 @@ def made_course(plan: CoursePlan, seed: int, now_ms: int) -> Course:
         gallery_id="simulated" if searched else "",
         created_ms=now_ms,
         manifest_sha256=course_sha256(forms),
+        machine=OperatingPoints(0.375, 0.45),
     )
 
 

@@ -9,16 +9,36 @@ import numpy as np
 
 from fr_core.scoring.checks import F64, Bools
 from fr_training.courses import Course
+from fr_training.grading.ability import rated_of
 from fr_training.grading.kinds import CHANCE, ability
 from fr_training.grading.rates import Known, sensitivity_of
 from fr_training.grading.values import Undefined
 from fr_training.plan import CoursePlan, read_plan
-from fr_training.sessions.order import GUESS_RATE, PRIOR_SD
 from fr_training.sessions.results import results
 from fr_training.simulation.runner import Items, Seat, items_of, made_course, run_sitting
-from fr_training.simulation.trainee import Abilities, Population, SimulatedTrainee, Spread
+from fr_training.simulation.trainee import Abilities, Population, SimulatedTrainee
+from fr_training.simulation.worlds import (
+    GAIN,
+    WORLDS,
+    BlockHeld,
+    Taken,
+    World,
+    cohorts_called_better,
+    run_blocks,
+    run_world,
+)
 from fr_training.statistics.advice import Aided, AutomationBias, automation_bias
-from fr_training.statistics.item_response import FARTHEST, NODES, Ability, eap, probability
+from fr_training.statistics.graded import (
+    AT_ITS_WORD,
+    GUESS_RATE,
+    UNKNOWN_PEOPLE,
+    Graded,
+    Normal,
+    Prior,
+    posterior,
+    theta_sds,
+)
+from fr_training.statistics.item_response import FARTHEST, NODES, Ability, probability
 from fr_training.statistics.signal_detection import Sensitivity
 from fr_training.trials import Result
 
@@ -35,10 +55,16 @@ PAIRS, AIDED, FORM, ADAPTIVE, TRIADS = "pairs", "aided", "form", "adaptive", "tr
 FIXED_THETAS = (-2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 """Abilities of which some people each are looked at apart."""
 
+MOST_HELD = 200
+"""Trainees whose share of right answers in each adaptive block of a shipped plan is counted."""
+
+COHORTS = 400
+"""Cohorts with a gain, and as many without, whose mean change is judged."""
+
 REPLICATES = 16
 """People of each of FIXED_THETAS."""
 
-WEAK = Spread(0.0, PRIOR_SD)
+WEAK = UNKNOWN_PEOPLE
 """The prior that adaptive blocks work with: it knows hardly anything of the people."""
 
 
@@ -62,10 +88,15 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """The precision of an ability under a prior: standard deviations of the posterior."""
+    """The precision of an ability under a prior: standard deviations of the posterior.
 
-    form: float  # after the fixed form
-    adaptive: F64  # f64[n], after each trial of the adaptive block
+    Rated answers are scored by `graded`, right and wrong ones by `item_response`, which takes the undecided for wrong.
+    """
+
+    form: float  # after the fixed form, right or wrong
+    adaptive: F64  # f64[n], after each trial of the adaptive block, rated
+    form_rated: F64  # f64[m], after each trial of the fixed form, rated
+    adaptive_right: F64  # f64[n], after each trial of the adaptive block, right or wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +104,8 @@ class Measured:
     """The estimates of somebody's ability."""
 
     theta: float  # true ability
-    form: Ability  # estimate from the fixed form, with the population as prior
-    adaptive: Ability  # estimate from the whole adaptive block, likewise
+    form: Graded  # estimate from the fixed form, with the population as prior
+    adaptive: Graded  # estimate from the whole adaptive block, likewise
     b: F64  # f64[n], difficulties of the items of the adaptive block, in the order in which they were shown
     right: Bools  # bool[n], whether they were answered rightly
     weak: Precision  # precision under WEAK
@@ -105,6 +136,10 @@ class Study:
     form_b: F64  # f64[n], difficulties of the fixed form
     # Mated pairs and non-mated pairs that the advice called "same", then those it called "different".
     advice_cells: tuple[tuple[int, int], tuple[int, int]]
+    worlds: tuple[tuple[World, tuple[Taken, ...]], ...]  # who took a sitting of a shipped plan, by world
+    blocks: tuple[BlockHeld, ...]  # every adaptive block of a shipped plan
+    power: float  # share of cohorts with a gain that are called better
+    false_gain: float  # share of cohorts without one that are
 
 
 @dataclass(slots=True)
@@ -128,6 +163,8 @@ def run_study(
     population: Population | None = None,
     sizes: Sizes | None = None,
     replicates: int = REPLICATES,
+    worlds: Sequence[World] = WORLDS,
+    cohorts: int = COHORTS,
     on_progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Study:
     """Let people take the course; the same seed gives the same study with one version of NumPy.
@@ -138,6 +175,8 @@ def run_study(
         population: whom they are drawn from.
         sizes: how much they are shown.
         replicates: people of each of FIXED_THETAS, at least 2.
+        worlds: in each of them, as many trainees take a sitting of a shipped plan.
+        cohorts: with a gain, and as many without, at least 1.
         on_progress: called with how many people are done, of how many.
 
     Raises:
@@ -148,7 +187,9 @@ def run_study(
     population, sizes = population or Population(), sizes or Sizes()
     course = made_course(study_plan(sizes), seed, START_MS)
     desk = _Desk(course, items_of(course), population)
-    total = trainees + replicates * len(FIXED_THETAS)
+    alone = trainees + replicates * len(FIXED_THETAS)
+    held = min(trainees, MOST_HELD)
+    total = alone + trainees * len(worlds) + held
     people = []
     for number in range(trainees):
         rng = np.random.default_rng([seed, 0, number])
@@ -160,10 +201,22 @@ def run_study(
         rngs = [np.random.default_rng([seed, 1, place, n]) for n in range(replicates)]
         at_theta[theta] = tuple(_measured(desk, seat, rng) for seat, rng in zip(seats, rngs, strict=True))
         on_progress(trainees + replicates * (place + 1), total)
+    taken = []
+    for place, world in enumerate(worlds):
+
+        def of_world(done: int, before: int = alone + trainees * place) -> None:
+            on_progress(before + done, total)
+
+        taken.append((world, run_world(world, population, trainees, seed, of_world)))
+    blocks = run_blocks(population, held, seed)
+    on_progress(total, total)
+    power, false_gain = (cohorts_called_better(population, gain, cohorts, seed) for gain in (GAIN, 0.0))
     form_b = np.array([item.b or 0.0 for item in course.forms[FORM].items], dtype=np.float64)
     wrong = _wrong(sizes)
     cells = (sizes.aided - wrong, wrong), (wrong, sizes.aided - wrong)
-    return Study(seed, population, sizes, tuple(people), at_theta, form_b, cells)
+    return Study(
+        seed, population, sizes, tuple(people), at_theta, form_b, cells, tuple(taken), blocks, power, false_gain
+    )
 
 
 def study_plan(sizes: Sizes) -> CoursePlan:
@@ -185,13 +238,16 @@ def study_plan(sizes: Sizes) -> CoursePlan:
     )
 
 
-def estimated(b: F64, right: Bools, population: Population) -> Ability:
-    """An ability from pairs, with the population as prior, which is what the interval of `eap` is made for."""
-    return eap(b, right, GUESS_RATE, mean=population.theta.mean, sd=population.theta.sd)
+def prior_of(people: Population) -> Prior:
+    """The population as a prior, which is what intervals are made for, and the machine at its word on difficulty."""
+    theta, criterion, log_scale = (
+        Normal(one.mean, one.sd) for one in (people.theta, people.criterion, people.log_scale)
+    )
+    return Prior(theta, criterion, log_scale, ((AT_ITS_WORD, 1.0),))
 
 
-def posterior_sds(b: F64, right: Bools, prior: Spread) -> F64:
-    """f64[n]: the standard deviation that `eap` gives after each of n answers to pairs, all of them at once."""
+def posterior_sds(b: F64, right: Bools, prior: Normal) -> F64:
+    """f64[n]: the standard deviation that `eap` gives after each of n right or wrong answers to pairs."""
     standard = np.linspace(-FARTHEST, FARTHEST, NODES)
     nodes = prior.mean + prior.sd * standard
     chances = probability(nodes[:, None], b[None, :], GUESS_RATE)
@@ -223,20 +279,27 @@ def _recovered(desk: _Desk, seat: Seat, rng: np.random.Generator) -> Recovered:
 
 
 def _measured(desk: _Desk, seat: Seat, rng: np.random.Generator) -> Measured:
-    form_b, form_right = _answers(desk.rows(seat, FORM, rng))
-    b, right = _answers(desk.rows(seat, ADAPTIVE, rng))
+    form, adaptive = (desk.rows(seat, block, rng) for block in (FORM, ADAPTIVE))
+    (form_b, form_right), (b, right) = _answers(form), _answers(adaptive)
+    form_rated, rated = rated_of(form), rated_of(adaptive)
 
-    def precision(prior: Spread) -> Precision:
-        return Precision(float(posterior_sds(form_b, form_right, prior)[-1]), posterior_sds(b, right, prior))
+    def precision(prior: Prior) -> Precision:
+        return Precision(
+            form=float(posterior_sds(form_b, form_right, prior.theta)[-1]),
+            adaptive=theta_sds(rated, prior),
+            form_rated=theta_sds(form_rated, prior),
+            adaptive_right=posterior_sds(b, right, prior.theta),
+        )
 
+    known = prior_of(desk.population)
     return Measured(
         theta=seat.trainee.abilities.theta,
-        form=estimated(form_b, form_right, desk.population),
-        adaptive=estimated(b, right, desk.population),
+        form=posterior(form_rated, known),
+        adaptive=posterior(rated, known),
         b=b,
         right=right,
         weak=precision(WEAK),
-        informed=precision(desk.population.theta),
+        informed=precision(known),
     )
 
 

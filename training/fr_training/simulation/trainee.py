@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
-from math import exp, isfinite
+from math import exp, isfinite, sqrt
 
 import numpy as np
 
@@ -12,10 +13,10 @@ from fr_training.exercises.exercise import given_at
 from fr_training.grading.kinds import CHANCE
 from fr_training.keys import AnswerKey, EvidenceKey, LabKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.prompts import Step
-from fr_training.sessions.order import GUESS_RATE
 from fr_training.sessions.views import ShowTrial
 from fr_training.simulation import answers
 from fr_training.simulation.answers import USUAL_SCALE, Scale
+from fr_training.statistics.graded import GUESS_RATE
 from fr_training.statistics.item_response import probability
 
 
@@ -29,6 +30,8 @@ class Abilities:
     memory: float = 0.8  # correlation, in [0, 1], of what two looks at a pair tell; a second rating follows it
     theta: float = 0.0  # ability on adaptive blocks and triads, in logits on the scale of item difficulties
     scale: Scale = USUAL_SCALE  # of ratings
+    drift: float = 0.0  # how far the criterion moves from the begin of a block to its middle, and on to its end
+    slips: float = 0.0  # share of ratings, in [0, 1], that are given without looking, each as likely as another
     picks_mate: float = 0.65  # chance of picking the person searched for, where it is in the list
     picks_foil: float = 0.15  # chance of picking somebody else, where the person is in the list
     false_alarm: float = 0.25  # chance of picking somebody where the person is not in the list
@@ -55,13 +58,33 @@ class Abilities:
 
 
 @dataclass(frozen=True, slots=True)
+class Hardness:
+    """How hard items are for people, where that is not what the machine says."""
+
+    correlation: float = 1.0  # of both, in [-1, 1]; the spread is that of the machine's
+    easier: float = 0.0  # logits by which all items are easier for people than the machine says
+
+    def of(self, item_id: str, b: float) -> float:
+        """The difficulty for people of an item whose difficulty by the machine is `b`; the same for all of them."""
+        if self.correlation == 1.0:
+            return b - self.easier
+        own = int.from_bytes(hashlib.sha256(item_id.encode()).digest()[:6], "big") / 2**48
+        apart = answers.strength_of(own)  # z of it, standard normal over items
+        return self.correlation * b + sqrt(1.0 - self.correlation**2) * apart - self.easier
+
+
+BY_MACHINE = Hardness()
+
+
+@dataclass(frozen=True, slots=True)
 class SimulatedTrainee:
     """Somebody who is told what is right and errs by the abilities nevertheless."""
 
     abilities: Abilities  # what somebody can do
     # Ids of blocks of pairs that are answered by theta and the difficulty of each item, beside adaptive blocks; all
-    # other pairs are answered by d' and c.
-    by_ability: frozenset[str] = frozenset()
+    # other pairs are answered by d' and c. None for all blocks.
+    by_ability: frozenset[str] | None = frozenset()
+    hardness: Hardness = BY_MACHINE  # how hard items are for people
 
     def answer(self, show: ShowTrial, key: AnswerKey | None, b: float | None, rng: np.random.Generator) -> Answer:
         """An answer that `Exercise.check` lets pass to the trial at the step that it waits for.
@@ -121,8 +144,9 @@ class SimulatedTrainee:
     def _rated(self, show: ShowTrial, key: PairKey, b: float | None, rng: np.random.Generator) -> Answer:
         strength = self._strength(show, b)
         criterion, scale = self.abilities.criterion, self.abilities.scale
-        if self._goes_by_ability(show):  # its model knows right and wrong alone, so that nothing is left undecided
-            criterion, scale = 0.0, Scale(0.0, scale.unsure, scale.fairly)
+        criterion += self.abilities.drift * ((2.0 * show.number - 1.0) / show.of - 1.0)
+        if self.abilities.slips and rng.random() < self.abilities.slips:
+            return Answer(PairRating(int(rng.integers(-3, 4))))
         before = given_at(show.trial.locked, Step.RATE)
         if show.prompt.step == Step.RATE_AGAIN and isinstance(before, PairRating) and show.prompt.advice is not None:
             low, high = (criterion + end for end in scale.range_of(before.rating))
@@ -134,13 +158,14 @@ class SimulatedTrainee:
         return Answer(rating, difficulty=answers.felt_difficulty(seen - criterion))
 
     def _goes_by_ability(self, show: ShowTrial) -> bool:
-        return show.block.adaptive or show.block.block_id in self.by_ability
+        return show.block.adaptive or self.by_ability is None or show.block.block_id in self.by_ability
 
     def _strength(self, show: ShowTrial, b: float | None) -> float:
         """m of the pair, see `fr_training.simulation`."""
         if not self._goes_by_ability(show):
             return self.abilities.dprime / 2
-        return answers.strength_of(float(probability(self.abilities.theta, b or 0.0, GUESS_RATE)))
+        hard = self.hardness.of(show.trial.item_id, b or 0.0)
+        return answers.strength_of(float(probability(self.abilities.theta, hard, GUESS_RATE)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +193,7 @@ class Population:
       (`tests/unit/test_simulation_trainees.py` adds it up);
     * the spread of c, and what advice weighs, are assumed: Howard and others (2020, see
       `fr_training.statistics.advice`) found criteria moved by a step of their scale, and people who differ;
+    * how wide the scale of ratings is, is assumed: two people of three within a factor of 1.35;
     * that two looks at a pair agree to .8 is assumed. Of people who see exactly the same twice, the interval of the net
       change by advice covers some 98 of 100 (1,500 simulated): it is then on the safe side.
     """
@@ -176,11 +202,14 @@ class Population:
     criterion: Spread = Spread(0.0, 0.25)  # c
     advice_weight: Spread = Spread(0.3, 0.2)  # below 0 are people who lean away from a machine
     theta: Spread = Spread(0.6, 0.8)  # ability
+    log_scale: Spread = Spread(0.0, 0.3)  # natural logarithm of how wide the scale of ratings is
+    drift: Spread = Spread(0.0, 0.0)  # of criteria, within each block
+    slips: float = 0.0  # share of ratings given without looking, the same for all
     memory: float = 0.8  # correlation of two looks, in [0, 1], the same for all
-    scale: Scale = USUAL_SCALE  # of ratings, the same for all
+    scale: Scale = USUAL_SCALE  # of ratings, whose width is each person's own
 
     def draw(self, rng: np.random.Generator) -> Abilities:
-        """Draw a person; the four figures do not go together."""
+        """Draw a person; the figures do not go together."""
         dprime = self.dprime.draw(rng)
         while dprime < 0.0:
             dprime = self.dprime.draw(rng)
@@ -190,5 +219,7 @@ class Population:
             advice_weight=self.advice_weight.draw(rng),
             memory=self.memory,
             theta=self.theta.draw(rng),
-            scale=self.scale,
+            scale=self.scale.wider(exp(self.log_scale.draw(rng))),
+            drift=self.drift.draw(rng),
+            slips=self.slips,
         )

@@ -134,13 +134,6 @@ def offset_for(target: float, g: float = 0.0) -> float:
     return log(known / (1.0 - known))
 
 
-def closest(b: F64, wanted: float) -> int:
-    """The place of the item whose finite difficulty is nearest to the wanted one; the first of those equally near."""
-    if b.ndim != 1 or len(b) == 0 or not np.isfinite(b).all() or not isfinite(wanted):
-        raise ValueError("Choosing an item takes finite difficulties, at least one, and a finite wish.")
-    return int(np.abs(b - wanted).argmin())
-
-
 def update_difficulty(b_algo: float, b_human: float, n: int) -> float:
     """The difficulty that a machine expects, drawn to what n people showed, both in logits.
 

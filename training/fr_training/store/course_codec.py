@@ -10,7 +10,7 @@ from typing import Any
 
 from fr_core.types import ModelId
 from fr_training.answers import Degraded, Usability
-from fr_training.courses import Course, Forecast, Form, Item, Share
+from fr_training.courses import Course, Forecast, Form, Item, OperatingPoints, Share
 from fr_training.keys import AnswerKey, EvidenceKey, LabKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.plan import BlockPlan, CoursePlan, SittingPlan
 from fr_training.prompts import Evidence, ExerciseKind, Lab, LabKind, LabRow, Measured
@@ -65,6 +65,7 @@ def pack_course(course: Course) -> bytes:
             "excluded": dict(course.excluded),
             "learned": [course.learned_from, course.learned_items, course.quarantined_items],
             "forecasts": [asdict(one) for one in course.forecasts],
+            "machine": course.machine,
         }
     )
 
@@ -95,6 +96,7 @@ def _course_1(course_id: str, raw: dict[str, Any]) -> Course:
         learned_items,
         quarantined_items,
         tuple(Forecast(**{**one, "right": Share(*one["right"])}) for one in raw.get("forecasts", ())),
+        OperatingPoints(*raw.get("machine", ())),  # earlier versions wrote none
     )
 
 

@@ -1,0 +1,87 @@
+"""Checks the claims about classes of shipped plans, also in worlds that no model of the product fits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fr_locales.messages import Message, message
+from fr_training.simulation.claims import Claim, Series, bias_claim, coverage_claim, parts_of, right_claim
+from fr_training.simulation.study import Study
+from fr_training.simulation.worlds import FITTED, Found, Taken, World
+
+LEAST_POWER = 0.85
+"""Of a cohort whose trainees all gain: the share that is called better."""
+
+MOST_FALSE = 0.05
+"""Share of cohorts without a gain that may be called better; 2.5 % are, by the interval."""
+
+
+def world_claims(study: Study) -> tuple[Claim, ...]:
+    """Coverage in every world, and bias in the one that the models fit: of ability, and of d' and c of the headline.
+
+    d' and c know nothing of difficulty, so that no world with items fits them: their intervals may be too wide. Ability
+    is averaged over all settings that a class may have, of which the fitting one is an extreme, and has no bar on bias.
+    """
+    claims: list[Claim] = []
+    for world, people in study.worlds:
+        found = series_of_world(world, people)
+        if world == FITTED:
+            claims += [bias_claim(one) for one in found]
+        claims += [coverage_claim(one, fitted=world == FITTED and one.key.endswith("ability")) for one in found]
+    return tuple(claims)
+
+
+def series_of_world(world: World, people: Sequence[Taken]) -> tuple[Series, ...]:
+    """The estimates of everybody in a world."""
+    figures = (
+        ("ability", message("figure.ability"), [one.ability for one in people]),
+        ("dprime", message("figure.dprime"), [one.dprime for one in people]),
+        ("criterion", message("figure.criterion"), [one.criterion for one in people]),
+    )
+    return tuple(
+        _series(message("figure.in_world", figure=name, world=world.name), f"{world.key}.{key}", found)
+        for key, name, found in figures
+    )
+
+
+def _series(name: Message, key: str, found: Sequence[Found]) -> Series:
+    columns = [(one.true, one.target, one.estimate.value, one.estimate.low, one.estimate.high) for one in found]
+    return Series(name, key, *np.array(columns, dtype=np.float64).T, unbiased=not key.endswith("ability"))
+
+
+def block_claims(study: Study) -> tuple[Claim, ...]:
+    """The share of right answers in every adaptive block of a shipped plan."""
+    return tuple(
+        right_claim(
+            message(
+                "figure.in_block", people=name, plan=one.plan, block=one.block_id, trials=one.trials, pool=one.pool
+            ),
+            one.right[chosen],
+            one.target,
+            one.looking,
+        )
+        for one in study.blocks
+        for name, chosen in parts_of(one.theta)
+    )
+
+
+def cohort_claims(study: Study) -> tuple[Claim, ...]:
+    """The claims on a cohort's mean change: that a gain is seen, and that none is seen where there is none."""
+    return (
+        Claim(
+            message("claim.power"),
+            message("bar.least", least=f"{LEAST_POWER:.0%}"),
+            f"{study.power:.1%}",
+            study.power >= LEAST_POWER,
+            {"power": study.power},
+        ),
+        Claim(
+            message("claim.false_gain"),
+            message("bar.most", most=f"{MOST_FALSE:.0%}"),
+            f"{study.false_gain:.1%}",
+            study.false_gain <= MOST_FALSE,
+            {"called_better": study.false_gain},
+        ),
+    )
