@@ -109,7 +109,8 @@ def compose(
     for one in sets:
         if one.block.exercise == ExerciseKind.LAB:  # shows nobody, and takes long: made once
             items |= lab_items(bench, one, spoil)
-    gallery = _enrolled(bench, drafts, own_probe_size(plan), matcher)
+    searched = {name: drafts[name] for one in sets if not one.block.equated for name in one.forms if name in drafts}
+    gallery = _enrolled(bench, searched, own_probe_size(plan), matcher)
     forms = {name: _form(bench, name, one, items[name]) for one in sets for name in one.forms}
     moved = [item.item_id for form in forms.values() for item in form.items if isinstance(item.key, PairKey | TriadKey)]
     return Composed(

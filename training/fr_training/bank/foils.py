@@ -135,10 +135,15 @@ class Room:
         self._all -= kept.with_two
         self._with_two = int((free & bench.prepared.two).sum()) - kept.with_two
         self._here = self._allowed.copy()
+        self._test = False
 
-    def begin(self, searched: Sequence[int]) -> None:
-        """Begin a form, in which everybody may be shown once; whoever it searches for is no foil in it."""
-        self._here = self._allowed.copy()
+    def begin(self, searched: Sequence[int], *, test: bool) -> None:
+        """Begin a form, in which everybody may be shown once; whoever it searches for is no foil in it.
+
+        A test has only people who are in no other form, and nobody else may show them.
+        """
+        self._test = test
+        self._here = np.asarray(self._allowed & self._bench.free if test else self._allowed.copy(), dtype=np.bool_)
         self._here[list(searched)] = False
 
     def fitting(self) -> Bools:
@@ -168,6 +173,9 @@ class Room:
                 self._by_condition[int(self._bench.prepared.conditions[person])] -= 1
             self._bench.listed[person] = True
         self._here[person] = False
+        if self._test:
+            self._allowed[person] = False
+            self._bench.take([person])
 
 
 def foils_of(bench: Workbench, album: Album, person: int, wanted: int, room: Room) -> tuple[Foil, ...]:

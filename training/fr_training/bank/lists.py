@@ -2,7 +2,8 @@
 
 Lists come before pairs of two people and triads, so that they have the first choice of look-alikes. A foil may be in
 several forms, other than those of equated tests: a search brings whoever looks most alike, whether or not somebody has
-seen them elsewhere. Whoever is searched for is in no other form, except as a candidate of a list.
+seen them elsewhere. Whoever is searched for is in no other form, except as a candidate of a list. Lists that are tests
+themselves show nobody who is in any other form.
 """
 
 from __future__ import annotations
@@ -97,11 +98,12 @@ def draft_lists(
     for people in present.values():
         album.hide(people)
     # Those on lists are enrolled, so that a search for somebody else brings them.
-    room = Room(bench, kept, [*elsewhere, *(person for people in present.values() for person in people.tolist())])
+    on_lists = [person for one in sets if not one.block.equated for name in one.forms for person in present[name]]
+    room = Room(bench, kept, [*elsewhere, *map(int, on_lists)])
     found: dict[str, list[ListDraft]] = {}
-    for one in sets:
+    for one in sets:  # equated ones first
         for name in one.forms:
-            room.begin([*present[name].tolist(), *absent[name].tolist()])
+            room.begin([*present[name].tolist(), *absent[name].tolist()], test=bool(one.block.equated))
             wanted = [(person, mated) for mated in (True, False) for person in (present if mated else absent)[name]]
             # In an order that is drawn, so that neither kind of list has the first choice.
             order = bench.rng("searches", name).permutation(len(wanted)).tolist()
@@ -115,7 +117,8 @@ def draft_lists(
 def others_of_lists(bench: Workbench, sets: Sequence[FormSet], present: Mapping[str, Index]) -> tuple[Index, Index]:
     """Count the other people whom the lists show, by pair of conditions as numbered in `PreparedPool`.
 
-    Returns i64[c] of people who are searched for and not on the list, and i64[c] of foils, who may be in other forms.
+    Returns i64[c] of people who are in no other form, and are not on a list that searches for them; and i64[c] of
+    foils, who may be in other forms.
     """
     conditions = bench.prepared.conditions
     probes = np.zeros(int(conditions.max()) + 1, dtype=np.int64)
@@ -125,6 +128,9 @@ def others_of_lists(bench: Workbench, sets: Sequence[FormSet], present: Mapping[
         absent = quota(one.block.absent, mated, subset(bench.free & ~bench.barred), conditions)
         probes += absent * len(one.forms)
         on_lists = np.bincount(conditions[mated], minlength=len(foils)) if mated else 0 * foils
+        if one.block.equated:
+            probes += absent * len(one.forms) * one.block.size + on_lists * (one.block.size - 1)
+            continue
         # In one form nobody is shown twice.
         foils = np.maximum(foils, absent * one.block.size + on_lists * (one.block.size - 1))
     return probes, foils

@@ -57,16 +57,16 @@ def needs(plan: CoursePlan) -> PlanNeeds:
 
     A pair of one person takes 1 with two photos, a pair of two people 2, a triad 1 with two photos and 1 more, a photo
     to triage 1. A list takes 1, with two photos if the person is on it. Its foils, `size` or, with the person, `size` -
-    1, differ within one form, and may be in other forms that are no equated tests. Own probes are searched in people
-    who are in no form but those of lists; where these are fewer than `size`, the rest is added. A lab shows nobody, and
-    needs `LEAST_IN_LABS` people with two photos to measure anything.
+    1, differ within one form, and may be in other forms, unless one of them is an equated test. Own probes are searched
+    in people who are in no form but those of lists; where these are fewer than `size`, the rest is added. A lab shows
+    nobody, and needs `LEAST_IN_LABS` people with two photos to measure anything.
     """
     forms = list(plan.forms().values())
     least = LEAST_IN_LABS if any(block.exercise == ExerciseKind.LAB for block in forms) else 0
-    lists = [block for block in forms if block.exercise == ExerciseKind.CANDIDATES]
+    lists = [block for block in forms if block.exercise == ExerciseKind.CANDIDATES and not block.equated]
     tests = sum(_takes(block)[0] for block in forms if block.equated)
     others = sum(_takes(block)[0] for block in forms if not block.equated and block not in lists)
-    foils = max((block.items * block.size - block.present for block in lists), default=0)
+    foils = max(map(_foils, lists), default=0)
     if foils:  # people kept for triads are none
         foils += sum(block.trials for block in forms if block.exercise == ExerciseKind.TRIAD and not block.equated)
     searched = others + max(0, own_probe_size(plan) - sum(block.present for block in lists))
@@ -131,6 +131,10 @@ def require_enough(plan: CoursePlan, there: Available, aside: int = 0, *, ordere
         )
 
 
+def _foils(block: BlockPlan) -> int:
+    return block.items * block.size - block.present
+
+
 def _takes(block: BlockPlan) -> tuple[int, int]:
     """The people whom one form of a block takes, and those of them with two photos."""
     if block.exercise in PAIRS:
@@ -138,5 +142,5 @@ def _takes(block: BlockPlan) -> tuple[int, int]:
     if block.exercise == ExerciseKind.TRIAD:
         return 2 * block.trials, block.trials
     if block.exercise == ExerciseKind.CANDIDATES:
-        return block.items, block.present  # without foils
+        return block.items + (_foils(block) if block.equated else 0), block.present
     return 0 if block.exercise in (ExerciseKind.OWN_PROBE, ExerciseKind.LAB) else block.items, 0

@@ -133,9 +133,7 @@ def _turned_key(usability: Usability, kind: Degraded, photo: PoolPhoto) -> Triag
     return TriageKey(usability, kind, round(abs(photo.yaw_degrees), 1))
 
 
-def _spoilt(
-    bench: Workbench, wanted: Sequence[TriageKey | EvidenceKey], rng: np.random.Generator
-) -> list[Item]:
+def _spoilt(bench: Workbench, wanted: Sequence[TriageKey | EvidenceKey], rng: np.random.Generator) -> list[Item]:
     """Deal good photos, of different people, to what they are to become."""
     if not wanted:
         return []

@@ -367,6 +367,14 @@ class _TrainingReportFileEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Tr
     """Every figure."""
     TRAINING_REPORT_FILE_HTML: _TrainingReportFile.ValueType  # 2
     """One page for people. Available if the server has matplotlib (the extra `report`)."""
+    TRAINING_REPORT_FILE_DECK: _TrainingReportFile.ValueType  # 3
+    """The released items of a cohort for a class, those first that most trainees missed: one HTML page with the photos
+    inside. Only of a cohort; 40 items at most.
+    """
+    TRAINING_REPORT_FILE_CERTIFICATE: _TrainingReportFile.ValueType  # 4
+    """A certificate of completion to print, as one HTML page. Only of a trainee who finished every sitting that is not of
+    retention tests alone, and answered a trial in each.
+    """
 
 class TrainingReportFile(_TrainingReportFile, metaclass=_TrainingReportFileEnumTypeWrapper):
     """--- results -------------------------------------------------------------------------------------------------
@@ -380,6 +388,14 @@ TRAINING_REPORT_FILE_JSON: TrainingReportFile.ValueType  # 1
 """Every figure."""
 TRAINING_REPORT_FILE_HTML: TrainingReportFile.ValueType  # 2
 """One page for people. Available if the server has matplotlib (the extra `report`)."""
+TRAINING_REPORT_FILE_DECK: TrainingReportFile.ValueType  # 3
+"""The released items of a cohort for a class, those first that most trainees missed: one HTML page with the photos
+inside. Only of a cohort; 40 items at most.
+"""
+TRAINING_REPORT_FILE_CERTIFICATE: TrainingReportFile.ValueType  # 4
+"""A certificate of completion to print, as one HTML page. Only of a trainee who finished every sitting that is not of
+retention tests alone, and answered a trial in each.
+"""
 Global___TrainingReportFile: _TypeAlias = TrainingReportFile  # noqa: Y015
 
 class _ExportFormat:
@@ -1609,6 +1625,218 @@ class Cohort(_message.Message):
 Global___Cohort: _TypeAlias = Cohort  # noqa: Y015
 
 @_typing.final
+class ReleaseItemsRequest(_message.Message):
+    """Items to release."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COHORT_ID_FIELD_NUMBER: _builtins.int
+    BLOCK_IDS_FIELD_NUMBER: _builtins.int
+    ITEM_IDS_FIELD_NUMBER: _builtins.int
+    INCLUDE_TESTS_FIELD_NUMBER: _builtins.int
+    BEFORE_ALL_FINISHED_FIELD_NUMBER: _builtins.int
+    cohort_id: _builtins.str
+    """The cohort."""
+    include_tests: _builtins.bool
+    """True to release items of a test (before, after or long after the teaching). Afterwards, this cohort and all who hear
+    from it know the answers of that test.
+    """
+    before_all_finished: _builtins.bool
+    """True to release items that trainees of the cohort still have ahead of them. Those trainees do not see them yet."""
+    @_builtins.property
+    def block_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of blocks of the course, all of whose items are released, those of both groups of trainees included."""
+
+    @_builtins.property
+    def item_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of single items, as the report of the cohort lists them; 10,000 at most."""
+
+    def __init__(
+        self,
+        *,
+        cohort_id: _builtins.str = ...,
+        block_ids: _abc.Iterable[_builtins.str] | None = ...,
+        item_ids: _abc.Iterable[_builtins.str] | None = ...,
+        include_tests: _builtins.bool = ...,
+        before_all_finished: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["before_all_finished", b"before_all_finished", "block_ids", b"block_ids", "cohort_id", b"cohort_id", "include_tests", b"include_tests", "item_ids", b"item_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseItemsRequest: _TypeAlias = ReleaseItemsRequest  # noqa: Y015
+
+@_typing.final
+class Release(_message.Message):
+    """A release."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELEASE_TIME_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    TEST_ITEMS_FIELD_NUMBER: _builtins.int
+    items: _builtins.int
+    """Number of items that no earlier release named."""
+    test_items: _builtins.int
+    """Number of these that belong to a test."""
+    @_builtins.property
+    def release_time(self) -> _timestamp_pb2.Timestamp:
+        """Its time."""
+
+    def __init__(
+        self,
+        *,
+        release_time: _timestamp_pb2.Timestamp | None = ...,
+        items: _builtins.int = ...,
+        test_items: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["release_time", b"release_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "release_time", b"release_time", "test_items", b"test_items"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Release: _TypeAlias = Release  # noqa: Y015
+
+@_typing.final
+class ReleaseItemsResponse(_message.Message):
+    """The release."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELEASE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def release(self) -> Global___Release:
+        """The release."""
+
+    def __init__(
+        self,
+        *,
+        release: Global___Release | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["release", b"release"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["release", b"release"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseItemsResponse: _TypeAlias = ReleaseItemsResponse  # noqa: Y015
+
+@_typing.final
+class GetClassItemRequest(_message.Message):
+    """An item to show to a class."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COHORT_ID_FIELD_NUMBER: _builtins.int
+    ITEM_ID_FIELD_NUMBER: _builtins.int
+    cohort_id: _builtins.str
+    """The cohort."""
+    item_id: _builtins.str
+    """The item, as the report of the cohort lists it."""
+    def __init__(
+        self,
+        *,
+        cohort_id: _builtins.str = ...,
+        item_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cohort_id", b"cohort_id", "item_id", b"item_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetClassItemRequest: _TypeAlias = GetClassItemRequest  # noqa: Y015
+
+@_typing.final
+class AnswerCount(_message.Message):
+    """A possible answer, and the trainees who gave it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LABEL_FIELD_NUMBER: _builtins.int
+    PEOPLE_FIELD_NUMBER: _builtins.int
+    RIGHT_FIELD_NUMBER: _builtins.int
+    label: _builtins.str
+    """The answer in words; photos and candidates are numbered as in `pictures`, from 1."""
+    people: _builtins.int
+    """Number of trainees."""
+    right: _builtins.bool
+    """True if the answer is right."""
+    def __init__(
+        self,
+        *,
+        label: _builtins.str = ...,
+        people: _builtins.int = ...,
+        right: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["label", b"label", "people", b"people", "right", b"right"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnswerCount: _TypeAlias = AnswerCount  # noqa: Y015
+
+@_typing.final
+class GetClassItemResponse(_message.Message):
+    """An item for a class. Show its fields in their order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BLOCK_TITLE_FIELD_NUMBER: _builtins.int
+    EXERCISE_FIELD_NUMBER: _builtins.int
+    PICTURES_FIELD_NUMBER: _builtins.int
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    PEOPLE_FIELD_NUMBER: _builtins.int
+    RIGHT_FIELD_NUMBER: _builtins.int
+    MACHINE_FIELD_NUMBER: _builtins.int
+    TRUTH_FIELD_NUMBER: _builtins.int
+    block_title: _builtins.str
+    """The title of its block."""
+    exercise: Global___Exercise.ValueType
+    """The exercise."""
+    people: _builtins.int
+    """Number of trainees who answered and know nobody in the photos."""
+    right: _builtins.int
+    """Number of these who were right."""
+    machine: _builtins.str
+    """The machine's opinion at the threshold of its pack, in words; empty if it has none, or if the server runs another
+    model than the course was made with.
+    """
+    truth: _builtins.str
+    """The right answer in words."""
+    @_builtins.property
+    def pictures(self) -> _containers.RepeatedCompositeFieldContainer[Global___Picture]:
+        """Its pictures, the probe of a list first; the order of the others reveals nothing."""
+
+    @_builtins.property
+    def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___AnswerCount]:
+        """Every possible answer, ratings from -3 to 3."""
+
+    def __init__(
+        self,
+        *,
+        block_title: _builtins.str = ...,
+        exercise: Global___Exercise.ValueType = ...,
+        pictures: _abc.Iterable[Global___Picture] | None = ...,
+        answers: _abc.Iterable[Global___AnswerCount] | None = ...,
+        people: _builtins.int = ...,
+        right: _builtins.int = ...,
+        machine: _builtins.str = ...,
+        truth: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "block_title", b"block_title", "exercise", b"exercise", "machine", b"machine", "people", b"people", "pictures", b"pictures", "right", b"right", "truth", b"truth"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetClassItemResponse: _TypeAlias = GetClassItemResponse  # noqa: Y015
+
+@_typing.final
 class SittingProgress(_message.Message):
     """The progress of a trainee in a sitting."""
 
@@ -1694,6 +1922,7 @@ class GetCohortResponse(_message.Message):
 
     COHORT_FIELD_NUMBER: _builtins.int
     PROGRESS_FIELD_NUMBER: _builtins.int
+    RELEASES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def cohort(self) -> Global___Cohort:
         """The cohort."""
@@ -1702,15 +1931,20 @@ class GetCohortResponse(_message.Message):
     def progress(self) -> _containers.RepeatedCompositeFieldContainer[Global___SittingProgress]:
         """The progress of each trainee in each sitting."""
 
+    @_builtins.property
+    def releases(self) -> _containers.RepeatedCompositeFieldContainer[Global___Release]:
+        """The items that were released to the cohort, the first release first."""
+
     def __init__(
         self,
         *,
         cohort: Global___Cohort | None = ...,
         progress: _abc.Iterable[Global___SittingProgress] | None = ...,
+        releases: _abc.Iterable[Global___Release] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cohort", b"cohort"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cohort", b"cohort", "progress", b"progress"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cohort", b"cohort", "progress", b"progress", "releases", b"releases"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2036,6 +2270,7 @@ class Session(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     ANSWERED_FIELD_NUMBER: _builtins.int
     TRIALS_FIELD_NUMBER: _builtins.int
+    LEFT_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """Its id. Anyone who has it can answer in this session."""
     state: Global___SessionState.ValueType
@@ -2048,6 +2283,10 @@ class Session(_message.Message):
     def sitting(self) -> Global___Sitting:
         """The sitting."""
 
+    @_builtins.property
+    def left(self) -> _duration_pb2.Duration:
+        """Time left in the running block, by the server's clock; unset if it has no limit, or if no block is running."""
+
     def __init__(
         self,
         *,
@@ -2056,10 +2295,11 @@ class Session(_message.Message):
         state: Global___SessionState.ValueType = ...,
         answered: _builtins.int = ...,
         trials: _builtins.int = ...,
+        left: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["sitting", b"sitting"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["left", b"left", "sitting", b"sitting"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered", b"answered", "session_id", b"session_id", "sitting", b"sitting", "state", b"state", "trials", b"trials"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered", b"answered", "left", b"left", "session_id", b"session_id", "sitting", b"sitting", "state", b"state", "trials", b"trials"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2307,6 +2547,7 @@ class Trial(_message.Message):
     COMPONENTS_FIELD_NUMBER: _builtins.int
     ADVICE_FIELD_NUMBER: _builtins.int
     LEFT_FIELD_NUMBER: _builtins.int
+    DRAFT_FIELD_NUMBER: _builtins.int
     QUESTION_FIELD_NUMBER: _builtins.int
     trial_id: _builtins.str
     """Its id."""
@@ -2337,6 +2578,10 @@ class Trial(_message.Message):
         """Time left in the block; unset if the block has no limit."""
 
     @_builtins.property
+    def draft(self) -> Global___Draft:
+        """The draft of the answer to this step; unset if none was saved."""
+
+    @_builtins.property
     def question(self) -> Global___Question:
         """The question of a lab or of an evidence exercise."""
 
@@ -2353,11 +2598,12 @@ class Trial(_message.Message):
         components: _abc.Iterable[Global___Component] | None = ...,
         advice: Global___Advice | None = ...,
         left: _duration_pb2.Duration | None = ...,
+        draft: Global___Draft | None = ...,
         question: Global___Question | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "left", b"left", "question", b"question"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "draft", b"draft", "left", b"left", "question", b"question"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "block_id", b"block_id", "components", b"components", "exercise", b"exercise", "left", b"left", "number", b"number", "of", b"of", "pictures", b"pictures", "question", b"question", "step", b"step", "trial_id", b"trial_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "block_id", b"block_id", "components", b"components", "draft", b"draft", "exercise", b"exercise", "left", b"left", "number", b"number", "of", b"of", "pictures", b"pictures", "question", b"question", "step", b"step", "trial_id", b"trial_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2552,6 +2798,116 @@ class Observation(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__similarity) -> _WhichOneofReturnType__similarity | None: ...
 
 Global___Observation: _TypeAlias = Observation  # noqa: Y015
+
+@_typing.final
+class Draft(_message.Message):
+    """A draft of an answer; its parts may be incomplete."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class RatingsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NOTES_FIELD_NUMBER: _builtins.int
+    OBSERVATIONS_FIELD_NUMBER: _builtins.int
+    RATINGS_FIELD_NUMBER: _builtins.int
+    notes: _builtins.str
+    """Notes on the probe alone, at most 2,000 characters, at TRIAL_STEP_NOTE."""
+    @_builtins.property
+    def observations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Observation]:
+        """Each component at most once, at TRIAL_STEP_OBSERVE."""
+
+    @_builtins.property
+    def ratings(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """The rating of candidates, from -3 to 3, by picture_id, at TRIAL_STEP_DECIDE."""
+
+    def __init__(
+        self,
+        *,
+        notes: _builtins.str = ...,
+        observations: _abc.Iterable[Global___Observation] | None = ...,
+        ratings: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["notes", b"notes", "observations", b"observations", "ratings", b"ratings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Draft: _TypeAlias = Draft  # noqa: Y015
+
+@_typing.final
+class SaveDraftRequest(_message.Message):
+    """A draft to keep."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    TRIAL_ID_FIELD_NUMBER: _builtins.int
+    DRAFT_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """The session."""
+    trial_id: _builtins.str
+    """The trial."""
+    @_builtins.property
+    def draft(self) -> Global___Draft:
+        """The draft; it replaces the one before."""
+
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        trial_id: _builtins.str = ...,
+        draft: Global___Draft | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["draft", b"draft"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["draft", b"draft", "session_id", b"session_id", "trial_id", b"trial_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SaveDraftRequest: _TypeAlias = SaveDraftRequest  # noqa: Y015
+
+@_typing.final
+class SaveDraftResponse(_message.Message):
+    """The draft is kept."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEFT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def left(self) -> _duration_pb2.Duration:
+        """Time left in the block; unset if the block has no limit."""
+
+    def __init__(
+        self,
+        *,
+        left: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["left", b"left"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["left", b"left"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SaveDraftResponse: _TypeAlias = SaveDraftResponse  # noqa: Y015
 
 @_typing.final
 class LockNotesRequest(_message.Message):
@@ -3103,6 +3459,286 @@ class FinishSessionResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FinishSessionResponse: _TypeAlias = FinishSessionResponse  # noqa: Y015
+
+@_typing.final
+class ListReviewRequest(_message.Message):
+    """--- looking again -------------------------------------------------------------------------------------------
+
+    The trainee who wants to look again.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    ALL_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    """The trainee's code."""
+    all: _builtins.bool
+    """True to list right answers too; otherwise the list has only wrong ones."""
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        all: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "code", b"code"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListReviewRequest: _TypeAlias = ListReviewRequest  # noqa: Y015
+
+@_typing.final
+class ReviewEntry(_message.Message):
+    """An answer that the trainee can look at again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRIAL_ID_FIELD_NUMBER: _builtins.int
+    SITTING_FIELD_NUMBER: _builtins.int
+    BLOCK_ID_FIELD_NUMBER: _builtins.int
+    BLOCK_TITLE_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    EXERCISE_FIELD_NUMBER: _builtins.int
+    CORRECT_FIELD_NUMBER: _builtins.int
+    trial_id: _builtins.str
+    """The trial."""
+    sitting: _builtins.str
+    """Name of its sitting."""
+    block_id: _builtins.str
+    """Its block."""
+    block_title: _builtins.str
+    """Title of its block."""
+    number: _builtins.int
+    """Number of the trial in the block, from 1."""
+    exercise: Global___Exercise.ValueType
+    """The exercise."""
+    correct: _builtins.bool
+    """True if the answer was right; unset if it is neither right nor wrong, such as inconclusive or unscored."""
+    def __init__(
+        self,
+        *,
+        trial_id: _builtins.str = ...,
+        sitting: _builtins.str = ...,
+        block_id: _builtins.str = ...,
+        block_title: _builtins.str = ...,
+        number: _builtins.int = ...,
+        exercise: Global___Exercise.ValueType = ...,
+        correct: _builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_correct", b"_correct", "correct", b"correct"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_correct", b"_correct", "block_id", b"block_id", "block_title", b"block_title", "correct", b"correct", "exercise", b"exercise", "number", b"number", "sitting", b"sitting", "trial_id", b"trial_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__correct: _TypeAlias = _typing.Literal["correct"]  # noqa: Y015
+    _WhichOneofArgType__correct: _TypeAlias = _typing.Literal["_correct", b"_correct"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__correct) -> _WhichOneofReturnType__correct | None: ...
+
+Global___ReviewEntry: _TypeAlias = ReviewEntry  # noqa: Y015
+
+@_typing.final
+class ListReviewResponse(_message.Message):
+    """The answers that the trainee can look at again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    CLOSED_FIELD_NUMBER: _builtins.int
+    closed: _builtins.int
+    """Number of trials with an answer that the trainee cannot look at, because they are not released, or because the
+    trainee may still meet them.
+    """
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReviewEntry]:
+        """They are in the order in which the trainee gave them."""
+
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[Global___ReviewEntry] | None = ...,
+        closed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "entries", b"entries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListReviewResponse: _TypeAlias = ListReviewResponse  # noqa: Y015
+
+@_typing.final
+class GetReviewRequest(_message.Message):
+    """A trial to look at again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    TRIAL_ID_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    """The trainee's code."""
+    trial_id: _builtins.str
+    """The trial."""
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        trial_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "trial_id", b"trial_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReviewRequest: _TypeAlias = GetReviewRequest  # noqa: Y015
+
+@_typing.final
+class Observations(_message.Message):
+    """Observations of facial components."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OBSERVATIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def observations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Observation]:
+        """One for each component."""
+
+    def __init__(
+        self,
+        *,
+        observations: _abc.Iterable[Global___Observation] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["observations", b"observations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Observations: _TypeAlias = Observations  # noqa: Y015
+
+@_typing.final
+class GivenAnswer(_message.Message):
+    """The answer to one step of a trial."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    RATING_FIELD_NUMBER: _builtins.int
+    ODD_PICTURE_ID_FIELD_NUMBER: _builtins.int
+    CANDIDATES_FIELD_NUMBER: _builtins.int
+    QUALITY_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
+    OBSERVATIONS_FIELD_NUMBER: _builtins.int
+    PREDICTION_FIELD_NUMBER: _builtins.int
+    CONCLUSION_FIELD_NUMBER: _builtins.int
+    FILE_HASH_FIELD_NUMBER: _builtins.int
+    DIFFICULTY_FIELD_NUMBER: _builtins.int
+    KNOWN_TO_ME_FIELD_NUMBER: _builtins.int
+    step: Global___TrialStep.ValueType
+    """The step."""
+    odd_picture_id: _builtins.str
+    """The picture of the odd one out, at TRIAL_STEP_CHOOSE."""
+    notes: _builtins.str
+    """The notes, at TRIAL_STEP_NOTE."""
+    difficulty: _builtins.int
+    """The perceived difficulty, from 1 (easy) to 5 (hard); unset if the trainee did not give it."""
+    known_to_me: _builtins.bool
+    """True if the trainee knew one of the people in the photos."""
+    @_builtins.property
+    def rating(self) -> Global___PairRating:
+        """The rating, at TRIAL_STEP_RATE and TRIAL_STEP_RATE_AGAIN."""
+
+    @_builtins.property
+    def candidates(self) -> Global___CandidateDecision:
+        """The decision on candidates, at TRIAL_STEP_DECIDE."""
+
+    @_builtins.property
+    def quality(self) -> Global___QualityDecision:
+        """The decision on the photo, at TRIAL_STEP_TRIAGE."""
+
+    @_builtins.property
+    def observations(self) -> Global___Observations:
+        """The observations, at TRIAL_STEP_OBSERVE."""
+
+    @_builtins.property
+    def prediction(self) -> Global___Prediction:
+        """The prediction, at TRIAL_STEP_PREDICT."""
+
+    @_builtins.property
+    def conclusion(self) -> Global___Conclusion:
+        """The conclusion, at TRIAL_STEP_CONCLUDE."""
+
+    @_builtins.property
+    def file_hash(self) -> Global___FileHash:
+        """The hash, at TRIAL_STEP_HASH and TRIAL_STEP_DERIVE."""
+
+    def __init__(
+        self,
+        *,
+        step: Global___TrialStep.ValueType = ...,
+        rating: Global___PairRating | None = ...,
+        odd_picture_id: _builtins.str = ...,
+        candidates: Global___CandidateDecision | None = ...,
+        quality: Global___QualityDecision | None = ...,
+        notes: _builtins.str = ...,
+        observations: Global___Observations | None = ...,
+        prediction: Global___Prediction | None = ...,
+        conclusion: Global___Conclusion | None = ...,
+        file_hash: Global___FileHash | None = ...,
+        difficulty: _builtins.int | None = ...,
+        known_to_me: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_difficulty", b"_difficulty", "answer", b"answer", "candidates", b"candidates", "conclusion", b"conclusion", "difficulty", b"difficulty", "file_hash", b"file_hash", "notes", b"notes", "observations", b"observations", "odd_picture_id", b"odd_picture_id", "prediction", b"prediction", "quality", b"quality", "rating", b"rating"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_difficulty", b"_difficulty", "answer", b"answer", "candidates", b"candidates", "conclusion", b"conclusion", "difficulty", b"difficulty", "file_hash", b"file_hash", "known_to_me", b"known_to_me", "notes", b"notes", "observations", b"observations", "odd_picture_id", b"odd_picture_id", "prediction", b"prediction", "quality", b"quality", "rating", b"rating", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__difficulty: _TypeAlias = _typing.Literal["difficulty"]  # noqa: Y015
+    _WhichOneofArgType__difficulty: _TypeAlias = _typing.Literal["_difficulty", b"_difficulty"]  # noqa: Y015
+    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["rating", "odd_picture_id", "candidates", "quality", "notes", "observations", "prediction", "conclusion", "file_hash"]  # noqa: Y015
+    _WhichOneofArgType_answer: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__difficulty) -> _WhichOneofReturnType__difficulty | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_answer) -> _WhichOneofReturnType_answer | None: ...
+
+Global___GivenAnswer: _TypeAlias = GivenAnswer  # noqa: Y015
+
+@_typing.final
+class GetReviewResponse(_message.Message):
+    """A trial with the trainee's answers and the right one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRIAL_FIELD_NUMBER: _builtins.int
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    REVEAL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def trial(self) -> Global___Trial:
+        """The trial as it was at its last step, with its pictures."""
+
+    @_builtins.property
+    def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___GivenAnswer]:
+        """The trainee's answers, in the order of the steps."""
+
+    @_builtins.property
+    def reveal(self) -> Global___Reveal:
+        """The right answer. Show it last, after the trainee has looked again."""
+
+    def __init__(
+        self,
+        *,
+        trial: Global___Trial | None = ...,
+        answers: _abc.Iterable[Global___GivenAnswer] | None = ...,
+        reveal: Global___Reveal | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reveal", b"reveal", "trial", b"trial"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "reveal", b"reveal", "trial", b"trial"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReviewResponse: _TypeAlias = GetReviewResponse  # noqa: Y015
 
 @_typing.final
 class GetTrainingReportRequest(_message.Message):

@@ -30,6 +30,7 @@ from fr_training.answers import (
     OddOneOut,
     PairRating,
     Prediction,
+    ProbeSent,
     Triage,
     Usability,
 )
