@@ -142,7 +142,8 @@ def test_without_answers_the_prior_comes_out_and_bad_answers_are_refused() -> No
                 figure([wrong])
     with pytest.raises(UndefinedRate):
         weights_of([Rated(True, 0.0, 1)])
-    for nobody in ([], [[]]):
+    nobodies: tuple[list[list[Rated]], ...] = ([], [[]])
+    for nobody in nobodies:
         with pytest.raises(UndefinedRate):
             of_class(nobody)
 

@@ -31,7 +31,7 @@ from fr_training.answers import (
     Triage,
     Usability,
 )
-from fr_training.courses import Course, Forecast, Form, Item, Share
+from fr_training.courses import Course, Forecast, Form, Item, OperatingPoints, Share
 from fr_training.keys import EvidenceKey, LabKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.plan import OCCASIONS, BlockPlan, CoursePlan, SittingPlan
 from fr_training.prompts import Evidence, ExerciseKind, Lab, LabKind, LabRow, Measured, Step
@@ -90,6 +90,7 @@ known(Measured), known(LabRow)
 BY_TYPE["Lab | Evidence"] = known(Lab) | known(Evidence)
 known(Item), known(BlockPlan), known(SittingPlan), known(CoursePlan), known(ModelId)
 BY_TYPE["Share"] = st.builds(Share, *[BY_TYPE["float"]] * 3)
+BY_TYPE["OperatingPoints"] = st.builds(OperatingPoints, *[st.none() | BY_TYPE["float"]] * 2)
 known(Forecast)
 forms = st.lists(known(Form), max_size=3).map(lambda found: {form.name: form for form in found})
 BY_TYPE["Mapping[str, Form]"] = forms

@@ -446,10 +446,10 @@ def test_criteria_drift_slips_say_nothing_and_pairs_are_as_hard_as_the_world_has
     assert {one.rating for one in rows[:20]} == {3}
     assert {one.rating for one in rows[60:]} == {-3}
     slipping = SimulatedTrainee(replace(ABLE, criterion=99.0, slips=0.5), None)
-    rows = [row for seed in range(10) for row in results(made, taken(made, slipping, seed))]
-    counted = Counter(one.rating for one in rows)
-    assert counted[-3] / len(rows) == pytest.approx(0.5 + 0.5 / 7, abs=0.05)
-    assert min(counted[rating] for rating in range(-3, 4)) > 0.03 * len(rows)
+    slipped = [row for seed in range(10) for row in results(made, taken(made, slipping, seed))]
+    counted = Counter(one.rating for one in slipped)
+    assert counted[-3] / len(slipped) == pytest.approx(0.5 + 0.5 / 7, abs=0.05)
+    assert min(counted[rating] for rating in range(-3, 4)) > 0.03 * len(slipped)
     b = np.random.default_rng(1).normal(size=2_000)
     hard = np.array([Hardness(0.3, 1.0).of(f"{n}", one) for n, one in enumerate(b.tolist())])
     assert float(np.corrcoef(b, hard)[0, 1]) == pytest.approx(0.3, abs=0.06)

@@ -65,6 +65,10 @@ class LabKey:
     high: float
 
 
+CUSTODY_RECORDS = 6
+"""Records of the custody of an evidence exercise."""
+
+
 @dataclass(frozen=True, slots=True)
 class EvidenceKey:
     """Of an evidence exercise: sha256 of the original and of the crop, and the record that breaks the chain, or 0."""

@@ -18,7 +18,7 @@ from fr_training.bank.pool import PoolPhoto
 from fr_training.bank.workbench import OVERSUPPLY, FormSet, Workbench
 from fr_training.courses import Item
 from fr_training.errors import TooFewPeople
-from fr_training.keys import EvidenceKey, TriageKey
+from fr_training.keys import CUSTODY_RECORDS, EvidenceKey, TriageKey
 
 UNIT_EYES = 64
 """Pixels between the eyes of the faces that strengths in pixels, and JPEG qualities, are meant for."""
@@ -50,9 +50,6 @@ DEGRADATIONS: Mapping[Degraded, Degradation] = {
     Degraded.POSE: Degradation("degrees of yaw, at least", (25.0,), (45.0,), rendered=False),
 }
 """Every kind, in the order in which they are dealt."""
-
-CUSTODY_RECORDS = 6
-"""Records of the custody of an evidence exercise."""
 
 FRONTAL_DEGREES = 15.0
 """Most yaw of a photo that is shown as usable, or is degraded otherwise: its turn is to be no reason."""

@@ -20,7 +20,7 @@ from fr_training.keys import AnswerKey, EvidenceKey, LabKey
 from fr_training.prompts import LabKind, Reveal, Step
 from fr_training.trials import Trial
 
-_LESSON: Final[Mapping[LabKind, Message]] = {
+LESSON: Final[Mapping[LabKind, Message]] = {
     LabKind.THRESHOLD: message("lab.threshold_lesson"),
     LabKind.GALLERY: message("lab.gallery_lesson"),
     LabKind.QUALITY: message("lab.quality_lesson"),
@@ -60,7 +60,7 @@ class LabExercise(Exercise):
             measured=f"{key.measured:.3g}",
             predicted=f"{predicted.percent:.3g}",
             distance=message("lab.near") if near else message("lab.far"),
-            lesson=_LESSON[key.kind],
+            lesson=LESSON[key.kind],
         )
         return Reveal(correct, text)
 

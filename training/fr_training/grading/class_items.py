@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from fr_locales.messages import Message, message
 from fr_training.answers import RATINGS, Usability
 from fr_training.courses import Item
+from fr_training.exercises import exercise_of
+from fr_training.exercises.labs import LESSON
 from fr_training.exercises.photos import opinion_word
+from fr_training.exercises.questions import question
 from fr_training.grading.values import judged
-from fr_training.keys import ListKey, PairKey, TriadKey, TriageKey
+from fr_training.keys import CUSTODY_RECORDS, EvidenceKey, LabKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.plan import BlockPlan
-from fr_training.prompts import ExerciseKind
+from fr_training.prompts import ExerciseKind, Lab, Question
 from fr_training.trials import Result
 
 USABILITIES = {
@@ -59,6 +62,7 @@ class ClassItem:
     right: int  # of these, who were right
     machine: Message | None  # its opinion at an operating point; None where it has none, as of a photo's quality
     truth: Message
+    question: Question | None = None  # of a lab or an evidence exercise, as at its last step
 
     @property
     def share(self) -> float:
@@ -87,6 +91,7 @@ def class_item(
         right=sum(one.correct is True for one in answers),
         machine=machine,
         truth=truth,
+        question=None if item.asked is None else question(exercise_of(block.exercise).steps[-1], item.asked),
     )
 
 
@@ -117,7 +122,29 @@ def _parts(item: Item, order: Sequence[int], answers: Sequence[Result], point: O
         case TriageKey() as triage:
             bars = [Bar(text, given[word], word == triage.usability) for word, text in USABILITIES.items()]
             return tuple(bars), message("reveal.triage", opening=_TRUTH, usability=_TRIAGED[triage.usability]), None
+        case LabKey() as lab:
+            return _concluded(item, given, lab)
+        case EvidenceKey() as evidence:
+            records = {0: message("evidence.whole")}
+            records |= {n: message("item.record", number=n) for n in range(1, CUSTODY_RECORDS + 1)}
+            bars = [Bar(text, given[f"record:{n}"], n == evidence.broken) for n, text in records.items()]
+            told = records[0] if not evidence.broken else message("evidence.record", record=evidence.broken)
+            truth = message(
+                "item.truth_evidence", opening=_TRUTH, record=told, original=evidence.original, crop=evidence.crop
+            )
+            return tuple(bars), truth, None
     raise AssertionError("an item that is answered has a key")
+
+
+def _concluded(item: Item, given: Counter[str], key: LabKey) -> _Parts:
+    """The rows of the table of a lab, and none of them."""
+    rows = {0: message("lab.no_row")}
+    if isinstance(item.asked, Lab):
+        rows |= {n: message("lab.row", row=n) for n in range(1, len(item.asked.rows) + 1)}
+    bars = tuple(Bar(text, given[f"row:{n}"], n == key.right) for n, text in rows.items())
+    measured = f"{key.measured:.3g}"
+    truth = message("item.truth_lab", opening=_TRUTH, right=rows[key.right], measured=measured, lesson=LESSON[key.kind])
+    return bars, truth, None
 
 
 def _rated(answers: Sequence[Result], key: PairKey) -> tuple[Bar, ...]:

@@ -147,4 +147,8 @@ def truth_text(truth: str) -> Message | str:
         return message("truth.odd", number=int(number) + 1)
     if kind == "mate":
         return message("truth.mate", number=int(number) + 1)
+    if kind == "row":
+        return message("lab.row", row=int(number)) if int(number) else message("lab.no_row")
+    if kind == "record":
+        return message("evidence.record", record=int(number)) if int(number) else message("evidence.whole")
     return _TRUTHS.get(truth, truth)

@@ -13,7 +13,7 @@ from fr_locales.messages import Message, message
 from fr_locales.rendering import ENGLISH, render
 from fr_training.courses import Course
 from fr_training.grading.class_items import Bar, ClassItem
-from fr_training.prompts import ExerciseKind
+from fr_training.prompts import ExerciseKind, Question
 from fr_training.report.keys import NOTICE
 
 STYLE = """
@@ -27,6 +27,7 @@ figcaption { text-align: center; }
 .bar span { width: 9rem; text-align: right; }
 .bar i { background: #0072B2; height: 1.2rem; }
 .notice { border-left: 4px solid #D55E00; padding: .5rem 1rem; background: #fff6ee; }
+td { padding: 0 1rem .2rem 0; }
 summary { cursor: pointer; font-weight: 600; padding: .4rem 0; }
 """
 _PROBE = message("deck.probe")
@@ -54,7 +55,17 @@ def _page(item: ClassItem, number: int, total: int, pictures: Mapping[int, bytes
         parts.append(_folded(message("deck.machine"), f"<p>{_text(item.machine)}</p>\n"))
     share = message("item.right", right=item.right, people=item.people)
     parts.append(_folded(message("deck.truth"), f"<p>{_text(item.truth)} {_text(share)}</p>\n"))
-    return f'<section>\n<h2>{_text(heading)}</h2>\n<div class="photos">{photos}</div>\n{"".join(parts)}</section>\n'
+    shown = f'<h2>{_text(heading)}</h2>\n<div class="photos">{photos}</div>\n{_asked(item.question)}'
+    return f"<section>\n{shown}{''.join(parts)}</section>\n"
+
+
+def _asked(question: Question | None) -> str:
+    """The question of a lab or an evidence exercise, with its table."""
+    if question is None:
+        return ""
+    rows = [*([question.columns] if question.columns else []), *question.rows]
+    table = "".join(f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in row)}</tr>\n" for row in rows)
+    return f"<p>{_text(question.text)}</p>\n<table>\n{table}</table>\n"
 
 
 def _labels(item: ClassItem) -> list[str]:
@@ -78,5 +89,5 @@ def _folded(heading: Message, content: str) -> str:
     return f"<details><summary>{_text(heading)}</summary>\n{content}</details>\n"
 
 
-def _text(words: Message) -> str:
-    return escape(render(words))
+def _text(words: Message | str) -> str:
+    return escape(words if isinstance(words, str) else render(words))

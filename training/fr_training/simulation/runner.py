@@ -17,10 +17,10 @@ from fr_core.types import ModelId
 from fr_locales.messages import message
 from fr_training.answers import Answer, ProbeSent, Usability
 from fr_training.bank.manifest import ITEM_ID_DIGITS, course_sha256
-from fr_training.bank.triage import CUSTODY_RECORDS, DEGRADATIONS
+from fr_training.bank.triage import DEGRADATIONS
 from fr_training.courses import Course, Form, Item, OperatingPoints
 from fr_training.errors import UnknownTrial
-from fr_training.keys import AnswerKey, EvidenceKey, LabKey, ListKey, PairKey, TriadKey, TriageKey
+from fr_training.keys import CUSTODY_RECORDS, AnswerKey, EvidenceKey, LabKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.plan import PAIRS, BlockPlan, CoursePlan
 from fr_training.prompts import ExerciseKind, LabKind, Step
 from fr_training.sessions.flow import find_trial, lock, new_session, show

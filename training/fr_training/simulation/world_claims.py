@@ -48,7 +48,8 @@ def series_of_world(world: World, people: Sequence[Taken]) -> tuple[Series, ...]
 
 def _series(name: Message, key: str, found: Sequence[Found]) -> Series:
     columns = [(one.true, one.target, one.estimate.value, one.estimate.low, one.estimate.high) for one in found]
-    return Series(name, key, *np.array(columns, dtype=np.float64).T, unbiased=not key.endswith("ability"))
+    true, target, estimate, low, high = np.array(columns, dtype=np.float64).T
+    return Series(name, key, true, target, estimate, low, high, unbiased=not key.endswith("ability"))
 
 
 def block_claims(study: Study) -> tuple[Claim, ...]:

@@ -304,11 +304,13 @@ def _parts(b: Sequence[float]) -> list[tuple[float, float]]:
 
 def _chances_of(rating: int, hard: Sequence[Sequence[tuple[float, float]]], correlation: float) -> tuple[F64, F64]:
     """The chances of a rating to pairs of one person, and to pairs of two."""
-    same, different = (
-        sum((share * _chances(Rated(mated, b, rating), correlation) for b, share in parts), np.zeros(SHAPE))
-        for mated, parts in zip((True, False), hard, strict=True)
-    )
-    return same, different
+
+    def mean(mated: bool, parts: Sequence[tuple[float, float]]) -> F64:
+        chances = (share * _chances(Rated(mated, b, rating), correlation) for b, share in parts)
+        return np.asarray(sum(chances, np.zeros(SHAPE)), dtype=np.float64)
+
+    same, different = hard
+    return mean(True, same), mean(False, different)
 
 
 def _log_ratio(same: F64, different: F64, slips: float) -> F64:

@@ -18,6 +18,7 @@ from fr_api.v1 import training_pb2
 from fr_client.cli.files import new_folder, read_file
 from fr_client.cli.show import counted, every, model_name, pairs, plain, print_answer, print_list, shown, table, when
 from fr_client.cli.state import AsJson, Yes, argument, confirm, connected
+from fr_client.cli.train.questions import question_lines
 from fr_client.requests import MAX_PHOTO_BYTES
 
 CourseId = Annotated[str, argument("COURSE", "Id of the course; `fr train course list` lists them.")]
@@ -101,7 +102,9 @@ def _sheet_item(item: training_pb2.FormItem, number: int) -> str:
         image = f'<img alt="Photo {place + 1} of item {number}" src="data:image/jpeg;base64,{data}">'
         figures.append(f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>")
     head = f"<h2>{number}. <code>{escape(item.item_id)}</code></h2><p>{escape('; '.join(facts))}</p>"
-    return f"<section>{head}{''.join(figures)}</section>\n"
+    asked = escape("\n".join(question_lines(item.question)))
+    question = f"<pre>{asked}</pre>" if asked else ""
+    return f"<section>{head}{''.join(figures)}{question}</section>\n"
 
 
 @course.command("delete")

@@ -18,6 +18,7 @@ from fr_client.cli.train.cohorts import CohortId, release_text
 from fr_client.cli.train.labels import labels, shown_of, similarity_text
 from fr_client.cli.train.messages import in_trainees_words
 from fr_client.cli.train.picture_file import desktop_viewer, picture_file
+from fr_client.cli.train.questions import question_lines
 from fr_client.unpack import message_keys
 
 item = typer.Typer(help="Release items to the trainees of a cohort, and show them to the class.", no_args_is_help=True)
@@ -86,7 +87,10 @@ def show_item(
             return
         with picture_file(pictures, _viewer(viewer), _say) as shows:
             _say(found.block_title)
+            shows.keep_evidence(found)
             shows.show(shown_of(found.pictures, None))
+            for line in question_lines(found.question):
+                _say(line)
             answers = [f"{one.label:>12} {one.people:>4} {'#' * one.people}" for one in found.answers]
             truth = [found.truth, f"{found.right} of {found.people} were right."]
             parts = {"the answers": answers, "the machine": [found.machine], "the right answer": truth}
@@ -123,8 +127,9 @@ def review(
                 _say("")
                 _say(f"{number} of {len(found.entries)}: {entry.block_title}, trial {entry.number}")
                 one = client.training.review(typed, entry.trial_id)
+                shows.keep_evidence(one.trial)
                 shows.show(shown_of(one.trial.pictures, None))
-                for line in answer_lines(one):
+                for line in (*question_lines(one.trial.question), *answer_lines(one)):
                     _say(line)
                 if not _goes_on("Look again; Enter shows the right answer, q leaves:"):
                     return

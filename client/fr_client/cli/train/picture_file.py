@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
+from fr_api.v1 import training_pb2
 from fr_client.cli.files import require_drawing
 from fr_client.cli.show import shown as shown_path
 from fr_client.cli.state import Unusable
@@ -66,6 +67,15 @@ class PictureFile:
         except OSError as error:
             self._say(f"No viewer starts ({error.strerror}): open the picture yourself.")
             self._viewer = None
+
+    def keep_evidence(self, trial: training_pb2.Trial | training_pb2.GetClassItemResponse) -> None:
+        """Keep the files of an evidence exercise, of no other, as `keep` does."""
+        if trial.exercise != training_pb2.EXERCISE_EVIDENCE:
+            return
+        self.keep(ORIGINAL, trial.pictures[0].data)
+        for one in trial.question.files:
+            if one.name in KEPT:  # a server chooses no other file of this machine
+                self.keep(one.name, one.text.encode())
 
     def keep(self, name: str, data: bytes) -> None:
         """Write a file of the trial beside its picture, and say where; raises `Unusable` if it cannot be written.

@@ -238,17 +238,23 @@ def _derive(dialog: Dialog, trial: training_pb2.Trial, style: Style) -> Given:
     return Decided(training_pb2.FileHash(sha256=dialog.ask("SHA-256 of the crop:", keys.sha256)))
 
 
+def question_lines(question: training_pb2.Question) -> list[str]:
+    """Return the question of a lab or of an evidence exercise as lines, its table first."""
+    lines = question.text.splitlines()
+    if not question.rows:
+        return lines
+    table = [list(question.columns), *(list(row.cells) for row in question.rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    rows = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table)
+    return ["This was measured with the photos of the course:", *rows, *lines]
+
+
 def _conclude(dialog: Dialog, trial: training_pb2.Trial, style: Style) -> Given:
     if not trial.question.rows:
         dialog.say(trial.question.text)
         found = dialog.ask("The number of the record; 0 if the chain is whole:", keys.record)
         return Decided(training_pb2.Conclusion(row=found), _difficulty(dialog, style))
-    table = [list(trial.question.columns), *(list(row.cells) for row in trial.question.rows)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    dialog.say("This was measured with the photos of the course:")
-    for row in table:
-        dialog.say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    for line in trial.question.text.splitlines():
+    for line in question_lines(trial.question):
         dialog.say(line)
     most = len(trial.question.rows)
     chosen = dialog.ask(f"The row, 1 to {most}; 0 for none:", lambda line: keys.row(line, most))

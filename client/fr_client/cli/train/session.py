@@ -13,7 +13,7 @@ from fr_client.cli.state import Unusable
 from fr_client.cli.train.dialog import HELP, Countdown, Dialog, Sender
 from fr_client.cli.train.labels import labels, shown_of, similarity_text
 from fr_client.cli.train.messages import trainee_text
-from fr_client.cli.train.picture_file import KEPT, ORIGINAL, PictureFile
+from fr_client.cli.train.picture_file import PictureFile
 from fr_client.cli.train.questions import Decided, Given, Noted, Style, ask
 from fr_client.errors import FrApiError
 from fr_client.sync.training import Training
@@ -216,11 +216,7 @@ class SessionRun:
             self._trial_id, self._own_probe, dialog.known_to_me = trial.trial_id, None, False
             dialog.say("")
             dialog.say(f"Trial {trial.number} of {trial.of}")
-        if trial.exercise == training_pb2.EXERCISE_EVIDENCE:
-            self.picture_file.keep(ORIGINAL, trial.pictures[0].data)
-            for one in trial.question.files:
-                if one.name in KEPT:  # a server chooses no other file of this machine
-                    self.picture_file.keep(one.name, one.text.encode())
+        self.picture_file.keep_evidence(trial)
         try:
             self.picture_file.show(shown_of(trial.pictures, self._own_probe))
         except Unusable as error:

@@ -1217,6 +1217,7 @@ class FormItem(_message.Message):
     DIFFICULTY_FIELD_NUMBER: _builtins.int
     PICTURES_FIELD_NUMBER: _builtins.int
     SIMILARITY_FIELD_NUMBER: _builtins.int
+    QUESTION_FIELD_NUMBER: _builtins.int
     form: _builtins.str
     """The name of the form."""
     item_id: _builtins.str
@@ -1235,6 +1236,10 @@ class FormItem(_message.Message):
     def pictures(self) -> _containers.RepeatedCompositeFieldContainer[Global___ItemPicture]:
         """Its pictures, the probe of a list first, candidates in the order of their similarity."""
 
+    @_builtins.property
+    def question(self) -> Global___Question:
+        """The question of a lab or of an evidence exercise, as at its last step."""
+
     def __init__(
         self,
         *,
@@ -1245,10 +1250,11 @@ class FormItem(_message.Message):
         difficulty: _builtins.float | None = ...,
         pictures: _abc.Iterable[Global___ItemPicture] | None = ...,
         similarity: _builtins.float | None = ...,
+        question: Global___Question | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_difficulty", b"_difficulty", "_similarity", b"_similarity", "difficulty", b"difficulty", "similarity", b"similarity"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_difficulty", b"_difficulty", "_similarity", b"_similarity", "difficulty", b"difficulty", "question", b"question", "similarity", b"similarity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_difficulty", b"_difficulty", "_similarity", b"_similarity", "difficulty", b"difficulty", "exercise", b"exercise", "form", b"form", "item_id", b"item_id", "pictures", b"pictures", "similarity", b"similarity", "truth", b"truth"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_difficulty", b"_difficulty", "_similarity", b"_similarity", "difficulty", b"difficulty", "exercise", b"exercise", "form", b"form", "item_id", b"item_id", "pictures", b"pictures", "question", b"question", "similarity", b"similarity", "truth", b"truth"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__difficulty: _TypeAlias = _typing.Literal["difficulty"]  # noqa: Y015
     _WhichOneofArgType__difficulty: _TypeAlias = _typing.Literal["_difficulty", b"_difficulty"]  # noqa: Y015
@@ -1794,6 +1800,7 @@ class GetClassItemResponse(_message.Message):
     RIGHT_FIELD_NUMBER: _builtins.int
     MACHINE_FIELD_NUMBER: _builtins.int
     TRUTH_FIELD_NUMBER: _builtins.int
+    QUESTION_FIELD_NUMBER: _builtins.int
     block_title: _builtins.str
     """The title of its block."""
     exercise: Global___Exercise.ValueType
@@ -1816,6 +1823,10 @@ class GetClassItemResponse(_message.Message):
     def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___AnswerCount]:
         """Every possible answer, ratings from -3 to 3."""
 
+    @_builtins.property
+    def question(self) -> Global___Question:
+        """The question of a lab or of an evidence exercise, as at its last step."""
+
     def __init__(
         self,
         *,
@@ -1827,10 +1838,11 @@ class GetClassItemResponse(_message.Message):
         right: _builtins.int = ...,
         machine: _builtins.str = ...,
         truth: _builtins.str = ...,
+        question: Global___Question | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["question", b"question"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "block_title", b"block_title", "exercise", b"exercise", "machine", b"machine", "people", b"people", "pictures", b"pictures", "right", b"right", "truth", b"truth"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "block_title", b"block_title", "exercise", b"exercise", "machine", b"machine", "people", b"people", "pictures", b"pictures", "question", b"question", "right", b"right", "truth", b"truth"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

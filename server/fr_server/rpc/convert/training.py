@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from fr_api.v1 import training_pb2 as pb
 from fr_core.errors import InvalidField, MissingField, message
+from fr_locales.messages import Message
 from fr_locales.rendering import render
 from fr_server.rpc.convert.common import by_name, duration, model_message, timestamp_ms
 from fr_training.bank.forecast import sentence_of, warnings_of
@@ -16,9 +17,10 @@ from fr_training.bank.needs import PlanNeeds, needs
 from fr_training.build.course import EXCLUDED
 from fr_training.courses import Course, Forecast, Form, Item
 from fr_training.exercises import exercise_of
+from fr_training.exercises.questions import question
 from fr_training.keys import ListKey, PairKey
 from fr_training.plan import MAX_SEED, BlockPlan, CoursePlan, SittingPlan, read_plan
-from fr_training.prompts import ExerciseKind
+from fr_training.prompts import ExerciseKind, Question
 from fr_training.sessions.results import Progress, SessionState
 from fr_training.sessions.review import forms_of_tests
 from fr_training.shipped_plans import plan_text
@@ -211,6 +213,9 @@ def item_message(course: Course, form: str, item: Item, pictures: Sequence[bytes
         truth=truth_of(key),
         difficulty=item.b,
         similarity=key.similarity if isinstance(key, PairKey) else None,
+        question=None
+        if item.asked is None
+        else question_message(question(exercise_of(exercise).steps[-1], item.asked)),
     )
     for number, data in enumerate(pictures):
         if not isinstance(key, ListKey):
@@ -221,6 +226,20 @@ def item_message(course: Course, form: str, item: Item, pictures: Sequence[bytes
             similarity = key.similarities[number - 1]
             found.pictures.add(data=data, role=pb.PICTURE_ROLE_CANDIDATE, similarity=similarity)
     return found
+
+
+def question_message(question: Question) -> pb.Question:
+    """Build the message of the question of a lab or of an evidence exercise."""
+
+    def words(cell: Message | str) -> str:
+        return cell if isinstance(cell, str) else render(cell)
+
+    return pb.Question(
+        text=render(question.text),
+        columns=map(render, question.columns),
+        rows=[pb.QuestionRow(cells=map(words, row)) for row in question.rows],
+        files=[pb.QuestionFile(name=name, text=text) for name, text in question.files],
+    )
 
 
 def _form_message(form: Form) -> pb.Form:

@@ -10,10 +10,9 @@ from google.protobuf.duration_pb2 import Duration
 
 from fr_api.v1 import training_pb2 as pb
 from fr_core.errors import InvalidField, MissingField, message
-from fr_locales.messages import Message
 from fr_locales.rendering import render
 from fr_server.rpc.convert.common import by_name, duration
-from fr_server.rpc.convert.training import EXERCISES, SHOWN_AS, block_message
+from fr_server.rpc.convert.training import EXERCISES, SHOWN_AS, block_message, question_message
 from fr_training.answers import (
     Answer,
     Compared,
@@ -38,7 +37,7 @@ from fr_training.courses import Course
 from fr_training.errors import InvalidRating
 from fr_training.exercises import exercise_of
 from fr_training.grading.class_items import ClassItem
-from fr_training.prompts import Question, Reveal, Role, Step
+from fr_training.prompts import Reveal, Role, Step
 from fr_training.sessions.views import Over, ShowBlock, ShowTrial
 from fr_training.trials import Locked
 
@@ -75,7 +74,7 @@ def trial_message(shown: ShowTrial, pictures: Sequence[bytes]) -> pb.Trial:
             for one in prompt.components
         ],
         advice=None if advice is None else pb.Advice(same=advice.same, text=render(advice.text)),
-        question=None if prompt.question is None else _question(prompt.question),
+        question=None if prompt.question is None else question_message(prompt.question),
         left=left_message(shown.left_ms),
         draft=None if shown.trial.draft is None else _draft_message(shown.trial.draft),
     )
@@ -95,18 +94,6 @@ def _draft_message(draft: Draft) -> pb.Draft:
 def _observation_message(one: Observation) -> pb.Observation:
     return pb.Observation(
         component_id=one.component_id, comparison=_COMPARISONS[one.compared], similarity=one.similarity
-    )
-
-
-def _question(question: Question) -> pb.Question:
-    def words(cell: Message | str) -> str:
-        return cell if isinstance(cell, str) else render(cell)
-
-    return pb.Question(
-        text=render(question.text),
-        columns=map(render, question.columns),
-        rows=[pb.QuestionRow(cells=map(words, row)) for row in question.rows],
-        files=[pb.QuestionFile(name=name, text=text) for name, text in question.files],
     )
 
 
@@ -144,6 +131,7 @@ def class_item_message(item: ClassItem, pictures: Sequence[bytes]) -> pb.GetClas
         right=item.right,
         machine="" if item.machine is None else render(item.machine),
         truth=render(item.truth),
+        question=None if item.question is None else question_message(item.question),
     )
 
 
