@@ -15,7 +15,7 @@ import grpc
 import pytest
 
 from fr_api.v1 import training_pb2
-from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
+from fr_training.keys import AnswerKey, EvidenceKey, LabKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.sessions import review
 from fr_training.sessions.views import key_of
 from support.callers import reason_of
@@ -29,6 +29,7 @@ pb: Any = training_pb2
 PLAN = """
 format = 1
 title = "Squares"
+claims = false
 sittings = [
   { name = "first", blocks = [
     { id = "pre", exercise = "verification", same = 3, different = 3, equated = "test", occasion = "pre" },
@@ -37,6 +38,8 @@ sittings = [
     { id = "parts", exercise = "features", same = 1, different = 1 },
     { id = "aided", exercise = "aided", same = 2, different = 2, wrong = 1 },
     { id = "triage", exercise = "triage", usable = 1, limited = 1, reject = 1 },
+    { id = "lab", exercise = "lab", about = "threshold", trials = 2 },
+    { id = "custody", exercise = "evidence", trials = 1 },
   ] },
   { name = "own", blocks = [{ id = "own", exercise = "own_probe", trials = 1, size = 3 }] },
   { name = "last", blocks = [
@@ -44,7 +47,7 @@ sittings = [
   ] },
 ]
 """
-FIRST = ("odd", "lists", "parts", "aided", "triage")
+FIRST = ("odd", "lists", "parts", "aided", "triage", "lab", "custody")
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +185,7 @@ def require_right(key: AnswerKey | None, order: tuple[int, ...], again: Any) -> 
         case ListKey():
             assert again.reveal.picture_id == ("" if key.mate is None else ids[order.index(key.mate + 1)])
             assert len(again.reveal.similarities) == len(key.similarities)
-        case TriageKey():
+        case TriageKey() | LabKey() | EvidenceKey():
             assert again.reveal.text
         case None:
             raise AssertionError("an answered trial has a key")
@@ -199,6 +202,8 @@ def test_every_answer_comes_back_as_it_was_given(opened: Class) -> None:
         "parts": ["observations", "rating"],
         "aided": ["rating", "rating"],
         "triage": ["quality"],
+        "lab": ["prediction", "conclusion"],
+        "custody": ["file_hash", "file_hash", "notes", "conclusion"],
         "own": [None, "notes", "candidates"],
     }
     assert all(len({tuple(one) for one in kinds}) == 1 for kinds in found.values())
@@ -334,8 +339,11 @@ def test_a_class_sees_released_items_alone(server: Running, closed: Class, opene
             assert sum(one.people for one in found.answers) == found.people <= 2
             assert found.right <= sum(one.people for one in found.answers if one.right)
             assert found.truth.startswith("The right answer")
-            assert len({len(one.data) for one in found.pictures}) == 1
-            assert bool(found.machine) == (block_id != "triage")
+            assert len({len(one.data) for one in found.pictures}) == (block_id != "lab")
+            assert bool(found.machine) == (block_id not in ("triage", "lab", "custody"))
+            assert bool(found.question.rows) == (block_id == "lab")
+            assert bool(found.question.files) == (block_id == "custody")
+            assert any(one.right for one in found.answers)
     # Each trainee sends another photo, which the server does not keep.
     assert reason_of(partial(for_class, server, opened, item_ids(server, opened, "own")[0])) == "NOT_RELEASED"
 
@@ -349,10 +357,11 @@ def test_a_deck_has_every_released_item_and_needs_nothing_beside_it(server: Runn
     page = deck(server, opened)
     items = [item_id for block_id in FIRST for item_id in item_ids(server, opened, block_id)]
     assert page.count("<section>") == len(items)
-    assert page.count("data:image/jpeg;base64,") == 4 * 3 + 3 * 4 + 2 * 2 + 4 * 2 + 3
+    assert page.count("data:image/jpeg;base64,") == 4 * 3 + 3 * 4 + 2 * 2 + 4 * 2 + 3 + 1
     assert not any(word in page for word in ("http://", "https://", "<script", 'src="/', *items))
     for section in page.split("<section>")[1:]:
-        parts = [section.index(one) for one in ("<img", "How the class answered", "The right answer")]
+        shown = "<img" if "<img" in section else "<table"
+        parts = [section.index(one) for one in (shown, "How the class answered", "The right answer")]
         if "The machine" in section:
             parts.insert(2, section.index("The machine"))
         assert parts == sorted(parts)

@@ -23,7 +23,7 @@ from fr_api.v1 import training_pb2_grpc
 from fr_training.answers import Usability
 from fr_training.build.pictures import SIDE
 from fr_training.courses import Course, Item
-from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
+from fr_training.keys import AnswerKey, EvidenceKey, LabKey, ListKey, PairKey, TriadKey, TriageKey
 from support.counts import count
 from support.courses import store_of
 from support.servers import Running, photo
@@ -134,6 +134,10 @@ def opposed(key: AnswerKey | None) -> AnswerKey | None:
         case TriageKey():
             other = Usability.REJECT if key.usability is Usability.USABLE else Usability.USABLE
             return TriageKey(other, None, 0.5)
+        case LabKey():
+            return replace(key, right=0 if key.right else 1, measured=key.measured / 2.0 + 25.0)
+        case EvidenceKey():
+            return EvidenceKey(key.crop, key.original, 0 if key.broken else 1)
     return None
 
 

@@ -449,6 +449,30 @@ def test_tests_may_be_lists_of_equally_hard_people() -> None:
     assert len(set(shown_people(made))) == len(shown_people(made))
     means = [form.difficulty.mean for form in made.forms.values() if form.difficulty]
     assert abs(means[0] - means[1]) < 0.5
+    assert needs(plan).people == len(shown_people(made)) == 2 * (5 * 3 + 5 * 4)
+
+
+def test_whoever_is_in_a_test_of_lists_is_in_no_other_form() -> None:
+    made = made_course(
+        """
+        id = "before"; exercise = "candidates"; present = 3; absent = 3; size = 4; reveal_scores = false; \
+            equated = "l"; occasion = "pre"
+        id = "after"; exercise = "candidates"; present = 3; absent = 3; size = 4; reveal_scores = false; \
+            equated = "l"; occasion = "post"
+        id = "lists"; exercise = "candidates"; present = 3; absent = 3; size = 4
+        id = "more"; exercise = "candidates"; present = 3; absent = 3; size = 4
+        id = "pairs"; exercise = "verification"; same = 5; different = 5
+        id = "own"; exercise = "own_probe"; trials = 1; size = 4
+        """,
+        made_pool(160, 80),
+    )
+    people = {name: {one for item in form.items for one in item.people} for name, form in made.forms.items()}
+    tested = [one for name in ("l-a", "l-b") for item in made.forms[name].items for one in item.people]
+    assert len(set(tested)) == len(tested)
+    others = set().union(*(found for name, found in people.items() if name not in ("l-a", "l-b")))
+    assert others.isdisjoint(tested)
+    assert set(made.gallery).isdisjoint(tested)
+    assert people["lists"] & people["more"]  # foils of other lists come again
 
 
 def test_the_store_keeps_what_a_course_learned_and_reads_courses_of_before() -> None:

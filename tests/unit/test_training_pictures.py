@@ -175,6 +175,10 @@ def test_tests_that_can_show_nothing_are_refused(more: str, key: str) -> None:
     triads = 'trials = {}\nequated = "t"\noccasion = "pre"\n'
     assert "`trials` must be" in refused(plan(block("odd", "triad", triads.format(9)), claims="true"))
     read_plan(plan(block("odd", "triad", triads.format(10)), claims="true"))
+    lists = 'present = {}\nabsent = {}\nsize = 4\nreveal_scores = false\nequated = "l"\noccasion = "pre"\n'
+    for counts, which in (((9, 10), "present"), ((10, 9), "absent")):
+        assert f"`{which}` must be" in refused(plan(block("one", "candidates", lists.format(*counts)), claims="true"))
+    read_plan(plan(block("one", "candidates", lists.format(10, 10)), claims="true"))
     rare = "same = 40\ndifferent = {}\n"
     assert "`different` must be" in refused(plan(block("day", "low_prevalence", rare.format(9)), claims="true"))
     read_plan(plan(block("day", "low_prevalence", rare.format(10)), claims="true"))
