@@ -68,7 +68,7 @@ def by_scipy(theta: F64, criterion: F64, log_scale: F64, setting: Setting, answe
     return np.asarray(total, dtype=np.float64)
 
 
-def dense(setting: Setting, answers: list[Rated], steps: tuple[int, int, int] = (65, 33, 17)) -> tuple[F64, F64]:
+def dense(setting: Setting, answers: list[Rated], steps: tuple[int, int, int] = (65, 33, 33)) -> tuple[F64, F64]:
     """The marginal posterior of ability under ABLE, on a grid of its own."""
     axes = [
         np.linspace(low, high, n) for (low, high), n in zip(((-4.8, 7.2), (-2.0, 2.0), (-2.4, 1.8)), steps, strict=True)
@@ -94,7 +94,7 @@ def test_the_posterior_is_that_of_an_independent_integration() -> None:
 
 def test_the_likelihood_is_that_of_scipy_to_four_decimals_and_so_is_its_top() -> None:
     theta = np.linspace(-4.8, 7.2, 41)[:, None, None]
-    criterion, log_scale = np.linspace(-1.8, 1.8, 13)[None, :, None], np.linspace(-1.5, 0.9, 9)[None, None, :]
+    criterion, log_scale = np.linspace(-1.8, 1.8, 13)[None, :, None], np.linspace(-1.5, 1.0, 11)[None, None, :]
     found = log_likelihood(ANSWERS, SLIPPING)
     wanted = by_scipy(theta, criterion, log_scale, SLIPPING, ANSWERS)
     assert found == pytest.approx(wanted, abs=1e-4)

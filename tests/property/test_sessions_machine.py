@@ -377,14 +377,17 @@ def test_undecided_answers_lead_to_pairs_between_those_of_right_and_of_wrong_one
     items = items_by_id(made)
 
     def reached(rating: int) -> float:
-        """The mean difficulty of the last pairs of somebody who answers all so, above 0 rightly, some surer."""
+        """The mean difficulty of the first pairs, until the easiest are used up, of somebody who answers all so.
+
+        Ratings above 0 are right, and some are surer.
+        """
 
         def answer(shown: ShowTrial) -> Answer:
             strength = rating + (shown.number % 4 == 0 and 0 < abs(rating) < 3) * (1 if rating > 0 else -1)
             return Answer(PairRating(strength if is_mated(items[shown.trial.item_id]) else -strength))
 
         trials = Trainee(made, begun(made), answer).run().trials
-        return float(np.mean([items[trial.item_id].b or 0.0 for trial in trials[-10:]]))
+        return float(np.mean([items[trial.item_id].b or 0.0 for trial in trials[:7]]))
 
     wrong, undecided, right = (reached(rating) for rating in (-1, 0, 1))
     assert wrong < undecided < right

@@ -54,8 +54,9 @@ SLOW = {"GalleryService/CreateGallery", "TrainingService/WatchCohort"}
 NO_OBJECT = {
     "text": "label name notes display_name toml action outcome pack version sha256 calibration_json json identity",
     "of the course that is named beside it": "sitting form",
+    "of the course of the cohort that is named beside it": "block_ids item_ids",
     "a number": "burst searches_per_day page_size seed gallery_sizes top_k rating trainees similarity difficulty step "
-    "after_seq begin_block threshold number",
+    "after_seq begin_block threshold number row",
     "bytes": "data vectors",
     "a number or word within the trial or sitting that is named beside it": "odd_picture_id picture_id component_id",
     "a hash that the caller has": "certificate_sha256 image_sha256 exclude_photos exclude_items",
@@ -247,8 +248,9 @@ LEARNT: list[Row] = [
     row("ReviewService/SubmitFinding", "template_id", their_template, a_template, "INVALID_FIELD", **FINDING),
     *(
         row(f"TrainingService/{name}", "trial_id", their_trial, fresh, "UNKNOWN_TRIAL", **TRIALS)
-        for name in ("SubmitProbe", "LockNotes", "SubmitDecision")
+        for name in ("SubmitProbe", "SaveDraft", "LockNotes", "SubmitDecision")
     ),
+    row("TrainingService/GetReview", "trial_id", their_trial, fresh, "UNKNOWN_TRIAL", code=own(ScopeKind.CODE)),
     *(
         row(f"AccessService/{name}", "key_id", key, a_key, "UNKNOWN_KEY")
         for name in ("RotateKey", "RevokeKey")

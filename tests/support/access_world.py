@@ -218,7 +218,7 @@ def request_of(method: str, scoped: Scoped | None = None, resource_id: str = "",
         for step in way:
             holder = getattr(holder, step)
         if holder.DESCRIPTOR.fields_by_name[name].is_repeated:
-            getattr(holder, name).append(value)
+            getattr(holder, name).extend(value if isinstance(value, list) else [value])
         elif isinstance(value, Message):
             getattr(holder, name).CopyFrom(value)
         else:

@@ -65,7 +65,7 @@ AT_ITS_WORD = Setting(1.0, SLIPS[0])
 # Nodes: ability, criterion, and the natural logarithm of the scale.
 THETA = np.linspace(-4.8, 7.2, 41)
 CRITERION = np.linspace(-1.8, 1.8, 13)
-LOG_SCALE = np.linspace(-1.5, 0.9, 9)
+LOG_SCALE = np.linspace(-1.5, 1.0, 11)
 SHAPE = (len(THETA), len(CRITERION), len(LOG_SCALE))
 
 _FARTHEST, _PER_UNIT = 8.5, 512  # of z, and nodes of its table
