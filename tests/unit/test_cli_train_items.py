@@ -149,3 +149,37 @@ def test_an_answer_goes_on_from_its_draft_and_each_part_is_saved() -> None:
     given, saved = answered("DECIDE", ["2", "3", "n"], training_pb2.Draft(ratings={"a": -1}), pictures=candidates)
     assert dict(given.decision.ratings) == {"a": -1, "b": 2, "c": 3}
     assert [dict(one.ratings) for one in saved] == [{"a": -1, "b": 2}, {"a": -1, "b": 2, "c": 3}]
+
+
+def test_a_review_shows_the_table_of_a_lab_and_keeps_the_files_of_evidence(
+    target: str, service: ScriptedTraining, tmp_path: Path
+) -> None:
+    lab = trial("CONCLUDE", [], exercise="LAB")
+    lab.question.CopyFrom(training_pb2.Question(text="Which row?", columns=["row", "threshold"]))
+    lab.question.rows.add(cells=["1", "0.250"])
+    predicted = training_pb2.GivenAnswer(step=training_pb2.TRIAL_STEP_PREDICT)
+    predicted.prediction.percent = 12.5
+    row, record = (training_pb2.GivenAnswer(step=training_pb2.TRIAL_STEP_CONCLUDE) for _ in range(2))
+    row.conclusion.row = 1
+    record.conclusion.SetInParent()
+    hashed = training_pb2.GivenAnswer(step=training_pb2.TRIAL_STEP_HASH)
+    hashed.file_hash.sha256 = "a" * 64
+    custody = trial("CONCLUDE", [picture("o")], trial_id="t2", exercise="EVIDENCE")
+    custody.question.CopyFrom(training_pb2.Question(text="Which record?"))
+    for name in ("trial-records.jsonl", "elsewhere.txt"):
+        custody.question.files.add(name=name, text="{}")
+    for trial_id, shown, answers in (("t1", lab, [predicted, row]), ("t2", custody, [hashed, record])):
+        service.reviews[trial_id] = {
+            "trial": shown,
+            "answers": answers,
+            "reveal": training_pb2.Reveal(text="So it is."),
+        }
+    code, out, _ = fr(target, "review", "--code", "c", "--pictures", tmp_path, "--no-viewer", typed="\n\n\n\n")
+    assert code == 0
+    told = ("row  threshold", "1    0.250", "Which row?", "12.5 percent.", "number 1.", "a" * 64, "You answered: none.")
+    places = [out.index(one) for one in told]
+    assert places == sorted(places)
+    assert "trial-records.jsonl" in out
+    assert "trial-original.jpg" in out
+    assert "elsewhere.txt" not in out
+    assert not list(tmp_path.iterdir())

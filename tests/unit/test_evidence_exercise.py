@@ -16,7 +16,7 @@ from fr_training.answers import Answer, Conclusion, FileHash, Given, Notes
 from fr_training.bank.compose import compose
 from fr_training.build.custody import with_custody
 from fr_training.build.pictures import SIDE, jpeg, padded
-from fr_training.courses import Item
+from fr_training.courses import Item, Learned
 from fr_training.exercises import exercise_of
 from fr_training.grading.kinds import evidence_figures
 from fr_training.keys import EvidenceKey
@@ -124,3 +124,19 @@ def test_originals_are_good_photos_of_people_who_are_shown_nowhere_else() -> Non
     assert len({person for item in items for person in item.people}) == 8
     assert all(made.pictures[item.photos[0]].degraded is None for item in items)
     assert len({item.key.broken for item in items if isinstance(item.key, EvidenceKey)}) > 2
+
+
+@pytest.mark.parametrize(
+    "block", ['exercise = "evidence"; trials = 4', 'exercise = "lab"; about = "threshold"; trials = 4']
+)
+def test_an_item_that_is_set_aside_is_not_shown(block: str) -> None:
+    plan, pool = plan_of(f'id = "one"; {block}'), made_pool(80, 40)
+
+    def ids(*aside: str) -> list[str]:
+        made = compose(plan, pool, 1, ExactMatcher(), Learned(suspects=frozenset(aside)))
+        return [item.item_id for item in made.forms["one"].items]
+
+    before = ids()
+    after = ids(before[0])
+    assert len(set(after)) == len(before) == 4
+    assert before[0] not in after
