@@ -15,7 +15,7 @@ from typing import IO, Protocol
 from urllib.parse import urlsplit
 
 ATTEMPTS = 5
-"""How often one call asks again after a connection broke off, if it brought at least one byte."""
+"""The most requests of one call after connections that broke off and brought at least one byte."""
 TIMEOUT_S = 60.0
 """Of one read, not of the whole download."""
 

@@ -91,7 +91,7 @@ class EngineOptions:
 
 
 class Lifeline:
-    """Tells once, to whoever watches, that a device was lost.
+    """Tells its watcher, once, that a device was lost.
 
     `cause`: what it was lost to; None while it is not, or where nobody knows.
     """

@@ -38,7 +38,7 @@ DAMAGE = (
     *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError, RuntimeError, SyntaxError),
     *(TypeError, ValueError, struct.error, zlib.error),
 )
-"""What Pillow's readers raise on damaged files, as `fr_core.imaging.decode` says."""
+"""The exceptions of Pillow's readers for damaged files, as `fr_core.imaging.decode` says."""
 
 
 @dataclass(frozen=True, slots=True)

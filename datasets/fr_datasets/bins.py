@@ -26,7 +26,7 @@ def crop_pairs(path: Path) -> CropPairs:
         DatasetMissing: there is no such file.
         BinMalformed: larger than `MAX_BYTES`, no plain pickle, of another form, or a crop neither JPEG nor PNG.
     """
-    require_file(path, "whoever asked for it", path.parent)
+    require_file(path, "the command", path.parent)
     try:
         content = load_plain(read_whole(path, MAX_BYTES))
     except OSError as error:

@@ -1,7 +1,7 @@
 """Errors of data sets, on disk or while they are fetched.
 
-These errors name files of the set, even where a file is called after a person, as in LFW: whoever runs an evaluation
-has to find the file. They are raised on the evaluating machine only and never reach a log of the server.
+These errors name files of the set, even where a file is called after a person, as in LFW: those who run an evaluation
+have to find the file. They are raised on the evaluating machine only and never reach a log of the server.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class DatasetIncomplete(DatasetError):
 
 
 class DatasetNotLinked(DatasetError):
-    """Nobody has said where the data set lies."""
+    """The folder of the data set is not known."""
 
     code = "DATASET_NOT_LINKED"
     remedy = message("remedy.dataset.not_linked")
@@ -111,7 +111,7 @@ class BinMalformed(DatasetError):
 
 
 class TermsNotAccepted(DatasetError):
-    """Nobody accepted the terms of a data set that was to be fetched."""
+    """The terms of a data set that was to be fetched were not accepted."""
 
     code = "TERMS_NOT_ACCEPTED"
     remedy = message("remedy.dataset.terms_not_accepted")

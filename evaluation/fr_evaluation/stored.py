@@ -1,7 +1,7 @@
 """Reports that are kept: a folder for each, which is there whole or not at all.
 
 Several processes may keep, read and delete reports at once. A folder that is being written has a hidden name, and is
-locked by whoever writes it, so that one whose writer died is told from one that is on its way. One that is deleted gets
+locked by its writer, so that one whose writer died is told from one that is on its way. One that is deleted gets
 such a name first.
 """
 
@@ -139,7 +139,7 @@ class Reports:
                 raise
 
     def delete(self, report_id: str) -> None:
-        """Delete a report, damaged or not; whoever reads it goes on. What the disk does not delete is a leftover then.
+        """Delete a report, damaged or not; its readers go on. What the disk does not delete is a leftover then.
 
         Raises `UnknownReport` if there is none of that id.
         """

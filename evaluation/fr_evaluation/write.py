@@ -20,7 +20,7 @@ from fr_evaluation.verification.report import VerificationReport
 def write_report(report: AnyReport, folder: Path, thumbnails: bool | None = None) -> tuple[Path, ...]:
     """Write the files, each whole or not at all, for their owner alone, in place of those of an earlier report there.
 
-    Scores name the photos of people: the files are for whoever may see the data set. `thumbnails` says whether
+    Scores name the photos of people: the files are for people who may see the data set. `thumbnails` says whether
     report.html shows photos; None = as the manifest of the set says. Raises `OSError` if the folder cannot be written
     to.
     """

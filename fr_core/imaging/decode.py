@@ -295,7 +295,7 @@ def _pixels(container: Container, limits: ImageLimits) -> U8:
 def _jpeg_pixels(data: bytes, header: ImageFile.ImageFile) -> U8 | None:
     """The pixels of a grey or a coloured JPEG, as stored; None if Pillow must decode it.
 
-    libjpeg-turbo writes into our own memory: the pixels are equal to Pillow's, in .5 to .7 of the time.
+    libjpeg-turbo writes into our own memory: the pixels are equal to Pillow's, in .35 to .76 of the time.
     """
     if header.mode not in ("L", "RGB"):
         return None

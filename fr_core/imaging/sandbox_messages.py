@@ -27,10 +27,10 @@ MAX_MESSAGE_BYTES = 4096
 """No message is longer."""
 
 READY = b"ready"
-"""What a worker says once it has shut itself in."""
+"""Sent by a worker once it has shut itself in."""
 
 OUT_OF_MEMORY = b"M"
-"""What a worker says of a photo for which its memory does not do."""
+"""Sent by a worker that has too little memory for a photo."""
 
 _REQUEST = struct.Struct("<QQQ")
 _SIZE = struct.Struct("<QQ")

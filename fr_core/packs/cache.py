@@ -42,7 +42,7 @@ class ModelCache:
     """Files by their content.
 
     Each file lies in a folder named after its sha256, so that packs that share a file share one copy, and two files of
-    one name never meet. Safe for several processes at once: whoever writes last renames the same content into the same
+    one name never meet. Safe for several processes at once: the last writer renames the same content into the same
     place.
     """
 

@@ -11,7 +11,7 @@ AUTO = "auto"
 """Asks for the sizes that suit."""
 
 ACCELERATOR_SIZES = (1, 2, 4, 8, 16, 32)
-"""What suits a CUDA device, whatever the model."""
+"""Batch sizes that suit a CUDA device, for every model."""
 
 
 def parse_sizes(text: str, key: str) -> tuple[int, ...] | None:

@@ -48,7 +48,7 @@ class Cuts:
     enough: threading.Event = field(default_factory=threading.Event)
 
     def take(self, image: Image) -> None:
-        # Whoever comes here holds the disk: nothing that is begun from now on can be in the image.
+        # A thread that comes here holds the disk: nothing that is begun from now on can be in the image.
         if len(self.taken) < self.wanted:
             self.taken.append((image, self.ledger.copied()))
         if len(self.taken) == self.wanted:

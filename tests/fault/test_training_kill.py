@@ -215,7 +215,7 @@ def cut_many(
     done, begun, taken, enough = [0] * HANDS, [0] * HANDS, [], threading.Event()
 
     def take(image: Image) -> None:
-        # Whoever comes here holds the disk: nothing that is begun from now on can be in the image.
+        # A thread that comes here holds the disk: nothing that is begun from now on can be in the image.
         taken.append(Cut(image, done.copy(), begun.copy()))
         if len(taken) >= cuts and disk.failures >= cuts * sum(refuses) / 8:
             enough.set()

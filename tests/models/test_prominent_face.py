@@ -40,7 +40,7 @@ class Person:
 
     @property
     def measured(self) -> bool:
-        """Whether thresholds may be measured on this person, if no acceptance test uses them."""
+        """Return True if thresholds may be measured on this person, whom no acceptance test uses then."""
         return hashlib.sha256(self.name.encode()).digest()[0] % 2 == 0
 
 

@@ -338,7 +338,7 @@ STAFF = (Role.TRAINEE, Role.TRAINER, Role.OPERATOR, Role.EXAMINER, Role.ADMIN)
 
 
 class AsTokens:
-    """Lets whoever has a key call as somebody of the identity provider; see `Authenticator`."""
+    """Lets the holder of a key call as somebody of the identity provider; see `Authenticator`."""
 
     def __init__(self, keys: AccessStore) -> None:
         self._keys = by_keys(keys)

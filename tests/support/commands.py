@@ -100,7 +100,7 @@ def script(file: str, *words: object, **environment: str) -> Iterator[Script]:
 
 
 def say(*words: object) -> None:
-    """Write a line of JSON for whoever has started this script; a pipe takes it whole."""
+    """Write a line of JSON for the process that started this script; a pipe takes it whole."""
     os.write(1, (json.dumps(words) + "\n").encode())
 
 

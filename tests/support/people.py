@@ -190,7 +190,7 @@ def shown_people(composed: Composed, *, foils: bool = True) -> list[int]:
 
 
 def require_foils_may_be_there(composed: Composed, plan: CoursePlan) -> None:
-    """Nobody is twice in one form, in a test and elsewhere, or searched for and elsewhere, except as a foil."""
+    """Require each person once in a form; one in a test, or searched for, is elsewhere at most a foil."""
     shown = shown_people(composed, foils=False)
     assert len(set(shown)) == len(shown)
     tests = set[int]()

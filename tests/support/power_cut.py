@@ -186,7 +186,7 @@ class _File(apsw.VFSFile):
 
     def xSync(self, flags: int) -> None:  # noqa: N802 - SQLite's
         failures = self._disk.sync(self._content)
-        if failures > self._told:  # whoever has it open is told once
+        if failures > self._told:  # a process that has it open is told once
             self._told = failures
             raise apsw.IOError("the disk refuses a sync")
 

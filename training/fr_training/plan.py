@@ -106,7 +106,7 @@ class BlockPlan:
 
     @property
     def poorer(self) -> Poorer:
-        """What is done to its photos."""
+        """The degradation of its photos."""
         return Poorer(self.scale, self.blur, self.compression, self.light)
 
     @property

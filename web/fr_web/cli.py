@@ -38,7 +38,7 @@ _STOP_S = 20.0  # as `server.drain_s`
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """What to serve, where, and for whom; see the options of `fr web`."""
+    """The server, the address and the limits to serve with; see the options of `fr web`."""
 
     settings: Settings
     listen: str

@@ -113,5 +113,5 @@ def _details(error: FrApiError) -> list[dict[str, Any]]:
 
 
 def _detail(kind: str, message: Any) -> dict[str, Any]:
-    value = b64encode(message.SerializeToString()).rstrip(b"=").decode()
-    return {"type": kind, "value": value, "debug": json_format.MessageToDict(message)}
+    value = b64encode(message.SerializeToString(deterministic=True)).rstrip(b"=").decode()
+    return {"type": kind, "value": value, "debug": json.loads(json_format.MessageToJson(message, sort_keys=True))}

@@ -99,7 +99,7 @@ class FlatPeer(Peer):
     """`faiss.IndexFlatIP`: every vector in float32. FAISS scans a single probe with one thread, several with all."""
 
     def __init__(self, dimension: int, size: int, k: int, threads: int) -> None:
-        import faiss  # as whoever uses FAISS itself would have it; only the process of this peer loads it
+        import faiss  # as users of FAISS itself would have it; only the process of this peer loads it
 
         faiss.omp_set_num_threads(threads)
         self._index: Any = faiss.IndexFlatIP(dimension)

@@ -1,7 +1,7 @@
 """Scans a gallery from end to end: the templates similar to each template, a block at a time.
 
 Each block sees the gallery at one version and holds it for one pass of the index, so that enrolment and searches go on.
-Nothing is kept between blocks but a cursor: whoever asks for no more blocks has ended the scan.
+Nothing is kept between blocks but a cursor: a caller that asks for no more blocks has ended the scan.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from fr_core.gallery.values import GalleryRef
 T = TypeVar("T")
 
 Prepare = Callable[[Snapshot, GalleryRow], Callable[[GalleryMemory], T]]
-"""What is read from a snapshot first; it returns what is then done with the memory of the same version."""
+"""Reads from a snapshot, and returns the work on the memory of the same version."""
 
 
 class Views:

@@ -1,4 +1,4 @@
-"""Names the events of the gateway, of access and of the audit, and passes them to whoever listens."""
+"""Names the events of the gateway, of access and of the audit, and passes them to its listeners."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Measures what gives pairs away without a look at the faces: pixels that agree, and skin of one colour.
 
-Photos of one studio show a person in one light, so that whoever compares pixels or skin tells most pairs right. Such a
+Photos of one studio show a person in one light, so that comparing pixels or skin tells most pairs right. Such a
 pair is no test of face comparison. Forms are therefore made of pairs in which these clues tell as little as they can.
 """
 

@@ -68,7 +68,7 @@ class Album:
         """Compare the probes of i64[r] people with everybody, some rows at a time.
 
         Returns f32[some, n]: the similarity of the best photo in the condition of the person's photo on a list, -inf
-        where there is none; and the score, which is less for whoever is unlike or doubtful, -inf for the same person.
+        where there is none; and the score, which is less for unlike or doubtful people, -inf for the same person.
         """
         size = max(1, _BLOCK_CELLS // len(self._photos))
         for start in range(0, len(people), size):
@@ -121,7 +121,7 @@ class Album:
 
 
 class Room:
-    """Who may still be a foil: somebody on no list of the form, while enough people stay for equated tests."""
+    """The people who may still be foils: on no list of the form, while enough people stay for equated tests."""
 
     def __init__(self, bench: Workbench, kept: Kept, taken: Sequence[int]) -> None:
         self._bench = bench
@@ -138,7 +138,7 @@ class Room:
         self._test = False
 
     def begin(self, searched: Sequence[int], *, test: bool) -> None:
-        """Begin a form, in which everybody may be shown once; whoever it searches for is no foil in it.
+        """Begin a form, in which everybody may be shown once; the person it searches for is no foil in it.
 
         A test has only people who are in no other form, and nobody else may show them.
         """

@@ -1,4 +1,4 @@
-"""Forecasts how hard each form will be: for people, for whoever compares pixels or colours, and for the machine.
+"""Forecasts how hard each form will be: for people, for pixels or colours compared, and for the machine.
 
 The share that people get right is a guess of wide bounds, made before anybody has answered:
 
@@ -212,7 +212,7 @@ def _list(d: float, block: BlockPlan) -> float:
 
 
 def warnings_of(one: Forecast) -> tuple[Message, ...]:
-    """What a trainer should know before the course is made, in words; empty where nothing stands out."""
+    """Warn the trainer, before the course is made, of all that stands out; empty where nothing does."""
     found = []
     of_all = message("forecast.of_all") if one.of_all else ""
     if one.pixels is not None and one.pixels > CLEAR:
@@ -235,6 +235,6 @@ def warnings_of(one: Forecast) -> tuple[Message, ...]:
 
 
 def sentence_of(one: Forecast) -> Message:
-    """How many of a hundred answers people are expected to get right."""
+    """Say how many of a hundred answers people are expected to get right."""
     low, expected, high = (round(100 * share) for share in (one.right.low, one.right.expected, one.right.high))
     return message("forecast.right", low=low, expected=expected, high=high)

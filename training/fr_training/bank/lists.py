@@ -1,9 +1,9 @@
 """Makes lists of candidates: a probe, and the people whom a search of all who may be shown brings.
 
 Lists come before pairs of two people and triads, so that they have the first choice of look-alikes. A foil may be in
-several forms, other than those of equated tests: a search brings whoever looks most alike, whether or not somebody has
-seen them elsewhere. Whoever is searched for is in no other form, except as a candidate of a list. Lists that are tests
-themselves show nobody who is in any other form.
+several forms, other than those of equated tests: a search brings those who look most alike, whether or not others have
+seen them elsewhere. A person who is searched for is in no other form, except as a candidate of a list. Lists that are
+tests themselves show nobody who is in any other form.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ def _others_for(bench: Workbench, people: Index, b: F64, chosen: Index) -> Index
 def _with_look_alikes(bench: Workbench, album: Album, people: Index, foils: int, least: int) -> Index:
     """Those of i64[k] people who have the nearest look-alikes, as many as a list has foils: one in `BEST_PROBES`.
 
-    At least `OVERSUPPLY` times `least` if there are so many. Whoever lacks foils of one sex comes last.
+    At least `OVERSUPPLY` times `least` if there are so many. People who lack foils of one sex come last.
     """
     most = max(OVERSUPPLY * least, len(people) // BEST_PROBES)
     if len(people) <= most or not foils:

@@ -135,7 +135,7 @@ class Workbench:
         return np.random.default_rng(int.from_bytes(digest[:16], "big"))
 
     def take(self, people: Iterable[int]) -> None:
-        """Nobody else may show them; ValueError where somebody does already."""
+        """Keep these people from all others; ValueError where another shows one of them already."""
         for person in people:
             if not self.free[person]:
                 raise ValueError("A person would be shown in two items.")

@@ -221,7 +221,7 @@ def render(
 
 
 def enlarged(landmarks: F32) -> float:
-    """How many pixels of a picture one of the photo becomes in each direction; above 1, nothing new is seen.
+    """Return how many pixels of a picture one of the photo becomes in each direction; above 1, nothing new is seen.
 
     `landmarks` are as in `render`.
     """

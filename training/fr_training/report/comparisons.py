@@ -182,7 +182,7 @@ def crowd_section(crowds: Sequence[CrowdFigures]) -> Section:
 
 
 def pairing_section(found: Maybe[PairingFigures]) -> Section:
-    """Whom to pair for second opinions."""
+    """Return the section on whom to pair for second opinions."""
     if isinstance(found, Undefined):
         return told(message("section.pairing"), None)
     header = (message("column.couple"), message("column.apart"), message("column.better"), message("column.together"))

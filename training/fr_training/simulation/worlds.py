@@ -42,7 +42,7 @@ COURSE = "three-day"
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """How people answer."""
+    """A way in which people answer."""
 
     key: str  # in JSON
     name: Message

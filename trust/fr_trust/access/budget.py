@@ -50,4 +50,4 @@ class Budget:
 
 
 UNLIMITED = Budget(MAX_REQUESTS_PER_S, MAX_BURST, None)
-"""Of whoever runs a server that asks nobody who calls, and of the server itself."""
+"""Of the owner of a server that asks nobody who calls, and of the server itself."""

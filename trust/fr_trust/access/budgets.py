@@ -7,10 +7,10 @@ moment, and one that is set back takes from nobody those after it. When the day 
 that a clock that was corrected counts from then on. However often and far it is set, a day has 12 to 36 hours, but for
 the first one of a process, which ends at midnight.
 
-**What is kept.** Of each principal a few numbers, in memory, for one process: whoever runs several that each take calls
-gives each principal its budget in each. Whoever asks for nothing until its bucket is full, and has not searched today,
-is forgotten; and when more than so many principals have to be kept, the one is that has not called for longest, which
-can search anew. Those who call have valid keys or tokens, so that only who holds very many can make that happen.
+**What is kept.** Of each principal a few numbers, in memory, for one process: where several take calls,
+each principal has its budget in each. A principal that asks for nothing until its bucket is full, and has not searched
+today, is forgotten; and when more than so many principals have to be kept, the one is that has not called for longest,
+which can search anew. Those who call have valid keys or tokens, so that only who holds very many can make that happen.
 """
 
 from __future__ import annotations

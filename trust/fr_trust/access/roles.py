@@ -26,4 +26,4 @@ class Role(StrEnum):
 
 
 ALL_ROLES = frozenset(Role)
-"""Of whoever runs a server that asks nobody who calls."""
+"""Of the owner of a server that asks nobody who calls."""

@@ -164,7 +164,7 @@ class AccessStore(SharedStore[Transaction]):
     def forget_time_seen(self) -> None:
         """Go by the clock again, if the store has kept a time of the future; no other process may have it open.
 
-        For whoever runs the server, when its clock is right again. Keys that are over by the clock stay so.
+        For the people who run the server, when its clock is right again. Keys that are over by the clock stay so.
         """
         by = current_attribution()
         self._writer.run(lambda tx: self._changes.forget_time(tx, by))

@@ -10,7 +10,7 @@ MAX_REFERENCE = 128
 MAX_NOTES = 4_000
 """Characters."""
 LOWEST_RATING, HIGHEST_RATING = 1, 3
-"""How strongly observations support that a potential candidate is the person: 1 weakly, 2 moderately, 3 strongly.
+"""The strength with which observations support that a candidate is the person: 1 weakly, 2 moderately, 3 strongly.
 
 The upper half of the scale of FISWG's and ENFSI's guidance on verbal conclusions, without its words: what supports
 neither, or that it is another person, is no reason to pick a candidate.

@@ -1,7 +1,7 @@
 """The one form of ZIP that a bundle has: what the files are called and hold decides every byte of the archive.
 
 Files are stored, not compressed, in the order of their names, with the time 1980-01-01 and no attributes, extra fields,
-comments, data descriptors or 64-bit sizes (APPNOTE.TXT 6.3.10, 4.3). Whoever reads an archive can so write its headers
+comments, data descriptors or 64-bit sizes (APPNOTE.TXT 6.3.10, 4.3). So a reader of an archive can write its headers
 anew from the files and compare: nothing can hide between them, and no other archive says the same.
 """
 

@@ -24,7 +24,7 @@ from fr_trust.evidence.report import report
 from fr_trust.evidence.values import AuditExtract, Exhibit
 
 OPENING, SEARCH, FINDING = "case.open", "case.search", "case.finding"
-"""What a record of the opening of a case, a search in it, and a finding tells, as its action."""
+"""The actions in the records of the opening of a case, of a search in it, and of a finding."""
 
 _PAGE = 100
 

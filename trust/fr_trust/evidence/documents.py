@@ -36,7 +36,7 @@ AUDIT, CHECKPOINT, AUDIT_KEY = "audit.jsonl", "checkpoint.json", "audit_public.p
 UNFINISHED = "unfinished"
 """The state of an examination that waits for a finding, whichever."""
 
-# Part of the format: whoever verifies a bundle compares these words.
+# Part of the format: the check of a bundle compares these words.
 WHAT: Mapping[str, str] = {
     PUBLIC_KEY: "the key that signed the manifest",
     REPORT: "the report for people",

@@ -103,7 +103,7 @@ class _Told:
         try:
             record = decode(body)
         except ValueError:
-            return  # which whoever verifies the chain says
+            return  # which the check of the chain says
         if record.detail.get("case_id") == self._case_id:
             self._opened += record.action == OPENING
             self._searched += record.action == SEARCH

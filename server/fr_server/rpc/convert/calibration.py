@@ -72,7 +72,7 @@ Criterion = Threshold | TargetFmr | TargetFpir
 
 
 class Source(Enum):
-    """Whose a calibration is."""
+    """The origin of a calibration."""
 
     PACK = pb.CALIBRATION_SOURCE_PACK
     GALLERY = pb.CALIBRATION_SOURCE_GALLERY

@@ -175,7 +175,7 @@ async def stepping(
     attribution: Attribution,
     record: CallRecord,
 ) -> AsyncIterator[Any]:
-    """Yield answers, each made within the context of its call: whoever closes a generator has another context."""
+    """Yield answers, each made within the context of its call: the task that closes a generator has another context."""
     try:
         while True:
             with calling(principal, rule, valid), attributed(attribution), noting(record):
