@@ -78,10 +78,10 @@ class ReviewCalls(training_pb2_grpc.TrainingServiceServicer):
 
     def _for_class(self, request: pb.GetClassItemRequest) -> pb.GetClassItemResponse:
         found = read_cohort(self._resources.store, request.cohort_id)
-        (named, *_) = items_named(found.course, (), (request.item_id,))
-        (one,) = class_items(self._resources, found, frozenset({named})) or (None,)
-        if one is None:
+        items = class_items(self._resources, found, items_named(found.course, (), (request.item_id,)))
+        if not items:
             raise NotReleased(message("error.rpc.item_not_released"))
+        one = max(items, key=lambda of_form: of_form.people)  # two forms may have it, such as two labs
         pictures = [self._resources.store.picture(found.course.course_id, number) for number in one.photos]
         return class_item_message(one, pictures)
 
