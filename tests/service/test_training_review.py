@@ -366,3 +366,8 @@ def test_a_deck_has_every_released_item_and_needs_nothing_beside_it(server: Runn
             parts.insert(2, section.index("The machine"))
         assert parts == sorted(parts)
     assert reason_of(partial(deck, server, opened, code=opened.codes[0])) == "INVALID_FIELD"
+    with patch("fr_server.rpc.services.training.results.MOST_PHOTOS", 6):
+        page = deck(server, opened)
+    assert 0 < page.count("<section>") < len(items)
+    assert page.count("data:image/jpeg;base64,") <= 6
+    assert f"{len(items) - page.count('<section>')} other released items" in page
