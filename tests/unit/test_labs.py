@@ -13,7 +13,7 @@ import pytest
 
 from fr_core.scoring.intervals import wilson_interval
 from fr_locales.rendering import render
-from fr_training.answers import Answer, Conclusion, Degraded, Given, Prediction
+from fr_training.answers import MAX_ROWS, Answer, Conclusion, Degraded, Given, Prediction
 from fr_training.bank.compose import compose
 from fr_training.bank.labs import require_groups, right_row
 from fr_training.bank.manifest import sha256_of
@@ -132,6 +132,15 @@ def test_groups_are_those_of_the_labels_and_unclear_ones_have_no_row() -> None:
     assert (
         right_row(replace(clear, rows=(clear.rows[0], replace(clear.rows[0], false=Measured(5, 100, 0.0, 0.05))))) == 0
     )
+
+
+def test_a_table_has_no_more_groups_than_an_answer_can_name() -> None:
+    pool = made_pool(14 * 10 + 12, 152)
+    people = [replace(one, labels={"race": f"r{min(n, 139) % 14:02}"}) for n, one in enumerate(pool.people)]
+    for lab, key in labs_of("groups", 2, replace(pool, people=tuple(people))):
+        names = [row.name for row in lab.rows]
+        assert (len(names), names[-1]) == (MAX_ROWS, "r13")  # the largest
+        LABS.check(Step.CONCLUDE, Answer(Conclusion(key.right)), ())
 
 
 def test_the_seed_decides_and_nobody_is_used_up() -> None:

@@ -191,6 +191,9 @@ def test_photos_of_a_block_can_be_made_poorer_within_limits() -> None:
     assert one.poorer == Poorer(24.0, 2.5, 20.0, 1.0)
     for line in ("scale = 7", "scale = 129", "blur = 0.4", "compression = 96", "light = 1.1", "light = nan"):
         assert "is a number from" in refused(plan(block("one", more=f"{PAIRS}{line}\n"))), line
+    for key in ("scale", "blur", "compression", "light"):
+        for value in ("nan", "inf", "-inf", "-1", "0", "1e300", "9" * 150, "true", '"1"', "[1]"):
+            assert "is a number from" in refused(plan(block("one", more=f"{PAIRS}{key} = {value}\n"))), value
     assert "is a number from 0.1 to 1" in refused(plan(block("one", more=PAIRS + "light = true\n")))
     assert "no key `light`" in refused(plan(block("one", "triage", "usable = 1\nlimited = 0\nreject = 0\nlight = 1\n")))
     tests = [

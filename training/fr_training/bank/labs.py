@@ -7,6 +7,7 @@ the course are chosen to be hard. Everybody counts, whether or not the course sh
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations, pairwise
@@ -17,7 +18,7 @@ from fr_core.scoring.bootstrap import fmr_by_people
 from fr_core.scoring.checks import F64
 from fr_core.scoring.intervals import wilson_interval
 from fr_locales.messages import message
-from fr_training.answers import Degraded, Usability
+from fr_training.answers import MAX_ROWS, Degraded, Usability
 from fr_training.bank.labels import age_of, ethnicity_of, sex_of
 from fr_training.bank.manifest import ITEM_ID_DIGITS, canonical, sha256_of
 from fr_training.bank.pool import F32, PoolPerson, PoolPhoto
@@ -65,11 +66,14 @@ def require_groups(plan: CoursePlan, labels: Sequence[Mapping[str, str]]) -> Non
 
 
 def _sizes(labels: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
-    """The groups that are large enough, by kind of label, in the order of the alphabet; none where there is but one."""
+    """The groups that are large enough, by kind of label, in the order of the alphabet; none where there is but one.
+
+    Of more than `MAX_ROWS` the largest.
+    """
     found = {}
     for kind, group_of in _GROUPS.items():
-        words = [word for one in labels if (word := group_of(one))]
-        large = sorted(word for word in set(words) if words.count(word) >= LEAST_IN_GROUP)
+        counts = Counter(word for one in labels if (word := group_of(one)))
+        large = sorted(word for word, count in counts.most_common(MAX_ROWS) if count >= LEAST_IN_GROUP)
         found[kind] = large if len(large) > 1 else []
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections import Counter
 from contextlib import ExitStack, closing
 from html import escape
@@ -17,7 +18,7 @@ from rich.table import Table
 from fr_api.v1 import training_pb2
 from fr_client.cli.files import new_folder, read_file
 from fr_client.cli.show import counted, every, model_name, pairs, plain, print_answer, print_list, shown, table, when
-from fr_client.cli.state import AsJson, Yes, argument, confirm, connected
+from fr_client.cli.state import AsJson, Unusable, Yes, argument, confirm, connected
 from fr_client.cli.train.questions import question_lines
 from fr_client.requests import MAX_PHOTO_BYTES
 
@@ -73,6 +74,8 @@ def write_sheets(
         ):
             for item in found:
                 if item.form not in pages:
+                    if not _FORM.fullmatch(item.form):
+                        raise Unusable("FORM_NAME", "The server names a form in a way that no plan can.")
                     page = stack.enter_context((folder / f"{item.form}.html").open("w", encoding="utf-8"))
                     page.write(_SHEET_HEAD.format(title=escape(f"{course_id}: {item.form}")))
                     pages[item.form] = page
@@ -81,6 +84,9 @@ def write_sheets(
         words = ", ".join(f"{name}.html ({counted(number, 'item')})" for name, number in counts.items())
         print_answer(as_json, {"folder": shown(out), "items": dict(counts)}, f"{shown(out)}: {words or 'no item'}.")
 
+
+_FORM = re.compile(r"[a-z0-9-]{1,50}")
+"""A server chooses no other file of this machine."""
 
 _SHEET_HEAD = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
 <style>body{{font:14px sans-serif;margin:1rem}}figure{{display:inline-block;margin:0 .5rem .5rem 0;vertical-align:top}}
