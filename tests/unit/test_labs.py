@@ -143,6 +143,16 @@ def test_a_table_has_no_more_groups_than_an_answer_can_name() -> None:
         LABS.check(Step.CONCLUDE, Answer(Conclusion(key.right)), ())
 
 
+def test_no_block_asks_what_another_has_asked_while_there_are_other_questions() -> None:
+    lines = [f'id = "{name}"; exercise = "lab"; about = "threshold"; trials = 4' for name in "abc"]
+    made = compose(plan_of("\n".join(lines)), POOL, 1, ExactMatcher(), spoil=spoil)
+    ids = [item.item_id for form in made.forms.values() for item in form.items]
+    assert len(set(ids)) == len(ids) == 12
+    many = [f'id = "{name}"; exercise = "lab"; about = "threshold"; trials = 4' for name in "abcdefghijklmnopqrst"]
+    few = compose(plan_of("\n".join(many)), made_pool(30, 20), 1, ExactMatcher(), spoil=spoil)
+    assert len({len(form.items) for form in few.forms.values()}) == 1  # then they are asked again
+
+
 def test_the_seed_decides_and_nobody_is_used_up() -> None:
     assert labs_of("threshold") == labs_of("threshold")
     assert [lab for lab, _ in labs_of("threshold")] != [lab for lab, _ in labs_of("threshold", seed=2)]

@@ -108,7 +108,8 @@ def compose(
         unsearched[suspect] = True
     for one in sets:
         if one.block.exercise == ExerciseKind.LAB:  # shows nobody, and takes long: made once
-            items |= lab_items(bench, one, spoil)
+            asked = frozenset(item.item_id for of_form in items.values() for item in of_form)
+            items |= lab_items(bench, one, spoil, asked)
     searched = {name: drafts[name] for one in sets if not one.block.equated for name in one.forms if name in drafts}
     gallery = _enrolled(bench, searched, own_probe_size(plan), matcher)
     forms = {name: _form(bench, name, one, items[name]) for one in sets for name in one.forms}
