@@ -290,7 +290,7 @@ def _quality_labs(faces: _Faces, fault: Degraded, spoil: Spoil) -> list[Lab]:
     count = min(faces.mated, _MOST_SPOILT)
     if threshold is None:
         return []
-    photos = [one.photos[0] for one in faces.people[:count]]
+    photos = tuple(one.photos[0] for one in faces.people[:count])
     kind = DEGRADATIONS[fault]
     rows = []
     for strength in (0.0, *kind.strengths(Usability.LIMITED), *kind.strengths(Usability.REJECT)):
