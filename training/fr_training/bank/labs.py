@@ -8,7 +8,7 @@ the course are chosen to be hard. Everybody counts, whether or not the course sh
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations, pairwise
 
@@ -78,10 +78,10 @@ def _sizes(labels: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
     return found
 
 
-def lab_items(bench: Workbench, one: FormSet, spoil: Spoil | None) -> dict[str, list[Item]]:
+def lab_items(bench: Workbench, one: FormSet, spoil: Spoil | None, asked: Collection[str]) -> dict[str, list[Item]]:
     """Make the forms of a set: questions that differ, as many as the block has trials if there are so many.
 
-    Raises `TooFewPeople` where the photos allow none.
+    Those that other forms have `asked` already, by id, come last. Raises `TooFewPeople` where the photos allow none.
     """
     faces = _faces(bench)
     items: dict[str, list[Item]] = {}
@@ -89,7 +89,7 @@ def lab_items(bench: Workbench, one: FormSet, spoil: Spoil | None) -> dict[str, 
         rng = bench.rng("lab", name)
         found = _labs(LabKind(one.block.about), faces, rng, spoil)
         left = ([lab for lab in labs if _item(lab).item_id not in bench.learned.suspects] for labs in found)
-        labs = _chosen(left, one.block.trials, rng)
+        labs = _chosen(left, one.block.trials, rng, asked)
         if not labs:
             raise TooFewPeople(message("error.bank.no_lab", about=one.block.about), missing="1")
         items[name] = [_item(lab) for lab in labs]
@@ -187,13 +187,14 @@ def _labs(kind: LabKind, faces: _Faces, rng: np.random.Generator, spoil: Spoil |
                 yield _group_labs(faces, fault, groups)
 
 
-def _chosen(found: Iterator[list[Lab]], trials: int, rng: np.random.Generator) -> list[Lab]:
-    """Draw from each list in turn; where there is but one, all from it."""
+def _chosen(found: Iterator[list[Lab]], trials: int, rng: np.random.Generator, asked: Collection[str]) -> list[Lab]:
+    """Draw from each list in turn, where there is but one, all from it; those that were `asked` come last."""
     left: list[list[Lab]] = []
     chosen: list[Lab] = []
     for labs in found:
         if labs and len(chosen) < trials:
-            shuffled = [labs[n] for n in rng.permutation(len(labs)).tolist()]
+            drawn = (labs[n] for n in rng.permutation(len(labs)).tolist())
+            shuffled = sorted(drawn, key=lambda lab: _item(lab).item_id in asked)
             chosen.append(shuffled[0])
             left.append(shuffled[1:])
         if len(chosen) == trials:  # before photos are made poorer for nothing
@@ -289,7 +290,7 @@ def _quality_labs(faces: _Faces, fault: Degraded, spoil: Spoil) -> list[Lab]:
     count = min(faces.mated, _MOST_SPOILT)
     if threshold is None:
         return []
-    photos = [one.photos[0] for one in faces.people[:count]]
+    photos = tuple(one.photos[0] for one in faces.people[:count])
     kind = DEGRADATIONS[fault]
     rows = []
     for strength in (0.0, *kind.strengths(Usability.LIMITED), *kind.strengths(Usability.REJECT)):

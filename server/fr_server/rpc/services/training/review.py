@@ -79,7 +79,7 @@ class ReviewCalls(training_pb2_grpc.TrainingServiceServicer):
         return await self._resources.work.storage(self._for_class, request)
 
     def _for_class(self, request: pb.GetClassItemRequest) -> pb.GetClassItemResponse:
-        found = read_cohort(self._resources.store, request.cohort_id)
+        found = read_cohort(self._resources.store, request.cohort_id, request.item_id)
         named = items_named(found.course, (), (request.item_id,))
         blocks = [block_of_item(found.course.plan.blocks, form) for form, _ in named]
         if all(block.exercise == ExerciseKind.OWN_PROBE for block in blocks):
