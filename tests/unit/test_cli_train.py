@@ -87,7 +87,7 @@ def test_a_contact_sheet_is_a_page_for_each_form(target: str, service: ScriptedT
     assert sorted(path.name for path in out.iterdir()) == ["lists.html", "test-a.html"]
     assert out.stat().st_mode & 0o077 == 0
     page = (out / "test-a.html").read_text("utf-8")
-    for words in ("ab" * 8, "&lt;same&gt;", "difficulty -0.50", "0: 0.250", "data:image/jpeg;base64,YSBqcGVn"):
+    for words in ("ab" * 8, "&lt;same&gt;", "difficulty -0.50", "1 (similarity 0.25)", "data:image/jpeg;base64,YSBqcGVn"):
         assert words in page
     assert "<same>" not in page
     assert reason_of(fr(target, "course", "sheet", "c1", "--out", out)) == "FILE_EXISTS"

@@ -171,7 +171,8 @@ def _operating_points(engine: Engine, fmr: float) -> OperatingPoints:
     if engine.calibration is not None:
         found = unless_undefined(partial(engine.calibration.threshold_at_fmr, fmr))
         at_fmr = found if isinstance(found, float) else None
-    return OperatingPoints(engine.pack.thresholds.similarity, at_fmr)
+    thresholds = engine.pack.thresholds
+    return OperatingPoints(thresholds.similarity, at_fmr, thresholds.fmr)
 
 
 def _without(gathered: AnalysedPeople, exclude: Set[str]) -> AnalysedPeople:

@@ -14,7 +14,7 @@ from fr_locales.messages import Audience, Message, message
 from fr_training.grading.advice import AidedFigures, PrevalenceFigures
 from fr_training.grading.blocks import KindFigures
 from fr_training.grading.certainty import FEW, Certainty, Lean, Verdict, of_cohort, of_trainee
-from fr_training.grading.evidence import NO_SUPPORT, EvidenceFigures, ratio_text
+from fr_training.grading.evidence import NO_SUPPORT, EvidenceFigures
 from fr_training.grading.figures import CohortChange, CohortFigures, TraineeFigures, Words
 from fr_training.grading.fusion import CrowdFigures
 from fr_training.grading.items import ItemRow
@@ -323,16 +323,10 @@ def _ceiling(pairs: PairFigures | None) -> tuple[Message, ...]:
     if pairs is None or not isinstance(pairs.evidence, EvidenceFigures):
         return ()
     found = pairs.evidence
-    largest = message(
-        "ceiling.ratio",
-        count=pairs.trials,
-        largest=ratio_text(found.ceiling_same),
-        least=ratio_text(found.least_same),
-    )
-    if found.strongest_same == found.strongest_different == NO_SUPPORT:
-        return (message("ceiling.no_words", largest=largest),)
     same, different = found.strongest_same, found.strongest_different
-    return (message("ceiling.words", largest=largest, same=same, different=different),)
+    if same == different == NO_SUPPORT:
+        return (message("ceiling.no_words", count=pairs.trials),)
+    return (message("ceiling.words", count=pairs.trials, same=same, different=different),)
 
 
 def _quarantined(items: Sequence[ItemRow]) -> Iterable[Message]:

@@ -10,6 +10,7 @@ from fr_locales.messages import Message, message
 from fr_training.answers import Degraded
 from fr_training.grading.ability import AbilityFigures
 from fr_training.grading.blocks import BlockFigures, KindFigures
+from fr_training.grading.class_items import rating_words
 from fr_training.grading.evidence import EvidenceFigures, LevelEvidence, ratio_text
 from fr_training.grading.kinds import (
     EvidenceTaskFigures,
@@ -95,7 +96,11 @@ def evidence_section(found: EvidenceFigures, errors: ErrorFigures) -> Section:
         *(_ceilings(found) if alone else ()),
         *_rare_mates(errors.sensitivity, alone=alone),
         (message("row.rating_cllr"), text(found.cllr, 3), message("row.rating_cllr_means")),
-        (message("row.stated_cllr"), text(found.stated_cllr, 3), stated),
+        *(
+            []
+            if isinstance(found.stated_cllr, Undefined)
+            else [(message("row.stated_cllr"), text(found.stated_cllr, 3), stated)]
+        ),
     ]
     about = message("about.evidence_words") if alone else message("about.evidence_pooled")
     if found.refused:
@@ -104,7 +109,7 @@ def evidence_section(found: EvidenceFigures, errors: ErrorFigures) -> Section:
     words = (message("column.interval"), message("column.words")) if alone else ()
     levels = [
         (
-            f"{one.level:+d}" if one.level else "0",
+            rating_words(one.level),
             one.same,
             one.different,
             ratio_text(one.ratio),
@@ -201,7 +206,7 @@ def ability_section(found: Maybe[AbilityFigures]) -> Section:
     header = (message("column.rating"), message("column.lr"), message("column.interval"))
     worth = [
         (
-            f"{one.rating:+d}" if one.rating else "0",
+            rating_words(one.rating),
             ratio_text(one.ratio.value),
             message("cell.range", low=ratio_text(one.ratio.low), high=ratio_text(one.ratio.high)),
         )

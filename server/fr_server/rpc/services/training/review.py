@@ -77,12 +77,13 @@ class ReviewCalls(training_pb2_grpc.TrainingServiceServicer):
         return await self._resources.work.storage(self._for_class, request)
 
     def _for_class(self, request: pb.GetClassItemRequest) -> pb.GetClassItemResponse:
-        found = read_cohort(self._resources.store, request.cohort_id)
+        store = self._resources.store
+        found = read_cohort(store, request.cohort_id)
         (named, *_) = items_named(found.course, (), (request.item_id,))
-        (one,) = class_items(self._resources, found, frozenset({named})) or (None,)
+        (one,) = class_items(store, found, frozenset({named})) or (None,)
         if one is None:
             raise NotReleased(message("error.rpc.item_not_released"))
-        pictures = [self._resources.store.picture(found.course.course_id, number) for number in one.photos]
+        pictures = [store.picture(found.course.course_id, number) for number in one.photos]
         return class_item_message(one, pictures)
 
 
