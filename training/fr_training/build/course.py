@@ -24,6 +24,7 @@ from fr_training.bank.manifest import Shown
 from fr_training.bank.needs import available, require_enough
 from fr_training.bank.pool import Looks, PoolPhoto, without_photos
 from fr_training.build.custody import with_custody
+from fr_training.build.jpegs import file_of, jpeg, padded
 from fr_training.build.people import (
     NO_PHOTO_LEFT,
     Analyse,
@@ -33,7 +34,7 @@ from fr_training.build.people import (
     analyse_people,
     identities_of,
 )
-from fr_training.build.pictures import enlarged, file_of, jpeg, looks_of_picture, padded, render
+from fr_training.build.pictures import enlarged, looks_of_picture, render
 from fr_training.courses import Course, Form, Learned, OperatingPoints
 from fr_training.grading.values import unless_undefined
 from fr_training.keys import EvidenceKey

@@ -13,9 +13,9 @@ from fr_evaluation.plots import pictures
 from fr_evaluation.words import Section, Text
 from fr_locales.messages import Message, message
 from fr_training.courses import Course
+from fr_training.grading.change_sentences import TESTS
 from fr_training.grading.figures import CohortChange, CohortFigures, Distribution, TraineeFigures, TraineeRow, Words
 from fr_training.grading.items import ItemRow
-from fr_training.grading.sentences import TESTS
 from fr_training.grading.trainee_means import OwnFigures
 from fr_training.grading.values import Maybe, Undefined
 from fr_training.report import comparisons, plots, sections
