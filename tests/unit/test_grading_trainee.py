@@ -215,7 +215,7 @@ def test_changes_of_triads_and_lists_have_a_verdict_of_their_own() -> None:
     assert triads.needed == pytest.approx(196.0 * (27 / 42 * 15 / 42 / 10) ** 0.5, abs=0.01)
     assert (round(of_lists.points), of_lists.verdict) == (10, Verdict.NO_RELIABLE_CHANGE)
     said = " ".join(map(render, trainee_figures(course(), odd("pre", 8) + odd("post", 18), {}).words.change))
-    assert "Odd one out: From" in said
+    assert "Odd one out: In the first test" in said
     assert "you did better" in said
     few = trainee_figures(course(), odd("pre", 5, 9) + odd("post", 9), {})
     assert isinstance(few.changes[0].triads, Undefined)
