@@ -11,6 +11,7 @@ from base64 import b64decode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,7 +28,7 @@ class Page:
     """A page of a browser that takes commands of the DevTools protocol, each ended by a zero byte."""
 
     commands: IO[bytes]
-    answers: IO[bytes]
+    answers: BufferedReader
     session: str = ""
 
     def do(self, method: str, **parameters: Any) -> Any:
@@ -35,9 +36,10 @@ class Page:
         self.commands.write(json.dumps(whole | ({"sessionId": self.session} if self.session else {})).encode() + b"\0")
         self.commands.flush()
         while True:
-            told = b""
+            told = bytearray()
             while not told.endswith(b"\0"):
-                told += self.answers.read(1) or pytest.fail("the browser has ended")
+                there = self.answers.peek() or pytest.fail("the browser has ended")
+                told += self.answers.read(there.find(b"\0") + 1 or len(there))
             if (found := json.loads(told[:-1])).get("id") == 1:
                 return found["result"]
 
