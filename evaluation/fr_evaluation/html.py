@@ -1,6 +1,6 @@
 """Pages that need nothing beside them: one HTML file with its style and its pictures inside.
 
-It needs no matplotlib; `plots` makes HTML of figures.
+Only `pictures` needs matplotlib.
 """
 
 from __future__ import annotations
@@ -8,9 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from fr_evaluation.words import Section, Text, in_words
 from fr_locales.rendering import ENGLISH
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 STYLE = """
 :root {
@@ -113,6 +117,16 @@ def words(section: Section) -> str:
 def image(uri: str, alt: Text) -> Html:
     """A picture from a data: URI, with what it is in words."""
     return Html(f'<img src="{escape(uri)}" alt="{escaped(alt)}">')
+
+
+def pictures(figures: Mapping[str, Figure], captions: Mapping[str, Text]) -> str:
+    """The pictures, each with what it shows."""
+    from fr_evaluation.plots import as_svg  # it draws with matplotlib, which a server may lack
+
+    return "".join(
+        f"<figure>{as_svg(figure)}<figcaption>{escaped(captions[name])}</figcaption></figure>\n"
+        for name, figure in figures.items()
+    )
 
 
 def escaped(text: Text) -> str:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from io import BytesIO
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fr_evaluation.html import escaped
-from fr_evaluation.words import Text
 from fr_locales.messages import Message
 from fr_locales.rendering import render
 
@@ -22,14 +19,6 @@ def as_svg(figure: Figure) -> str:
     """The picture as an <svg> element, the same bytes for the same picture."""
     text = _saved(figure, "svg").decode("utf-8")
     return text[text.index("<svg") :]
-
-
-def pictures(figures: Mapping[str, Figure], captions: Mapping[str, Text]) -> str:
-    """The pictures, each with what it shows."""
-    return "".join(
-        f"<figure>{as_svg(figure)}<figcaption>{escaped(captions[name])}</figcaption></figure>\n"
-        for name, figure in figures.items()
-    )
 
 
 def as_png(figure: Figure) -> bytes:

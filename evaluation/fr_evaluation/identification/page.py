@@ -11,12 +11,12 @@ from matplotlib.ticker import NullLocator
 
 from fr_core.scoring.intervals import Rate, rate
 from fr_evaluation.hardest import HARDEST, Error, hardest
-from fr_evaluation.html import document, table
+from fr_evaluation.html import document, pictures, table
 from fr_evaluation.html import words as in_html
 from fr_evaluation.identification import words
 from fr_evaluation.identification.figures import IdentificationFigures, IdentificationReport
 from fr_evaluation.identification.searches import Search
-from fr_evaluation.plots import COLOURS, label, new_figure, pictures
+from fr_evaluation.plots import COLOURS, label, new_figure
 from fr_evaluation.report import NOTICE
 from fr_evaluation.words import conditions
 from fr_locales.messages import Message, message

@@ -12,9 +12,9 @@ from matplotlib.ticker import PercentFormatter
 from fr_core.scoring.det import DetCurve
 from fr_core.scoring.intervals import wilson_interval
 from fr_evaluation.hardest import HARDEST, Error, hardest
-from fr_evaluation.html import document, table
+from fr_evaluation.html import document, pictures, table
 from fr_evaluation.html import words as in_html
-from fr_evaluation.plots import COLOURS, label, new_figure, pictures
+from fr_evaluation.plots import COLOURS, label, new_figure
 from fr_evaluation.report import NOTICE
 from fr_evaluation.verification import words
 from fr_evaluation.verification.compare import F64

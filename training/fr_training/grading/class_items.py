@@ -167,13 +167,15 @@ def _pair_machine(key: PairKey, machine: OperatingPoints) -> Message | None:
         return None
     same = key.similarity >= machine.search
     said = message("item.machine_same") if same else message("item.machine_different")
-    return message("item.machine_pair", said=said, similarity=key.similarity, point=_point(machine))
+    return message(
+        "item.machine_pair", said=said, similarity=key.similarity, point=_point(machine.search, machine.search_fmr)
+    )
 
 
-def _point(machine: OperatingPoints) -> Message:
-    if not machine.search_fmr:
-        return message("item.point", threshold=machine.search)
-    return message("item.point_fmr", threshold=machine.search, one_in=round(1 / machine.search_fmr))
+def _point(threshold: float, fmr: float | None) -> Message:
+    if not fmr:
+        return message("item.point", threshold=threshold)
+    return message("item.point_fmr", threshold=threshold, one_in=round(1 / fmr))
 
 
 def _listed(order: Sequence[int], given: Counter[str], key: ListKey, machine: OperatingPoints) -> _Parts:
@@ -190,7 +192,8 @@ def _listed(order: Sequence[int], given: Counter[str], key: ListKey, machine: Op
     numbers = ", ".join(str(place) for place in sorted(places[i] for i in above))
     said = message("item.machine_above", numbers=numbers) if above else message("item.machine_nobody")
     best = max(places, key=lambda i: key.similarities[i])
-    return tuple(bars), truth, message("item.machine_list", said=said, point=_point(machine), best=places[best])
+    point = _point(machine.search, machine.search_fmr)
+    return tuple(bars), truth, message("item.machine_list", said=said, point=point, best=places[best])
 
 
 def block_of_item(blocks: Iterable[BlockPlan], form: str) -> BlockPlan:

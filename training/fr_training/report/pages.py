@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 
 from matplotlib.figure import Figure
 
-from fr_evaluation.html import document, escaped
+from fr_evaluation.html import document, escaped, pictures
 from fr_evaluation.html import table as html_table
 from fr_evaluation.html import words as in_html
-from fr_evaluation.plots import pictures
 from fr_evaluation.words import Section, Text
 from fr_locales.messages import Message, message
 from fr_training.courses import Course
@@ -18,7 +18,7 @@ from fr_training.grading.figures import CohortChange, CohortFigures, Distributio
 from fr_training.grading.items import ItemRow
 from fr_training.grading.trainee_means import OwnFigures
 from fr_training.grading.values import Maybe, Undefined
-from fr_training.report import comparisons, plots, sections
+from fr_training.report import comparisons, pairs, plots, sections
 from fr_training.report.cells import HEADER, Row, between_tests, table, text, told, truth_text, with_interval
 from fr_training.report.keys import NOTICE
 from fr_training.statistics.agreement import Intraclass
@@ -47,7 +47,7 @@ def trainee_page(course: Course, figures: TraineeFigures) -> str:
         sections.count_section(counts),
         comparisons.change_section(figures.changes),
         *sections.of_kinds(figures.together),
-        sections.ability_section(figures.ability),
+        pairs.ability_section(figures.ability),
         comparisons.aided_section(figures.aided, figures.prevalence),
         comparisons.learning_section(figures.learning),
         comparisons.group_section(figures.groups),
@@ -60,7 +60,7 @@ def trainee_page(course: Course, figures: TraineeFigures) -> str:
     summary = message("page.trainee_summary", trainee=figures.trainee_id, answered=counts.answered, shown=counts.shown)
     first = _first_page(figures.words)
     found = _content(
-        course, figures.words, parts, plots.figures(figures), {one for told in first.values() for one in told}
+        course, figures.words, parts, plots.figures(figures), frozenset(chain.from_iterable(first.values()))
     )
     return document(title, NOTICE, summary, {heading: bullets(told) for heading, told in first.items()}, found)
 
@@ -105,7 +105,7 @@ def _content(
     words: Words,
     parts: Iterable[Section],
     drawn: Mapping[str, Figure],
-    before: Set[Message] = frozenset(),
+    before: frozenset[Message] = frozenset(),
 ) -> dict[Text, str]:
     """All sentences, figures and plots as HTML by their headings, without headings of what stands `before` alone."""
     said = {heading: getattr(words, name) for name, heading in HEADINGS}

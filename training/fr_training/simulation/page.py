@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fr_evaluation.html import document
+from fr_evaluation.html import document, pictures
 from fr_evaluation.html import words as in_html
-from fr_evaluation.plots import COLOURS, new_figure, pictures
+from fr_evaluation.plots import COLOURS, new_figure
 from fr_locales.messages import Message, message
 from fr_training.report.cells import text
 from fr_training.simulation.claims import MOST_OFF, THIRDS, Claim, Series, by_theta, chances, curves, series_of, thirds

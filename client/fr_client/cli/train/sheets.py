@@ -67,8 +67,8 @@ def write_pages(folder: Path, course_id: str, items: Iterable[training_pb2.FormI
                 pages[item.form] = page
             counts[item.form] += 1
             pages[item.form].write(_section(item, counts[item.form]))
-        for page in pages.values():
-            page.write("</body>\n</html>\n")
+        for each in pages.values():
+            each.write("</body>\n</html>\n")
     return dict(counts)
 
 
