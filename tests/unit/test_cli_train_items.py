@@ -88,7 +88,8 @@ def test_a_review_shows_the_photos_first_and_the_truth_after_enter(
     run = ("review", "--code", "c", "--pictures", tmp_path, "--no-viewer")
     code, out, _ = fr(target, *run, typed="\n\n\n\n")
     assert code == 0
-    first, second = out.index("You answered: -2."), out.index("Not right: both photos show one person.")
+    first = out.index("You answered: probably two people (-2).")
+    second = out.index("Not right: both photos show one person.")
     assert out.index("2 wrong answers to look at again. 3 other answers cannot be looked at yet.") < first
     assert first < out.index("Look again") < second < out.index("You answered: candidate 2 (1 -3, 2 +2).")
     assert "You said that you know one of the people." in out
@@ -179,7 +180,7 @@ def test_a_review_shows_the_table_of_a_lab_and_keeps_the_files_of_evidence(
         }
     code, out, _ = fr(target, "review", "--code", "c", "--pictures", tmp_path, "--no-viewer", typed="\n\n\n\n")
     assert code == 0
-    told = ("row  threshold", "1    0.250", "Which row?", "12.5 percent.", "number 1.", "a" * 64, "You answered: none.")
+    told = ("row  threshold", "1    0.250", "Which row?", "12.5 percent.", "number 1.", "a" * 64, "none of them.")
     places = [out.index(one) for one in told]
     assert places == sorted(places)
     assert "trial-records.jsonl" in out

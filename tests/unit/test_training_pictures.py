@@ -21,20 +21,17 @@ from fr_core.types import F32, U8
 from fr_training.answers import Degraded, Poorer
 from fr_training.bank.needs import Available, needs, require_enough
 from fr_training.bank.triage import DEGRADATIONS, UNIT_EYES
+from fr_training.build.jpegs import MOST_BYTES, file_of, jpeg, padded
 from fr_training.build.pictures import (
     EYE_DISTANCE,
     FACE_WIDTH,
     GREY,
     HEAD,
-    MOST_BYTES,
     OVAL,
     SIDE,
     TEMPLATE,
     degrade,
     enlarged,
-    file_of,
-    jpeg,
-    padded,
     poorer,
     render,
 )

@@ -106,6 +106,7 @@ class OperatingPoints(NamedTuple):
 
     search: float | None = None  # the pack's threshold
     at_fmr: float | None = None  # that of the false match rate that the plan names
+    search_fmr: float | None = None  # false match rate at the pack's threshold, in [0, 1]; None if it was not measured
 
 
 NO_POINTS = OperatingPoints()

@@ -11,9 +11,9 @@ from fr_locales.messages import Message, message
 from fr_locales.rendering import render
 from fr_training.answers import Degraded
 from fr_training.bank.labels import AGE_KINDS, ETHNICITY_KINDS, SEX_KINDS, sex_of
+from fr_training.grading.change_sentences import TESTS
 from fr_training.grading.class_items import USABILITIES
-from fr_training.grading.sentences import TESTS
-from fr_training.grading.values import Area, Time, Undefined
+from fr_training.grading.values import Area, Time, Times, Undefined
 from fr_training.statistics.estimates import Estimate
 
 HEADER = (message("column.figure"), message("column.value"), message("column.meaning"))
@@ -123,6 +123,14 @@ def text(value: object, digits: int = 2) -> str:
 def _number(value: float, digits: int) -> str:
     written = f"{value:.{digits}f}"
     return written.lstrip("-") if float(written) == 0.0 else written  # no "-0.00"
+
+
+def time_rows(times: Times) -> list[Row]:
+    """Median times of right and of wrong answers."""
+    return [
+        (message("row.time_right"), times.right, message("row.time_right_means")),
+        (message("row.time_wrong"), times.wrong, message("row.time_wrong_means")),
+    ]
 
 
 def between_tests(first: str, second: str) -> Message:

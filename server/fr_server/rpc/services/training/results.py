@@ -89,7 +89,7 @@ class ResultCalls(training_pb2_grpc.TrainingServiceServicer):
         _require_some(any(found.by_trainee.values()))
         course, store = found.course, self._resources.store
         if file == "deck":
-            every = class_items(self._resources, found)
+            every = class_items(store, found)
             if not every:
                 raise NotReleased(message("error.rpc.nothing_released"))
             photos = accumulate(len(one.photos) for one in every)

@@ -79,16 +79,17 @@ class ReviewCalls(training_pb2_grpc.TrainingServiceServicer):
         return await self._resources.work.storage(self._for_class, request)
 
     def _for_class(self, request: pb.GetClassItemRequest) -> pb.GetClassItemResponse:
-        found = read_cohort(self._resources.store, request.cohort_id, request.item_id)
+        store = self._resources.store
+        found = read_cohort(store, request.cohort_id, request.item_id)
         named = items_named(found.course, (), (request.item_id,))
         blocks = [block_of_item(found.course.plan.blocks, form) for form, _ in named]
         if all(block.exercise == ExerciseKind.OWN_PROBE for block in blocks):
             raise InvalidField(message("error.rpc.item_of_own_probe"), field="item_id")
-        items = class_items(self._resources, found, named)
+        items = class_items(store, found, named)
         if not items:
             raise NotReleased(message("error.rpc.item_not_released"))
         one = max(items, key=lambda of_form: of_form.people)  # two forms may have it, such as two labs
-        pictures = [self._resources.store.picture(found.course.course_id, number) for number in one.photos]
+        pictures = [store.picture(found.course.course_id, number) for number in one.photos]
         return class_item_message(one, pictures)
 
 
