@@ -22,9 +22,8 @@ def crop_pairs(path: Path) -> CropPairs:
 
     Nothing of the file is run. The folds are ten blocks in the file's order, as in InsightFace's own evaluation.
 
-    Raises:
-        DatasetMissing: there is no such file.
-        BinMalformed: larger than `MAX_BYTES`, no plain pickle, of another form, or a crop neither JPEG nor PNG.
+    Raises `DatasetMissing`: there is no such file; `BinMalformed`: larger than `MAX_BYTES`, no plain pickle, of another
+    form, or a crop neither JPEG nor PNG.
     """
     require_file(path, "whoever asked for it", path.parent)
     try:

@@ -31,8 +31,7 @@ class PickleRefused(ValueError):
 def load_plain(data: bytes) -> Any:
     """The value of a pickle of protocol 2 to 5; its size is bounded by that of `data`.
 
-    Raises:
-        PickleRefused: as said there.
+    Raises `PickleRefused`: as said there.
     """
     machine = _Machine()
     try:

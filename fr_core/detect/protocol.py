@@ -44,17 +44,11 @@ class Detector(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TileFaces:
-    """The output of a model for one tile, or several of its outputs put together.
+    """The output of a model for one tile, or several of its outputs put together."""
 
-    Attributes:
-        boxes: f32[N, 4], (left, top, right, bottom) in pixels.
-        landmarks: f32[N, 5, 2], (x, y) pixels, in the order of `Detection.landmarks`.
-        scores: f32[N] in [0, 1].
-    """
-
-    boxes: F32
-    landmarks: F32
-    scores: F32
+    boxes: F32  # f32[N, 4], (left, top, right, bottom) in pixels
+    landmarks: F32  # f32[N, 5, 2], (x, y) pixels, in the order of `Detection.landmarks`
+    scores: F32  # f32[N] in [0, 1]
 
     def __post_init__(self) -> None:
         for array in (self.boxes, self.landmarks, self.scores):

@@ -30,15 +30,10 @@ class BatchedRawEmbedder:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EmbeddingWithNorm:
-    """An embedding with the length that the model's vector had.
+    """An embedding with the length that the model's vector had."""
 
-    Attributes:
-        embedding: of length 1.
-        norm: length before normalisation, > 0, no unit; larger for clearer faces.
-    """
-
-    embedding: Embedding
-    norm: float
+    embedding: Embedding  # of length 1
+    norm: float  # length before normalisation, > 0, no unit; larger for clearer faces
 
 
 class Embedder(Protocol):

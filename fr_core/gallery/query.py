@@ -28,12 +28,8 @@ class ScoreFusion(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SubjectFilter:
-    """The subjects to search: those that meet every condition, as if the gallery held no others.
+    """The subjects to search: those that meet every condition, as if the gallery held no others."""
 
-    Attributes:
-        metadata: pairs that the subject's metadata must hold.
-        subject_ids: the only subjects, `MAX_FILTER_SUBJECTS` at most; None = no such condition.
-    """
-
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)  # pairs that the subject's metadata must hold
+    # The only subjects, `MAX_FILTER_SUBJECTS` at most; None = no such condition.
     subject_ids: tuple[str, ...] | None = None

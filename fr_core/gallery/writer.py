@@ -59,10 +59,8 @@ class Writer:
     def run(self, change: Change[R]) -> R:
         """Run a change and wait until it is durable and shown; the audit puts it down to `current_attribution`.
 
-        Raises:
-            ShuttingDown: the writer is closed.
-            StoreFailed: nothing of the change was kept.
-            FrError: the change's own refusals.
+        Raises `ShuttingDown`: the writer is closed; `StoreFailed`: nothing of the change was kept; `FrError`: the
+        change's own refusals.
         """
         by = current_attribution()
 

@@ -79,10 +79,8 @@ def read_answer(answer: bytes, limits: ImageLimits, memory_mib: int) -> tuple[in
 
     `answer`: that a worker sent, at most `MAX_MESSAGE_BYTES`.
 
-    Raises:
-        ImageTooManyBytes, ImageTooManyPixels, SeveralFrames, Undecodable, UnsupportedFormat: what the worker raised.
-        ImageTooCostly: its memory did not do.
-        Nonsense: anything else.
+    Raises `ImageTooManyBytes`, `ImageTooManyPixels`, `SeveralFrames`, `Undecodable`, `UnsupportedFormat`: what the
+    worker raised; `ImageTooCostly`: its memory did not do; `Nonsense`: anything else.
     """
     kind, rest = answer[:1], answer[1:]
     if kind == _PIXELS and len(rest) == _SIZE.size:

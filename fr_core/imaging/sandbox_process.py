@@ -99,9 +99,8 @@ class SandboxProcess:
             data: of at most `limits.max_bytes`.
             limits: that `fits` allows.
 
-        Raises:
-            ImageTooManyPixels, SeveralFrames, Undecodable, UnsupportedFormat: as `fr_core.imaging.decode`.
-            Broken: the worker crashed, took too long or too much, or talks nonsense. It is to be closed.
+        Raises `ImageTooManyPixels`, `SeveralFrames`, `Undecodable`, `UnsupportedFormat`: as `fr_core.imaging.decode`;
+        `Broken`: the worker crashed, took too long or too much, or talks nonsense. It is to be closed.
         """
         self.photos += 1
         self._memory[self._photo_at : self._photo_at + len(data)] = data

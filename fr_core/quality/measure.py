@@ -17,17 +17,11 @@ F64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """The direction of a head, in degrees; the signs are those of `Quality`.
+    """The direction of a head, in degrees; the signs are those of `Quality`."""
 
-    Attributes:
-        yaw: positive = the nose points to the right of the picture; -180 to 180.
-        pitch: positive = the nose points up; -90 to 90.
-        roll: positive = tilted clockwise in the picture; -180 to 180.
-    """
-
-    yaw: float
-    pitch: float
-    roll: float
+    yaw: float  # positive = the nose points to the right of the picture; -180 to 180
+    pitch: float  # positive = the nose points up; -90 to 90
+    roll: float  # positive = tilted clockwise in the picture; -180 to 180
 
 
 def inter_eye_px(landmarks: F32) -> float:

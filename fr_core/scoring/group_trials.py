@@ -46,15 +46,10 @@ class GroupTrials(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MatedTrials:
-    """Comparisons of two photos of one person.
+    """Comparisons of two photos of one person."""
 
-    Attributes:
-        errors: f64[p], how many of each person's trials went wrong, failures among them.
-        trials: f64[p], how many there are.
-    """
-
-    errors: F64
-    trials: F64
+    errors: F64  # f64[p], how many of each person's trials went wrong, failures among them
+    trials: F64  # f64[p], how many there are
 
     @property
     def present(self) -> Bools:
@@ -79,17 +74,11 @@ class MatedTrials:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EveryTwo:
-    """Comparisons of every two of the people who are present; only errors are listed.
+    """Comparisons of every two of the people who are present; only errors are listed."""
 
-    Attributes:
-        first: i64[e], the one person of each error.
-        second: i64[e], the other.
-        present: bool[p], who was compared.
-    """
-
-    first: I64
-    second: I64
-    present: Bools
+    first: I64  # i64[e], the one person of each error
+    second: I64  # i64[e], the other
+    present: Bools  # bool[p], who was compared
 
     @property
     def work(self) -> int:

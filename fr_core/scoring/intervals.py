@@ -41,15 +41,10 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A share of trials with the counts behind it.
+    """A share of trials with the counts behind it."""
 
-    Attributes:
-        count: trials that the rate counts.
-        total: all trials, at least 1.
-    """
-
-    count: int
-    total: int
+    count: int  # trials that the rate counts
+    total: int  # all trials, at least 1
     interval: Interval
 
     @property
@@ -69,9 +64,8 @@ def wilson_interval(count: int, total: int, confidence: float = DEFAULT_CONFIDEN
         count: trials counted, 0 <= count <= total.
         total: independent trials.
 
-    Raises:
-        UndefinedRate: total is 0.
-        ValueError: a count is negative or larger than the total, or the confidence is not inside (0, 1).
+    Raises `UndefinedRate`: total is 0; `ValueError`: a count is negative or larger than the total, or the confidence is
+    not inside (0, 1).
     """
     if not 0.0 < confidence < 1.0:
         raise ValueError(f"The confidence must lie between 0 and 1, and is {confidence}.")

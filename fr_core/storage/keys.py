@@ -34,8 +34,7 @@ _LONGEST = 128
 class KeyEncryptionKey:
     """The key that wraps the keys of a store; its bytes show in no text of it.
 
-    Raises:
-        ValueError: of another length.
+    Raises `ValueError`: of another length.
     """
 
     secret: bytes = field(repr=False)
@@ -62,8 +61,7 @@ def load_key(source: str) -> KeyEncryptionKey:
         source: `file:PATH`, `env:NAME`, or `command:CMD ARGS`, which is run without a shell and has 30 seconds to print
             the key. The key is written as 64 hexadecimal digits; one line break may follow.
 
-    Raises:
-        KeyUnavailable: another source, nothing there, no key, or a file that others can read.
+    Raises `KeyUnavailable`: another source, nothing there, no key, or a file that others can read.
     """
     kind, colon, rest = source.partition(":")
     readers = {"file": _from_file, "env": _from_environment, "command": _from_command}

@@ -103,10 +103,8 @@ class LogCopier:
     def empty(self, longest_s: float | None = None) -> None:
         """Copy the whole log into the database, and empty it; waits for readers.
 
-        Raises:
-            ShuttingDown: the store was closed meanwhile.
-            StoreFailed: the disk refuses, or somebody kept reading for some seconds.
-            StoreCorrupt: the database is damaged.
+        Raises `ShuttingDown`: the store was closed meanwhile; `StoreFailed`: the disk refuses, or somebody kept reading
+        for some seconds; `StoreCorrupt`: the database is damaged.
         """
         until = time.monotonic() + (_SCRUB_S if longest_s is None else longest_s)
         while True:

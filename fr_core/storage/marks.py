@@ -35,9 +35,8 @@ def is_marked(database: Path) -> bool:
 def mark_of(database: Path, key: KeyEncryptionKey) -> bytes:
     """Return the mark of a store, 32 bytes; b"" if it has none.
 
-    Raises:
-        WrongKey: it is under another key.
-        StoreCorrupt, StoreFailed: the database cannot be read, or was changed.
+    Raises `WrongKey`: it is under another key; `StoreCorrupt`, `StoreFailed`: the database cannot be read, or was
+    changed.
     """
     with reading_outside(database) as connection:
         return next((Vault.unlocked(key, *row).mark for _, *row in _found(connection)), b"")

@@ -17,9 +17,8 @@ DriverError = apsw.Error
 def sqlite_errors() -> Iterator[None]:
     """Turn SQLite's errors into those of a store; neither carries data of a person.
 
-    Raises:
-        StoreCorrupt: SQLite found the file damaged, or a row holds what no row can.
-        StoreFailed: the disk is full, failing or forbidden, or another program holds the database.
+    Raises `StoreCorrupt`: SQLite found the file damaged, or a row holds what no row can; `StoreFailed`: the disk is
+    full, failing or forbidden, or another program holds the database.
     """
     try:
         yield

@@ -32,10 +32,8 @@ def render(message: Message, language: str = ENGLISH) -> str:
         message: of the catalogue.
         language: one of `languages()`.
 
-    Raises:
-        LookupError: the language has no catalogue, or the English catalogue has no such id.
-        KeyError: a placeholder has no value.
-        TypeError: `count` is not a whole number.
+    Raises `LookupError`: the language has no catalogue, or the English catalogue has no such id; `KeyError`: a
+    placeholder has no value; `TypeError`: `count` is not a whole number.
     """
     values = {name: _text(value, language) for name, value in message.values.items()}
     return _Plain().vformat(_sentence(message, language), (), values)

@@ -78,9 +78,8 @@ def staged(target: Path, is_ours: Callable[[bytes], bool], *, secret: bool = Fal
         secret: overwrite with zeros the file that it replaces, the one of a process that died, and itself if it is not
             kept.
 
-    Raises:
-        TargetTaken: another process writes the same file at this moment, or somebody else's has its name.
-        StoreFailed: the disk refuses.
+    Raises `TargetTaken`: another process writes the same file at this moment, or somebody else's has its name;
+    `StoreFailed`: the disk refuses.
     """
     with _disk_errors():
         try:

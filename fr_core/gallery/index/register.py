@@ -18,9 +18,7 @@ def index_maker(name: str, threads: int = 0) -> Callable[[int], VectorIndex]:
         name: one of `INDEX_NAMES`; "auto" is "gpu" where FAISS has a GPU, and "compact" elsewhere.
         threads: that search "compact" and "gpu"; 0 = one for each core that the process may use.
 
-    Raises:
-        ConfigInvalid: there is no index of that name.
-        DeviceUnavailable: there is no GPU that FAISS can use.
+    Raises `ConfigInvalid`: there is no index of that name; `DeviceUnavailable`: there is no GPU that FAISS can use.
     """
     if name == "numpy":
         return NumpyIndex

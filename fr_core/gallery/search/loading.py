@@ -24,9 +24,7 @@ def load(store: GalleryStore, memories: Memories, on_block: Callable[[], None]) 
 
     `on_block`: called for each block of vectors; what it raises ends the loading.
 
-    Raises:
-        StoreCorrupt: what is stored is damaged or contradicts itself.
-        StoreFailed: the disk refuses.
+    Raises `StoreCorrupt`: what is stored is damaged or contradicts itself; `StoreFailed`: the disk refuses.
     """
     begun = time.monotonic()
     rows = _gallery_rows(store)

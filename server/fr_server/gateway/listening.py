@@ -48,8 +48,7 @@ def channel_limits(
         age_s: seconds, give or take a tenth, after which a connection takes no new calls, so that whoever keeps one for
             ever is asked for a certificate anew. Calls in work go on to their end. 0 = never.
 
-    Raises:
-        ValueError: a value is none of these.
+    Raises `ValueError`: a value is none of these.
     """
     ends = {"grpc.max_connection_idle_ms": idle_s, "grpc.max_connection_age_ms": age_s}
     return (

@@ -83,8 +83,7 @@ class Budgets:
     def spend(self, principal_id: str, budget: Budget) -> None:
         """Count a call, or an item of a stream.
 
-        Raises:
-            RateLimited: one too many, which is not counted. The metadata say `retry_after_s`.
+        Raises `RateLimited`: one too many, which is not counted. The metadata say `retry_after_s`.
         """
         with self._lock:
             now_s = self._monotonic_s()
@@ -100,8 +99,7 @@ class Budgets:
     def search(self, principal_id: str, budget: Budget) -> None:
         """Count a search of the day, beside the call that it comes with.
 
-        Raises:
-            QuotaExceeded: none is left today. The metadata say `retry_after_s`, when the next day begins.
+        Raises `QuotaExceeded`: none is left today. The metadata say `retry_after_s`, when the next day begins.
         """
         with self._lock:
             now_s = self._monotonic_s()

@@ -89,9 +89,8 @@ def may_examine(examination: Examination, principal_id: str) -> bool:
 def require_may_examine(examination: Examination, principal_id: str) -> None:
     """Require that a finding of somebody is one that the examination waits for.
 
-    Raises:
-        FindingLocked: it has every finding that it waits for.
-        ExaminerNotIndependent: somebody else has to give it.
+    Raises `FindingLocked`: it has every finding that it waits for; `ExaminerNotIndependent`: somebody else has to give
+    it.
     """
     if is_concluded(examination):
         raise FindingLocked(message("error.trust.examination_concluded"))
