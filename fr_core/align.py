@@ -1,7 +1,5 @@
 """Alignment: from five landmarks to the 112 x 112 crop that the embedders were trained on."""
 
-from __future__ import annotations
-
 import math
 
 import cv2

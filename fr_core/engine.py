@@ -1,7 +1,5 @@
 """The engine: a model pack on devices, batched across callers, with the pipeline that photos go through."""
 
-from __future__ import annotations
-
 import os
 import threading
 from collections.abc import Callable, Sequence

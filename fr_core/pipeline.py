@@ -1,7 +1,5 @@
 """Turns the bytes of a photo into embedded faces: decode, detect, align, embed, assess."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum

@@ -1,7 +1,5 @@
 """Shares scarce places among callers: no caller gets all places of a kind, and waiting callers take turns."""
 
-from __future__ import annotations
-
 import math
 import sys
 import threading

@@ -4,8 +4,6 @@
 run keeps its last figure, or says "not run".
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import re

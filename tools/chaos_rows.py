@@ -1,7 +1,5 @@
 """Lists the claims on reliability, each with its bar and its tests: the rows of docs/reliability.md."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

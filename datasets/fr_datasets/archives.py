@@ -1,7 +1,5 @@
 """Unpacking: an archive becomes a folder, whole or not at all, and never reaches out of it."""
 
-from __future__ import annotations
-
 import errno
 import gzip
 import tarfile

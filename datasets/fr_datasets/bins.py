@@ -1,7 +1,5 @@
 """InsightFace's .bin files: pairs of aligned faces and their labels, for LFW, CFP, AgeDB-30, CALFW and CPLFW."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Maps each data set to its reader and its checks."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Reads labels of people: a CSV with a row for each person."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Reads and writes the places of this user's data sets: a small TOML file, a table for each set."""
 
-from __future__ import annotations
-
 import json
 import os
 import secrets

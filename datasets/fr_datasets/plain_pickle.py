@@ -4,8 +4,6 @@ Python's own unpickler calls whatever function a file tells it to. This one know
 values; at any other, GLOBAL and REDUCE above all, it stops.
 """
 
-from __future__ import annotations
-
 import io
 import pickletools
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Reads the lists of data sets: lines of text, CSV files with a fixed header, and the photos that they name."""
 
-from __future__ import annotations
-
 import csv
 import io
 import os

@@ -1,7 +1,5 @@
 """Pages that need nothing beside them: one HTML file with its style and its pictures inside."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from types import MappingProxyType

@@ -5,8 +5,6 @@ locked by whoever writes it, so that one whose writer died is told from one that
 such a name first.
 """
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import hashlib

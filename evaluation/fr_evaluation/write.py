@@ -1,7 +1,5 @@
 """A report as files in a folder: report.json, report.html, the pictures, scores.csv, and what else the report has."""
 
-from __future__ import annotations
-
 import os
 import tempfile
 from collections.abc import Mapping

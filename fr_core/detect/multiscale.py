@@ -25,8 +25,6 @@ face the best stays.
 `tests/unit/test_multiscale.py` holds the rule; `tests/models/test_evaluate.py` what it finds.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal

@@ -1,7 +1,5 @@
 """Non-maximum suppression: of several boxes on one face, the one with the best score stays."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from fr_core.detect.protocol import TileFaces

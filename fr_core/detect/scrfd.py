@@ -1,7 +1,5 @@
 """SCRFD: Guo et al., "Sample and computation redistribution for efficient face detection", ICLR 2022."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

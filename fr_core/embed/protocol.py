@@ -1,7 +1,5 @@
 """The seam of embedding: aligned faces in, unit vectors out."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol

@@ -1,7 +1,5 @@
 """The roots of the tree, and its three branches."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import ClassVar

@@ -1,7 +1,5 @@
 """Refusals of calibrations, data sets and reports."""
 
-from __future__ import annotations
-
 from fr_core.errors.base import InputRefused
 
 

@@ -1,7 +1,5 @@
 """Failures of the server that may pass."""
 
-from __future__ import annotations
-
 from fr_core.errors.base import Failure
 
 

@@ -1,7 +1,5 @@
 """Refusals of galleries, subjects and templates."""
 
-from __future__ import annotations
-
 from fr_core.errors.base import Failure, InputRefused
 
 

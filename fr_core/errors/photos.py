@@ -1,7 +1,5 @@
 """Refusals of photos and of faces."""
 
-from __future__ import annotations
-
 from fr_core.errors.base import InputRefused
 
 

@@ -1,7 +1,5 @@
 """Refusals of requests and of embeddings."""
 
-from __future__ import annotations
-
 from fr_core.errors.base import InputRefused
 
 

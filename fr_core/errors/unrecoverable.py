@@ -1,7 +1,5 @@
 """Errors that stop the process until a person has acted."""
 
-from __future__ import annotations
-
 from types import MappingProxyType
 
 from fr_core.errors.base import Unrecoverable

@@ -1,7 +1,5 @@
 """Defines the changes of the galleries: each checks its rules, writes, and returns its records for the audit."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime

@@ -1,7 +1,5 @@
 """The galleries: create, enrol, search, list and delete; the door of this room."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future

@@ -1,7 +1,5 @@
 """Page tokens: where a list goes on, bound to the call that gave it."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import hashlib

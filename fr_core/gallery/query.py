@@ -1,7 +1,5 @@
 """The options of a search beside the probe: the subjects to search, and the fusion of their templates' similarities."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum

@@ -1,7 +1,5 @@
 """The values that go into a gallery and come out of it, and the limits that they obey."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

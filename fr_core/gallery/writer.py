@@ -1,7 +1,5 @@
 """Runs changes of the galleries on the thread that writes, and shows them to searches once they are durable."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar

@@ -4,8 +4,6 @@ Nothing here decodes or allocates pixels: it names the format, sees that the fil
 finds its orientation. Files that would keep the decoder busy for minutes are refused here, too.
 """
 
-from __future__ import annotations
-
 import re
 import struct
 from collections.abc import Callable

@@ -4,8 +4,6 @@ A request is three numbers and the names of formats; an answer is a letter and w
 `read_answer` takes the sender for an enemy: a decoder that a photo has taken over writes what it likes.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import struct

@@ -1,7 +1,5 @@
 """Imaging, one process of the sandbox as its parent sees it: started, asked, disbelieved, ended."""
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import importlib.util

@@ -1,7 +1,5 @@
 """Imaging, the tags: EXIF orientation, and what a TIFF file says of itself. Both are the same directory of tags."""
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The cache of model files: content-addressed, written atomically, read once and verified."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import secrets

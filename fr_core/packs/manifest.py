@@ -1,7 +1,5 @@
 """Defines the frozen values of a model pack's manifest, and reads its TOML strictly, with pydantic."""
 
-from __future__ import annotations
-
 import tomllib
 from dataclasses import dataclass
 from difflib import get_close_matches

@@ -1,7 +1,5 @@
 """Fetches the photos of the demo and the tests, which `demo/photos.toml` lists."""
 
-from __future__ import annotations
-
 import os
 import tomllib
 from collections.abc import Mapping

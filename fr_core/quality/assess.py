@@ -1,7 +1,5 @@
 """Quality, the verdict: measures against limits, with named reasons, one score, and the door to enrolment."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Set

@@ -1,7 +1,5 @@
 """Quality, the limits: the worst that a face may be and still serve as a template."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, fields
 

@@ -1,7 +1,5 @@
 """Quality, the measures: numbers read off a detected and aligned face, each with its unit and range."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Finds the face that clearly is the subject of a photo, and says why each other face does not count."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

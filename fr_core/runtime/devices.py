@@ -1,7 +1,5 @@
 """Chooses the device and the precision of the models, from what was asked for and what is available."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """The libraries that run models, as far as opening one is concerned: the seam at which tests put another."""
 
-from __future__ import annotations
-
 import importlib.util
 from collections.abc import Mapping
 from typing import Protocol

@@ -1,7 +1,5 @@
 """Defines the observer of the engine: the interface to metrics and traces, which the core does not know."""
 
-from __future__ import annotations
-
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, Protocol, get_args
 

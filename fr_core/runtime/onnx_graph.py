@@ -16,8 +16,6 @@ Every edit leaves what the model computes as it is, but for `half`, which rounds
 * The input becomes pixels: bytes are a quarter of what floats are, and no float picture is made in Python.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Literal
 

@@ -1,7 +1,5 @@
 """Opening a model on the devices that were asked for, or saying that they cannot be had."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The seam between the models and the libraries that run them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol

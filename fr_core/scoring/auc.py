@@ -1,7 +1,5 @@
 """The area under the ROC curve: how often a mated comparison is more similar than a non-mated one, and how sure."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from math import exp, log, sqrt
 from statistics import NormalDist

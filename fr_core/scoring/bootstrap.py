@@ -16,8 +16,6 @@ variance of comparisons that share nobody comes out three times as large, so tha
 three too wide. Source: A. B. Owen, "The pigeonhole bootstrap", The Annals of Applied Statistics 1 (2007) 386-411.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 

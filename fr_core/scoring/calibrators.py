@@ -5,8 +5,6 @@ The steps are as free as rising can be, trust the comparisons alone, and want ma
 limits of `supported_limits`. LRs are decimal logarithms: 2 is "a hundred times likelier if mated".
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import pairwise
 from math import isfinite, log

@@ -13,8 +13,6 @@ Every figure here is undefined rather than 0 or infinite where a group has no er
 few trials is not an error rate of zero.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass

@@ -6,8 +6,6 @@ FNIR(N, R, T) = 1 - TPIR, and FPIR(N, T). The definitions are those of P. Grothe
 Recognition Vendor Test (FRVT) Part 2: Identification", NIST IR 8271 (2019).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

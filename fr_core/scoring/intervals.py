@@ -1,7 +1,5 @@
 """Computes the Wilson score interval of a rate."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from math import sqrt
 from statistics import NormalDist

@@ -4,8 +4,6 @@ A likelihood ratio (LR) says how many times likelier a finding is if two photos 
 Here it is given as its decimal logarithm, so that no strength overflows. "Mated" means two photos of one person.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log

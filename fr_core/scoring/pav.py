@@ -6,8 +6,6 @@ rising map to likelihood ratios: N. Brümmer and J. du Preez, "The PAV algorithm
 (2013), arXiv 1304.2331.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

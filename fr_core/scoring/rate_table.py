@@ -1,7 +1,5 @@
 """Both error rates over all thresholds as a compact table, which never shows a rate lower than was observed."""
 
-from __future__ import annotations
-
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from itertools import pairwise

@@ -3,8 +3,6 @@
 The quality of a pair is that of its worse photo (`pair_qualities`), higher is better.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,7 +31,7 @@ class DiscardPoint:
 
 @dataclass(frozen=True, slots=True)
 class QualityBin:
-    """The error rates of the pairs of one range of quality, low <= quality < high; the last bin holds its high end too."""
+    """The error rates of the pairs of one range of quality, low <= quality < high, in the last bin <= high."""
 
     low: float  # lower edge
     high: float  # upper edge

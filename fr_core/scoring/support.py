@@ -8,8 +8,6 @@ methodology, systems, results, perspective", Speech Communication 31 (2000) 225-
 J. L. Wayman, "Best practices in testing and reporting performance of biometric devices", NPL report CMSC 14/02 (2002).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 

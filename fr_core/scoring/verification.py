@@ -4,8 +4,6 @@ A pair is accepted iff similarity >= threshold. "Mated" means two photos of one 
 not be compared, as a photo showed no face: it is never dropped. Terms: ISO/IEC 19795-1 and NIST FRTE.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt

@@ -1,7 +1,5 @@
 """Holds the folder of a store: made for its owner alone, and locked by one process or shared by several."""
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import os

@@ -3,8 +3,6 @@
 Every function raises `OSError`.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import secrets

@@ -1,7 +1,5 @@
 """Loads and makes the key-encryption key: 32 bytes that open every store made with it, and lie outside of it."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import os

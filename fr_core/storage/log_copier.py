@@ -3,8 +3,6 @@
 Only this connection has `CheckpointVfs` under it. It copies while others read and write.
 """
 
-from __future__ import annotations
-
 import logging
 import threading
 import time

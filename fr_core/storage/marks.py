@@ -4,8 +4,6 @@ Every kind of store has it, in the table `store`. Nobody can remove or exchange 
 older copy of the whole store also puts back its mark; checkpoints of the audit detect that.
 """
 
-from __future__ import annotations
-
 from contextlib import closing
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Describes a kind of store: its name, its file, the migrations of its tables, and where it keeps wrapped keys."""
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass

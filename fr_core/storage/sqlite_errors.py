@@ -1,7 +1,5 @@
 """Turns the errors of SQLite, and of its driver, into those of a store."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

@@ -18,8 +18,6 @@ than two whole frames. Nor does it detect a log that was emptied, cut off, or fi
 a log is that of an earlier moment, which only a checkpoint of the audit that was kept elsewhere can show.
 """
 
-from __future__ import annotations
-
 import itertools
 import struct
 from collections.abc import Iterator

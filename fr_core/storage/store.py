@@ -1,7 +1,5 @@
 """The base of the stores that several processes share: written by one thread of each process, with an audit."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future

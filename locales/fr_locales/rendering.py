@@ -1,7 +1,5 @@
 """Renders messages in a language, from the gettext catalogues beside this file."""
 
-from __future__ import annotations
-
 import re
 from decimal import Decimal
 from functools import cache

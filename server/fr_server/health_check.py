@@ -4,8 +4,6 @@ It speaks as much HTTP/2 (RFC 9113) as one call of grpc.health.v1 takes, since i
 much as the call.
 """
 
-from __future__ import annotations
-
 import os
 import socket
 import sys

@@ -3,8 +3,6 @@
 Run as a script, this file makes keys, or checks one, for whoever tells it to.
 """
 
-from __future__ import annotations
-
 import contextlib
 import random
 import shutil

@@ -1,7 +1,5 @@
 """What a trainee types is kept before it is locked, and the time of a block goes on by the server's clock."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial

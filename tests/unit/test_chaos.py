@@ -1,7 +1,5 @@
 """The page of reliability: its rows are those of the list, their tests are there, and figures are told by the tests."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

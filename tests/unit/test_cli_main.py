@@ -1,7 +1,5 @@
 """The `fr` command itself: its options, the commands of other rooms, how errors end it, its hints and warnings."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

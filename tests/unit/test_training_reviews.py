@@ -1,7 +1,5 @@
 """What a trainee may look at again follows from releases, and from what is still ahead."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from fr_training.courses import Course

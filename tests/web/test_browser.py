@@ -1,7 +1,5 @@
 """The page to try calls works in a browser, Chromium without a window, which is told what to do over two pipes."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """docs/access.md: who may call what, from the table of the guard."""
 
-from __future__ import annotations
-
 from itertools import groupby
 
 from fr_server.authz.rules import Coarse, Kind, Rule, ScopeKind

@@ -1,7 +1,5 @@
 """Writes docs/api.md from the comments of the .proto files."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Iterator
 from importlib import resources

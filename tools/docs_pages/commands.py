@@ -1,7 +1,5 @@
 """Writes docs/commands.md from the help of the `fr` command."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """docs/configuration.md: every key of the server's configuration with its meaning, default and range."""
 
-from __future__ import annotations
-
 import json
 
 from fr_server.config import KEYS, Config, Key, leaves

@@ -1,7 +1,5 @@
 """Writes docs/errors.md from the docstrings of the errors and the server's table of status codes."""
 
-from __future__ import annotations
-
 from fr_core.errors import FrError, Unrecoverable
 from fr_server.config.tree import MESSAGE_PHOTOS
 from fr_server.errors import DOMAIN, RETRY_AFTER_S, STATUS, all_errors

@@ -1,7 +1,5 @@
 """docs/metrics.md: every metric with its labels and buckets, from the server's own list."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from fr_core.runtime.observe import MODELS, STAGES

@@ -1,7 +1,5 @@
 """Refusals of access and casework: credentials, roles, budgets, cases, examinations and findings."""
 
-from __future__ import annotations
-
 from fr_core.errors.base import Failure, InputRefused
 
 

@@ -8,8 +8,6 @@ the machine disturbs it less than a clock would. A control searches an index of 
 processor time is subtracted.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import re

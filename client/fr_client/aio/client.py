@@ -1,7 +1,5 @@
 """The asynchronous client of the API."""
 
-from __future__ import annotations
-
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType

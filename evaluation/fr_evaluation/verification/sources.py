@@ -1,7 +1,5 @@
 """Turns photos, aligned crops or templates into compared pairs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -6,8 +6,6 @@ last number that a row of each kind has had. A subject that is erased from the s
 keys, and then nobody can read the rows of that person in any backup.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager

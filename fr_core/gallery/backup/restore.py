@@ -1,7 +1,5 @@
 """Restores a backup: builds the store anew under another name, checks it, and then gives it its own name."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress

@@ -1,7 +1,5 @@
 """Writes a file under another name, and renames it when it is proved and durable: it is absent or whole."""
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import os

@@ -1,7 +1,5 @@
 """The search of the compact index: candidates by a scan of codes or of vectors, then exact similarities of the best."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """Defines the interface of every index of vectors, and the similarity by which all of them rank."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Protocol, Self
 

@@ -1,7 +1,5 @@
 """The register of indexes: a new one is one file beside this one, and one line here."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from fr_core.errors import ConfigInvalid, message

@@ -4,8 +4,6 @@ Each block sees the gallery at one version and holds it for one pass of the inde
 Nothing is kept between blocks but a cursor: whoever asks for no more blocks has ended the scan.
 """
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Clusters: the templates of a gallery grouped by person, whatever subjects they were enrolled for."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol

@@ -1,7 +1,5 @@
 """Duplicates: templates of different subjects that are so similar that both may be of one person."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol

@@ -1,7 +1,5 @@
 """From a filter to the templates that it lets a search see."""
 
-from __future__ import annotations
-
 from functools import reduce
 
 import numpy as np

@@ -1,7 +1,5 @@
 """From the store to the memory: every vector read, checked and indexed before the first search."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Converts rows of the gallery store to values and back, and authenticates them; an altered row becomes no value."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta

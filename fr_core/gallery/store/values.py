@@ -3,8 +3,6 @@
 Numbers (`gallery_no`, `subject_no`) are the store's own; ids are the callers'.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """To whom what is done is put down: it rides beside the ticket of a call, in a context variable."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar

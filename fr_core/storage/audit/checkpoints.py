@@ -4,8 +4,6 @@ A checkpoint is canonical JSON of v, chain_id, seq, hash, at_ms, key_id and sign
 8032) over the canonical JSON of the others, in base64url (RFC 4648) without padding.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 import re

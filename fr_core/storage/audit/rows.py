@@ -1,7 +1,5 @@
 """The rows of the audit's tables as values."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 from fr_core.storage.audit.values import Record

@@ -3,8 +3,6 @@
 Every field has a pattern and a greatest length, so that neither a name of two words, nor a photo, nor a vector fits.
 """
 
-from __future__ import annotations
-
 import hmac
 import json
 import math

@@ -4,8 +4,6 @@ Nobody can change a record unnoticed without the key of the store. Somebody with
 or put back an earlier state of the whole database: only a checkpoint that was kept elsewhere shows that.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum

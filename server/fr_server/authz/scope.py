@@ -3,8 +3,6 @@
 So a call with such an id does, answers and takes what a call with an unknown id does, because it is one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from typing import Any, Protocol, TypeVar
 

@@ -3,8 +3,6 @@
 Keys are ECDSA P-256 (FIPS 186-5), which every TLS 1.3 client can do (RFC 8446, section 9.1).
 """
 
-from __future__ import annotations
-
 import ipaddress
 import os
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Opens the port of a server, directly or behind the gateway that encrypts, with gRPC's own limits on connections."""
 
-from __future__ import annotations
-
 import logging
 from contextlib import ExitStack
 

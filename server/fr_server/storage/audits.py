@@ -1,7 +1,5 @@
 """The audits as the services see them, in this process or another: one chain for each store."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from itertools import islice

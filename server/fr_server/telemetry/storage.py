@@ -1,7 +1,5 @@
 """Measures the stores at each scrape: disk space, file sizes and contents."""
 
-from __future__ import annotations
-
 import logging
 import os
 from collections.abc import Iterator, Mapping

@@ -13,8 +13,6 @@ is forgotten; and when more than so many principals have to be kept, the one is 
 can search anew. Those who call have valid keys or tokens, so that only who holds very many can make that happen.
 """
 
-from __future__ import annotations
-
 import math
 import threading
 from collections import OrderedDict

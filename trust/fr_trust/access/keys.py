@@ -4,8 +4,6 @@ Making, rotating, revoking and listing keys all use `reaches` and `require_may_g
 principal a secret with wider access than the principal's own.
 """
 
-from __future__ import annotations
-
 import base64
 import hmac
 import re

@@ -1,7 +1,5 @@
 """The caller, as the server knows it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 

@@ -11,8 +11,6 @@ server is down can make a revoked key valid again. The records of the audit say 
 change made, and an exported checkpoint of the audit shows that records are missing.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import struct

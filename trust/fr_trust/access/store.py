@@ -1,7 +1,5 @@
 """Keeps API keys, durable and encrypted, and the audit of requests."""
 
-from __future__ import annotations
-
 import hmac
 import logging
 import math

@@ -21,8 +21,6 @@ is checked first, so that pruning does not hide tampering. A segment is short, s
 and a nearly full disk has room for it in the database's log.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence

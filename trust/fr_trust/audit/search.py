@@ -1,7 +1,5 @@
 """Finding records: by time, actor, action, outcome, gallery, subject, case and request; a page at a time."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

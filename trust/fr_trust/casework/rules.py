@@ -6,8 +6,6 @@ not, a third, who is as blind, decides by majority; where all three differ it is
 for any other gallery. A search that gave no candidate leaves nothing to judge: it is concluded as it is made.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Sequence

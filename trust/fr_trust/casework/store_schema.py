@@ -14,8 +14,6 @@ does.
 Times are milliseconds since 1970, UTC.
 """
 
-from __future__ import annotations
-
 import json
 import struct
 from collections.abc import Sequence

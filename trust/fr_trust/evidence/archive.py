@@ -5,8 +5,6 @@ comments, data descriptors or 64-bit sizes (APPNOTE.TXT 6.3.10, 4.3). Whoever re
 anew from the files and compare: nothing can hide between them, and no other archive says the same.
 """
 
-from __future__ import annotations
-
 import re
 import struct
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """Making an evidence bundle: the same of the same, byte for byte, but for the signature's key and the time."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 

@@ -1,7 +1,5 @@
 """The JSON of a bundle: canonical, with sorted keys and no spaces, so that the same is always the same bytes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_type_hints

@@ -1,7 +1,5 @@
 """The values of an evidence bundle, beside the case and its examinations."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum

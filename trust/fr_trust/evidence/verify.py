@@ -3,8 +3,6 @@
 What a bundle proves by itself is that one key signed all of it. Whose key that is has to be known another way.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

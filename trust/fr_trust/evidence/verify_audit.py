@@ -1,7 +1,5 @@
 """Verifies that the audit in a bundle is whole, and agrees with the bundle on each search and finding."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 

@@ -1,7 +1,5 @@
 """The sentences of a report as messages: what figures say of each of the two propositions, and what they do not."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 
