@@ -22,6 +22,9 @@ class FrError(Exception):
     remedy: ClassVar[Message | None] = None
     placeholders: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
+    def __init_subclass__(cls, *, reason: str = "") -> None:
+        cls.reason = reason or cls.reason
+
     def __init__(self, finding: Message | str, **metadata: str) -> None:
         super().__init__(finding)
         self.finding = finding

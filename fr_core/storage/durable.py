@@ -38,6 +38,20 @@ def write_private(path: Path, data: bytes) -> None:
         raise
 
 
+def write_new(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Write a new file durably, except for its name; if that fails, nothing remains of it."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            os.fchmod(file.fileno(), mode)  # regardless of the umask
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
 def cause(error: OSError) -> str:
     """Return the short name of an error, such as `ENOSPC`."""
     return errno.errorcode.get(error.errno or 0, "unknown")

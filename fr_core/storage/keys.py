@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fr_core.errors import KeyUnavailable, message
-from fr_core.storage.durable import cause, sync
+from fr_core.storage.durable import cause, sync, write_new
 from fr_files.reading import open_to_others
 
 _log = logging.getLogger(__name__)
@@ -80,16 +80,8 @@ def new_key_file(path: Path) -> KeyEncryptionKey:
     """
     key = KeyEncryptionKey(secrets.token_bytes(KEY_BYTES))
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise KeyUnavailable(message("error.storage.file_key_cannot_made"), errno=cause(error)) from error
-    try:
+        write_new(path, f"{key.secret.hex()}\n".encode())
         try:
-            with os.fdopen(handle, "w", encoding="ascii") as file:
-                os.fchmod(file.fileno(), 0o600)  # whatever the umask is
-                file.write(f"{key.secret.hex()}\n")
-                file.flush()
-                os.fsync(file.fileno())
             sync(path.parent)
         except BaseException:
             path.unlink(missing_ok=True)

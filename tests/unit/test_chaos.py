@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import chaos
-from chaos_rows import ROWS, Row
+from chaos import ROWS, Row
 
 ROW = Row("kill", "Nothing is lost", "0 lost", ("tests/fault/test_kill.py",), r"\d+ killed: .*")
 
