@@ -26,9 +26,7 @@ def page_token(call: str, last: str) -> str:
     The checksum tells a token that was cut, changed or taken from another call. It is no secret and need not be one: a
     token that somebody composes leads nowhere that the call itself would not.
 
-    Args:
-        call: names the list and, by its number, the gallery.
-        last: id of the last item of the page before.
+    `call`: names the list and, by its number, the gallery; `last`: id of the last item of the page before.
     """
     payload = last.encode()
     return base64.urlsafe_b64encode(_check(call, payload) + payload).decode().rstrip("=")

@@ -36,9 +36,7 @@ _PAGE = mmap.PAGESIZE
 class Broken(Exception):
     """The worker cannot be used again.
 
-    Args:
-        told: what its caller is to be told.
-        why: for the log.
+    `told`: what its caller is to be told; `why`: for the log.
     """
 
     def __init__(self, told: FrError, why: str) -> None:
@@ -93,9 +91,7 @@ class SandboxProcess:
     def decode(self, data: bytes, limits: ImageLimits) -> U8:
         """The pixels of a photo, u8[H, W, 3], RGB, read-only, in memory that the worker cannot reach.
 
-        Args:
-            data: of at most `limits.max_bytes`.
-            limits: that `fits` allows.
+        `data`: of at most `limits.max_bytes`; `limits`: that `fits` allows.
 
         Raises `ImageTooManyPixels`, `SeveralFrames`, `Undecodable`, `UnsupportedFormat`: as `fr_core.imaging.decode`;
         `Broken`: the worker crashed, took too long or too much, or talks nonsense. It is to be closed.

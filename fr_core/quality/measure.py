@@ -59,9 +59,7 @@ def brightness(grey: U8) -> float:
 def share_outside(box: F32, image_size: tuple[int, int]) -> float:
     """Share of the box's area that lies outside the photo, 0 to 1; 1 for a box without area.
 
-    Args:
-        box: f32[4], (left, top, right, bottom) pixels.
-        image_size: (width, height) pixels.
+    `box`: f32[4], (left, top, right, bottom) pixels; `image_size`: (width, height) pixels.
     """
     left, top, right, bottom = (float(v) for v in box)
     area = max(0.0, right - left) * max(0.0, bottom - top)

@@ -151,9 +151,7 @@ class Calibration:
     def threshold_at_fpir(self, target: float, gallery_size: int) -> float:
         """The threshold at which `fpir_at` is at most `target`, by the same model, with the same caveat.
 
-        Args:
-            target: in (0, 1).
-            gallery_size: at least 1.
+        `target`: in (0, 1); `gallery_size`: at least 1.
 
         Raises `UndefinedRate`: it needs a lower false match rate than this many comparisons support; `ValueError`: an
         argument is not in its range.

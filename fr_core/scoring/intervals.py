@@ -58,9 +58,7 @@ def wilson_interval(count: int, total: int, confidence: float = DEFAULT_CONFIDEN
     quantile. Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", Journal
     of the American Statistical Association 22 (1927) 209-212.
 
-    Args:
-        count: trials counted, 0 <= count <= total.
-        total: independent trials.
+    `count`: trials counted, 0 <= count <= total; `total`: independent trials.
 
     Raises `UndefinedRate`: total is 0; `ValueError`: a count is negative or larger than the total, or the confidence is
     not inside (0, 1).

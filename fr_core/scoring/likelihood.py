@@ -53,9 +53,7 @@ def min_cllr(mated: F64, nonmated: F64) -> float:
     It depends on their order alone, so that similarities serve as well as LRs. Source: as for `cllr`; the best
     calibration is that of pooled adjacent violators, see `fr_core.scoring.pav`.
 
-    Args:
-        mated: f64[n], finite, of mated comparisons.
-        nonmated: f64[m], finite, of non-mated comparisons.
+    `mated`: f64[n], finite, of mated comparisons; `nonmated`: f64[m], finite, of non-mated comparisons.
 
     Raises `UndefinedRate`: n or m is 0; `ValueError`: shape or dtype differs from the above, or a value is not finite.
     """
@@ -76,9 +74,7 @@ def brier(probabilities: F64, mated: Bools) -> float:
     Source: G. W. Brier, "Verification of forecasts expressed in terms of probability", Monthly Weather Review 78 (1950)
     1-3, in the form for two outcomes, half of his.
 
-    Args:
-        probabilities: f64[n], in [0, 1], that the comparison is mated.
-        mated: bool[n].
+    `probabilities`: f64[n], in [0, 1], that the comparison is mated; `mated`: bool[n].
 
     Raises `UndefinedRate`: n is 0; `ValueError`: shape or dtype differs from the above, or a probability is not in [0,
     1].
@@ -165,10 +161,7 @@ def ratio_ceiling(mated: int, nonmated: int, levels: int = 7) -> float:
 
     Words that claim more than this claim more than the trials can show.
 
-    Args:
-        mated: mated trials, at least 1.
-        nonmated: non-mated trials, at least 1.
-        levels: of the scale, at least 2.
+    `mated`: mated trials, at least 1; `nonmated`: non-mated trials, at least 1; `levels`: of the scale, at least 2.
 
     Raises `UndefinedRate`: there is no mated or no non-mated trial; `ValueError`: fewer than two levels, or a number of
     trials is negative.

@@ -132,9 +132,7 @@ def false_match_rate(nonmated: F64, threshold: float, confidence: float = DEFAUL
 
     Pairs that could not be compared are left out, which can only make the rate look worse.
 
-    Args:
-        nonmated: f64[n], finite similarities of non-mated comparisons.
-        threshold: accept iff similarity >= threshold.
+    `nonmated`: f64[n], finite similarities of non-mated comparisons; `threshold`: accept iff similarity >= threshold.
 
     Raises `UndefinedRate`: n is 0; `ValueError`: a similarity or the threshold is NaN, or a similarity is infinite.
     """
@@ -184,9 +182,7 @@ def operating_point(
 def threshold_at_fmr(nonmated: F64, target: float) -> float:
     """The lowest threshold whose observed false match rate is at most `target`.
 
-    Args:
-        nonmated: f64[n], finite similarities of non-mated comparisons.
-        target: in (0, 1].
+    `nonmated`: f64[n], finite similarities of non-mated comparisons; `target`: in (0, 1].
 
     Raises `UndefinedRate`: fewer than 1 / target comparisons, which cannot show a rate that low; `ValueError`: the
     target is not in (0, 1], or a similarity is not finite.

@@ -26,9 +26,7 @@ def languages() -> tuple[str, ...]:
 def render(message: Message, language: str = ENGLISH) -> str:
     """A message as text.
 
-    Args:
-        message: of the catalogue.
-        language: one of `languages()`.
+    `message`: of the catalogue; `language`: one of `languages()`.
 
     Raises `LookupError`: the language has no catalogue, or the English catalogue has no such id; `KeyError`: a
     placeholder has no value; `TypeError`: `count` is not a whole number.

@@ -95,9 +95,7 @@ class _Found:
 def scan_everything(shares: Sequence[Share], probes: F32, k: int, workers: Workers) -> Hits:
     """Return the k best for each of probes, surely.
 
-    Args:
-        probes: f32[n, D], n >= 1.
-        k: how many are wanted, at most the number of rows that are shared.
+    `probes`: f32[n, D], n >= 1; `k`: how many are wanted, at most the number of rows that are shared.
     """
     segments, rows = [share.segment for share in shares], [_rows(share) for share in shares]
 
