@@ -39,7 +39,6 @@ class Detector(Protocol):
         `pixels`: u8[H, W, 3], RGB, upright, of any size. Returns the faces, the largest box first; empty where there is
         none.
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,7 +95,6 @@ class TileDetector(Protocol):
     @property
     def tile_shapes(self) -> tuple[tuple[int, int], ...]:
         """(height, width) of the tiles that it takes, in pixels, the smallest first; few, so that shapes stay fixed."""
-        ...
 
     def detect_tiles(self, tiles: Sequence[U8]) -> list[TileFaces]:
         """Find faces in tiles.
@@ -104,4 +102,3 @@ class TileDetector(Protocol):
         `tiles`: each u8[H, W, 3], RGB, (H, W) in `tile_shapes`. Returns for each tile its faces in pixels of the tile,
         best score first, each face once.
         """
-        ...

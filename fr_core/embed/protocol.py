@@ -40,16 +40,13 @@ class Embedder(Protocol):
     @property
     def model(self) -> ModelId:
         """The id that its embeddings carry."""
-        ...
 
     @property
     def size(self) -> int:
         """Number of values of an embedding."""
-        ...
 
     def embed(self, faces: Sequence[AlignedFace]) -> tuple[EmbeddingWithNorm, ...]:
         """Embed faces, in their order; a face's embedding does not depend on its batch (cosine > 0.9995 in f32)."""
-        ...
 
 
 class RawEmbedder(Protocol):
@@ -58,11 +55,9 @@ class RawEmbedder(Protocol):
     @property
     def size(self) -> int:
         """Number of values of a vector."""
-        ...
 
     def vectors(self, faces: Sequence[AlignedFace]) -> F32:
         """f32[len(faces), size], of any length but 0."""
-        ...
 
 
 def normalised(vectors: F32, model: ModelId) -> tuple[EmbeddingWithNorm, ...]:

@@ -43,11 +43,9 @@ class Decoder(Protocol):
 
     def decode(self, data: bytes, limits: ImageLimits) -> Image:
         """Decode one photo as `fr_core.imaging.decode` does; raises what that raises."""
-        ...
 
     def close(self) -> None:
         """Give up what the decoder holds. Nothing is decoded after that."""
-        ...
 
 
 class PlainDecoder:

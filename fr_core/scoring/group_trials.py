@@ -23,16 +23,13 @@ class GroupTrials(Protocol):
     @property
     def present(self) -> Bools:
         """bool[p]: who has a trial."""
-        ...
 
     @property
     def work(self) -> int:
         """Return what one count costs, in numbers that are added."""
-        ...
 
     def among(self, kept: Bools) -> GroupTrials:
         """The trials of those people alone, numbered anew in their order; bool[p]."""
-        ...
 
     def by_group(self, of_person: I64, groups: int, weights: F64) -> tuple[F64, F64]:
         """f64[g] errors and f64[g] trials of each group.
@@ -41,7 +38,6 @@ class GroupTrials(Protocol):
             of_person: i64[p], the group of each person, from 0; -1 for none.
             weights: f64[p], of each person, whole and at least 0.
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -74,11 +74,9 @@ class ClusterSteps(Protocol):
 
     def neighbours_after(self, gallery: GalleryRef, threshold: float, cursor: Cursor | None) -> Neighbours:
         """Return the neighbours of the next block of templates."""
-        ...
 
     def clusters_of(self, gallery: GalleryRef, threshold: float, part: Part) -> tuple[Cluster, ...]:
         """Return the clusters of a part, numbered from 1, each by its oldest template."""
-        ...
 
 
 def clusters(steps: ClusterSteps, gallery: GalleryRef, threshold: float) -> Iterator[Clusters]:

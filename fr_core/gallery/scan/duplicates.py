@@ -36,7 +36,6 @@ class DuplicateSteps(Protocol):
 
     def duplicates_after(self, gallery: GalleryRef, threshold: float, cursor: Cursor | None) -> Duplicates:
         """Return the pairs of the next block of templates."""
-        ...
 
 
 def duplicates(steps: DuplicateSteps, gallery: GalleryRef, threshold: float) -> Iterator[Duplicates]:

@@ -30,11 +30,9 @@ class Auditable(Protocol):
 
     def auditing(self) -> AbstractContextManager[AuditTable]:
         """Read the audit as of one moment, within the block."""
-        ...
 
     def prune_audit(self, after: int, upto: int, last: bool) -> bool:
         """As `AuditCalls.audit_prune`."""
-        ...
 
 
 class LocalAudit:

@@ -65,7 +65,6 @@ class Lists(Protocol):
 
     def list(self, page_size: int, page_token: str) -> Page[GalleryInfo]:
         """As `Galleries.list`."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
