@@ -1,5 +1,7 @@
 """Makes the calls of a client: again where the server refused to begin, page by page, in streams."""
 
+from __future__ import annotations
+
 import itertools
 import random
 import time
