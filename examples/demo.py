@@ -6,8 +6,6 @@ Exit status 0 only if everybody who is enrolled ranks first above the threshold,
 server stops as it should. The pictures, the ranked lists, a summary and the credits of the photos go to the folder.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import signal

@@ -1,7 +1,5 @@
 """Downloads a file over HTTP: goes on where it was cut off, within a size limit, and verifies the file."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 import urllib.error

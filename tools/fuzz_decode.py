@@ -8,8 +8,6 @@ pip install atheris`. keep: the fewest inputs of a folder that reach every line 
 reach, as lines of tests/corpus/images.txt.
 """
 
-from __future__ import annotations
-
 import argparse
 import base64
 import hashlib

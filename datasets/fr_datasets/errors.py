@@ -170,10 +170,8 @@ def require_inside(path: Path, folder: Path) -> Path:
 def require_file(path: Path, named_by: str, folder: Path) -> Path:
     """Return `path`, which `named_by` names, such as "line 7 of pairs.txt", if it is a readable file in `folder`.
 
-    Raises:
-        DatasetMissing: there is no such file.
-        DatasetUnreadable: it may not be read, or its name is none.
-        LeadsOut: it is outside of the folder.
+    Raises `DatasetMissing`: there is no such file; `DatasetUnreadable`: it may not be read, or its name is none;
+    `LeadsOut`: it is outside of the folder.
     """
     require_inside(require_text(path), folder)
     try:
@@ -201,8 +199,7 @@ def require_text(path: Path) -> Path:
 def read_photo(path: Path, most: int) -> bytes:
     """The bytes of a photo that was there when the list was read; of one larger than `most`, the first `most + 1`.
 
-    Raises:
-        DatasetUnreadable: it is gone, may not be read, or is not a regular file.
+    Raises `DatasetUnreadable`: it is gone, may not be read, or is not a regular file.
     """
     try:
         return read_at_most(path, most)

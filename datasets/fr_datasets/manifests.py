@@ -1,7 +1,5 @@
 """The manifest of each data set: its terms, the work to cite, where it comes from, and how its folder must look."""
 
-from __future__ import annotations
-
 import hashlib
 import tomllib
 from collections.abc import Mapping

@@ -3,8 +3,6 @@
 Only `pictures` needs matplotlib.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from types import MappingProxyType

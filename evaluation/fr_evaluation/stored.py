@@ -5,8 +5,6 @@ locked by its writer, so that one whose writer died is told from one that is on 
 such a name first.
 """
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import hashlib
@@ -25,7 +23,7 @@ from typing import Any, BinaryIO
 
 from fr_core.errors import StorageLow, StoreCorrupt, StoreFailed, UnknownReport, message
 from fr_core.runtime.ticket import current_ticket
-from fr_core.storage.durable import cause, sync
+from fr_core.storage.durable import cause, sync, write_new
 from fr_core.types import ModelId
 from fr_evaluation.files import NAMES
 from fr_evaluation.kinds import KINDS
@@ -113,7 +111,7 @@ class Reports:
             _make_durably(self._folder)
             with _whole_folder(self._folder, report_id) as folder:
                 for name, content in written.items():
-                    _write(folder / name, content)
+                    write_new(folder / name, content)
                 current_ticket().require_wanted()
         return report
 
@@ -299,13 +297,6 @@ def _whole_folder(parent: Path, name: str) -> Iterator[Path]:
         raise
     finally:
         os.close(lock)
-
-
-def _write(path: Path, content: bytes) -> None:
-    with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _remove(path: Path) -> None:

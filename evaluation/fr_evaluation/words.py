@@ -1,7 +1,5 @@
 """Values for the words of a report, which its edges render, and the messages that reports have in common."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from decimal import ROUND_CEILING, Decimal

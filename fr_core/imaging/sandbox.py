@@ -1,7 +1,5 @@
 """Imaging, the sandbox: photos of strangers are decoded in processes that can do nothing else, and may die of it."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import queue

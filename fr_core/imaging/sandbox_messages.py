@@ -4,8 +4,6 @@ A request is three numbers and the names of formats; an answer is a letter and w
 `read_answer` takes the sender for an enemy: a decoder that a photo has taken over writes what it likes.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import struct
@@ -79,10 +77,8 @@ def read_answer(answer: bytes, limits: ImageLimits, memory_mib: int) -> tuple[in
 
     `answer`: that a worker sent, at most `MAX_MESSAGE_BYTES`.
 
-    Raises:
-        ImageTooManyBytes, ImageTooManyPixels, SeveralFrames, Undecodable, UnsupportedFormat: what the worker raised.
-        ImageTooCostly: its memory did not do.
-        Nonsense: anything else.
+    Raises `ImageTooManyBytes`, `ImageTooManyPixels`, `SeveralFrames`, `Undecodable`, `UnsupportedFormat`: what the
+    worker raised; `ImageTooCostly`: its memory did not do; `Nonsense`: anything else.
     """
     kind, rest = answer[:1], answer[1:]
     if kind == _PIXELS and len(rest) == _SIZE.size:

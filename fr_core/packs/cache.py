@@ -1,7 +1,5 @@
 """The cache of model files: content-addressed, written atomically, read once and verified."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import secrets
@@ -56,9 +54,8 @@ class ModelCache:
     def read_verified(self, spec: FileSpec, pack: str = "PACK") -> bytes:
         """Read the file once, check the hash of these bytes, and return them; errors name the `pack` to fetch.
 
-        Raises:
-            ModelNotInstalled: there is no such file, or it cannot be read.
-            ModelCorrupt: its size or its sha256 differs.
+        Raises `ModelNotInstalled`: there is no such file, or it cannot be read; `ModelCorrupt`: its size or its sha256
+        differs.
         """
         path = self.path(spec)
         limit = MAX_FILE_BYTES if spec.size is None else spec.size

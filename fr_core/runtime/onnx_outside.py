@@ -1,7 +1,5 @@
 """Finds weights that an ONNX file keeps in other files: these would be read from a folder, and no hash covers them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 
 import onnx

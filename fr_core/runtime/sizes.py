@@ -1,7 +1,5 @@
 """The allowed sizes of a batch: what a person may ask for, and what suits a device and a model."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from fr_core.errors import ConfigInvalid, message

@@ -4,8 +4,6 @@ Work is handed from thread to thread and waits in queues on its way. Its ticket 
 that a worker about to begin a piece of it can tell whether anybody still waits for the answer.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable

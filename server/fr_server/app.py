@@ -1,7 +1,5 @@
 """A server: it listens, makes its galleries ready, answers calls, and drains."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import logging

@@ -3,8 +3,6 @@
 Run as a script, this file makes keys, or checks one, as it is told to.
 """
 
-from __future__ import annotations
-
 import contextlib
 import random
 import shutil

@@ -4,8 +4,6 @@ And processes that die while they keep findings, and two examiners in two proces
 this file gives findings, or makes processes that do, as `main` says.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import random

@@ -3,8 +3,6 @@
 With the control that what was not changed is whole, and that a holder of another key can make another bundle.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import random

@@ -4,8 +4,6 @@ Run as a script, this file sends texts to a server until it is killed:
 `python tests/fault/test_hostile_texts.py ADDRESS TOKEN CA COUNT`.
 """
 
-from __future__ import annotations
-
 import errno
 import io
 import math

@@ -5,8 +5,6 @@ more), `enrol` (change it from several threads, and tell of each change when it 
 tell of it before).
 """
 
-from __future__ import annotations
-
 import json
 import os
 import random

@@ -1,7 +1,5 @@
 """The power fails in the midst of changes, checkpoints and recoveries: what was acknowledged is there."""
 
-from __future__ import annotations
-
 import random
 import shutil
 import threading

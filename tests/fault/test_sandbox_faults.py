@@ -1,7 +1,5 @@
 """Photos that take over their decoder: each costs its own call, and nothing else; without the sandbox it costs more."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os

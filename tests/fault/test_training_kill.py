@@ -3,8 +3,6 @@
 Run as a script, this file makes two processes for each line that it reads, in the folder of its argument.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import random

@@ -1,7 +1,5 @@
 """Scoring against scikit-learn, SciPy and other tool kits; figures of training against those computed by hand."""
 
-from __future__ import annotations
-
 from math import log
 from statistics import NormalDist
 

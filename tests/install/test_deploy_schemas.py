@@ -1,7 +1,5 @@
 """deploy/ by the tools of those who run it: Helm's own engine renders the chart, and schemas check what comes of it."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

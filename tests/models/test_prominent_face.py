@@ -3,8 +3,6 @@
 The thresholds of `fr_core.quality.prominent` were measured on people whom no acceptance test uses (`measured`).
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """The pages on training: each command and example is run as it is written, and the tables say what the code does."""
 
-from __future__ import annotations
-
 import csv
 import html
 import json

@@ -1,7 +1,5 @@
 """Courses of real faces: only the faces give the answer, sizes tell nothing, and tests are equally hard."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Any history of calls, lost replies, crashes and clocks that step leaves a session as undisturbed calls would."""
 
-from __future__ import annotations
-
 import hashlib
 import pickle
 import random

@@ -1,7 +1,5 @@
 """The commands that take photos: several of them, folders, lists and standard input, in each form of the answer."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

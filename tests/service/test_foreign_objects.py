@@ -3,8 +3,6 @@
 The rows are made of the descriptors of the API: a field of a request that has none is an error here.
 """
 
-from __future__ import annotations
-
 import math
 import random
 import time

@@ -1,7 +1,5 @@
 """Both clients and the command name the cause where TLS, or its absence, prevents a connection."""
 
-from __future__ import annotations
-
 import json
 import os
 import socket

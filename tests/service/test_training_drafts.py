@@ -1,7 +1,5 @@
 """An answer is kept as a trainee types it, before it is locked; the time of a block goes by the server's clock."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial

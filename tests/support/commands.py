@@ -1,7 +1,5 @@
 """Runs what pages and users run: the examples of a page, scripts in a shell, and `fr serve` until it answers."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

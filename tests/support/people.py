@@ -1,7 +1,5 @@
 """Makes people up: pools of them, plans that need them, and pairs with drawn similarities."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace

@@ -7,8 +7,6 @@ write changes no byte beside those that it writes (SQLite's "powersafe overwrite
 that fails has made anything durable of what was written before, and the rest never will be, though it is read back.
 """
 
-from __future__ import annotations
-
 import itertools
 import random
 import threading

@@ -1,7 +1,5 @@
 """Results of training as they would come from sessions: made by hand, and drawn by chance."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, TypeVar
 

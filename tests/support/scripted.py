@@ -1,7 +1,5 @@
 """gRPC servers that do as a test tells them, and note what they are asked."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
 from collections import defaultdict

@@ -1,7 +1,5 @@
 """A small course, made without models: its items and pictures are of nobody. And a store of it, with its clock."""
 
-from __future__ import annotations
-
 import random
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Certificates that the product makes itself, and what it demands of those that it is given."""
 
-from __future__ import annotations
-
 import ipaddress
 import os
 import stat

@@ -1,7 +1,5 @@
 """Clues beside the faces, the forecast of how hard forms are, and lists that come first: with made-up people."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

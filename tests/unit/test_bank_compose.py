@@ -1,7 +1,5 @@
 """Whole courses of made-up people: who is shown where, with which key, in which condition."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """`fr evaluate` without models, where coloured squares are faces and equal ones one person; and `fr bench search`."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 from collections.abc import Sequence

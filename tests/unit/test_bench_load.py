@@ -1,7 +1,5 @@
 """`fr bench`: the arithmetic and reports, and the load generator against a real server with null models."""
 
-from __future__ import annotations
-
 import json
 import os
 import time

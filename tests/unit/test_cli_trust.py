@@ -1,7 +1,5 @@
 """The commands `fr key`, `audit`, `case`, `review` and `evidence`: what they ask, print and write, and how they end."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import shutil

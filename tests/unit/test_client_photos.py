@@ -1,7 +1,5 @@
 """The client's photos: within a server's limits each is sent as it is, beyond them as the largest JPEG that fits."""
 
-from __future__ import annotations
-
 import io
 import sys
 

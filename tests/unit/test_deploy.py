@@ -1,7 +1,5 @@
 """All that deploy/ and its page name is real: commands, settings, files, users, libraries, and the unit of systemd."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

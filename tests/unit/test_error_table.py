@@ -1,7 +1,5 @@
 """The tree of errors, the API's enum and the server's table of status codes say the same."""
 
-from __future__ import annotations
-
 import base64
 import json
 import re

@@ -1,7 +1,5 @@
 """`fr gallery backup`, `restore`, `verify` and `key`: what they print, where, and with which exit status."""
 
-from __future__ import annotations
-
 import json
 import stat
 from contextlib import closing

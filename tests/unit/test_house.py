@@ -1,7 +1,5 @@
 """The repository keeps its shape; documents, catalogues, alerts, the dashboard and runbooks name what exists."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """Labs: what was measured is counted again here, a prediction is locked before it is told, and the row can be read."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache

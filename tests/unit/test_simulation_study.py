@@ -1,7 +1,5 @@
 """The study computes each claim as it says and repeats; simulated trainees answer by their abilities."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The supply chain: vulnerabilities, the bill of materials, locks, licences, images, and code that runs no input."""
 
-from __future__ import annotations
-
 import ast
 import json
 import re

@@ -1,7 +1,5 @@
 """Courses built of data sets: known label errors out, faces that nobody can compare out, each with a count."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """Exports of a cohort: every form, rows for spreadsheets, scores for gradebooks, and certificates."""
 
-from __future__ import annotations
-
 import base64
 import csv
 import html

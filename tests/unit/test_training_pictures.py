@@ -1,7 +1,5 @@
 """Plans of courses, read whole or refused; and their pictures, alike in all that could tell more than a face."""
 
-from __future__ import annotations
-
 import io
 import math
 import re

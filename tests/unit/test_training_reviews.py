@@ -1,7 +1,5 @@
 """Releases, and the tests still ahead, decide which items a trainee may look at again."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from fr_training.courses import Course

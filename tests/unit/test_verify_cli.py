@@ -1,7 +1,5 @@
 """`fr server verify` and `audit export` check each store in a copy; a server logs a store that it makes anew."""
 
-from __future__ import annotations
-
 import json
 import logging
 import shutil

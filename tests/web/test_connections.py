@@ -1,7 +1,5 @@
 """Strangers who are slow, many or greedy do not keep others from the HTTP interface; each test has its control."""
 
-from __future__ import annotations
-
 import json
 import re
 import select

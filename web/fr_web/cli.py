@@ -1,7 +1,5 @@
 """`fr web`: serves the API over HTTP, in front of a gRPC server."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import logging

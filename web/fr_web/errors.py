@@ -1,7 +1,5 @@
 """Writes refusals as the Connect protocol has them: a status of HTTP, and JSON with code, message and details."""
 
-from __future__ import annotations
-
 import json
 import math
 from base64 import b64encode

@@ -1,7 +1,5 @@
 """Puts an index of FR Core, or of a peer, behind one interface."""
 
-from __future__ import annotations
-
 import importlib
 import importlib.util
 from collections.abc import Callable, Mapping

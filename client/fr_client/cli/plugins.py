@@ -1,7 +1,5 @@
 """Imports and builds a command only when it is called, or when the help lists it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType

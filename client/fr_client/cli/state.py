@@ -1,7 +1,5 @@
 """Opens the client for a command, asks questions, and ends a command with an error."""
 
-from __future__ import annotations
-
 import errno
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence

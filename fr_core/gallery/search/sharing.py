@@ -21,17 +21,11 @@ Search = Callable[[F32, int], Hits]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Nearest:
-    """The best vectors for one probe; see `Hits`.
+    """The best vectors for one probe; see `Hits`."""
 
-    Attributes:
-        ids: i64[k'].
-        similarities: f64[k'].
-        exhaustive: as in `Hits`.
-    """
-
-    ids: I64
-    similarities: F64
-    exhaustive: bool
+    ids: I64  # i64[k']
+    similarities: F64  # f64[k']
+    exhaustive: bool  # as in `Hits`
 
     @staticmethod
     def of(hits: Hits, n: int, k: int) -> Nearest:

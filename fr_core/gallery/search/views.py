@@ -1,7 +1,5 @@
 """The store and the memory of a gallery, seen together at one version."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext

@@ -1,7 +1,5 @@
 """The tree of settings: the default, the meaning and the values of each."""
 
-from __future__ import annotations
-
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields

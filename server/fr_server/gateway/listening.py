@@ -1,7 +1,5 @@
 """Opens the port of a server, directly or behind the gateway that encrypts, with gRPC's own limits on connections."""
 
-from __future__ import annotations
-
 import logging
 from contextlib import ExitStack
 
@@ -48,8 +46,7 @@ def channel_limits(
         age_s: seconds, give or take a tenth, after which a connection takes no new calls, so that a caller who keeps it
             for ever is asked for a certificate anew. Calls in work go on to their end. 0 = never.
 
-    Raises:
-        ValueError: a value is none of these.
+    Raises `ValueError`: a value is none of these.
     """
     ends = {"grpc.max_connection_idle_ms": idle_s, "grpc.max_connection_age_ms": age_s}
     return (

@@ -1,7 +1,5 @@
 """Names the events of the gateway, of access and of the audit, and passes them to its listeners."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import Literal
 

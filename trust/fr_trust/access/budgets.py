@@ -13,8 +13,6 @@ today, is forgotten; and when more than so many principals have to be kept, the 
 which can search anew. Those who call have valid keys or tokens, so that only who holds very many can make that happen.
 """
 
-from __future__ import annotations
-
 import math
 import threading
 from collections import OrderedDict
@@ -83,8 +81,7 @@ class Budgets:
     def spend(self, principal_id: str, budget: Budget) -> None:
         """Count a call, or an item of a stream.
 
-        Raises:
-            RateLimited: one too many, which is not counted. The metadata say `retry_after_s`.
+        Raises `RateLimited`: one too many, which is not counted. The metadata say `retry_after_s`.
         """
         with self._lock:
             now_s = self._monotonic_s()
@@ -100,8 +97,7 @@ class Budgets:
     def search(self, principal_id: str, budget: Budget) -> None:
         """Count a search of the day, beside the call that it comes with.
 
-        Raises:
-            QuotaExceeded: none is left today. The metadata say `retry_after_s`, when the next day begins.
+        Raises `QuotaExceeded`: none is left today. The metadata say `retry_after_s`, when the next day begins.
         """
         with self._lock:
             now_s = self._monotonic_s()

@@ -1,7 +1,5 @@
 """The six roles."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 
 

@@ -14,8 +14,6 @@ for an hour. So:
   until that time has come. The way back is `AccessStore.forget_time_seen`, for the owner of the key of the store.
 """
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
 

@@ -5,8 +5,6 @@ comments, data descriptors or 64-bit sizes (APPNOTE.TXT 6.3.10, 4.3). So a reade
 anew from the files and compare: nothing can hide between them, and no other archive says the same.
 """
 
-from __future__ import annotations
-
 import re
 import struct
 from collections.abc import Iterator, Mapping
@@ -39,20 +37,13 @@ _VERSION, _NO_FLAGS, _STORED, _TIME, _DATE = 10, 0, 0, 0, 0x21
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file of an archive.
-
-    Attributes:
-        header_at: where its local header begins, in bytes.
-        size: of its content, in bytes.
-        crc: CRC-32 of its content.
-        sha256: of its content, 64 hexadecimal digits.
-    """
+    """A file of an archive."""
 
     name: str
-    header_at: int
-    size: int
-    crc: int
-    sha256: str
+    header_at: int  # where its local header begins, in bytes
+    size: int  # of its content, in bytes
+    crc: int  # CRC-32 of its content
+    sha256: str  # of its content, 64 hexadecimal digits
 
     @property
     def content_at(self) -> int:

@@ -1,7 +1,5 @@
 """`fr enrol`: enrols photos of a subject, a folder or a manifest through one stream; safe to run again."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack

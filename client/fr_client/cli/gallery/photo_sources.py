@@ -1,7 +1,5 @@
 """Reads the photos for `fr enrol`: a folder for each subject, a folder of unnamed photos, or a CSV manifest."""
 
-from __future__ import annotations
-
 import csv
 import unicodedata
 from collections import Counter

@@ -1,7 +1,5 @@
 """Asks the questions of each step of a trial, and makes the answer."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile

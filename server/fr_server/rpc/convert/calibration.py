@@ -1,7 +1,5 @@
 """Converts the messages of calibrations and error rates to values, and values to messages."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

@@ -1,7 +1,5 @@
 """Messages of casework, to and from values; what an examiner may not know yet is left out here."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 

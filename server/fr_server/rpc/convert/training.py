@@ -1,7 +1,5 @@
 """Messages of courses and cohorts, to and from values."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from datetime import timedelta

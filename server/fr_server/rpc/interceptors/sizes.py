@@ -1,7 +1,5 @@
 """Limits the requests of each call: they are parsed on the event loop, and all other calls wait for it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cache
 

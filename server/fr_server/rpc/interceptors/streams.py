@@ -1,7 +1,5 @@
 """Carries the answers of streams: checks them while they run, keeps their context, and tells their items apart."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import itertools

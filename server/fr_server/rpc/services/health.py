@@ -4,8 +4,6 @@ That of grpcio-health-checking writes to its watchers while it holds what every 
 stranger who takes nothing in would keep the server from ending. It also lets any number watch.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable

@@ -1,7 +1,5 @@
 """Evidence of a case: put together from its store, its audit, the calibrations, and the photos measured once more."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
