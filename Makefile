@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 QUIET := $(shell test -t 2 || echo --quiet)
 LOCKED = $(BIN)/python -m pip install $(QUIET) --require-hashes --no-deps --only-binary :all:
 
-.PHONY: help demo demo-training test test-nightly test-fast check format proto proto-check client client-check openapi openapi-check docs docs-check evaluate bench bench-gpu overload training-load soak chaos supply-chain sbom lock fuzz dist clean bench-call
+.PHONY: help demo demo-training test test-nightly test-fast check format proto proto-check client client-check openapi openapi-check docs docs-check evaluate bench bench-gpu overload training-load training-bars soak chaos supply-chain sbom lock fuzz dist clean bench-call
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -150,6 +150,10 @@ overload: $(STAMP) ## a minute of real models at five times their peak; figures 
 training-load: $(STAMP) ## a minute of 500 trainees on a server with models
 	$(BIN)/fr models fetch buffalo_s
 	$(BIN)/fr bench training --trainees 500 --every 2 --seconds 60 --bar
+
+TRAINEES ?= 500
+training-bars: $(STAMP) ## what training claims, beside its bars; minutes, or TRAINEES=100 for a look
+	PYTHONPATH=tests $(BIN)/python tools/training_bars.py --trainees $(TRAINEES)
 
 MINUTES ?= 10
 soak: $(STAMP) ## a server with models under load for 10 minutes, after 15 of warm-up; MINUTES=60 for growth that is slower

@@ -2,10 +2,12 @@
 
 The share that people get right is a guess of wide bounds, made before anybody has answered:
 
-* Unfamiliar faces that look alike: 82.9 % of pairs (SD 7.5 between people) in GFMT2-S, 73.9 % (9.6) in its hard version
-  (White, Guilbert, Varela, Jenkins and Burton, Behav Res Methods 2022), about 81 % in the GFMT: d' = 2 z(share).
-* Cropped faces of LFW's own pairs, most of whose people do not look alike at all: 97.5 % (Kumar, Berg, Belhumeur and
-  Nayar, ICCV 2009).
+* Unfamiliar faces that look alike: 82.9 % of pairs (SD 7.5 between people) in GFMT2-S, 73.9 % (9.6) in its hard
+  version, about 81 % in the GFMT (sources in `fr_training.statistics.change`): d' = 2 z(share).
+* LFW's own pairs, most of whose people do not look alike at all: 97.5 %, as news quote it (Science, "Face recognition
+  algorithm finally beats humans", April 2014). That it was measured on cropped faces by Kumar, Berg, Belhumeur and
+  Nayar (ICCV 2009) is from memory. Of another set of press photos, frontal: 96.2 % (Sengupta and others, "Frontal to
+  profile face verification in the wild", WACV 2016, abstract).
 * Between both it goes by how alike the machine finds the people of the pairs. Clues add to it, as far as people use
   them, of which nothing is known: from not at all to fully.
 * Lists and triads follow from the same d' by signal detection with independent noise: a probe is compared with each

@@ -16,8 +16,8 @@ from fr_training.prompts import Step
 from fr_training.sessions.views import ShowTrial
 from fr_training.simulation import answers
 from fr_training.simulation.answers import USUAL_SCALE, Scale
-from fr_training.statistics.graded import GUESS_RATE
 from fr_training.statistics.item_response import probability
+from fr_training.statistics.ordered_probit import GUESS_RATE
 
 
 @dataclass(frozen=True, slots=True)

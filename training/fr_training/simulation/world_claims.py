@@ -21,15 +21,16 @@ MOST_FALSE = 0.05
 def world_claims(study: Study) -> tuple[Claim, ...]:
     """Coverage in every world, and bias in the one that the models fit: of ability, and of d' and c of the headline.
 
-    d' and c know nothing of difficulty, so that no world with items fits them: their intervals may be too wide. Ability
-    is averaged over all settings that a class may have, of which the fitting one is an extreme, and has no bar on bias.
+    d' and c take all pairs for equally hard. Counts of right answers to pairs that are not scatter less than that (W.
+    Hoeffding, "On the distribution of the number of successes in independent trials", Annals of Mathematical Statistics
+    27 (1956) 713-721), so that their intervals may be too wide in every world with items, and never too narrow.
     """
     claims: list[Claim] = []
     for world, people in study.worlds:
         found = series_of_world(world, people)
         if world == FITTED:
             claims += [bias_claim(one) for one in found]
-        claims += [coverage_claim(one, fitted=world == FITTED and one.key.endswith("ability")) for one in found]
+        claims += [coverage_claim(one, may_be_wide=one.key != "fitted.ability") for one in found]
     return tuple(claims)
 
 
@@ -37,8 +38,8 @@ def series_of_world(world: World, people: Sequence[Taken]) -> tuple[Series, ...]
     """The estimates of everybody in a world."""
     figures = (
         ("ability", message("figure.ability"), [one.ability for one in people]),
-        ("dprime", message("figure.dprime"), [one.dprime for one in people]),
-        ("criterion", message("figure.criterion"), [one.criterion for one in people]),
+        ("dprime", message("figure.headline_dprime"), [one.dprime for one in people]),
+        ("criterion", message("figure.headline_criterion"), [one.criterion for one in people]),
     )
     return tuple(
         _series(message("figure.in_world", figure=name, world=world.name), f"{world.key}.{key}", found)
@@ -49,7 +50,7 @@ def series_of_world(world: World, people: Sequence[Taken]) -> tuple[Series, ...]
 def _series(name: Message, key: str, found: Sequence[Found]) -> Series:
     columns = [(one.true, one.target, one.estimate.value, one.estimate.low, one.estimate.high) for one in found]
     true, target, estimate, low, high = np.array(columns, dtype=np.float64).T
-    return Series(name, key, true, target, estimate, low, high, unbiased=not key.endswith("ability"))
+    return Series(name, key, true, target, estimate, low, high)
 
 
 def block_claims(study: Study) -> tuple[Claim, ...]:

@@ -28,8 +28,8 @@ from fr_training.simulation.runner import Seat, difficulties, items_of, made_cou
 from fr_training.simulation.trainee import BY_MACHINE, Abilities, Hardness, Population, SimulatedTrainee, Spread
 from fr_training.statistics.clustered import mean_of_people
 from fr_training.statistics.estimates import Estimate, share_below, z_of
-from fr_training.statistics.graded import GUESS_RATE
 from fr_training.statistics.item_response import probability
+from fr_training.statistics.ordered_probit import GUESS_RATE
 from fr_training.statistics.signal_detection import z_rate
 from fr_training.trials import Result
 
@@ -118,14 +118,14 @@ def adaptive_sittings() -> dict[str, list[CoursePlan]]:
 def run_world(
     world: World, population: Population, trainees: int, seed: int, on_progress: Callable[[int], None]
 ) -> tuple[Taken, ...]:
-    """Let classes take the sitting; `on_progress` is told how many trainees have."""
+    """Let classes take the sitting, each with pairs of its own; `on_progress` is told how many trainees have."""
     plan = adaptive_sittings()[COURSE][0]
-    course = made_course(plan, seed, 0)
     rng = np.random.default_rng([seed, 2, WORLDS.index(world) if world in WORLDS else len(WORLDS)])
     scale = Scale(0.0, 0.0, 0.0) if world.blunt else population.scale
     people = replace(population, drift=Spread(0.0, world.drift), slips=world.slips, scale=scale)
     taken: list[Taken] = []
-    for part in np.array_split(np.arange(trainees), max(1, round(trainees / CLASS))):
+    for number, part in enumerate(np.array_split(np.arange(trainees), max(1, round(trainees / CLASS)))):
+        course = made_course(plan, seed + number, 0)
         who = {f"W-{n}": people.draw(rng) for n in part.tolist()}
         rows = {name: _rows(course, name, mine, world.hardness, rng) for name, mine in who.items()}
         taught = class_abilities(rows)
