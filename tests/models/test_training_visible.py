@@ -31,7 +31,7 @@ from fr_training.build.pictures import EYE_DISTANCE, TEMPLATE
 from fr_training.courses import Item
 from fr_training.errors import TooFewPeople
 from fr_training.keys import PairKey, TriadKey, TriageKey
-from fr_training.plan import read_plan
+from fr_training.plan_reading import read_plan
 from fr_training.sessions.views import key_of
 from fr_training.shipped_plans import plan_text
 from support.counts import NIGHTLY, count

@@ -36,7 +36,8 @@ from fr_training.build.people import (
 )
 from fr_training.errors import TooFewPeople
 from fr_training.keys import ListKey, PairKey, TriadKey, TriageKey
-from fr_training.plan import CoursePlan, read_plan
+from fr_training.plan import CoursePlan
+from fr_training.plan_reading import read_plan
 from fr_training.shipped_plans import plan_text
 from support import photos as squares
 from support.people import COURSE_ID, built_course

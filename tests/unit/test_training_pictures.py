@@ -39,7 +39,8 @@ from fr_training.build.pictures import (
     render,
 )
 from fr_training.errors import PlanInvalid, UnknownPlan
-from fr_training.plan import MAX_TOML_BYTES, CoursePlan, read_plan
+from fr_training.plan import CoursePlan
+from fr_training.plan_reading import MAX_TOML_BYTES, read_plan
 from fr_training.prompts import ExerciseKind
 from fr_training.shipped_plans import plan_names, plan_text
 
