@@ -47,6 +47,9 @@ TELLS_NOBODY = {
     "TrainingService/SubmitProbe": COURSE,
     "TrainingService/LockNotes": COURSE,
     "TrainingService/SubmitDecision": COURSE,
+    "TrainingService/GetReview": COURSE,
+    "TrainingService/GetClassItem": COURSE,
+    "TrainingService/ListFormItems": COURSE,
 }
 """Methods whose answers have fields for persons, and why they need no purpose."""
 
