@@ -16,7 +16,7 @@ These commands need the server's packages (`pip install '.[cpu]'` in a clone):
 
 - `serve`, `server`, `models`, `dataset`, `evaluate`, `bench`;
 - `gallery backup`, `gallery restore`, `gallery verify`, `gallery key`;
-- `train simulate`, which calls no server.
+- `train check` and `train simulate`, which call no server.
 
 All others need only the client (`pip install './client[cli]'`) and a server. Some need an extra:
 
@@ -36,7 +36,7 @@ with the verb.
 |---|---|
 | 0 | Done, also without a lead. After Ctrl-C: `fr train cohort watch`, and `fr health --watch` if the server was serving. |
 | 1 | Refused or failed, something is missing on this machine, you answered no, or a check found a fault. `fr evaluate`, `fr bench`: a bar was missed. |
-| 2 | Wrong usage. `fr evaluate`, `fr bench`, `fr train simulate`: a part that they need is missing. |
+| 2 | Wrong usage. `fr evaluate`, `fr bench`, `fr train check`, `fr train simulate`: a part that they need is missing. |
 | 3 | Done, but some photos or rows were refused, or could not be read: `fr enrol`, `fr gallery import`, and `fr detect`, `compare`, `search` and `case search` of several photos. |
 | 130 | Stopped by Ctrl-C, at once. If `fr serve` is ready, it finishes its calls and ends with 0. |
 | 143 | SIGTERM stopped `fr train run`, or `fr serve` before it was ready. |
