@@ -113,9 +113,7 @@ def as_they_are(photos: Sequence[PoolPhoto], kind: Degraded | None, strength: fl
     return [photo.embedding for photo in photos]
 
 
-def test_one_day_is_made_of_a_folder_of_ones_own(
-    testdata: Path, pack_cache: ModelCache, tmp_path: Path
-) -> None:
+def test_one_day_is_made_of_a_folder_of_ones_own(testdata: Path, pack_cache: ModelCache, tmp_path: Path) -> None:
     wanted = needs(read_plan(plan_text("one-day")))
     (people,) = read_datasets([("lfw", testdata / "lfw")])
     several = [person for person in people.people if len(person.photos) > 1][: wanted.people_with_two_photos + 10]

@@ -83,14 +83,20 @@ class FormSet:
 
 
 def form_sets(plan: CoursePlan) -> list[FormSet]:
-    """The forms of a plan: equated sets first, as they need the best choice, then aided blocks, then the others."""
+    """The forms of a plan: equated sets first, as they need the best choice, then aided blocks, then the others.
+
+    Of lists the longest come first, as they need the nearest look-alikes.
+    """
     found: dict[str, FormSet] = {}
     for name, block in plan.forms().items():
         key = f"equated {block.equated}" if block.equated else f"block {block.block_id}"
         before = found.get(key)
         forms = (*before.forms, name) if before else (name,)
         found[key] = FormSet(block.equated or block.block_id, forms, block)
-    return sorted(found.values(), key=lambda one: (not one.block.equated, one.block.exercise != ExerciseKind.AIDED))
+    return sorted(
+        found.values(),
+        key=lambda one: (not one.block.equated, one.block.exercise != ExerciseKind.AIDED, -one.block.size),
+    )
 
 
 def quota(wanted: int, mated: Sequence[int], people: Index, group: I32) -> Index:
