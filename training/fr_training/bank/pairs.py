@@ -89,7 +89,8 @@ def draft_different(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> 
     `TooFewPeople` if too few free people have photos in those conditions.
     """
     prepared = bench.prepared
-    oversupply = OF_TESTS if all(one.block.equated for one in sets) else OVERSUPPLY
+    tests = all(one.block.equated for one in sets)
+    oversupply, spare = (OF_TESTS, 1) if tests else (OVERSUPPLY, _SPARE)  # tests have the hardest pairs
     people = bench.others(2 * sum(one.block.different * len(one.forms) for one in sets), oversupply=oversupply)
     quotas = {
         one.key: quota(one.block.different, [draft.a for row in same[one.key] for draft in row], people, prepared.group)
@@ -100,7 +101,7 @@ def draft_different(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> 
         own = people[prepared.group[people] == number]
         counts = {key: int(by_group[number]) for key, by_group in quotas.items()}
         wanted = sum(counts[one.key] * len(one.forms) for one in sets)
-        left = _paired(bench, own, min(wanted, len(own) // 2))
+        left = _paired(bench, own, min(spare * wanted, len(own) // 2))
         for one in sets:
             count = min(counts[one.key], len(left) // len(one.forms))
             left = _deal(bench, one, count, left, found[one.key], same)
