@@ -25,7 +25,8 @@ from fr_training.build.course import BuiltCourse, Progress, build_course
 from fr_training.build.people import NamedPeople
 from fr_training.courses import Learned
 from fr_training.keys import ListKey, PairKey
-from fr_training.plan import CoursePlan, read_plan
+from fr_training.plan import CoursePlan
+from fr_training.plan_reading import read_plan
 
 MODEL = ModelId("made-up", "1", "a" * 64)
 COURSE_ID = "0123456789abcdef"

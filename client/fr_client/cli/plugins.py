@@ -27,7 +27,7 @@ _OF_CORE: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "fr": ("serve", "server", "models", "evaluate", "bench", "dataset", "web"),
         "fr gallery": ("backup", "restore", "verify", "key"),
-        "fr train": ("simulate",),
+        "fr train": ("check", "simulate"),
         "fr audit": ("file",),
         "fr evidence": ("verify",),
     }
