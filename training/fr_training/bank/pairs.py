@@ -11,8 +11,8 @@ import numpy as np
 from fr_core.scoring.checks import F64
 from fr_locales.messages import message
 from fr_training.answers import AS_IT_IS, Poorer
-from fr_training.bank.clues import clues_of, least_of, least_telling, told
-from fr_training.bank.difficulty import equated, spread
+from fr_training.bank.clues import NEAR_CHANCE, clues_of, least_of, least_telling, told
+from fr_training.bank.difficulty import equated, spread, swapped
 from fr_training.bank.impostors import paired
 from fr_training.bank.labels import Index
 from fr_training.bank.manifest import Shown
@@ -189,9 +189,12 @@ def pair_items(bench: Workbench, one: FormSet, same: Drafts, different: Drafts) 
     ]
     rng = bench.rng("equate", one.name)
     clues = [_clues(bench, table) for table in tables]
-    dealt = least_of(
-        lambda: equated(values, rng),
+    dealt = swapped(
+        values,
+        equated(values, rng),
         lambda found: max(told(*(clues[truth][found[truth][:, form]] for truth in (0, 1))) for form in range(forms)),
+        NEAR_CHANCE,
+        rng,
     )
     items: dict[str, list[Item]] = {}
     for form, name in enumerate(one.forms):
