@@ -90,7 +90,7 @@ def draft_different(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> 
     """
     prepared = bench.prepared
     tests = all(one.block.equated for one in sets)
-    oversupply, spare = (OF_TESTS, 1) if tests else (OVERSUPPLY, _SPARE)  # tests have the hardest pairs
+    oversupply, choice = (OF_TESTS, 1) if tests else (OVERSUPPLY, _SPARE)  # tests have the hardest pairs
     people = bench.others(2 * sum(one.block.different * len(one.forms) for one in sets), oversupply=oversupply)
     quotas = {
         one.key: quota(one.block.different, [draft.a for row in same[one.key] for draft in row], people, prepared.group)
@@ -101,7 +101,7 @@ def draft_different(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> 
         own = people[prepared.group[people] == number]
         counts = {key: int(by_group[number]) for key, by_group in quotas.items()}
         wanted = sum(counts[one.key] * len(one.forms) for one in sets)
-        left = _paired(bench, own, min(spare * wanted, len(own) // 2))
+        left = _paired(bench, own, min(wanted, len(own) // 2), choice)
         for one in sets:
             count = min(counts[one.key], len(left) // len(one.forms))
             left = _deal(bench, one, count, left, found[one.key], same)
@@ -129,10 +129,10 @@ def others_of_pairs(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> 
     return found
 
 
-def _paired(bench: Workbench, people: Index, count: int) -> list[PairDraft]:
+def _paired(bench: Workbench, people: Index, count: int, choice: int = 1) -> list[PairDraft]:
     if not count:
         return []
-    found = paired(bench.prepared.faces, people, count, bench.prepared.near)
+    found = paired(bench.prepared.faces, people, count, bench.prepared.near, choice)
     return [pair_draft(bench, pair.a, pair.b) for pair in found]
 
 
