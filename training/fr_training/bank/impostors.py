@@ -109,8 +109,8 @@ def paired(faces: Faces, people: Index, count: int, known: Nearest, choice: int 
     """Pairs of impostors among i64[n] `people` that share nobody, hardest first.
 
     At least `count`, and more for a choice: the harder half, or `choice` times `count`, of those in which one is a near
-    impostor of the other, and neither unlike nor doubtful. Where these are too few, the best of those who are left. `known` holds the nearest
-    impostors of everybody among everybody. ValueError where n < 2 * count.
+    impostor of the other, and neither unlike nor doubtful. Where these are too few, the best of those who are left.
+    `known` holds the nearest impostors of everybody among everybody. ValueError where n < 2 * count.
     """
     if len(people) < 2 * count:
         raise ValueError(f"{count} pairs need {2 * count} people, not {len(people)}.")
