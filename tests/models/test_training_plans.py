@@ -29,7 +29,7 @@ from fr_training.simulation.runner import Seat, items_of, run_sitting
 from fr_training.simulation.trainee import Abilities, SimulatedTrainee
 from support.cli import fr
 from support.counts import count
-from support.people import ExactMatcher
+from support.people import COURSE_ID, ExactMatcher
 
 pytestmark = [pytest.mark.models, pytest.mark.slow, pytest.mark.nightly]
 
@@ -59,10 +59,10 @@ def test_with_press_photos_a_plan_keeps_its_bars(
         ExactMatcher(),
         seed=1,
         workers=2,
-        course_id="0" * 16,
-        gallery_id="",
+        course_id=COURSE_ID,
+        gallery_id="gallery",
         now_ms=0,
-        on_progress=silent,
+        on_progress=lambda stage, done, total: None,
         analyse=analyse,
     )
     told = pair_clues(built, default_engine.pipeline)
@@ -110,10 +110,6 @@ def test_the_composition_of_press_photos_keeps_its_bars_with_other_seeds(
         shown = {number: one.photo.looks for number, one in enumerate(made.pictures) if one.photo.looks is not None}
         for one in forecasts(plan, made.forms, shown, defaultdict(lambda: 1.0), made.near):
             assert max(one.pixels or 0.0, one.colours or 0.0) <= FAIR, (name, seed, one)
-
-
-def silent(stage: str, done: int, total: int) -> None:
-    """Show no progress."""
 
 
 def as_they_are(photos: Sequence[PoolPhoto], kind: Degraded | None, strength: float) -> list[F32 | None]:

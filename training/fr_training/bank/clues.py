@@ -32,7 +32,7 @@ NEAR_CHANCE = 0.1
 _MISLEADS = 0.1  # area below .5 that is no reason to draw again: who goes by a clue then errs, and it teaches nothing
 
 DRAWS = 64
-"""Draws of items, or deals to forms, from which that one is taken in which clues tell least."""
+"""Draws of items from which that one is taken in which clues tell least."""
 
 _STEPS = 48  # in which pairs are left out
 

@@ -28,7 +28,7 @@ from fr_training.bank.lists import (
 from fr_training.bank.manifest import Shown, course_sha256, manifest_of, own_probe_id, sha256_of
 from fr_training.bank.needs import Available, available, needs, own_probe_size, require_enough
 from fr_training.bank.pairs import Drafts, draft_different, draft_same, others_of_pairs, pair_items
-from fr_training.bank.pool import Pool, with_order_as_condition, without_shared_photos
+from fr_training.bank.pool import Pool, with_order_as_condition, with_surroundings, without_shared_photos
 from fr_training.bank.prepared import Bools, prepare, subset
 from fr_training.bank.replacements import Chosen, with_others_present, with_replacements
 from fr_training.bank.triads import draft_triads, triad_items
@@ -76,6 +76,7 @@ def compose(
         TooFewPeople: the pool holds fewer people than `needs` counts, or too few without the suspect ones, or too few
             whose photos have conditions that do not give the answers away.
     """
+    pool = with_surroundings(pool) if plan.mask == "none" else pool
     pool, ordered = with_order_as_condition(without_shared_photos(pool))
     learned = learned or Learned()
     there = available([person.taken for person in pool.people])

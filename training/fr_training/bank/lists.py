@@ -50,7 +50,7 @@ MOST_ENROLLED = 1_000
 BEST_PROBES = 100
 """Of so many people who may be searched for, one is taken: those with the nearest look-alikes."""
 
-SPARE_PROBES = 3
+SPARE_PROBES = 2
 """People more than are searched for, so that lists of several difficulties can be chosen."""
 
 

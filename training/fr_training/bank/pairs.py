@@ -11,8 +11,8 @@ import numpy as np
 from fr_core.scoring.checks import F64
 from fr_locales.messages import message
 from fr_training.answers import AS_IT_IS, Poorer
-from fr_training.bank.clues import clues_of, least_of, least_telling, told
-from fr_training.bank.difficulty import equated, spread
+from fr_training.bank.clues import NEAR_CHANCE, clues_of, least_of, least_telling, told
+from fr_training.bank.difficulty import equated, spread, swapped
 from fr_training.bank.impostors import paired
 from fr_training.bank.labels import Index
 from fr_training.bank.manifest import Shown
@@ -90,7 +90,7 @@ def draft_different(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> 
     """
     prepared = bench.prepared
     tests = all(one.block.equated for one in sets)
-    oversupply, spare = (OF_TESTS, 1) if tests else (OVERSUPPLY, _SPARE)  # tests have the hardest pairs
+    oversupply, choice = (OF_TESTS, 1) if tests else (OVERSUPPLY, _SPARE)  # tests have the hardest pairs
     people = bench.others(2 * sum(one.block.different * len(one.forms) for one in sets), oversupply=oversupply)
     quotas = {
         one.key: quota(one.block.different, [draft.a for row in same[one.key] for draft in row], people, prepared.group)
@@ -101,7 +101,7 @@ def draft_different(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> 
         own = people[prepared.group[people] == number]
         counts = {key: int(by_group[number]) for key, by_group in quotas.items()}
         wanted = sum(counts[one.key] * len(one.forms) for one in sets)
-        left = _paired(bench, own, min(spare * wanted, len(own) // 2))
+        left = _paired(bench, own, min(wanted, len(own) // 2), choice)
         for one in sets:
             count = min(counts[one.key], len(left) // len(one.forms))
             left = _deal(bench, one, count, left, found[one.key], same)
@@ -129,10 +129,10 @@ def others_of_pairs(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> 
     return found
 
 
-def _paired(bench: Workbench, people: Index, count: int) -> list[PairDraft]:
+def _paired(bench: Workbench, people: Index, count: int, choice: int = 1) -> list[PairDraft]:
     if not count:
         return []
-    found = paired(bench.prepared.faces, people, count, bench.prepared.near)
+    found = paired(bench.prepared.faces, people, count, bench.prepared.near, choice)
     return [pair_draft(bench, pair.a, pair.b) for pair in found]
 
 
@@ -189,9 +189,12 @@ def pair_items(bench: Workbench, one: FormSet, same: Drafts, different: Drafts) 
     ]
     rng = bench.rng("equate", one.name)
     clues = [_clues(bench, table) for table in tables]
-    dealt = least_of(
-        lambda: equated(values, rng),
+    dealt = swapped(
+        values,
+        equated(values, rng),
         lambda found: max(told(*(clues[truth][found[truth][:, form]] for truth in (0, 1))) for form in range(forms)),
+        NEAR_CHANCE,
+        rng,
     )
     items: dict[str, list[Item]] = {}
     for form, name in enumerate(one.forms):

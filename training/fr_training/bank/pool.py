@@ -66,6 +66,7 @@ class PoolPhoto:
     # person: two photos of one session are never shown as a pair.
     session: str = ""
     looks: Looks | None = field(default=None, compare=False)  # None where nobody has looked
+    bare: Looks | None = field(default=None, compare=False)  # as `looks`, with all around the head in place of the head
 
     @property
     def taken(self) -> Taken:
@@ -124,6 +125,15 @@ class Pool:
 def cosine(a: F32, b: F32) -> float:
     """Of two embeddings, f32[D] of length 1, in [-1, 1]."""
     return float(np.clip(np.dot(a, b), -1.0, 1.0))
+
+
+def with_surroundings(pool: Pool) -> Pool:
+    """The pool for a course whose pictures show all around the head: `looks` are those of the whole picture."""
+    people = (
+        replace(person, photos=tuple(replace(photo, looks=photo.bare) for photo in person.photos))
+        for person in pool.people
+    )
+    return replace(pool, people=tuple(people))
 
 
 def without_photos(pool: Pool, excluded: Set[str]) -> Pool:
