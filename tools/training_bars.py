@@ -5,8 +5,6 @@ bar of two standard errors once in 22. So where bars are missed, as many trainee
 miss again is missed. Fewer take less time, and miss bars on coverage by chance: `make training-bars TRAINEES=100`.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

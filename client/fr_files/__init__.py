@@ -1,1 +1,1 @@
-"""Reads and writes files safely, for every package; needs only Python."""
+"""Reads and writes files safely, and words what every package finds in them; needs only Python."""

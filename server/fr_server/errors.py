@@ -1,7 +1,5 @@
 """The one table from FR Core's errors to gRPC status codes, and the google.rpc.Status that carries them."""
 
-from __future__ import annotations
-
 import types
 from collections.abc import Iterator, Mapping
 from typing import NoReturn
@@ -94,6 +92,7 @@ STATUS: Mapping[type[e.FrError], grpc.StatusCode] = types.MappingProxyType(
         training.DecisionLocked: grpc.StatusCode.ALREADY_EXISTS,
         training.BlockExpired: grpc.StatusCode.FAILED_PRECONDITION,
         training.SessionPaused: grpc.StatusCode.FAILED_PRECONDITION,
+        training.PausesUsedUp: grpc.StatusCode.FAILED_PRECONDITION,
         training.SessionFinished: grpc.StatusCode.FAILED_PRECONDITION,
         training.SessionUnfinished: grpc.StatusCode.FAILED_PRECONDITION,
         training.NotReleased: grpc.StatusCode.FAILED_PRECONDITION,

@@ -1,7 +1,5 @@
 """The model of graded ratings against SciPy: the same posterior by other means, to four decimals where it is exact."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from math import exp, log
 

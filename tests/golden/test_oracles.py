@@ -1,7 +1,5 @@
 """The figures of training beside values that were computed by hand."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

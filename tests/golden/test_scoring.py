@@ -1,7 +1,5 @@
 """Scoring against scikit-learn, SciPy and other tool kits."""
 
-from __future__ import annotations
-
 from math import log
 
 import numpy as np

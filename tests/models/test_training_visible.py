@@ -1,8 +1,5 @@
 """Courses of real faces: only the faces give the answer, sizes tell nothing, and tests are equally hard."""
 
-from __future__ import annotations
-
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -22,21 +19,22 @@ from fr_evaluation.photos import EmbeddedPhoto, most_central
 from fr_locales.rendering import render
 from fr_training.answers import Degraded, Usability
 from fr_training.bank.compose import Composed, compose
-from fr_training.bank.forecast import CLEAR, FAIR, forecasts, warnings_of
+from fr_training.bank.forecast import CLEAR, warnings_of
 from fr_training.bank.labels import sex_of
 from fr_training.bank.pool import Pool, PoolPerson, PoolPhoto
+from fr_training.build.bars import pair_clues
 from fr_training.build.course import BuiltCourse
 from fr_training.build.people import AnalysedPeople, NamedPeople, analyse_people, read_datasets
 from fr_training.build.pictures import EYE_DISTANCE, TEMPLATE
 from fr_training.courses import Item
 from fr_training.errors import TooFewPeople
 from fr_training.keys import PairKey, TriadKey, TriageKey
-from fr_training.plan import read_plan
+from fr_training.plan_reading import read_plan
 from fr_training.sessions.views import key_of
 from fr_training.shipped_plans import plan_text
 from support.counts import NIGHTLY, count
 from support.courses import Chance, answer, enrol, next_trial, start, store_of
-from support.leaks import LEAK, Listening, Row, bare, chance
+from support.leaks import LEAK, Listening, Row, bare, chance, standing_out
 from support.people import (
     TASTER,
     ExactMatcher,
@@ -85,9 +83,8 @@ EXERCISES: Mapping[str, Mapping[str, str]] = {
     },
     "triad": {"lfw": 'exercise = "triad"; trials = 60'},
     "candidates": {
-        "london": 'exercise = "candidates"; present = 12; absent = 10; size = 3',
-        # As many foils as people with two photos are plenty for.
-        "lfw": 'exercise = "candidates"; present = 11; absent = 10; size = 5',
+        "london": 'exercise = "candidates"; present = 16; absent = 13; size = 3',
+        "lfw": 'exercise = "candidates"; present = 30; absent = 30; size = 5',
     },
     "triage": {
         "london": 'exercise = "triage"; usable = 51; limited = 17; reject = 34',
@@ -165,7 +162,9 @@ def chances(sets: Sets, exercise: str, name: str, of: Of) -> dict[str, float]:
         if exercise == "triad":
             asked = {"odd": [*triad_rows(forms[0], photos, of)]}
         elif exercise == "candidates":
-            asked = {"mate": [*list_rows(forms[0], photos, of)], "present": [*presence_rows(forms[0], photos, of)]}
+            asked = {"mate": [*list_rows(forms[0], photos, of)]}
+            presence = [*presence_rows(forms[0], photos, of)]
+            found.setdefault("present", []).append(either(presence))
         elif exercise == "triage":
             asked = {"usable": [*triage_rows(forms[0], photos, of)]}
         elif exercise == "own_probe":
@@ -175,6 +174,37 @@ def chances(sets: Sets, exercise: str, name: str, of: Of) -> dict[str, float]:
         for question, rows in asked.items():
             found.setdefault(question, []).append(chance(rows))
     return {question: joint(values) for question, values in found.items()}
+
+
+def either(rows: Sequence[Row]) -> float:
+    """What a classifier or the feature that tells most finds: there is but one row for each list."""
+    return min(1.0, 2.0 * min(chance(rows), standing_out(rows)))
+
+
+def planted(rows: Sequence[Row], strength: float, seed: int) -> list[Row]:
+    """The rows with one more fact, which is the answer with this probability, and else drawn by a coin."""
+    rng = np.random.default_rng(seed)
+    told = [row.label if rng.random() < strength else int(rng.integers(2)) for row in rows]
+    return [replace(row, features=(*row.features, float(one))) for row, one in zip(rows, told, strict=True)]
+
+
+def found_in(sets: Sets, name: str, plan: str, strength: float) -> dict[str, bool]:
+    """By question about lists, whether a planted fact is found in at least half of the courses."""
+    seen: dict[str, list[float]] = {"mate": [], "present": []}
+    for seed in SEEDS:
+        made, photos, _ = sets.composed(name, plan, seed)
+        mate, present = (of(made.forms["one"].items, photos, told) for of in (list_rows, presence_rows))
+        seen["mate"].append(chance(planted([*mate], strength, seed)))
+        seen["present"].append(either(planted([*present], strength, seed)))
+    return {question: float(np.median(values)) < LEAK for question, values in seen.items()}
+
+
+def test_a_fact_that_gives_lists_away_is_found_and_fewer_lists_would_hide_it(sets: Sets) -> None:
+    assert found_in(sets, "london", EXERCISES["candidates"]["london"], 1.0) == {"mate": True, "present": True}
+    few = EXERCISES["candidates"]["london"].replace("16", "12").replace("13", "10")
+    assert not found_in(sets, "london", few, 1.0)["mate"]
+    if NIGHTLY:
+        assert found_in(sets, "lfw", EXERCISES["candidates"]["lfw"], 0.8) == {"mate": True, "present": True}
 
 
 @pytest.mark.parametrize(("exercise", "name"), CASES)
@@ -315,44 +345,28 @@ def found(engine: Engine, picture: bytes) -> tuple[F32, F32] | None:
     return None if face is None else (face.embedding.vector, face.face.detection.landmarks)
 
 
-def test_the_studio_set_is_warned_of_and_light_makes_it_fair(course: BuiltCourse, sets: Sets) -> None:
-    for one in course.course.forecasts:
-        if one.pixels is not None:
-            assert one.pixels > CLEAR
-            assert any("A comparison of pixels alone" in render(text) for text in warnings_of(one))
-    plan = plan_of('id = "one"; exercise = "verification"; same = 20; different = 20; light = 0.6')
+def test_the_studio_set_is_warned_of_and_light_makes_the_taster_fair(
+    course: BuiltCourse, sets: Sets, default_engine: Engine
+) -> None:
+    plan = plan_of('id = "one"; exercise = "verification"; same = 20; different = 20')
     (one,) = built_course(plan, sets.people["london"], sets.engine).course.forecasts
     assert one.pixels is not None
-    assert one.colours is not None
-    assert max(one.pixels, one.colours) <= CLEAR
+    assert one.pixels > CLEAR
+    assert any("A comparison of pixels alone" in render(text) for text in warnings_of(one))
+    told = {one.form: one for one in pair_clues(course, default_engine.pipeline)}
+    assert {form for form, one in told.items() if not one.few} == {"", "test-a", "test-b"}
+    for forecast in course.course.forecasts:
+        if forecast.pixels is not None:
+            assert max(forecast.pixels, forecast.colours or 0.0) <= CLEAR
+            measured = told["" if forecast.of_all else forecast.form]
+            assert measured.pixels == pytest.approx(forecast.pixels, abs=0.03)  # in the file, as JPEG has left it
+    assert all(max(one.pixels, one.colours) <= CLEAR for one in told.values() if not one.few)
 
 
 def test_lists_of_the_studio_set_are_of_one_sex(course: BuiltCourse, sets: Sets) -> None:
     sexes = {person.number: sex_of(person.labels) for person in sets.gathered["london"].pool.people}
     for item in course.course.forms["lists"].items:
         assert len({sexes[person] for person in item.people}) == 1
-
-
-@pytest.fixture(scope="module")
-def press(default_engine: Engine, testdata: Path) -> Pool:
-    people = read_datasets([("lfw", testdata / "lfw")])
-    return analyse_people(people, default_engine, 2, lambda done, total: None).pool
-
-
-@pytest.mark.nightly
-@pytest.mark.parametrize("name", ["taster-90", "three-day"])
-def test_with_press_photos_pixels_tell_little_and_foils_are_as_alike_as_pairs(press: Pool, name: str) -> None:
-    plan = read_plan(plan_text(name))
-    for seed in SEEDS:
-        made = compose(plan, press, seed, ExactMatcher())
-        shown = {number: one.photo.looks for number, one in enumerate(made.pictures) if one.photo.looks is not None}
-        found = {one.form: one for one in forecasts(plan, made.forms, shown, defaultdict(lambda: 1.0), made.near)}
-        for one in found.values():
-            assert one.pixels is None or one.pixels <= FAIR, one
-            assert one.colours is None or one.colours <= FAIR, one
-        short = [one for one in found.values() if "lists" in one.form and plan.forms()[one.form].size <= 5]
-        assert short
-        assert all((one.similarity or 0.0) >= (one.of_pairs or 1.0) for one in short)
 
 
 def test_london_is_enough(course: BuiltCourse) -> None:

@@ -1,7 +1,5 @@
 """The training store returns what was written: answers, trials, sessions and courses of every kind."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import fields, replace
 from typing import Any
@@ -90,7 +88,7 @@ known(Measured), known(LabRow)
 BY_TYPE["Lab | Evidence"] = known(Lab) | known(Evidence)
 known(Item), known(BlockPlan), known(SittingPlan), known(CoursePlan), known(ModelId)
 BY_TYPE["Share"] = st.builds(Share, *[BY_TYPE["float"]] * 3)
-BY_TYPE["OperatingPoints"] = st.builds(OperatingPoints, *[st.none() | BY_TYPE["float"]] * 2)
+BY_TYPE["OperatingPoints"] = st.builds(OperatingPoints, *[st.none() | BY_TYPE["float"]] * 3)
 known(Forecast)
 forms = st.lists(known(Form), max_size=3).map(lambda found: {form.name: form for form in found})
 BY_TYPE["Mapping[str, Form]"] = forms

@@ -1,6 +1,4 @@
-"""What a trainee types is kept before it is locked, and the time of a block goes on by the server's clock."""
-
-from __future__ import annotations
+"""An answer is kept as a trainee types it, before it is locked; the time of a block goes by the server's clock."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -109,6 +107,8 @@ def test_wrong_drafts_change_nothing(opened: Any, course_id: str) -> None:
         refused: list[tuple[dict[str, Any], str]] = [
             ({"notes": "a" * 2_001}, "INVALID_FIELD"),
             ({"notes": "\x1b[2J"}, "INVALID_FIELD"),
+            ({"notes": " " * 2_001}, "INVALID_FIELD"),
+            ({"notes": "\x1c\x0b"}, "INVALID_FIELD"),
             ({"observations": [SIMILAR]}, "WRONG_STEP"),
             ({"notes": "x", "ratings": {"0" * 16: 1}}, "WRONG_STEP"),
         ]

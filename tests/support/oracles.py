@@ -1,7 +1,5 @@
 """Figures of training beside values that were computed by hand, to as many decimals as these have."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import sqrt

@@ -1,7 +1,5 @@
 """Whole courses of made-up people: who is shown where, with which key, in which condition."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import replace
 
@@ -16,7 +14,7 @@ from fr_training.bank.triage import DEGRADATIONS, FRONTAL_DEGREES
 from fr_training.courses import Item, Learned
 from fr_training.errors import TooFewPeople
 from fr_training.keys import ListKey, PairKey, TriadKey, TriageKey
-from fr_training.plan import read_plan
+from fr_training.plan_reading import read_plan
 from fr_training.shipped_plans import plan_text
 from support.people import (
     EVERYTHING,

@@ -1,7 +1,5 @@
 """`fr train` for trainers: plans, courses, cohorts and reports; `run` in a process that is ended; and `simulate`."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json
@@ -82,15 +80,22 @@ def test_a_check_forecasts_and_warns_and_makes_nothing(target: str, service: Scr
 
 def test_a_contact_sheet_is_a_page_for_each_form(target: str, service: ScriptedTraining, tmp_path: Path) -> None:
     out = tmp_path / "sheets"
-    code, told, _ = fr(target, "course", "sheet", "c1", "--out", out)
-    assert (code, "test-a.html (1 item), lists.html (1 item)" in told) == (0, True)
+    code, printed, _ = fr(target, "course", "sheet", "c1", "--out", out)
+    assert (code, "test-a.html (1 item), lists.html (1 item)" in printed) == (0, True)
     assert sorted(path.name for path in out.iterdir()) == ["lists.html", "test-a.html"]
     assert out.stat().st_mode & 0o077 == 0
     page = (out / "test-a.html").read_text("utf-8")
-    for words in ("ab" * 8, "&lt;same&gt;", "difficulty -0.50", "0: 0.250", "data:image/jpeg;base64,YSBqcGVn"):
+    told = ("ab" * 8, "&lt;same&gt;", "difficulty -0.50", "1 (similarity 0.25)", "data:image/jpeg;base64,YSBqcGVn")
+    for words in told:
         assert words in page
     assert "<same>" not in page
     assert reason_of(fr(target, "course", "sheet", "c1", "--out", out)) == "FILE_EXISTS"
+    # A server chooses no file of this machine.
+    for form in ("../x", str(tmp_path / "x"), "a/b", "a\0", "X" * 300):
+        assert (
+            reason_of(fr(target, "course", "sheet", "c1", "--out", tmp_path / "other", "--form", form)) == "FORM_NAME"
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["sheets"]
 
 
 def test_only_the_hash_of_a_probe_is_sent(target: str, service: ScriptedTraining, tmp_path: Path) -> None:

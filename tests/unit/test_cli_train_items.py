@@ -1,7 +1,5 @@
 """`fr train item` and `fr train review`: the right answer comes last, and after an Enter."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,7 +86,8 @@ def test_a_review_shows_the_photos_first_and_the_truth_after_enter(
     run = ("review", "--code", "c", "--pictures", tmp_path, "--no-viewer")
     code, out, _ = fr(target, *run, typed="\n\n\n\n")
     assert code == 0
-    first, second = out.index("You answered: -2."), out.index("Not right: both photos show one person.")
+    first = out.index("You answered: probably two people (-2).")
+    second = out.index("Not right: both photos show one person.")
     assert out.index("2 wrong answers to look at again. 3 other answers cannot be looked at yet.") < first
     assert first < out.index("Look again") < second < out.index("You answered: candidate 2 (1 -3, 2 +2).")
     assert "You said that you know one of the people." in out
@@ -145,6 +144,9 @@ def test_an_answer_goes_on_from_its_draft_and_each_part_is_saved() -> None:
     given, saved = answered("OBSERVE", ["n"], training_pb2.Draft(observations=[before]), components=parts)
     assert [one.component_id for one in given.notes] == ["nose", "ears"]
     assert [len(one.observations) for one in saved] == [2]
+    # Another client asks in another order.
+    given, _ = answered("OBSERVE", ["n", "n"], training_pb2.Draft(observations=[before]), components=parts[::-1])
+    assert [one.component_id for one in given.notes] == ["ears", "nose"]
     candidates = [picture(one, "CANDIDATE") for one in "abc"]
     given, saved = answered("DECIDE", ["2", "3", "n"], training_pb2.Draft(ratings={"a": -1}), pictures=candidates)
     assert dict(given.decision.ratings) == {"a": -1, "b": 2, "c": 3}
@@ -176,7 +178,7 @@ def test_a_review_shows_the_table_of_a_lab_and_keeps_the_files_of_evidence(
         }
     code, out, _ = fr(target, "review", "--code", "c", "--pictures", tmp_path, "--no-viewer", typed="\n\n\n\n")
     assert code == 0
-    told = ("row  threshold", "1    0.250", "Which row?", "12.5 percent.", "number 1.", "a" * 64, "You answered: none.")
+    told = ("row  threshold", "1    0.250", "Which row?", "12.5 percent.", "number 1.", "a" * 64, "none of them.")
     places = [out.index(one) for one in told]
     assert places == sorted(places)
     assert "trial-records.jsonl" in out

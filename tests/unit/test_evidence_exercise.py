@@ -1,7 +1,5 @@
 """Evidence exercises: the hashes are of the files that a trainee gets, and the product's own check finds the record."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 
@@ -15,7 +13,8 @@ from fr_locales.rendering import render
 from fr_training.answers import Answer, Conclusion, FileHash, Given, Notes
 from fr_training.bank.compose import compose
 from fr_training.build.custody import with_custody
-from fr_training.build.pictures import SIDE, jpeg, padded
+from fr_training.build.jpegs import jpeg, padded
+from fr_training.build.pictures import SIDE
 from fr_training.courses import Item, Learned
 from fr_training.exercises import exercise_of
 from fr_training.grading.kinds import evidence_figures

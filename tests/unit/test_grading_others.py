@@ -1,7 +1,5 @@
 """Figures of all but pairs, what courses learn of items, and what chance alone makes a cohort's report say."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import NormalDist

@@ -1,7 +1,5 @@
 """Figures of pairs, of a trainee and of a cohort: change, standing, and words that stay below the ceiling."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -108,10 +106,9 @@ LEFT_OUT = [pair("same", 1, 0), pair("same", None, 1), pair("same", 1, 2, known=
         ),
         (
             SURE,
-            "20 pairs can show a likelihood ratio of 21 at most, and of that ratio no more than that it is 2.8 or "
-            'larger: no rating of yours can carry words beyond "weak support"',
+            'By 20 pairs, no rating of yours is worth more as evidence than "weak support" for one person',
         ),
-        ([SURE[0], SURE[-1]], "no rating of yours can carry any words of support yet"),
+        ([SURE[0], SURE[-1]], "it carries no words of support yet"),
     ],
 )
 def test_no_more_is_said_than_the_trials_can_tell(results: list[Result], said: str) -> None:
@@ -124,7 +121,7 @@ def test_a_change_is_told_if_it_is_beyond_chance() -> None:
     assert isinstance(change.score, Change)
     assert (change.score.points, change.score.verdict) == (7.5, Verdict.NO_RELIABLE_CHANGE)
     assert change.score.needed == pytest.approx(196.0 * (64 / 82 * 18 / 82 / 20) ** 0.5, abs=0.01)
-    said = "Chance alone can make it; a real change of less than 18.1 points would not show in tests of this length."
+    said = "Chance alone can make such a difference: tests of this length show a change only if it exceeds 18.1 points."
     assert f"+7.5 points. {said}" in " ".join(map(render, figures.words.change))
     assert f"{change.score.needed:.1f}" == "18.1"
     better = trainee_figures(course(), taken("pre", 25) + taken("post", 35), {})
@@ -216,7 +213,7 @@ def test_changes_of_triads_and_lists_have_a_verdict_of_their_own() -> None:
     assert triads.needed == pytest.approx(196.0 * (27 / 42 * 15 / 42 / 10) ** 0.5, abs=0.01)
     assert (round(of_lists.points), of_lists.verdict) == (10, Verdict.NO_RELIABLE_CHANGE)
     said = " ".join(map(render, trainee_figures(course(), odd("pre", 8) + odd("post", 18), {}).words.change))
-    assert "Odd one out: From" in said
+    assert "Odd one out: In the first test" in said
     assert "you did better" in said
     few = trainee_figures(course(), odd("pre", 5, 9) + odd("post", 9), {})
     assert isinstance(few.changes[0].triads, Undefined)

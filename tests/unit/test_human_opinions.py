@@ -1,7 +1,5 @@
 """The statistics of opinions, of the machine and of many, and of signal detection."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from itertools import combinations

@@ -1,7 +1,5 @@
 """The study computes each claim as it says and repeats; simulated trainees answer by their abilities."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from dataclasses import replace
@@ -19,7 +17,7 @@ from fr_training.answers import Answer, ListChoice
 from fr_training.courses import Course
 from fr_training.errors import UnknownSession, UnknownTrial
 from fr_training.keys import ListKey, PairKey
-from fr_training.plan import read_plan
+from fr_training.plan_reading import read_plan
 from fr_training.prompts import ExerciseKind, Step
 from fr_training.report.cells import text
 from fr_training.sessions.flow import new_session, show

@@ -1,7 +1,5 @@
 """Plans of courses, read whole or refused; and their pictures, alike in all that could tell more than a face."""
 
-from __future__ import annotations
-
 import io
 import math
 import re
@@ -21,25 +19,24 @@ from fr_core.types import F32, U8
 from fr_training.answers import Degraded, Poorer
 from fr_training.bank.needs import Available, needs, require_enough
 from fr_training.bank.triage import DEGRADATIONS, UNIT_EYES
+from fr_training.build.jpegs import MOST_BYTES, file_of, jpeg, padded
 from fr_training.build.pictures import (
     EYE_DISTANCE,
     FACE_WIDTH,
     GREY,
     HEAD,
-    MOST_BYTES,
     OVAL,
     SIDE,
     TEMPLATE,
     degrade,
     enlarged,
-    file_of,
-    jpeg,
-    padded,
     poorer,
     render,
 )
 from fr_training.errors import PlanInvalid, UnknownPlan
-from fr_training.plan import MAX_TOML_BYTES, CoursePlan, read_plan
+from fr_training.grading.certainty import FEW
+from fr_training.plan import CoursePlan
+from fr_training.plan_reading import MAX_TOML_BYTES, read_plan
 from fr_training.prompts import ExerciseKind
 from fr_training.shipped_plans import plan_names, plan_text
 
@@ -191,6 +188,9 @@ def test_photos_of_a_block_can_be_made_poorer_within_limits() -> None:
     assert one.poorer == Poorer(24.0, 2.5, 20.0, 1.0)
     for line in ("scale = 7", "scale = 129", "blur = 0.4", "compression = 96", "light = 1.1", "light = nan"):
         assert "is a number from" in refused(plan(block("one", more=f"{PAIRS}{line}\n"))), line
+    for key in ("scale", "blur", "compression", "light"):
+        for value in ("nan", "inf", "-inf", "-1", "0", "1e300", "9" * 150, "true", '"1"', "[1]"):
+            assert "is a number from" in refused(plan(block("one", more=f"{PAIRS}{key} = {value}\n"))), value
     assert "is a number from 0.1 to 1" in refused(plan(block("one", more=PAIRS + "light = true\n")))
     assert "no key `light`" in refused(plan(block("one", "triage", "usable = 1\nlimited = 0\nreject = 0\nlight = 1\n")))
     tests = [
@@ -207,11 +207,11 @@ def shipped(name: str) -> CoursePlan:
 
 
 def test_plans_have_names_and_an_unknown_one_is_not_repeated() -> None:
-    assert plan_names() == ("demo", "taster-90", "three-day")
+    assert plan_names() == ("demo", "half-day", "one-day", "self-paced", "taster-90", "three-day", "two-day")
     with pytest.raises(UnknownPlan, match="Did you mean three-day") as near:
         plan_text("three-days")
     assert "three-days" not in near.value.message
-    with pytest.raises(UnknownPlan, match="demo, taster-90, three-day"):
+    with pytest.raises(UnknownPlan, match="demo, half-day, one-day, self-paced, taster-90, three-day, two-day"):
         plan_text("../plans")
 
 
@@ -230,9 +230,28 @@ def test_a_plan_needs_what_its_first_lines_say(name: str) -> None:
 
 def test_plans_fit_the_people_that_they_are_meant_for() -> None:
     require_enough(shipped("taster-90"), Available(100, 100, 0))  # London has 102, all neutral and smiling
-    require_enough(shipped("three-day"), Available(5_749, 1_680, 1_680))  # LFW
+    for name in plan_names():
+        require_enough(shipped(name), Available(1_152, 340, 340))  # a fifth of LFW, the shared test data
     require_enough(shipped("demo"), Available(38, 3, 3))  # the demo photos
     assert shipped("taster-90").minutes <= 90
+
+
+@pytest.mark.parametrize("name", [name for name in plan_names() if name != "demo"])
+def test_a_plan_tests_before_and_after_and_has_lists_early_whose_claims_can_appear(name: str) -> None:
+    plan = shipped(name)
+    assert plan.claims
+    assert all(block.minutes for block in plan.blocks)
+    assert plan.blocks[0].occasion == "pre"
+    tests = [block for block in plan.blocks if block.occasion == "post"]
+    assert {block.equated for block in tests} == {block.equated for block in plan.blocks if block.occasion == "pre"}
+    lists = [block for block in plan.blocks if block.exercise == ExerciseKind.CANDIDATES]
+    assert plan.blocks.index(lists[0]) <= 2
+    kinds = {block.exercise for block in plan.blocks}
+    if name not in ("taster-90", "half-day"):
+        assert sum(block.absent for block in lists) >= FEW
+        assert sum(block.present for block in lists) >= FEW
+        assert {ExerciseKind.LAB, ExerciseKind.EVIDENCE} < kinds
+    assert (ExerciseKind.BLIND in kinds) == (name in ("two-day", "three-day"))  # it needs a partner
 
 
 def photo(size: int, turn_degrees: float, scale: float) -> tuple[U8, F32]:
@@ -480,6 +499,6 @@ def test_a_picture_shows_ears_hairline_and_neck_and_says_how_far_it_is_enlarged(
 def test_files_of_pictures_are_not_too_large() -> None:
     noise = np.random.default_rng(1).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
     assert len(jpeg(noise)) > MOST_BYTES
-    assert len(file_of(noise)) < len(jpeg(noise))
+    assert len(file_of(noise)) <= MOST_BYTES
     plain = pictures()[1]
     assert file_of(plain) == jpeg(plain)

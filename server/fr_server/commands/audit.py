@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from fr_datasets.progress import waiting
+from fr_files.audit_findings import FINDINGS
 from fr_files.reading import open_regular, read_at_most, read_json
 from fr_server.commands.reporting import AsJson, CommandFailed, counted, print_json, reporting
 
@@ -27,21 +28,6 @@ _NAME = re.compile(r"([a-z]{1,16})-[0-9]{1,16}\.json")
 _MAX_LINE = 64 * 1024
 # A public key has a few hundred bytes.
 _MAX_PEM = 64 * 1024
-
-FINDINGS: Mapping[str, str] = {
-    "edited": "record {seq} was changed.",
-    "missing": "record {seq} was removed.",
-    "inserted": "record {seq} was inserted.",
-    "out_of_order": "record {seq} is in the wrong place.",
-    "truncated": "the records from {seq} on are missing from the end.",
-    "head_altered": "its stated end was changed, at record {seq}.",
-    "prune_altered": "its pruning mark was changed; see record {seq}.",
-    "malformed": "the entry in the place of record {seq} is not a valid record.",
-    "rewritten": "record {seq} differs from the record that the checkpoint signs: the chain was rewritten.",
-    "checkpoint_forged": "the signature of the checkpoint for record {seq} is invalid.",
-    "other_key": "the checkpoint for record {seq} is signed by a different key, not by the key of the chain.",
-}
-"""The faults of a chain, by `fr_core.storage.audit.verify.Why`; {seq} is the number of the record."""
 
 
 @dataclass(frozen=True, slots=True)

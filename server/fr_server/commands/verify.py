@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fr_datasets.progress import waiting
+from fr_files.audit_findings import FINDINGS
 from fr_locales.messages import message
-from fr_server.commands.audit import FINDINGS, NotKept, read_checkpoints
+from fr_server.commands.audit import NotKept, read_checkpoints
 from fr_server.commands.gallery import ConfigFile, Data, Key
 from fr_server.commands.reporting import AsJson, CommandFailed, counted, print_json, reporting
 from fr_server.telemetry.trust import Chain

@@ -18,7 +18,7 @@ NEIGHBOURS = 16
 
 _BLOCK_CELLS = 1 << 22  # of f32: 16 MiB for each table of a block
 DOUBTFUL = 40.0
-"""Lost by whoever is most likely the same person: more than all of `Traits.unlike`."""
+"""Lost by people who are most likely the same person: more than all of `Traits.unlike`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -25,7 +25,7 @@ UNIT_TOLERANCE = 1e-3
 
 
 class Taken(NamedTuple):
-    """How a photo was taken: its condition, such as "smiling", and its session; "" where the data set says nothing.
+    """The condition of a photo, such as "smiling", and its session; "" where the data set says nothing.
 
     A session is a name within a person: photos of one session show the same light, clothes and hair.
     """
@@ -69,7 +69,7 @@ class PoolPhoto:
 
     @property
     def taken(self) -> Taken:
-        """How it was taken."""
+        """Its condition and its session."""
         return Taken(self.condition, self.session)
 
     def __post_init__(self) -> None:
@@ -96,7 +96,7 @@ class PoolPerson:
 
     @property
     def taken(self) -> tuple[Taken, ...]:
-        """How each photo was taken."""
+        """The condition and the session of each photo."""
         return tuple(photo.taken for photo in self.photos)
 
 

@@ -24,6 +24,7 @@ from fr_training.bank.manifest import Shown
 from fr_training.bank.needs import available, require_enough
 from fr_training.bank.pool import Looks, PoolPhoto, without_photos
 from fr_training.build.custody import with_custody
+from fr_training.build.jpegs import file_of, jpeg, padded
 from fr_training.build.people import (
     NO_PHOTO_LEFT,
     Analyse,
@@ -33,8 +34,8 @@ from fr_training.build.people import (
     analyse_people,
     identities_of,
 )
-from fr_training.build.pictures import enlarged, file_of, jpeg, looks_of_picture, padded, render
-from fr_training.courses import Course, Form, Learned, OperatingPoints
+from fr_training.build.pictures import enlarged, looks_of_picture, render
+from fr_training.courses import Course, Form, Item, Learned, OperatingPoints
 from fr_training.grading.values import unless_undefined
 from fr_training.keys import EvidenceKey
 from fr_training.plan import CoursePlan
@@ -121,18 +122,7 @@ def build_course(
     on_progress("forms", 1, 1)
     current_ticket().require_wanted()
     pictures = _pictures(composed.pictures, gathered, engine, plan, workers, partial(on_progress, "pictures"))
-
     files = tuple(padded([picture.data for picture in pictures]))
-
-    def with_tasks(form: Form) -> Form:
-        items = (
-            with_custody(item, files[item.photos[0]], engine.pipeline.decode(files[item.photos[0]]).pixels)
-            if isinstance(item.key, EvidenceKey)
-            else item
-            for item in form.items
-        )
-        return replace(form, items=tuple(items))
-
     course = Course(
         course_id=course_id,
         plan=plan,
@@ -140,7 +130,7 @@ def build_course(
         terms=tuple(dataset.terms for dataset in datasets),
         model=gathered.pool.model,
         seed=seed,
-        forms={name: with_tasks(form) for name, form in composed.forms.items()},
+        forms={name: _with_tasks(form, files, engine) for name, form in composed.forms.items()},
         gallery_id=gallery_id if composed.gallery else "",
         created_ms=now_ms,
         manifest_sha256=composed.manifest_sha256,
@@ -165,13 +155,26 @@ def build_course(
     return BuiltCourse(course, files, composed.gallery, probe_keys, identities_of(gathered.numbers))
 
 
+def _with_tasks(form: Form, files: Sequence[bytes], engine: Engine) -> Form:
+    """A form whose evidence exercises have their custody, which is of the picture's file."""
+
+    def task(item: Item) -> Item:
+        if not isinstance(item.key, EvidenceKey):
+            return item
+        file = files[item.photos[0]]
+        return with_custody(item, file, engine.pipeline.decode(file).pixels)
+
+    return replace(form, items=tuple(map(task, form.items)))
+
+
 def _operating_points(engine: Engine, fmr: float) -> OperatingPoints:
     """The threshold of the pack, and that of a false match rate, where a calibration can show one so low."""
     at_fmr = None
     if engine.calibration is not None:
         found = unless_undefined(partial(engine.calibration.threshold_at_fmr, fmr))
         at_fmr = found if isinstance(found, float) else None
-    return OperatingPoints(engine.pack.thresholds.similarity, at_fmr)
+    thresholds = engine.pack.thresholds
+    return OperatingPoints(thresholds.similarity, at_fmr, thresholds.fmr)
 
 
 def _without(gathered: AnalysedPeople, exclude: Set[str]) -> AnalysedPeople:

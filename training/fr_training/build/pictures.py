@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -18,6 +17,7 @@ from fr_core.types import F32, U8, frozen_array
 from fr_training.answers import AS_IT_IS, Degraded, Poorer
 from fr_training.bank.pool import Looks
 from fr_training.bank.triage import UNIT_EYES
+from fr_training.build.jpegs import jpeg
 from fr_training.plan import Mask
 
 SIDE = 512
@@ -58,15 +58,11 @@ HEAD = _ellipse(0.45, 1.85, 2.4)
 """As `OVAL`: the head with ears and hairline, and the neck, with little of the background and of clothes."""
 
 _MASKS = {"oval": OVAL, "head": HEAD}
-
-
 FACE_WIDTH = 2.2 * EYE_DISTANCE
 """Pixels of a picture across a face: cheekbones are about 137 mm apart, pupils 63 (survey ANSUR II, 2012)."""
 
 # Of what covers a part of the face: dark, as scarves, masks and sunglasses mostly are.
 _COVER = 24
-
-
 # Of a pixel of the faces that strengths are meant for, pixels.
 _UNIT = EYE_DISTANCE / UNIT_EYES
 _UNIT_SIDE = round(SIDE / _UNIT)
@@ -174,14 +170,8 @@ def _u8(pixels: object) -> U8:
 GREY = 128
 """The grey around the face: in the middle of the scale, so that neither dark nor light skin stands out."""
 
-JPEG_QUALITY = 90
-
 # Of a picture's pixel, in each direction, where a face is larger than the template.
 _SAMPLES = 4
-
-_COM = b"\xff\xfe"  # a comment, which no decoder shows (ITU-T T.81, B.2.4.5)
-_COM_HEAD = 4  # bytes of its marker and its length
-_COM_MOST = 65_533  # bytes in one, beside its marker and its length
 
 
 def render(
@@ -221,7 +211,7 @@ def render(
 
 
 def enlarged(landmarks: F32) -> float:
-    """How many pixels of a picture one of the photo becomes in each direction; above 1, nothing new is seen.
+    """Return how many pixels of a picture one of the photo becomes in each direction; above 1, nothing new is seen.
 
     `landmarks` are as in `render`.
     """
@@ -257,56 +247,6 @@ def _standard(luma: F32) -> F32:
     values = luma.ravel() - luma.mean()
     length = float(np.linalg.norm(values))
     return frozen_array((values / length if length else values).astype(np.float32))
-
-
-MOST_BYTES = 64 * 1024
-"""Of a file of a picture, if a lower quality can make it so: 51 of them fit into one message of 4 MiB."""
-
-
-def file_of(picture: U8) -> bytes:
-    """Encode a picture as a JPEG, at the first of a row of qualities that keeps it within `MOST_BYTES`."""
-    for quality in (JPEG_QUALITY, 80, 70, 60, 50, 40):
-        data = jpeg(picture, quality)
-        if len(data) <= MOST_BYTES:
-            break
-    return data
-
-
-def jpeg(picture: U8, quality: int = JPEG_QUALITY) -> bytes:
-    """Encode one picture, u8[H, W, 3], RGB, as a JPEG without metadata."""
-    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
-    encoded, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
-    if not encoded:
-        raise RuntimeError("OpenCV could not encode a picture in memory.")
-    return bytes(data)
-
-
-def padded(files: Sequence[bytes]) -> list[bytes]:
-    """Bring JPEG files to one length, with comments right after their first segment.
-
-    A blurred or flat picture is a smaller file: its length would tell. Comments are filled with what cannot be
-    compressed, so that a connection that compresses does not undo it. Such a connection still tells no more than the
-    pictures themselves show: two that are alike take some bytes less together. TLS does not compress.
-    """
-    if not files:
-        return []
-    length = max(map(len, files)) + _COM_HEAD
-    return [_padded(data, length - len(data)) for data in files]
-
-
-def _padded(data: bytes, missing: int) -> bytes:
-    """The file with `missing` bytes more, at least 4."""
-    fill = memoryview(hashlib.shake_256(data).digest(missing))
-    parts = []
-    while missing:
-        size = min(missing - _COM_HEAD, _COM_MOST)
-        if 0 < missing - _COM_HEAD - size < _COM_HEAD:  # what would be left is too little for a comment
-            size -= _COM_HEAD
-        parts += [_COM, (size + 2).to_bytes(2, "big"), bytes(fill[:size])]
-        fill = fill[size:]
-        missing -= _COM_HEAD + size
-    first = 4 + int.from_bytes(data[4:6], "big")  # after the JFIF header, which has to be the first segment
-    return b"".join((data[:first], *parts, data[first:]))
 
 
 def _warp(pixels: U8, landmarks: F32, side: int = SIDE) -> U8:

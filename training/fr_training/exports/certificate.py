@@ -5,21 +5,20 @@ The server knows no names: the trainer writes the name by hand, and signs.
 
 from __future__ import annotations
 
-from html import escape
-
+from fr_evaluation.html import escaped, page, paragraph
 from fr_locales.messages import Message, message
-from fr_locales.rendering import ENGLISH, render
 from fr_training.errors import NothingToReport
 from fr_training.exports.open_badges import credentials
 from fr_training.exports.values import CohortResults
 
 STYLE = """
-@page { size: A4 landscape; margin: 15mm; }
-body { font: 18px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; text-align: center; color: #1a1a1a; }
-main { border: 3px double #555; padding: 2rem; }
-h1 { font-size: 2rem; }
-.line { border-bottom: 1px solid #555; width: 24rem; height: 3rem; margin: 0 auto; }
-.small { font-size: .75rem; overflow-wrap: anywhere; }
+body { font-size: 18px; text-align: center; box-sizing: border-box; border: 3px double; padding: 2rem 3rem; }
+h1 { font-size: 2.2rem; margin: 1rem 0; }
+.course { font-size: 1.5rem; font-weight: 600; }
+.line { display: inline-block; width: 18rem; margin: 3.5rem 1.5rem 0; padding-top: .2rem; border-top: 1px solid; }
+.name { width: 28rem; }
+.small { font-size: .75rem; overflow-wrap: anywhere; margin-top: 1.5rem; }
+@media print { @page { size: A4 landscape; } body { min-height: 178mm; padding: 3rem; } }
 """
 
 
@@ -28,27 +27,20 @@ def certificate_html(of: CohortResults, trainee_id: str) -> str:
     credential = credentials(of).get(trainee_id)
     if credential is None:
         raise NothingToReport(message("error.report.not_completed"))
-    title, day = message("certificate.title"), str(credential["validFrom"])[:10]
-    lines = (message("certificate.course", course=credential["name"]), message("certificate.day", day=day))
-    words = "".join(f"<p>{_text(one)}</p>\n" for one in lines)
-    rooms = "".join(
-        f'<div class="line"></div><p class="small">{_text(one)}</p>\n'
-        for one in (message("certificate.name"), message("certificate.trainer"))
+    day = message("certificate.day", day=str(credential["validFrom"])[:10])
+    proof = message("certificate.id", number=credential["id"].removeprefix("urn:uuid:"))
+    parts = (
+        _line(message("certificate.name"), "name"),
+        paragraph(message("certificate.course")),
+        f'<p class="course">{escaped(credential["name"])}</p>\n',
+        paragraph(day),
+        _line(message("certificate.trainer")),
+        _line(message("certificate.place")),
+        *(f'<p class="small">{escaped(one)}</p>\n' for one in (credential["credentialSubject"]["narrative"], proof)),
     )
-    subject, issuer = credential["credentialSubject"], credential["issuer"]
-    small = "".join(
-        f'<p class="small">{escape(one)}</p>\n'
-        for one in (
-            subject["narrative"],
-            render(message("certificate.id", credential=credential["id"], issuer=issuer["id"])),
-        )
-    )
-    return (
-        f'<!doctype html>\n<html lang="{ENGLISH}">\n<head>\n<meta charset="utf-8">\n<title>{_text(title)}</title>\n'
-        f"<style>{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{_text(title)}</h1>\n{words}{rooms}{small}</main>\n"
-        "</body>\n</html>\n"
-    )
+    return page(message("certificate.title"), "".join(parts), STYLE)
 
 
-def _text(words: Message) -> str:
-    return escape(render(words))
+def _line(under: Message, kind: str = "") -> str:
+    """A line to write on, with what belongs there."""
+    return f'<div class="line {kind}">{escaped(under)}</div>\n'

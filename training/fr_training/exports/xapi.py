@@ -30,20 +30,12 @@ from fr_locales.rendering import ENGLISH, render
 from fr_training.answers import MAX_ROWS, RATINGS, Usability
 from fr_training.courses import Course
 from fr_training.exports.values import HOME, CohortResults, duration, instant, json_lines, stable_id, urn
+from fr_training.grading.class_items import SCALE
 from fr_training.plan import PAIRS, BlockPlan, SittingPlan
 from fr_training.prompts import ExerciseKind
 from fr_training.trials import Result
 
 _INTERACTION: Final = "http://adlnet.gov/expapi/activities/cmi.interaction"
-_SCALE: Final = {
-    -3: message("scale.surely_two"),
-    -2: message("scale.probably_two"),
-    -1: message("scale.rather_two"),
-    0: message("scale.undecided"),
-    1: message("scale.rather_one"),
-    2: message("scale.probably_one"),
-    3: message("scale.surely_one"),
-}
 _ASKED: Final = {
     ExerciseKind.TRIAD: (message("item.triad"), message("item.triad_asks")),
     ExerciseKind.CANDIDATES: (message("item.candidates"), message("item.candidates_asks")),
@@ -75,7 +67,7 @@ def definition(one: Result) -> dict[str, Any]:
         return {**found, "interactionType": "other"}
     if one.exercise in PAIRS:
         found["interactionType"] = "likert"
-        found["scale"] = [_component(str(rating), _SCALE[rating]) for rating in RATINGS]
+        found["scale"] = [_component(str(rating), SCALE[rating]) for rating in RATINGS]
     else:
         found["interactionType"] = "choice"
         found["choices"] = _choices(one)

@@ -29,7 +29,7 @@ LEAST_CLASS = 5
 
 @dataclass(frozen=True, slots=True)
 class AbilityFigures:
-    """What ratings say of one trainee."""
+    """The ability of one trainee, as the ratings show it."""
 
     pairs: int  # that count
     trainees: int  # whose answers taught what to expect of people, this one included; 0 where there are too few
@@ -57,7 +57,7 @@ def rated_of(results: Sequence[Result]) -> tuple[Rated, ...]:
 
 @dataclass(frozen=True, slots=True)
 class ClassAbilities:
-    """What a class teaches; of a small one nothing."""
+    """The prior of a class, and the abilities of its trainees; a small class has none."""
 
     prior: Prior
     trainees: int  # whose answers taught it

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 
 from fr_locales.messages import Message, message
 from fr_training.answers import RATINGS, Usability
-from fr_training.courses import Item
+from fr_training.courses import Item, OperatingPoints
 from fr_training.exercises import exercise_of
 from fr_training.exercises.labs import LESSON
-from fr_training.exercises.photos import opinion_word
 from fr_training.exercises.questions import question
 from fr_training.grading.values import judged
 from fr_training.keys import CUSTODY_RECORDS, EvidenceKey, LabKey, ListKey, PairKey, TriadKey, TriageKey
@@ -25,20 +24,21 @@ USABILITIES = {
     Usability.LIMITED: message("item.limited"),
     Usability.REJECT: message("item.reject"),
 }
+SCALE = {
+    -3: message("scale.surely_two"),
+    -2: message("scale.probably_two"),
+    -1: message("scale.rather_two"),
+    0: message("scale.undecided"),
+    1: message("scale.rather_one"),
+    2: message("scale.probably_one"),
+    3: message("scale.surely_one"),
+}
 _TRUTH = message("item.truth")
 _TRIAGED = {
     Usability.USABLE: message("triage.usable"),
     Usability.LIMITED: message("triage.limited"),
     Usability.REJECT: message("triage.reject"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class OperatingPoint:
-    """A threshold of the machine: it says "same" if its similarity, in [-1, 1], is at least that."""
-
-    threshold: float
-    fmr: float | None  # false match rate at the threshold, in [0, 1]; None where it was not measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class ClassItem:
     bars: tuple[Bar, ...]  # every possible answer
     people: int  # who gave a right or a wrong answer, or an undecided one, and know nobody shown
     right: int  # of these, who were right
-    machine: Message | None  # its opinion at an operating point; None where it has none, as of a photo's quality
+    machine: Message | None  # its opinion at the threshold of a search; None where it has none, as of a photo's quality
     truth: Message
     question: Question | None = None  # of a lab or an evidence exercise, as at its last step
 
@@ -71,9 +71,9 @@ class ClassItem:
 
 
 def class_item(
-    form: str, item: Item, block: BlockPlan, results: Iterable[Result], point: OperatingPoint | None
+    form: str, item: Item, block: BlockPlan, results: Iterable[Result], machine: OperatingPoints
 ) -> ClassItem:
-    """Put together an item of a form, of the results of a cohort; `point` is of the model behind the similarities.
+    """Put together an item of a form, of the results of a cohort and the operating points of its course.
 
     Raises ValueError for an own probe: each trainee sends another photo.
     """
@@ -81,7 +81,7 @@ def class_item(
         raise ValueError("trainees do not see each other's own probes")
     answers = judged(one for one in results if (one.form, one.item_id) == (form, item.item_id))
     order = _order(item, 1 if block.exercise == ExerciseKind.CANDIDATES else 0)
-    bars, truth, machine = _parts(item, order, answers, point)
+    bars, truth, said = _parts(item, order, answers, machine)
     return ClassItem(
         item_id=item.item_id,
         block=block,
@@ -89,10 +89,15 @@ def class_item(
         bars=bars,
         people=len(answers),
         right=sum(one.correct is True for one in answers),
-        machine=machine,
+        machine=said,
         truth=truth,
         question=None if item.asked is None else question(exercise_of(block.exercise).steps[-1], item.asked),
     )
+
+
+def rating_words(rating: int) -> Message:
+    """A rating from -3 to 3 of a pair, with its word."""
+    return message("item.rating", words=SCALE[rating], rating=f"{rating:+d}" if rating else "0")
 
 
 def _order(item: Item, probes: int) -> tuple[int, ...]:
@@ -107,18 +112,18 @@ def _order(item: Item, probes: int) -> tuple[int, ...]:
 _Parts = tuple[tuple[Bar, ...], Message, Message | None]
 
 
-def _parts(item: Item, order: Sequence[int], answers: Sequence[Result], point: OperatingPoint | None) -> _Parts:
+def _parts(item: Item, order: Sequence[int], answers: Sequence[Result], machine: OperatingPoints) -> _Parts:
     given = Counter(one.answer for one in answers)
     match item.key:
         case PairKey() as pair:
-            return _rated(answers, pair), _pair_truth(pair), None if point is None else _pair_machine(pair, point)
+            return _rated(answers, pair), _pair_truth(pair), _pair_machine(pair, machine)
         case TriadKey() as triad:
             places = {index: place for place, index in enumerate(order, 1)}
             bars = [Bar(message("item.photo", number=p), given[f"odd:{i}"], i == triad.odd) for i, p in places.items()]
-            machine = message("item.machine_odd", number=places[triad.machine_odd])
-            return tuple(bars), message("reveal.odd", opening=_TRUTH, number=places[triad.odd]), machine
+            said = message("item.machine_odd", number=places[triad.machine_odd])
+            return tuple(bars), message("reveal.odd", opening=_TRUTH, number=places[triad.odd]), said
         case ListKey() as many:
-            return _listed(order, given, many, point)
+            return _listed(order, given, many, machine)
         case TriageKey() as triage:
             bars = [Bar(text, given[word], word == triage.usability) for word, text in USABILITIES.items()]
             return tuple(bars), message("reveal.triage", opening=_TRUTH, usability=_TRIAGED[triage.usability]), None
@@ -150,29 +155,30 @@ def _concluded(item: Item, given: Counter[str], key: LabKey) -> _Parts:
 def _rated(answers: Sequence[Result], key: PairKey) -> tuple[Bar, ...]:
     """A bar for each rating, the last one of each trainee."""
     given = Counter(one.rating for one in answers)
-    return tuple(
-        Bar(message("item.rating", rating=f"{one:+d}" if one else "0"), given[one], one != 0 and (one > 0) == key.mated)
-        for one in RATINGS
-    )
+    return tuple(Bar(rating_words(one), given[one], one != 0 and (one > 0) == key.mated) for one in RATINGS)
 
 
 def _pair_truth(key: PairKey) -> Message:
     return message("reveal.one_person", opening=_TRUTH) if key.mated else message("reveal.two_people", opening=_TRUTH)
 
 
-def _pair_machine(key: PairKey, point: OperatingPoint) -> Message:
-    same = opinion_word(key.similarity >= point.threshold)
-    said = message("item.machine_same") if same == opinion_word(True) else message("item.machine_different")
-    return message("item.machine_pair", said=said, similarity=key.similarity, point=_point(point))
+def _pair_machine(key: PairKey, machine: OperatingPoints) -> Message | None:
+    if machine.search is None:
+        return None
+    same = key.similarity >= machine.search
+    said = message("item.machine_same") if same else message("item.machine_different")
+    return message(
+        "item.machine_pair", said=said, similarity=key.similarity, point=_point(machine.search, machine.search_fmr)
+    )
 
 
-def _point(point: OperatingPoint) -> Message:
-    if not point.fmr:
-        return message("item.point", threshold=point.threshold)
-    return message("item.point_fmr", threshold=point.threshold, one_in=round(1 / point.fmr))
+def _point(threshold: float, fmr: float | None) -> Message:
+    if not fmr:
+        return message("item.point", threshold=threshold)
+    return message("item.point_fmr", threshold=threshold, one_in=round(1 / fmr))
 
 
-def _listed(order: Sequence[int], given: Counter[str], key: ListKey, point: OperatingPoint | None) -> _Parts:
+def _listed(order: Sequence[int], given: Counter[str], key: ListKey, machine: OperatingPoints) -> _Parts:
     places = {index - 1: place for place, index in enumerate(order[1:], 1)}
     bars = [Bar(message("item.candidate", number=p), given[f"candidate:{i}"], i == key.mate) for i, p in places.items()]
     bars.append(Bar(message("item.none"), given["none"], key.mate is None))
@@ -180,14 +186,14 @@ def _listed(order: Sequence[int], given: Counter[str], key: ListKey, point: Oper
     truth = message("reveal.absent", opening=_TRUTH)
     if key.mate is not None:
         truth = message("reveal.mate", opening=_TRUTH, number=places[key.mate])
-    machine = None
-    if point is not None:
-        above = [i for i, similarity in enumerate(key.similarities) if similarity >= point.threshold]
-        numbers = ", ".join(str(place) for place in sorted(places[i] for i in above))
-        said = message("item.machine_above", numbers=numbers) if above else message("item.machine_nobody")
-        best = max(places, key=lambda i: key.similarities[i])
-        machine = message("item.machine_list", said=said, point=_point(point), best=places[best])
-    return tuple(bars), truth, machine
+    if machine.search is None:
+        return tuple(bars), truth, None
+    above = [i for i, similarity in enumerate(key.similarities) if similarity >= machine.search]
+    numbers = ", ".join(str(place) for place in sorted(places[i] for i in above))
+    said = message("item.machine_above", numbers=numbers) if above else message("item.machine_nobody")
+    best = max(places, key=lambda i: key.similarities[i])
+    point = _point(machine.search, machine.search_fmr)
+    return tuple(bars), truth, message("item.machine_list", said=said, point=point, best=places[best])
 
 
 def block_of_item(blocks: Iterable[BlockPlan], form: str) -> BlockPlan:

@@ -9,24 +9,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
 
-from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Rate
+from fr_core.scoring.intervals import Rate
 from fr_locales.messages import Audience, Message, message
 from fr_training.grading.advice import AidedFigures, PrevalenceFigures
 from fr_training.grading.blocks import KindFigures
 from fr_training.grading.certainty import FEW, Certainty, Lean, Verdict, of_cohort, of_trainee
-from fr_training.grading.evidence import NO_SUPPORT, EvidenceFigures, ratio_text
-from fr_training.grading.figures import CohortChange, CohortFigures, TraineeFigures, Words
+from fr_training.grading.change_sentences import changes_of, cohort_changes, standing
+from fr_training.grading.evidence import NO_SUPPORT, EvidenceFigures
+from fr_training.grading.figures import CohortFigures, TraineeFigures, Words
 from fr_training.grading.fusion import CrowdFigures
 from fr_training.grading.items import ItemRow
 from fr_training.grading.pairs import PairFigures
-from fr_training.grading.scores import ChangeFigures, StandingFigures
-from fr_training.grading.values import Counts, Maybe, Undefined
-from fr_training.statistics.change import Change
-from fr_training.statistics.change import Verdict as ChangeVerdict
-from fr_training.statistics.estimates import Estimate, RateDifference
+from fr_training.grading.values import Counts, Maybe
+from fr_training.statistics.estimates import RateDifference
 from fr_training.statistics.fusion import GroupArea
-
-SIGNIFICANT = 0.05
 
 FEWEST = 5
 """Trials, and different items, below which a share of errors is not told as something to practise."""
@@ -34,8 +30,6 @@ FEWEST = 5
 BAR = 0.1
 """Share of errors that is to be practised: the whole 95 % interval must lie above it."""
 
-TESTS = {"pre": message("test.pre"), "post": message("test.post"), "retention": message("test.retention")}
-TRIADS, LISTS = message("change.of_triads"), message("change.of_lists")
 HARD = {"easy": message("pairs.easy"), "middle": message("pairs.middle"), "hard": message("pairs.hard")}
 TO_PRACTISE = {
     Lean.SAME: message("practise.lean_same"),
@@ -52,7 +46,7 @@ def trainee_words(figures: TraineeFigures) -> Words:
         went_well=_went_well(you, found, figures.aided, certain),
         bias=_bias(you, pairs, figures.aided, figures.prevalence, certain),
         practise=_practise(you, found, figures.aided, certain),
-        change=(*(said for one in figures.changes for said in _change(one)), *_standing(figures.standing)),
+        change=(*changes_of(figures.changes), *standing(figures.standing)),
         limits=(*_left_out(figures.counts), *_ceiling(pairs)),
     )
 
@@ -65,7 +59,7 @@ def cohort_words(figures: CohortFigures) -> Words:
         went_well=(*_went_well(they, found, figures.aided, certain), *_crowds(figures.crowds)),
         bias=_bias(they, found.pairs, figures.aided, figures.prevalence, certain),
         practise=_practise(they, found, figures.aided, certain),
-        change=tuple(_cohort_changes(figures.changes)),
+        change=tuple(cohort_changes(figures.changes)),
         limits=(*_left_out(figures.counts), *_quarantined(figures.items), message("limits.cohort")),
     )
 
@@ -218,83 +212,6 @@ def _worst(pairs: PairFigures | None) -> Iterable[Message]:
         yield of_one if same else message("practise.worst_different", hard=hard, wrong=_of(wrong))
 
 
-def _change(one: ChangeFigures) -> Iterable[Message]:
-    first, second = TESTS[one.first], TESTS[one.second]
-    for kind, found in ((None, one.score), (TRIADS, one.triads), (LISTS, one.lists)):
-        if isinstance(found, Change):
-            yield _changed(found, first, second, kind)
-        elif isinstance(found, Undefined):
-            yield message("change.unknown", first=first, second=second, reason=found.reason)
-
-
-def _changed(found: Change, first: Message, second: Message, kind: Message | None) -> Message:
-    before, after, points, needed = found.before, found.after, found.points, found.needed
-    went = message("change.points", first=first, second=second, before=before, after=after, points=points)
-    if kind is not None:
-        went = message("change.points_of", kind=kind, went=went)
-    return {
-        ChangeVerdict.NO_RELIABLE_CHANGE: message("change.by_chance", went=went, needed=needed),
-        ChangeVerdict.BETTER: message("change.better", went=went, needed=needed),
-        ChangeVerdict.WORSE: message("change.worse", went=went, needed=needed),
-    }[found.verdict]
-
-
-def _standing(found: StandingFigures) -> Iterable[Message]:
-    low, high = found.percentile_low, found.percentile_high
-    if isinstance(found.percentile_in_cohort, float) and low is not None and high is not None:
-        yield message(
-            "standing.cohort",
-            test=TESTS[found.test],
-            percentile=found.percentile_in_cohort,
-            scores=found.cohort,
-            low=low,
-            high=high,
-        )
-
-
-def _cohort_changes(changes: Sequence[CohortChange]) -> Iterable[Message]:
-    for one in changes:
-        if isinstance(one.better, Rate) and isinstance(one.worse, Rate):
-            yield message(
-                "change.cohort",
-                first=TESTS[one.first],
-                second=TESTS[one.second],
-                trainees=message("count.trainees", count=one.trainees),
-                better=one.better.count,
-                worse=one.worse.count,
-                needed=one.needed,
-                by_chance=_by_chance(one.trainees),
-                scores=_rose_and_fell(one),
-            )
-            for kind, mean in ((None, one.mean_points), (TRIADS, one.triads), (LISTS, one.lists)):
-                if isinstance(mean, Estimate):
-                    yield _mean_change(mean, kind)
-
-
-def _mean_change(mean: Estimate, kind: Message | None) -> Message:
-    points, low, high = mean.value, mean.low, mean.high
-    went = message("change.mean", points=points, low=low, high=high)
-    if kind is not None:
-        went = message("change.points_of", kind=kind, went=went)
-    if low > 0.0:
-        return message("change.mean_better", went=went)
-    return message("change.mean_worse", went=went) if high < 0.0 else message("change.mean_by_chance", went=went)
-
-
-def _rose_and_fell(one: CohortChange) -> Message:
-    if isinstance(one.p_value, Undefined) or one.p_value >= SIGNIFICANT:
-        return message("change.scores_by_chance", rose=one.rose, fell=one.fell)
-    if one.rose > one.fell:
-        return message("change.scores_rose", rose=one.rose, fell=one.fell)
-    return message("change.scores_fell", rose=one.rose, fell=one.fell)
-
-
-def _by_chance(trainees: int) -> str:
-    """The number of wrong verdicts to expect at 95 % confidence."""
-    expected = trainees * (1.0 - DEFAULT_CONFIDENCE)
-    return f"{expected:.1f}" if expected < 9.95 else f"{expected:,.0f}"
-
-
 def _crowds(crowds: Sequence[CrowdFigures]) -> Iterable[Message]:
     for one in crowds[:1]:
         areas = {size.size: size.area for size in one.sizes if isinstance(size.area, GroupArea)}
@@ -323,16 +240,10 @@ def _ceiling(pairs: PairFigures | None) -> tuple[Message, ...]:
     if pairs is None or not isinstance(pairs.evidence, EvidenceFigures):
         return ()
     found = pairs.evidence
-    largest = message(
-        "ceiling.ratio",
-        count=pairs.trials,
-        largest=ratio_text(found.ceiling_same),
-        least=ratio_text(found.least_same),
-    )
-    if found.strongest_same == found.strongest_different == NO_SUPPORT:
-        return (message("ceiling.no_words", largest=largest),)
     same, different = found.strongest_same, found.strongest_different
-    return (message("ceiling.words", largest=largest, same=same, different=different),)
+    if same == different == NO_SUPPORT:
+        return (message("ceiling.no_words", count=pairs.trials),)
+    return (message("ceiling.words", count=pairs.trials, same=same, different=different),)
 
 
 def _quarantined(items: Sequence[ItemRow]) -> Iterable[Message]:

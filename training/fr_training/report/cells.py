@@ -11,9 +11,9 @@ from fr_locales.messages import Message, message
 from fr_locales.rendering import render
 from fr_training.answers import Degraded
 from fr_training.bank.labels import AGE_KINDS, ETHNICITY_KINDS, SEX_KINDS, sex_of
+from fr_training.grading.change_sentences import TESTS
 from fr_training.grading.class_items import USABILITIES
-from fr_training.grading.sentences import TESTS
-from fr_training.grading.values import Area, Time, Undefined
+from fr_training.grading.values import Area, Time, Times, Undefined
 from fr_training.statistics.estimates import Estimate
 
 HEADER = (message("column.figure"), message("column.value"), message("column.meaning"))
@@ -125,6 +125,14 @@ def _number(value: float, digits: int) -> str:
     return written.lstrip("-") if float(written) == 0.0 else written  # no "-0.00"
 
 
+def time_rows(times: Times) -> list[Row]:
+    """Median times of right and of wrong answers."""
+    return [
+        (message("row.time_right"), times.right, message("row.time_right_means")),
+        (message("row.time_wrong"), times.wrong, message("row.time_wrong_means")),
+    ]
+
+
 def between_tests(first: str, second: str) -> Message:
     """Two tests by their words in a plan, such as "pre" and "post"."""
     return message("cell.range", low=TESTS[first], high=TESTS[second])
@@ -141,7 +149,7 @@ def group_text(kind: str, group: str) -> str:
 
 
 def truth_text(truth: str) -> Message | str:
-    """What is right, in the words of `fr_training.trials.Result`; photos and candidates are counted from 1."""
+    """Return the right answer, named as in `fr_training.trials.Result`; photos and candidates are counted from 1."""
     kind, _, number = truth.partition(":")
     if kind == "odd":
         return message("truth.odd", number=int(number) + 1)

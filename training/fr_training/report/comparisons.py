@@ -9,10 +9,10 @@ from fr_evaluation.words import Section
 from fr_locales.messages import Message, message
 from fr_training.courses import Course
 from fr_training.grading.advice import AidedFigures, AutomationBias, PrevalenceFigures
+from fr_training.grading.change_sentences import TESTS
 from fr_training.grading.fusion import CrowdFigures, PairingFigures
 from fr_training.grading.groups import MIN_ITEMS, MIN_TRIALS, GroupFigures, Spread
 from fr_training.grading.scores import OTHER_TEST, ChangeFigures, LearningFigures, NormFigures, StandingFigures
-from fr_training.grading.sentences import TESTS
 from fr_training.grading.values import Maybe, Undefined
 from fr_training.grading.verification import AgreementFigures
 from fr_training.report.cells import (
@@ -182,7 +182,7 @@ def crowd_section(crowds: Sequence[CrowdFigures]) -> Section:
 
 
 def pairing_section(found: Maybe[PairingFigures]) -> Section:
-    """Whom to pair for second opinions."""
+    """Return the section on whom to pair for second opinions."""
     if isinstance(found, Undefined):
         return told(message("section.pairing"), None)
     header = (message("column.couple"), message("column.apart"), message("column.better"), message("column.together"))

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
+from itertools import chain
 
 from matplotlib.figure import Figure
 
-from fr_evaluation.html import document, pictures
+from fr_evaluation.html import document, escaped, pictures
 from fr_evaluation.html import table as html_table
 from fr_evaluation.html import words as in_html
 from fr_evaluation.words import Section, Text
-from fr_locales.messages import message
+from fr_locales.messages import Message, message
 from fr_training.courses import Course
+from fr_training.grading.change_sentences import TESTS
 from fr_training.grading.figures import CohortChange, CohortFigures, Distribution, TraineeFigures, TraineeRow, Words
 from fr_training.grading.items import ItemRow
-from fr_training.grading.sentences import TESTS
 from fr_training.grading.trainee_means import OwnFigures
 from fr_training.grading.values import Maybe, Undefined
-from fr_training.report import comparisons, plots, sections
+from fr_training.report import comparisons, pairs, plots, sections
 from fr_training.report.cells import HEADER, Row, between_tests, table, text, told, truth_text, with_interval
 from fr_training.report.keys import NOTICE
 from fr_training.statistics.agreement import Intraclass
@@ -47,7 +47,7 @@ def trainee_page(course: Course, figures: TraineeFigures) -> str:
         sections.count_section(counts),
         comparisons.change_section(figures.changes),
         *sections.of_kinds(figures.together),
-        sections.ability_section(figures.ability),
+        pairs.ability_section(figures.ability),
         comparisons.aided_section(figures.aided, figures.prevalence),
         comparisons.learning_section(figures.learning),
         comparisons.group_section(figures.groups),
@@ -58,18 +58,20 @@ def trainee_page(course: Course, figures: TraineeFigures) -> str:
     ]
     title = message("page.trainee", course=course.plan.title)
     summary = message("page.trainee_summary", trainee=figures.trainee_id, answered=counts.answered, shown=counts.shown)
-    found = _content(course, figures.words, parts, plots.figures(figures))
-    return document(text(title), text(NOTICE), text(summary), _first_page(figures.words), found)
-
-
-def _first_page(words: Words) -> dict[Text, str]:
-    """The three questions of a trainee, with few sentences each: they fit one screen, and one printed sheet."""
-    answers = (
-        (message("section.shown_by_answers"), (*words.went_well[:2], *words.bias[:1], *words.change[:1])),
-        (message("section.not_shown"), words.limits[:MOST] or (message("limits.none"),)),
-        (message("section.practise"), words.practise[:MOST]),
+    first = _first_page(figures.words)
+    found = _content(
+        course, figures.words, parts, plots.figures(figures), frozenset(chain.from_iterable(first.values()))
     )
-    return {text(heading): bullets(map(text, said)) for heading, said in answers}
+    return document(title, NOTICE, summary, {heading: bullets(told) for heading, told in first.items()}, found)
+
+
+def _first_page(words: Words) -> dict[Text, tuple[Message, ...]]:
+    """The three questions of a trainee, with few sentences each: they fit one screen, and one printed sheet."""
+    return {
+        message("section.shown_by_answers"): (*words.went_well[:2], *words.bias[:1], *words.change[:1]),
+        message("section.not_shown"): (*words.limits[:MOST], message("limits.other_photos")),
+        message("section.practise"): words.practise[:MOST],
+    }
 
 
 def cohort_page(course: Course, figures: CohortFigures) -> str:
@@ -95,24 +97,29 @@ def cohort_page(course: Course, figures: CohortFigures) -> str:
     trainees = message("count.trainees", count=figures.trainees)
     summary = message("page.cohort_summary", trainees=trainees, answered=counts.answered, shown=counts.shown)
     content = _content(course, figures.words, parts, plots.cohort_figures(figures))
-    return document(text(title), text(NOTICE), text(summary), content)
+    return document(title, NOTICE, summary, content)
 
 
-def _content(course: Course, words: Words, parts: Iterable[Section], drawn: Mapping[str, Figure]) -> dict[Text, str]:
-    """All sentences, figures and plots as HTML by their headings."""
-    said = {text(heading): tuple(map(text, getattr(words, name))) for name, heading in HEADINGS}
-    captions = {name: text(caption) for name, caption in plots.CAPTIONS.items()}
+def _content(
+    course: Course,
+    words: Words,
+    parts: Iterable[Section],
+    drawn: Mapping[str, Figure],
+    before: frozenset[Message] = frozenset(),
+) -> dict[Text, str]:
+    """All sentences, figures and plots as HTML by their headings, without headings of what stands `before` alone."""
+    said = {heading: getattr(words, name) for name, heading in HEADINGS}
     return {
-        **{heading: bullets(sentences) for heading, sentences in said.items() if sentences},
+        **{heading: bullets(sentences) for heading, sentences in said.items() if not before.issuperset(sentences)},
         **{one.heading: in_html(one) for one in parts if one.text or one.tables},
-        text(message("section.pictures")): pictures(drawn, captions),
-        text(message("section.made_of")): html_table(("", ""), comparisons.made_of(course)),
+        message("section.pictures"): pictures(drawn, plots.CAPTIONS),
+        message("section.made_of"): html_table(("", ""), comparisons.made_of(course)),
     }
 
 
-def bullets(sentences: Iterable[str]) -> str:
+def bullets(sentences: Iterable[Message]) -> str:
     """A list of sentences."""
-    return "<ul>\n" + "".join(f"<li>{escape(one)}</li>\n" for one in sentences) + "</ul>\n"
+    return "<ul>\n" + "".join(f"<li>{escaped(one)}</li>\n" for one in sentences) + "</ul>\n"
 
 
 def _own_section(own: OwnFigures) -> Section:

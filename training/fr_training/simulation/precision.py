@@ -1,7 +1,5 @@
 """Measures somebody's ability, and how precisely it is known after each pair: by ratings, and by right and wrong."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Measures how many items of an adaptive block are worth a fixed form, and what ratings and the choice bring of it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt

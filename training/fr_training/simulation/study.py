@@ -12,7 +12,8 @@ from fr_training.courses import Course
 from fr_training.grading.kinds import CHANCE, ability
 from fr_training.grading.rates import Known, sensitivity_of
 from fr_training.grading.values import Undefined
-from fr_training.plan import CoursePlan, read_plan
+from fr_training.plan import CoursePlan
+from fr_training.plan_reading import read_plan
 from fr_training.sessions.results import results
 from fr_training.simulation.precision import Measured, measured
 from fr_training.simulation.runner import Items, Seat, items_of, made_course, run_sitting

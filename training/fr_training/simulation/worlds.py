@@ -20,7 +20,8 @@ from fr_training.courses import Course
 from fr_training.grading.ability import class_abilities, theta_of
 from fr_training.grading.rates import sensitivity_of
 from fr_training.grading.values import Undefined, plain_pairs
-from fr_training.plan import PAIRS, CoursePlan, SittingPlan, read_plan
+from fr_training.plan import PAIRS, CoursePlan, SittingPlan
+from fr_training.plan_reading import read_plan
 from fr_training.sessions.results import results
 from fr_training.shipped_plans import plan_names, plan_text
 from fr_training.simulation.answers import Scale, strength_of
@@ -43,7 +44,7 @@ COURSE = "three-day"
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """How people answer."""
+    """A way in which people answer."""
 
     key: str  # in JSON
     name: Message

@@ -50,7 +50,7 @@ _SETTLED = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class ClassFound:
-    """What a class teaches."""
+    """The prior that a class teaches, and its uncertainty."""
 
     prior: Prior  # of its people, learned from all of them
     people: tuple[Graded, ...]  # the posterior of each, in their order
@@ -97,7 +97,7 @@ def of_class(answers: Sequence[Sequence[Rated]]) -> ClassFound:
 
 
 def _learned(answers: Sequence[Sequence[Rated]], setting: Setting) -> tuple[Normals, float]:
-    """What one setting makes likely: the prior, wider for how few the people are, and the logarithm of the evidence."""
+    """Return the prior that one setting makes likely, wider for fewer people, and the logarithm of the evidence."""
     (theta, criterion, log_scale), likely = _fitted(np.stack([log_likelihood(one, setting) for one in answers]))
     freedom = len(answers) + WORTH - 1.0
     wider = sqrt((1.0 + 1.0 / len(answers)) * freedom / (freedom - 2.0))  # SD of Student's t, of the next person

@@ -1,7 +1,5 @@
 """Measures what each rating of a person is worth as evidence, as a likelihood ratio by the graded model."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, sqrt

@@ -14,8 +14,6 @@ correlation of both. Its uncertainty makes the evidence wider, and the interval 
 slips that say nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import lru_cache
 from math import inf, sqrt

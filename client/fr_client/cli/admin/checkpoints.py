@@ -1,7 +1,5 @@
 """Keeps checkpoints of the audit as files: CHAIN-NUMBER.json, and CHAIN.pem with the key that signs them."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +11,7 @@ from fr_client.cli.show import shown
 from fr_client.cli.state import Unusable
 from fr_client.private import private_file
 from fr_client.words import CHAINS
+from fr_files.audit_findings import FINDINGS
 
 _NAME = re.compile(rf"({'|'.join(CHAINS)})-([0-9]{{1,16}})\.json")
 # The key of evidence bundles comes with those of the chains.
@@ -131,20 +130,6 @@ def counted(checkpoints: Sequence[audit_pb2.Checkpoint]) -> dict[str, int]:
     return {chain: sum(one.chain == chain for one in checkpoints) for chain in {one.chain for one in checkpoints}}
 
 
-# Finding of the server -> the sentence after "Chain C:"; {seq} is the number of the record.
-FINDINGS: Mapping[str, str] = {
-    "edited": "record {seq} was changed.",
-    "missing": "record {seq} was removed.",
-    "inserted": "record {seq} was inserted.",
-    "out_of_order": "record {seq} is in the wrong place.",
-    "truncated": "the records from {seq} on are missing from the end.",
-    "head_altered": "its stated end was changed, at record {seq}.",
-    "prune_altered": "its pruning mark was changed; see record {seq}.",
-    "malformed": "the entry in the place of record {seq} is not a valid record.",
-    "rewritten": "record {seq} differs from the record that the checkpoint signs: the chain was rewritten.",
-    "checkpoint_forged": "the signature of the checkpoint for record {seq} is invalid.",
-    "other_key": "the checkpoint for record {seq} is signed by a different key, not by the key of the chain.",
-}
 _NEWER = "record {seq} is not as it was written."
 
 

@@ -1,14 +1,9 @@
 """`fr train course` and `fr train probe`: make, list, show and delete courses, and set the person on a probe."""
 
-from __future__ import annotations
-
-import base64
 import hashlib
-from collections import Counter
-from contextlib import ExitStack, closing
-from html import escape
+from contextlib import closing
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated
 
 import typer
 from rich.console import RenderableType
@@ -18,7 +13,7 @@ from fr_api.v1 import training_pb2
 from fr_client.cli.files import new_folder, read_file
 from fr_client.cli.show import counted, every, model_name, pairs, plain, print_answer, print_list, shown, table, when
 from fr_client.cli.state import AsJson, Yes, argument, confirm, connected
-from fr_client.cli.train.questions import question_lines
+from fr_client.cli.train.sheets import write_pages
 from fr_client.requests import MAX_PHOTO_BYTES
 
 CourseId = Annotated[str, argument("COURSE", "Id of the course; `fr train course list` lists them.")]
@@ -64,47 +59,10 @@ def write_sheets(
     --exclude`. Only you can read the folder: the pages show the answers of the tests.
     """
     with connected(context, as_json) as client:
-        pages: dict[str, TextIO] = {}
-        counts: Counter[str] = Counter()
-        with (
-            new_folder(out) as folder,
-            ExitStack() as stack,
-            closing(client.training.form_items(course_id, form)) as found,
-        ):
-            for item in found:
-                if item.form not in pages:
-                    page = stack.enter_context((folder / f"{item.form}.html").open("w", encoding="utf-8"))
-                    page.write(_SHEET_HEAD.format(title=escape(f"{course_id}: {item.form}")))
-                    pages[item.form] = page
-                counts[item.form] += 1
-                pages[item.form].write(_sheet_item(item, counts[item.form]))
+        with new_folder(out) as folder, closing(client.training.form_items(course_id, form)) as found:
+            counts = write_pages(folder, course_id, found)
         words = ", ".join(f"{name}.html ({counted(number, 'item')})" for name, number in counts.items())
-        print_answer(as_json, {"folder": shown(out), "items": dict(counts)}, f"{shown(out)}: {words or 'no item'}.")
-
-
-_SHEET_HEAD = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
-<style>body{{font:14px sans-serif;margin:1rem}}figure{{display:inline-block;margin:0 .5rem .5rem 0;vertical-align:top}}
-img{{width:14rem;display:block}}section{{border-top:1px solid;padding:.5rem 0}}</style><h1>{title}</h1>
-<p>Not for trainees: this page shows the right answers.</p>
-"""
-
-
-def _sheet_item(item: training_pb2.FormItem, number: int) -> str:
-    facts = [item.truth or "a photo of the trainee's own"]
-    facts += [f"similarity {item.similarity:.3f}"] if item.HasField("similarity") else []
-    facts += [f"difficulty {item.difficulty:+.2f}"] if item.HasField("difficulty") else []
-    figures = []
-    for place, picture in enumerate(item.pictures):
-        caption = "probe" if picture.role == training_pb2.PICTURE_ROLE_PROBE else ""
-        if picture.HasField("similarity"):
-            caption = f"{place - 1}: {picture.similarity:.3f}"
-        data = base64.b64encode(picture.data).decode()
-        image = f'<img alt="Photo {place + 1} of item {number}" src="data:image/jpeg;base64,{data}">'
-        figures.append(f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>")
-    head = f"<h2>{number}. <code>{escape(item.item_id)}</code></h2><p>{escape('; '.join(facts))}</p>"
-    asked = escape("\n".join(question_lines(item.question)))
-    question = f"<pre>{asked}</pre>" if asked else ""
-    return f"<section>{head}{''.join(figures)}{question}</section>\n"
+        print_answer(as_json, {"folder": shown(out), "items": counts}, f"{shown(out)}: {words or 'no item'}.")
 
 
 @course.command("delete")

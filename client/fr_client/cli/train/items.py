@@ -1,7 +1,5 @@
 """`fr train item` releases items to a cohort; `fr train review` shows trainees their own answers to them again."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -91,7 +89,7 @@ def show_item(
             shows.show(shown_of(found.pictures, None))
             for line in question_lines(found.question):
                 _say(line)
-            answers = [f"{one.label:>12} {one.people:>4} {'#' * one.people}" for one in found.answers]
+            answers = [f"{one.label:>24} {one.people:>4} {'#' * one.people}" for one in found.answers]
             truth = [found.truth, f"{found.right} of {found.people} were right."]
             parts = {"the answers": answers, "the machine": [found.machine], "the right answer": truth}
             for what, lines in parts.items():
@@ -145,8 +143,8 @@ def _viewer(wanted: bool | None) -> Callable[[Path], None] | None:
 
 
 def answer_lines(one: training_pb2.GetReviewResponse) -> Iterable[str]:
-    """Return a line for each answer of a trainee, with the labels of the pictures."""
-    names = labels(one.trial.pictures)
+    """Return a line for each answer of a trainee, with the labels of pictures and the names of parts of the face."""
+    names = labels(one.trial.pictures) | {part.component_id: part.name for part in one.trial.components}
     for answer in one.answers:
         if (words := _answer_text(answer, names)) is not None:
             yield f"You answered{'' if answer.step != _AGAIN else ' after the opinion'}: {words}."
@@ -155,7 +153,8 @@ def answer_lines(one: training_pb2.GetReviewResponse) -> Iterable[str]:
 
 
 _AGAIN = training_pb2.TRIAL_STEP_RATE_AGAIN
-_COMPARED = {value: key for key, value in COMPARISONS.items()}
+_COMPARED = dict(zip(COMPARISONS.values(), ("similar", "different", "not visible"), strict=True))
+_SURE = ("rather", "probably", "surely")
 _USABLE = {"u": "usable", "l": "limited", "r": "reject"}
 _USABILITY = {value: _USABLE[key] for key, value in USABILITIES.items()}
 _REASONS = dict(DEGRADATIONS.values())
@@ -164,7 +163,7 @@ _REASONS = dict(DEGRADATIONS.values())
 def _answer_text(answer: training_pb2.GivenAnswer, names: dict[str, str]) -> str | None:
     match answer.WhichOneof("answer"):
         case "rating":
-            return f"{answer.rating.rating:+d}" if answer.rating.rating else "0, undecided"
+            return _rating_text(answer.rating.rating)
         case "odd_picture_id":
             return f"the odd one is {names[answer.odd_picture_id]}"
         case "candidates":
@@ -181,18 +180,25 @@ def _answer_text(answer: training_pb2.GivenAnswer, names: dict[str, str]) -> str
             return answer.notes
         case "observations":
             seen = answer.observations.observations
-            return ", ".join(f"{one.component_id} {_COMPARED[one.comparison]}{_degree(one)}" for one in seen)
+            return "; ".join(f"{names.get(one.component_id, one.component_id)} {_seen(one)}" for one in seen)
         case "prediction":
             return f"{answer.prediction.percent:g} percent"
         case "conclusion":
-            return f"number {answer.conclusion.row}" if answer.conclusion.row else "none"
+            return f"number {answer.conclusion.row}" if answer.conclusion.row else "none of them"
         case "file_hash":
             return answer.file_hash.sha256
     return None  # a photo that the server did not keep
 
 
-def _degree(one: training_pb2.Observation) -> str:
-    return f"{one.similarity}" if one.HasField("similarity") else ""
+def _rating_text(rating: int) -> str:
+    if not rating:
+        return "undecided (0)"
+    return f"{_SURE[abs(rating) - 1]} {'one person' if rating > 0 else 'two people'} ({rating:+d})"
+
+
+def _seen(one: training_pb2.Observation) -> str:
+    degree = f" ({one.similarity} of 10)" if one.HasField("similarity") else ""
+    return _COMPARED[one.comparison] + degree
 
 
 def _summary(found: training_pb2.ListReviewResponse, include_right: bool) -> str:

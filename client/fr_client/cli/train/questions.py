@@ -1,14 +1,11 @@
 """Asks the questions of each step of a trial, and makes the answer."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from pathlib import Path
 
 from fr_api.v1 import training_pb2
-from fr_client.cli.files import read_photo
+from fr_client.cli.files import read_photo, typed_path
 from fr_client.cli.show import counted
 from fr_client.cli.state import Unusable
 from fr_client.cli.train import answers as keys
@@ -150,7 +147,8 @@ def _observe(dialog: Dialog, trial: training_pb2.Trial, style: Style) -> Given:
         "Compare part by part: s similar or d different, and how similar from 0 to 10, such as s8; n not visible."
     )
     dialog.say("b goes back to the previous part.")
-    made = list(trial.draft.observations)
+    kept = {one.component_id: one for one in trial.draft.observations}
+    made = [kept[one] for one in takewhile(kept.__contains__, (part.component_id for part in trial.components))]
     _tell_draft(dialog, made, "part")
     while len(made) < len(trial.components):
         part = trial.components[len(made)]
@@ -215,7 +213,7 @@ def _photo(line: str) -> bytes:
     if not path:
         raise NotUnderstood("Type the path of a photo of one face.")
     try:
-        return read_photo(Path(path).expanduser())
+        return read_photo(typed_path(path).expanduser())
     except (Unusable, RuntimeError, ValueError) as error:
         raise NotUnderstood(f"{error} Type the path of another.") from error
 

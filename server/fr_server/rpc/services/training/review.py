@@ -1,7 +1,5 @@
 """Answers the calls on looking again: a trainer releases items, and trainees review their own answers to them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import chain
 
@@ -17,6 +15,8 @@ from fr_server.rpc.services.training.resources import TrainingResources
 from fr_server.rpc.services.training.sessions import with_pictures
 from fr_training.courses import Course
 from fr_training.errors import ItemsAhead, ItemsOfTest, NotReleased
+from fr_training.grading.class_items import block_of_item
+from fr_training.prompts import ExerciseKind
 from fr_training.sessions.review import (
     ItemKey,
     Reviewable,
@@ -77,12 +77,17 @@ class ReviewCalls(training_pb2_grpc.TrainingServiceServicer):
         return await self._resources.work.storage(self._for_class, request)
 
     def _for_class(self, request: pb.GetClassItemRequest) -> pb.GetClassItemResponse:
-        found = read_cohort(self._resources.store, request.cohort_id)
-        (named, *_) = items_named(found.course, (), (request.item_id,))
-        (one,) = class_items(self._resources, found, frozenset({named})) or (None,)
-        if one is None:
+        store = self._resources.store
+        found = read_cohort(store, request.cohort_id, request.item_id)
+        named = items_named(found.course, (), (request.item_id,))
+        blocks = [block_of_item(found.course.plan.blocks, form) for form, _ in named]
+        if all(block.exercise == ExerciseKind.OWN_PROBE for block in blocks):
+            raise InvalidField(message("error.rpc.item_of_own_probe"), field="item_id")
+        items = class_items(store, found, named)
+        if not items:
             raise NotReleased(message("error.rpc.item_not_released"))
-        pictures = [self._resources.store.picture(found.course.course_id, number) for number in one.photos]
+        one = max(items, key=lambda of_form: of_form.people)  # two forms may have it, such as two labs
+        pictures = [store.picture(found.course.course_id, number) for number in one.photos]
         return class_item_message(one, pictures)
 
 
