@@ -1,7 +1,8 @@
 """Prints the bars of training beside what is found: `make training-bars`; ends with 1 where one is missed.
 
-They are those of `fr train simulate`, of 500 trainees, and the figures that were computed by hand. A fifth of the
-trainees take a fifth of the time, and miss bars on coverage by chance: `make training-bars TRAINEES=100`.
+They are those of `fr train simulate`, of 500 trainees, and figures that were computed by hand. Chance alone misses a
+bar of two standard errors once in 22. So where bars are missed, as many trainees of the next seed follow, and what they
+miss again is missed. Fewer take less time, and miss bars on coverage by chance: `make training-bars TRAINEES=100`.
 """
 
 import argparse
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from fr_evaluation.cli_parts import print_words
 from fr_training.report.cells import text
 from fr_training.simulation.claims import Claim
-from fr_training.simulation.report import NOTICE, all_claims, all_met, sections, summary
+from fr_training.simulation.report import NOTICE, all_claims, sections, summary
 from fr_training.simulation.study import Study, run_study
 from support.oracles import ORACLES, Oracle
 
@@ -32,10 +33,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--trainees", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args(arguments)
-    study = run_study(chosen.trainees, chosen.seed)
+    missed = _printed(chosen.trainees, chosen.seed)
+    if missed:
+        missed &= _printed(chosen.trainees, chosen.seed + 1)
+        print(f"Missed twice: {'; '.join(sorted(missed)) or 'none'}.")
+    return 1 if missed else 0
+
+
+def _printed(trainees: int, seed: int) -> set[str]:
+    """Run a study and print it; the claims that it misses."""
+    study = run_study(trainees, seed)
     claims = claims_of(study)
     print_words(summary(study, claims), sections(study, claims), text(NOTICE))
-    return 0 if all_met(claims) else 1
+    return {text(one.claim) for one in claims if one.met is False}
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import pytest
 
 import training_bars
 from fr_evaluation.words import in_words
-from fr_locales.messages import message
+from fr_locales.messages import Message, message
 from fr_training.answers import Answer, ListChoice
 from fr_training.courses import Course
 from fr_training.errors import UnknownSession, UnknownTrial
@@ -63,7 +63,7 @@ from support.training_stores import DAY_MS, NOW_MS, Clock, open_store
 
 SMALL = Sizes(pairs=10, aided=4, form=4, pool=10, adaptive=16, target=0.8, triads=3)
 TRAINEES = 9
-FEW = (FITTED, WORLDS[2])
+FEW = (FITTED, WORLDS[3])
 
 
 @pytest.fixture(scope="module")
@@ -71,11 +71,9 @@ def study() -> Study:
     return run_study(TRAINEES, 1, sizes=SMALL, replicates=2, worlds=FEW, cohorts=60)
 
 
-def series(estimate: list[float], true: float = 1.0, target: float = 1.0, *, unbiased: bool = True) -> Series:
+def series(estimate: list[float], true: float = 1.0, target: float = 1.0, *, biased: Message | None = None) -> Series:
     values, ones = np.array(estimate), np.ones(len(estimate))
-    return Series(
-        message("figure.theta"), "x", ones * true, ones * target, values, values - 0.5, values + 0.5, unbiased
-    )
+    return Series(message("figure.theta"), "x", ones * true, ones * target, values, values - 0.5, values + 0.5, biased)
 
 
 def test_bias_is_held_against_its_standard_error() -> None:
@@ -87,7 +85,7 @@ def test_bias_is_held_against_its_standard_error() -> None:
     assert claim.met is True
     assert bias_claim(series([one + 0.11 for one in values])).met is False
     assert bias_claim(series([one - 0.31 for one in values])).met is False
-    told = bias_claim(series(values, true=0.5, unbiased=False))
+    told = bias_claim(series(values, true=0.5, biased=message("bar.prior")))
     assert told.met is None
     assert told.figures["from_truth"] == pytest.approx(0.6)
     values = [0.95, 1.05] * 50

@@ -54,18 +54,21 @@ class Series:
     estimate: F64  # f64[n]
     low: F64  # f64[n], lower ends of 95 % intervals
     high: F64  # f64[n], upper ends
-    unbiased: bool = True  # whether the mean of estimates is claimed to be that of the targets
+    biased: Message | None = None  # why the mean of estimates is not claimed to be that of the targets
+    classes: I64 | None = None  # i64[n], of people whose errors go together; None where each is alone
 
 
 def bias_claim(series: Series) -> Claim:
-    """The mean of estimate less target, against its standard error; of at least two trainees."""
+    """The mean of estimate less target, against its standard error; of at least two trainees, or classes."""
     off = series.estimate - series.target
+    if series.classes is not None and (numbers := np.unique(series.classes)).size > 1:
+        off = np.array([off[series.classes == number].mean() for number in numbers])
     bias, error = float(off.mean()), float(off.std(ddof=1)) / sqrt(len(off))
     from_truth = float((series.estimate - series.true).mean())
     figures = {"bias": bias, "standard_error": error, "from_truth": from_truth}
     claim, found = message("claim.bias", figure=series.name), message("found.bias", bias=bias, error=error)
-    if not series.unbiased:
-        return Claim(claim, message("bar.prior"), found, None, figures)
+    if series.biased is not None:
+        return Claim(claim, series.biased, found, None, figures)
     return Claim(claim, message("bar.bias", errors=MOST_ERRORS), found, abs(bias) <= MOST_ERRORS * error, figures)
 
 
@@ -108,7 +111,7 @@ def series_of(study: Study) -> tuple[Series, ...]:
             theta,
             [one.ability.adaptive.theta for one in people],
         ),
-        _theta(message("figure.theta_triads"), "theta_triads", theta, [one.triads for one in people], unbiased=False),
+        _triads(message("figure.theta_triads"), theta, [one.triads for one in people]),
     )
 
 
@@ -127,9 +130,9 @@ def _series(
     return Series(name, key, _array(true), _array(target), _array(values), _array(low), _array(high))
 
 
-def _theta(name: Message, key: str, true: F64, found: Sequence[Ability], *, unbiased: bool = True) -> Series:
-    values, low, high = ([one.theta for one in found], [one.low for one in found], [one.high for one in found])
-    return Series(name, key, true, true, _array(values), _array(low), _array(high), unbiased)
+def _triads(name: Message, true: F64, found: Sequence[Ability]) -> Series:
+    values, low, high = (_array([getattr(one, end) for one in found]) for end in ("theta", "low", "high"))
+    return Series(name, "theta_triads", true, true, values, low, high, biased=message("bar.prior"))
 
 
 def _array(values: F64 | Sequence[float]) -> F64:

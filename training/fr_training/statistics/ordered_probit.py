@@ -67,7 +67,8 @@ SHAPE = (len(THETA), len(CRITERION), len(LOG_SCALE))
 _FARTHEST, _PER_UNIT = 8.5, 512  # of z, and nodes of its table
 _TABLE_SHARE = estimates.cdf(np.linspace(-_FARTHEST, _FARTHEST, int(2 * _FARTHEST * _PER_UNIT) + 1))
 _TABLE_GAP = np.linspace(-45.0, 45.0, 9001)
-_TABLE_STRENGTH = np.array([-NormalDist().inv_cdf(0.5 / (1.0 + np.exp(gap))) for gap in _TABLE_GAP], dtype=np.float64)
+_TABLE_WRONG = (1.0 - GUESS_RATE) / (1.0 + np.exp(_TABLE_GAP))
+_TABLE_STRENGTH = np.array([-NormalDist().inv_cdf(wrong) for wrong in _TABLE_WRONG.tolist()], dtype=np.float64)
 _HERMITE, _WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
 _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
 
