@@ -36,7 +36,7 @@ from fr_training.sessions.views import key_of
 from fr_training.shipped_plans import plan_text
 from support.counts import NIGHTLY, count
 from support.courses import Chance, answer, enrol, next_trial, start, store_of
-from support.leaks import LEAK, Listening, Row, bare, chance
+from support.leaks import LEAK, Listening, Row, bare, chance, standing_out
 from support.people import (
     TASTER,
     ExactMatcher,
@@ -85,9 +85,8 @@ EXERCISES: Mapping[str, Mapping[str, str]] = {
     },
     "triad": {"lfw": 'exercise = "triad"; trials = 60'},
     "candidates": {
-        "london": 'exercise = "candidates"; present = 12; absent = 10; size = 3',
-        # As many foils as people with two photos are plenty for.
-        "lfw": 'exercise = "candidates"; present = 11; absent = 10; size = 5',
+        "london": 'exercise = "candidates"; present = 16; absent = 13; size = 3',
+        "lfw": 'exercise = "candidates"; present = 30; absent = 30; size = 5',
     },
     "triage": {
         "london": 'exercise = "triage"; usable = 51; limited = 17; reject = 34',
@@ -165,7 +164,9 @@ def chances(sets: Sets, exercise: str, name: str, of: Of) -> dict[str, float]:
         if exercise == "triad":
             asked = {"odd": [*triad_rows(forms[0], photos, of)]}
         elif exercise == "candidates":
-            asked = {"mate": [*list_rows(forms[0], photos, of)], "present": [*presence_rows(forms[0], photos, of)]}
+            asked = {"mate": [*list_rows(forms[0], photos, of)]}
+            presence = [*presence_rows(forms[0], photos, of)]
+            found.setdefault("present", []).append(either(presence))
         elif exercise == "triage":
             asked = {"usable": [*triage_rows(forms[0], photos, of)]}
         elif exercise == "own_probe":
@@ -175,6 +176,37 @@ def chances(sets: Sets, exercise: str, name: str, of: Of) -> dict[str, float]:
         for question, rows in asked.items():
             found.setdefault(question, []).append(chance(rows))
     return {question: joint(values) for question, values in found.items()}
+
+
+def either(rows: Sequence[Row]) -> float:
+    """What a classifier or the feature that tells most finds: there is but one row for each list."""
+    return min(1.0, 2.0 * min(chance(rows), standing_out(rows)))
+
+
+def planted(rows: Sequence[Row], strength: float, seed: int) -> list[Row]:
+    """The rows with one more fact, which is the answer with this probability, and else drawn by a coin."""
+    rng = np.random.default_rng(seed)
+    told = [row.label if rng.random() < strength else int(rng.integers(2)) for row in rows]
+    return [replace(row, features=(*row.features, float(one))) for row, one in zip(rows, told, strict=True)]
+
+
+def found_in(sets: Sets, name: str, plan: str, strength: float) -> dict[str, bool]:
+    """By question about lists, whether a planted fact is found in at least half of the courses."""
+    seen: dict[str, list[float]] = {"mate": [], "present": []}
+    for seed in SEEDS:
+        made, photos, _ = sets.composed(name, plan, seed)
+        mate, present = (of(made.forms["one"].items, photos, told) for of in (list_rows, presence_rows))
+        seen["mate"].append(chance(planted([*mate], strength, seed)))
+        seen["present"].append(either(planted([*present], strength, seed)))
+    return {question: float(np.median(values)) < LEAK for question, values in seen.items()}
+
+
+def test_a_fact_that_gives_lists_away_is_found_and_fewer_lists_would_hide_it(sets: Sets) -> None:
+    assert found_in(sets, "london", EXERCISES["candidates"]["london"], 1.0) == {"mate": True, "present": True}
+    few = EXERCISES["candidates"]["london"].replace("16", "12").replace("13", "10")
+    assert not found_in(sets, "london", few, 1.0)["mate"]
+    if NIGHTLY:
+        assert found_in(sets, "lfw", EXERCISES["candidates"]["lfw"], 0.8) == {"mate": True, "present": True}
 
 
 @pytest.mark.parametrize(("exercise", "name"), CASES)

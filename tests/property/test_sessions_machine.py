@@ -16,11 +16,19 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from fr_training.answers import Answer, PairRating
 from fr_training.courses import Course
-from fr_training.errors import BlockExpired, DecisionLocked, SessionFinished, SessionPaused, UnknownTrial, WrongStep
+from fr_training.errors import (
+    BlockExpired,
+    DecisionLocked,
+    PausesUsedUp,
+    SessionFinished,
+    SessionPaused,
+    UnknownTrial,
+    WrongStep,
+)
 from fr_training.exercises import exercise_of
 from fr_training.prompts import Step
 from fr_training.sessions import flow
-from fr_training.sessions.clock import MS_PER_MINUTE
+from fr_training.sessions.clock import MS_PER_MINUTE, open_trial
 from fr_training.sessions.flow import finish, show
 from fr_training.sessions.order import block_of, class_order, is_mated
 from fr_training.sessions.probes import lock_probe
@@ -129,8 +137,13 @@ class Calls(RuleBasedStateMachine):
     @rule()
     @precondition(lambda self: self.session.finished_ms is None)
     def pause(self) -> None:
-        self.session, self.plain = (flow.pause(one, self.now) for one in (self.session, self.plain))
-        assert flow.pause(self.session, self.now + 5) is self.session
+        running, trial = self.session.paused_ms is None, open_trial(self.session)
+        if running and trial is not None and not trial.paused_ms and self._paused(trial) >= flow.MOST_PAUSED:
+            with pytest.raises(PausesUsedUp):
+                flow.pause(MADE, self.session, self.now)
+            return
+        self.session, self.plain = (flow.pause(MADE, one, self.now) for one in (self.session, self.plain))
+        assert flow.pause(MADE, self.session, self.now + 5) is self.session
 
     @rule()
     @precondition(lambda self: self.session.finished_ms is None)
@@ -230,6 +243,12 @@ class Calls(RuleBasedStateMachine):
             session, shown = lock_probe(MADE, session, trial_id, PHOTO, own_list(), self.now)
             return session, LockedStep(shown, None)
         return flow.lock(MADE, session, trial_id, step, answer, self.now)
+
+    def _paused(self, trial: Trial) -> int:
+        """Count the answers in the block of a trial that were paused, if the block has a limit."""
+        rows = [one for one in self.session.trials if one.block_id == trial.block_id]
+        limited = block_of(MADE, self.session, trial.block_id).minutes is not None
+        return sum(locked.paused for one in rows for locked in one.locked) if limited else 0
 
     def _check_took(self, trial: Trial) -> None:
         took = trial.locked[-1].took_ms

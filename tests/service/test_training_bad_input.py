@@ -8,7 +8,6 @@ import io
 import json
 import math
 import random
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,9 +18,11 @@ from pkgutil import resolve_name
 from typing import Any
 from unittest.mock import patch
 
+import apsw
 import grpc
 import pytest
 from google.protobuf import duration_pb2
+from google.protobuf.json_format import MessageToDict
 
 from fr_api.v1 import gallery_pb2, training_pb2
 from fr_core.errors import StoreFailed
@@ -31,6 +32,7 @@ from support.counts import NIGHTLY
 from support.courses import Chance, Clock, Stub, Trial, answer, ask, create, enrol, next_trial, running_by, start, take
 from support.faults import until
 from support.servers import Ended, Running, photo, refusal_of
+from support.web import Web, web
 
 # Requests of any kind, right or wrong: what mypy would find in them is what is sent here.
 pb: Any = training_pb2
@@ -38,6 +40,7 @@ Wrong = Callable[[Trial], dict[str, Any]]
 Course = training_pb2.Course
 RATE, CHOOSE, DECIDE, AGAIN = pb.TRIAL_STEP_RATE, pb.TRIAL_STEP_CHOOSE, pb.TRIAL_STEP_DECIDE, pb.TRIAL_STEP_RATE_AGAIN
 PREDICT, CONCLUDE = pb.TRIAL_STEP_PREDICT, pb.TRIAL_STEP_CONCLUDE
+HASH, DERIVE, PROBE = pb.TRIAL_STEP_HASH, pb.TRIAL_STEP_DERIVE, pb.PICTURE_ROLE_PROBE
 
 # A sitting for each exercise.
 EACH = """
@@ -87,23 +90,26 @@ def course(stub: Stub) -> Course:
 
 
 @pytest.fixture(scope="module")
-def refused(server: Running, home: Path) -> Refused:
-    return Refused(server, home / "data" / "training" / "training.sqlite")
+def refused(server: Running, home: Path) -> Iterator[Refused]:
+    with web(server.address) as site:
+        yield Refused(server, home / "data" / "training" / "training.sqlite", site)
 
 
 class Refused:
     """Looks at what a server keeps before and after a call that is refused."""
 
-    def __init__(self, server: Running, path: Path) -> None:
+    def __init__(self, server: Running, path: Path, site: Web) -> None:
         self._server = server
         self._path = path
+        self._site = site
 
     def kept(self) -> dict[str, list[Any]]:
         """Every row that the server keeps of courses, and its galleries."""
-        with closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True)) as db:
-            tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        # By the server's own SQLite: another one in this process would undo its locks when it closes the file.
+        with closing(apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY)) as db:
+            tables = [str(name) for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
             columns = {"pictures": "course_no, number, length(sealed)"}
-            found = {name: db.execute(f"SELECT {columns.get(name, '*')} FROM {name}").fetchall() for name in tables}
+            found = {name: list(db.execute(f"SELECT {columns.get(name, '*')} FROM {name}")) for name in tables}
         listed = self._server.gallery.ListGalleries(gallery_pb2.ListGalleriesRequest(page_size=1000))
         return found | {"galleries": [(one.gallery_id, one.subject_count) for one in listed.galleries]}
 
@@ -115,6 +121,15 @@ class Refused:
         assert sentence[0].isupper() or sentence[0] == "`" or sentence[0].isdigit()
         assert sentence.endswith((".", "?"))
         assert len(sentence) < 500
+        assert self.kept() == before
+        return end
+
+    def both(self, method: str, request: Any, reason: str, status: str = "INVALID_ARGUMENT") -> Ended:
+        """Also over HTTP, with the same words."""
+        end = self(partial(getattr(self._server.training, method), request), reason, status)
+        before = self.kept()
+        told = self._site.call(f"TrainingService/{method}", MessageToDict(request))
+        assert (told.reason, told.json["code"], told.json["message"]) == (reason, status.lower(), end.status.message)
         assert self.kept() == before
         return end
 
@@ -160,6 +175,14 @@ def triaged(usability: int, *reasons: int) -> Wrong:
     return lambda trial: {"step": pb.TRIAL_STEP_TRIAGE, "quality": pb.QualityDecision(**decision)}
 
 
+def predicted(percent: float) -> Wrong:
+    return lambda trial: {"step": PREDICT, "prediction": pb.Prediction(percent=percent)}
+
+
+def hashed(sha256: str, step: int = HASH) -> Wrong:
+    return lambda trial: {"step": step, "file_hash": pb.FileHash(sha256=sha256)}
+
+
 DECISIONS: list[tuple[str, int, Wrong, str]] = [
     ("pairs", 0, rated(rating=4), "INVALID_RATING"),
     ("pairs", 0, rated(p_same=math.nan), "INVALID_RATING"),
@@ -185,26 +208,26 @@ DECISIONS: list[tuple[str, int, Wrong, str]] = [
     ("triage", 0, triaged(pb.USABILITY_REJECT, 0), "INVALID_FIELD"),
     ("triage", 0, triaged(pb.USABILITY_REJECT, pb.DEGRADATION_BLUR, 99), "INVALID_FIELD"),
     ("own", 0, listed(lambda trial: {"none": True}), "WRONG_STEP"),
-    ("lab", 0, lambda trial: {"step": PREDICT, "prediction": pb.Prediction(percent=math.nan)}, "INVALID_RATING"),
-    ("lab", 0, lambda trial: {"step": PREDICT, "prediction": pb.Prediction(percent=101)}, "INVALID_RATING"),
+    *(
+        ("lab", 0, predicted(percent), "INVALID_RATING")
+        for percent in (math.nan, math.inf, -math.inf, -1e-9, 100.001, 1e308)
+    ),
+    ("lab", 0, lambda trial: {"step": PREDICT}, "MISSING_FIELD"),
+    ("lab", 1, predicted(5.0), "DECISION_LOCKED"),
+    ("pairs", 0, predicted(5.0), "WRONG_STEP"),
     ("lab", 0, lambda trial: {"step": PREDICT, "conclusion": pb.Conclusion(row=1)}, "WRONG_STEP"),
     ("lab", 0, lambda trial: {"step": CONCLUDE, "conclusion": pb.Conclusion(row=1)}, "WRONG_STEP"),
-    (
-        "custody",
-        0,
-        lambda trial: {"step": pb.TRIAL_STEP_HASH, "file_hash": pb.FileHash(sha256="A" * 64)},
-        "INVALID_FIELD",
-    ),
-    (
-        "custody",
-        0,
-        lambda trial: {"step": pb.TRIAL_STEP_DERIVE, "file_hash": pb.FileHash(sha256="a" * 64)},
-        "WRONG_STEP",
-    ),
+    *(("custody", 0, hashed(one), "INVALID_FIELD") for one in ("A" * 64, "a" * 63, "", "\uff41" * 64, LONG)),
+    ("custody", 0, hashed("a" * 64, DERIVE), "WRONG_STEP"),
+    ("custody", 1, hashed("A" * 64, DERIVE), "INVALID_FIELD"),
+    ("custody", 1, hashed("a" * 64), "DECISION_LOCKED"),
+    ("custody", 2, hashed("a" * 64, DERIVE), "DECISION_LOCKED"),
+    ("custody", 3, lambda trial: {"step": CONCLUDE, "conclusion": pb.Conclusion(row=2**32 - 1)}, "INVALID_RATING"),
+    ("lab", 0, hashed("a" * 64), "WRONG_STEP"),
     ("custody", 0, lambda trial: {"step": CONCLUDE, "conclusion": pb.Conclusion(row=1)}, "WRONG_STEP"),
     ("lab", 1, lambda trial: {"step": CONCLUDE, "conclusion": pb.Conclusion(row=13)}, "INVALID_RATING"),
 ]
-STATUS = {"WRONG_STEP": "FAILED_PRECONDITION"}
+STATUS = {"WRONG_STEP": "FAILED_PRECONDITION", "DECISION_LOCKED": "ALREADY_EXISTS"}
 
 
 NOTES: list[tuple[str, int, Wrong, str]] = [
@@ -221,27 +244,67 @@ NOTES: list[tuple[str, int, Wrong, str]] = [
     ("parts", 0, lambda trial: {"observations": [_like(trial, comparison=0), *observed(trial)[1:]]}, "INVALID_RATING"),
     ("pairs", 0, lambda trial: {"notes": "a"}, "WRONG_STEP"),
     ("own", 0, lambda trial: {"notes": "a"}, "WRONG_STEP"),
+    ("lab", 0, lambda trial: {"notes": "a"}, "WRONG_STEP"),
+    ("custody", 0, lambda trial: {"notes": "a"}, "WRONG_STEP"),
+    ("custody", 2, lambda trial: {"notes": "\n "}, "MISSING_FIELD"),
+    ("custody", 2, lambda trial: {"notes": LONG}, "INVALID_FIELD"),
+    ("custody", 2, lambda trial: {"observations": [_seen("nose")]}, "WRONG_STEP"),
 ]
 
 
-def _seen(component: str) -> Any:
-    return pb.Observation(component_id=component, comparison=pb.COMPARISON_SIMILAR, similarity=1)
+def _seen(component: str, similarity: int = 1) -> Any:
+    return pb.Observation(component_id=component, comparison=pb.COMPARISON_SIMILAR, similarity=similarity)
 
 
 def _like(trial: Trial, comparison: int = pb.COMPARISON_SIMILAR) -> Any:
     return pb.Observation(component_id=trial.components[0].component_id, comparison=comparison)
 
 
+def drafted(**parts: Any) -> Wrong:
+    return lambda trial: {"draft": pb.Draft(**parts)}
+
+
+DRAFTS: list[tuple[str, int, Wrong, str]] = [
+    ("lists", 0, drafted(notes=LONG), "INVALID_FIELD"),
+    ("lists", 0, drafted(notes=" " * 2_001), "INVALID_FIELD"),
+    ("lists", 0, drafted(notes="\x1c"), "INVALID_FIELD"),
+    ("lists", 0, drafted(notes="a", observations=[_seen("nose")]), "WRONG_STEP"),
+    ("lists", 0, drafted(ratings={"0" * 16: 1}), "WRONG_STEP"),
+    ("lists", 1, drafted(notes="a"), "WRONG_STEP"),
+    ("lists", 1, drafted(ratings={"0" * 16: 1}), "INVALID_RATING"),
+    ("lists", 1, lambda trial: {"draft": pb.Draft(ratings=candidates(trial, 4))}, "INVALID_RATING"),
+    ("lists", 1, lambda trial: {"draft": pb.Draft(ratings=candidates(trial, -(2**31)))}, "INVALID_RATING"),
+    ("lists", 1, lambda trial: {"draft": pb.Draft(ratings={ids_of(trial, PROBE)[0]: 1})}, "INVALID_RATING"),
+    ("parts", 0, drafted(observations=[_seen(LONG)]), "INVALID_FIELD"),
+    ("parts", 0, drafted(observations=[_seen("nose"), _seen("nose")]), "INVALID_FIELD"),
+    ("parts", 0, drafted(observations=[pb.Observation(component_id="nose", comparison=9)]), "INVALID_RATING"),
+    ("parts", 0, drafted(observations=[pb.Observation(component_id="nose", comparison=1)]), "MISSING_FIELD"),
+    ("parts", 0, drafted(observations=[_seen("nose", 2**32 - 1)]), "INVALID_RATING"),
+    ("pairs", 0, drafted(notes="a"), "WRONG_STEP"),
+    ("triage", 0, drafted(ratings={"": 0}), "WRONG_STEP"),
+    ("own", 0, drafted(notes="a"), "WRONG_STEP"),
+    ("lab", 0, drafted(notes="a"), "WRONG_STEP"),
+    ("custody", 0, drafted(notes="a"), "WRONG_STEP"),
+    ("custody", 2, drafted(notes="a\0b"), "INVALID_FIELD"),
+]
+
+
 @pytest.mark.parametrize(
-    "call", [*(("SubmitDecision", *one) for one in DECISIONS), *(("LockNotes", *one) for one in NOTES)]
+    "call",
+    [
+        *(("SubmitDecision", *one) for one in DECISIONS),
+        *(("LockNotes", *one) for one in NOTES),
+        *(("SaveDraft", *one) for one in DRAFTS),
+    ],
 )
 def test_a_wrong_answer_is_refused(stub: Stub, course: Course, refused: Refused, call: tuple[Any, ...]) -> None:
     method, sitting, answers, wrong, reason = call
     session, trial = begun(stub, course, sitting, answers)
     request = getattr(pb, f"{method}Request")(session_id=session, trial_id=trial.trial_id, **wrong(trial))
-    refused(lambda: getattr(stub, method)(request), reason, STATUS.get(reason, "INVALID_ARGUMENT"))
+    refused.both(method, request, reason, STATUS.get(reason, "INVALID_ARGUMENT"))
     again = ask(stub, session)
     assert (again.trial.step, again.trial.pictures) == (trial.step, trial.pictures)
+    assert not again.trial.HasField("draft")
 
 
 PROBES: list[tuple[bytes, str, str]] = [
@@ -310,6 +373,7 @@ def calls_of_a_session(stub: Stub, session_id: str) -> list[Callable[[], Any]]:
         partial(stub.NextTrial, pb.NextTrialRequest(session_id=session_id)),
         partial(stub.SubmitDecision, rating),
         partial(stub.LockNotes, pb.LockNotesRequest(session_id=session_id, trial_id="x", notes="a")),
+        partial(stub.SaveDraft, pb.SaveDraftRequest(session_id=session_id, trial_id="x", draft={"notes": "a"})),
         partial(stub.SubmitProbe, pb.SubmitProbeRequest(session_id=session_id, trial_id="x", image={"data": photo(6)})),
         partial(stub.PauseSession, pb.PauseSessionRequest(session_id=session_id)),
         partial(stub.ResumeSession, pb.ResumeSessionRequest(session_id=session_id)),
@@ -327,6 +391,18 @@ def test_ids_that_nobody_has_are_unknown(stub: Stub, course: Course, refused: Re
     rating = pb.SubmitDecisionRequest(**named, step=RATE, rating={"rating": 1})
     unknown(lambda: stub.SubmitDecision(rating), "UNKNOWN_TRIAL")
     unknown(lambda: stub.LockNotes(pb.LockNotesRequest(**named, notes="a")), "UNKNOWN_TRIAL")
+    missing = partial(refused.both, status="NOT_FOUND")
+    missing("SaveDraft", pb.SaveDraftRequest(**named), "UNKNOWN_TRIAL")
+    missing("GetReview", pb.GetReviewRequest(code=code_of(stub, course), trial_id=malformed), "UNKNOWN_TRIAL")
+    missing("GetReview", pb.GetReviewRequest(code=malformed, trial_id="0" * 32), "UNKNOWN_TRAINEE")
+    missing("ListReview", pb.ListReviewRequest(code=malformed, all=True), "UNKNOWN_TRAINEE")
+    missing("ReleaseItems", pb.ReleaseItemsRequest(cohort_id=malformed, block_ids=["odd"]), "UNKNOWN_COHORT")
+    missing("GetClassItem", pb.GetClassItemRequest(cohort_id=malformed, item_id="0" * 16), "UNKNOWN_COHORT")
+    unknown(lambda: list(stub.ListFormItems(pb.ListFormItemsRequest(course_id=malformed))), "UNKNOWN_COURSE")
+    for file in (pb.TRAINING_REPORT_FILE_DECK, pb.TRAINING_REPORT_FILE_CERTIFICATE):
+        for whom, reason in (("cohort_id", "COHORT"), ("trainee_id", "TRAINEE"), ("code", "TRAINEE")):
+            asked = pb.GetTrainingReportRequest(**{whom: malformed}, file=file)
+            unknown(partial(lambda one: list(stub.GetTrainingReport(one)), asked), f"UNKNOWN_{reason}")
     unknown(lambda: stub.SubmitProbe(pb.SubmitProbeRequest(**named, image={"data": photo(6)})), "UNKNOWN_TRIAL")
     unknown(lambda: stub.GetCourse(pb.GetCourseRequest(course_id=malformed)), "UNKNOWN_COURSE")
     unknown(lambda: stub.DeleteCourse(pb.DeleteCourseRequest(course_id=malformed)), "UNKNOWN_COURSE")
@@ -353,6 +429,82 @@ def test_ids_that_nobody_has_are_unknown(stub: Stub, course: Course, refused: Re
     if malformed:
         begin = pb.NextTrialRequest(session_id=session, begin_block=malformed)
         refused(lambda: stub.NextTrial(begin), "INVALID_FIELD")
+
+
+RELEASES: list[tuple[dict[str, Any], str, str]] = [
+    ({}, "MISSING_FIELD", "block_ids"),
+    ({"include_tests": True, "before_all_finished": True}, "MISSING_FIELD", "block_ids"),
+    *(({"block_ids": [one]}, "INVALID_FIELD", "block_ids") for one in MALFORMED),
+    *(({"item_ids": [one]}, "INVALID_FIELD", "item_ids") for one in MALFORMED),
+    ({"block_ids": ["odd", "ODD"]}, "INVALID_FIELD", "block_ids"),
+    ({"block_ids": ["odd"], "item_ids": ["odd"]}, "INVALID_FIELD", "item_ids"),
+    ({"item_ids": ["0" * 16] * 10_001}, "INVALID_FIELD", "item_ids"),
+]
+
+
+def test_a_wrong_release_releases_nothing(stub: Stub, course: Course, refused: Refused) -> None:
+    cohort_id = enrol(stub, course.course_id).cohort.cohort_id
+    for fields, reason, field in RELEASES:
+        end = refused.both("ReleaseItems", pb.ReleaseItemsRequest(cohort_id=cohort_id, **fields), reason)
+        assert end.info.metadata["field"] == field
+    for one in MALFORMED:
+        reason = "INVALID_FIELD" if one else "MISSING_FIELD"
+        refused.both("GetClassItem", pb.GetClassItemRequest(cohort_id=cohort_id, item_id=one), reason)
+    (shown, *_) = stub.ListFormItems(pb.ListFormItemsRequest(course_id=course.course_id, form="odd"))
+    asked = pb.GetClassItemRequest(cohort_id=cohort_id, item_id=shown.item.item_id)
+    refused.both("GetClassItem", asked, "NOT_RELEASED", "FAILED_PRECONDITION")
+    ahead = pb.ReleaseItemsRequest(cohort_id=cohort_id, block_ids=["odd"])
+    assert refused.both("ReleaseItems", ahead, "ITEMS_AHEAD", "FAILED_PRECONDITION").info.metadata["trainees"] == "1"
+    get, report = stub.GetTrainingReport, partial(pb.GetTrainingReportRequest, file=pb.TRAINING_REPORT_FILE_DECK)
+    refused(lambda: list(get(report(cohort_id=cohort_id))), "NOTHING_TO_REPORT", "FAILED_PRECONDITION")
+    refused(lambda: list(get(report())), "MISSING_FIELD")
+    for one in MALFORMED[1:]:
+        form = pb.ListFormItemsRequest(course_id=course.course_id, form=one)
+        refused(partial(lambda sent: list(stub.ListFormItems(sent)), form), "INVALID_FIELD")
+
+
+def test_wrong_lists_of_what_to_leave_out(stub: Stub, refused: Refused) -> None:
+    for wrong in (["0" * 16, ""], ["0" * 15], ["G" * 16], ["A" * 16], [LONG], ["0" * 16] * 10_001):
+        for only_forecast in (False, True):
+            end = refused(
+                partial(create, stub, EACH, exclude_items=wrong, only_forecast=only_forecast), "INVALID_FIELD"
+            )
+            assert end.info.metadata["field"] == "exclude_items"
+
+
+def test_a_draft_out_of_its_time_is_refused(stub: Stub, course: Course, refused: Refused, clock: Clock) -> None:
+    session, trial = begun(stub, course, "pairs")
+    draft, failed = pb.SaveDraftRequest(session_id=session, trial_id=trial.trial_id), "FAILED_PRECONDITION"
+    stub.PauseSession(pb.PauseSessionRequest(session_id=session))
+    refused.both("SaveDraft", draft, "SESSION_PAUSED", failed)
+    stub.ResumeSession(pb.ResumeSessionRequest(session_id=session))
+    stub.SubmitDecision(Chance().decision(session, trial))
+    refused.both("SaveDraft", draft, "WRONG_STEP", failed)
+    waiting = next_trial(stub, session)
+    assert waiting is not None
+    late = pb.SaveDraftRequest(session_id=session, trial_id=waiting.trial_id)
+    clock.ahead_ms += 61_000
+    refused.both("SaveDraft", late, "BLOCK_EXPIRED", failed)
+    stub.FinishSession(pb.FinishSessionRequest(session_id=session))
+    refused.both("SaveDraft", late, "SESSION_FINISHED", failed)
+
+
+def test_pauses_that_are_used_up_are_refused(stub: Stub, course: Course, refused: Refused) -> None:
+    code = code_of(stub, course)
+    session = start(stub, code, "pairs")
+    pause = pb.PauseSessionRequest(session_id=session)
+    for again in (False, False, False, True):
+        trial = next_trial(stub, session)
+        assert trial is not None
+        if again:
+            break
+        stub.PauseSession(pause)
+        stub.ResumeSession(pb.ResumeSessionRequest(session_id=session))
+        stub.SubmitDecision(Chance().decision(session, trial))
+    refused.both("PauseSession", pause, "PAUSES_USED_UP", "FAILED_PRECONDITION")
+    before = stub.NextTrial(pb.NextTrialRequest(session_id=session)).trial.left.ToMilliseconds()
+    stub.StartSession(pb.StartSessionRequest(code=code, sitting="pairs"))  # gives no time back any more
+    assert stub.NextTrial(pb.NextTrialRequest(session_id=session)).trial.left.ToMilliseconds() <= before
 
 
 def test_a_trial_of_another_session_is_unknown(stub: Stub, course: Course, refused: Refused) -> None:
@@ -497,6 +649,36 @@ PLANS = {
     "an id with markup": (block(id='"<b>"'), "PLAN_INVALID"),
     "NUL in a title": (block(title='"a\\u0000"'), "PLAN_INVALID"),
     "an unknown exercise": (block(exercise='"verfication"'), "UNKNOWN_EXERCISE"),
+    **{
+        f"{key} = {value}": (block(**{key: value}), "PLAN_INVALID")
+        for key, value in {"scale": "nan", "blur": "inf", "compression": "9" * 300, "light": "true"}.items()
+    },
+    "a scale of a photo to triage": (
+        block(exercise='"triage"', same=None, different=None, usable=1, limited=1, reject=1, scale=20),
+        "PLAN_INVALID",
+    ),
+    **{
+        f"{key} = {value}": (block().replace("format = 1", f"format = 1\n{key} = {value}"), "PLAN_INVALID")
+        for key, value in {"mask": '"<b>"', "colour": '"no"', "claims": "0", "machine_fmr": '"0.5"'}.items()
+    },
+    "five labs": (
+        block(exercise='"lab"', same=None, different=None, trials=5, about='"threshold"'),
+        "PLAN_INVALID",
+    ),
+    "a lab about nothing": (
+        block(exercise='"lab"', same=None, different=None, trials=1, about='"<b>"'),
+        "PLAN_INVALID",
+    ),
+    "evidence of nothing": (block(exercise='"evidence"', same=None, different=None, trials=0), "PLAN_INVALID"),
+    "evidence that is blurred": (
+        block(exercise='"evidence"', same=None, different=None, trials=1, blur=1),
+        "PLAN_INVALID",
+    ),
+    "2,000 lists of 50": (
+        block(exercise='"candidates"', same=None, different=None, present=1_000, absent=1_000, size=50),
+        "PLAN_INVALID",
+    ),
+    "a test of few items": (block(equated='"x"', occasion='"pre"'), "PLAN_INVALID"),
 }
 
 
@@ -647,9 +829,23 @@ EVIL = "<script>alert(1)</script>"
 FORMULAS = ("=HYPERLINK(0)", "+1+1", "-1+1", "@SUM(1)", "\t=1+1", "x;=1+1", " =1+1")
 
 
+LABEL = "&lt;script&gt;label"
+
+
 def test_no_text_of_a_plan_or_a_name_is_run_by_a_browser_or_a_spreadsheet(stub: Stub) -> None:
     plan = block(title=f"'{EVIL}'", instructions=f"'{EVIL}'").replace('title = "A"', f"title = '=1+1 {EVIL}'")
-    made = create(stub, plan.replace('name = "all"', f"name = \"all\"\ntitle = '@1 {EVIL}'"))
+    plan += '[[sittings.blocks]]\nid = "lab"\nexercise = "lab"\nabout = "groups"\ntrials = 1\n'
+    root = find_link("people_folder", datasets_folder()).root
+    words = ("<script>label", "=1+1")
+    rows = [
+        f"{path.name},{words[n % 2]}" for n, path in enumerate(sorted(path for path in root.iterdir() if path.is_dir()))
+    ]
+    labels = root / "labels.csv"
+    labels.write_text("\n".join(["person,ethnicity", *rows]), encoding="utf-8")
+    try:
+        made = create(stub, plan.replace('name = "all"', f"name = \"all\"\ntitle = '@1 {EVIL}'"))
+    finally:
+        labels.unlink()
     for formula in FORMULAS:
         request = pb.CreateCohortRequest(course_id=made.course_id, display_name=f"{formula}{EVIL}", trainees=1)
         cohort = stub.CreateCohort(request)
@@ -660,11 +856,20 @@ def test_no_text_of_a_plan_or_a_name_is_run_by_a_browser_or_a_spreadsheet(stub: 
         for row in csv.DictReader(io.StringIO(text, newline="")):
             for part in row["cohort"].split(";"):
                 assert not part.lstrip(" \t").startswith(("=", "+", "-", "@"))
-    for whom in ({"cohort_id": cohort_id}, {"trainee_id": cohort.enrolled[0].trainee_id}):
-        html = pb.GetTrainingReportRequest(**whom, file=pb.TRAINING_REPORT_FILE_HTML)
+    stub.ReleaseItems(pb.ReleaseItemsRequest(cohort_id=cohort_id, block_ids=["a", "lab"]))
+    of_cohort, of_trainee = {"cohort_id": cohort_id}, {"trainee_id": cohort.enrolled[0].trainee_id}
+    for whom, file in (
+        (of_cohort, pb.TRAINING_REPORT_FILE_HTML),
+        (of_trainee, pb.TRAINING_REPORT_FILE_HTML),
+        (of_cohort, pb.TRAINING_REPORT_FILE_DECK),
+        (of_trainee, pb.TRAINING_REPORT_FILE_CERTIFICATE),
+    ):
+        html = pb.GetTrainingReportRequest(**whom, file=file)
         page = b"".join(one.content for one in stub.GetTrainingReport(html)).decode()
-        assert EVIL not in page
+        assert "<script" not in page
         assert "&lt;script&gt;" in page
+        assert LABEL in page or file != pb.TRAINING_REPORT_FILE_DECK  # in the table of the lab
+    for whom in (of_cohort, of_trainee):
         data = pb.GetTrainingReportRequest(**whom, file=pb.TRAINING_REPORT_FILE_JSON)
         assert json.loads(b"".join(one.content for one in stub.GetTrainingReport(data)))
     for form in (pb.EXPORT_FORMAT_XAPI, pb.EXPORT_FORMAT_AGS, pb.EXPORT_FORMAT_OPEN_BADGES):

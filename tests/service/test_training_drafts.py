@@ -109,6 +109,8 @@ def test_wrong_drafts_change_nothing(opened: Any, course_id: str) -> None:
         refused: list[tuple[dict[str, Any], str]] = [
             ({"notes": "a" * 2_001}, "INVALID_FIELD"),
             ({"notes": "\x1b[2J"}, "INVALID_FIELD"),
+            ({"notes": " " * 2_001}, "INVALID_FIELD"),
+            ({"notes": "\x1c\x0b"}, "INVALID_FIELD"),
             ({"observations": [SIMILAR]}, "WRONG_STEP"),
             ({"notes": "x", "ratings": {"0" * 16: 1}}, "WRONG_STEP"),
         ]

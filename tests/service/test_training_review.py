@@ -327,7 +327,7 @@ def for_class(server: Running, group: Class, item_id: str) -> Any:
 
 
 def test_a_class_sees_released_items_alone(server: Running, closed: Class, opened: Class) -> None:
-    for block_id in (*FIRST, "own"):
+    for block_id in FIRST:
         for item_id in item_ids(server, closed, block_id):
             assert reason_of(partial(for_class, server, closed, item_id)) == "NOT_RELEASED"
     assert reason_of(partial(for_class, server, closed, "")) == "MISSING_FIELD"
@@ -345,7 +345,8 @@ def test_a_class_sees_released_items_alone(server: Running, closed: Class, opene
             assert bool(found.question.files) == (block_id == "custody")
             assert any(one.right for one in found.answers)
     # Each trainee sends another photo, which the server does not keep.
-    assert reason_of(partial(for_class, server, opened, item_ids(server, opened, "own")[0])) == "NOT_RELEASED"
+    for group in (closed, opened):
+        assert reason_of(partial(for_class, server, group, item_ids(server, group, "own")[0])) == "INVALID_FIELD"
 
 
 def deck(server: Running, group: Class, file: Any = pb.TRAINING_REPORT_FILE_DECK, **whom: Any) -> str:
@@ -366,3 +367,8 @@ def test_a_deck_has_every_released_item_and_needs_nothing_beside_it(server: Runn
             parts.insert(2, section.index("The machine"))
         assert parts == sorted(parts)
     assert reason_of(partial(deck, server, opened, code=opened.codes[0])) == "INVALID_FIELD"
+    with patch("fr_server.rpc.services.training.results.MOST_PHOTOS", 6):
+        page = deck(server, opened)
+    assert 0 < page.count("<section>") < len(items)
+    assert page.count("data:image/jpeg;base64,") <= 6
+    assert f"{len(items) - page.count('<section>')} other released items" in page

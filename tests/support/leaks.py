@@ -237,6 +237,24 @@ def chance(rows: Sequence[Row]) -> float:
     return min(1.0, len(found) * min(found))
 
 
+def standing_out(rows: Sequence[Row]) -> float:
+    """As `chance`, of the one feature that tells most: it finds in a few dozen rows what no classifier learns.
+
+    Its distance between the labels, in standard deviations within the strata, is compared with that of the feature that
+    tells most when labels change places.
+    """
+    rng = np.random.default_rng(0)
+    x = np.array([row.features for row in rows], dtype=np.float64)
+    y = np.array([row.label for row in rows], dtype=np.float64)
+    strata = np.array([row.stratum for row in rows])
+    for stratum in np.unique(strata):
+        x[strata == stratum] -= x[strata == stratum].mean(axis=0)
+    spread = x.std(axis=0)
+    x = x[:, spread > 1e-9] / spread[spread > 1e-9]
+    found = np.abs(_dealt(y, strata, rng) @ x).max(axis=1) >= np.abs(y @ x).max() - 1e-9
+    return float((1 + found.sum()) / (1 + PERMUTATIONS))
+
+
 def _halves(strata: Any, labels: Any, rng: np.random.Generator) -> Any:
     """0 or 1 for each row: whole strata where there are several, else as many of each label as of the other half."""
     if len(set(strata.tolist())) > 1:
@@ -248,12 +266,17 @@ def _halves(strata: Any, labels: Any, rng: np.random.Generator) -> Any:
 
 
 def _chance(said: Any, labels: Any, strata: Any, rng: np.random.Generator) -> float:
+    better = _balanced(said, _dealt(labels, strata, rng)) >= _balanced(said, labels[None, :])[0] - 1e-12
+    return float((1 + better.sum()) / (1 + PERMUTATIONS))
+
+
+def _dealt(labels: Any, strata: Any, rng: np.random.Generator) -> Any:
+    """The labels, dealt anew within each stratum: a row for each time."""
     dealt = np.repeat(labels[None, :], PERMUTATIONS, axis=0)
     for stratum in np.unique(strata):
         columns = np.flatnonzero(strata == stratum)
         dealt[:, columns] = rng.permuted(dealt[:, columns], axis=1)
-    better = _balanced(said, dealt) >= _balanced(said, labels[None, :])[0] - 1e-12
-    return float((1 + better.sum()) / (1 + PERMUTATIONS))
+    return dealt
 
 
 def _balanced(said: Any, dealt: Any) -> Any:

@@ -141,7 +141,7 @@ class ScriptedTraining(training_pb2_grpc.TrainingServiceServicer):
 
     def ListFormItems(self, request: Any, context: Any) -> Iterator[training_pb2.ListFormItemsResponse]:  # noqa: N802
         self._called("ListFormItems", request, context)
-        for form in ("test-a", "lists"):
+        for form in (request.form,) if request.form else ("test-a", "lists"):
             item = training_pb2.FormItem(form=form, item_id="ab" * 8, truth="<same>", difficulty=-0.5)
             item.pictures.add(data=b"a jpeg", role=training_pb2.PICTURE_ROLE_PROBE)
             item.pictures.add(data=b"a jpeg", role=training_pb2.PICTURE_ROLE_CANDIDATE, similarity=0.25)

@@ -92,6 +92,12 @@ def test_a_contact_sheet_is_a_page_for_each_form(target: str, service: ScriptedT
         assert words in page
     assert "<same>" not in page
     assert reason_of(fr(target, "course", "sheet", "c1", "--out", out)) == "FILE_EXISTS"
+    # A server chooses no file of this machine.
+    for form in ("../x", str(tmp_path / "x"), "a/b", "a\0", "X" * 300):
+        assert (
+            reason_of(fr(target, "course", "sheet", "c1", "--out", tmp_path / "other", "--form", form)) == "FORM_NAME"
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["sheets"]
 
 
 def test_only_the_hash_of_a_probe_is_sent(target: str, service: ScriptedTraining, tmp_path: Path) -> None:

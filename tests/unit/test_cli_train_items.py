@@ -146,6 +146,9 @@ def test_an_answer_goes_on_from_its_draft_and_each_part_is_saved() -> None:
     given, saved = answered("OBSERVE", ["n"], training_pb2.Draft(observations=[before]), components=parts)
     assert [one.component_id for one in given.notes] == ["nose", "ears"]
     assert [len(one.observations) for one in saved] == [2]
+    # Another client asks in another order.
+    given, _ = answered("OBSERVE", ["n", "n"], training_pb2.Draft(observations=[before]), components=parts[::-1])
+    assert [one.component_id for one in given.notes] == ["ears", "nose"]
     candidates = [picture(one, "CANDIDATE") for one in "abc"]
     given, saved = answered("DECIDE", ["2", "3", "n"], training_pb2.Draft(ratings={"a": -1}), pictures=candidates)
     assert dict(given.decision.ratings) == {"a": -1, "b": 2, "c": 3}

@@ -302,6 +302,10 @@ def test_a_pause_in_the_midst_of_a_trial_keeps_what_was_typed(taken: Taken) -> N
     taken(service, *BEGIN, "first", "p", "", "second", "", "p", "", "1")
     assert service.calls("LockNotes")[0].notes == "first\nsecond"
     assert names(service).count("PauseSession") == names(service).count("ResumeSession") == 2
+    service = rating(PauseSession=["PAUSES_USED_UP"])
+    assert "This block allows no more pauses" in taken(service, *BEGIN, "p", "2").text
+    assert [one.rating.rating for one in decisions(service)] == [2]
+    assert "ResumeSession" not in names(service)
     service = rating(SubmitDecision=["SESSION_PAUSED"], NextTrial=["SESSION_PAUSED"])  # from elsewhere
     taken(service, "y", "", "", "2", "")
     assert [one.rating.rating for one in decisions(service)] == [2, 2]
@@ -352,7 +356,7 @@ def test_ctrl_c_ends_the_waiting(monkeypatch: pytest.MonkeyPatch, capsys: pytest
         take(lambda: client.training, "s3cret", "", None, None, SHORT, impatient, REPORT)
     assert ended.value.exit_code == 130
     error = capsys.readouterr().err
-    assert "You get the lost time back when you come back." in error
+    assert "You get the lost time back when you come back, if the block has a pause left." in error
     assert "the same command continues" in error
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ import pytest
 
 from fr_core.scoring.intervals import wilson_interval
 from fr_locales.rendering import render
-from fr_training.answers import Answer, Conclusion, Degraded, Given, Prediction
+from fr_training.answers import MAX_ROWS, Answer, Conclusion, Degraded, Given, Prediction
 from fr_training.bank.compose import compose
 from fr_training.bank.labs import require_groups, right_row
 from fr_training.bank.manifest import sha256_of
@@ -132,6 +133,37 @@ def test_groups_are_those_of_the_labels_and_unclear_ones_have_no_row() -> None:
     assert (
         right_row(replace(clear, rows=(clear.rows[0], replace(clear.rows[0], false=Measured(5, 100, 0.0, 0.05))))) == 0
     )
+
+
+def test_a_table_has_no_more_groups_than_an_answer_can_name() -> None:
+    pool = made_pool(14 * 10 + 12, 152)
+    people = [replace(one, labels={"race": f"r{min(n, 139) % 14:02}"}) for n, one in enumerate(pool.people)]
+    for lab, key in labs_of("groups", 2, replace(pool, people=tuple(people))):
+        names = [row.name for row in lab.rows]
+        assert (len(names), names[-1]) == (MAX_ROWS, "r13")  # the largest
+        LABS.check(Step.CONCLUDE, Answer(Conclusion(key.right)), ())
+
+
+def test_photos_are_made_poorer_once_for_all_blocks() -> None:
+    seen: list[tuple[Degraded | None, float]] = []
+
+    def counted(photos: Sequence[PoolPhoto], kind: Degraded | None, strength: float) -> Any:
+        seen.append((kind, strength))
+        return spoil(photos, kind, strength)
+
+    lines = [f'id = "{name}"; exercise = "lab"; about = "quality"; trials = 4' for name in "abc"]
+    compose(plan_of("\n".join(lines)), POOL, 1, ExactMatcher(), spoil=counted)
+    assert len(set(seen)) == len(seen) == 17  # four strengths of four faults, and the photos as they are
+
+
+def test_no_block_asks_what_another_has_asked_while_there_are_other_questions() -> None:
+    lines = [f'id = "{name}"; exercise = "lab"; about = "threshold"; trials = 4' for name in "abc"]
+    made = compose(plan_of("\n".join(lines)), POOL, 1, ExactMatcher(), spoil=spoil)
+    ids = [item.item_id for form in made.forms.values() for item in form.items]
+    assert len(set(ids)) == len(ids) == 12
+    many = [f'id = "{name}"; exercise = "lab"; about = "threshold"; trials = 4' for name in "abcdefghijklmnopqrst"]
+    few = compose(plan_of("\n".join(many)), made_pool(30, 20), 1, ExactMatcher(), spoil=spoil)
+    assert len({len(form.items) for form in few.forms.values()}) == 1  # then they are asked again
 
 
 def test_the_seed_decides_and_nobody_is_used_up() -> None:

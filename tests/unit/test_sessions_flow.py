@@ -14,6 +14,7 @@ from fr_training import errors
 from fr_training.answers import (
     Answer,
     Degraded,
+    Draft,
     ListChoice,
     ListDecision,
     Notes,
@@ -27,7 +28,7 @@ from fr_training.courses import Course, OperatingPoints
 from fr_training.keys import PairKey, TriadKey
 from fr_training.prompts import ExerciseKind, Role, Step
 from fr_training.sessions.clock import adjusted, left_ms
-from fr_training.sessions.flow import finish, lock, new_session, pause, rejoined, resume, show
+from fr_training.sessions.flow import MOST_PAUSED, finish, lock, new_session, pause, rejoined, resume, save_draft, show
 from fr_training.sessions.order import class_order, digest, next_item, picture_ids, rng_of, trial_id
 from fr_training.sessions.probes import lock_probe, require_probe, shown_people, shown_pictures
 from fr_training.sessions.results import Progress, SessionState, not_started, progress, results
@@ -219,7 +220,7 @@ def test_the_last_answer_of_the_last_block_ends_the_session() -> None:
     assert again is session
     assert seen == Over(3, 3)
     with pytest.raises(errors.SessionFinished):
-        pause(session, T0)
+        pause(made, session, T0)
     with pytest.raises(errors.SessionFinished):
         resume(session, T0)
 
@@ -282,7 +283,7 @@ def test_an_own_probe_is_sent_once_and_its_list_stays(made: Course) -> None:
         require_probe(made, session, trial_id, now, ProbeSent("no hash"))
     assert require_probe(made, session, trial_id, now, PHOTO) is None
     with pytest.raises(errors.SessionPaused):
-        lock_probe(made, pause(session, now), trial_id, PHOTO, own_list(), now)
+        lock_probe(made, pause(made, session, now), trial_id, PHOTO, own_list(), now)
     with pytest.raises(ValueError, match="similarities"):
         lock_probe(made, session, trial_id, PHOTO, replace(own_list(), photos=()), now)
     sent, shown = lock_probe(made, session, trial_id, PHOTO, own_list(), now + 50)
@@ -381,7 +382,7 @@ def test_the_machine_says_same_from_the_threshold_on(made: Course) -> None:
 
 def test_unfinished_trials_have_rows_without_an_answer(made: Course) -> None:
     session, _ = show(made, begun(made), "pre", T0)
-    session = finish(resume(pause(session, T0 + 1), T0 + 9), T0 + 10)
+    session = finish(resume(pause(made, session, T0 + 1), T0 + 9), T0 + 10)
     (row,) = results(made, session)
     assert (row.answer, row.correct, row.rating, row.took_ms, row.difficulty) == ("", None, None, None, None)
     assert (row.shown_ms, row.paused) == (T0, True)
@@ -422,7 +423,7 @@ def test_progress_follows_the_session(made: Course) -> None:
     assert isinstance(key, PairKey)
     right = Answer(PairRating(1 if key.mated else -1))
     session, _ = lock(made, session, shown.trial.trial_id, Step.RATE, right, T0 + 5)
-    assert progress(made, pause(session, T0 + 9)) == Progress(1, 24, "pre", SessionState.PAUSED, 1, 1, T0 + 5)
+    assert progress(made, pause(made, session, T0 + 9)) == Progress(1, 24, "pre", SessionState.PAUSED, 1, 1, T0 + 5)
     ended = progress(made, finish(session, T0 + 9))
     assert (ended.block_id, ended.state) == ("", SessionState.FINISHED)
 
@@ -498,7 +499,7 @@ def test_a_clock_set_forward_ends_the_block_but_not_the_session() -> None:
 @pytest.mark.parametrize("resumed_at", [T0 + MINUTE, T0, T0 - DAY, T0 + DAY])
 def test_a_pause_stops_the_time_whatever_the_clock_shows_after_it(resumed_at: int) -> None:
     session, shown = at_second_step(T0 - 5_000)
-    session = resume(pause(session, T0), resumed_at)
+    session = resume(pause(MADE, session, T0), resumed_at)
     assert left_ms(session, BLOCK, resumed_at) == 9 * MINUTE - 5_000
     session, took, was_paused = rated_again(session, shown, resumed_at + 2_000)
     assert (took, was_paused) == (7_000, True)
@@ -507,7 +508,7 @@ def test_a_pause_stops_the_time_whatever_the_clock_shows_after_it(resumed_at: in
 
 def test_a_clock_set_forward_in_a_pause_and_back_before_the_beginning() -> None:
     session, shown = at_second_step(T0 - 5_000)
-    session = resume(pause(session, T0), T0 + DAY)
+    session = resume(pause(MADE, session, T0), T0 + DAY)
     session, seen = at_trial(MADE, session, T0 + 1_000)
     assert seen.trial.shown_ms == T0 - 5_000
     assert seen.left_ms == 9 * MINUTE
@@ -516,12 +517,12 @@ def test_a_clock_set_forward_in_a_pause_and_back_before_the_beginning() -> None:
     session, _ = at_second_step(T0)
     ended = finish(session, T0 - DAY)
     assert ended.finished_ms == session.started_ms
-    assert finish(pause(session, T0 + 5), T0 + 9).trials[-1].paused_ms == 4
+    assert finish(pause(MADE, session, T0 + 5), T0 + 9).trials[-1].paused_ms == 4
 
 
 def test_the_time_that_a_trainee_was_away_is_taken_off_the_block_and_the_answer() -> None:
     session, shown = at_second_step(T0)
-    back = rejoined(session, T0 + 9 * MINUTE)  # without it the block would be over
+    back = rejoined(MADE, session, T0 + 9 * MINUTE)  # without it the block would be over
     again, found = at_trial(MADE, back, T0 + 9 * MINUTE)
     assert found.trial.trial_id == shown.trial.trial_id
     assert found.left_ms == left_ms(session, BLOCK, T0)
@@ -531,19 +532,60 @@ def test_the_time_that_a_trainee_was_away_is_taken_off_the_block_and_the_answer(
 
 def test_time_away_counts_from_the_last_answer() -> None:
     session, _ = at_second_step(T0)
-    assert rejoined(session, T0) is session
-    assert rejoined(session, T0 - DAY) is session
-    assert rejoined(rejoined(session, T0 + 100), T0 + 100) == rejoined(session, T0 + 100)
-    stopped = pause(session, T0 + 100)
-    assert rejoined(stopped, T0 + DAY) is stopped
+    assert rejoined(MADE, session, T0) is session
+    assert rejoined(MADE, session, T0 - DAY) is session
+    assert rejoined(MADE, rejoined(MADE, session, T0 + 100), T0 + 100) == rejoined(MADE, session, T0 + 100)
+    stopped = pause(MADE, session, T0 + 100)
+    assert rejoined(MADE, stopped, T0 + DAY) is stopped
     ended = finish(session, T0 + 100)
-    assert rejoined(ended, T0 + DAY) is ended
+    assert rejoined(MADE, ended, T0 + DAY) is ended
     new = begun(MADE)
-    assert rejoined(new, T0 + DAY) is new
+    assert rejoined(MADE, new, T0 + DAY) is new
     session, shown = at_second_step(T0)
     session, _, _ = rated_again(session, shown, T0 + 5_000)
-    back = rejoined(session, T0 + 30 * MINUTE)
+    back = rejoined(MADE, session, T0 + 30 * MINUTE)
     assert left_ms(back, BLOCK, T0 + 30 * MINUTE) == left_ms(session, BLOCK, T0 + 5_000)
+
+
+def test_a_clock_set_back_leaves_whoever_comes_back_the_time_away() -> None:
+    session, shown = at_second_step(T0)
+    session, _ = save_draft(MADE, session, shown.trial.trial_id, Draft(), T0 + 1_000)
+    session, seen = at_trial(MADE, session, T0 - DAY)
+    assert seen.left_ms == 9 * MINUTE
+    back = rejoined(MADE, session, T0 - DAY + 9 * MINUTE)
+    assert left_ms(back, BLOCK, T0 - DAY + 9 * MINUTE) == 9 * MINUTE
+
+
+@pytest.mark.parametrize("lost", [False, True])
+@pytest.mark.parametrize("limited", [False, True])
+def test_the_time_of_a_limited_block_stops_for_a_few_answers(limited: bool, lost: bool) -> None:
+    pairs = '{id = "a", exercise = "verification", same = 4, different = 4MINUTES}'
+    made = course(
+        'format = 1\ntitle = "Pairs"\n[[sittings]]\nname = "first"\n'
+        f"blocks = [{pairs.replace('MINUTES', ', minutes = 5' if limited else '')}]"
+    )
+    session, now = begun(made), T0
+    session, shown = at_trial(made, session, now, "a")
+
+    def stopped(session: Session) -> Session:
+        nonlocal now
+        began, now = now, now + DAY
+        return rejoined(made, session, now) if lost else resume(pause(made, session, began), now)
+
+    for _ in range(MOST_PAUSED):
+        for _ in range(2):  # at one answer, as often as is wanted
+            session = stopped(session)
+            assert left_ms(session, shown.block, now) == (5 * MINUTE if limited else None)
+        session, _ = lock(made, session, shown.trial.trial_id, Step.RATE, ANSWER, now)
+        session = stopped(session)  # nothing is shown: it counts for nothing
+        session, shown = at_trial(made, session, now)
+    if not limited:
+        assert stopped(session).trials[-1].paused_ms
+    elif lost:
+        assert stopped(session) is session
+    else:
+        with pytest.raises(errors.PausesUsedUp):
+            pause(made, session, now)
 
 
 def test_ids_are_digests_of_the_secret() -> None:

@@ -107,6 +107,12 @@ class SessionPaused(InputRefused):
     reason = "SESSION_PAUSED"
 
 
+class PausesUsedUp(InputRefused):
+    """The time of the block has been stopped for as many answers as it may be."""
+
+    reason = "PAUSES_USED_UP"
+
+
 class SessionFinished(InputRefused):
     """The session is finished and accepts no more answers."""
 

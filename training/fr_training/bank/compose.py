@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -106,9 +107,11 @@ def compose(
         if not suspect:
             break
         unsearched[suspect] = True
+    spoilt = None if spoil is None else cache(spoil)  # takes long, and all blocks have the same photos
     for one in sets:
-        if one.block.exercise == ExerciseKind.LAB:  # shows nobody, and takes long: made once
-            items |= lab_items(bench, one, spoil)
+        if one.block.exercise == ExerciseKind.LAB:  # shows nobody: made once
+            asked = frozenset(item.item_id for of_form in items.values() for item in of_form)
+            items |= lab_items(bench, one, spoilt, asked)
     searched = {name: drafts[name] for one in sets if not one.block.equated for name in one.forms if name in drafts}
     gallery = _enrolled(bench, searched, own_probe_size(plan), matcher)
     forms = {name: _form(bench, name, one, items[name]) for one in sets for name in one.forms}

@@ -7,7 +7,8 @@ the course are chosen to be hard. Everybody counts, whether or not the course sh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations, pairwise
 
@@ -17,7 +18,7 @@ from fr_core.scoring.bootstrap import fmr_by_people
 from fr_core.scoring.checks import F64
 from fr_core.scoring.intervals import wilson_interval
 from fr_locales.messages import message
-from fr_training.answers import Degraded, Usability
+from fr_training.answers import MAX_ROWS, Degraded, Usability
 from fr_training.bank.labels import age_of, ethnicity_of, sex_of
 from fr_training.bank.manifest import ITEM_ID_DIGITS, canonical, sha256_of
 from fr_training.bank.pool import F32, PoolPerson, PoolPhoto
@@ -65,19 +66,22 @@ def require_groups(plan: CoursePlan, labels: Sequence[Mapping[str, str]]) -> Non
 
 
 def _sizes(labels: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
-    """The groups that are large enough, by kind of label, in the order of the alphabet; none where there is but one."""
+    """The groups that are large enough, by kind of label, in the order of the alphabet; none where there is but one.
+
+    Of more than `MAX_ROWS` the largest.
+    """
     found = {}
     for kind, group_of in _GROUPS.items():
-        words = [word for one in labels if (word := group_of(one))]
-        large = sorted(word for word in set(words) if words.count(word) >= LEAST_IN_GROUP)
+        counts = Counter(word for one in labels if (word := group_of(one)))
+        large = sorted(word for word, count in counts.most_common(MAX_ROWS) if count >= LEAST_IN_GROUP)
         found[kind] = large if len(large) > 1 else []
     return found
 
 
-def lab_items(bench: Workbench, one: FormSet, spoil: Spoil | None) -> dict[str, list[Item]]:
+def lab_items(bench: Workbench, one: FormSet, spoil: Spoil | None, asked: Collection[str]) -> dict[str, list[Item]]:
     """Make the forms of a set: questions that differ, as many as the block has trials if there are so many.
 
-    Raises `TooFewPeople` where the photos allow none.
+    Those that other forms have `asked` already, by id, come last. Raises `TooFewPeople` where the photos allow none.
     """
     faces = _faces(bench)
     items: dict[str, list[Item]] = {}
@@ -85,7 +89,7 @@ def lab_items(bench: Workbench, one: FormSet, spoil: Spoil | None) -> dict[str, 
         rng = bench.rng("lab", name)
         found = _labs(LabKind(one.block.about), faces, rng, spoil)
         left = ([lab for lab in labs if _item(lab).item_id not in bench.learned.suspects] for labs in found)
-        labs = _chosen(left, one.block.trials, rng)
+        labs = _chosen(left, one.block.trials, rng, asked)
         if not labs:
             raise TooFewPeople(message("error.bank.no_lab", about=one.block.about), missing="1")
         items[name] = [_item(lab) for lab in labs]
@@ -183,13 +187,14 @@ def _labs(kind: LabKind, faces: _Faces, rng: np.random.Generator, spoil: Spoil |
                 yield _group_labs(faces, fault, groups)
 
 
-def _chosen(found: Iterator[list[Lab]], trials: int, rng: np.random.Generator) -> list[Lab]:
-    """Draw from each list in turn; where there is but one, all from it."""
+def _chosen(found: Iterator[list[Lab]], trials: int, rng: np.random.Generator, asked: Collection[str]) -> list[Lab]:
+    """Draw from each list in turn, where there is but one, all from it; those that were `asked` come last."""
     left: list[list[Lab]] = []
     chosen: list[Lab] = []
     for labs in found:
         if labs and len(chosen) < trials:
-            shuffled = [labs[n] for n in rng.permutation(len(labs)).tolist()]
+            drawn = (labs[n] for n in rng.permutation(len(labs)).tolist())
+            shuffled = sorted(drawn, key=lambda lab: _item(lab).item_id in asked)
             chosen.append(shuffled[0])
             left.append(shuffled[1:])
         if len(chosen) == trials:  # before photos are made poorer for nothing
@@ -285,7 +290,7 @@ def _quality_labs(faces: _Faces, fault: Degraded, spoil: Spoil) -> list[Lab]:
     count = min(faces.mated, _MOST_SPOILT)
     if threshold is None:
         return []
-    photos = [one.photos[0] for one in faces.people[:count]]
+    photos = tuple(one.photos[0] for one in faces.people[:count])
     kind = DEGRADATIONS[fault]
     rows = []
     for strength in (0.0, *kind.strengths(Usability.LIMITED), *kind.strengths(Usability.REJECT)):

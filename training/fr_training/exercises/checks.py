@@ -98,8 +98,7 @@ def require_draft(step: Step, draft: Draft, choices: Sequence[str] = ()) -> None
     parts = {Step.NOTE: draft.notes, Step.OBSERVE: draft.observations, Step.DECIDE: draft.ratings}
     if any(part for of, part in parts.items() if of != step):
         raise WrongStep(message("error.answer.of_other_step"), step=step)
-    if draft.notes.strip():
-        _require_notes(draft.notes)
+    _require_writable(draft.notes)
     _require_observations(draft.observations)
     _require_ratings(draft.ratings, choices)
 
@@ -157,6 +156,10 @@ def _require_picture(picture_id: str, choices: Sequence[str], field: str) -> Non
 def _require_notes(text: str) -> None:
     if not text.strip():
         raise MissingField(message("error.answer.notes_empty"), field="notes")
+    _require_writable(text)
+
+
+def _require_writable(text: str) -> None:
     if len(text) > MAX_NOTES:
         raise InvalidField(message("error.answer.notes_too_long", most=MAX_NOTES), field="notes", limit=str(MAX_NOTES))
     # A lone surrogate (Cs) cannot be written as UTF-8.

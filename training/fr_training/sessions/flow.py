@@ -7,7 +7,15 @@ from dataclasses import replace
 from fr_core.errors import InvalidField, message
 from fr_training.answers import Answer, Draft
 from fr_training.courses import Course
-from fr_training.errors import BlockExpired, DecisionLocked, SessionFinished, SessionPaused, UnknownTrial, WrongStep
+from fr_training.errors import (
+    BlockExpired,
+    DecisionLocked,
+    PausesUsedUp,
+    SessionFinished,
+    SessionPaused,
+    UnknownTrial,
+    WrongStep,
+)
 from fr_training.exercises import exercise_of
 from fr_training.plan import BlockPlan
 from fr_training.prompts import Step
@@ -174,10 +182,30 @@ def save_draft(
     return session, left_ms(session, block, now_ms)
 
 
-def pause(session: Session, now_ms: int) -> Session:
-    """Stop the time; one that is stopped already stays as it is. Raises `SessionFinished`."""
+MOST_PAUSED = 3
+"""Answers of a block with a time limit whose time may be stopped, as often as is wanted: their photos are looked at
+without a limit meanwhile."""
+
+
+def _may_stop(course: Course, session: Session) -> bool:
+    """True if the time may be stopped: where nothing is shown or nothing limits it always, else for a few answers."""
+    trial = open_trial(session)
+    if trial is None or trial.paused_ms:
+        return True
+    block = block_of(course, session, trial.block_id)
+    of_block = [locked for one in session.trials if one.block_id == trial.block_id for locked in one.locked]
+    return block.minutes is None or sum(one.paused for one in of_block) < MOST_PAUSED
+
+
+def pause(course: Course, session: Session, now_ms: int) -> Session:
+    """Stop the time; one that is stopped already stays as it is.
+
+    Raises `SessionFinished`, and `PausesUsedUp` where the time of `MOST_PAUSED` other answers of the block was stopped.
+    """
     if session.finished_ms is not None:
         raise SessionFinished(message("error.session.finished"))
+    if session.paused_ms is None and not _may_stop(course, session):
+        raise PausesUsedUp(message("error.session.pauses_used_up", most=MOST_PAUSED), limit=str(MOST_PAUSED))
     return clock.paused(session, now_ms)
 
 
@@ -188,12 +216,12 @@ def resume(session: Session, now_ms: int) -> Session:
     return clock.resumed(session, now_ms)
 
 
-def rejoined(session: Session, now_ms: int) -> Session:
+def rejoined(course: Course, session: Session, now_ms: int) -> Session:
     """The session of a trainee who comes back: the time since the last sign of life counts as a pause.
 
     The last sign of life is when the open step was shown, its draft saved, or the last answer locked. A trainee who
     lost the connection loses no time of the block; the open trial records a pause, as with `pause`. A session that is
-    paused, over, or between two blocks stays as it is.
+    paused, over, or between two blocks stays as it is, and so does one whose block has no pause left.
     """
     if session.finished_ms is not None or session.paused_ms is not None or session.block_started_ms is None:
         return session
@@ -202,8 +230,11 @@ def rejoined(session: Session, now_ms: int) -> Session:
     shown_ms = session.block_started_ms if trial is None else trial.shown_ms + trial.paused_ms
     if trial is not None and trial.drafted_ms is not None:
         answers.append(trial.drafted_ms)
-    last_ms = max([shown_ms, *answers])
-    return clock.resumed(clock.paused(session, last_ms), now_ms) if now_ms > last_ms else session
+    # A sign that lies ahead is from before the clock was set back.
+    last_ms = max((one for one in (shown_ms, *answers) if one <= now_ms), default=now_ms)
+    if last_ms == now_ms or not _may_stop(course, session):
+        return session
+    return clock.resumed(clock.paused(session, last_ms), now_ms)
 
 
 def finish(session: Session, now_ms: int) -> Session:

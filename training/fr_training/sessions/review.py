@@ -1,13 +1,14 @@
 """Lets trainees look again: chooses the items of a release, and shows a trainee's own trials with the right answer.
 
-No item is shown again to a trainee who may still meet it, or a person in it: a form that a block ahead of the trainee
-shows stays closed, and so does every item with somebody of such a form, whatever was released.
+No item is shown again to a trainee who may still meet it, or a person in it: whatever a block ahead of the trainee
+shows stays closed, and so does every item with somebody of such a block, whatever was released.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from fr_core.errors import InvalidField, message
 from fr_training.courses import Course
@@ -17,7 +18,7 @@ from fr_training.plan import BlockPlan
 from fr_training.prompts import Reveal
 from fr_training.sessions.order import block_of, item_of, picture_ids
 from fr_training.sessions.results import results
-from fr_training.sessions.views import ShowTrial, key_of, show_trial
+from fr_training.sessions.views import ShowTrial, key_of, photos_of, show_trial
 from fr_training.trials import Result, Session, Trial
 
 ItemKey = tuple[str, str]
@@ -25,17 +26,17 @@ ItemKey = tuple[str, str]
 
 
 def items_named(course: Course, block_ids: Sequence[str], item_ids: Sequence[str]) -> frozenset[ItemKey]:
-    """All items of blocks, and items by their ids; raises `InvalidField` for a name that the course does not have."""
+    """All items of blocks, and items by their ids, each in every form that has it.
+
+    Raises `InvalidField` for a name that the course does not have.
+    """
     blocks = {block.block_id: block for block in course.plan.blocks}
-    if strange := [one for one in block_ids if one not in blocks]:
-        raise InvalidField(message("error.session.no_block", block_id=strange[0]), field="block_ids")
+    if not blocks.keys() >= set(block_ids):
+        raise InvalidField(message("error.session.no_block"), field="block_ids")
     names = {name for block_id in block_ids for name in blocks[block_id].forms}
-    wanted = frozenset(item_ids)
+    wanted = frozenset(item_ids).union(item.item_id for name in names for item in course.forms[name].items)
     found = frozenset(
-        (form.name, item.item_id)
-        for form in course.forms.values()
-        for item in form.items
-        if form.name in names or item.item_id in wanted
+        (form.name, item.item_id) for form in course.forms.values() for item in form.items if item.item_id in wanted
     )
     if wanted - {item_id for _, item_id in found}:
         raise InvalidField(message("error.session.no_item"), field="item_ids")
@@ -82,15 +83,19 @@ class Reviews:
 def reviews(course: Course, group: int, sessions: Sequence[Session], released: Collection[ItemKey]) -> Reviews:
     """The trials of a trainee of a group, 0 or 1; `sessions` are all of the trainee."""
     ahead = forms_ahead(course, group, sessions)
-    people = frozenset(person for name in ahead for item in course.forms[name].items for person in item.people)
+    items = [item for name in ahead for item in course.forms[name].items]
+    people = frozenset(chain.from_iterable(item.people for item in items))
+    photos = frozenset(chain.from_iterable(item.photos for item in items))
+    ids = frozenset(item.item_id for item in items)
     answered = [one for session in sessions for one in _answered(course, session)]
     found = tuple(
         one
         for one in answered
         if one.session.finished_ms is not None
-        and one.trial.form not in ahead
         and (one.trial.form, one.trial.item_id) in released
+        and one.trial.item_id not in ids
         and people.isdisjoint(item_of(course, one.trial).people)
+        and photos.isdisjoint(photos_of(course, one.trial))  # of an own probe, who was found
     )
     return Reviews(found, len(answered) - len(found))
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from fr_api.v1 import training_pb2
 from fr_client.cli.train.answers import NotUnderstood
+from fr_client.cli.train.messages import trainee_text
 from fr_client.errors import CONNECTION_LOST, TIMED_OUT, UNREACHABLE, FrApiError
 from fr_client.sync.training import Training
 
@@ -212,8 +213,14 @@ class Dialog:
         return None
 
     def pause(self) -> None:
-        """Stop the time until Enter is pressed."""
-        self.stop_time()
+        """Stop the time until Enter is pressed, if the block allows it."""
+        try:
+            self.stop_time()
+        except FrApiError as error:
+            if error.reason != "PAUSES_USED_UP":
+                raise
+            self.say(trainee_text(error))
+            return
         self.countdown.pause()
         self.wait_paused()
 

@@ -150,7 +150,8 @@ def _observe(dialog: Dialog, trial: training_pb2.Trial, style: Style) -> Given:
         "Compare part by part: s similar or d different, and how similar from 0 to 10, such as s8; n not visible."
     )
     dialog.say("b goes back to the previous part.")
-    made = list(trial.draft.observations)
+    kept = {one.component_id: one for one in trial.draft.observations}
+    made = [kept[one] for one in takewhile(kept.__contains__, (part.component_id for part in trial.components))]
     _tell_draft(dialog, made, "part")
     while len(made) < len(trial.components):
         part = trial.components[len(made)]

@@ -276,7 +276,10 @@ def _stop(training: Training, session_id: str) -> None:
         training.pause_session(session_id)
     except FrApiError as error:
         if error.reason in AGAIN:
-            _complain("The server does not answer now. You get the lost time back when you come back.")
+            _complain(
+                "The server does not answer now. You get the lost time back when you come back, if the block has a "
+                "pause left."
+            )
         elif error.reason != "SESSION_FINISHED":
             _complain(plain(f"The time could not be stopped: {trainee_text(error)}").plain)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from fr_api.v1 import training_pb2
+from fr_client.cli.state import Unusable
 from fr_client.cli.train.questions import question_lines
 
 _HEAD = """<!doctype html>
@@ -41,6 +43,8 @@ pre {{ white-space: pre-wrap; }}
 <h1>{title}</h1>
 <p class="notice">Not for trainees: this page shows the right answers.</p>
 """
+_FORM = re.compile(r"[a-z0-9-]{1,50}")
+"""A server chooses no other file of this machine."""
 _TRUTHS = {
     "same": "one person",
     "different": "two people",
@@ -56,12 +60,17 @@ _MARKED = {"odd": "photo {} is the odd one", "mate": "candidate {}"}
 
 
 def write_pages(folder: Path, course_id: str, items: Iterable[training_pb2.FormItem]) -> dict[str, int]:
-    """Write a page for each form into a folder; return the number of items by form."""
+    """Write a page for each form into a folder; return the number of items by form.
+
+    Raises `Unusable` where the server names a form in a way that could be another file.
+    """
     counts: Counter[str] = Counter()
     with ExitStack() as stack:
         pages: dict[str, TextIO] = {}
         for item in items:
             if item.form not in pages:
+                if not _FORM.fullmatch(item.form):
+                    raise Unusable("FORM_NAME", "The server names a form in a way that no plan can.")
                 page = stack.enter_context((folder / f"{item.form}.html").open("w", encoding="utf-8"))
                 page.write(_HEAD.format(title=escape(f"Form {item.form} of course {course_id}")))
                 pages[item.form] = page

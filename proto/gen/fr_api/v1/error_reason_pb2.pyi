@@ -200,6 +200,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The release names items of a test without saying so."""
     ERROR_REASON_ITEMS_AHEAD: _ErrorReason.ValueType  # 86
     """Trainees of the cohort still have the items ahead of them."""
+    ERROR_REASON_PAUSES_USED_UP: _ErrorReason.ValueType  # 87
+    """The time of the block has been stopped for as many answers as it may be."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason for a refusal or a failure. docs/errors.md lists the status code and the advice for each."""
@@ -382,4 +384,6 @@ ERROR_REASON_TEST_ITEMS: ErrorReason.ValueType  # 85
 """The release names items of a test without saying so."""
 ERROR_REASON_ITEMS_AHEAD: ErrorReason.ValueType  # 86
 """Trainees of the cohort still have the items ahead of them."""
+ERROR_REASON_PAUSES_USED_UP: ErrorReason.ValueType  # 87
+"""The time of the block has been stopped for as many answers as it may be."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -369,7 +369,7 @@ class _TrainingReportFileEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Tr
     """One page for people. Available if the server has matplotlib (the extra `report`)."""
     TRAINING_REPORT_FILE_DECK: _TrainingReportFile.ValueType  # 3
     """The released items of a cohort for a class, those first that most trainees missed: one HTML page with the photos
-    inside. Only of a cohort; 40 items at most.
+    inside. Only of a cohort; 40 items and 400 photos at most.
     """
     TRAINING_REPORT_FILE_CERTIFICATE: _TrainingReportFile.ValueType  # 4
     """A certificate of completion to print, as one HTML page. Only of a trainee who finished every sitting that is not of
@@ -390,7 +390,7 @@ TRAINING_REPORT_FILE_HTML: TrainingReportFile.ValueType  # 2
 """One page for people. Available if the server has matplotlib (the extra `report`)."""
 TRAINING_REPORT_FILE_DECK: TrainingReportFile.ValueType  # 3
 """The released items of a cohort for a class, those first that most trainees missed: one HTML page with the photos
-inside. Only of a cohort; 40 items at most.
+inside. Only of a cohort; 40 items and 400 photos at most.
 """
 TRAINING_REPORT_FILE_CERTIFICATE: TrainingReportFile.ValueType  # 4
 """A certificate of completion to print, as one HTML page. Only of a trainee who finished every sitting that is not of

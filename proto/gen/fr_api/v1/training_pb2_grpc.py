@@ -310,7 +310,8 @@ class TrainingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def StartSession(self, request, context):
-        """Begins or continues a sitting. If it continues, the time since the trainee's last call counts as a pause.
+        """Begins or continues a sitting. If it continues, the time since the trainee's last call counts as a pause,
+        if the block has one left.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -356,7 +357,8 @@ class TrainingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PauseSession(self, request, context):
-        """Stops the clock of a session.
+        """Stops the clock of a session. In a block with a time limit, the clock can stop for three answers, also through lost
+        connections; it stops any number of times between blocks.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -87,7 +87,9 @@ class TrainingServiceStub:
     JoinCourse: _grpc.UnaryUnaryMultiCallable[_training_pb2.JoinCourseRequest, _training_pb2.JoinCourseResponse]
     """Tells a trainee, identified by a code, what the course contains and what the server keeps."""
     StartSession: _grpc.UnaryUnaryMultiCallable[_training_pb2.StartSessionRequest, _training_pb2.StartSessionResponse]
-    """Begins or continues a sitting. If it continues, the time since the trainee's last call counts as a pause."""
+    """Begins or continues a sitting. If it continues, the time since the trainee's last call counts as a pause,
+    if the block has one left.
+    """
     NextTrial: _grpc.UnaryUnaryMultiCallable[_training_pb2.NextTrialRequest, _training_pb2.NextTrialResponse]
     """Returns the next step: a block to begin, the trial that waits for an answer, or the end. A repeated call returns
     the same step.
@@ -106,7 +108,9 @@ class TrainingServiceStub:
     refuses a different one.
     """
     PauseSession: _grpc.UnaryUnaryMultiCallable[_training_pb2.PauseSessionRequest, _training_pb2.PauseSessionResponse]
-    """Stops the clock of a session."""
+    """Stops the clock of a session. In a block with a time limit, the clock can stop for three answers, also through lost
+    connections; it stops any number of times between blocks.
+    """
     ResumeSession: _grpc.UnaryUnaryMultiCallable[_training_pb2.ResumeSessionRequest, _training_pb2.ResumeSessionResponse]
     """Restarts the clock of a session."""
     FinishSession: _grpc.UnaryUnaryMultiCallable[_training_pb2.FinishSessionRequest, _training_pb2.FinishSessionResponse]
@@ -173,7 +177,9 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     JoinCourse: _aio.UnaryUnaryMultiCallable[_training_pb2.JoinCourseRequest, _training_pb2.JoinCourseResponse]  # type: ignore[assignment]
     """Tells a trainee, identified by a code, what the course contains and what the server keeps."""
     StartSession: _aio.UnaryUnaryMultiCallable[_training_pb2.StartSessionRequest, _training_pb2.StartSessionResponse]  # type: ignore[assignment]
-    """Begins or continues a sitting. If it continues, the time since the trainee's last call counts as a pause."""
+    """Begins or continues a sitting. If it continues, the time since the trainee's last call counts as a pause,
+    if the block has one left.
+    """
     NextTrial: _aio.UnaryUnaryMultiCallable[_training_pb2.NextTrialRequest, _training_pb2.NextTrialResponse]  # type: ignore[assignment]
     """Returns the next step: a block to begin, the trial that waits for an answer, or the end. A repeated call returns
     the same step.
@@ -192,7 +198,9 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     refuses a different one.
     """
     PauseSession: _aio.UnaryUnaryMultiCallable[_training_pb2.PauseSessionRequest, _training_pb2.PauseSessionResponse]  # type: ignore[assignment]
-    """Stops the clock of a session."""
+    """Stops the clock of a session. In a block with a time limit, the clock can stop for three answers, also through lost
+    connections; it stops any number of times between blocks.
+    """
     ResumeSession: _aio.UnaryUnaryMultiCallable[_training_pb2.ResumeSessionRequest, _training_pb2.ResumeSessionResponse]  # type: ignore[assignment]
     """Restarts the clock of a session."""
     FinishSession: _aio.UnaryUnaryMultiCallable[_training_pb2.FinishSessionRequest, _training_pb2.FinishSessionResponse]  # type: ignore[assignment]
@@ -370,7 +378,9 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _training_pb2.StartSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_training_pb2.StartSessionResponse, _abc.Awaitable[_training_pb2.StartSessionResponse]]:
-        """Begins or continues a sitting. If it continues, the time since the trainee's last call counts as a pause."""
+        """Begins or continues a sitting. If it continues, the time since the trainee's last call counts as a pause,
+        if the block has one left.
+        """
 
     @_abc_1.abstractmethod
     def NextTrial(
@@ -425,7 +435,9 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _training_pb2.PauseSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_training_pb2.PauseSessionResponse, _abc.Awaitable[_training_pb2.PauseSessionResponse]]:
-        """Stops the clock of a session."""
+        """Stops the clock of a session. In a block with a time limit, the clock can stop for three answers, also through lost
+        connections; it stops any number of times between blocks.
+        """
 
     @_abc_1.abstractmethod
     def ResumeSession(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from fr_server.rpc.services.training.own_probe import with_known_truth
@@ -27,11 +27,16 @@ class CohortRecord:
     by_trainee: Mapping[str, tuple[Result, ...]]
 
 
-def read_cohort(store: TrainingStore, cohort_id: str) -> CohortRecord:
-    """Read what each trainee of a cohort has done; raises `UnknownCohort`, or `UnknownCourse` if it was deleted."""
+def read_cohort(store: TrainingStore, cohort_id: str, item_id: str = "") -> CohortRecord:
+    """Read what each trainee of a cohort has done, with one item if its id is given, which is quick.
+
+    Raises `UnknownCohort`, or `UnknownCourse` if it was deleted.
+    """
     found = store.changes_since(cohort_id, -1)
     rows: dict[str, list[Result]] = {one.trainee_id: [] for one in found.trainees}
     for session in found.sessions:
+        if item_id:
+            session = replace(session, trials=tuple(one for one in session.trials if one.item_id == item_id))
         rows[session.trainee_id].extend(results(found.course, with_known_truth(store, found.course, session)))
     by_trainee = {trainee_id: tuple(own) for trainee_id, own in rows.items()}
     return CohortRecord(found.course, found.cohort, found.sessions, by_trainee)

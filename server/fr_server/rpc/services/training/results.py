@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from functools import partial
 from importlib.util import find_spec
+from itertools import accumulate
 
 from fr_api.v1 import training_pb2 as pb
 from fr_api.v1 import training_pb2_grpc
@@ -33,7 +34,8 @@ _FILES = {
     pb.TRAINING_REPORT_FILE_DECK: "deck",
     pb.TRAINING_REPORT_FILE_CERTIFICATE: "certificate",
 }
-_MOST_IN_DECK = 40
+MOST_IN_DECK, MOST_PHOTOS = 40, 400
+"""Items of a deck, and their photos, of 64 KiB each: more is no page that a browser opens."""
 
 
 class ResultCalls(training_pb2_grpc.TrainingServiceServicer):
@@ -90,7 +92,8 @@ class ResultCalls(training_pb2_grpc.TrainingServiceServicer):
             every = class_items(store, found)
             if not every:
                 raise NotReleased(message("error.rpc.nothing_released"))
-            items = every[:_MOST_IN_DECK]
+            photos = accumulate(len(one.photos) for one in every)
+            items = [one for one, number in zip(every, photos, strict=True) if number <= MOST_PHOTOS][:MOST_IN_DECK]
             numbers = {number for one in items for number in one.photos}
             pictures = {one: store.picture(course.course_id, one) for one in numbers}
             return report.deck_html(course, items, len(every) - len(items), pictures)

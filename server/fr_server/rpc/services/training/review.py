@@ -17,6 +17,8 @@ from fr_server.rpc.services.training.resources import TrainingResources
 from fr_server.rpc.services.training.sessions import with_pictures
 from fr_training.courses import Course
 from fr_training.errors import ItemsAhead, ItemsOfTest, NotReleased
+from fr_training.grading.class_items import block_of_item
+from fr_training.prompts import ExerciseKind
 from fr_training.sessions.review import (
     ItemKey,
     Reviewable,
@@ -78,11 +80,15 @@ class ReviewCalls(training_pb2_grpc.TrainingServiceServicer):
 
     def _for_class(self, request: pb.GetClassItemRequest) -> pb.GetClassItemResponse:
         store = self._resources.store
-        found = read_cohort(store, request.cohort_id)
-        (named, *_) = items_named(found.course, (), (request.item_id,))
-        (one,) = class_items(store, found, frozenset({named})) or (None,)
-        if one is None:
+        found = read_cohort(store, request.cohort_id, request.item_id)
+        named = items_named(found.course, (), (request.item_id,))
+        blocks = [block_of_item(found.course.plan.blocks, form) for form, _ in named]
+        if all(block.exercise == ExerciseKind.OWN_PROBE for block in blocks):
+            raise InvalidField(message("error.rpc.item_of_own_probe"), field="item_id")
+        items = class_items(store, found, named)
+        if not items:
             raise NotReleased(message("error.rpc.item_not_released"))
+        one = max(items, key=lambda of_form: of_form.people)  # two forms may have it, such as two labs
         pictures = [store.picture(found.course.course_id, number) for number in one.photos]
         return class_item_message(one, pictures)
 

@@ -185,16 +185,16 @@ class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
         return pb.PauseSessionResponse(session=await self._set(request.session_id, pause))
 
     async def ResumeSession(self, request: pb.ResumeSessionRequest, context: Context) -> pb.ResumeSessionResponse:
-        return pb.ResumeSessionResponse(session=await self._set(request.session_id, resume))
+        return pb.ResumeSessionResponse(session=await self._set(request.session_id, lambda _, *at: resume(*at)))
 
     async def FinishSession(self, request: pb.FinishSessionRequest, context: Context) -> pb.FinishSessionResponse:
-        return pb.FinishSessionResponse(session=await self._set(request.session_id, finish))
+        return pb.FinishSessionResponse(session=await self._set(request.session_id, lambda _, *at: finish(*at)))
 
-    async def _set(self, session_id: str, step: Callable[[Session, int], Session]) -> pb.Session:
+    async def _set(self, session_id: str, step: Callable[[Course, Session, int], Session]) -> pb.Session:
         now_ms = self._resources.now_ms()
 
         def changed(course: Course, session: Session) -> tuple[Session, pb.Session]:
-            after = step(session, now_ms)
+            after = step(course, session, now_ms)
             return after, _session_message(course, after, now_ms)
 
         return await self._resources.change(session_id, changed)
