@@ -1,34 +1,25 @@
 """`fr train item` releases items to a cohort; `fr train review` shows trainees their own answers to them again."""
 
 import sys
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
 
 from fr_api.v1 import training_pb2
-from fr_client.cli.show import counted, plain, print_answer, print_json
+from fr_client.cli.show import counted, print_answer, print_json
 from fr_client.cli.state import AsJson, argument, connected
 from fr_client.cli.train.answers import COMPARISONS, DEGRADATIONS, USABILITIES
 from fr_client.cli.train.codes import ASK, Code, asked_code
 from fr_client.cli.train.cohorts import CohortId, release_text
 from fr_client.cli.train.labels import labels, shown_of, similarity_text
 from fr_client.cli.train.messages import in_trainees_words
-from fr_client.cli.train.picture_file import desktop_viewer, picture_file
+from fr_client.cli.train.picture_file import Pictures, WithViewer, chosen_viewer, picture_file
 from fr_client.cli.train.questions import question_lines
+from fr_client.cli.train.run import prompt, say
 from fr_client.unpack import message_keys
 
 item = typer.Typer(help="Release items to the trainees of a cohort, and show them to the class.", no_args_is_help=True)
-
-Pictures = Annotated[
-    Path | None,
-    typer.Option(metavar="DIR", help="Folder for the picture of the present trial; a temporary one if unset."),
-]
-Viewer = Annotated[
-    bool | None,
-    typer.Option("--viewer/--no-viewer", help="Open pictures with the desktop's viewer; if unset, only on a terminal."),
-]
 
 
 @item.command("release")
@@ -69,7 +60,7 @@ def show_item(
     cohort_id: CohortId,
     item_id: Annotated[str, argument("ITEM", "Id of a released item, as the cohort's report lists it.")],
     pictures: Pictures = None,
-    viewer: Viewer = None,
+    viewer: WithViewer = None,
     as_json: AsJson = False,
 ) -> None:
     """Show a class a released item: photos, how the cohort answered, the machine, and last the right answer.
@@ -83,12 +74,12 @@ def show_item(
                 one.data = b""
             print_json(message_keys(found))
             return
-        with picture_file(pictures, _viewer(viewer), _say) as shows:
-            _say(found.block_title)
+        with picture_file(pictures, chosen_viewer(viewer), say) as shows:
+            say(found.block_title)
             shows.keep_evidence(found)
             shows.show(shown_of(found.pictures, None))
             for line in question_lines(found.question):
-                _say(line)
+                say(line)
             answers = [f"{one.label:>24} {one.people:>4} {'#' * one.people}" for one in found.answers]
             truth = [found.truth, f"{found.right} of {found.people} were right."]
             parts = {"the answers": answers, "the machine": [found.machine], "the right answer": truth}
@@ -98,7 +89,7 @@ def show_item(
                 if not _goes_on(f"Enter shows {what}, q leaves:"):
                     return
                 for line in lines:
-                    _say(line)
+                    say(line)
             _goes_on("Enter ends:")
 
 
@@ -107,7 +98,7 @@ def review(
     code: Code = ASK,
     include_right: Annotated[bool, typer.Option("--all", help="Show right answers too, not only wrong ones.")] = False,
     pictures: Pictures = None,
-    viewer: Viewer = None,
+    viewer: WithViewer = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON, and show no trial.")] = False,
 ) -> None:
     """Look again at your own wrong answers that your trainer has released: first the photos, then the right answer."""
@@ -117,29 +108,25 @@ def review(
         if as_json:
             print_json(message_keys(found))
             return
-        _say(_summary(found, include_right))
+        say(_summary(found, include_right))
         if not found.entries:
             return
-        with picture_file(pictures, _viewer(viewer), _say) as shows:
+        with picture_file(pictures, chosen_viewer(viewer), say) as shows:
             for number, entry in enumerate(found.entries, 1):
-                _say("")
-                _say(f"{number} of {len(found.entries)}: {entry.block_title}, trial {entry.number}")
+                say("")
+                say(f"{number} of {len(found.entries)}: {entry.block_title}, trial {entry.number}")
                 one = client.training.review(typed, entry.trial_id)
                 shows.keep_evidence(one.trial)
                 shows.show(shown_of(one.trial.pictures, None))
                 for line in (*question_lines(one.trial.question), *answer_lines(one)):
-                    _say(line)
+                    say(line)
                 if not _goes_on("Look again; Enter shows the right answer, q leaves:"):
                     return
-                _say(one.reveal.text)
+                say(one.reveal.text)
                 if words := similarity_text(one.reveal.similarities, labels(one.trial.pictures)):
-                    _say(words)
+                    say(words)
                 if not _goes_on("Enter continues, q leaves:"):
                     return
-
-
-def _viewer(wanted: bool | None) -> Callable[[Path], None] | None:
-    return desktop_viewer() if (sys.stdin.isatty() if wanted is None else wanted) else None
 
 
 def answer_lines(one: training_pb2.GetReviewResponse) -> Iterable[str]:
@@ -209,10 +196,6 @@ def _summary(found: training_pb2.ListReviewResponse, include_right: bool) -> str
 
 def _goes_on(question: str) -> bool:
     """Ask, and return False for q and at the end of the input."""
-    typer.echo(f"{question} ", nl=not sys.stdin.isatty())
+    prompt(question)
     line = sys.stdin.readline()
     return bool(line) and line.strip().lower() != "q"
-
-
-def _say(line: str) -> None:
-    typer.echo(plain(line).plain)

@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from fr_api.v1 import training_pb2
 from fr_client.cli.files import require_drawing
@@ -24,6 +27,14 @@ ORIGINAL, KEPT = "trial-original.jpg", ("trial-records.jsonl", "trial-public.pem
 PREFIX = "fr-train-"
 # Opens a file for people; raises `OSError` if it cannot.
 Viewer = Callable[[Path], None]
+Pictures = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Folder for the picture of the present trial; a temporary one if unset."),
+]
+WithViewer = Annotated[
+    bool | None,
+    typer.Option("--viewer/--no-viewer", help="Open pictures with the desktop's viewer; if unset, only on a terminal."),
+]
 
 
 class PictureFile:
@@ -125,6 +136,11 @@ def _own_folder() -> AbstractContextManager[str | Path]:
     from fr_files.scratch import scratch_folder
 
     return scratch_folder(PREFIX)
+
+
+def chosen_viewer(wanted: bool | None) -> Viewer | None:
+    """Return the viewer of the desktop if it is wanted; if that is unset, only on a terminal."""
+    return desktop_viewer() if (sys.stdin.isatty() if wanted is None else wanted) else None
 
 
 def desktop_viewer(environment: Mapping[str, str] = os.environ) -> Viewer | None:

@@ -31,7 +31,7 @@ from fr_client.cli.train.dialog import (
     Sender,
 )
 from fr_client.cli.train.messages import in_trainees_words, trainee_text
-from fr_client.cli.train.picture_file import PictureFile, Viewer, desktop_viewer, picture_file
+from fr_client.cli.train.picture_file import PictureFile, Pictures, Viewer, WithViewer, chosen_viewer, picture_file
 from fr_client.cli.train.questions import Style
 from fr_client.cli.train.session import Blocks, SessionRun
 from fr_client.errors import FrApiError
@@ -105,16 +105,8 @@ def run(
     context: typer.Context,
     code: Code = ASK,
     sitting: Annotated[str, typer.Option(metavar="NAME", help="The sitting; the next unfinished one if unset.")] = "",
-    pictures: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Folder for the picture of the present trial; a temporary one if unset."),
-    ] = None,
-    viewer: Annotated[
-        bool | None,
-        typer.Option(
-            "--viewer/--no-viewer", help="Open pictures with the desktop's viewer; if unset, only on a terminal."
-        ),
-    ] = None,
+    pictures: Pictures = None,
+    viewer: WithViewer = None,
     keys: Annotated[
         Scale, typer.Option(help="Keys of ratings: -3 to 3, or 1 to 7 for the same from left to right.")
     ] = Scale.SIGNED,
@@ -128,10 +120,9 @@ def run(
     """
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="surrogateescape")  # a path may not be UTF-8
-    wanted = desktop_viewer() if (sys.stdin.isatty() if viewer is None else viewer) else None
     with stopped_by_signals(), reporting(as_json=False), in_trainees_words(), _connections(context.obj) as connect:
         style, report = Style(keys, short), report_text(options_given(context))
-        take(connect, asked_code(code), sitting, pictures, wanted, style, time.sleep, report)
+        take(connect, asked_code(code), sitting, pictures, chosen_viewer(viewer), style, time.sleep, report)
 
 
 def take(
@@ -167,7 +158,7 @@ def take(
         stop = partial(sent, lambda training: training.pause_session(session.session_id))
         start = partial(sent, lambda training: training.resume_session(session.session_id))
         countdown = Countdown(time.monotonic)
-        dialog = Dialog(sys.stdin.readline, say, _prompt, drop_typed_ahead, stop, start, countdown)
+        dialog = Dialog(sys.stdin.readline, say, prompt, drop_typed_ahead, stop, start, countdown)
         blocks = Blocks(session, begun, countdown, say)
         left = (sent, session.session_id, shows)
         with _interrupted(*left), _leaving(*left, report):
@@ -220,7 +211,7 @@ def _consents(joined: training_pb2.JoinCourseResponse, sitting: training_pb2.Sit
     if joined.HasField("expire_time"):
         say(f"Results are deleted on {when(joined.expire_time)}.")
     drop_typed_ahead()
-    _prompt("Do you agree? [y/N]:")
+    prompt("Do you agree? [y/N]:")
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
@@ -292,7 +283,7 @@ def say(line: str) -> None:
     typer.echo(plain(line).plain)
 
 
-def _prompt(question: str) -> None:
+def prompt(question: str) -> None:
     """Show a question; on a terminal the input follows on the same line."""
     typer.echo(f"{plain(question).plain} ", nl=not sys.stdin.isatty())
     sys.stdout.flush()
