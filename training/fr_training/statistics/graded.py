@@ -20,6 +20,7 @@ from fr_training.statistics.ordered_probit import (
     CORRELATIONS,
     CRITERION,
     CUTS,
+    HALF,
     LEVELS,
     LOG_SCALE,
     SLIPS,
@@ -87,8 +88,8 @@ def posterior(answers: Sequence[Rated], prior: Prior = UNKNOWN_PEOPLE) -> Graded
 def right_at(answers: Sequence[Rated], b: F64, prior: Prior = UNKNOWN_PEOPLE) -> F64:
     """f64[n]: the chance that the person has a pair of each difficulty right, one truth as likely as the other.
 
-    It is that of the mean ability, and takes the machine at its word, as the choice of the next pair does; the
-    undecided are not right.
+    It is that of the mean ability, and takes the machine at its word, as the choice of the next pair does. The
+    undecided are not right; people whose answers are all of one strength are taken to be never undecided.
 
     Raises:
         ValueError: a rating or a difficulty is out of its range.
@@ -97,9 +98,10 @@ def right_at(answers: Sequence[Rated], b: F64, prior: Prior = UNKNOWN_PEOPLE) ->
     logs = log_likelihood(answers, AT_ITS_WORD) + log_prior(prior)
     shares = np.exp(logs - logs.max())
     shares /= shares.sum()
+    gap = 0.0 if any(abs(one.rating) == HALF for one in as_used(answers)) else CUTS[LEVELS]
     theta = float(shares.sum(axis=(1, 2)) @ THETA)
     stands = strength(theta - b)[:, None, None]
-    criterion, undecided = CRITERION[:, None], CUTS[LEVELS] * np.exp(LOG_SCALE)
+    criterion, undecided = CRITERION[:, None], gap * np.exp(LOG_SCALE)
     right = share_below(stands - criterion - undecided) + share_below(stands + criterion - undecided)
     return np.asarray((right * shares.sum(axis=0)).sum(axis=(1, 2)) / 2, dtype=np.float64)
 
