@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -66,7 +67,12 @@ def draft_same(bench: Workbench, sets: Sequence[FormSet]) -> Drafts:
         b = prepared.same.of(similarity)
         wrong = wrong_advice(bench, one)[0]
         errs = _errs(prepared, similarity, mated=True)
-        chosen = people[_chosen(b, errs, one, count, wrong, bench.rng("same", one.name))]
+        clues, rng = prepared.mated_clues[people], bench.rng("same", one.name)
+        draw = partial(_chosen, b, errs, one, count, wrong, rng)
+        if prepared.faces.traits.known:  # else sexes, ages and origins would be those that tell least
+            chosen = people[draw()]
+        else:
+            chosen = people[least_of(draw, partial(_told_beside, clues, prepared.impostor_clues))]
         found[one.key] = [
             [pair_draft(bench, person, person, one.block.poorer) for person in row] for row in chosen.tolist()
         ]
@@ -82,7 +88,10 @@ def draft_different(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> 
     `TooFewPeople` if too few free people have photos in those conditions.
     """
     prepared = bench.prepared
-    oversupply = OF_TESTS if all(one.block.equated for one in sets) else OVERSUPPLY
+    tests = all(one.block.equated for one in sets)
+    oversupply = OF_TESTS if tests else OVERSUPPLY
+    # Tests have the hardest pairs. Where labels are known, less similar people are also less alike in age and origin.
+    choice = 1 if tests or prepared.faces.traits.known else _SPARE
     people = bench.others(2 * sum(one.block.different * len(one.forms) for one in sets), oversupply=oversupply)
     quotas = {
         one.key: quota(one.block.different, [draft.a for row in same[one.key] for draft in row], people, prepared.group)
@@ -93,7 +102,7 @@ def draft_different(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> 
         own = people[prepared.group[people] == number]
         counts = {key: int(by_group[number]) for key, by_group in quotas.items()}
         wanted = sum(counts[one.key] * len(one.forms) for one in sets)
-        left = _paired(bench, own, min(wanted, len(own) // 2))
+        left = _paired(bench, own, min(wanted, len(own) // 2), choice)
         for one in sets:
             count = min(counts[one.key], len(left) // len(one.forms))
             left = _deal(bench, one, count, left, found[one.key], same)
@@ -121,10 +130,10 @@ def others_of_pairs(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> 
     return found
 
 
-def _paired(bench: Workbench, people: Index, count: int) -> list[PairDraft]:
+def _paired(bench: Workbench, people: Index, count: int, choice: int = 1) -> list[PairDraft]:
     if not count:
         return []
-    found = paired(bench.prepared.faces, people, count, bench.prepared.near)
+    found = paired(bench.prepared.faces, people, count, bench.prepared.near, choice)
     return [pair_draft(bench, pair.a, pair.b) for pair in found]
 
 
@@ -153,6 +162,11 @@ def _deal(
     rows += table
     gone = {person for row in table for draft in row for person in draft.people}
     return [draft for draft in left if gone.isdisjoint(draft.people)]
+
+
+def _told_beside(mated: F64, nonmated: F64, chosen: Index) -> float:
+    """As `told`, of some of the pairs of one person."""
+    return told(mated[chosen.ravel()], nonmated)
 
 
 def _shown_in(bench: Workbench, one: FormSet, draft: PairDraft) -> PairDraft:
