@@ -164,11 +164,9 @@ def different_pairs(made: Composed, pool: Pool, *forms: str) -> list[tuple[PoolP
 
 
 def of_one_sex_and_age(one: PoolPerson, other: PoolPerson) -> tuple[bool, bool]:
-    """Return True if two people have the same sex, and ages at most ten years apart."""
-    ages = [age_of(person.labels) for person in (one, other)]
-    assert ages[0] is not None
-    assert ages[1] is not None
-    return sex_of(one.labels) == sex_of(other.labels) != "", abs(ages[0] - ages[1]) <= 10
+    """Return True if two people have the same sex, and known ages at most ten years apart."""
+    ages = [age for person in (one, other) if (age := age_of(person.labels)) is not None]
+    return sex_of(one.labels) == sex_of(other.labels) != "", len(ages) == 2 and abs(ages[0] - ages[1]) <= 10
 
 
 def unit(vector: np.ndarray) -> npt.NDArray[np.float32]:

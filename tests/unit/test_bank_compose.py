@@ -471,7 +471,8 @@ def test_two_people_are_of_one_ethnicity_where_there_are_enough() -> None:
 
 
 def test_in_a_set_like_lfw_the_number_of_photos_tells_nothing() -> None:
-    plan = read_plan(plan_text("three-day").replace('"quality"', '"gallery"'))  # no photo can be made poorer here
+    # No photo can be made poorer here.
+    plan = read_plan(plan_text("three-day").replace('about = "quality"', 'about = "gallery"'))
     made = made_course(plan, made_pool(5_749, 1_680, size=16, labelled=False))
     for form in made.forms.values():
         for item in form.items:

@@ -82,6 +82,11 @@ class Traits:
     ethnicity: I32
     age: F32
 
+    @property
+    def known(self) -> bool:
+        """True if sex, ethnicity or age of somebody is known."""
+        return bool((self.sex != UNKNOWN).any() or (self.ethnicity != UNKNOWN).any() or not np.isnan(self.age).all())
+
     def unlike(self, rows: Index, columns: Index) -> F32 | None:
         """f32[r, c]: the penalty of a pair of two people that is trivially different; None where there is no penalty.
 

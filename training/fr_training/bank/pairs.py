@@ -68,12 +68,11 @@ def draft_same(bench: Workbench, sets: Sequence[FormSet]) -> Drafts:
         wrong = wrong_advice(bench, one)[0]
         errs = _errs(prepared, similarity, mated=True)
         clues, rng = prepared.mated_clues[people], bench.rng("same", one.name)
-        chosen = people[
-            least_of(
-                partial(_chosen, b, errs, one, count, wrong, rng),
-                partial(_told_beside, clues, prepared.impostor_clues),
-            )
-        ]
+        draw = partial(_chosen, b, errs, one, count, wrong, rng)
+        if prepared.faces.traits.known:  # else sexes, ages and origins would be those that tell least
+            chosen = people[draw()]
+        else:
+            chosen = people[least_of(draw, partial(_told_beside, clues, prepared.impostor_clues))]
         found[one.key] = [
             [pair_draft(bench, person, person, one.block.poorer) for person in row] for row in chosen.tolist()
         ]
@@ -90,7 +89,9 @@ def draft_different(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> 
     """
     prepared = bench.prepared
     tests = all(one.block.equated for one in sets)
-    oversupply, choice = (OF_TESTS, 1) if tests else (OVERSUPPLY, _SPARE)  # tests have the hardest pairs
+    oversupply = OF_TESTS if tests else OVERSUPPLY
+    # Tests have the hardest pairs. Where labels are known, less similar people are also less alike in age and origin.
+    choice = 1 if tests or prepared.faces.traits.known else _SPARE
     people = bench.others(2 * sum(one.block.different * len(one.forms) for one in sets), oversupply=oversupply)
     quotas = {
         one.key: quota(one.block.different, [draft.a for row in same[one.key] for draft in row], people, prepared.group)
