@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from docs_pages.commands import INTRO
+from docs_pages import filled
 from fr_api.v1 import access_pb2, error_reason_pb2
 from fr_client.cli.admin.keys import APART, NEEDS, warnings_of
 from fr_client.cli.main import build
@@ -104,8 +104,9 @@ def test_the_page_of_commands_names_what_needs_extras() -> None:
         for group, names in groups.items()
         for name in names
     ]
-    told = INTRO[INTRO.index("These commands need") : INTRO.index("All others")]
-    with_less = INTRO[INTRO.index("| `web`") :].partition("\n\n")[0]
+    intro = filled("commands", commands="")
+    told = intro[intro.index("These commands need") : intro.index("All others")]
+    with_less = intro[intro.index("| `web`") :].partition("\n\n")[0]
     assert sorted(re.findall(r"`([a-z -]+)`", told + with_less)) == sorted(needy)
 
 

@@ -1,5 +1,7 @@
 """docs/metrics.md: every metric with its labels and buckets, from the server's own list."""
 
+from collections.abc import Iterable
+
 from docs_pages import filled
 from fr_core.runtime.observe import MODELS, STAGES
 from fr_server.telemetry.listener import CANCELLED, CHORES, OK
@@ -11,7 +13,7 @@ from fr_server.telemetry.trust_metrics import ACCESS_REASONS, CHAINS, DECODER_EN
 def page() -> str:
     """Return the page."""
     histograms = [spec for spec in SPECS if spec.buckets]
-    words = {
+    words: dict[str, Iterable[str]] = {
         "stages": STAGES,
         "models": MODELS,
         "handshakes": HandshakeFailure,
