@@ -14,7 +14,7 @@ from math import expm1, inf, log1p, log10
 
 from fr_core.scoring.calibrators import Evidence, LrCalibrator, fit_logistic
 from fr_core.scoring.checks import F64
-from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Interval, Rate, UndefinedRate
+from fr_core.scoring.intervals import Interval, Rate, UndefinedRate
 from fr_core.scoring.rate_table import RateTable, rate_table
 from fr_locales.messages import message
 
@@ -185,7 +185,6 @@ def fit_calibration(
     mated_failures: int = 0,
     nonmated_failures: int = 0,
     fit: Callable[[F64, F64], LrCalibrator] = fit_logistic,
-    confidence: float = DEFAULT_CONFIDENCE,
 ) -> Calibration:
     """Learn a calibration from comparisons with known answers.
 
@@ -195,12 +194,11 @@ def fit_calibration(
         mated_failures: further mated pairs that could not be compared.
         nonmated_failures: the same of non-mated pairs.
         fit: learns the likelihood ratios: `fit_logistic` or `fit_steps` of `fr_core.scoring.calibrators`.
-        confidence: of the Wilson intervals, in (0, 1).
 
     Raises `UndefinedRate`: n or m is 0, or `fit` cannot learn from these; `ValueError`: shape or dtype differs from the
-    above, a similarity is not finite, a number of failures is negative, or the confidence is not in (0, 1).
+    above, a similarity is not finite, or a number of failures is negative.
     """
-    rates = rate_table(mated, nonmated, mated_failures, nonmated_failures, confidence)
+    rates = rate_table(mated, nonmated, mated_failures, nonmated_failures)
     return Calibration(provenance, rates, fit(mated, nonmated))
 
 

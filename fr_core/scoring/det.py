@@ -14,7 +14,7 @@ from statistics import NormalDist
 import numpy as np
 
 from fr_core.scoring.checks import F64, check_failures, check_similarities
-from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, UndefinedRate
+from fr_core.scoring.intervals import UndefinedRate
 from fr_core.scoring.support import support
 from fr_core.scoring.verification import OperatingPoint, false_match_rate, false_non_match_rate, threshold_at_fmr
 from fr_locales.messages import message
@@ -126,9 +126,7 @@ def equal_error_rate(curve: DetCurve) -> EqualErrorRate:
     )
 
 
-def fnmr_at_fmr(
-    mated: F64, nonmated: F64, target: float, mated_failures: int = 0, confidence: float = DEFAULT_CONFIDENCE
-) -> OperatingPoint:
+def fnmr_at_fmr(mated: F64, nonmated: F64, target: float, mated_failures: int = 0) -> OperatingPoint:
     """Both error rates at the lowest threshold whose observed false match rate is at most `target`.
 
     Args:
@@ -136,7 +134,6 @@ def fnmr_at_fmr(
         nonmated: f64[k], finite similarities of non-mated comparisons.
         target: false match rate, in (0, 1].
         mated_failures: further mated pairs that could not be compared; each counts as a non-match.
-        confidence: of the intervals, in (0, 1). They do not account for the choice of the threshold.
 
     Raises `UndefinedRate`: fewer than 1 / target non-mated comparisons, or there is no mated pair; `ValueError`: a
     shape, a dtype or a number differs from the above.
@@ -144,8 +141,8 @@ def fnmr_at_fmr(
     threshold = threshold_at_fmr(nonmated, target)
     return OperatingPoint(
         threshold,
-        false_match_rate(nonmated, threshold, confidence),
-        false_non_match_rate(mated, threshold, mated_failures, confidence),
+        false_match_rate(nonmated, threshold),
+        false_non_match_rate(mated, threshold, mated_failures),
         mated_failures,
     )
 
@@ -155,7 +152,6 @@ def threshold_table(
     nonmated: F64,
     targets: Sequence[float] = TARGETS,
     mated_failures: int = 0,
-    confidence: float = DEFAULT_CONFIDENCE,
 ) -> tuple[ThresholdRow, ...]:
     """A row for each target; one that asks for more comparisons than there are says so, and has no point.
 
@@ -165,12 +161,12 @@ def threshold_table(
     check_failures(mated_failures)
     if len(mated) + mated_failures == 0:
         raise UndefinedRate(message("undefined.core.table_thresholds_needs_least"))
-    return tuple(_row(mated, nonmated, target, mated_failures, confidence) for target in targets)
+    return tuple(_row(mated, nonmated, target, mated_failures) for target in targets)
 
 
-def _row(mated: F64, nonmated: F64, target: float, mated_failures: int, confidence: float) -> ThresholdRow:
+def _row(mated: F64, nonmated: F64, target: float, mated_failures: int) -> ThresholdRow:
     try:
-        point = fnmr_at_fmr(mated, nonmated, target, mated_failures, confidence)
+        point = fnmr_at_fmr(mated, nonmated, target, mated_failures)
     except UndefinedRate:
         return ThresholdRow(target, None, UNSUPPORTED)
     return ThresholdRow(target, point, support(point.fmr.count, point.fmr.total).sentence)

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from fr_core.runtime.ticket import current_ticket
 from fr_core.scoring.bootstrap import UNDEFINED_ALLOWED, Bootstrap
-from fr_core.scoring.checks import F64, check_confidence
+from fr_core.scoring.checks import F64
 from fr_core.scoring.group_trials import GroupTrials
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Rate, UndefinedRate, rate
 from fr_locales.messages import message
@@ -91,9 +91,7 @@ class WithoutDifference:
         return self.high is not None and value > self.high
 
 
-def rates_by_group(
-    trials: GroupTrials, of_person: I64, names: Sequence[str], confidence: float = DEFAULT_CONFIDENCE
-) -> tuple[GroupRate, ...]:
+def rates_by_group(trials: GroupTrials, of_person: I64, names: Sequence[str]) -> tuple[GroupRate, ...]:
     """Each group's share of errors with its Wilson interval, in the order of the names; none under 30 people.
 
     Args:
@@ -109,8 +107,7 @@ def rates_by_group(
     wrong, total = trials.by_group(of_person, len(names), np.ones(len(of_person)))
     people = np.bincount(of_person[trials.present & (of_person >= 0)], minlength=len(names))
     return tuple(
-        _group_rate(name, int(people[place]), int(wrong[place]), int(total[place]), confidence)
-        for place, name in enumerate(names)
+        _group_rate(name, int(people[place]), int(wrong[place]), int(total[place])) for place, name in enumerate(names)
     )
 
 
@@ -203,7 +200,6 @@ def by_people(
     *,
     seed: int,
     replicates: int = 1000,
-    confidence: float = DEFAULT_CONFIDENCE,
 ) -> ByPeople:
     """Ratios of the groups' rates with percentile intervals from resampling people, all of the same resamples.
 
@@ -220,7 +216,6 @@ def by_people(
         CallEnded: the caller's ticket is no longer wanted.
     """
     groups = _groups(of_person, trials)
-    check_confidence(confidence)
     people = len(of_person)
     rates = _rates(trials, of_person, groups, np.ones(people))
     high, low = groups - 1 - int(rates[::-1].argmax()), int(rates.argmin())  # two groups, even if all rates are equal
@@ -237,10 +232,10 @@ def by_people(
     drawn = _drawn(resampled, seed, replicates)
     if (drawn.min(axis=0) == drawn.max(axis=0)).any():
         raise UndefinedRate(message("undefined.core.all_resamples_agree_so"))
-    lows, highs = np.quantile(drawn, [0.5 - confidence / 2, 0.5 + confidence / 2], axis=0)
+    lows, highs = np.quantile(drawn, [0.5 - DEFAULT_CONFIDENCE / 2, 0.5 + DEFAULT_CONFIDENCE / 2], axis=0)
     errors = drawn.std(axis=0, ddof=1)
     found = [
-        Bootstrap(float(value), float(low), float(high), confidence, float(error), people, len(drawn))
+        Bootstrap(float(value), float(low), float(high), DEFAULT_CONFIDENCE, float(error), people, len(drawn))
         for value, low, high, error in zip(values, lows, highs, errors, strict=True)
     ]
     return ByPeople(tuple(found[:-1]), found[-1])
@@ -306,10 +301,10 @@ def _finite(value: float) -> float | None:
     return float(value) if isfinite(value) else None
 
 
-def _group_rate(name: str, people: int, count: int, total: int, confidence: float) -> GroupRate:
+def _group_rate(name: str, people: int, count: int, total: int) -> GroupRate:
     if people < MIN_PEOPLE:
         return GroupRate(name, people, total, None, f"Fewer than {MIN_PEOPLE} people are too few for a rate.")
-    return GroupRate(name, people, total, rate(count, total, confidence), "")
+    return GroupRate(name, people, total, rate(count, total), "")
 
 
 def _groups(of_person: I64, trials: GroupTrials) -> int:

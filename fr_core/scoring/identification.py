@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fr_core.scoring.checks import F64, check_failures, check_similarities, check_threshold
-from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Rate, UndefinedRate, rate
+from fr_core.scoring.intervals import Rate, UndefinedRate, rate
 from fr_core.scoring.verification import threshold_at_fmr
 from fr_core.types import I64
 from fr_locales.messages import message
@@ -95,7 +95,7 @@ class IdentificationDet:
     n_nonmated: int  # non-mated searches that were done
 
 
-def cmc(mated: MatedSearches, ranks: int | None = None, confidence: float = DEFAULT_CONFIDENCE) -> tuple[Rate, ...]:
+def cmc(mated: MatedSearches, ranks: int | None = None) -> tuple[Rate, ...]:
     """The cumulative match characteristic: element r - 1 is the share of mated searches with the mate at rank <= r.
 
     It is a figure of a closed set: no threshold is applied, so it says
@@ -105,19 +105,16 @@ def cmc(mated: MatedSearches, ranks: int | None = None, confidence: float = DEFA
 
     `ranks`: how many rates, from rank 1; None is the length of the lists.
 
-    Raises `UndefinedRate`: there is no mated search; `ValueError`: the lists are too short for the ranks, or the
-    confidence is not inside (0, 1).
+    Raises `UndefinedRate`: there is no mated search; `ValueError`: the lists are too short for the ranks.
     """
     last = mated.list_length if ranks is None else ranks
     if not 1 <= last <= mated.list_length:
         raise ValueError(f"Lists of {mated.list_length} candidates have no {last} ranks.")
     found = np.bincount(mated.ranks[mated.ranks <= last], minlength=last + 1)[1:]
-    return tuple(rate(int(count), mated.total, confidence) for count in np.cumsum(found))
+    return tuple(rate(int(count), mated.total) for count in np.cumsum(found))
 
 
-def fnir(
-    mated: MatedSearches, threshold: float, rank: int | None = None, confidence: float = DEFAULT_CONFIDENCE
-) -> Rate:
+def fnir(mated: MatedSearches, threshold: float, rank: int | None = None) -> Rate:
     """FNIR(N, R, T): the share of mated searches whose mate is not among the first R candidates, or is below T.
 
     Source: NIST IR 8271.
@@ -127,25 +124,24 @@ def fnir(
         threshold: T; -inf looks at ranks alone.
         rank: R, at most the length of the lists; None is that length.
 
-    Raises `UndefinedRate`: there is no mated search; `ValueError`: the lists are too short for the rank, the threshold
-    is NaN, or the confidence is not inside (0, 1).
+    Raises `UndefinedRate`: there is no mated search; `ValueError`: the lists are too short for the rank, or the
+    threshold is NaN.
     """
     check_threshold(threshold)
     hits = int((_mate_similarities(mated, rank) >= threshold).sum())
-    return rate(mated.total - hits, mated.total, confidence)
+    return rate(mated.total - hits, mated.total)
 
 
-def fpir(nonmated: NonmatedSearches, threshold: float, confidence: float = DEFAULT_CONFIDENCE) -> Rate:
+def fpir(nonmated: NonmatedSearches, threshold: float) -> Rate:
     """FPIR(N, T): the share of non-mated searches in which any candidate reaches the threshold.
 
     Source: NIST IR 8271.
 
-    Raises `UndefinedRate`: no non-mated search was done; `ValueError`: the threshold is NaN, or the confidence is not
-    inside (0, 1).
+    Raises `UndefinedRate`: no non-mated search was done; `ValueError`: the threshold is NaN.
     """
     check_threshold(threshold)
     tops = nonmated.top_similarities
-    return rate(int((tops >= threshold).sum()), len(tops), confidence)
+    return rate(int((tops >= threshold).sum()), len(tops))
 
 
 def threshold_at_fpir(nonmated: NonmatedSearches, target: float) -> float:
@@ -166,7 +162,6 @@ def identification_point(
     nonmated: NonmatedSearches,
     threshold: float,
     rank: int | None = None,
-    confidence: float = DEFAULT_CONFIDENCE,
 ) -> IdentificationPoint:
     """Both error rates at one threshold; other arguments and errors are those of `fnir` and `fpir`.
 
@@ -177,8 +172,8 @@ def identification_point(
         mated.gallery_size,
         _rank(mated, rank),
         threshold,
-        fnir(mated, threshold, rank, confidence),
-        fpir(nonmated, threshold, confidence),
+        fnir(mated, threshold, rank),
+        fpir(nonmated, threshold),
         mated.failures,
         nonmated.failures,
     )
@@ -189,14 +184,13 @@ def fnir_at_fpir(
     nonmated: NonmatedSearches,
     target: float,
     rank: int | None = None,
-    confidence: float = DEFAULT_CONFIDENCE,
 ) -> IdentificationPoint:
     """Both error rates at the lowest threshold whose FPIR is at most `target`.
 
     The interval of the FNIR does not account for the choice of the threshold. Errors are those of
     `identification_point` and `threshold_at_fpir`.
     """
-    return identification_point(mated, nonmated, threshold_at_fpir(nonmated, target), rank, confidence)
+    return identification_point(mated, nonmated, threshold_at_fpir(nonmated, target), rank)
 
 
 def identification_det(mated: MatedSearches, nonmated: NonmatedSearches, rank: int | None = None) -> IdentificationDet:

@@ -117,7 +117,6 @@ def rate_table(
     nonmated: F64,
     mated_failures: int = 0,
     nonmated_failures: int = 0,
-    confidence: float = DEFAULT_CONFIDENCE,
 ) -> RateTable:
     """The table of f64[n] mated and f64[m] non-mated finite similarities.
 
@@ -125,7 +124,7 @@ def rate_table(
     .01 and so on: some 1,500 rows for ten million comparisons.
 
     Raises `UndefinedRate`: n or m is 0; `ValueError`: shape or dtype differs from the above, a similarity is not
-    finite, a number of failures is negative, or the confidence is not in (0, 1).
+    finite, or a number of failures is negative.
     """
     check_similarities(mated)
     check_similarities(nonmated)
@@ -148,7 +147,6 @@ def rate_table(
         len(mates) + mated_failures,
         nonmated_failures,
         mated_failures,
-        confidence,
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fr_core.scoring.checks import F64, check_failures, check_similarities, check_threshold
-from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Rate, UndefinedRate, rate
+from fr_core.scoring.intervals import Rate, UndefinedRate, rate
 from fr_core.scoring.verification import false_match_rate, false_non_match_rate
 from fr_locales.messages import message
 
@@ -58,7 +58,6 @@ def discard_curve(
     threshold: float,
     shares: Sequence[float] = SHARES,
     failures: int = 0,
-    confidence: float = DEFAULT_CONFIDENCE,
 ) -> tuple[DiscardPoint, ...]:
     """The error-versus-discard characteristic: FNMR at a fixed threshold as the lowest qualities are discarded.
 
@@ -93,7 +92,7 @@ def discard_curve(
         total = len(mated) - discarded + failures
         left = misses - int(missed_below[discarded]) + failures
         ideal = (max(0, misses - discarded) + failures) / total
-        points.append(DiscardPoint(share, discarded, float(ascending[discarded]), rate(left, total, confidence), ideal))
+        points.append(DiscardPoint(share, discarded, float(ascending[discarded]), rate(left, total), ideal))
     return tuple(points)
 
 
@@ -118,7 +117,6 @@ def rates_by_quality(
     nonmated_qualities: F64,
     threshold: float,
     edges: F64,
-    confidence: float = DEFAULT_CONFIDENCE,
 ) -> tuple[QualityBin, ...]:
     """FNMR and FMR of each range of quality, with intervals.
 
@@ -143,8 +141,8 @@ def rates_by_quality(
     found = []
     for number in range(len(edges) - 1):
         mates, others = mated[mated_bins == number], nonmated[nonmated_bins == number]
-        fnmr = false_non_match_rate(mates, threshold, confidence=confidence) if len(mates) else None
-        fmr = false_match_rate(others, threshold, confidence) if len(others) else None
+        fnmr = false_non_match_rate(mates, threshold) if len(mates) else None
+        fmr = false_match_rate(others, threshold) if len(others) else None
         found.append(QualityBin(float(edges[number]), float(edges[number + 1]), fnmr, fmr))
     return tuple(found)
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fr_core.scoring.checks import check_failures, check_pairs, check_similarities, check_threshold
-from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Interval, Rate, UndefinedRate, rate, wilson_interval
+from fr_core.scoring.intervals import Interval, Rate, UndefinedRate, rate, wilson_interval
 from fr_locales.messages import message
 
 F64 = npt.NDArray[np.float64]
@@ -60,9 +60,7 @@ class FoldAccuracy:
     pooled: Rate  # right decisions of all folds together
 
 
-def best_threshold_accuracy(
-    similarities: F64, mated: Bools, failures: int = 0, confidence: float = DEFAULT_CONFIDENCE
-) -> BestThreshold:
+def best_threshold_accuracy(similarities: F64, mated: Bools, failures: int = 0) -> BestThreshold:
     """The accuracy of the best threshold, found by trying every threshold that makes a difference.
 
     Where several thresholds are equally good, the middle of the widest gap between neighbouring similarities is taken,
@@ -83,7 +81,7 @@ def best_threshold_accuracy(
     threshold, wrong = _best_threshold(similarities, mated)
     n = len(similarities) + failures
     n_wrong = wrong + failures
-    return BestThreshold((n - n_wrong) / n, threshold, n, n_wrong, wilson_interval(n - n_wrong, n, confidence))
+    return BestThreshold((n - n_wrong) / n, threshold, n, n_wrong, wilson_interval(n - n_wrong, n))
 
 
 def kfold_accuracy(
@@ -91,7 +89,6 @@ def kfold_accuracy(
     mated: Bools,
     folds: Ints,
     failed_folds: Sequence[int] = (),
-    confidence: float = DEFAULT_CONFIDENCE,
 ) -> FoldAccuracy:
     """Cross-validated accuracy: each fold is decided by the threshold that is best on all other folds.
 
@@ -120,14 +117,14 @@ def kfold_accuracy(
         threshold = best_threshold_accuracy(similarities[~inside], mated[~inside]).threshold
         right = int(((similarities[inside] >= threshold) == mated[inside]).sum())
         total = int(inside.sum() + (failed == number).sum())
-        parts.append(Fold(int(number), threshold, rate(right, total, confidence)))
+        parts.append(Fold(int(number), threshold, rate(right, total)))
     accuracies = np.array([part.accuracy.value for part in parts])
-    pooled = rate(sum(part.accuracy.count for part in parts), sum(part.accuracy.total for part in parts), confidence)
+    pooled = rate(sum(part.accuracy.count for part in parts), sum(part.accuracy.total for part in parts))
     error = float(accuracies.std(ddof=1)) / sqrt(len(parts))
     return FoldAccuracy(tuple(parts), float(accuracies.mean()), error, pooled)
 
 
-def false_match_rate(nonmated: F64, threshold: float, confidence: float = DEFAULT_CONFIDENCE) -> Rate:
+def false_match_rate(nonmated: F64, threshold: float) -> Rate:
     """The share of non-mated comparisons that are accepted.
 
     Pairs that could not be compared are left out, which can only make the rate look worse.
@@ -138,12 +135,10 @@ def false_match_rate(nonmated: F64, threshold: float, confidence: float = DEFAUL
     """
     check_similarities(nonmated)
     check_threshold(threshold)
-    return rate(int((nonmated >= threshold).sum()), len(nonmated), confidence)
+    return rate(int((nonmated >= threshold).sum()), len(nonmated))
 
 
-def false_non_match_rate(
-    mated: F64, threshold: float, failures: int = 0, confidence: float = DEFAULT_CONFIDENCE
-) -> Rate:
+def false_non_match_rate(mated: F64, threshold: float, failures: int = 0) -> Rate:
     """The share of mated pairs that are rejected, or could not be compared at all.
 
     Args:
@@ -156,7 +151,7 @@ def false_non_match_rate(
     check_similarities(mated)
     check_threshold(threshold)
     check_failures(failures)
-    return rate(int((mated < threshold).sum()) + failures, len(mated) + failures, confidence)
+    return rate(int((mated < threshold).sum()) + failures, len(mated) + failures)
 
 
 def operating_point(
@@ -166,15 +161,14 @@ def operating_point(
     *,
     mated_failures: int = 0,
     nonmated_failures: int = 0,
-    confidence: float = DEFAULT_CONFIDENCE,
 ) -> OperatingPoint:
     """Both error rates at one threshold; arguments and errors are those of the two rates."""
     check_pairs(similarities, mated)
     check_failures(nonmated_failures)
     return OperatingPoint(
         threshold,
-        false_match_rate(similarities[~mated], threshold, confidence),
-        false_non_match_rate(similarities[mated], threshold, mated_failures, confidence),
+        false_match_rate(similarities[~mated], threshold),
+        false_non_match_rate(similarities[mated], threshold, mated_failures),
         mated_failures + nonmated_failures,
     )
 

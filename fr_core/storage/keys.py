@@ -75,8 +75,7 @@ def load_key(source: str) -> KeyEncryptionKey:
 def new_key_file(path: Path) -> KeyEncryptionKey:
     """Make a random key and write it to a new file of mode 0600, durably.
 
-    Raises:
-        KeyUnavailable: there is a file of that name, or it cannot be written; nothing is left of it then.
+    Raises `KeyUnavailable`: there is a file of that name, or it cannot be written; nothing is left of it then.
     """
     key = KeyEncryptionKey(secrets.token_bytes(KEY_BYTES))
     try:
@@ -94,8 +93,7 @@ def new_key_file(path: Path) -> KeyEncryptionKey:
 def key_beside(folder: Path, new: bool) -> KeyEncryptionKey:
     """Return the key in the file beside a data folder, FOLDER.key; makes it if nothing is under a key yet (`new`).
 
-    Raises:
-        KeyUnavailable: the file is not there, and `new` is false; or as `load_key` and `new_key_file`.
+    Raises `KeyUnavailable`: the file is not there, and `new` is false; or as `load_key` and `new_key_file`.
     """
     path = folder.with_name(f"{folder.name}.key")
     if path.exists():

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
+from docs_pages import filled
 from fr_api.v1 import access_pb2, error_reason_pb2
 from fr_client.cli.admin.keys import APART, NEEDS, warnings_of
 from fr_client.cli.main import build
@@ -103,9 +104,9 @@ def test_the_page_of_commands_names_what_needs_extras() -> None:
         for group, names in groups.items()
         for name in names
     ]
-    page = (root / "docs/commands.md").read_text(encoding="utf-8")
-    told = page[page.index("These commands need") : page.index("All others")]
-    with_less = page[page.index("| `web`") :].partition("\n\n")[0]
+    intro = filled("commands", commands="")
+    told = intro[intro.index("These commands need") : intro.index("All others")]
+    with_less = intro[intro.index("| `web`") :].partition("\n\n")[0]
     assert sorted(re.findall(r"`([a-z -]+)`", told + with_less)) == sorted(needy)
 
 

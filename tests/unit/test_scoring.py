@@ -376,7 +376,6 @@ BAD: list[tuple[Callable[[], object], str]] = [
     (partial(threshold_table, f64(nan), normal(2, 0.1, 200)), "finite"),
     (partial(threshold_table, f64(nan), ONE), "finite"),  # which supports no target
     (partial(threshold_table, ONE, normal(2, 0.1, 200), targets=(2.0,)), "target"),
-    (partial(threshold_table, ONE, normal(2, 0.1, 200), confidence=1.0), "confidence"),
     (partial(threshold_table, ONE, normal(2, 0.1, 200), mated_failures=-1), "cannot be -1"),
     *[(partial(support, *counts), "cannot be") for counts in ((-1, 5), (6, 5), (0, -1))],
     (partial(det_curve(ONE, f64(0.1)).thinned, 1), "at least 2 points"),

@@ -450,7 +450,7 @@ BAD: list[tuple[Callable[[], object], str]] = [
     (partial(SMALL.threshold_at_fpir, 0.5, 0), "at least 1 person"),
     (partial(rate_table, f64(nan), f64(0.1)), "finite"),
     *[(partial(rate_table, f64(0.5), f64(0.1), *failures), "failures") for failures in ((-1, 0), (0, -1))],
-    *[(partial(rate_table, f64(1), f64(0), 0, 0, c), "confidence") for c in (5e-324, np.nextafter(1, 0), 1.0, nan)],
+    *[(partial(replace, SMALL.rates, confidence=c), "confidence") for c in (5e-324, np.nextafter(1, 0), 1.0, nan)],
     (partial(RateTable, (0.0, 1.0), (0, 0), (0, 1), 0, 1, 0, 0), "at least one mated and one non-mated"),
     (partial(RateTable, (0.0, 1.0), (1, 0), (2, 2), 1, 2, 0, 2), "at least one mated and one non-mated"),
     (partial(SMALL.with_bootstrap, {0.123: Interval(0.0, 0.6, 0.95)}), "thresholds of the table"),

@@ -69,10 +69,10 @@ def every_two(similarities: F64, people: int, threshold: float) -> EveryTwo:
 def test_each_group_has_the_rate_of_its_trials_and_a_false_match_is_of_that_of_both_people() -> None:
     trials = MatedTrials(np.full(70, 1.0), np.where(np.arange(70) < 5, 0.0, 2.0))  # five people have no trial
     trials = MatedTrials(np.minimum(trials.errors, trials.trials), trials.trials)
-    found = rates_by_group(trials, np.where(np.arange(70) < 69, groups_of(36, 34), -1), ["young", "old"], 0.9)
+    found = rates_by_group(trials, np.where(np.arange(70) < 69, groups_of(36, 34), -1), ["young", "old"])
     assert found == (
-        GroupRate("young", 31, 62, rate(31, 62, 0.9), ""),
-        GroupRate("old", 33, 66, rate(33, 66, 0.9), ""),
+        GroupRate("young", 31, 62, rate(31, 62), ""),
+        GroupRate("old", 33, 66, rate(33, 66), ""),
     )
     trials = MatedTrials(np.full(59, 5.0), np.full(59, 50.0))
     few, enough = rates_by_group(trials, groups_of(29, 30), ["a", "b"])

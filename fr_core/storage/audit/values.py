@@ -65,8 +65,7 @@ _dump = json.JSONEncoder(
 class Entry:
     """A record before it has its number and time.
 
-    Raises:
-        ValueError: a field has an impossible value, a defect of the caller; the message does not repeat the value.
+    Raises `ValueError`: a field has an impossible value, a defect of the caller; the message does not repeat the value.
     """
 
     actor: str  # who: a principal's id, such as "key:k3...", or "system"

@@ -123,8 +123,7 @@ def require_recent(table: AuditTable, connection: Connection) -> None:
 def require_unbroken(table: AuditTable) -> int:
     """Check every record of a chain, in one transaction, and return their number.
 
-    Raises:
-        StoreCorrupt: something is not as it was written (metadata: seq, of the first record that is wrong; why).
+    Raises `StoreCorrupt`: something is not as it was written (metadata: seq, of the first record that is wrong; why).
     """
     found = verify(table)
     if isinstance(found, Broken):

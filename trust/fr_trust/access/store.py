@@ -128,8 +128,7 @@ class AccessStore(SharedStore[Transaction]):
             token: as it was sent.
             certificate_sha256: of the client certificate (DER) of the connection, 64 hexadecimal digits; None = none.
 
-        Raises:
-            CredentialInvalid: it is not valid now, always in the same words; `refusals.refusal_of` says why.
+        Raises `CredentialInvalid`: it is not valid now, always in the same words; `refusals.refusal_of` says why.
         """
         now = self._ring.look()
         now_ms = self._time.now_ms(now.head.seen_ms)
