@@ -3,6 +3,8 @@
 Only `pictures` needs matplotlib.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from types import MappingProxyType

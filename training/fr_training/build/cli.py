@@ -1,5 +1,7 @@
 """Runs `fr train check`: makes courses from plans without a server, keeps none, and sets each figure beside its bar."""
 
+from __future__ import annotations
+
 import json
 import time
 from collections.abc import Sequence
