@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import quote
@@ -31,7 +31,12 @@ _SHOWN = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG": "image/png", b"RIFF": "imag
 
 
 class Desk(Protocol):
-    """The console behind a visit."""
+    """The console behind a visit, and the languages that it speaks."""
+
+    @property
+    def languages(self) -> Sequence[str]:
+        """Return the languages that have a catalogue."""
+        ...
 
     async def ask(self, visit: Visit, request: Sent) -> bytes:
         """Make the call of the API that takes a request, with the key of the visitor; return the encoded answer."""

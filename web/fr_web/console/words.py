@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from fr_api.v1 import access_pb2, common_pb2, gallery_pb2, training_pb2
 from fr_locales.messages import Message, message
-from fr_locales.rendering import ENGLISH, languages
+from fr_locales.rendering import ENGLISH
 
 _RIGHT_TO_LEFT = frozenset({"ar", "fa", "he", "ur"})
 
 
-def language_of(chosen: str, accepted: str) -> str:
+def language_of(chosen: str, accepted: str, languages: Sequence[str]) -> str:
     """Return the language of a cookie, else the best one of an Accept-Language header, else English."""
-    known = {one.lower(): one for one in languages()}
+    known = {one.lower(): one for one in languages}
     if chosen.lower() in known:
         return known[chosen.lower()]
     wanted: list[tuple[float, int, str]] = []

@@ -9,7 +9,6 @@ from starlette.responses import Response
 from fr_api.v1 import access_pb2, training_pb2
 from fr_client.errors import FrApiError
 from fr_locales.messages import message
-from fr_locales.rendering import languages
 from fr_web.console.sessions import Inquiry, Session, who_of
 from fr_web.console.visit import IN_PLACE, Screen, Visit
 from fr_web.console.words import PURPOSES
@@ -99,7 +98,7 @@ async def choose_language(visit: Visit) -> Response:
     """Remember the language of a browser."""
     form = visit.form(Chosen)
     answer = visit.go(local(form.next))
-    if form.language in languages():
+    if form.language in visit.desk.languages:
         answer.set_cookie(LANGUAGE_COOKIE, form.language, max_age=_YEAR_S, path="/", httponly=True, samesite="strict")
     return answer
 
