@@ -6,7 +6,6 @@ A new screen needs a row of `ROWS` for each of its states.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -82,7 +81,9 @@ def paused(look: Look) -> None:
 ROWS = {
     "signing in": Row("nobody", "/"),
     "a wrong key": Row(
-        "nobody", "/", lambda look: (look.page.locator("#key").fill("wrong"), look.page.locator("button").last.click()),
+        "nobody",
+        "/",
+        lambda look: (look.page.locator("#key").fill("wrong"), look.page.locator("button").last.click()),
         allowed=(401,),
     ),
     "no such page": Row("operator", "/nonsense", allowed=(404,)),

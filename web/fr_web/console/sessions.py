@@ -16,7 +16,6 @@ Role: TypeAlias = access_pb2.Role.ValueType
 Purpose: TypeAlias = common_pb2.Purpose.ValueType
 
 IDLE_S, LONGEST_S = 30 * 60.0, 12 * 3600.0
-_MOST, _MOST_OF_ONE = 5_000, 50
 _ID_BYTES = 32
 
 
@@ -49,11 +48,12 @@ class Session:
 class Sessions:
     """The sessions of a process, each under the hash of a random id that only its browser has.
 
-    Beyond the most in all, and of one person, the one that was not used for the longest time ends.
+    Beyond `most` in all, and `most_of_one` of one person, the one that was not used for the longest time ends.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, most: int = 5_000, most_of_one: int = 50) -> None:
         self._clock = clock
+        self._most, self._most_of_one = most, most_of_one
         self._secret = secrets.token_bytes(32)
         self._open: dict[bytes, Session] = {}  # the one that was used last is the last
 
@@ -64,9 +64,9 @@ class Sessions:
         for key in [key for key, one in self._open.items() if _is_over(one, now_s)]:
             del self._open[key]
         own = [key for key, one in self._open.items() if one.who == session.who]
-        for key in own[: max(len(own) + 1 - _MOST_OF_ONE, 0)]:
+        for key in own[: max(len(own) + 1 - self._most_of_one, 0)]:
             del self._open[key]
-        if len(self._open) >= _MOST:
+        if len(self._open) >= self._most:
             del self._open[next(iter(self._open))]
         session_id = self.new_id()
         self._open[_hash(session_id)] = session

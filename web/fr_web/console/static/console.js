@@ -33,7 +33,7 @@
   document.addEventListener("htmx:after:swap", () => {
     const head = document.querySelector("#page .refusal") ?? document.querySelector("#page h1");
     head?.focus();
-    say(document.title);
+    say(head?.textContent ?? "");
     begin();
   });
 
@@ -81,7 +81,9 @@
   };
 
   let waiting = false;
+  let unsent = null;
   const lost = async (ctx) => {
+    unsent = ctx ?? unsent;
     if (waiting) return;
     waiting = true;
     byId("lost").hidden = false;
@@ -94,7 +96,9 @@
     waiting = false;
     byId("lost").hidden = true;
     say(byId("live").dataset.back);
-    resend(ctx);
+    const again = unsent;
+    unsent = null;
+    resend(again);
   };
   window.addEventListener("offline", () => lost(null));
   document.addEventListener("htmx:error", (event) => {
