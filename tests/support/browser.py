@@ -1,7 +1,7 @@
 """Chromium without a window, driven by Playwright, on the pages of a server with somebody of every role.
 
-A `Look` is a page of a browser that fails its test for a broken policy, an error of a script, a request to another host,
-or a barrier that axe finds. `ROWS` of tests/web/test_console_pages.py walk every page in every state.
+A `Look` is a page of a browser that fails its test for a broken policy, an error of a script, a request to another
+host, or a barrier that axe finds. `ROWS` of tests/web/test_console_pages.py walk every page in every state.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import pseudo_locales
 import pytest
 
+import pseudo_locales
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2, training_pb2
 from fr_trust.access.roles import Role
 from support.callers import BLUES, Staffed, staffed
