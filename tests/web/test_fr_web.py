@@ -249,7 +249,7 @@ def test_the_invitation_of_a_class_holds_its_address() -> None:
 def test_a_terminal_is_told_what_to_open(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     with running(tmp_path / "data") as server:
-        command = [BIN / "fr", "--server", server.address, "web", "--listen", "127.0.0.1:0"]
+        command = [str(BIN / "fr"), "--server", server.address, "web", "--listen", "127.0.0.1:0"]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=subprocess.DEVNULL)
         os.close(theirs)
         told = b""

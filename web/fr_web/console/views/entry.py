@@ -99,7 +99,8 @@ async def choose_language(visit: Visit) -> Response:
     form = visit.form(Chosen)
     answer = visit.go(local(form.next))
     if form.language in visit.desk.languages:
-        answer.set_cookie(LANGUAGE_COOKIE, form.language, max_age=_YEAR_S, path="/", httponly=True, samesite="strict")
+        secure = visit.request.url.scheme == "https"
+        answer.set_cookie(LANGUAGE_COOKIE, form.language, _YEAR_S, secure=secure, httponly=True, samesite="strict")
     return answer
 
 
