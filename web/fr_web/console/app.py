@@ -32,7 +32,7 @@ from fr_web.console.views import SCREENS
 from fr_web.console.views.entry import LANGUAGE_COOKIE
 from fr_web.console.visit import IN_PLACE, Screen, Visit, address
 from fr_web.console.words import ROLES, direction_of, language_of
-from fr_web.errors import refused
+from fr_web.errors import http_status, refused
 from fr_web.room import Room, network_of
 
 _CALL_S = 300.0  # `limits.call_s` of a server
@@ -72,25 +72,25 @@ class Console:
         async def answer(request: Request) -> Response:
             visit = self._visit(request)
             if screen.method == "POST":
-                await self._read(visit, screen)
+                _require_own_page(request)
             if visit.session is None and not screen.is_open:
                 raise refused(grpc.StatusCode.UNAUTHENTICATED, "CREDENTIAL_MISSING", "")
+            if screen.method == "POST":
+                await self._read(visit, screen)
             return self._headed(visit, await screen.view(visit))
 
         return answer
 
-    def refusal(self, request: Request, error: FrApiError, status: int = 0) -> Response:
+    def refusal(self, request: Request, error: FrApiError) -> Response:
         """Return the page that says what was refused; somebody who is not signed in any more can sign in on it."""
         visit = self._visit(request)
-        visit.fields = getattr(request.state, "fields", {})
         if error.code is grpc.StatusCode.UNAUTHENTICATED:
             self._sessions.end(visit.session_id)
             visit.session = None
             told = error if error.message else None
-            answer = visit.page("sign_in.html", told, 401, next=_place(request), code="")
+            answer = visit.page("sign_in.html", told, http_status(error), next=_place(request), code="")
         else:
             answer = visit.page("error.html", error)
-        answer.status_code = status or answer.status_code
         return self._headed(visit, answer)
 
     # --- what a visit needs of the console
@@ -122,7 +122,6 @@ class Console:
             language=visit.language,
             languages=self.languages,
             direction=direction_of(visit.language),
-            direction_of=direction_of,
             nonce=visit.nonce,
             hx=Markup('hx-nonce="{}"').format(visit.nonce),
             token=Markup('<input type="hidden" name="token" value="{}">').format(visit.token),
@@ -156,15 +155,12 @@ class Console:
         return Visit(self, request, session, session_id, token, language, secrets.token_urlsafe(16))
 
     async def _read(self, visit: Visit, screen: Screen) -> None:
-        """Read a form; raises `FrApiError` if a page of another site made it, or if nobody is signed in."""
+        """Read a form; raises `FrApiError` if it is none, or too large, or does not have the token of its browser."""
         request = visit.request
-        _require_own_page(request)
-        if visit.session is None and not screen.is_open:
-            raise refused(grpc.StatusCode.UNAUTHENTICATED, "CREDENTIAL_MISSING", "")
         room = self._room if screen.takes_file else self._small
         with room.share(network_of(request.client.host if request.client else "")) as share:
             body = await share.read(request.receive, request.headers.get("content-length"), _CALL_S)
-            visit.fields = request.state.fields = fields_of(request.headers.get("content-type", ""), body)
+            visit.fields = fields_of(request.headers.get("content-type", ""), body)
         if not hmac.compare_digest(text_of(visit.fields, "token").encode(), visit.token.encode()):
             raise _foreign()
 
