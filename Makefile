@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 QUIET := $(shell test -t 2 || echo --quiet)
 LOCKED = $(BIN)/python -m pip install $(QUIET) --require-hashes --no-deps --only-binary :all:
 
-.PHONY: help demo demo-training test test-nightly test-fast check format proto proto-check client client-check openapi openapi-check docs docs-check plans evaluate bench bench-gpu overload training-load training-bars soak chaos supply-chain sbom lock fuzz dist clean bench-call
+.PHONY: help demo demo-training demo-web test test-nightly test-fast check format proto proto-check client client-check openapi openapi-check docs docs-check plans evaluate bench bench-gpu overload training-load training-bars soak chaos supply-chain sbom lock fuzz dist clean bench-call
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,9 @@ demo: $(call LESS,demo) ## fetch models and photos, enrol about 40 people, searc
 
 demo-training: $(call LESS,cpu) ## make a course, have 20 simulated trainees take it over the API, write reports and exports
 	$(BIN)/python examples/demo_training.py --out demo-output/training
+
+demo-web: $(call LESS,cpu) ## start a server with the console, the people of the demo and a course; PORT=8080
+	$(BIN)/python examples/demo_web.py --port $(or $(PORT),8080)
 
 # Tests run side by side, each process with one thread for arithmetic; they often wait, so there is a process more than
 # there are processors. Those marked `alone` measure time, and follow.

@@ -163,11 +163,11 @@ class Server:
 
 
 @contextmanager
-def serving(data: Path, log: Path) -> Iterator[Server]:
+def serving(data: Path, log: Path, *options: str) -> Iterator[Server]:
     """Run `fr serve` on a free port until the block ends."""
     ready = data / "ready"
     command = [str(Path(sys.executable).with_name("fr")), "serve", "--port", "0"]
-    command += ["--data", str(data / "galleries"), "--ready-file", str(ready)]
+    command += ["--data", str(data / "galleries"), "--ready-file", str(ready), *options]
     with log.open("wb") as sink, subprocess.Popen(command, stdout=sink, stderr=sink) as process:
         try:
             deadline = time.monotonic() + START_TIMEOUT_S
@@ -202,9 +202,11 @@ def cut_out(client: Client, photos: Mapping[str, Path], folder: Path, out: Conso
     return people
 
 
-def enrol(client: Client, people: list[Person], out: Console) -> tuple[dict[int, drawing.Photo], list[Check]]:
+def enrol(
+    client: Client, people: list[Person], out: Console, *, keeps_photos: bool = False
+) -> tuple[dict[int, drawing.Photo], list[Check]]:
     """Enrol all but the one who is left out; return the faces by template, for the pictures, and the checks."""
-    client.create_gallery(GALLERY, display_name="People of the demo")
+    client.create_gallery(GALLERY, display_name="People of the demo", keeps_photos=keeps_photos)
     by_id = {one.subject_id: one for one in people if one.subject_id != LEFT_OUT}
     items = (
         EnrolItem(one.subject_id, one.photo, one.subject_id, one.name, several_faces="largest")

@@ -30,6 +30,10 @@ ALLOWED: Mapping[str, str] = {
 _BSD = "Redistribution and use in source and binary forms, with or without modification, are permitted"
 
 EXCEPTIONS: Mapping[str, tuple[str, str]] = {
+    "axe-playwright-python": (
+        "",
+        "its metadata name none; its file LICENSE is the MIT licence. The axe-core in it has MPL-2.0. It is for tests",
+    ),
     "apsw": ("any-OSI", "its author allows any licence that the OSI approved; FR Core takes MIT"),
     "contourpy": ("BSD 3-Clause License", "as it says"),
     "cycler": (_BSD, "a BSD licence of three clauses"),
@@ -38,7 +42,9 @@ EXCEPTIONS: Mapping[str, tuple[str, str]] = {
         "its metadata name none; its repository says MIT of the code. It is a reference of tests and benchmarks, no "
         "part of a server. Its model weights are for non-commercial research only: see docs/model-packs.md",
     ),
+    "jinja2": ("", "its metadata say BSD; its file LICENSE.txt is a BSD licence of three clauses"),
     "kiwisolver": (_BSD, "a BSD licence of three clauses"),
+    "segno": ("", "its metadata say BSD; its file LICENSE is a BSD licence of three clauses"),
     "scikit-image": ("BSD-3-Clause", "and its parts under MIT, BSD and the like, which its text lists"),
     "scipy": (
         _BSD,

@@ -9,6 +9,7 @@ from pathlib import Path
 from string import Formatter
 
 import polib
+from jinja2 import Environment, nodes
 
 # With `fr_server.errors`, every module whose errors are raised in other modules.
 import fr_bench.speed.child  # noqa: F401
@@ -19,7 +20,8 @@ from fr_locales.messages import Audience
 from fr_server.errors import all_errors
 
 ROOT = Path(__file__).parents[1]
-SOURCES = ("fr_core", "server", "client", "datasets", "evaluation", "training", "trust", "benchmarks", "locales")
+SOURCES = ("fr_core", "server", "client", "datasets", "evaluation", "training", "trust", "web", "benchmarks", "locales")
+TEMPLATES = ROOT / "web" / "fr_web" / "console" / "templates"
 CATALOGUES = ROOT / "locales" / "fr_locales"
 ENGLISH = "en"
 BY_RENDERER = {"list.separator"}
@@ -52,6 +54,7 @@ def disagreements(catalogues: Path = CATALOGUES) -> list[str]:
     """Return where code and the catalogues of a folder do not agree, a line each."""
     modules = [_of_module(path) for folder in SOURCES for path in sorted((ROOT / folder).rglob("*.py"))]
     uses = [use for calls, _ in modules for use in calls]
+    uses += [use for path in sorted(TEMPLATES.glob("*.html")) for use in _of_template(path)]
     english = _entries(polib.pofile(str(catalogues / ENGLISH / "LC_MESSAGES" / "fr.po")))
     found = [*_of_uses(uses, english), *_unused(uses, english)]
     found += [f"the catalogue lacks `{one}`" for one in _remedies() if (None, one) not in english]
@@ -88,6 +91,14 @@ def _uses(module: str, nodes: Iterable[ast.AST]) -> Iterator[Use]:
             message_id = given.value if isinstance(given, ast.Constant) and isinstance(given.value, str) else ""
             names = {keyword.arg or "**" for keyword in node.keywords}
             yield Use(f"{module}:{node.lineno}", message_id, frozenset(names - {"audience"}), "audience" in names)
+
+
+def _of_template(path: Path) -> Iterator[Use]:
+    """Return the calls of `t` in a template of the console; one of a value shows a message that Python built."""
+    for call in Environment().parse(path.read_text("utf-8")).find_all(nodes.Call):
+        if isinstance(call.node, nodes.Name) and call.node.name == "t" and isinstance(call.args[0], nodes.Const):
+            names = frozenset(keyword.key for keyword in call.kwargs)
+            yield Use(f"{path.relative_to(ROOT)}:{call.lineno}", str(call.args[0].value), names, False)
 
 
 def _texts_of(module: str, nodes: Iterable[ast.AST]) -> Iterator[str]:

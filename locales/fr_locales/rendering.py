@@ -1,12 +1,14 @@
 """Renders messages in a language, from the gettext catalogues beside this file."""
 
+import os
 import re
 from decimal import Decimal
 from functools import cache
 from gettext import GNUTranslations
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from io import BytesIO
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from string import Formatter
 from typing import Any
 
@@ -19,8 +21,17 @@ ENGLISH = "en"
 
 
 def languages() -> tuple[str, ...]:
-    """The languages that have a catalogue, in alphabetical order."""
-    return tuple(sorted(one.name for one in files("fr_locales").iterdir() if (one / "LC_MESSAGES" / "fr.po").is_file()))
+    """The languages that have a catalogue, in alphabetical order.
+
+    A translator, or a test, has more of them in the folder that the environment names in `FR_CATALOGUES`.
+    """
+    found = (one for folder in _folders() for one in folder.iterdir() if (one / "LC_MESSAGES" / "fr.po").is_file())
+    return tuple(sorted({one.name for one in found}))
+
+
+def _folders() -> tuple[Traversable, ...]:
+    more = os.environ.get("FR_CATALOGUES")
+    return (files("fr_locales"), *([Path(more)] if more else []))
 
 
 def render(message: Message, language: str = ENGLISH) -> str:
@@ -81,7 +92,8 @@ def _catalogue(language: str) -> GNUTranslations:
 def _source(language: str) -> str:
     if language not in languages():
         raise LookupError(f"There is no catalogue in the language `{language}`.")
-    return (files("fr_locales") / language / "LC_MESSAGES" / "fr.po").read_text("utf-8")
+    found = (folder / language / "LC_MESSAGES" / "fr.po" for folder in _folders())
+    return next(one for one in found if one.is_file()).read_text("utf-8")
 
 
 # Read on import, so that an error has its sentence also where a process can open no file any more; parsed when the

@@ -32,7 +32,7 @@ def require_web(config: Config) -> None:
     """Raise `ConfigInvalid` if the HTTP interface of a configuration cannot start."""
     if not config.web.port:
         return
-    if any(find_spec(name) is None for name in ("fr_web", "starlette", "uvicorn")):
+    if any(find_spec(name) is None for name in ("fr_web", "jinja2", "segno", "starlette", "uvicorn")):
         raise ConfigInvalid(message("error.config.web_needs_extra"), key="web.port")
     files = tls_files(config.tls)
     if files is not None and files.client_certificates is ClientCertificates.REQUIRED:

@@ -17,23 +17,14 @@ from fr_client.cli.main import build
 from fr_core.engine import Engine
 from fr_datasets.links import Link, datasets_folder, write_link
 from fr_training.shipped_plans import plan_text
-from support.browser import (
-    LANDSCAPE,
-    PORTRAIT,
-    SCREEN,
-    Page,
-    browser,
-    require_one_screen,
-    require_readable,
-    require_sheets,
-    with_browser,
-)
+from support.browser import needs_browser
 from support.courses import Chance, enrol, start, take
+from support.paper import LANDSCAPE, PORTRAIT, SCREEN, Page, paper, require_one_screen, require_readable, require_sheets
 from support.servers import Running, running
 
 pb: Any = training_pb2
 
-pytestmark = [pytest.mark.models, pytest.mark.nightly, with_browser]
+pytestmark = [pytest.mark.models, pytest.mark.nightly, needs_browser]
 
 MORE = """
 [[sittings]]
@@ -87,8 +78,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory, testdata: Path, default_engi
 
 
 @pytest.fixture(scope="module")
-def shown(pages: Path) -> Iterator[Page]:
-    with browser(pages / "browser", "about:blank") as page:
+def shown() -> Iterator[Page]:
+    with paper() as page:
         yield page
 
 

@@ -1,136 +1,257 @@
-"""A browser for tests, Chromium without a window, which takes commands of the DevTools protocol over two pipes."""
+"""Chromium without a window, driven by Playwright, on the pages of a server with somebody of every role.
+
+A `Look` is a page of a browser that fails its test for a broken policy, an error of a script, a request to another
+host, or a barrier that axe finds. `ROWS` of tests/web/test_console_pages.py walk every page in every state.
+"""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
-import subprocess
-from base64 import b64decode
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from io import BufferedReader
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 
-from support.faults import until
+import pseudo_locales
+from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2, training_pb2
+from fr_trust.access.roles import Role
+from support.callers import BLUES, Staffed, staffed
+from support.counts import NIGHTLY
+from support.courses import create, link_people
+from support.servers import photo
+from support.web import Web, web
 
 CHROMIUM = shutil.which("chromium")
-with_browser = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+ASKED = os.environ.get("FR_BROWSER", "") not in ("", "0")
+needs_browser = pytest.mark.skipif(
+    CHROMIUM is None and not ASKED, reason="chromium is not installed (FR_BROWSER=1 asks for it)"
+)
+LEFT_TO_RIGHT, RIGHT_TO_LEFT = "en-XA", "ar-XB"
+# https://www.deque.com/axe/core-documentation/api-documentation/: WCAG 2.2 AA, and what is good practice beside it.
+_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+PATIENCE_MS = 30_000
+
+PLAN = """
+format = 1
+title = "Squares"
+claims = false
+[[sittings]]
+name = "pairs"
+title = "Pairs"
+blocks = [
+  {id = "practice", exercise = "verification", same = 2, different = 2, feedback = true},
+  {id = "test", exercise = "verification", same = 1, different = 1, minutes = 30},
+]
+"""
+TRAINEES = 40
 
 
 @dataclass
-class Page:
-    """A page of a browser that takes commands of the DevTools protocol, each ended by a zero byte."""
+class World:
+    """A server with keys, galleries and a course, and its pages."""
 
-    commands: IO[bytes]
-    answers: BufferedReader
-    session: str = ""
+    staff: Staffed
+    site: Web
+    course: training_pb2.Course
+    codes: Iterator[str]
+    keys: dict[str, str] = field(default_factory=dict)
 
-    def do(self, method: str, **parameters: Any) -> Any:
-        whole = {"id": 1, "method": method, "params": parameters}
-        self.commands.write(json.dumps(whole | ({"sessionId": self.session} if self.session else {})).encode() + b"\0")
-        self.commands.flush()
-        while True:
-            told = bytearray()
-            while not told.endswith(b"\0"):
-                there = self.answers.peek() or pytest.fail("the browser has ended")
-                told += self.answers.read(there.find(b"\0") + 1 or len(there))
-            if (found := json.loads(told[:-1])).get("id") == 1:
-                return found["result"]
+    @property
+    def address(self) -> str:
+        return f"http://localhost:{self.site.port}"
 
-    def value(self, expression: str) -> Any:
-        return self.do("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
+    def key(self, role: str) -> str:
+        """The key of a role; "trainee" is that of the class."""
+        if role not in self.keys:
+            self.keys[role] = self.staff.caller(Role[role.upper()]).token
+        return self.keys[role]
 
-    def open(self, address: str) -> None:
-        self.do("Page.navigate", url=address)
-        until(lambda: bool(self.value(f"location.href == '{address}' && document.readyState == 'complete'")), 30)
-
-    def look(self, width: int, height: int, scheme: str = "light") -> None:
-        """Show the page on a screen of this many pixels, to eyes that like it light or dark."""
-        self.do("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
-        self.do("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-
-    def picture(self) -> bytes:
-        """The whole page as a PNG."""
-        return b64decode(self.do("Page.captureScreenshot", captureBeyondViewport=True)["data"])
-
-    def printed(self) -> list[tuple[float, float]]:
-        """Width and height of each sheet that the page fills when it is printed on A4, in points."""
-        pdf = self.do("Page.printToPDF", paperWidth=8.27, paperHeight=11.69, preferCSSPageSize=True)["data"]
-        boxes = re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", b64decode(pdf))
-        return [(float(width), float(height)) for width, height in boxes]
-
-
-def require_one_screen(page: Page) -> None:
-    """Fail unless all above the first fold is seen without scrolling on a small laptop, in light and in dark."""
-    for scheme in ("light", "dark"):
-        page.look(*SCREEN, scheme)
-        ends = page.value("document.querySelector('details').getBoundingClientRect().top")
-        assert 0 < ends <= SCREEN[1], f"{scheme}: it ends at {ends} of {SCREEN[1]} pixels"
-        require_readable(page)
-
-
-def require_readable(page: Page) -> None:
-    """Fail where text is too pale for WCAG 2.2 AA, or a page is wider than the screen."""
-    assert page.value(_PALE) == []
-    assert page.value("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
-
-
-def require_sheets(page: Page, sheets: Sequence[tuple[float, float]]) -> None:
-    """Fail unless the page prints on exactly these sheets."""
-    assert [(round(width), round(height)) for width, height in page.printed()] == list(sheets)
-
-
-SCREEN = (1280, 800)
-PORTRAIT, LANDSCAPE = (595, 842), (842, 595)
-"""Sheets of A4, in points."""
-
-# Text whose contrast to what is behind it is under 4.5 (WCAG 2.2, 1.4.3).
-_PALE = """(() => {
-  const parts = text => text.match(/[\\d.]+/g).map(Number);
-  const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
-    .map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
-    .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
-  const behind = node => {
-    for (; node; node = node.parentElement) {
-      const colour = parts(getComputedStyle(node).backgroundColor);
-      if (colour.length < 4 || colour[3] > 0) return colour;
-    }
-    return [255, 255, 255];
-  };
-  return [...document.querySelectorAll('body *:not(svg *)')]
-    .filter(node => [...node.childNodes].some(one => one.nodeType == 3 && one.data.trim()))
-    .filter(node => {
-      const both = [light(parts(getComputedStyle(node).color)), light(behind(node))].sort((a, b) => b - a);
-      return (both[0] + .05) / (both[1] + .05) < 4.5;
-    }).map(node => node.outerHTML.slice(0, 80));
-})()"""
+    def enrol(self, gallery: str, subject_id: str, blue: int, name: str = "", **metadata: str) -> None:
+        face = recognition_pb2.Probe(image=common_pb2.Image(data=photo(blue)))
+        request = gallery_pb2.EnrolRequest(
+            gallery_id=gallery, subject_id=subject_id, display_name=name, metadata=metadata, face=face
+        )
+        self.staff.operator.gallery.Enrol(request)
 
 
 @contextmanager
-def browser(folder: Path, address: str) -> Iterator[Page]:
-    (commands_out, commands_in), (answers_out, answers_in) = os.pipe(), os.pipe()
-    line = f'exec "$0" "$@" 3<&{commands_out} 4>&{answers_in}'
-    options = ["--headless", "--no-sandbox", "--remote-debugging-pipe", f"--user-data-dir={folder}"]
-    process = subprocess.Popen(
-        ["bash", "-c", line, str(CHROMIUM), *options],
-        pass_fds=(commands_out, answers_in),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    os.close(commands_out)
-    os.close(answers_in)
-    with os.fdopen(commands_in, "wb") as commands, os.fdopen(answers_out, "rb") as answers:
-        page = Page(commands, answers)
+def world(folder: Path) -> Iterator[World]:
+    """Run a server without models, in which each role has something to do, with both pseudo-languages on its pages."""
+    home, catalogues = folder / "home", folder / "catalogues"
+    pseudo_locales.write(catalogues)
+    with patch.dict(os.environ, {"FR_HOME": str(home), "FR_CATALOGUES": str(catalogues)}):
+        link_people(folder / "people", 40)
+        staff_at = staffed(folder / "data")
+        staff = staff_at.__enter__()
+        site_at = web(staff.server.address)
+        site = site_at.__enter__()
+        trainer = staff.caller(Role.TRAINER).training
+        course = create(trainer, PLAN)
+    try:
+        staff.gallery("people", operational=False)
+        staff.gallery("cases")
+        request = training_pb2.CreateCohortRequest(course_id=course.course_id, trainees=TRAINEES)
+        enrolled = trainer.CreateCohort(request).enrolled
+        yield World(staff, site, course, iter([one.code for one in enrolled]))
+    finally:
+        site_at.__exit__(None, None, None)
+        staff_at.__exit__(None, None, None)
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """Run the browser. Keep it within a module: Playwright's loop, in this thread, would be in the way of others."""
+    from playwright.sync_api import sync_playwright
+
+    if CHROMIUM is None:
+        pytest.fail("chromium is not installed, and FR_BROWSER asks for it")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         try:
-            target = page.do("Target.createTarget", url=address)["targetId"]
-            page.session = page.do("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-            yield page
+            yield started
         finally:
-            process.terminate()
-            process.wait(30)
+            started.close()
+
+
+class Look:
+    """A page of the browser, and what was wrong on it; `allowed` are statuses of refusals that a test provokes."""
+
+    def __init__(self, page: Any, address: str) -> None:
+        self.page = page
+        self.address = address
+        self.problems: list[str] = []
+        self.allowed: Sequence[int] = ()
+        self.expected = ""  # a pattern of what the browser may say
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("console", self._said)
+        page.on("pageerror", lambda error: self.problems.append(f"script: {error}"))
+        page.on("request", self._asked)
+        page.on("dialog", self._dialog)
+
+    def open(self, path: str) -> Look:
+        self.page.goto(f"{self.address}{path}", wait_until="load")
+        return self
+
+    def press(self, name: str | re.Pattern[str]) -> Look:
+        self.page.get_by_role("button", name=name).first.click()
+        return self
+
+    def heading(self, words: str | re.Pattern[str]) -> Look:
+        """Wait until a page with this heading is there."""
+        from playwright.sync_api import expect
+
+        expect(self.page.locator("h1")).to_have_text(words, timeout=PATIENCE_MS)
+        return self
+
+    def require_sound(self) -> None:
+        """Fail if anything was wrong so far."""
+        assert not self.problems, self.problems
+
+    def require_open_to_all(self, dark: bool = True) -> None:
+        """Fail if axe finds a barrier, in light and in dark; by day it only looks at colours in dark."""
+        self.page.emulate_media(color_scheme="light")
+        if self.page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+            self.problems.append("the page is wider than its window")
+        self.problems += _barriers(self.page, {"type": "tag", "values": _RULES})
+        if dark:
+            self.page.emulate_media(color_scheme="dark")
+            rules = {"type": "tag", "values": _RULES} if NIGHTLY else {"type": "rule", "values": ["color-contrast"]}
+            self.problems += [f"dark: {one}" for one in _barriers(self.page, rules)]
+        self.require_sound()
+
+    def _said(self, message: Any) -> None:
+        if message.type not in ("error", "warning"):
+            return
+        if self.expected and re.search(self.expected, message.text):
+            return
+        status = re.search(r"responded with a status of (\d+)", message.text)
+        if status is None or int(status[1]) not in self.allowed:
+            self.problems.append(f"console: {message.text}")
+
+    def _asked(self, request: Any) -> None:
+        if not request.url.startswith((self.address, "data:")):
+            self.problems.append(f"another host: {request.url}")
+
+    def _dialog(self, dialog: Any) -> None:
+        self.problems.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+
+def _barriers(page: Any, rules: Any) -> list[str]:
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page, options={"runOnly": rules, "resultTypes": ["violations"]}).response
+    return [f"{one['id']}: {one['nodes'][0]['html'][:200]}" for one in found["violations"]]
+
+
+@dataclass
+class Visitors:
+    """Makes pages of the browser for people of each role; one page serves those of a language, one after another."""
+
+    browser: Any
+    world: World
+    looks: dict[tuple[str, bool], tuple[Look, str]] = field(default_factory=dict)
+
+    def of(self, role: str, language: str = LEFT_TO_RIGHT, allowed: Sequence[int] = (), script: bool = True) -> Look:
+        """A page of somebody with the key of a role, of a trainee with a code of their own, or of "nobody"."""
+        place = (language, script)
+        if place not in self.looks:
+            self.looks[place] = self._look(language, script), ""
+        look, before = self.looks[place]
+        look.problems.clear()
+        look.allowed = allowed
+        if role == "nobody":
+            look.page.context.clear_cookies()
+        elif role != before or role == "trainee":
+            sign_in(look.open("/sign-in").page, self.world, role)
+        self.looks[place] = look, role
+        return look
+
+    def _look(self, language: str, script: bool) -> Look:
+        """A page on a phone for the longest sentences, else on a desktop."""
+        context = self.browser.new_context(
+            extra_http_headers={"accept-language": language},
+            java_script_enabled=script,
+            reduced_motion="reduce",
+            viewport={"width": 360, "height": 740} if language == LEFT_TO_RIGHT else {"width": 1280, "height": 800},
+        )
+        context.set_default_timeout(PATIENCE_MS)
+        return Look(context.new_page(), self.world.address)
+
+
+def sign_in(page: Any, world: World, role: str) -> None:
+    """Sign in on the page that asks for it, and wait for the next page."""
+    from playwright.sync_api import expect
+
+    if role == "trainee":
+        form = page.locator("form[action='/sign-in']").first
+        form.locator("[name=code]").fill(next(world.codes))
+        form.locator("[name=key]").fill(world.key(role))
+    else:
+        form = page.locator("form[action='/sign-in']").last
+        form.locator("[name=key]").fill(world.key(role))
+    form.locator("button").click()
+    page.wait_for_url(lambda address: "sign-in" not in address)
+    expect(page.locator("nav")).to_be_visible(timeout=PATIENCE_MS)
+
+
+Act = Callable[[Look], object]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A page in a state: who looks, where, and what they do to come to it."""
+
+    role: str
+    path: str
+    act: Act = lambda look: None
+    allowed: tuple[int, ...] = ()
+
+
+PROBE = {"name": "probe.png", "mimeType": "image/png", "buffer": photo(BLUES[0])}

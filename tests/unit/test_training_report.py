@@ -34,7 +34,8 @@ from fr_training.statistics.signal_detection import Sensitivity, prevalence_ppv
 from fr_training.trials import Result
 from support import results as graded
 from support import sessions as made_sessions
-from support.browser import PORTRAIT, browser, require_one_screen, require_sheets, with_browser
+from support.browser import needs_browser
+from support.paper import PORTRAIT, paper, require_one_screen, require_sheets
 from support.results import course, evidence, lab, listed, pair, triad, triaged
 
 WHY = message("undefined.curve")
@@ -188,7 +189,7 @@ def test_a_page_has_notice_words_and_pictures_in_order(trainees_page: str, cohor
 MARKED = re.compile(r"<svg.*?</svg>|<style>.*?</style>|<[^>]+>", re.DOTALL)
 
 
-@with_browser
+@needs_browser
 def test_a_trainees_first_page_fits_a_screen_and_a_sheet(trainees_page: str, tmp_path: Path) -> None:
     first, *folded = trainees_page.split("<details>")
     assert re.findall(r"<h2>(.*?)</h2>", first) == [
@@ -201,7 +202,8 @@ def test_a_trainees_first_page_fits_a_screen_and_a_sheet(trainees_page: str, tmp
         assert html.escape(render(sentence)) in trainees_page
     page = tmp_path / "page.html"
     page.write_text(trainees_page, "utf-8")
-    with browser(tmp_path / "browser", page.as_uri()) as shown:
+    with paper() as shown:
+        shown.open(page.as_uri())
         require_one_screen(shown)
         require_sheets(shown, [PORTRAIT])
         # A longer first page is found.

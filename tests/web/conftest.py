@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from fr_trust.access.roles import Role
+from support.browser import World, world
 from support.callers import Staffed, staffed
 from support.web import Web, web
 
@@ -25,3 +26,9 @@ def everybody(at: Staffed) -> str:
 def site(at: Staffed, everybody: str) -> Iterator[Web]:
     with web(at.server.address, everybody) as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def console_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with world(tmp_path_factory.mktemp("console")) as made:
+        yield made

@@ -76,3 +76,10 @@ def test_the_query_of_the_page_gets_the_info_of_the_server(tmp_path: Path) -> No
 def test_the_refusal_has_the_shape_that_is_shown() -> None:
     (shown,) = (json.loads(block) for block in blocks(PAGE, "json"))
     assert set(shown) == {"code", "message", "details"}
+
+
+def test_the_commands_of_the_console_are_understood() -> None:
+    told = commands(page("docs/console.md"))
+    assert [line for line in told if line.startswith("fr ")] == ["fr serve --web 8080"]
+    require_understood("fr serve --web 8080")
+    assert "demo-web: " in page("Makefile")

@@ -2,14 +2,18 @@
 
 import asyncio
 import os
+import pty
 import re
 import signal
 import socket
 import ssl
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from fr_bench.speed.server_process import free_port, process_tree
@@ -20,9 +24,11 @@ from fr_server.config.loading import require_safe
 from fr_server.web import WebInterface, require_web
 from fr_trust.access.roles import Role
 from fr_web.backend import Backend
+from fr_web.cli import invitation
+from fr_web.tls import names_in
 from support.callers import PROBE, Staffed
 from support.cli import fr, reason_of
-from support.commands import START_S
+from support.commands import BIN, START_S
 from support.faults import started_faulty, until
 from support.gateways import DAY_MS, Papers, now_ms
 from support.secured import made, started_secured
@@ -225,3 +231,34 @@ def test_an_interface_that_others_reach_makes_the_server_ask_for_keys(tmp_path: 
     settings = {"port": 8080, "names": "faces.example.org"}
     with running(tmp_path / "data", web=settings) as server, web(server.address) as site:
         assert site.call("RecognitionService/Detect", {}).reason == "CREDENTIAL_MISSING"
+
+
+def test_the_invitation_of_a_class_holds_its_address() -> None:
+    address = "https://faces.example.org:8080/"
+    *picture, words = invitation(address, is_for_others=True).splitlines()
+    assert words == f"Open {address} in a browser."
+    halves = {" ": (0, 0), "▀": (255, 0), "▄": (0, 255), "█": (255, 255)}
+    rows = [[halves[one][half] for one in line] for line in picture for half in (0, 1)]
+    pixels = np.kron(np.array(rows, np.uint8), np.ones((8, 8), np.uint8))
+    assert cv2.QRCodeDetector().detectAndDecode(pixels)[0] == address
+    assert "█" not in invitation("http://localhost:8080/", is_for_others=False)
+
+
+def test_a_terminal_is_told_what_to_open(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    with running(tmp_path / "data") as server:
+        command = [str(BIN / "fr"), "--server", server.address, "web", "--listen", "127.0.0.1:0"]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=subprocess.DEVNULL)
+        os.close(theirs)
+        told = b""
+        while b"\n" not in told:
+            told += os.read(ours, 1024)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(START_S) == 0
+        os.close(ours)
+    assert re.fullmatch(rb"Open http://localhost:\d+/ in a browser on this machine\.\r\n", told)
+
+
+def test_a_certificate_names_what_other_machines_can_open(tmp_path: Path) -> None:
+    papers = Papers(tmp_path / "papers", now_ms())
+    assert names_in(papers.server().certificate) == []  # it names this machine only

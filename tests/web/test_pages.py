@@ -61,7 +61,7 @@ def test_the_document_is_valid_and_has_every_call(site: Web) -> None:
 
 
 def test_the_page_is_whole_and_needs_nothing_from_elsewhere(site: Web) -> None:
-    page = site.ask("GET", "/")
+    page = site.ask("GET", "/try")
     assert page.headers["content-type"].startswith("text/html")
     text = page.body.decode()
     script, style = (site.ask("GET", name) for name in re.findall(r'(?:src|href)="(/try\.\w+)"', text))

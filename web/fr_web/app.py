@@ -1,4 +1,4 @@
-"""Answers requests: the calls of the API, the health for orchestrators, and the page to try calls."""
+"""Answers requests: the console, the calls of the API, the health for orchestrators, and the page to try calls."""
 
 import asyncio
 import gzip
@@ -12,14 +12,15 @@ from typing import Any, TypeVar
 import grpc
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route, Router
+from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fr_client.errors import FrApiError
 from fr_web.backend import Backend, Metadata
 from fr_web.bodies import FORM, JSON, PROTO, as_json, encoded, from_query, is_long, kind_of
-from fr_web.boundary import Boundary, Rules
+from fr_web.boundary import REMOTE, Boundary, Rules, metadata_of
 from fr_web.calls import Call, api_calls
+from fr_web.console.app import Console
 from fr_web.errors import error_response, refused
 from fr_web.room import ClientGone, Room, invalid, network_of, too_large
 
@@ -35,15 +36,10 @@ _MOST_LARGE = 2
 _ENVELOPE_BYTES = 256 * 1024
 _CHUNK_BYTES = 128 * 1024
 _COMPRESSED_FROM_BYTES = 32 * 1024
-_PRINTABLE = re.compile(r"[ -~]{0,8000}")
 _TIMEOUT = re.compile(r"[0-9]{1,10}")
-_TRACE = re.compile(r"[0-9a-f-]{55}")  # W3C Trace Context
-# For a server that asks for no key: it serves only its own machine, and not those behind a proxy on it.
-REMOTE = ("fr-remote", "1")
-_PROXIED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 
 _STATIC = {
-    "/": ("try.html", "text/html; charset=utf-8"),
+    "/try": ("try.html", "text/html; charset=utf-8"),
     "/try.js": ("try.js", "text/javascript; charset=utf-8"),
     "/try.css": ("try.css", "text/css; charset=utf-8"),
     "/openapi.json": ("openapi.json", "application/json"),
@@ -52,7 +48,8 @@ _STATIC = {
 
 def web_app(backend: Backend, rules: Rules) -> ASGIApp:
     """Return the application."""
-    api = _Api(backend, rules)
+    room = Room(rules.max_message_bytes * 4 // 3 + _ENVELOPE_BYTES, rules.body_s)
+    api, console = _Api(backend, rules, room), Console(backend, rules, room)
 
     async def live(request: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -61,11 +58,31 @@ def web_app(backend: Backend, rules: Rules) -> ASGIApp:
         serves = await backend.serves()
         return PlainTextResponse("ok\n" if serves else "The server does not serve.\n", 200 if serves else 503)
 
-    routes = [Route("/livez", live), Route("/readyz", ready)]
+    routes: list[BaseRoute] = [Route("/livez", live), Route("/readyz", ready)]
     for path, (name, kind) in _STATIC.items():
         content = (resources.files("fr_web") / "static" / name).read_bytes()
         routes.append(Route(path, _static(content, kind)))
-    return Boundary(Router(routes, redirect_slashes=False, default=api), rules)
+    routes += console.routes()
+
+    def refuse(request: Request, error: FrApiError) -> Response:
+        return error_response(error) if _is_of_programs(request) else console.refusal(request, error)
+
+    async def other(scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        if _is_of_programs(request):
+            await api(scope, receive, send)
+        else:
+            words = "There is no such page. Go back to the start."
+            answer = console.refusal(request, refused(grpc.StatusCode.NOT_FOUND, "", words))
+            await answer(scope, receive, send)
+
+    return Boundary(Router(routes, redirect_slashes=False, default=other), rules, refuse)
+
+
+def _is_of_programs(request: Request) -> bool:
+    """Return whether an answer goes to a program, in JSON, and not to a person."""
+    path = request.scope["path"]
+    return path.startswith("/fr_api.") or "text/html" not in request.headers.get("accept", "")
 
 
 def _static(content: bytes, kind: str) -> Any:
@@ -80,11 +97,11 @@ def _static(content: bytes, kind: str) -> Any:
 class _Api:
     """Answers calls of the API; see `Rules`."""
 
-    def __init__(self, backend: Backend, rules: Rules) -> None:
+    def __init__(self, backend: Backend, rules: Rules, room: Room) -> None:
         self._backend = backend
         self._rules = rules
         self._calls = api_calls()
-        self._room = Room(rules.max_message_bytes * 4 // 3 + _ENVELOPE_BYTES, rules.body_s)
+        self._room = room
         self._reading = asyncio.Lock()
         self._large = asyncio.Semaphore(_MOST_LARGE)
         self._good_keys: dict[bytes, None] = {}  # hashes of those that the server took, the oldest first
@@ -116,7 +133,7 @@ class _Api:
 
     async def _make(self, call: Call, kind: str, request: Request) -> Response:
         timeout_s = _timeout_of(request.headers)
-        metadata = self._metadata(request)
+        metadata = metadata_of(request, self._rules, request.headers.getlist("authorization"))
         with self._room.share(network_of(request.client.host if request.client else "")) as share:
             key = await self._checked_key(metadata, timeout_s)
             if request.method == "POST":
@@ -164,15 +181,6 @@ class _Api:
             return work(*args)
         async with self._reading:
             return await asyncio.to_thread(work, *args)
-
-    def _metadata(self, request: Request) -> Metadata:
-        """Return what the server hears besides the request: the key, the trace, and that other machines call."""
-        metadata = [REMOTE] if self._rules.remote or any(name in request.headers for name in _PROXIED) else []
-        keys = request.headers.getlist("authorization")
-        # The server says what is wrong with one that gRPC cannot carry, too.
-        metadata += [("authorization", key if _PRINTABLE.fullmatch(key) else "unreadable") for key in keys[:2]]
-        trace = request.headers.get("traceparent", "")
-        return [*metadata, ("traceparent", trace)] if _TRACE.fullmatch(trace) else metadata
 
 
 def _answered(call: Call, headers: dict[str, str], request: Request, answer: bytes) -> Response:

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from grpc import aio
@@ -76,6 +76,19 @@ class Backend:
             raise failed_call(error) from error
         sent = await running.trailing_metadata()
         return answer, next((str(value) for key, value in sent if key == "x-request-id"), "")
+
+    async def answers(self, path: str, request: bytes, metadata: Metadata) -> AsyncIterator[bytes]:
+        """Yield the answers of a call to one encoded request, until they end; raises `FrApiError`."""
+        channel = self._channels[next(self._turns) % len(self._channels)]
+        method: Any = channel.unary_stream(path)
+        running = method(request, metadata=aio.Metadata(*metadata))
+        try:
+            async for answer in running:
+                yield answer
+        except aio.AioRpcError as error:
+            raise failed_call(error) from error
+        finally:
+            running.cancel()
 
     async def serves(self) -> bool:
         """Return what the server's health says, at most half a second old, so that strangers cannot flood it."""

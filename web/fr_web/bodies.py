@@ -173,12 +173,9 @@ def _number(digits: str) -> float:
 
 def _of_form(call: Call, content_type: str, body: bytes) -> Message:
     """Return the message of a form: each part names a field, such as `probe.image.data`; a file gives its bytes."""
-    found = _BOUNDARY.search(content_type)
-    if found is None:
-        raise invalid("The form has no boundary in its Content-Type.")
     texts: dict[str, Any] = {}
     files, values = [], 0
-    for name, is_file, content in _parts((found[1] or found[2]).encode("latin-1", "replace"), body):
+    for name, is_file, content in parts_of(content_type, body):
         if not _PATH.fullmatch(name):
             raise invalid("A part of the form has no name of a field, such as probe.image.data.")
         field = _field_at(call.request.DESCRIPTOR, name)
@@ -215,8 +212,12 @@ def _misplaced(call: Call, name: str, field: FieldDescriptor | None, named: str)
     return invalid(f"{found.message} {advice}", found.metadata.get("field", ""))
 
 
-def _parts(boundary: bytes, body: bytes) -> Iterator[tuple[str, bool, bytes]]:
-    """Yield name, whether it is a file, and content of each part (RFC 7578)."""
+def parts_of(content_type: str, body: bytes) -> Iterator[tuple[str, bool, bytes]]:
+    """Yield name, whether it is a file, and content of each part of a form (RFC 7578); raises `FrApiError`."""
+    found = _BOUNDARY.search(content_type)
+    if found is None:
+        raise invalid("The form has no boundary in its Content-Type.")
+    boundary = (found[1] or found[2]).encode("latin-1", "replace")
     pieces = (b"\r\n" + body).split(b"\r\n--" + boundary, _MOST_PARTS + 2)
     if len(pieces) < 2 or not pieces[-1].startswith(b"--") or len(pieces) > _MOST_PARTS + 2:
         raise invalid(f"The form is cut off, or it has more than {_MOST_PARTS} parts.")

@@ -4,7 +4,7 @@ import logging
 import re
 import traceback
 import uuid
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fr_client.errors import FrApiError
-from fr_web.errors import error_response, refused
+from fr_web.backend import Metadata
+from fr_web.errors import refused
 from fr_web.room import ClientGone, invalid
 
 log = logging.getLogger("fr_web")
@@ -30,6 +31,11 @@ _HEADERS = (
         b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     ),
 )
+_PRINTABLE = re.compile(r"[ -~]{0,8000}")
+_TRACE = re.compile(r"[0-9a-f-]{55}")  # W3C Trace Context
+# For a server that asks for no key: it serves only its own machine, and not those behind a proxy on it.
+REMOTE = ("fr-remote", "1")
+_PROXIED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 _ALLOWED_HEADERS = "authorization, content-type, content-encoding, connect-protocol-version, connect-timeout-ms"
 _EXPOSED_HEADERS = "x-request-id, retry-after"
 
@@ -50,12 +56,28 @@ class Rules:
     body_s: float = 10.0  # until the first bytes of a body
 
 
-class Boundary:
-    """Checks where a request comes from, turns every error into an answer, and adds the headers of each answer."""
+def metadata_of(request: Request, rules: Rules, keys: Sequence[str]) -> Metadata:
+    """Return what the server hears besides the request: the key, the trace, and that other machines call.
 
-    def __init__(self, app: ASGIApp, rules: Rules) -> None:
+    `keys` are values of `authorization`.
+    """
+    metadata = [REMOTE] if rules.remote or any(name in request.headers for name in _PROXIED) else []
+    # The server says what is wrong with one that gRPC cannot carry, too.
+    metadata += [("authorization", key if _PRINTABLE.fullmatch(key) else "unreadable") for key in keys[:2]]
+    trace = request.headers.get("traceparent", "")
+    return [*metadata, ("traceparent", trace)] if _TRACE.fullmatch(trace) else metadata
+
+
+class Boundary:
+    """Checks where a request comes from, turns every error into an answer, and adds the headers of each answer.
+
+    A header that the application sets stays as it is. `answer` writes a refusal for a request.
+    """
+
+    def __init__(self, app: ASGIApp, rules: Rules, answer: Callable[[Request, FrApiError], Response]) -> None:
         self._app = app
         self._rules = rules
+        self._answer = answer
         self._hosts = frozenset((*_LOOPBACK, *(name.lower() for name in rules.hosts)))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,39 +93,47 @@ class Boundary:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
-                message["headers"] = [*message["headers"], *_HEADERS, *(_cors(origin) if allowed else ())]
+                own = {name.lower() for name, _ in message["headers"]}
+                added = [(name, value) for name, value in _HEADERS if name not in own]
+                message["headers"] = [*message["headers"], *added, *(_cors(origin) if allowed else ())]
                 if unclear:
                     message["headers"].append((b"connection", b"close"))
             await send(message)
 
         try:
-            answer = self._refusal(request, origin, allowed)
-            if answer is None:
+            self._check(request, origin, allowed)
+            if not (allowed and request.method == "OPTIONS"):
                 await self._app(scope, receive, told)
                 return
+            answer = Response(status_code=204, headers={"access-control-max-age": "7200"})
         except FrApiError as error:
-            answer = error_response(error)
+            answer = self._answer(request, error)
         except ClientGone:
             return
         except Exception as error:  # noqa: BLE001 - the boundary: nothing of an error leaves but its place, in the log
-            answer = error_response(_defect(error))
+            answer = self._answer(request, _defect(error))
         if not begun:
             await answer(scope, receive, told)
 
-    def _refusal(self, request: Request, origin: str | None, allowed: bool) -> Response | None:
+    def _check(self, request: Request, origin: str | None, allowed: bool) -> None:
         host = request.headers.get("host", "")
         if _has_two_lengths(request):
-            return error_response(invalid("A request has a Content-Length or a Transfer-Encoding, never both."))
-        name = host.rpartition(":")[0] if re.search(r":\d*$", host) else host
-        if not self._rules.remote and name.lower() not in self._hosts:
+            raise invalid("A request has a Content-Length or a Transfer-Encoding, never both.")
+        if not self._rules.remote and _name_of(host) not in self._hosts:
             words = "This address serves only its own machine, under the name localhost."
-            return error_response(refused(grpc.StatusCode.PERMISSION_DENIED, "NOT_PERMITTED", words))
+            raise refused(grpc.StatusCode.PERMISSION_DENIED, "NOT_PERMITTED", words)
         if origin is not None and not allowed and origin.partition("://")[2] != host:
             words = "Web pages of other sites may not call this server; `web.origins` names those that may."
-            return error_response(refused(grpc.StatusCode.PERMISSION_DENIED, "NOT_PERMITTED", words))
-        if allowed and request.method == "OPTIONS":
-            return Response(status_code=204, headers={"access-control-max-age": "7200"})
-        return None
+            raise refused(grpc.StatusCode.PERMISSION_DENIED, "NOT_PERMITTED", words)
+
+
+def is_loopback_host(host: str) -> bool:
+    """Return whether a Host header names the machine itself."""
+    return _name_of(host) in _LOOPBACK
+
+
+def _name_of(host: str) -> str:
+    return (host.rpartition(":")[0] if re.search(r":\d*$", host) else host).lower()
 
 
 def _has_two_lengths(request: Request) -> bool:

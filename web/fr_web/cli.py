@@ -1,6 +1,7 @@
 """`fr web`: serves the API over HTTP, in front of a gRPC server."""
 
 import asyncio
+import io
 import json
 import logging
 import signal
@@ -15,6 +16,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
+import segno
 import typer
 
 from fr_client.cli.state import Settings, Unusable, reporting
@@ -23,7 +25,7 @@ from fr_web.app import web_app
 from fr_web.backend import Backend
 from fr_web.boundary import Rules
 from fr_web.listen import Limits, Listener, quiet
-from fr_web.tls import serving_context
+from fr_web.tls import names_in, serving_context
 
 log = logging.getLogger("fr_web")
 
@@ -87,9 +89,10 @@ def web(
     log_format: Annotated[str, typer.Option(help="Format of log lines: text, or one JSON object per line.")] = "text",
     descriptors: Annotated[list[int] | None, typer.Option("--descriptor", hidden=True)] = None,
 ) -> None:
-    """Serve the API over HTTP until SIGTERM or Ctrl-C: JSON by the Connect protocol, and a page to try calls.
+    """Serve the console and the API over HTTP until SIGTERM or Ctrl-C: pages for people, JSON for programs.
 
-    It passes on the key of each caller, and uses none of its own.
+    It passes on the key of each caller, and uses none of its own. On a terminal it prints the address for browsers,
+    with a QR code if other machines can reach it.
     """
     settings: Settings = context.obj
     settings = settings if server is None else replace(settings, server=server)
@@ -168,6 +171,23 @@ def _is_loopback(one: socket.socket) -> bool:
     return ip_address(one.getsockname()[0].partition("%")[0]).is_loopback
 
 
+def _name_for_browsers(order: _Order, host: str) -> str:
+    """Return the name by which browsers find this address: that of the certificate, else the address itself."""
+    if ip_address(host.partition("%")[0]).is_loopback:
+        return "localhost"
+    named = [] if order.certificate is None else names_in(order.certificate)
+    return next(iter(named), host)
+
+
+def invitation(address: str, *, is_for_others: bool) -> str:
+    """Return what a terminal shows of an address: the address itself and, for other machines, a QR code."""
+    if not is_for_others:
+        return f"Open {address} in a browser on this machine.\n"
+    picture = io.StringIO()
+    segno.make(address, micro=False).terminal(picture, compact=True)
+    return f"{picture.getvalue()}Open {address} in a browser.\n"
+
+
 async def _serve(order: _Order, sockets: Sequence[socket.socket], made: ssl.SSLContext | None, remote: bool) -> None:
     loop, told = asyncio.get_running_loop(), asyncio.Event()
     loop.set_exception_handler(quiet)
@@ -198,9 +218,12 @@ async def _serve(order: _Order, sockets: Sequence[socket.socket], made: ssl.SSLC
     listener.start()
     place = sockets[0].getsockname()
     host = f"[{place[0]}]" if ":" in place[0] else place[0]
-    log.info(
-        "HTTP on %s://%s:%d, in front of %s", "http" if made is None else "https", host, place[1], order.settings.server
-    )
+    scheme = "http" if made is None else "https"
+    log.info("HTTP on %s://%s:%d, in front of %s", scheme, host, place[1], order.settings.server)
+    if sys.stdout.isatty():
+        name = _name_for_browsers(order, place[0])
+        sys.stdout.write(invitation(f"{scheme}://{name}:{place[1]}/", is_for_others=name != "localhost"))
+        sys.stdout.flush()
     await told.wait()
     with suppress(asyncio.CancelledError):
         await listener.stop(_STOP_S)

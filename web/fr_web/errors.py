@@ -76,12 +76,17 @@ def failed_call(error: grpc.aio.AioRpcError) -> FrApiError:
     return FrApiError(found.code, found.reason, words, retry_after_s=retry, request_id=found.request_id)
 
 
+def http_status(error: FrApiError) -> int:
+    """Return the status of HTTP for a refusal."""
+    return _HTTP_STATUS[error.code]
+
+
 def error_response(error: FrApiError, status: int | None = None, headers: Mapping[str, str] | None = None) -> Response:
     """Return the answer for a refusal; `status` replaces that of its code."""
     told = {"code": _name_of(error.code), "message": error.message, "details": _details(error)}
     made = Response(
         json.dumps(told, ensure_ascii=False).encode(),
-        status or _HTTP_STATUS[error.code],
+        status or http_status(error),
         headers,
         media_type="application/json",
     )

@@ -50,3 +50,15 @@ def _require_current(certificate: Path) -> None:
 
 def _unusable(path: Path, why: str) -> Unusable:
     return Unusable("TLS_UNUSABLE", f"{path} {why}.")
+
+
+def names_in(certificate: Path) -> list[str]:
+    """Return the DNS names and addresses of a certificate by which other machines may find this one, in its order."""
+    try:
+        found = x509.load_pem_x509_certificate(certificate.read_bytes()).extensions
+        named = found.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    names = [str(one) for one in named.get_values_for_type(x509.DNSName) if one != "localhost" and "*" not in one]
+    addresses = [one for one in named.get_values_for_type(x509.IPAddress) if not one.is_loopback]
+    return names + [f"[{one}]" if one.version == 6 else str(one) for one in addresses]

@@ -35,7 +35,7 @@ def serve(
         int | None, typer.Option(help="Additional processes that answer calls (server.frontends).")
     ] = None,
     web: Annotated[
-        int | None, typer.Option(metavar="PORT", help="Also serve HTTP on this port: JSON, and a page (web.port).")
+        int | None, typer.Option(metavar="PORT", help="Also serve HTTP on this port: the console, and JSON (web.port).")
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Any other setting. Can be repeated.")

@@ -71,7 +71,7 @@ class NetworkConfig:
 class WebConfig:
     """The HTTP interface, a process of its own in front of the server; `web` in the file."""
 
-    port: int = _set(0, "TCP port for HTTP: JSON for every call, and a page to try calls; 0 for none.", 0, 65535)
+    port: int = _set(0, "TCP port for HTTP: the console, and JSON for every call; 0 for none.", 0, 65535)
     host: str = _set(
         "127.0.0.1", "Address to listen on for HTTP. It speaks HTTPS with the certificate of `tls`, if there is one."
     )

@@ -1,0 +1,352 @@
+"""The console over HTTP: who gets in, what other sites cannot do, and what people type stays text."""
+
+import re
+from hashlib import sha256
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from fr_api.v1 import access_pb2, gallery_pb2
+from fr_client.errors import FrApiError
+from fr_web.console import forms, sessions, words
+from support.callers import BLUES, Staffed
+from support.servers import photo, running
+from support.surfer import Surfer, escaped
+from support.surfer import words as words_of
+from support.web import Web, web
+
+VENDORED = {
+    "htmx.min.js": "a0abb04f2f45a1f89d1d4844023245537e5e6014c87b144553e0607b4cc32130",
+    "hx-csp.min.js": "a7e1e6711ae6c3e50ad300fba7936cbe8d07599cdae313414a179ddd6b26e143",
+    "hx-sse.min.js": "18ef2761356ec1fe0bb6d92612315b37517a7c1e9856b661c5ae81fef239d103",
+    "LICENSE-htmx": "d3d2456f76414f2456104660ebd65aff1c04cd7966b942bdabd63f3cdb316a38",
+}
+"""Of htmx.org 4.0.1 from npm (0BSD): dist/, dist/ext/ and LICENSE."""
+
+
+@pytest.fixture(scope="module")
+def gallery(at: Staffed) -> str:
+    at.gallery("g", operational=False)
+    return "g"
+
+
+@pytest.fixture
+def surfer(site: Web, gallery: str) -> Surfer:
+    return Surfer(site)
+
+
+@pytest.fixture
+def operator(surfer: Surfer, at: Staffed) -> Surfer:
+    assert surfer.sign_in(at.operator.token).status == 303
+    return surfer
+
+
+def test_the_vendored_scripts_are_those_of_the_registry() -> None:
+    folder = resources.files("fr_web.console") / "static" / "vendor"
+    found = {one.name: sha256(one.read_bytes()).hexdigest() for one in folder.iterdir()}
+    assert found == VENDORED
+
+
+def test_a_key_opens_what_its_role_may_do(at: Staffed, surfer: Surfer) -> None:
+    assert surfer.get("/galleries").status == 401
+    wrong = surfer.sign_in("wrong")
+    assert (wrong.status, surfer.get("/galleries").status) == (401, 401)
+    assert surfer.sign_in(at.auditor.token).status == 303
+    home = words_of(surfer.get("/"))
+    assert 'href="/galleries"' in home
+    assert 'href="/search"' not in home
+    assert surfer.get("/search").status == 200  # the server decides, not the page: it lists no subject
+    refused = surfer.upload("/search", gallery="g", photo=photo(10))
+    assert (refused.status, "NOT_PERMITTED" in words_of(refused)) == (403, False)
+    assert surfer.sign_in(at.operator.token).status == 303
+    assert 'href="/search"' in words_of(surfer.get("/"))
+
+
+def test_no_key_is_in_any_page_or_cookie(at: Staffed, operator: Surfer) -> None:
+    told = [operator.get(path) for path in ("/", "/galleries", "/galleries/g", "/search")]
+    for answer in told:
+        assert at.operator.token not in str(answer.headers) + words_of(answer)
+    assert not any(at.operator.token in value for value in operator.cookies.values())
+
+
+def test_signing_out_ends_the_session_for_whoever_kept_its_cookie(operator: Surfer) -> None:
+    kept = Surfer(operator.site, dict(operator.cookies))
+    assert kept.get("/galleries").status == 200
+    assert operator.post("/sign-out", {}).status == 303
+    assert operator.get("/galleries").status == 401
+    assert kept.get("/galleries").status == 401
+
+
+def test_an_id_that_somebody_else_chose_is_never_signed_in(at: Staffed, surfer: Surfer) -> None:
+    surfer.get("/sign-in")
+    planted = dict(surfer.cookies)
+    surfer.sign_in(at.operator.token)
+    assert surfer.cookies != planted
+    assert Surfer(surfer.site, planted).get("/galleries").status == 401
+    assert surfer.get("/galleries").status == 200  # control: the new id is
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example", "Sec_Fetch_Site": "cross-site"},
+        {"Origin": "null", "Sec_Fetch_Site": "cross-site"},
+        {"Origin": "", "Sec_Fetch_Site": "same-site"},
+        {"Origin": "", "Sec_Fetch_Site": ""},
+        {"Origin": "", "Sec_Fetch_Site": "none"},
+    ],
+)
+def test_a_page_of_another_site_cannot_post(operator: Surfer, headers: dict[str, str]) -> None:
+    assert operator.post("/galleries", {"gallery_id": "x"}, **headers).status == 403
+    assert operator.get("/galleries").status == 200
+
+
+def test_a_form_without_the_token_of_its_browser_is_refused(at: Staffed, operator: Surfer) -> None:
+    other = Surfer(operator.site)
+    other.sign_in(at.operator.token)
+    for token in ("", "0" * 64, other.token):
+        assert operator.post("/sign-out", {"token": token}).status == 403
+    assert operator.get("/galleries").status == 200
+    assert operator.post("/sign-out", {}).status == 303  # control
+
+
+def test_an_allowed_site_may_call_and_still_not_use_the_pages(at: Staffed) -> None:
+    site = "https://tools.example"
+    with web(at.server.address, origins=(site,)) as started:
+        surfer = Surfer(started)
+        surfer.sign_in(at.operator.token)
+        headers = {"Origin": site, "Sec_Fetch_Site": "cross-site"}
+        assert surfer.post("/sign-out", {}, **headers).status == 403
+        assert surfer.get("/galleries").status == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/sign-in", "/galleries", "/galleries/g", "/nonsense", "/search"])
+def test_every_page_forbids_what_it_does_not_need(operator: Surfer, path: str) -> None:
+    headers = operator.get(path).headers
+    policy = headers["content-security-policy"]
+    assert "unsafe" not in policy
+    assert "*" not in policy
+    for part in ("default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'"):
+        assert part in policy
+    assert headers["x-frame-options"] == "DENY"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["cache-control"] == "no-store"
+    assert headers["referrer-policy"] == "same-origin"
+    again = operator.get(path).headers["content-security-policy"]
+    assert policy != again, "a nonce is used once"
+
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' hx-get='/sign-out' hx-trigger='load",
+    "{{ 7*7 }}{% raw %}",
+    "</title><svg onload=alert(1)>",
+)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_what_people_type_stays_text(at: Staffed, operator: Surfer, text: str) -> None:
+    at.admin.gallery.CreateGallery(
+        gallery_pb2.CreateGalleryRequest(
+            gallery_id="x", display_name=text, use=gallery_pb2.GALLERY_USE_TEST, keeps_photos=True
+        )
+    )
+    try:
+        face = gallery_pb2.EnrolRequest(gallery_id="x", subject_id=text, display_name=text, metadata={text[:60]: text})
+        face.face.image.data = photo(BLUES[0])
+        at.operator.gallery.Enrol(face)
+        shown = [
+            operator.get("/galleries"),
+            operator.get("/galleries/x"),
+            operator.get(f"/galleries/x/subject?id={escaped(text)}"),
+            operator.upload("/search", gallery="x", photo=photo(BLUES[0])),
+            operator.upload("/search", gallery=text, photo=photo(BLUES[0])),
+            operator.get(f"/search?gallery={escaped(text)}"),
+            operator.get(f"/sign-in?next={escaped(text)}"),
+            operator.post("/purpose", {"purpose": "1", "case_reference": text, "next": "/galleries/x"}),
+            operator.get("/galleries/x"),
+        ]
+    finally:
+        at.admin.gallery.DeleteGallery(gallery_pb2.DeleteGalleryRequest(gallery_id="x"))
+    for answer in shown:
+        assert answer.status in (200, 303, 400, 404)
+        assert "<" not in text or text.encode() not in answer.body
+    assert sum(text in words_of(answer) for answer in shown) >= 5  # control: it is shown, as text
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["//evil.example", "https://evil.example/", "/\\evil.example", "javascript:alert(1)", "/a\r\nset-cookie: b=1"],
+)
+def test_the_way_after_signing_in_stays_on_this_site(at: Staffed, surfer: Surfer, place: str) -> None:
+    surfer.get("/sign-in")
+    answer = surfer.post("/sign-in", {"key": at.operator.token, "next": place})
+    assert answer.status in (303, 400)
+    if answer.status == 303:
+        assert re.fullmatch(r"/(?![/\\])[!-~]*", answer.headers["location"])
+    assert "b=1" not in answer.headers.get("set-cookie", "")
+
+
+def test_names_in_addresses_lead_nowhere_else(operator: Surfer) -> None:
+    for path in (
+        "/galleries/..%2f..%2ftry",
+        "/galleries/%00",
+        "/static/x/..%2fapp.py",
+        "/galleries/g/photo?template=-1",
+    ):
+        assert operator.get(path).status in (400, 404)
+
+
+def test_a_stranger_sends_no_photo_and_no_long_form(surfer: Surfer) -> None:
+    surfer.get("/")
+    assert surfer.upload("/search", gallery="g", photo=photo(10)).status == 401
+    assert surfer.post("/sign-in", {"key": "k" * 300_000}).status == 400
+
+
+def test_a_search_shows_leads_and_keeps_nothing(at: Staffed, operator: Surfer) -> None:
+    page = words_of(operator.upload("/search", gallery="g", photo=photo(BLUES[0]), candidates="3"))
+    assert "Leads for a human examiner" in page
+    assert page.count('loading="lazy"') == 3
+    assert "g 10" in page
+    assert "No error rates are known for this search." in page
+    shown = re.search(r'src="(/galleries/g/photo\?template=\d+)"', page)
+    assert shown is not None
+    sent = operator.get(shown[1])
+    assert (sent.body, sent.headers["content-type"]) == (photo(BLUES[0]), "image/png")
+    assert "sandbox" in sent.headers["content-security-policy"]
+    assert Surfer(operator.site).get(shown[1]).status == 401
+
+
+def test_a_subject_is_erased_only_by_somebody_who_means_it(at: Staffed, operator: Surfer) -> None:
+    face = gallery_pb2.EnrolRequest(gallery_id="g", subject_id="to / erase")
+    face.face.image.data = photo(77)
+    at.operator.gallery.Enrol(face)
+    path = f"/galleries/g/subject?id={escaped('to / erase')}"
+    assert "Subject to / erase" in words_of(operator.get(path))
+    assert operator.post(path, {}).status == 400
+    receipt = operator.post(path, {"sure": "1"})
+    assert receipt.status == 200
+    assert re.search(r"<code[^>]*>[0-9a-f]{16}</code>", receipt.body.decode())
+    assert operator.get(path).status == 404
+
+
+def test_an_operational_gallery_asks_for_a_purpose_once(at: Staffed, operator: Surfer) -> None:
+    at.gallery("official")
+    page = words_of(operator.get("/galleries/official"))
+    assert "Why do you look?" in page
+    assert "official 10" not in page
+    answer = operator.post("/purpose", {"purpose": "1", "case_reference": "17/26", "next": "/galleries/official"})
+    assert answer.headers["location"] == "/galleries/official"
+    assert "official 10" in words_of(operator.get("/galleries/official"))
+    assert operator.upload("/search", gallery="official", photo=photo(BLUES[0])).status == 200
+
+
+def test_an_admin_makes_a_gallery_and_reads_why_not(at: Staffed, surfer: Surfer) -> None:
+    surfer.sign_in(at.admin.token)
+    fields = {"gallery_id": "made", "display_name": "Made here", "use": "3", "retention_days": "30"}
+    assert surfer.post("/galleries", fields).headers["location"] == "/galleries/made"
+    assert "Made here" in words_of(surfer.get("/galleries/made"))
+    again = surfer.post("/galleries", fields)
+    assert again.status == 409
+    assert "already" in words_of(again)
+    assert 'value="Made here"' in words_of(again)  # nothing typed is lost
+    assert surfer.post("/galleries", {**fields, "use": "99"}).status == 400
+
+
+def test_subjects_come_page_by_page(at: Staffed, operator: Surfer) -> None:
+    at.gallery("many", operational=False, people=0)
+    request = gallery_pb2.EnrolRequest(gallery_id="many")
+    for number in range(52):
+        request.subject_id = f"s{number:02}"
+        request.face.image.data = photo(number + 1)
+        at.operator.gallery.Enrol(request)
+    first = words_of(operator.get("/galleries/many"))
+    following = re.search(r'href="(/galleries/many\?page=[^"]+)"', first)
+    assert following is not None
+    second = words_of(operator.get(following[1]))
+    assert ("s00" in first, "s51" in first, "s00" in second, "s51" in second) == (True, False, False, True)
+
+
+def test_a_server_without_keys_lets_its_own_machine_in(tmp_path: Path) -> None:
+    with running(tmp_path / "data") as server, web(server.address) as site:
+        surfer = Surfer(site)
+        assert surfer.sign_in("").status == 303
+        assert surfer.get("/galleries").status == 200
+        proxied = surfer.get("/galleries", X_Forwarded_For="203.0.113.9")
+        assert proxied.status == 403
+
+
+class SteppedClock:
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def person(number: int = 0) -> sessions.Session:
+    return sessions.Session("key", "", f"key:{number}", frozenset({access_pb2.ROLE_OPERATOR}))
+
+
+def test_a_session_ends_when_it_rests_and_when_it_is_old() -> None:
+    clock = SteppedClock()
+    kept = sessions.Sessions(clock)
+    session_id = kept.begin(person())
+    clock.now_s = sessions.IDLE_S
+    assert kept.find(session_id) is not None
+    clock.now_s += sessions.IDLE_S + 1
+    assert kept.find(session_id) is None
+    session_id = kept.begin(person())
+    for _ in range(int(sessions.LONGEST_S / sessions.IDLE_S)):
+        clock.now_s += sessions.IDLE_S
+        assert kept.find(session_id) is not None
+    clock.now_s += 1
+    assert kept.find(session_id) is None
+
+
+def test_sessions_are_bounded_in_all_and_of_one_person() -> None:
+    kept = sessions.Sessions(SteppedClock(), most=9, most_of_one=5)
+    other = kept.begin(person(1))
+    own = [kept.begin(person()) for _ in range(7)]
+    assert [kept.find(one) is not None for one in own] == [False] * 2 + [True] * 5
+    assert kept.find(other) is not None
+    for number in range(2, 11):
+        kept.begin(person(number))
+    assert kept.find(other) is None
+
+
+def test_languages_follow_the_cookie_then_the_browser() -> None:
+    known = ("ar-XB", "en", "fr")
+    told = [
+        words.language_of("fr", "en", known),
+        words.language_of("xx", "de, fr-CA;q=0.8, en;q=0.9", known),
+        words.language_of("", "fr-CA, en;q=0.5", known),
+        words.language_of("", "ar-xb", known),
+        words.language_of("", "de;q=x,,", known),
+    ]
+    assert told == ["fr", "en", "fr", "ar-XB", "en"]
+    assert [words.direction_of(one) for one in ("ar", "ar-XB", "en", "he", "fr")] == ["rtl", "rtl", "ltr", "rtl", "ltr"]
+
+
+def test_the_page_speaks_the_language_that_was_chosen(surfer: Surfer) -> None:
+    surfer.get("/sign-in")
+    answer = surfer.post("/language", {"language": "xx", "next": "/sign-in"})
+    assert "fr-language" not in answer.headers.get("set-cookie", "")
+    answer = surfer.post("/language", {"language": "en", "next": "/sign-in"})
+    assert "fr-language=en" in answer.headers["set-cookie"]
+
+
+def test_a_form_says_which_field_does_not_fit() -> None:
+    from fr_web.console.views.galleries import NewGallery
+
+    def refused(fields: dict[str, list[bytes]]) -> str:
+        with pytest.raises(FrApiError) as caught:
+            forms.read(NewGallery, fields)
+        return caught.value.metadata["field"]
+
+    assert forms.read(NewGallery, {"gallery_id": [b" a "], "keeps_photos": [b"1"]}).gallery_id == "a"
+    assert refused({"gallery_id": [b"\xff"]}) == "gallery_id"
+    assert refused({"gallery_id": [b"a\x00"]}) == "gallery_id"
+    assert refused({"retention_days": [b"1e3"]}) == "retention_days"

@@ -1,0 +1,264 @@
+"""Answers the requests of browsers: finds out who asks, checks where forms come from, and calls the view."""
+
+import gzip
+import hmac
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import cache
+from hashlib import sha256
+from importlib import resources
+from typing import Any
+from urllib.parse import urlsplit
+
+import grpc
+from google.protobuf.message import Message as Sent
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from fr_client.errors import FrApiError
+from fr_locales.messages import Message
+from fr_locales.rendering import languages, render
+from fr_web.backend import Backend
+from fr_web.boundary import Rules, is_loopback_host, metadata_of
+from fr_web.calls import Call, api_calls
+from fr_web.console.forms import fields_of, text_of
+from fr_web.console.sessions import Session, Sessions
+from fr_web.console.views import SCREENS
+from fr_web.console.views.entry import LANGUAGE_COOKIE
+from fr_web.console.visit import IN_PLACE, Screen, Visit, address
+from fr_web.console.words import ROLES, direction_of, language_of
+from fr_web.errors import http_status, refused
+from fr_web.room import Room, network_of
+
+_CALL_S = 300.0  # `limits.call_s` of a server
+_SMALL_FORM_BYTES = 256 * 1024
+_SCRIPTS = ("vendor/htmx.min.js", "vendor/hx-csp.min.js", "console.js")
+_KINDS = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
+# A fetch from elsewhere is nobody's: https://w3c.github.io/webappsec-fetch-metadata/
+_OWN_SITE = "same-origin"
+
+
+class Console:
+    """The pages. `room` bounds the bodies of forms together with those of the API."""
+
+    def __init__(self, backend: Backend, rules: Rules, room: Room, sessions: Sessions | None = None) -> None:
+        self._backend = backend
+        self._rules = rules
+        self._room, self._small = room, Room(_SMALL_FORM_BYTES, rules.body_s)
+        self._sessions = sessions or Sessions()
+        self.languages = languages()
+        for one in self.languages:  # now: a catalogue takes a tenth of a second to read
+            render(Message("list.separator"), one)
+        self._calls: Mapping[str, Call] = {call.request.DESCRIPTOR.full_name: call for call in api_calls().values()}
+        self._templates = Environment(
+            loader=PackageLoader("fr_web.console"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+
+    def routes(self) -> list[BaseRoute]:
+        """Return the routes of all screens, and of the files that pages load."""
+        made: list[BaseRoute] = [Route(f"/static/{{mark}}/{name}", _file(name)) for name in _FILES]
+        return made + [Route(one.path, self._answering(one), methods=[one.method]) for one in SCREENS]
+
+    def _answering(self, screen: Screen) -> Callable[[Request], Any]:
+        async def answer(request: Request) -> Response:
+            visit = self._visit(request)
+            if screen.method == "POST":
+                _require_own_page(request)
+            if visit.session is None and not screen.is_open:
+                raise refused(grpc.StatusCode.UNAUTHENTICATED, "CREDENTIAL_MISSING", "")
+            if screen.method == "POST":
+                await self._read(visit, screen)
+            return self._headed(visit, await screen.view(visit))
+
+        return answer
+
+    def refusal(self, request: Request, error: FrApiError) -> Response:
+        """Return the page that says what was refused; somebody who is not signed in any more can sign in on it."""
+        visit = self._visit(request)
+        if error.code is grpc.StatusCode.UNAUTHENTICATED:
+            self._sessions.end(visit.session_id)
+            visit.session = None
+            told = error if error.message else None
+            answer = visit.page("sign_in.html", told, http_status(error), next=_place(request), code="")
+        else:
+            answer = visit.page("error.html", error)
+        return self._headed(visit, answer)
+
+    # --- what a visit needs of the console
+
+    async def ask(self, visit: Visit, request: Sent) -> bytes:
+        """As `Desk.ask`."""
+        call = self._calls[request.DESCRIPTOR.full_name]
+        answer, _ = await self._backend.call(call.path, request.SerializeToString(), self._metadata(visit), _CALL_S)
+        return answer
+
+    async def pieces(self, visit: Visit, request: Sent) -> AsyncIterator[bytes]:
+        """As `Desk.pieces`."""
+        call = self._calls[request.DESCRIPTOR.full_name]
+        async for one in self._backend.answers(call.path, request.SerializeToString(), self._metadata(visit)):
+            yield one
+
+    def html(self, visit: Visit, template: str, values: Mapping[str, Any]) -> str:
+        """As `Desk.html`."""
+
+        def t(one: str | Message, **filled: Any) -> str:
+            return render(Message(one, filled) if isinstance(one, str) else one, visit.language)
+
+        shown = [one for one in SCREENS if one.nav is not None and self._may(visit.session, one)]
+        return self._templates.get_template(template).render(
+            t=t,
+            address=address,
+            asset=_asset,
+            scripts=_SCRIPTS,
+            language=visit.language,
+            languages=self.languages,
+            direction=direction_of(visit.language),
+            nonce=visit.nonce,
+            hx=Markup('hx-nonce="{}"').format(visit.nonce),
+            token=Markup('<input type="hidden" name="token" value="{}">').format(visit.token),
+            session=visit.session,
+            mark=_mark(visit),
+            roles=ROLES,
+            screens=shown,
+            here=visit.request.url.path,
+            place=_place(visit.request),
+            **values,
+        )
+
+    def _metadata(self, visit: Visit) -> list[tuple[str, str]]:
+        keys = [f"Bearer {visit.session.key}"] if visit.session is not None and visit.session.key else []
+        return list(metadata_of(visit.request, self._rules, keys))
+
+    @staticmethod
+    def _may(session: Session | None, screen: Screen) -> bool:
+        return session is not None and (not screen.roles or bool(screen.roles & session.roles))
+
+    # --- who asks, and from where
+
+    def _visit(self, request: Request) -> Visit:
+        session_id = request.cookies.get(_cookie(request), "")
+        session = self._sessions.find(session_id) if session_id else None
+        session_id = session_id or self._sessions.new_id()
+        language = language_of(
+            request.cookies.get(LANGUAGE_COOKIE, ""), request.headers.get("accept-language", ""), self.languages
+        )
+        token = self._sessions.token(session_id)
+        return Visit(self, request, session, session_id, token, language, secrets.token_urlsafe(16))
+
+    async def _read(self, visit: Visit, screen: Screen) -> None:
+        """Read a form; raises `FrApiError` if it is none, or too large, or does not have the token of its browser."""
+        request = visit.request
+        room = self._room if screen.takes_file else self._small
+        with room.share(network_of(request.client.host if request.client else "")) as share:
+            body = await share.read(request.receive, request.headers.get("content-length"), _CALL_S)
+            visit.fields = fields_of(request.headers.get("content-type", ""), body)
+        if not hmac.compare_digest(text_of(visit.fields, "token").encode(), visit.token.encode()):
+            raise _foreign()
+
+    def _headed(self, visit: Visit, answer: Response) -> Response:
+        """Add the headers of a page, and the cookie; a view begins or ends a session by `Visit.session`."""
+        request, known = visit.request, self._sessions.find(visit.session_id)
+        session_id = visit.session_id
+        if visit.session is not known:
+            self._sessions.end(session_id)
+            session_id = self._sessions.new_id() if visit.session is None else self._sessions.begin(visit.session)
+        name = _cookie(request)
+        if request.cookies.get(name) != session_id:
+            answer.set_cookie(
+                name, session_id, path="/", secure=name.startswith("__Host-"), httponly=True, samesite="strict"
+            )
+        if IN_PLACE in request.headers and visit.session is not None:
+            answer.headers["fr-token"], answer.headers["fr-who"] = self._sessions.token(session_id), _mark(visit)
+        for header, value in _headers(visit.nonce).items():
+            answer.headers.setdefault(header, value)
+        return answer
+
+
+def _mark(visit: Visit) -> str:
+    """Return what pages of one person have in common, so that a page goes on only for the same one."""
+    return "" if visit.session is None else sha256(visit.session.who.encode()).hexdigest()[:16]
+
+
+def _headers(nonce: str) -> Mapping[str, str]:
+    """Return the headers of a page. A form's Origin is "null" with another referrer policy."""
+    return {
+        "referrer-policy": "same-origin",
+        "x-frame-options": "DENY",
+        "cross-origin-opener-policy": "same-origin",
+        "cross-origin-resource-policy": "same-origin",
+        "permissions-policy": "camera=(self), geolocation=(), microphone=()",
+        "content-security-policy": f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'self'; img-src 'self' "
+        "data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
+        "require-trusted-types-for 'script'; trusted-types htmx",
+    }
+
+
+def _cookie(request: Request) -> str:
+    """Return the name of the cookie: one that browsers keep to this host and TLS, except on the machine itself."""
+    if request.url.scheme == "https" or not is_loopback_host(request.headers.get("host", "")):
+        return "__Host-fr"
+    return f"fr-{request.url.port or 80}"  # cookies of one host do not tell its ports apart
+
+
+def _place(request: Request) -> str:
+    """Return where to go on after signing in: this page, or the one that a form stood on."""
+    url = request.url
+    if request.method == "GET":
+        return f"{url.path}?{url.query}" if url.query else url.path
+    before = urlsplit(request.headers.get("referer", ""))
+    return before.path + (f"?{before.query}" if before.query else "") if before.netloc == url.netloc else "/"
+
+
+def _require_own_page(request: Request) -> None:
+    """Raise `FrApiError` unless the browser says that a page of this site sent the form."""
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    host = request.headers.get("host", "")
+    if site not in (None, _OWN_SITE) or (origin is not None and origin.partition("://")[2] != host):
+        raise _foreign()
+    if site is None and origin is None:
+        raise _foreign()
+
+
+def _foreign() -> FrApiError:
+    words = "The form did not come from a page of this site, or the page was open too long. Load the page again."
+    return refused(grpc.StatusCode.PERMISSION_DENIED, "NOT_PERMITTED", words)
+
+
+# --- the files that pages load
+
+
+def _read_static(name: str) -> bytes:
+    return (resources.files("fr_web.console") / "static" / name).read_bytes()
+
+
+_FILES = (*_SCRIPTS, "vendor/hx-sse.min.js", "console.css")
+
+
+@cache
+def _asset(name: str) -> str:
+    """Return the address of a file, which changes with its content."""
+    return f"/static/{sha256(_read_static(name)).hexdigest()[:12]}/{name}"
+
+
+def _file(name: str) -> Callable[[Request], Any]:
+    content = _read_static(name)
+    packed = gzip.compress(content, mtime=0)
+    headers = {
+        "cache-control": "public, max-age=31536000, immutable",
+        "content-type": _KINDS[name.rpartition(".")[2]],
+        "vary": "accept-encoding",
+    }
+
+    async def answer(request: Request) -> Response:
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            return Response(packed, headers={**headers, "content-encoding": "gzip"})
+        return Response(content, headers=headers)
+
+    return answer

@@ -1,0 +1,97 @@
+"""Reads a posted form into a dataclass: each field is a text, a number, a choice, a checkbox or a file."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from urllib.parse import parse_qsl
+
+from fr_web.bodies import FORM, parts_of
+from fr_web.room import invalid
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    FormT = TypeVar("FormT", bound=DataclassInstance)
+
+_URLENCODED = "application/x-www-form-urlencoded"
+_MOST_FIELDS = 1_000
+_WHOLE = re.compile(r"-?[0-9]{1,9}")
+# A browser sends a line break as two characters. Other control characters are nothing that a person types.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+
+Fields = Mapping[str, "list[bytes]"]
+
+
+def fields_of(content_type: str, body: bytes) -> Fields:
+    """Return the values of each field of a posted form; raises `FrApiError` if it cannot be read."""
+    kind = content_type.partition(";")[0].strip().lower()
+    found: dict[str, list[bytes]] = {}
+    if kind == FORM:
+        for name, _, content in parts_of(content_type, body):
+            found.setdefault(name, []).append(content)
+    elif kind == _URLENCODED:
+        try:
+            pairs = parse_qsl(body, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+        except ValueError as error:
+            raise invalid(f"The form has more than {_MOST_FIELDS} fields.") from error
+        for name_bytes, value in pairs:
+            found.setdefault(name_bytes.decode("utf-8", "replace"), []).append(value)
+    else:
+        raise invalid("A form comes as multipart/form-data or as application/x-www-form-urlencoded.")
+    return found
+
+
+def text_of(fields: Fields, name: str) -> str:
+    """Return a field of one line or several, without spaces at its ends; "" if it is absent."""
+    values = fields.get(name, [])
+    try:
+        text = values[0].decode().replace("\r\n", "\n").strip() if values else ""
+    except UnicodeDecodeError as error:
+        raise invalid("The form is not text in UTF-8.", name) from error
+    if _CONTROL.search(text):
+        raise invalid("A field of the form has a character that cannot be typed.", name)
+    return text
+
+
+def read(kind: type[FormT], fields: Fields) -> FormT:
+    """Return the form of a class; raises `FrApiError` (INVALID_FIELD) for a field that does not fit.
+
+    The types of fields: str, int (an empty one has the default), bool (of a checkbox), bytes (of a file), and
+    dict[str, int] (of fields "NAME.KEY"). A field without a default has to be filled in.
+    """
+    hints = get_type_hints(kind)
+    values = {field.name: _value(fields, field, hints[field.name]) for field in dataclasses.fields(kind)}
+    return kind(**{name: value for name, value in values.items() if value is not dataclasses.MISSING})
+
+
+def _value(fields: Fields, field: dataclasses.Field[Any], kind: Any) -> Any:
+    if kind is bool:
+        return field.name in fields
+    if kind is bytes:
+        return _filled(field, next((one for one in fields.get(field.name, []) if one), b""))
+    if kind is int:
+        text = _filled(field, text_of(fields, field.name))
+        return _number(field.name, text) if isinstance(text, str) else text
+    if kind is str:
+        return _filled(field, text_of(fields, field.name))
+    beginning = f"{field.name}."
+    named = {name.removeprefix(beginning): name for name in fields if name.startswith(beginning)}
+    return {key: _number(field.name, text_of(fields, name)) for key, name in named.items()}
+
+
+def _filled(field: dataclasses.Field[Any], value: Any) -> Any:
+    """Return a value; for an empty one, MISSING, so that the default counts, or a refusal if there is none."""
+    if value:
+        return value
+    if field.default is dataclasses.MISSING:
+        raise invalid("Fill in the field that is still empty.", field.name)
+    return dataclasses.MISSING
+
+
+def _number(name: str, text: str) -> int:
+    if not _WHOLE.fullmatch(text):
+        raise invalid("The field takes a whole number.", name)
+    return int(text)

@@ -1,0 +1,106 @@
+"""Keeps who is signed in: in memory, for a limited time, and never in a page."""
+
+import hmac
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import TypeAlias
+
+from fr_api.v1 import access_pb2, common_pb2
+
+Role: TypeAlias = access_pb2.Role.ValueType
+Purpose: TypeAlias = common_pb2.Purpose.ValueType
+
+IDLE_S, LONGEST_S = 30 * 60.0, 12 * 3600.0
+_ID_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """The purpose of reading and searching an operational gallery, and the reference of its case."""
+
+    purpose: Purpose
+    case_reference: str
+
+
+@dataclass(slots=True)
+class Session:
+    """Somebody who is signed in, with a key ("" where the server asks for none), and a trainee's code or "".
+
+    `who` is the principal of the key, with a hash of the code. `sittings` has the server's id of each sitting that the
+    trainee began, by its name.
+    """
+
+    key: str = field(repr=False)
+    code: str = field(repr=False)
+    who: str
+    roles: frozenset[Role]
+    begun_s: float = 0.0
+    used_s: float = 0.0
+    inquiry: Inquiry | None = None
+    sittings: dict[str, str] = field(default_factory=dict, repr=False)
+
+
+class Sessions:
+    """The sessions of a process, each under the hash of a random id that only its browser has.
+
+    Beyond `most` in all, and `most_of_one` of one person, the one that was not used for the longest time ends.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, most: int = 5_000, most_of_one: int = 50) -> None:
+        self._clock = clock
+        self._most, self._most_of_one = most, most_of_one
+        self._secret = secrets.token_bytes(32)
+        self._open: dict[bytes, Session] = {}  # the one that was used last is the last
+
+    def begin(self, session: Session) -> str:
+        """Keep a session, and return its new id."""
+        now_s = self._clock()
+        session.begun_s = session.used_s = now_s
+        for key in [key for key, one in self._open.items() if _is_over(one, now_s)]:
+            del self._open[key]
+        own = [key for key, one in self._open.items() if one.who == session.who]
+        for key in own[: max(len(own) + 1 - self._most_of_one, 0)]:
+            del self._open[key]
+        if len(self._open) >= self._most:
+            del self._open[next(iter(self._open))]
+        session_id = self.new_id()
+        self._open[_hash(session_id)] = session
+        return session_id
+
+    def find(self, session_id: str) -> Session | None:
+        """Return the session of an id, and note that it is used; None if it has ended, or there never was one."""
+        key, now_s = _hash(session_id), self._clock()
+        found = self._open.pop(key, None)
+        if found is None or _is_over(found, now_s):
+            return None
+        found.used_s = now_s
+        self._open[key] = found
+        return found
+
+    def end(self, session_id: str) -> None:
+        """End a session, if there is one."""
+        self._open.pop(_hash(session_id), None)
+
+    def new_id(self) -> str:
+        """Return an id that is none of a session yet."""
+        return secrets.token_urlsafe(_ID_BYTES)
+
+    def token(self, session_id: str) -> str:
+        """Return what each form of a browser with this id carries, so that no other site can make one."""
+        return hmac.new(self._secret, session_id.encode(), sha256).hexdigest()
+
+
+def who_of(principal_id: str, code: str) -> str:
+    """Return the name of a person in `Session.who`."""
+    return f"{principal_id} {sha256(code.encode()).hexdigest()[:16]}" if code else principal_id
+
+
+def _is_over(session: Session, now_s: float) -> bool:
+    return now_s - session.used_s > IDLE_S or now_s - session.begun_s > LONGEST_S
+
+
+def _hash(session_id: str) -> bytes:
+    return sha256(session_id.encode("utf-8", "surrogateescape")).digest()

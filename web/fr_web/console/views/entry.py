@@ -1,0 +1,127 @@
+"""The way in: signing in and out, the first page, the language, and the purpose of an inquiry."""
+
+from dataclasses import dataclass
+
+from starlette.responses import Response
+
+from fr_api.v1 import access_pb2, training_pb2
+from fr_client.errors import FrApiError
+from fr_locales.messages import message
+from fr_web.console.sessions import Inquiry, Session, who_of
+from fr_web.console.visit import IN_PLACE, Screen, Visit
+from fr_web.console.words import PURPOSES
+from fr_web.errors import http_status
+from fr_web.room import invalid
+
+_YEAR_S = 365 * 24 * 3600
+LANGUAGE_COOKIE = "fr-language"
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """A key, or a trainee's code with the key of the class; and where to go then."""
+
+    key: str = ""
+    code: str = ""
+    next: str = "/"
+    as_trainee: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A language."""
+
+    language: str
+    next: str = "/"
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """The purpose of an inquiry, and its reference."""
+
+    purpose: int
+    case_reference: str
+    next: str = "/"
+
+
+async def home(visit: Visit) -> Response:
+    """Show what the visitor can do, or the way in."""
+    if visit.session is None:
+        return visit.page("sign_in.html", next="/", code="")
+    return visit.page("home.html")
+
+
+async def sign_in(visit: Visit) -> Response:
+    """Let somebody in whose key, or code, the server knows."""
+    form = visit.form(SignIn)
+    in_place = IN_PLACE in visit.request.headers
+    try:
+        visit.session = await _session(visit, form)
+    except FrApiError as error:
+        visit.session = None
+        if in_place:
+            return Response(error.message, http_status(error), media_type="text/plain")
+        return visit.page("sign_in.html", error, next=local(form.next), code=form.code)
+    return Response(status_code=204) if in_place else visit.go(local(form.next))
+
+
+async def _session(visit: Visit, form: SignIn) -> Session:
+    """Return the session of somebody who signs in; raises `FrApiError` if the server does not know them."""
+    begun = visit.session = Session(form.key, form.code if form.as_trainee else "", "", frozenset())
+    if form.as_trainee:
+        if not form.code:
+            raise invalid(visit.text(message("console.sign_in.no_code")), "code")
+        await visit.ask(training_pb2.JoinCourseRequest(code=form.code), training_pb2.JoinCourseResponse)
+    found = await visit.ask(access_pb2.WhoAmIRequest(), access_pb2.WhoAmIResponse)
+    trainee = access_pb2.ROLE_TRAINEE
+    begun.who = who_of(found.principal_id, begun.code)
+    begun.roles = frozenset({trainee} if form.as_trainee else {*found.roles} - {trainee})
+    if not begun.roles:
+        raise invalid(visit.text(message("console.sign_in.key_of_class")), "code")
+    return begun
+
+
+async def sign_in_page(visit: Visit) -> Response:
+    """Show the way in, to somebody who is in too: for another person."""
+    return visit.page("sign_in.html", next=local(visit.query("next")), code="")
+
+
+async def sign_out(visit: Visit) -> Response:
+    """End the session."""
+    visit.session = None
+    return visit.go("/")
+
+
+async def choose_language(visit: Visit) -> Response:
+    """Remember the language of a browser."""
+    form = visit.form(Chosen)
+    answer = visit.go(local(form.next))
+    if form.language in visit.desk.languages:
+        secure = visit.request.url.scheme == "https"
+        answer.set_cookie(LANGUAGE_COOKIE, form.language, _YEAR_S, secure=secure, httponly=True, samesite="strict")
+    return answer
+
+
+async def state_purpose(visit: Visit) -> Response:
+    """Remember why somebody reads and searches, until they sign out or state another purpose."""
+    form = visit.form(Why)
+    purpose = next((one for one in PURPOSES if one == form.purpose), None)
+    if purpose is None:
+        raise invalid(visit.text(message("console.purpose.unknown")), "purpose")
+    visit.who.inquiry = Inquiry(purpose, form.case_reference)
+    return visit.go(local(form.next))
+
+
+def local(path: str) -> str:
+    """Return an address of this site, "/" for one that browsers could take for another site's."""
+    return path if path.startswith("/") and not path.startswith(("//", "/\\")) else "/"
+
+
+SCREENS = (
+    Screen("/", home, nav=message("console.nav.home"), is_open=True),
+    Screen("/sign-in", sign_in_page, is_open=True),
+    Screen("/sign-in", sign_in, method="POST", is_open=True),
+    Screen("/sign-out", sign_out, method="POST"),
+    Screen("/language", choose_language, method="POST", is_open=True),
+    Screen("/purpose", state_purpose, method="POST"),
+)

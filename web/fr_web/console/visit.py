@@ -1,0 +1,157 @@
+"""One request of a person, as a view sees it; and the table of views."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from urllib.parse import quote
+
+from google.protobuf.message import Message as Sent
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import Response
+
+from fr_client.errors import FrApiError
+from fr_locales.messages import Message
+from fr_locales.rendering import render
+from fr_web.console.forms import Fields, read
+from fr_web.console.sessions import Inquiry, Role, Session
+from fr_web.errors import http_status
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    FormT = TypeVar("FormT", bound=DataclassInstance)
+AnswerT = TypeVar("AnswerT", bound=Sent)
+
+IN_PLACE = "fr-in-place"  # a header: the page stays, and only its session begins anew
+_SHOWN = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG": "image/png", b"RIFF": "image/webp"}
+
+
+class Desk(Protocol):
+    """The console behind a visit, and the languages that it speaks."""
+
+    @property
+    def languages(self) -> Sequence[str]:
+        """Return the languages that have a catalogue."""
+        ...
+
+    async def ask(self, visit: Visit, request: Sent) -> bytes:
+        """Make the call of the API that takes a request, with the key of the visitor; return the encoded answer."""
+        ...
+
+    def pieces(self, visit: Visit, request: Sent) -> AsyncIterator[bytes]:
+        """Make a call with many answers, with the key of the visitor; yield them encoded."""
+        ...
+
+    def html(self, visit: Visit, template: str, values: Mapping[str, Any]) -> str:
+        """Render a template."""
+        ...
+
+
+@dataclass(slots=True)
+class Visit:
+    """A request: what the browser sent, who is signed in, and in which language to answer.
+
+    `session_id` is that of the cookie, or a new one; `token` is what each form of this browser carries.
+    """
+
+    desk: Desk
+    request: Request
+    session: Session | None
+    session_id: str
+    token: str
+    language: str
+    nonce: str
+    fields: Fields = field(default_factory=dict)
+
+    @property
+    def path(self) -> Mapping[str, str]:
+        """Return the parts of the path that the screen names."""
+        found: Mapping[str, str] = self.request.path_params
+        return found
+
+    @property
+    def who(self) -> Session:
+        """Return who is signed in; a view of a screen that is not open has somebody."""
+        assert self.session is not None
+        return self.session
+
+    def query(self, name: str) -> str:
+        """Return a parameter of the address, "" if it is absent."""
+        return str(self.request.query_params.get(name, ""))
+
+    def form(self, kind: type[FormT]) -> FormT:
+        """Return the posted form; raises `FrApiError` if a field does not fit."""
+        return read(kind, self.fields)
+
+    def text(self, one: Message) -> str:
+        """Return a message of the catalogue in the language of the page."""
+        return render(one, self.language)
+
+    async def ask(self, request: Sent, answer: type[AnswerT]) -> AnswerT:
+        """Make the call that takes a request, with the key of who is signed in; raises `FrApiError`."""
+        return answer.FromString(await self.desk.ask(self, request))
+
+    async def each(self, request: Sent, answer: type[AnswerT]) -> AsyncIterator[AnswerT]:
+        """Make the call with many answers that takes a request, and yield them; raises `FrApiError`."""
+        async for piece in self.desk.pieces(self, request):
+            yield answer.FromString(piece)
+
+    def page(self, template: str, error: FrApiError | None = None, status: int = 200, **values: Any) -> Response:
+        """Return a page; with an error, it says above its content what was refused."""
+        html = self.desk.html(self, template, {"error": error, **values})
+        status = status if error is None else http_status(error)
+        return Response(html, status, media_type="text/html")
+
+    def go(self, path: str, **query: str) -> Response:
+        """Lead the browser to another page, after a form."""
+        return Response(status_code=303, headers={"location": address(path, **query)})
+
+
+View = Callable[[Visit], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """A page, or where a form goes: `path` has names in braces, as in Starlette.
+
+    `roles` are those of a caller who can use it, none for everybody: navigation and the home page show it to them. The
+    server decides again in each call. `nav` is its name there, None to leave it out, and `about` its use in a
+    sentence. `is_open` lets in people who are not signed in. `takes_file` lets a form be as large as a photo.
+    """
+
+    path: str
+    view: View
+    method: str = "GET"
+    roles: frozenset[Role] = frozenset()
+    nav: Message | None = None
+    about: Message | None = None
+    is_open: bool = False
+    takes_file: bool = False
+
+
+def address(path: str, **query: str) -> str:
+    """Return an address of this site; each part of the query is escaped, and an empty one is left out."""
+    told = "&".join(f"{quote(name)}={quote(value, safe='')}" for name, value in query.items() if value)
+    escaped = quote(path, safe="/%~?&=")
+    return f"{escaped}?{told}" if told else escaped
+
+
+def kind_of_photo(data: bytes) -> str:
+    """Return the media type of a photo that browsers show, "" of another."""
+    return next((kind for start, kind in _SHOWN.items() if data.startswith(start)), "")
+
+
+def embedded(data: bytes) -> Markup:
+    """Return a photo as an address that holds it, "" if browsers do not show its format."""
+    kind = kind_of_photo(data)
+    return Markup(f"data:{kind};base64,{base64.b64encode(data).decode()}" if kind else "")
+
+
+def inquiry_of(session: Session) -> Mapping[str, Any]:
+    """Return the fields of a request that state why somebody reads an operational gallery."""
+    told: Inquiry | None = session.inquiry
+    return {} if told is None else {"purpose": told.purpose, "case_reference": told.case_reference}
