@@ -177,7 +177,7 @@ def chances(sets: Sets, exercise: str, name: str, of: Of) -> dict[str, float]:
 
 
 def either(rows: Sequence[Row]) -> float:
-    """What a classifier or the feature that tells most finds: there is but one row for each list."""
+    """The findings of a classifier, or of the feature that tells most: there is but one row for each list."""
     return min(1.0, 2.0 * min(chance(rows), standing_out(rows)))
 
 

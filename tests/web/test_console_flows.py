@@ -1,4 +1,4 @@
-"""What people do in the console, in a real browser: by keys alone, without scripts, and with connections that break."""
+"""People use the console in a real browser: by keys alone, without scripts, and with connections that break."""
 
 from collections.abc import Iterator
 from typing import Any

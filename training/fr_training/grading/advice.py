@@ -29,7 +29,7 @@ from fr_training.trials import Result
 
 @dataclass(frozen=True, slots=True)
 class AutomationBias:
-    """What the advice moved."""
+    """The effect of the advice."""
 
     net: Estimate  # shift of the criterion to what the machine says; about 0 is healthy
     by_label: Maybe[ByLabel]  # undefined where a label has fewer than `LEAST_OF_CLASS` pairs of a kind

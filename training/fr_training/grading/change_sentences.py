@@ -19,7 +19,7 @@ TRIADS, LISTS = message("change.of_triads"), message("change.of_lists")
 
 
 def changes_of(changes: Sequence[ChangeFigures]) -> Iterable[Message]:
-    """What changed for a trainee, a sentence for each kind of test."""
+    """Sentences on the changes of a trainee, one for each kind of test."""
     for one in changes:
         yield from _change(one)
 
@@ -60,7 +60,7 @@ def standing(found: StandingFigures) -> Iterable[Message]:
 
 
 def cohort_changes(changes: Sequence[CohortChange]) -> Iterable[Message]:
-    """What changed for a cohort: verdicts, how many scores rose and fell, and the mean."""
+    """Sentences on the changes of a cohort: verdicts, how many scores rose and fell, and the mean."""
     for one in changes:
         if isinstance(one.better, Rate) and isinstance(one.worse, Rate):
             yield message(

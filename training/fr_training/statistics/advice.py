@@ -139,7 +139,7 @@ def by_label(trials: Aided) -> ByLabel:
 
 
 def net_shift(trials: Aided) -> float:
-    """How far the advice moved the criterion of one person, or of many together, in units of d'; above 0 to itself.
+    """The move of the criterion by the advice, of one person or of many together, in units of d'; above 0 to itself.
 
     It is `ByLabel.shift` less `shift_before`, of c: minus half the sum of z, and of "different" less "same".
 

@@ -48,7 +48,7 @@ CORRELATIONS = (0.0, 0.3, 0.6, 0.85, 1.0)
 
 
 class Setting(NamedTuple):
-    """What all people of a class have in common."""
+    """The parameters that all people of a class have in common."""
 
     correlation: float  # of the machine's difficulty with that for people
     slips: float  # share of answers that say nothing
