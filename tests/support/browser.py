@@ -153,16 +153,18 @@ class Look:
         """Fail if anything was wrong so far."""
         assert not self.problems, self.problems
 
-    def require_open_to_all(self, dark: bool = True) -> None:
-        """Fail if axe finds a barrier, in light and in dark; by day it only looks at colours in dark."""
-        self.page.emulate_media(color_scheme="light")
+    def require_open_to_all(self) -> None:
+        """Fail if axe finds a barrier, in light and in dark, or the page is wider than its window.
+
+        By day it looks in dark only at colours, and from right to left only at the width and the direction.
+        """
         if self.page.evaluate("document.documentElement.scrollWidth > innerWidth"):
             self.problems.append("the page is wider than its window")
-        self.problems += _barriers(self.page, {"type": "tag", "values": _RULES})
-        if dark:
-            self.page.emulate_media(color_scheme="dark")
-            rules = {"type": "tag", "values": _RULES} if NIGHTLY else {"type": "rule", "values": ["color-contrast"]}
-            self.problems += [f"dark: {one}" for one in _barriers(self.page, rules)]
+        leftwards = self.page.evaluate("getComputedStyle(document.body).direction") == "rtl"
+        for scheme in ("light", "dark") if NIGHTLY or not leftwards else ():
+            everything = NIGHTLY or scheme == "light"
+            self.page.emulate_media(color_scheme=scheme)
+            self.problems += [f"{scheme}: {one}" for one in _barriers(self.page, everything)]
         self.require_sound()
 
     def _said(self, message: Any) -> None:
@@ -183,9 +185,10 @@ class Look:
         dialog.dismiss()
 
 
-def _barriers(page: Any, rules: Any) -> list[str]:
+def _barriers(page: Any, everything: bool) -> list[str]:
     from axe_playwright_python.sync_playwright import Axe
 
+    rules = {"type": "tag", "values": _RULES} if everything else {"type": "rule", "values": ["color-contrast"]}
     found = Axe().run(page, options={"runOnly": rules, "resultTypes": ["violations"]}).response
     return [f"{one['id']}: {one['nodes'][0]['html'][:200]}" for one in found["violations"]]
 

@@ -206,7 +206,7 @@ INTRUDERS = {
 def test_the_watch_over_pages_sees_what_must_not_be(browser: Any, console_world: World, name: str) -> None:
     """The control of every other test here."""
     look = Look(browser.new_page(), console_world.address).open("/")
-    look.require_open_to_all()
+    look.require_sound()
     try:
         look.page.evaluate(INTRUDERS[name])
     except Exception as error:  # noqa: BLE001 - of Playwright, whose class is not at hand where it is absent

@@ -112,4 +112,4 @@ def test_a_page_has_no_barrier_and_breaks_no_policy(visitors: Visitors, name: st
         row.act(look)
         expected = "rtl" if language == RIGHT_TO_LEFT else "ltr"
         assert look.page.locator("html").get_attribute("dir") == expected
-        look.require_open_to_all(dark=language == LEFT_TO_RIGHT)
+        look.require_open_to_all()
