@@ -50,7 +50,7 @@ FIXED_THETAS = (-2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 MOST_HELD = 200
 """Trainees whose share of right answers in each adaptive block of a shipped plan is counted."""
 
-COHORTS = 400
+COHORTS = 4_000
 """Cohorts with a gain, and as many without, whose mean change is judged."""
 
 REPLICATES = 16
