@@ -231,7 +231,7 @@ def test_longer_lists_and_more_similar_people_are_expected_to_be_harder() -> Non
     assert found["short"].right.expected > found["long"].right.expected + 0.1
     assert 1 / 3 < found["odd"].right.low < found["odd"].right.expected < found["odd"].right.high < 1.0
     assert found["long"].enlarged == 2.4
-    assert any("enlarged up to 2.4 times" in render(one) for one in warnings_of(found["long"]))
+    assert any("enlarged up to 3 times" in render(one) for one in warnings_of(found["long"]))
     assert all(any("too few items" in render(text) for text in warnings_of(one)) for one in found.values())
     assert not any("too few items" in render(text) for text in warnings_of(replace(found["long"], few=False)))
     easy = replace(found["long"], similarity=0.05, of_pairs=0.25)

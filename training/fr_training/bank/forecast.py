@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from statistics import NormalDist
 
 import numpy as np
@@ -233,7 +234,7 @@ def warnings_of(one: Forecast) -> tuple[Message, ...]:
     if one.few:
         found.append(message("forecast.few"))
     if one.enlarged > 1.0:
-        found.append(message("forecast.enlarged", times=f"{one.enlarged:.1f}"))
+        found.append(message("forecast.enlarged", times=ceil(one.enlarged)))
     return tuple(found)
 
 
