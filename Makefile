@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 QUIET := $(shell test -t 2 || echo --quiet)
 LOCKED = $(BIN)/python -m pip install $(QUIET) --require-hashes --no-deps --only-binary :all:
 
-.PHONY: help demo demo-training test test-nightly test-fast check format proto proto-check client client-check openapi openapi-check docs docs-check evaluate bench bench-gpu overload training-load soak chaos supply-chain sbom lock fuzz dist clean bench-call
+.PHONY: help demo demo-training test test-nightly test-fast check format proto proto-check client client-check openapi openapi-check docs docs-check plans evaluate bench bench-gpu overload training-load training-bars soak chaos supply-chain sbom lock fuzz dist clean bench-call
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -94,6 +94,14 @@ docs: $(STAMP) ## write the generated pages of docs/
 docs-check: $(STAMP) ## the generated pages of docs/ against regeneration
 	$(BIN)/python tools/generate.py docs --check
 
+# The plans that LFW is to be enough for, and the one for the studio set.
+TESTDATA ?= $(or $(FR_TESTDATA),../shared/testdata)
+LFW_PLANS = taster-90 half-day one-day two-day three-day self-paced
+plans: $(STAMP) ## what pixels, colours and foils tell in every shipped plan, beside the bars; some minutes
+	$(BIN)/fr models fetch buffalo_s
+	$(BIN)/fr train check $(LFW_PLANS) --dataset lfw --root $(TESTDATA)/lfw --bar
+	$(BIN)/fr train check taster-90 --dataset london --root $(TESTDATA)/london --most 0.8 --bar
+
 evaluate: $(STAMP) ## accuracy on the shared test data
 	$(BIN)/fr evaluate
 
@@ -150,6 +158,10 @@ overload: $(STAMP) ## a minute of real models at five times their peak; figures 
 training-load: $(STAMP) ## a minute of 500 trainees on a server with models
 	$(BIN)/fr models fetch buffalo_s
 	$(BIN)/fr bench training --trainees 500 --every 2 --seconds 60 --bar
+
+TRAINEES ?= 500
+training-bars: $(STAMP) ## what training claims, beside its bars; minutes, or TRAINEES=100 for a look
+	PYTHONPATH=tests $(BIN)/python tools/training_bars.py --trainees $(TRAINEES)
 
 MINUTES ?= 10
 soak: $(STAMP) ## a server with models under load for 10 minutes, after 15 of warm-up; MINUTES=60 for growth that is slower

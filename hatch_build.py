@@ -1,7 +1,5 @@
 """Builds wheels of fr-core: in a checkout, they require the folder of fr-client and not a release from an index."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A simulated trainee who takes a sitting over the API: told by an oracle what is right, it errs by its abilities."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

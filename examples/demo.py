@@ -2,11 +2,9 @@
 
     python examples/demo.py --out demo-output
 
-Exit status 0 only if everybody who is enrolled ranks first above the threshold, whoever is not stays below it, and the
+Exit status 0 only if everybody who is enrolled ranks first above the threshold, others stay below it, and the
 server stops as it should. The pictures, the ranked lists, a summary and the credits of the photos go to the folder.
 """
-
-from __future__ import annotations
 
 import argparse
 import json

@@ -8,8 +8,6 @@ course of 90 minutes is made of it too. Exit status 0 only if everybody finishes
 every report is written.
 """
 
-from __future__ import annotations
-
 import argparse
 import csv
 import json

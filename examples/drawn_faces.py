@@ -1,7 +1,5 @@
 """Draws ranked candidate lists as an SVG picture, with drawn faces in place of photos."""
 
-from __future__ import annotations
-
 import random
 import textwrap
 from collections.abc import Mapping, Sequence

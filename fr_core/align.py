@@ -1,7 +1,5 @@
 """Alignment: from five landmarks to the 112 x 112 crop that the embedders were trained on."""
 
-from __future__ import annotations
-
 import math
 
 import cv2
@@ -36,9 +34,7 @@ def similarity_transform(landmarks: F32, template: F32) -> F32:
     two point patterns", IEEE TPAMI 13(4), 1991. In the plane his solution has a closed form: with both patterns
     centred and written as complex numbers p and q, scale and rotation are sum(conj(p) q) / sum(|p|²).
 
-    Args:
-        landmarks: f32[N, 2], N >= 2, (x, y) pixels of the photo.
-        template: f32[N, 2], where they should come to lie.
+    `landmarks`: f32[N, 2], N >= 2, (x, y) pixels of the photo; `template`: f32[N, 2], where they should come to lie.
 
     Returns f32[2, 3], read-only; `matrix @ (x, y, 1)` maps a point of the photo into the crop.
 
@@ -54,9 +50,7 @@ def align(pixels: U8, landmarks: F32) -> AlignedFace:
     Bilinear, black outside the photo. A face much larger than the crop is sampled without a low-pass filter, which
     aliases; the embedders were trained on crops made that way, so it is kept.
 
-    Args:
-        pixels: u8[H, W, 3], RGB.
-        landmarks: f32[5, 2], (x, y) pixels, in the order of `Detection.landmarks`.
+    `pixels`: u8[H, W, 3], RGB; `landmarks`: f32[5, 2], (x, y) pixels, in the order of `Detection.landmarks`.
 
     Raises `ValueError`: as `similarity_transform`.
     """

@@ -1,7 +1,5 @@
 """Downloads a file over HTTP: goes on where it was cut off, within a size limit, and verifies the file."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 import urllib.error
@@ -15,7 +13,7 @@ from typing import IO, Protocol
 from urllib.parse import urlsplit
 
 ATTEMPTS = 5
-"""How often one call asks again after a connection broke off, if it brought at least one byte."""
+"""The most requests of one call after connections that broke off and brought at least one byte."""
 TIMEOUT_S = 60.0
 """Of one read, not of the whole download."""
 

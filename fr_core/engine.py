@@ -1,7 +1,5 @@
 """The engine: a model pack on devices, batched across callers, with the pipeline that photos go through."""
 
-from __future__ import annotations
-
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -52,31 +50,23 @@ PROCESSOR_FACES = (1, 2, 3, 4, 6, 8)
 class EngineOptions:
     """Options for running the models of a pack.
 
-    Attributes:
-        device: auto, cpu, openvino, cuda, cuda:N, cuda:0,1 and so on, tensorrt likewise.
-        precision: of the models' arithmetic: f32, bf16 (OpenVINO, where the processor has it) or fp16 (CUDA, TensorRT).
-        detection: thorough, or fast, which takes a fraction of the time on large photos with faces and misses the
-            small faces beside large ones.
-        flip: fuse each embedding with that of the mirrored face: twice the time, somewhat more accurate, and a model
-            of its own (its embeddings do not compare with plain ones).
-        threads: of one inference on a processor, at least 0; 0 = one.
-        lanes: inferences at once on a processor, at least 0; 0 = as many as fill its cores.
-        detector_sizes: allowed numbers of tiles in a batch, such as "1,2,4", or "auto".
-        embedder_sizes: allowed numbers of faces in a batch, such as "1,2,4", or "auto".
-        max_queued: tiles, and faces, that may wait, for each class of calls; at least 1.
-
     Raises `ConfigInvalid`: a number is out of range, a word unknown, or the device never has the precision.
     """
 
-    device: str = "auto"
+    device: str = "auto"  # auto, cpu, openvino, cuda, cuda:N, cuda:0,1 and so on, tensorrt likewise
+    # Of the models' arithmetic: f32, bf16 (OpenVINO, where the processor has it) or fp16 (CUDA, TensorRT).
     precision: str = "f32"
+    # Thorough, or fast, which takes a fraction of the time on large photos with faces and misses the small faces beside
+    # large ones.
     detection: str = "thorough"
+    # Fuse each embedding with that of the mirrored face: twice the time, somewhat more accurate, and a model of its own
+    # (its embeddings do not compare with plain ones).
     flip: bool = False
-    threads: int = 0
-    lanes: int = 0
-    detector_sizes: str = AUTO
-    embedder_sizes: str = AUTO
-    max_queued: int = 1024
+    threads: int = 0  # of one inference on a processor, at least 0; 0 = one
+    lanes: int = 0  # inferences at once on a processor, at least 0; 0 = as many as fill its cores
+    detector_sizes: str = AUTO  # allowed numbers of tiles in a batch, such as "1,2,4", or "auto"
+    embedder_sizes: str = AUTO  # allowed numbers of faces in a batch, such as "1,2,4", or "auto"
+    max_queued: int = 1024  # tiles, and faces, that may wait, for each class of calls; at least 1
 
     def __post_init__(self) -> None:
         parse_precision(self.precision, parse_device(self.device))
@@ -91,7 +81,7 @@ class EngineOptions:
 
 
 class Lifeline:
-    """Tells once, to whoever watches, that a device was lost.
+    """Tells its watcher, once, that a device was lost.
 
     `cause`: what it was lost to; None while it is not, or where nobody knows.
     """
@@ -126,23 +116,16 @@ class Lifeline:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Engine:
-    """A pipeline that is ready, the pack it runs, and what runs it.
-
-    Attributes:
-        pipeline: photos in, faces out; for any number of threads at once.
-        detection: thorough or fast.
-        lifeline: tells when a device is lost; then every call fails with `DeviceLost`.
-        batchers: of the detector and of the embedder, in this order, which `close` closes; empty where the models run
-            elsewhere.
-        calibration: what the similarities of the pipeline's model mean; None where the pack ships none.
-    """
+    """A pipeline that is ready, the pack it runs, and what runs it."""
 
     pack: Pack
-    pipeline: Pipeline
+    pipeline: Pipeline  # photos in, faces out; for any number of threads at once
     device: ActiveDevice
-    detection: str
-    lifeline: Lifeline
+    detection: str  # thorough or fast
+    lifeline: Lifeline  # tells when a device is lost; then every call fails with `DeviceLost`
+    # Of the detector and of the embedder, in this order, which `close` closes; empty where the models run elsewhere.
     batchers: tuple[Batcher[Any, Any], ...] = ()
+    # What the similarities of the pipeline's model mean; None where the pack ships none.
     calibration: Calibration | None = None
 
     def close(self) -> None:

@@ -3,8 +3,6 @@
 Keyboards, files and systems write the same name in different forms: macOS gives folder names in NFD.
 """
 
-from __future__ import annotations
-
 import unicodedata
 
 MAX_COMPOSED = 512

@@ -1,7 +1,5 @@
 """Turns the bytes of a photo into embedded faces: decode, detect, align, embed, assess."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -159,17 +157,12 @@ class FacePolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Selected:
-    """A face that a policy took from a photo.
-
-    Attributes:
-        number: its place among the faces of the photo, the largest first, from 1.
-        faces: number of faces of the photo.
-        passed_over: the other faces, the largest first, and why each was not taken; empty for the policy ALL.
-    """
+    """A face that a policy took from a photo."""
 
     face: EmbeddedFace
-    number: int
-    faces: int
+    number: int  # its place among the faces of the photo, the largest first, from 1
+    faces: int  # number of faces of the photo
+    # The other faces, the largest first, and why each was not taken; empty for the policy ALL.
     passed_over: tuple[tuple[Face, PassedOver], ...]
 
 
@@ -181,9 +174,8 @@ def select(photo: AnalyzedPhoto, policy: FacePolicy) -> tuple[Selected, ...]:
         policy: PROMINENT takes the face that is clearly the subject; ERROR requires exactly one face; LARGEST takes
             the face with the largest box; ALL takes every face.
 
-    Raises:
-        NoFaceFound: there is none.
-        SeveralFaces: there is more than one, and the policy is ERROR, or PROMINENT and no face is clearly the subject.
+    Raises `NoFaceFound`: there is none; `SeveralFaces`: there is more than one, and the policy is ERROR, or PROMINENT
+    and no face is clearly the subject.
     """
     found, count = photo.faces, len(photo.faces)
     if not found:

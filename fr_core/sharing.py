@@ -1,7 +1,5 @@
 """Shares scarce places among callers: no caller gets all places of a kind, and waiting callers take turns."""
 
-from __future__ import annotations
-
 import math
 import sys
 import threading
@@ -188,10 +186,7 @@ class Places:
 class FairThreads:
     """Runs tasks in a pool of threads that callers share as `Places`: waiting callers take turns.
 
-    Args:
-        threads: of the pool, at least 1.
-        name: of the threads.
-        initializer: runs first in each thread.
+    `threads`: of the pool, at least 1; `name`: of the threads; `initializer`: runs first in each thread.
     """
 
     def __init__(self, threads: int, name: str, initializer: Callable[[], None] | None = None) -> None:

@@ -32,17 +32,11 @@ def frozen_array(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 @dataclass(frozen=True, slots=True)
 class ModelId:
-    """The model that made an embedding. Embeddings of two different ids never compare.
+    """The model that made an embedding. Embeddings of two different ids never compare."""
 
-    Attributes:
-        pack: the pack's name, such as "buffalo_s".
-        version: the pack's version, with "+flip" where embeddings are fused with those of the mirrored face.
-        sha256: of the embedder's file, 64 hexadecimal digits.
-    """
-
-    pack: str
-    version: str
-    sha256: str
+    pack: str  # the pack's name, such as "buffalo_s"
+    version: str  # the pack's version, with "+flip" where embeddings are fused with those of the mirrored face
+    sha256: str  # of the embedder's file, 64 hexadecimal digits
 
     def __str__(self) -> str:
         return f"{self.pack}@{self.version}:{self.sha256[:12]}"
@@ -59,15 +53,10 @@ class ModelId:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Image:
-    """A decoded photo.
+    """A decoded photo."""
 
-    Attributes:
-        pixels: u8[H, W, 3], RGB, upright by its EXIF orientation.
-        sha256: of the encoded bytes it came from, 64 hexadecimal digits.
-    """
-
-    pixels: U8
-    sha256: str
+    pixels: U8  # u8[H, W, 3], RGB, upright by its EXIF orientation
+    sha256: str  # of the encoded bytes it came from, 64 hexadecimal digits
 
     @property
     def width(self) -> int:
@@ -82,18 +71,13 @@ class Image:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detection:
-    """A face found in a photo.
+    """A face found in a photo."""
 
-    Attributes:
-        box: f32[4], (left, top, right, bottom) in pixels; may reach beyond the photo.
-        landmarks: f32[5, 2] in pixels: left eye, right eye, nose tip, left and right corner of the mouth,
-            left and right as seen in the picture.
-        score: the detector's confidence in [0, 1].
-    """
-
-    box: F32
+    box: F32  # f32[4], (left, top, right, bottom) in pixels; may reach beyond the photo
+    # f32[5, 2] in pixels: left eye, right eye, nose tip, left and right corner of the mouth, left and right as seen in
+    # the picture.
     landmarks: F32
-    score: float
+    score: float  # the detector's confidence in [0, 1]
 
     @property
     def area(self) -> float:
@@ -104,15 +88,10 @@ class Detection:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AlignedFace:
-    """A face warped to the pose that an embedder expects.
+    """A face warped to the pose that an embedder expects."""
 
-    Attributes:
-        pixels: u8[112, 112, 3], RGB.
-        transform: f32[2, 3], from pixels of the photo to pixels of the crop.
-    """
-
-    pixels: U8
-    transform: F32
+    pixels: U8  # u8[112, 112, 3], RGB
+    transform: F32  # f32[2, 3], from pixels of the photo to pixels of the crop
 
 
 class QualityReason(StrEnum):
@@ -131,45 +110,29 @@ class QualityReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """The suitability of a face for comparison, and the measures behind it.
+    """The suitability of a face for comparison, and the measures behind it."""
 
-    Attributes:
-        score: in [0, 1], 1 is best.
-        reasons: every limit that the face misses, in the order of `QualityReason`; empty for a good face.
-        inter_eye_px: distance between the eyes in pixels of the photo.
-        sharpness: variance of the Laplacian of the aligned grey crop, grey levels squared; higher is sharper.
-        brightness: mean luma of the aligned crop, in [0, 1].
-        yaw: head turn estimated from the landmarks, in degrees; positive = towards the right of the picture.
-        pitch: head nod estimated from the landmarks, in degrees; positive = up.
-        roll: in-plane tilt, in degrees; positive = clockwise in the picture.
-        detector_score: the detector's confidence in [0, 1].
-        embedding_norm: length of the embedding before normalisation (no unit; larger for clearer faces); None where
-            the face was not embedded.
-    """
-
-    score: float
+    score: float  # in [0, 1], 1 is best
+    # Every limit that the face misses, in the order of `QualityReason`; empty for a good face.
     reasons: tuple[QualityReason, ...]
-    inter_eye_px: float
-    sharpness: float
-    brightness: float
-    yaw: float
-    pitch: float
-    roll: float
-    detector_score: float
+    inter_eye_px: float  # distance between the eyes in pixels of the photo
+    sharpness: float  # variance of the Laplacian of the aligned grey crop, grey levels squared; higher is sharper
+    brightness: float  # mean luma of the aligned crop, in [0, 1]
+    yaw: float  # head turn estimated from the landmarks, in degrees; positive = towards the right of the picture
+    pitch: float  # head nod estimated from the landmarks, in degrees; positive = up
+    roll: float  # in-plane tilt, in degrees; positive = clockwise in the picture
+    detector_score: float  # the detector's confidence in [0, 1]
+    # Length of the embedding before normalisation (no unit; larger for clearer faces); None where the face was not
+    # embedded.
     embedding_norm: float | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Embedding:
-    """A face as a point on the unit sphere, with the model that put it there.
+    """A face as a point on the unit sphere, with the model that put it there."""
 
-    Attributes:
-        vector: f32[D], length 1.
-        model: the model that made it.
-    """
-
-    vector: F32
-    model: ModelId
+    vector: F32  # f32[D], length 1
+    model: ModelId  # the model that made it
 
     def similarity(self, other: Embedding) -> float:
         """Cosine similarity in [-1, 1]; raises `ModelMismatch` for embeddings of two models."""
@@ -186,10 +149,8 @@ def checked_embedding(vector: npt.ArrayLike, model: ModelId, size: int) -> Embed
         model: the model that the caller says made it.
         size: D of that model.
 
-    Raises:
-        EmbeddingWrongSize: the shape is not [size].
-        EmbeddingNotFinite: NaN or infinity.
-        EmbeddingNotUnit: the squared length differs from 1 by more than `UNIT_TOLERANCE`.
+    Raises `EmbeddingWrongSize`: the shape is not [size]; `EmbeddingNotFinite`: NaN or infinity; `EmbeddingNotUnit`: the
+    squared length differs from 1 by more than `UNIT_TOLERANCE`.
     """
     wide = np.asarray(vector, dtype=np.float64)
     if wide.shape != (size,):
@@ -223,21 +184,13 @@ class EmbeddedFace:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A lead for a human examiner: one subject of the gallery, by the best of its templates.
+    """A lead for a human examiner: one subject of the gallery, by the best of its templates."""
 
-    Attributes:
-        subject_id: the caller's own id of the subject.
-        template_id: the template that gave the similarity.
-        similarity: cosine similarity in [-1, 1].
-        rank: 1 is the most similar.
-        above_threshold: whether similarity >= the threshold of the search.
-    """
-
-    subject_id: str
-    template_id: int
-    similarity: float
-    rank: int
-    above_threshold: bool
+    subject_id: str  # the caller's own id of the subject
+    template_id: int  # the template that gave the similarity
+    similarity: float  # cosine similarity in [-1, 1]
+    rank: int  # 1 is the most similar
+    above_threshold: bool  # whether similarity >= the threshold of the search
 
 
 class Decision(StrEnum):
@@ -249,18 +202,10 @@ class Decision(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Identification:
-    """The answer of a 1:N search: an ordered candidate list and what it was made with.
+    """The answer of a 1:N search: an ordered candidate list and what it was made with."""
 
-    Attributes:
-        candidates: best first; equal similarities in the order of their template ids.
-        threshold: the similarity at or above which a candidate counts as a lead.
-        decision: whether any candidate reaches the threshold.
-        gallery_version: of the gallery that was searched; grows with each change.
-        model: of the gallery and the probe.
-    """
-
-    candidates: tuple[Candidate, ...]
-    threshold: float
-    decision: Decision
-    gallery_version: int
-    model: ModelId
+    candidates: tuple[Candidate, ...]  # best first; equal similarities in the order of their template ids
+    threshold: float  # the similarity at or above which a candidate counts as a lead
+    decision: Decision  # whether any candidate reaches the threshold
+    gallery_version: int  # of the gallery that was searched; grows with each change
+    model: ModelId  # of the gallery and the probe

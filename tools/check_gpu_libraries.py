@@ -5,8 +5,6 @@ a driver. `python tools/check_gpu_libraries.py [SITE_PACKAGES]` prints what each
 if a library without CUDA is installed in the place of one with it.
 """
 
-from __future__ import annotations
-
 import mmap
 import re
 import sys

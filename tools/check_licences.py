@@ -5,8 +5,6 @@ read; exit status 1 where a licence is unknown, or not allowed. A distribution's
 that a wheel bundles may have other terms: read its own files before you pass it on.
 """
 
-from __future__ import annotations
-
 import re
 import sys
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,5 @@
 """Checks that code and catalogues agree: ids have the placeholders of the code, none is unused, no error has a text."""
 
-from __future__ import annotations
-
 import ast
 import sys
 from collections.abc import Iterable, Iterator

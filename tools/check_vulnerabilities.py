@@ -8,8 +8,6 @@ Exit status: 0 if none is known, or, without `--required`, if nothing could be c
 if nothing could be checked, with `--required`.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import subprocess

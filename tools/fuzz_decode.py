@@ -8,8 +8,6 @@ pip install atheris`. keep: the fewest inputs of a folder that reach every line 
 reach, as lines of tests/corpus/images.txt.
 """
 
-from __future__ import annotations
-
 import argparse
 import base64
 import hashlib
@@ -35,7 +33,7 @@ from fr_core.imaging.sandbox import ALWAYS_SANDBOXED, SandboxedDecoder, needed_m
 from photo_mutants import Mutants, drawn_seeds, kept_inputs  # noqa: E402
 
 LIMITS = ImageLimits(max_pixels=1_000_000)
-"""What photos may be here: of so many pixels that the cost of one that obeys is small beside the limits below."""
+"""Limits on photos here: with so few pixels, a permitted photo costs little beside the limits below."""
 
 MOST_MS = 250.0
 MOST_GROWTH_MIB = 200.0

@@ -1,7 +1,5 @@
 """Generates the code of the API, the synchronous client, the OpenAPI document or pages of docs/, or checks them."""
 
-from __future__ import annotations
-
 import argparse
 import filecmp
 import re

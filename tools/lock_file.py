@@ -1,7 +1,5 @@
 """Reads the locks: which version of which package, for which Python, and the hashes of its files."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import Path

@@ -4,8 +4,6 @@ Everything follows from a seed of `numpy.random.Generator`. A mutant changes byt
 container gets right lengths and checksums, so that the decoder does not stop at those.
 """
 
-from __future__ import annotations
-
 import base64
 import io
 import itertools

@@ -8,8 +8,6 @@ tell the memory's growth from its noise, that is said. The C library is told to 
 keeps for later comes and goes by 100 MiB, and hides what grows.
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 import os

@@ -1,7 +1,5 @@
 """The load of the soak: everything that a server is asked all day, by clients that come and go, at a steady pace."""
 
-from __future__ import annotations
-
 import random
 import threading
 import time

@@ -6,8 +6,6 @@ models and theirs from fr_core/packs. What is written is checked against the sch
 environment gives the same bytes.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import subprocess

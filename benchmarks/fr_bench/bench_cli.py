@@ -1,7 +1,5 @@
 """`fr bench`: speed of the pipeline, a server, searches and a course. Heavy imports wait until a command runs."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 import typer

@@ -1,7 +1,5 @@
 """The evaluation: the real pipeline over the sets of labelled photos, to a report that carries its own conditions."""
 
-from __future__ import annotations
-
 import os
 import platform
 import time

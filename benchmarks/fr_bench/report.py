@@ -1,7 +1,5 @@
 """The report of an evaluation: a table for people, and JSON for programs."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 
 from rich import box

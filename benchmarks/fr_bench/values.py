@@ -1,7 +1,5 @@
 """Values of an evaluation: measures with their counts and bars, by set, and its conditions."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from fr_core.packs.manifest import Pack

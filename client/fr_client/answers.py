@@ -1,7 +1,5 @@
 """Reads many answers to one request, for both clients."""
 
-from __future__ import annotations
-
 import queue
 import random
 import threading

@@ -1,7 +1,5 @@
 """Sets the options of channels, and decides when to call again, for both clients."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from fr_client.errors import NOT_BEGUN, FrApiError

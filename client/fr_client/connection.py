@@ -14,8 +14,6 @@ ca = '''
 and `ca_file`. Anybody with the key can call the server, so only its owner may be able to read the file that holds it.
 """
 
-from __future__ import annotations
-
 import errno
 import json
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """Raises one error class for every failed call, from the status of the server or of gRPC."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Finds out why there is no connection to a server: another handshake, with Python's `ssl`, shows what gRPC hides."""
 
-from __future__ import annotations
-
 import math
 import socket
 import ssl

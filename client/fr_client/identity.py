@@ -1,7 +1,5 @@
 """Opens channels with the caller's token and the certificates of TLS."""
 
-from __future__ import annotations
-
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field

@@ -38,7 +38,7 @@ DAMAGE = (
     *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError, RuntimeError, SyntaxError),
     *(TypeError, ValueError, struct.error, zlib.error),
 )
-"""What Pillow's readers raise on damaged files, as `fr_core.imaging.decode` says."""
+"""The exceptions of Pillow's readers for damaged files, as `fr_core.imaging.decode` says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +119,8 @@ def _times(size: tuple[int, int], factor: float) -> tuple[int, int]:
 def open_picture(photo: bytes) -> Image:
     """Read the header of a photo.
 
-    Raises:
-        ModuleNotFoundError: Pillow is not installed.
-        DAMAGE: Pillow cannot read the photo, or it has too many pixels.
+    Raises `ModuleNotFoundError`: Pillow is not installed; `DAMAGE`: Pillow cannot read the photo, or it has too many
+    pixels.
     """
     with warnings.catch_warnings(action="ignore"):  # of damaged EXIF, and of many pixels
         return _opened(photo)

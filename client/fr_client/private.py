@@ -1,7 +1,5 @@
 """Writes files and folders about persons, for their owner alone."""
 
-from __future__ import annotations
-
 import errno
 import os
 import shutil

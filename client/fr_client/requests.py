@@ -1,7 +1,5 @@
 """Turns Python's values into the API's request messages, for both clients."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta

@@ -1,7 +1,5 @@
 """One stream of items: the items on their way, and the thread that reads the answers; for both clients."""
 
-from __future__ import annotations
-
 import queue
 import random
 import threading

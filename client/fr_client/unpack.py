@@ -1,7 +1,5 @@
 """Turns response messages into values, and the data of a subject into an archive, for both clients and the command."""
 
-from __future__ import annotations
-
 import json
 import zipfile
 from collections.abc import Callable, Iterable

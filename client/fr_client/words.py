@@ -1,7 +1,5 @@
 """Names the API's choices in words, such as "missing-person", and gives their values."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Literal, TypeVar

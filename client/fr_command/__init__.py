@@ -1,7 +1,5 @@
 """Starts the `fr` command. It is outside `fr_client`, since gRPC reads its settings when it is first imported."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

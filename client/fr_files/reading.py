@@ -5,8 +5,6 @@ dotted key: 120,000 parts, 240 kB, take 22 GB, in one call that blocks the whole
 module checks the form of a text in linear time before a parser sees it.
 """
 
-from __future__ import annotations
-
 import csv
 import errno
 import io

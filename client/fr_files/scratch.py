@@ -1,7 +1,5 @@
 """Makes temporary folders, and deletes those of killed processes when it makes the next one; needs only Python."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import shutil

@@ -1,7 +1,5 @@
 """AgeDB-30: 6,000 pairs of AgeDB in ten folds; the mated ones are thirty years apart."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from fr_datasets.errors import DatasetMalformed

@@ -1,7 +1,5 @@
 """Unpacking: an archive becomes a folder, whole or not at all, and never reaches out of it."""
 
-from __future__ import annotations
-
 import errno
 import gzip
 import tarfile
@@ -49,9 +47,8 @@ def unpack(archive: Path, folder: Path, top: str, *, max_bytes: int = MAX_BYTES)
     It is unpacked beside the archive, on the same disk, and moved to its place in one step; after an error nothing of
     it is there.
 
-    Raises:
-        ArchiveRefused: damaged, larger than `max_bytes` when unpacked, with another top folder, a name that leads out
-            of it, a name twice, or anything but files and folders.
+    Raises `ArchiveRefused`: damaged, larger than `max_bytes` when unpacked, with another top folder, a name that leads
+    out of it, a name twice, or anything but files and folders.
     """
     with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=archive.parent) as scratch:
         try:

@@ -1,7 +1,5 @@
 """InsightFace's .bin files: pairs of aligned faces and their labels, for LFW, CFP, AgeDB-30, CALFW and CPLFW."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +20,10 @@ def crop_pairs(path: Path) -> CropPairs:
 
     Nothing of the file is run. The folds are ten blocks in the file's order, as in InsightFace's own evaluation.
 
-    Raises:
-        DatasetMissing: there is no such file.
-        BinMalformed: larger than `MAX_BYTES`, no plain pickle, of another form, or a crop neither JPEG nor PNG.
+    Raises `DatasetMissing`: there is no such file; `BinMalformed`: larger than `MAX_BYTES`, no plain pickle, of another
+    form, or a crop neither JPEG nor PNG.
     """
-    require_file(path, "whoever asked for it", path.parent)
+    require_file(path, "the command", path.parent)
     try:
         content = load_plain(read_whole(path, MAX_BYTES))
     except OSError as error:

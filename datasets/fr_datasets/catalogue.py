@@ -1,7 +1,5 @@
 """Maps each data set to its reader and its checks."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -55,9 +53,8 @@ def check(manifest: Manifest, root: Path, *, partial: bool = False) -> Counts:
 
     Where a part of the set is meant, the manifest's counts and checksums do not apply.
 
-    Raises:
-        DatasetError: a list or a photo is absent, a list breaks its format, a checksum or a count is another one, or a
-            fetch into the folder has not come to its end.
+    Raises `DatasetError`: a list or a photo is absent, a list breaks its format, a checksum or a count is another one,
+    or a fetch into the folder has not come to its end.
     """
     with of_dataset(manifest.name):
         return _checked(manifest, root, partial)

@@ -1,7 +1,5 @@
 """Uncropped CelebA photos of 30 people with 300 mated and 300 non-mated pairs, listed in pairs.csv."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from fr_datasets.errors import DatasetMalformed

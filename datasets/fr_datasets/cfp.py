@@ -1,7 +1,5 @@
 """Celebrities in Frontal-Profile: 7,000 pairs of a frontal and a profile photo, and as many of two frontal ones."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal

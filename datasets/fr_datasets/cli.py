@@ -44,7 +44,7 @@ def list_sets(as_json: AsJson = False) -> None:
     if as_json:
         _print_json({"datasets": rows})
         return
-    # Whoever reads the list types the name and opens the folder: neither is cut off on a narrow terminal.
+    # A reader of the list types the name and opens the folder: neither is cut off on a narrow terminal.
     table = Table(Column("Name", no_wrap=True), "Title", "Source", Column("Folder", overflow="fold"), show_lines=True)
     for row in rows:
         source = "fetch" if row["fetchable"] else "by hand"

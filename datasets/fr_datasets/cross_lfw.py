@@ -3,8 +3,6 @@
 The others are of one sex and race. The lists have two lines for each pair, "FILE LABEL".
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The pairs of DeepFace's own tests: 300 pairs of 25 web photos, listed in pairs_master.csv."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from fr_datasets.errors import DatasetMalformed

@@ -1,7 +1,7 @@
 """Errors of data sets, on disk or while they are fetched.
 
-These errors name files of the set, even where a file is called after a person, as in LFW: whoever runs an evaluation
-has to find the file. They are raised on the evaluating machine only and never reach a log of the server.
+These errors name files of the set, even where a file is called after a person, as in LFW: those who run an evaluation
+have to find the file. They are raised on the evaluating machine only and never reach a log of the server.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class DatasetIncomplete(DatasetError):
 
 
 class DatasetNotLinked(DatasetError):
-    """Nobody has said where the data set lies."""
+    """The folder of the data set is not known."""
 
     code = "DATASET_NOT_LINKED"
     remedy = message("remedy.dataset.not_linked")
@@ -111,7 +111,7 @@ class BinMalformed(DatasetError):
 
 
 class TermsNotAccepted(DatasetError):
-    """Nobody accepted the terms of a data set that was to be fetched."""
+    """The terms of a data set that was to be fetched were not accepted."""
 
     code = "TERMS_NOT_ACCEPTED"
     remedy = message("remedy.dataset.terms_not_accepted")
@@ -170,10 +170,8 @@ def require_inside(path: Path, folder: Path) -> Path:
 def require_file(path: Path, named_by: str, folder: Path) -> Path:
     """Return `path`, which `named_by` names, such as "line 7 of pairs.txt", if it is a readable file in `folder`.
 
-    Raises:
-        DatasetMissing: there is no such file.
-        DatasetUnreadable: it may not be read, or its name is none.
-        LeadsOut: it is outside of the folder.
+    Raises `DatasetMissing`: there is no such file; `DatasetUnreadable`: it may not be read, or its name is none;
+    `LeadsOut`: it is outside of the folder.
     """
     require_inside(require_text(path), folder)
     try:
@@ -201,8 +199,7 @@ def require_text(path: Path) -> Path:
 def read_photo(path: Path, most: int) -> bytes:
     """The bytes of a photo that was there when the list was read; of one larger than `most`, the first `most + 1`.
 
-    Raises:
-        DatasetUnreadable: it is gone, may not be read, or is not a regular file.
+    Raises `DatasetUnreadable`: it is gone, may not be read, or is not a regular file.
     """
     try:
         return read_at_most(path, most)

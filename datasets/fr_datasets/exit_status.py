@@ -1,7 +1,5 @@
 """Ends a command that failed: a line on standard error, and an exit status."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

@@ -1,7 +1,5 @@
 """Fetching a data set: its files are downloaded, verified and unpacked into one folder."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Group photos whose file names say how many faces they show: compreface_NNN_FACES.jpg."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 These are the lists that InsightFace and others pass on beside the photos; the photos come from NIST alone.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from pathlib import Path

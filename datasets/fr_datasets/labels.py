@@ -1,7 +1,5 @@
 """Reads labels of people: a CSV with a row for each person."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -32,9 +30,8 @@ def with_labels(pairs: PairSet, path: Path) -> PairSet:
     Its first column names the person as the list of pairs does, and the further ones are labels. People of the list who
     have no row have no labels.
 
-    Raises:
-        DatasetMalformed: a row names somebody whom the list does not, or the CSV is out of form.
-        DatasetError: the list names nobody.
+    Raises `DatasetMalformed`: a row names somebody whom the list does not, or the CSV is out of form; `DatasetError`:
+    the list names nobody.
     """
     named = [pair.people for pair in pairs.pairs]
     if None in named:

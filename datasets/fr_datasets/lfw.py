@@ -3,8 +3,6 @@
 The root holds the lists. The people's folders lie in it, or in `images`, or in the folder of one of LFW's archives.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal

@@ -4,8 +4,6 @@ A photo's path is built from the name and the number in the list, never by its p
 file would shift all that follow.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from fr_datasets.errors import DatasetMalformed

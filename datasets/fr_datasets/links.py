@@ -1,7 +1,5 @@
 """Reads and writes the places of this user's data sets: a small TOML file, a table for each set."""
 
-from __future__ import annotations
-
 import json
 import os
 import secrets
@@ -61,8 +59,7 @@ def find_link(name: str, folder: Path) -> Link:
 def write_link(name: str, link: Link, folder: Path) -> None:
     """Remember where a set lies, in place of what was remembered before; the file is whole at any time.
 
-    Raises:
-        DatasetError: the file is broken, or cannot be written.
+    Raises `DatasetError`: the file is broken, or cannot be written.
     """
     links = read_links(folder) | {name: link}
     text = "\n".join(

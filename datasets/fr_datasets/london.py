@@ -1,7 +1,5 @@
 """The Face Research Lab London Set: a folder per person with a neutral and a smiling photo."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The manifest of each data set: its terms, the work to cite, where it comes from, and how its folder must look."""
 
-from __future__ import annotations
-
 import hashlib
 import tomllib
 from collections.abc import Mapping
@@ -42,7 +40,7 @@ class Manifest:
     `terms` say in one sentence how its photos may be used, `citation` what to name with any result, `layout` how its
     folder must look, `by_hand` where to get it and how to place it. `counts` have the names that its reader counts;
     empty = not known. `files` are those that can be fetched, `sha256` is of the text that it was read from.
-    `shows_photos` says whether the terms let a report show some of its photos to whoever gets the report.
+    `shows_photos` says whether the terms let a report show some of its photos to the readers of the report.
     """
 
     name: _Text

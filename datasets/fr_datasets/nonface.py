@@ -1,7 +1,5 @@
 """Photos without a human face: easy ones, and hard ones such as apes, cats, dolls and pumpkins, listed in index.csv."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from fr_datasets.errors import DatasetMalformed, require_file

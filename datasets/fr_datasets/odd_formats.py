@@ -1,7 +1,5 @@
 """One face in many file formats, sizes and states of damage, with the right answer for each file in index.csv."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

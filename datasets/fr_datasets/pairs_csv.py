@@ -1,7 +1,5 @@
 """Pairs of your own: a CSV file with the columns a, b, mated, and fold where there are folds."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from fr_datasets.errors import DatasetMalformed

@@ -1,7 +1,5 @@
 """People of your own: a folder with a folder for each person, in which the photos lie."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path

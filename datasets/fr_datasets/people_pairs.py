@@ -1,7 +1,5 @@
 """Makes pairs of photos from people with photos."""
 
-from __future__ import annotations
-
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import combinations

@@ -4,8 +4,6 @@ Python's own unpickler calls whatever function a file tells it to. This one know
 values; at any other, GLOBAL and REDUCE above all, it stops.
 """
 
-from __future__ import annotations
-
 import io
 import pickletools
 from collections.abc import Callable
@@ -31,8 +29,7 @@ class PickleRefused(ValueError):
 def load_plain(data: bytes) -> Any:
     """The value of a pickle of protocol 2 to 5; its size is bounded by that of `data`.
 
-    Raises:
-        PickleRefused: as said there.
+    Raises `PickleRefused`: as said there.
     """
     machine = _Machine()
     try:

@@ -1,7 +1,5 @@
 """Shows the progress of a download, a bar on a terminal and a line per file elsewhere, and of other long work."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

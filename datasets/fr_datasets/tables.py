@@ -1,7 +1,5 @@
 """Reads the lists of data sets: lines of text, CSV files with a fixed header, and the photos that they name."""
 
-from __future__ import annotations
-
 import csv
 import io
 import os
@@ -70,10 +68,8 @@ def read_lines(path: Path) -> list[str]:
 def open_list(path: Path) -> BinaryIO:
     """Open a list of a data set.
 
-    Raises:
-        DatasetMissing: there is no such file.
-        DatasetUnreadable: it is not a regular file, may not be read, has no name in UTF-8, or more than `MAX_BYTES`.
-        LeadsOut: it is a link to a file outside of the folder.
+    Raises `DatasetMissing`: there is no such file; `DatasetUnreadable`: it is not a regular file, may not be read, has
+    no name in UTF-8, or more than `MAX_BYTES`; `LeadsOut`: it is a link to a file outside of the folder.
     """
     try:
         file = open_regular(require_inside(require_text(path), path.parent))
@@ -138,9 +134,8 @@ def whole_number(path: Path, line: int, text: str) -> int:
 def listed_photo(folder: Path, name: str, path: Path, line: int) -> Path:
     """The photo that line `line` of the list `path` names, from `folder`.
 
-    Raises:
-        DatasetMalformed: no photo is named, or one outside of `folder`.
-        DatasetMissing, DatasetUnreadable: as for `require_file`.
+    Raises `DatasetMalformed`: no photo is named, or one outside of `folder`; `DatasetMissing`, `DatasetUnreadable`: as
+    for `require_file`.
     """
     place = Path(os.path.normpath(name))
     if not place.parts:
@@ -169,9 +164,8 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[s
     """Yield each row of a CSV file as (line number from 1, column name -> text); the header must hold `columns`, in
     order.
 
-    Raises:
-        DatasetMissing, DatasetUnreadable: as for `read_lines`.
-        DatasetMalformed: another header, a row with another number of fields, a broken quotation, or no row at all.
+    Raises `DatasetMissing`, `DatasetUnreadable`: as for `read_lines`; `DatasetMalformed`: another header, a row with
+    another number of fields, a broken quotation, or no row at all.
     """
     reader = csv.reader(read_filled_lines(path), strict=True)
     line = 1

@@ -1,7 +1,5 @@
 """Values of data sets: pairs of photos or crops, people, templates, photos with a known number of faces."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

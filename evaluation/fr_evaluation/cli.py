@@ -5,13 +5,19 @@ Heavy imports wait until a command runs.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Column, Table
 
+from fr_datasets.exit_status import printable
 from fr_evaluation.cli_parts import (
+    NOT_MADE,
     AsJson,
     Detection,
     Device,
@@ -26,6 +32,7 @@ from fr_evaluation.cli_parts import (
     now,
     opened,
     photo_progress,
+    plain,
     print_words,
     require_writable,
     root_of,
@@ -36,23 +43,8 @@ from fr_evaluation.kinds import LARGEST_GALLERY, MOST_DIGITS
 
 if TYPE_CHECKING:
     from fr_evaluation.files import AnyReport
-    from fr_evaluation.words import Section, Text
-import json
-from dataclasses import asdict
-from typing import TYPE_CHECKING
-
-from rich.console import Console
-from rich.table import Column, Table
-
-from fr_datasets.exit_status import printable
-from fr_evaluation.cli_parts import (
-    NOT_MADE,
-    plain,
-)
-
-if TYPE_CHECKING:
     from fr_evaluation.repeat import Repetition
-
+    from fr_evaluation.words import Section, Text
 
 DIFFERENT = 1
 MOST_ROWS = 50

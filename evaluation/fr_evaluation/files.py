@@ -1,7 +1,5 @@
 """The files of a report: their names, and those that need no pictures, as bytes by name; `write` adds the others."""
 
-from __future__ import annotations
-
 import io
 import json
 from typing import Any, TypeAlias

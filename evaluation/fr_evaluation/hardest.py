@@ -1,7 +1,5 @@
 """Lists the comparisons that a model got most wrong, with photos if a report may show them."""
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Sequence

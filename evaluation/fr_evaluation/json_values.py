@@ -1,7 +1,5 @@
 """Builds the JSON that every report has in common."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import platform
 from collections import Counter

@@ -1,7 +1,5 @@
 """Names the kinds of evaluation and their parts, for commands, reports and the server."""
 
-from __future__ import annotations
-
 KINDS = ("verification", "identification")
 # Drawn strangers included; such a run takes hours.
 LARGEST_GALLERY = 10_000_000

@@ -1,7 +1,5 @@
 """Lists the evaluations that each data set allows, and the sets on this machine."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Photos through the pipeline: each file once, several at a time, a refusal kept as an answer."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """Pictures with matplotlib and without a display."""
 
-from __future__ import annotations
-
 from io import BytesIO
 
 from matplotlib import rc_context

@@ -1,7 +1,5 @@
 """A report that was written, read back strictly: what was measured, with what, and what came out."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """A report measured again: the same photos, models and settings, and every figure held against the recorded one."""
 
-from __future__ import annotations
-
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping

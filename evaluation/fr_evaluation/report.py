@@ -1,7 +1,5 @@
 """Reports: what was measured, of what, with what, and everything needed to measure it again."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,11 +1,9 @@
 """Reports that are kept: a folder for each, which is there whole or not at all.
 
 Several processes may keep, read and delete reports at once. A folder that is being written has a hidden name, and is
-locked by whoever writes it, so that one whose writer died is told from one that is on its way. One that is deleted gets
+locked by its writer, so that one whose writer died is told from one that is on its way. One that is deleted gets
 such a name first.
 """
-
-from __future__ import annotations
 
 import errno
 import fcntl
@@ -25,7 +23,7 @@ from typing import Any, BinaryIO
 
 from fr_core.errors import StorageLow, StoreCorrupt, StoreFailed, UnknownReport, message
 from fr_core.runtime.ticket import current_ticket
-from fr_core.storage.durable import cause, sync
+from fr_core.storage.durable import cause, sync, write_new
 from fr_core.types import ModelId
 from fr_evaluation.files import NAMES
 from fr_evaluation.kinds import KINDS
@@ -113,7 +111,7 @@ class Reports:
             _make_durably(self._folder)
             with _whole_folder(self._folder, report_id) as folder:
                 for name, content in written.items():
-                    _write(folder / name, content)
+                    write_new(folder / name, content)
                 current_ticket().require_wanted()
         return report
 
@@ -139,7 +137,7 @@ class Reports:
                 raise
 
     def delete(self, report_id: str) -> None:
-        """Delete a report, damaged or not; whoever reads it goes on. What the disk does not delete is a leftover then.
+        """Delete a report, damaged or not; its readers go on. What the disk does not delete is a leftover then.
 
         Raises `UnknownReport` if there is none of that id.
         """
@@ -299,13 +297,6 @@ def _whole_folder(parent: Path, name: str) -> Iterator[Path]:
         raise
     finally:
         os.close(lock)
-
-
-def _write(path: Path, content: bytes) -> None:
-    with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _remove(path: Path) -> None:

@@ -1,7 +1,5 @@
 """Selects the files of a report that are stored."""
 
-from __future__ import annotations
-
 from fr_core.types import ModelId
 from fr_evaluation.files import AnyReport, data_files
 from fr_evaluation.identification import words as identification_words

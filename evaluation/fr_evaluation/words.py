@@ -1,7 +1,5 @@
 """Values for the words of a report, which its edges render, and the messages that reports have in common."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from decimal import ROUND_CEILING, Decimal
@@ -54,7 +52,7 @@ def counted(number: int, one: str, many: str = "") -> str:
 
 
 def threshold_text(value: float, digits: int = 3) -> str:
-    """A threshold in [-1, 1], rounded up: whoever types what is shown accepts no more than was measured."""
+    """A threshold in [-1, 1], rounded up: a user who types it accepts no more than was measured."""
     exact = Decimal(repr(float(value)))  # 0.226 is meant as that, not as the double next to it
     return str(exact.quantize(Decimal(1).scaleb(-digits), ROUND_CEILING) + 0)  # no "-0.000"
 

@@ -1,15 +1,11 @@
 """A report as files in a folder: report.json, report.html, the pictures, scores.csv, and what else the report has."""
 
-from __future__ import annotations
-
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from fr_core.storage.durable import sync
+from fr_core.storage.durable import sync, write_private
 from fr_evaluation import plots
 from fr_evaluation.files import NAMES, AnyReport, data_files
 from fr_evaluation.identification import page as identification_page
@@ -20,7 +16,7 @@ from fr_evaluation.verification.report import VerificationReport
 def write_report(report: AnyReport, folder: Path, thumbnails: bool | None = None) -> tuple[Path, ...]:
     """Write the files, each whole or not at all, for their owner alone, in place of those of an earlier report there.
 
-    Scores name the photos of people: the files are for whoever may see the data set. `thumbnails` says whether
+    Scores name the photos of people: the files are for people who may see the data set. `thumbnails` says whether
     report.html shows photos; None = as the manifest of the set says. Raises `OSError` if the folder cannot be written
     to.
     """
@@ -28,7 +24,7 @@ def write_report(report: AnyReport, folder: Path, thumbnails: bool | None = None
     files = data_files(report) | pictures | {"report.html": report_page(report, thumbnails)}
     private_folder(folder)
     for name, content in files.items():
-        _write_whole(folder / name, content)
+        write_private(folder / name, content)
     for name in NAMES - files.keys():
         (folder / name).unlink(missing_ok=True)
     sync(folder)
@@ -51,16 +47,3 @@ def _figures(report: AnyReport) -> Mapping[str, Figure]:
     if isinstance(report, VerificationReport):
         return verification_page.figures(report)
     return identification_page.figures(report)
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    descriptor, name = tempfile.mkstemp(".part", ".fr-", path.parent)  # of mode 0600
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -3,8 +3,6 @@
 python search_async.py desk.toml GALLERY SUBJECT ENROL.jpg PROBE.jpg...
 """
 
-from __future__ import annotations
-
 import asyncio
 import sys
 from pathlib import Path

@@ -25,8 +25,6 @@ face the best stays.
 `tests/unit/test_multiscale.py` holds the rule; `tests/models/test_evaluate.py` what it finds.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -49,35 +47,20 @@ _LOOKS_AT_ONCE = 16
 
 @dataclass(frozen=True, slots=True)
 class Scales:
-    """The numbers of the rule; lengths in pixels.
+    """The numbers of the rule; lengths in pixels."""
 
-    Attributes:
-        coarse: longer side of the coarsest copy.
-        coarse_only: a photo whose longer side is no more than this has no other copy.
-        fine: longer side of the next copy at most.
-        step: how much finer each further copy is, about.
-        finest: longer side of the finest copy at most.
-        overlap: what neighbouring tiles share at least.
-        cut_face: side of the largest face for which a copy that was cut into tiles answers.
-        edge: a box as near as this to an inner edge of its tile is taken for cut.
-        seen: smallest and largest side of a face that models see well.
-        look: side to which a candidate is scaled that is judged once more.
-        proposed: score from which a box is a candidate, as a share of the threshold.
-        heard: score from which a box is a vote above 0, as a share of the threshold.
-    """
-
-    coarse: int = 256
-    coarse_only: int = 320
-    fine: int = 640
-    step: float = 2.5
-    finest: int = 4096
-    overlap: int = 160
-    cut_face: float = 128.0
-    edge: float = 4.0
-    seen: tuple[float, float] = (32.0, 320.0)
-    look: float = 64.0
-    proposed: float = 0.6
-    heard: float = 0.4
+    coarse: int = 256  # longer side of the coarsest copy
+    coarse_only: int = 320  # a photo whose longer side is no more than this has no other copy
+    fine: int = 640  # longer side of the next copy at most
+    step: float = 2.5  # how much finer each further copy is, about
+    finest: int = 4096  # longer side of the finest copy at most
+    overlap: int = 160  # what neighbouring tiles share at least
+    cut_face: float = 128.0  # side of the largest face for which a copy that was cut into tiles answers
+    edge: float = 4.0  # a box as near as this to an inner edge of its tile is taken for cut
+    seen: tuple[float, float] = (32.0, 320.0)  # smallest and largest side of a face that models see well
+    look: float = 64.0  # side to which a candidate is scaled that is judged once more
+    proposed: float = 0.6  # score from which a box is a candidate, as a share of the threshold
+    heard: float = 0.4  # score from which a box is a vote above 0, as a share of the threshold
 
     @property
     def tile_shapes(self) -> tuple[tuple[int, int], ...]:
@@ -91,19 +74,12 @@ class Scales:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Copy:
-    """A copy of the photo and what was seen in it.
+    """A copy of the photo and what was seen in it."""
 
-    Attributes:
-        pixels: u8[h, w, 3].
-        scale: length in the copy of one pixel of the photo.
-        whole: whether the model saw it in one piece.
-        faces: in pixels of the photo.
-    """
-
-    pixels: U8
-    scale: float
-    whole: bool
-    faces: TileFaces
+    pixels: U8  # u8[h, w, 3]
+    scale: float  # length in the copy of one pixel of the photo
+    whole: bool  # whether the model saw it in one piece
+    faces: TileFaces  # in pixels of the photo
 
 
 class MultiscaleDetector:

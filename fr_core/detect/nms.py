@@ -1,7 +1,5 @@
 """Non-maximum suppression: of several boxes on one face, the one with the best score stays."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from fr_core.detect.protocol import TileFaces
@@ -11,9 +9,7 @@ from fr_core.types import F32, I64
 def iou(box: F32, boxes: F32) -> F32:
     """Intersection over union of one box with many.
 
-    Args:
-        box: f32[4], (left, top, right, bottom).
-        boxes: f32[N, 4].
+    `box`: f32[4], (left, top, right, bottom); `boxes`: f32[N, 4].
 
     Returns f32[N] in [0, 1]; 0 for boxes without area.
     """
@@ -45,9 +41,7 @@ def keep_best(boxes: F32, scores: F32, threshold: float) -> I64:
 def best_of_each(faces: TileFaces, owners: I64, count: int, threshold: float) -> list[TileFaces]:
     """The faces of each of `count` tiles, best score first, each face once.
 
-    Args:
-        owners: i64[N], the tile of each face.
-        threshold: as that of `keep_best`.
+    `owners`: i64[N], the tile of each face; `threshold`: as that of `keep_best`.
     """
     each = (faces.take(owners == tile) for tile in range(count))
     return [one.take(keep_best(one.boxes, one.scores, threshold)) for one in each]

@@ -1,7 +1,5 @@
 """A detector without a model, for tests: coloured squares are faces."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

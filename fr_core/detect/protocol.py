@@ -39,22 +39,15 @@ class Detector(Protocol):
         `pixels`: u8[H, W, 3], RGB, upright, of any size. Returns the faces, the largest box first; empty where there is
         none.
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TileFaces:
-    """The output of a model for one tile, or several of its outputs put together.
+    """The output of a model for one tile, or several of its outputs put together."""
 
-    Attributes:
-        boxes: f32[N, 4], (left, top, right, bottom) in pixels.
-        landmarks: f32[N, 5, 2], (x, y) pixels, in the order of `Detection.landmarks`.
-        scores: f32[N] in [0, 1].
-    """
-
-    boxes: F32
-    landmarks: F32
-    scores: F32
+    boxes: F32  # f32[N, 4], (left, top, right, bottom) in pixels
+    landmarks: F32  # f32[N, 5, 2], (x, y) pixels, in the order of `Detection.landmarks`
+    scores: F32  # f32[N] in [0, 1]
 
     def __post_init__(self) -> None:
         for array in (self.boxes, self.landmarks, self.scores):
@@ -102,7 +95,6 @@ class TileDetector(Protocol):
     @property
     def tile_shapes(self) -> tuple[tuple[int, int], ...]:
         """(height, width) of the tiles that it takes, in pixels, the smallest first; few, so that shapes stay fixed."""
-        ...
 
     def detect_tiles(self, tiles: Sequence[U8]) -> list[TileFaces]:
         """Find faces in tiles.
@@ -110,4 +102,3 @@ class TileDetector(Protocol):
         `tiles`: each u8[H, W, 3], RGB, (H, W) in `tile_shapes`. Returns for each tile its faces in pixels of the tile,
         best score first, each face once.
         """
-        ...

@@ -1,7 +1,5 @@
 """SCRFD: Guo et al., "Sample and computation redistribution for efficient face detection", ICLR 2022."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,17 +19,13 @@ ANCHORS = 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScrfdDetector:
-    """SCRFD with key points: nine outputs, the scores of each stride, then the boxes, then the landmarks.
-
-    Attributes:
-        tile_shapes: (height, width) of the tiles to be used: multiples of 32, or the fixed size of the model.
-        min_score: faces with a lower score are dropped, in [0, 1].
-    """
+    """SCRFD with key points: nine outputs, the scores of each stride, then the boxes, then the landmarks."""
 
     session: Session
     spec: DetectorSpec
+    # (height, width) of the tiles to be used: multiples of 32, or the fixed size of the model.
     tile_shapes: tuple[tuple[int, int], ...]
-    min_score: float
+    min_score: float  # faces with a lower score are dropped, in [0, 1]
 
     def detect_tiles(self, tiles: Sequence[U8]) -> list[TileFaces]:
         """As `TileDetector.detect_tiles`, in one run: there are as many tiles, of one shape, as a batch may have.

@@ -1,7 +1,5 @@
 """Pictures and tiles: copies of a photo, the tiles that cover them, and the cells of a feature map."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

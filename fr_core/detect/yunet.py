@@ -1,7 +1,5 @@
 """YuNet: Wu, Peng, Yu, "YuNet: a tiny millisecond-level face detector", Machine Intelligence Research 20, 2023."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,17 +18,13 @@ STRIDES = (8, 16, 32)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class YunetDetector:
-    """YuNet of 2023: twelve outputs, for each stride class, objectness, box and landmarks.
-
-    Attributes:
-        tile_shapes: (height, width) of the tiles to be used: multiples of 32, or the fixed size of the model.
-        min_score: faces with a lower score are dropped, in [0, 1].
-    """
+    """YuNet of 2023: twelve outputs, for each stride class, objectness, box and landmarks."""
 
     session: Session
     spec: DetectorSpec
+    # (height, width) of the tiles to be used: multiples of 32, or the fixed size of the model.
     tile_shapes: tuple[tuple[int, int], ...]
-    min_score: float
+    min_score: float  # faces with a lower score are dropped, in [0, 1]
 
     def detect_tiles(self, tiles: Sequence[U8]) -> list[TileFaces]:
         """As `TileDetector.detect_tiles`, in one run: there are as many tiles, of one shape, as a batch may have.

@@ -1,7 +1,5 @@
 """An embedder without a model, for tests: the same crop gives the same vector, any other crop one far from it."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 

@@ -5,8 +5,6 @@ ArcFace: Deng et al., "ArcFace: additive angular margin loss for deep face recog
 to the ArcFace template and give one vector.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The seam of embedding: aligned faces in, unit vectors out."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -30,15 +28,10 @@ class BatchedRawEmbedder:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EmbeddingWithNorm:
-    """An embedding with the length that the model's vector had.
+    """An embedding with the length that the model's vector had."""
 
-    Attributes:
-        embedding: of length 1.
-        norm: length before normalisation, > 0, no unit; larger for clearer faces.
-    """
-
-    embedding: Embedding
-    norm: float
+    embedding: Embedding  # of length 1
+    norm: float  # length before normalisation, > 0, no unit; larger for clearer faces
 
 
 class Embedder(Protocol):
@@ -47,16 +40,13 @@ class Embedder(Protocol):
     @property
     def model(self) -> ModelId:
         """The id that its embeddings carry."""
-        ...
 
     @property
     def size(self) -> int:
         """Number of values of an embedding."""
-        ...
 
     def embed(self, faces: Sequence[AlignedFace]) -> tuple[EmbeddingWithNorm, ...]:
         """Embed faces, in their order; a face's embedding does not depend on its batch (cosine > 0.9995 in f32)."""
-        ...
 
 
 class RawEmbedder(Protocol):
@@ -65,11 +55,9 @@ class RawEmbedder(Protocol):
     @property
     def size(self) -> int:
         """Number of values of a vector."""
-        ...
 
     def vectors(self, faces: Sequence[AlignedFace]) -> F32:
         """f32[len(faces), size], of any length but 0."""
-        ...
 
 
 def normalised(vectors: F32, model: ModelId) -> tuple[EmbeddingWithNorm, ...]:

@@ -10,8 +10,6 @@ No message, and no metadata, ever holds a photo, a vector, or the name or extern
 `docs/errors.md` and the `ErrorReason` enum of the API are checked against this tree.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from types import ModuleType
 

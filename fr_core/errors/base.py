@@ -1,7 +1,5 @@
 """The roots of the tree, and its three branches."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import ClassVar
@@ -23,6 +21,9 @@ class FrError(Exception):
     reason: ClassVar[str] = ""
     remedy: ClassVar[Message | None] = None
     placeholders: ClassVar[Mapping[str, str]] = MappingProxyType({})
+
+    def __init_subclass__(cls, *, reason: str = "") -> None:
+        cls.reason = reason or cls.reason
 
     def __init__(self, finding: Message | str, **metadata: str) -> None:
         super().__init__(finding)

@@ -1,75 +1,51 @@
 """Failures of the server that may pass."""
 
-from __future__ import annotations
-
 from fr_core.errors.base import Failure
 
 
-class Overloaded(Failure):
+class Overloaded(Failure, reason="OVERLOADED"):
     """The server has as much work as it can accept."""
 
-    reason = "OVERLOADED"
 
-
-class NotReady(Failure):
+class NotReady(Failure, reason="NOT_READY"):
     """The server cannot answer yet: it is still reading its galleries, or the process with the models does not
     respond.
     """
 
-    reason = "NOT_READY"
 
-
-class ShuttingDown(Failure):
+class ShuttingDown(Failure, reason="SHUTTING_DOWN"):
     """The server is shutting down and accepts no new work."""
 
-    reason = "SHUTTING_DOWN"
 
-
-class StoreFailed(Failure):
+class StoreFailed(Failure, reason="STORE_FAILED"):
     """The store could not be read or written; nothing of the call was stored, unless the message says that this is
     uncertain.
     """
 
-    reason = "STORE_FAILED"
 
-
-class StoreCorrupt(Failure):
+class StoreCorrupt(Failure, reason="STORE_CORRUPT"):
     """The store is damaged, or its contents contradict each other; nothing of the call was stored."""
 
-    reason = "STORE_CORRUPT"
 
-
-class StorageLow(Failure):
+class StorageLow(Failure, reason="STORAGE_LOW"):
     """The disk of the data folder has too little free space for new data; everything else still works."""
 
-    reason = "STORAGE_LOW"
 
-
-class InternalError(Failure):
+class InternalError(Failure, reason="INTERNAL"):
     """A defect in the server; the log has it under the request id."""
 
-    reason = "INTERNAL"
 
-
-class DeviceLost(Failure):
+class DeviceLost(Failure, reason="DEVICE_LOST"):
     """The device that runs the models stopped working; the server must be restarted."""
 
-    reason = "DEVICE_LOST"
 
-
-class CallEnded(Failure):
+class CallEnded(Failure, reason="CALL_ENDED"):
     """The call was cancelled, or its deadline passed; its work was not done."""
 
-    reason = "CALL_ENDED"
 
-
-class CallTooLong(Failure):
+class CallTooLong(Failure, reason="CALL_TOO_LONG"):
     """The call reached the server's time limit for a call; its work was not done."""
 
-    reason = "CALL_TOO_LONG"
 
-
-class ReaderTooSlow(Failure):
+class ReaderTooSlow(Failure, reason="READER_TOO_SLOW"):
     """The client did not read the answer in time; the server ended the stream."""
-
-    reason = "READER_TOO_SLOW"

@@ -1,49 +1,33 @@
 """Refusals of galleries, subjects and templates."""
 
-from __future__ import annotations
-
 from fr_core.errors.base import Failure, InputRefused
 
 
-class UnknownGallery(InputRefused):
+class UnknownGallery(InputRefused, reason="UNKNOWN_GALLERY"):
     """There is no gallery with this id."""
 
-    reason = "UNKNOWN_GALLERY"
 
-
-class GalleryReplaced(Failure):
+class GalleryReplaced(Failure, reason="GALLERY_REPLACED"):
     """The gallery was deleted during the call, and another gallery now has its id. The call did not change that
     gallery.
     """
 
-    reason = "GALLERY_REPLACED"
 
-
-class UnknownSubject(InputRefused):
+class UnknownSubject(InputRefused, reason="UNKNOWN_SUBJECT"):
     """The gallery has no subject with this id."""
 
-    reason = "UNKNOWN_SUBJECT"
 
-
-class UnknownTemplate(InputRefused):
+class UnknownTemplate(InputRefused, reason="UNKNOWN_TEMPLATE"):
     """The gallery has no template with this id."""
 
-    reason = "UNKNOWN_TEMPLATE"
 
-
-class GalleryExists(InputRefused):
+class GalleryExists(InputRefused, reason="GALLERY_EXISTS"):
     """A gallery with this id exists already."""
 
-    reason = "GALLERY_EXISTS"
 
-
-class GalleryExpired(InputRefused):
+class GalleryExpired(InputRefused, reason="GALLERY_EXPIRED"):
     """The gallery has expired. It accepts no enrolments and no searches."""
 
-    reason = "GALLERY_EXPIRED"
 
-
-class DuplicateImage(InputRefused):
+class DuplicateImage(InputRefused, reason="DUPLICATE_IMAGE"):
     """The gallery already holds a template of exactly this photo."""
-
-    reason = "DUPLICATE_IMAGE"

@@ -1,71 +1,47 @@
 """Refusals of photos and of faces."""
 
-from __future__ import annotations
-
 from fr_core.errors.base import InputRefused
 
 
-class NoFaceFound(InputRefused):
+class NoFaceFound(InputRefused, reason="NO_FACE"):
     """No face was found in the photo."""
 
-    reason = "NO_FACE"
 
-
-class SeveralFaces(InputRefused):
+class SeveralFaces(InputRefused, reason="SEVERAL_FACES"):
     """The photo has more than one face, and the call asked for one."""
 
-    reason = "SEVERAL_FACES"
 
-
-class TooManyFaces(InputRefused):
+class TooManyFaces(InputRefused, reason="TOO_MANY_FACES"):
     """The photo has more faces than the limit."""
 
-    reason = "TOO_MANY_FACES"
 
-
-class FaceTooSmall(InputRefused):
+class FaceTooSmall(InputRefused, reason="TOO_SMALL"):
     """The face has too few pixels between its eyes to be enrolled."""
 
-    reason = "TOO_SMALL"
 
-
-class LowQuality(InputRefused):
+class LowQuality(InputRefused, reason="LOW_QUALITY"):
     """The face is too blurred, too dark, too bright, too far from frontal, or too doubtful to be enrolled."""
 
-    reason = "LOW_QUALITY"
 
-
-class Undecodable(InputRefused):
+class Undecodable(InputRefused, reason="UNDECODABLE"):
     """The bytes are not a complete photo: empty, truncated, damaged, or not an image at all."""
 
-    reason = "UNDECODABLE"
 
-
-class UnsupportedFormat(InputRefused):
+class UnsupportedFormat(InputRefused, reason="UNSUPPORTED_FORMAT"):
     """The bytes are an image of a format that this server does not accept."""
 
-    reason = "UNSUPPORTED_FORMAT"
 
-
-class ImageTooManyBytes(InputRefused):
+class ImageTooManyBytes(InputRefused, reason="IMAGE_TOO_MANY_BYTES"):
     """The encoded photo is larger than the limit."""
 
-    reason = "IMAGE_TOO_MANY_BYTES"
 
-
-class ImageTooManyPixels(InputRefused):
+class ImageTooManyPixels(InputRefused, reason="IMAGE_TOO_MANY_PIXELS"):
     """The photo has more pixels than the limit."""
 
-    reason = "IMAGE_TOO_MANY_PIXELS"
 
-
-class SeveralFrames(InputRefused):
+class SeveralFrames(InputRefused, reason="SEVERAL_FRAMES"):
     """The file is an animation or a multi-page image."""
 
-    reason = "SEVERAL_FRAMES"
 
-
-class ImageTooCostly(InputRefused):
+class ImageTooCostly(InputRefused, reason="IMAGE_TOO_COSTLY"):
     """Decoding the photo took more time or memory than the limit."""
-
-    reason = "IMAGE_TOO_COSTLY"

@@ -1,71 +1,47 @@
 """Refusals of requests and of embeddings."""
 
-from __future__ import annotations
-
 from fr_core.errors.base import InputRefused
 
 
-class EmbeddingWrongSize(InputRefused):
+class EmbeddingWrongSize(InputRefused, reason="EMBEDDING_WRONG_SIZE"):
     """The embedding has a different number of values than the model's embeddings."""
 
-    reason = "EMBEDDING_WRONG_SIZE"
 
-
-class EmbeddingNotFinite(InputRefused):
+class EmbeddingNotFinite(InputRefused, reason="EMBEDDING_NOT_FINITE"):
     """The embedding holds NaN or an infinity."""
 
-    reason = "EMBEDDING_NOT_FINITE"
 
-
-class EmbeddingNotUnit(InputRefused):
+class EmbeddingNotUnit(InputRefused, reason="EMBEDDING_NOT_UNIT"):
     """The embedding does not have length one."""
 
-    reason = "EMBEDDING_NOT_UNIT"
 
-
-class ModelMismatch(InputRefused):
+class ModelMismatch(InputRefused, reason="MODEL_MISMATCH"):
     """Two embeddings, or an embedding and a gallery, come from different models."""
 
-    reason = "MODEL_MISMATCH"
 
-
-class MissingField(InputRefused):
+class MissingField(InputRefused, reason="MISSING_FIELD"):
     """A required field is not set."""
 
-    reason = "MISSING_FIELD"
 
-
-class InvalidField(InputRefused):
+class InvalidField(InputRefused, reason="INVALID_FIELD"):
     """A field has a value that is not allowed."""
 
-    reason = "INVALID_FIELD"
 
-
-class InvalidIdentifier(InputRefused):
+class InvalidIdentifier(InputRefused, reason="INVALID_IDENTIFIER"):
     """A gallery or subject id is empty, too long, or has characters that are not allowed in an id."""
 
-    reason = "INVALID_IDENTIFIER"
 
-
-class InvalidTopK(InputRefused):
+class InvalidTopK(InputRefused, reason="INVALID_TOP_K"):
     """The number of candidates is zero or over the limit."""
 
-    reason = "INVALID_TOP_K"
 
-
-class InvalidThreshold(InputRefused):
+class InvalidThreshold(InputRefused, reason="INVALID_THRESHOLD"):
     """The threshold is not a number from -1 to 1."""
 
-    reason = "INVALID_THRESHOLD"
 
-
-class InvalidFilter(InputRefused):
+class InvalidFilter(InputRefused, reason="INVALID_FILTER"):
     """The filter of a search holds no condition, too many, or a key of metadata that no subject has."""
 
-    reason = "INVALID_FILTER"
 
-
-class InvalidPage(InputRefused):
+class InvalidPage(InputRefused, reason="INVALID_PAGE"):
     """The page size is out of range, or this call did not return the page token."""
-
-    reason = "INVALID_PAGE"

@@ -1,7 +1,5 @@
 """Defines the changes of the galleries: each checks its rules, writes, and returns its records for the audit."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
@@ -82,15 +80,11 @@ class Effect:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Done(Generic[R_co]):
-    """The outcome of a change.
-
-    Attributes:
-        effects: once it is committed, one for each gallery.
-        records: for the audit, kept in the same transaction; none of a change that changed nothing.
-    """
+    """The outcome of a change."""
 
     result: R_co
-    effects: tuple[Effect, ...] = ()
+    effects: tuple[Effect, ...] = ()  # once it is committed, one for each gallery
+    # For the audit, kept in the same transaction; none of a change that changed nothing.
     records: tuple[Recorded, ...] = ()
 
 
@@ -458,15 +452,10 @@ class PurgeExpired:
 
 @dataclass(frozen=True, slots=True)
 class PruneAudit:
-    """Delete the oldest records of the audit.
+    """Delete the oldest records of the audit."""
 
-    Attributes:
-        after: number of the last record that was deleted earlier.
-        upto: number of the last record to delete.
-    """
-
-    after: int
-    upto: int
+    after: int  # number of the last record that was deleted earlier
+    upto: int  # number of the last record to delete
 
     def run(self, transaction: GalleryTransaction) -> Done[bool]:
         """Return whether it deleted them, see `AuditTable.prune`."""

@@ -1,7 +1,5 @@
 """Checks ids, names, metadata and embeddings before a gallery takes them."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping

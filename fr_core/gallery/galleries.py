@@ -1,7 +1,5 @@
 """The galleries: create, enrol, search, list and delete; the door of this room."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -9,7 +7,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from fr_core.errors import FrError
@@ -163,9 +160,7 @@ class Galleries:
 
         `on_block`: called every some thousand vectors, and between steps of the purge; what it raises ends the loading.
 
-        Raises:
-            StoreCorrupt: what is stored is damaged or contradicts itself.
-            StoreFailed: the disk refuses.
+        Raises `StoreCorrupt`: what is stored is damaged or contradicts itself; `StoreFailed`: the disk refuses.
         """
         load(self._store, self._memories, on_block)
         self._open = _Open(
@@ -185,9 +180,7 @@ class Galleries:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def create(
@@ -263,9 +256,8 @@ class Galleries:
             calibration: in the place of the one that it has; None = it has none of its own from now on. That its text
                 can be read is for the caller to check.
 
-        Raises:
-            CalibrationInvalid: it is of another model than the gallery, or too long.
-            StorageLow: the disk is nearly full.
+        Raises `CalibrationInvalid`: it is of another model than the gallery, or too long; `StorageLow`: the disk is
+        nearly full.
         """
         if calibration is not None:
             checks.require_calibration_size(calibration.text)
@@ -365,10 +357,8 @@ class Galleries:
     def update_subject(self, gallery: GalleryRef, subject_id: str, update: SubjectUpdate) -> UpdatedSubject:
         """Change the name or the metadata of a subject, in one step of the gallery's version; also of an expired one.
 
-        Raises:
-            UnknownGallery, UnknownSubject: there is none of that id.
-            InvalidField: nothing is to change, or the name or the metadata are too long.
-            StorageLow: the disk is nearly full.
+        Raises `UnknownGallery`, `UnknownSubject`: there is none of that id; `InvalidField`: nothing is to change, or
+        the name or the metadata are too long; `StorageLow`: the disk is nearly full.
         """
         checks.require_subject_update(update)
         return self._writer.run(UpdateSubject(gallery, subject_id, update))
@@ -420,10 +410,8 @@ class Galleries:
 
         `threshold`: two templates are a pair iff their similarity >= threshold, in [-1, 1].
 
-        Raises:
-            InvalidThreshold: out of range.
-            UnknownGallery: there is no gallery of that id, or it was deleted meanwhile.
-            GalleryExpired: its time has passed.
+        Raises `InvalidThreshold`: out of range; `UnknownGallery`: there is no gallery of that id, or it was deleted
+        meanwhile; `GalleryExpired`: its time has passed.
         """
         return duplicates(self, gallery, threshold)
 

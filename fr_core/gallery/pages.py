@@ -1,7 +1,5 @@
 """Page tokens: where a list goes on, bound to the call that gave it."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import hashlib
@@ -28,9 +26,7 @@ def page_token(call: str, last: str) -> str:
     The checksum tells a token that was cut, changed or taken from another call. It is no secret and need not be one: a
     token that somebody composes leads nowhere that the call itself would not.
 
-    Args:
-        call: names the list and, by its number, the gallery.
-        last: id of the last item of the page before.
+    `call`: names the list and, by its number, the gallery; `last`: id of the last item of the page before.
     """
     payload = last.encode()
     return base64.urlsafe_b64encode(_check(call, payload) + payload).decode().rstrip("=")

@@ -1,7 +1,5 @@
 """Counts the rows that a purge would delete, and adds up the steps of one."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from datetime import datetime
 from itertools import groupby

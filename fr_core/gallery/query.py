@@ -1,7 +1,5 @@
 """The options of a search beside the probe: the subjects to search, and the fusion of their templates' similarities."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -28,12 +26,8 @@ class ScoreFusion(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SubjectFilter:
-    """The subjects to search: those that meet every condition, as if the gallery held no others.
+    """The subjects to search: those that meet every condition, as if the gallery held no others."""
 
-    Attributes:
-        metadata: pairs that the subject's metadata must hold.
-        subject_ids: the only subjects, `MAX_FILTER_SUBJECTS` at most; None = no such condition.
-    """
-
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)  # pairs that the subject's metadata must hold
+    # The only subjects, `MAX_FILTER_SUBJECTS` at most; None = no such condition.
     subject_ids: tuple[str, ...] | None = None

@@ -1,7 +1,5 @@
 """The values that go into a gallery and come out of it, and the limits that they obey."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -49,36 +47,23 @@ class GalleryUse(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GalleryInfo:
-    """A gallery as seen at one moment.
+    """A gallery as seen at one moment."""
 
-    Attributes:
-        gallery_id: 1 to 128 characters of a-z, 0-9, - and _.
-        display_name: a name for people, at most 256 characters.
-        model: the one model of every template in it.
-        embedding_size: values per embedding of that model.
-        created: UTC.
-        subject_count: subjects, those without templates included.
-        version: 1 when created; grows with each change.
-        expires: when it refuses enrolments and searches from, UTC; None = never.
-        retention: how long a template is kept from its creation; None = until it is deleted.
-        keeps_photos: whether the photos of enrolled faces are kept, encrypted as the templates are.
-        calibration_sha256: of its calibration, 64 hexadecimal digits; None where it has none of its own.
-        gallery_no: its number in the store; no later gallery gets it, not even one of the same id; 0 = not stored.
-    """
-
-    gallery_id: str
-    display_name: str
-    model: ModelId
-    embedding_size: int
-    created: datetime
-    subject_count: int
+    gallery_id: str  # 1 to 128 characters of a-z, 0-9, - and _
+    display_name: str  # a name for people, at most 256 characters
+    model: ModelId  # the one model of every template in it
+    embedding_size: int  # values per embedding of that model
+    created: datetime  # UTC
+    subject_count: int  # subjects, those without templates included
     template_count: int
-    version: int
-    expires: datetime | None = None
-    retention: timedelta | None = None
-    keeps_photos: bool = False
+    version: int  # 1 when created; grows with each change
+    expires: datetime | None = None  # when it refuses enrolments and searches from, UTC; None = never
+    retention: timedelta | None = None  # how long a template is kept from its creation; None = until it is deleted
+    keeps_photos: bool = False  # whether the photos of enrolled faces are kept, encrypted as the templates are
+    # Of its calibration, 64 hexadecimal digits; None where it has none of its own.
     calibration_sha256: str | None = None
     use: GalleryUse = GalleryUse.TEST
+    # Its number in the store; no later gallery gets it, not even one of the same id; 0 = not stored.
     gallery_no: int = field(default=0, compare=False)
 
 
@@ -103,17 +88,12 @@ def updated(new: T | Keep, old: T) -> T:
 
 @dataclass(frozen=True, slots=True)
 class GalleryUpdate:
-    """The changes to make to a gallery.
+    """The changes to make to a gallery."""
 
-    Attributes:
-        display_name: a name for people, at most 256 characters.
-        expires: when it refuses enrolments and searches from, with a time zone; None = never.
-        retention: how long a template is kept from its creation, those that are there already too; None = until it is
-            deleted.
-    """
-
-    display_name: str | Keep = KEEP
+    display_name: str | Keep = KEEP  # a name for people, at most 256 characters
+    # When it refuses enrolments and searches from, with a time zone; None = never.
     expires: datetime | Keep | None = KEEP
+    # How long a template is kept from its creation, those that are there already too; None = until it is deleted.
     retention: timedelta | Keep | None = KEEP
 
     def of(self, info: GalleryInfo) -> GalleryInfo:
@@ -129,15 +109,10 @@ class GalleryUpdate:
 
 @dataclass(frozen=True, slots=True)
 class GalleryCalibration:
-    """The meaning of similarities in a gallery, as its owner measured it.
+    """The meaning of similarities in a gallery, as its owner measured it."""
 
-    Attributes:
-        model_id: `str` of the model whose similarities these are.
-        text: a calibration of `fr_core.scoring.calibration_json`, at most `MAX_CALIBRATION_BYTES` in UTF-8.
-    """
-
-    model_id: str
-    text: str
+    model_id: str  # `str` of the model whose similarities these are
+    text: str  # a calibration of `fr_core.scoring.calibration_json`, at most `MAX_CALIBRATION_BYTES` in UTF-8
 
 
 def calibration_id(text: str) -> str:
@@ -147,38 +122,23 @@ def calibration_id(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TemplateInfo:
-    """An enrolled embedding, without its vector.
+    """An enrolled embedding, without its vector."""
 
-    Attributes:
-        template_id: given by the store, above zero; never used again, by any gallery.
-        image_sha256: of the encoded photo, 64 hexadecimal digits; None where an embedding was enrolled.
-        created: UTC.
-        quality: of the face, in [0, 1]; None where an embedding was enrolled.
-    """
-
-    template_id: int
-    image_sha256: str | None
-    created: datetime
-    quality: float | None
+    template_id: int  # given by the store, above zero; never used again, by any gallery
+    image_sha256: str | None  # of the encoded photo, 64 hexadecimal digits; None where an embedding was enrolled
+    created: datetime  # UTC
+    quality: float | None  # of the face, in [0, 1]; None where an embedding was enrolled
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A subject of a gallery.
+    """A subject of a gallery."""
 
-    Attributes:
-        subject_id: the caller's own id: 1 to 128 printable characters in Unicode's NFC, without spaces at either end.
-        display_name: a name for people, at most 256 characters.
-        metadata: the caller's own data, read-only.
-        created: UTC.
-        templates: the oldest first; empty where all were deleted.
-    """
-
-    subject_id: str
-    display_name: str
-    metadata: Mapping[str, str]
-    created: datetime
-    templates: tuple[TemplateInfo, ...]
+    subject_id: str  # the caller's own id: 1 to 128 printable characters in Unicode's NFC, without spaces at either end
+    display_name: str  # a name for people, at most 256 characters
+    metadata: Mapping[str, str]  # the caller's own data, read-only
+    created: datetime  # UTC
+    templates: tuple[TemplateInfo, ...]  # the oldest first; empty where all were deleted
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,15 +152,10 @@ class SubjectName:
 
 @dataclass(frozen=True, slots=True)
 class SubjectUpdate:
-    """The changes to make to a subject.
+    """The changes to make to a subject."""
 
-    Attributes:
-        display_name: a name for people, at most 256 characters.
-        metadata: the caller's own data, in the place of all that the subject had.
-    """
-
-    display_name: str | Keep = KEEP
-    metadata: Mapping[str, str] | Keep = KEEP
+    display_name: str | Keep = KEEP  # a name for people, at most 256 characters
+    metadata: Mapping[str, str] | Keep = KEEP  # the caller's own data, in the place of all that the subject had
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,52 +168,36 @@ class UpdatedSubject:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NewTemplate:
-    """An embedding to enrol.
+    """An embedding to enrol."""
 
-    Attributes:
-        embedding: f32[D], length 1, of the gallery's model.
-        image_sha256: of the encoded photo, 64 hexadecimal digits in lower case; None for a bare embedding. A gallery
-            holds each photo once.
-        quality: of the face, in [0, 1]; None for a bare embedding.
-        photo: the encoded photo, which is kept where the gallery keeps photos; None for a bare embedding.
-    """
-
-    embedding: Embedding
+    embedding: Embedding  # f32[D], length 1, of the gallery's model
+    # Of the encoded photo, 64 hexadecimal digits in lower case; None for a bare embedding. A gallery holds each photo
+    # once.
     image_sha256: str | None = None
-    quality: float | None = None
+    quality: float | None = None  # of the face, in [0, 1]; None for a bare embedding
+    # The encoded photo, which is kept where the gallery keeps photos; None for a bare embedding.
     photo: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Enrolment:
-    """A face to enrol, and the subject that it belongs to.
+    """A face to enrol, and the subject that it belongs to."""
 
-    Attributes:
-        subject_id: the caller's own id; the subject is created where it is new.
-        display_name: empty keeps the name of an existing subject.
-        metadata: empty keeps the metadata of an existing subject, else they are replaced.
-    """
-
-    subject_id: str
+    subject_id: str  # the caller's own id; the subject is created where it is new
     template: NewTemplate
-    display_name: str = ""
+    display_name: str = ""  # empty keeps the name of an existing subject
+    # Empty keeps the metadata of an existing subject, else they are replaced.
     metadata: Mapping[str, str] = field(default_factory=lambda: NO_METADATA)
 
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """The receipt of an enrolment: the template is durable and is found by searches.
+    """The receipt of an enrolment: the template is durable and is found by searches."""
 
-    Attributes:
-        subject_id: as stored.
-        subject_created: whether this enrolment created the subject.
-        gallery_version: the first version of the gallery that holds the template.
-    """
-
-    subject_id: str
+    subject_id: str  # as stored
     template_id: int
-    subject_created: bool
-    gallery_version: int
+    subject_created: bool  # whether this enrolment created the subject
+    gallery_version: int  # the first version of the gallery that holds the template
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,36 +211,26 @@ class Deleted:
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """The receipt of an erasure, which the store keeps; it does not say whose.
+    """The receipt of an erasure, which the store keeps; it does not say whose."""
 
-    Attributes:
-        receipt_id: 16 random hexadecimal digits.
-        erased: when, UTC.
-        gallery_version: the first version of the gallery without them.
-        scrubbed: whether no byte of them is left on the disk. False where a backup was reading, or the disk refused; it
-            is tried again every second.
-    """
-
-    receipt_id: str
+    receipt_id: str  # 16 random hexadecimal digits
     templates: int
     photos: int
-    erased: datetime
-    gallery_version: int
+    erased: datetime  # when, UTC
+    gallery_version: int  # the first version of the gallery without them
+    # Whether no byte of them is left on the disk. False where a backup was reading, or the disk refused; it is tried
+    # again every second.
     scrubbed: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KeptTemplate:
-    """A template with everything that is kept of it.
-
-    Attributes:
-        embedding: f32[D], length 1, of the gallery's model.
-        photo: encoded, as it was enrolled; None where the gallery keeps none, or a bare embedding was enrolled.
-    """
+    """A template with everything that is kept of it."""
 
     subject_id: str
     info: TemplateInfo
-    embedding: Embedding
+    embedding: Embedding  # f32[D], length 1, of the gallery's model
+    # Encoded, as it was enrolled; None where the gallery keeps none, or a bare embedding was enrolled.
     photo: bytes | None
 
 
@@ -319,31 +248,21 @@ class Purged:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """A part of a list.
+    """A part of a list."""
 
-    Attributes:
-        items: in the code point order of their ids.
-        next_page_token: for the next page; empty on the last.
-    """
-
-    items: tuple[T, ...]
-    next_page_token: str
+    items: tuple[T, ...]  # in the code point order of their ids
+    next_page_token: str  # for the next page; empty on the last
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The answer of a search.
+    """The answer of a search."""
 
-    Attributes:
-        identification: the candidates, best first, at most one for each subject.
-        subjects: the names of the candidates by subject_id, as of the version that was searched.
-        fusion: how the templates of each subject were fused.
-        exhaustive: whether no other subject could be a candidate; else only those templates, or subjects, that a first
-            scan picked were compared exactly.
-    """
-
-    identification: Identification
+    identification: Identification  # the candidates, best first, at most one for each subject
+    # The names of the candidates by subject_id, as of the version that was searched.
     subjects: Mapping[str, SubjectName]
-    fusion: ScoreFusion
+    fusion: ScoreFusion  # how the templates of each subject were fused
     searched_templates: int
+    # Whether no other subject could be a candidate; else only those templates, or subjects, that a first scan picked
+    # were compared exactly.
     exhaustive: bool

@@ -1,7 +1,5 @@
 """Runs changes of the galleries on the thread that writes, and shows them to searches once they are durable."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
@@ -59,10 +57,8 @@ class Writer:
     def run(self, change: Change[R]) -> R:
         """Run a change and wait until it is durable and shown; the audit puts it down to `current_attribution`.
 
-        Raises:
-            ShuttingDown: the writer is closed.
-            StoreFailed: nothing of the change was kept.
-            FrError: the change's own refusals.
+        Raises `ShuttingDown`: the writer is closed; `StoreFailed`: nothing of the change was kept; `FrError`: the
+        change's own refusals.
         """
         by = current_attribution()
 

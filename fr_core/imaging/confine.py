@@ -11,8 +11,6 @@ For Linux, on x86-64 and on 64-bit ARM; elsewhere there are no such walls, and `
   kill.
 """
 
-from __future__ import annotations
-
 import ctypes
 import errno
 import os

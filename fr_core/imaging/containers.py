@@ -4,8 +4,6 @@ Nothing here decodes or allocates pixels: it names the format, sees that the fil
 finds its orientation. Files that would keep the decoder busy for minutes are refused here, too.
 """
 
-from __future__ import annotations
-
 import re
 import struct
 from collections.abc import Callable
@@ -37,21 +35,14 @@ _PNG_PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """The facts that a file states about itself.
+    """The facts that a file states about itself."""
 
-    Attributes:
-        format: a name of `KNOWN_FORMATS`.
-        data: the bytes for the decoder: those of the file, perhaps without metadata that could make the decoder fail.
-        pictures: 1, or 2 for two or more.
-        exif: the EXIF block; empty if there is none, or if the decoder turns the picture upright itself.
-        size: (width, height) in the header; None if the decoder can read it as cheaply.
-    """
-
-    format: str
+    format: str  # a name of `KNOWN_FORMATS`
+    # The bytes for the decoder: those of the file, perhaps without metadata that could make the decoder fail.
     data: bytes
-    pictures: int = 1
-    exif: bytes = b""
-    size: tuple[int, int] | None = None
+    pictures: int = 1  # 1, or 2 for two or more
+    exif: bytes = b""  # the EXIF block; empty if there is none, or if the decoder turns the picture upright itself
+    size: tuple[int, int] | None = None  # (width, height) in the header; None if the decoder can read it as cheaply
 
 
 def sniff(data: bytes) -> str | None:
@@ -68,9 +59,8 @@ def sniff(data: bytes) -> str | None:
 def inspect(data: bytes, name: str) -> Container:
     """Read the container of format `name`, a name of `KNOWN_FORMATS`.
 
-    Raises:
-        Undecodable: the file is truncated or damaged.
-        UnsupportedFormat: a variety of the format that is not read.
+    Raises `Undecodable`: the file is truncated or damaged; `UnsupportedFormat`: a variety of the format that is not
+    read.
     """
     try:
         return _INSPECTORS[name](data)

@@ -43,11 +43,9 @@ class Decoder(Protocol):
 
     def decode(self, data: bytes, limits: ImageLimits) -> Image:
         """Decode one photo as `fr_core.imaging.decode` does; raises what that raises."""
-        ...
 
     def close(self) -> None:
         """Give up what the decoder holds. Nothing is decoded after that."""
-        ...
 
 
 class PlainDecoder:
@@ -177,20 +175,16 @@ _DAMAGE = (
 class ImageLimits:
     """Limits for a photo. A photo is one picture: animations and multi-page files are always refused.
 
-    Attributes:
-        max_bytes: of the encoded photo; the default allows the JPEGs of cameras and phones.
-        max_pixels: width times height; the default allows 24-megapixel cameras, and costs about 350 MB while decoding.
-        formats: names of `KNOWN_FORMATS`. The default is `DEFAULT_FORMATS`; the decoders of the others are fuzzed less,
-            so allow them only if you need them.
-        max_faces: faces in the photo; each of them costs a run of the embedder.
-
     Raises `ConfigInvalid`: a limit below 1, more than `MAX_PIXELS_CEILING` pixels, or a format that is not known.
     """
 
-    max_bytes: int = 8 * 1024 * 1024
+    max_bytes: int = 8 * 1024 * 1024  # of the encoded photo; the default allows the JPEGs of cameras and phones
+    # Width times height; the default allows 24-megapixel cameras, and costs about 350 MB while decoding.
     max_pixels: int = 25_000_000
+    # Names of `KNOWN_FORMATS`. The default is `DEFAULT_FORMATS`; the decoders of the others are fuzzed less, so allow
+    # them only if you need them.
     formats: tuple[str, ...] = DEFAULT_FORMATS
-    max_faces: int = 512
+    max_faces: int = 512  # faces in the photo; each of them costs a run of the embedder
 
     def __post_init__(self) -> None:
         if self.max_bytes < 1:
@@ -261,9 +255,7 @@ def decode_pixels(data: bytes, limits: ImageLimits) -> U8:
 def require_bytes(data: bytes, limits: ImageLimits) -> None:
     """Refuse what is too long or empty, before anything is read of it.
 
-    Raises:
-        ImageTooManyBytes: more than `limits.max_bytes`.
-        Undecodable: empty.
+    Raises `ImageTooManyBytes`: more than `limits.max_bytes`; `Undecodable`: empty.
     """
     if len(data) > limits.max_bytes:
         raise ImageTooManyBytes(
@@ -295,7 +287,7 @@ def _pixels(container: Container, limits: ImageLimits) -> U8:
 def _jpeg_pixels(data: bytes, header: ImageFile.ImageFile) -> U8 | None:
     """The pixels of a grey or a coloured JPEG, as stored; None if Pillow must decode it.
 
-    libjpeg-turbo writes into our own memory: the pixels are equal to Pillow's, in .5 to .7 of the time.
+    libjpeg-turbo writes into our own memory: the pixels are equal to Pillow's, in .35 to .76 of the time.
     """
     if header.mode not in ("L", "RGB"):
         return None

@@ -1,7 +1,5 @@
 """Imaging, the sandbox: photos of strangers are decoded in processes that can do nothing else, and may die of it."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import queue
@@ -190,7 +188,7 @@ class SandboxedDecoder:
         while (limits := self._orders.get()) is not None:
             try:
                 process = SandboxProcess(limits, self._memory_mib, self._time_ms, self._boot)
-            except Exception as error:  # noqa: BLE001 - whoever waits is told
+            except Exception as error:  # noqa: BLE001 - every waiter is told
                 _log.error("%s %s", error, error.__cause__ or "")
                 with self._lock:
                     self._number -= 1

@@ -4,8 +4,6 @@ A request is three numbers and the names of formats; an answer is a letter and w
 `read_answer` takes the sender for an enemy: a decoder that a photo has taken over writes what it likes.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import struct
@@ -27,10 +25,10 @@ MAX_MESSAGE_BYTES = 4096
 """No message is longer."""
 
 READY = b"ready"
-"""What a worker says once it has shut itself in."""
+"""Sent by a worker once it has shut itself in."""
 
 OUT_OF_MEMORY = b"M"
-"""What a worker says of a photo for which its memory does not do."""
+"""Sent by a worker that has too little memory for a photo."""
 
 _REQUEST = struct.Struct("<QQQ")
 _SIZE = struct.Struct("<QQ")
@@ -79,10 +77,8 @@ def read_answer(answer: bytes, limits: ImageLimits, memory_mib: int) -> tuple[in
 
     `answer`: that a worker sent, at most `MAX_MESSAGE_BYTES`.
 
-    Raises:
-        ImageTooManyBytes, ImageTooManyPixels, SeveralFrames, Undecodable, UnsupportedFormat: what the worker raised.
-        ImageTooCostly: its memory did not do.
-        Nonsense: anything else.
+    Raises `ImageTooManyBytes`, `ImageTooManyPixels`, `SeveralFrames`, `Undecodable`, `UnsupportedFormat`: what the
+    worker raised; `ImageTooCostly`: its memory did not do; `Nonsense`: anything else.
     """
     kind, rest = answer[:1], answer[1:]
     if kind == _PIXELS and len(rest) == _SIZE.size:

@@ -1,7 +1,5 @@
 """Imaging, one process of the sandbox as its parent sees it: started, asked, disbelieved, ended."""
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import importlib.util
@@ -38,9 +36,7 @@ _PAGE = mmap.PAGESIZE
 class Broken(Exception):
     """The worker cannot be used again.
 
-    Args:
-        told: what its caller is to be told.
-        why: for the log.
+    `told`: what its caller is to be told; `why`: for the log.
     """
 
     def __init__(self, told: FrError, why: str) -> None:
@@ -95,13 +91,10 @@ class SandboxProcess:
     def decode(self, data: bytes, limits: ImageLimits) -> U8:
         """The pixels of a photo, u8[H, W, 3], RGB, read-only, in memory that the worker cannot reach.
 
-        Args:
-            data: of at most `limits.max_bytes`.
-            limits: that `fits` allows.
+        `data`: of at most `limits.max_bytes`; `limits`: that `fits` allows.
 
-        Raises:
-            ImageTooManyPixels, SeveralFrames, Undecodable, UnsupportedFormat: as `fr_core.imaging.decode`.
-            Broken: the worker crashed, took too long or too much, or talks nonsense. It is to be closed.
+        Raises `ImageTooManyPixels`, `SeveralFrames`, `Undecodable`, `UnsupportedFormat`: as `fr_core.imaging.decode`;
+        `Broken`: the worker crashed, took too long or too much, or talks nonsense. It is to be closed.
         """
         self.photos += 1
         self._memory[self._photo_at : self._photo_at + len(data)] = data

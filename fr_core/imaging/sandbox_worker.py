@@ -4,8 +4,6 @@ Started by `fr_core.imaging.sandbox` alone. It imports NumPy, the decoding libra
 itself in, then takes requests until its parent hangs up.
 """
 
-from __future__ import annotations
-
 import mmap
 import os
 import sys

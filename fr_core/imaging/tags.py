@@ -1,7 +1,5 @@
 """Imaging, the tags: EXIF orientation, and what a TIFF file says of itself. Both are the same directory of tags."""
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -63,9 +61,8 @@ def clean_tiff(data: bytes) -> tuple[bytes, int]:
     The other tags (EXIF, GPS, editors' notes) get a field type that every reader skips, so that a fault in one of
     them can neither stop the decoding nor raise a warning.
 
-    Raises:
-        UnsupportedFormat: a BigTIFF.
-        Undecodable: a tag that describes the pixels is damaged, or its values lie outside the file.
+    Raises `UnsupportedFormat`: a BigTIFF; `Undecodable`: a tag that describes the pixels is damaged, or its values lie
+    outside the file.
     """
     if data[2:3] == b"\x2b" or data[3:4] == b"\x2b":
         raise UnsupportedFormat(message("error.imaging.photo_bigtiff_file_not"), format="TIFF")

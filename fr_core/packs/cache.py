@@ -1,7 +1,5 @@
 """The cache of model files: content-addressed, written atomically, read once and verified."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import secrets
@@ -42,7 +40,7 @@ class ModelCache:
     """Files by their content.
 
     Each file lies in a folder named after its sha256, so that packs that share a file share one copy, and two files of
-    one name never meet. Safe for several processes at once: whoever writes last renames the same content into the same
+    one name never meet. Safe for several processes at once: the last writer renames the same content into the same
     place.
     """
 
@@ -56,9 +54,8 @@ class ModelCache:
     def read_verified(self, spec: FileSpec, pack: str = "PACK") -> bytes:
         """Read the file once, check the hash of these bytes, and return them; errors name the `pack` to fetch.
 
-        Raises:
-            ModelNotInstalled: there is no such file, or it cannot be read.
-            ModelCorrupt: its size or its sha256 differs.
+        Raises `ModelNotInstalled`: there is no such file, or it cannot be read; `ModelCorrupt`: its size or its sha256
+        differs.
         """
         path = self.path(spec)
         limit = MAX_FILE_BYTES if spec.size is None else spec.size

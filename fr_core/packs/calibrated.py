@@ -1,7 +1,5 @@
 """The calibrations that come with packs, as texts: what the similarities of a model mean."""
 
-from __future__ import annotations
-
 from importlib import resources
 
 from fr_core.types import ModelId

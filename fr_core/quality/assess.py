@@ -1,7 +1,5 @@
 """Quality, the verdict: measures against limits, with named reasons, one score, and the door to enrolment."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Set
@@ -126,10 +124,9 @@ def require_enrollable(quality: Quality, limits: QualityLimits) -> None:
 
     `quality`: of the face, assessed against `limits`.
 
-    Raises:
-        FaceTooSmall: metadata `inter_eye_px` and `min_inter_eye_px`.
-        LowQuality: metadata `reasons`, comma-separated in the order of `QualityReason`, then each measure that missed
-            its limit and the limit, by their names in `Quality` and `QualityLimits`.
+    Raises `FaceTooSmall`: metadata `inter_eye_px` and `min_inter_eye_px`; `LowQuality`: metadata `reasons`,
+    comma-separated in the order of `QualityReason`, then each measure that missed its limit and the limit, by their
+    names in `Quality` and `QualityLimits`.
     """
     if QualityReason.TOO_SMALL in quality.reasons:
         raise FaceTooSmall(

@@ -1,7 +1,5 @@
 """Quality, the measures: numbers read off a detected and aligned face, each with its unit and range."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
@@ -17,17 +15,11 @@ F64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """The direction of a head, in degrees; the signs are those of `Quality`.
+    """The direction of a head, in degrees; the signs are those of `Quality`."""
 
-    Attributes:
-        yaw: positive = the nose points to the right of the picture; -180 to 180.
-        pitch: positive = the nose points up; -90 to 90.
-        roll: positive = tilted clockwise in the picture; -180 to 180.
-    """
-
-    yaw: float
-    pitch: float
-    roll: float
+    yaw: float  # positive = the nose points to the right of the picture; -180 to 180
+    pitch: float  # positive = the nose points up; -90 to 90
+    roll: float  # positive = tilted clockwise in the picture; -180 to 180
 
 
 def inter_eye_px(landmarks: F32) -> float:
@@ -67,9 +59,7 @@ def brightness(grey: U8) -> float:
 def share_outside(box: F32, image_size: tuple[int, int]) -> float:
     """Share of the box's area that lies outside the photo, 0 to 1; 1 for a box without area.
 
-    Args:
-        box: f32[4], (left, top, right, bottom) pixels.
-        image_size: (width, height) pixels.
+    `box`: f32[4], (left, top, right, bottom) pixels; `image_size`: (width, height) pixels.
     """
     left, top, right, bottom = (float(v) for v in box)
     area = max(0.0, right - left) * max(0.0, bottom - top)

@@ -1,7 +1,5 @@
 """Finds the face that clearly is the subject of a photo, and says why each other face does not count."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,21 +32,13 @@ class PassedOver(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """The traits of a face that count here.
+    """The traits of a face that count here."""
 
-    Attributes:
-        side: of the square that is as large as the box, pixels.
-        distance: from the centre of the box to the centre of the photo, pixels.
-        central: whether the photo is centred on the face.
-        fit: whether the face could be enrolled.
-        cut: whether the box reaches the border of the photo.
-    """
-
-    side: float
-    distance: float
-    central: bool
-    fit: bool
-    cut: bool
+    side: float  # of the square that is as large as the box, pixels
+    distance: float  # from the centre of the box to the centre of the photo, pixels
+    central: bool  # whether the photo is centred on the face
+    fit: bool  # whether the face could be enrolled
+    cut: bool  # whether the box reaches the border of the photo
 
 
 def prominent(faces: Sequence[Face], image_size: tuple[int, int]) -> tuple[int, Mapping[int, PassedOver]] | None:

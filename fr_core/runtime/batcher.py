@@ -21,8 +21,6 @@ the lanes are busy, items queue up, and the next batch is larger by itself.
   `on_death` hears the cause, and later submissions are refused.
 """
 
-from __future__ import annotations
-
 import math
 import threading
 import time

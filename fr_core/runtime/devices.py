@@ -1,7 +1,5 @@
 """Chooses the device and the precision of the models, from what was asked for and what is available."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,16 +26,12 @@ _INDEXED = re.compile(f"(cuda|tensorrt)(?::({_INDEX}(?:,{_INDEX})*))?")
 
 @dataclass(frozen=True, slots=True)
 class DeviceSpec:
-    """A device as it was asked for.
+    """A device as it was asked for."""
 
-    Attributes:
-        kind: auto, cpu (ONNX Runtime), openvino (OpenVINO on the processor), or cuda or tensorrt (ONNX Runtime with
-            that provider on CUDA devices).
-        indices: which CUDA devices, from 0, each once; empty for kinds that have no numbers.
-    """
-
+    # Auto, cpu (ONNX Runtime), openvino (OpenVINO on the processor), or cuda or tensorrt (ONNX Runtime with that
+    # provider on CUDA devices).
     kind: DeviceKind
-    indices: tuple[int, ...] = ()
+    indices: tuple[int, ...] = ()  # which CUDA devices, from 0, each once; empty for kinds that have no numbers
 
     @property
     def accelerated(self) -> bool:
@@ -50,19 +44,12 @@ class DeviceSpec:
 
 @dataclass(frozen=True, slots=True)
 class ActiveDevice:
-    """The device that runs the models, beside the one that was asked for.
+    """The device that runs the models, beside the one that was asked for."""
 
-    Attributes:
-        requested: such as "auto", "cuda:0,1".
-        active: what runs: "cpu", "openvino", "cuda:0", "cuda:0,1", "tensorrt:0" and so on; never "auto".
-        runtime: name and version of the library that runs it, such as "onnxruntime 1.32.0".
-        precision: of weights and arithmetic.
-    """
-
-    requested: str
-    active: str
-    runtime: str
-    precision: Precision = "f32"
+    requested: str  # such as "auto", "cuda:0,1"
+    active: str  # what runs: "cpu", "openvino", "cuda:0", "cuda:0,1", "tensorrt:0" and so on; never "auto"
+    runtime: str  # name and version of the library that runs it, such as "onnxruntime 1.32.0"
+    precision: Precision = "f32"  # of weights and arithmetic
 
     @property
     def spec(self) -> DeviceSpec:

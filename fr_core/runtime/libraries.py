@@ -1,7 +1,5 @@
 """The libraries that run models, as far as opening one is concerned: the seam at which tests put another."""
 
-from __future__ import annotations
-
 import importlib.util
 from collections.abc import Mapping
 from typing import Protocol
@@ -19,15 +17,12 @@ class Library(Protocol):
     @property
     def failures(self) -> tuple[type[Exception], ...]:
         """Return what its sessions raise where they cannot run a model."""
-        ...
 
     def refusal(self, kind: DeviceKind, precision: Precision) -> str | None:
         """Return why it does not run models so on this machine, a sentence; None where it may, which `open` decides."""
-        ...
 
     def open(self, plan: Plan) -> Session:
         """Load a model. Raises `DeviceUnavailable`: the device is not there, or the library does not use it."""
-        ...
 
 
 class OnnxRuntimeLibrary:

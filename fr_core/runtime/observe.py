@@ -1,7 +1,5 @@
 """Defines the observer of the engine: the interface to metrics and traces, which the core does not know."""
 
-from __future__ import annotations
-
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, Protocol, get_args
 
@@ -22,27 +20,21 @@ class Observer(Protocol):
 
     def stage(self, name: Stage) -> AbstractContextManager[object]:
         """Surround a step of the work on one photo."""
-        ...
 
     def analyzed(self, faces: int) -> None:
         """Hear that a photo is done, with the number of faces found in it."""
-        ...
 
     def queued(self, model: ModelRole, items: int) -> None:
         """Hear how many items (tiles for the detector, faces for the embedder) wait now."""
-        ...
 
     def batch(self, model: ModelRole, waits_s: list[float], run_s: float) -> None:
         """Hear that a batch is done: how long each of its items had waited, and how long the model ran, in seconds."""
-        ...
 
     def failed(self, model: ModelRole, items: int) -> None:
         """Hear that a batch of so many items failed; its items run once more, one by one."""
-        ...
 
     def dropped(self, model: ModelRole, items: int) -> None:
         """Hear that items were dropped unrun, since their call had been cancelled or its deadline had passed."""
-        ...
 
 
 class NullObserver:

@@ -16,8 +16,6 @@ Every edit leaves what the model computes as it is, but for `half`, which rounds
 * The input becomes pixels: bytes are a quarter of what floats are, and no float picture is made in Python.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -41,17 +39,11 @@ PIXELS = "fr_core.pixels"  # no slash and no colon: it is named in TensorRT's op
 
 @dataclass(frozen=True, slots=True)
 class PixelInput:
-    """The input that a model expects: (channel - mean) / std, the channels in the order `colour`.
+    """The input that a model expects: (channel - mean) / std, the channels in the order `colour`."""
 
-    Attributes:
-        colour: channel order of the model.
-        mean: per channel, in the model's order, subtracted from pixel values 0 to 255.
-        std: per channel, in the model's order, what the difference is divided by; not 0.
-    """
-
-    colour: Literal["RGB", "BGR"]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    colour: Literal["RGB", "BGR"]  # channel order of the model
+    mean: tuple[float, float, float]  # per channel, in the model's order, subtracted from pixel values 0 to 255
+    std: tuple[float, float, float]  # per channel, in the model's order, what the difference is divided by; not 0
 
 
 def prepared(model: bytes, pixels: PixelInput, half: bool = False, any_batch: bool = False) -> bytes:

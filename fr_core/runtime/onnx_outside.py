@@ -1,7 +1,5 @@
 """Finds weights that an ONNX file keeps in other files: these would be read from a folder, and no hash covers them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 
 import onnx
@@ -12,7 +10,7 @@ def keeps_data_outside(model: onnx.ModelProto) -> bool:
     """Return whether any tensor of a model, wherever it stands, is to be read from another file.
 
     OpenVINO, and onnx itself, read such a file from the folder in which the process happens to run, even where the
-    model comes from memory: whoever can write there would choose the weights of a model whose own bytes were verified.
+    model comes from memory: others who can write there would choose the weights of a model whose bytes were verified.
     """
     return any(uses_external_data(tensor) for tensor in _tensors(model))
 

@@ -1,7 +1,5 @@
 """Models on ONNX Runtime: on the processor, or on a CUDA device, with or without TensorRT."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

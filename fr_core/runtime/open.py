@@ -1,7 +1,5 @@
 """Opening a model on the devices that were asked for, or saying that they cannot be had."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -49,11 +47,9 @@ def open_sessions(
 
     Returns one session for each device, in the order of its numbers; one where the kind of device has no numbers.
 
-    Raises:
-        ConfigInvalid: there is no such device or precision, the kind of device never has that precision, or a number
-            is out of range.
-        DeviceUnavailable: a device is not there, lacks the precision, or the library does not use it.
-        ValueError: the bytes are not an ONNX file, not one of a model of pictures, or not all of the model.
+    Raises `ConfigInvalid`: there is no such device or precision, the kind of device never has that precision, or a
+    number is out of range; `DeviceUnavailable`: a device is not there, lacks the precision, or the library does not use
+    it; `ValueError`: the bytes are not an ONNX file, not one of a model of pictures, or not all of the model.
     """
     spec = parse_device(device)
     wanted = parse_precision(precision, spec)

@@ -1,7 +1,5 @@
 """Models on OpenVINO, on the processor."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Mapping
 from typing import cast

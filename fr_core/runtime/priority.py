@@ -1,7 +1,5 @@
 """Threads that compute stand back behind those that answer."""
 
-from __future__ import annotations
-
 import os
 import sys
 import threading

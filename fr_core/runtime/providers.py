@@ -1,7 +1,5 @@
 """The execution providers of ONNX Runtime, and the options that each gets; names and values are those of its manual."""
 
-from __future__ import annotations
-
 import hashlib
 
 from fr_core.runtime.onnx_graph import PIXELS

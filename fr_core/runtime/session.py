@@ -1,7 +1,5 @@
 """The seam between the models and the libraries that run them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -15,26 +13,16 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One model on one device.
+    """One model on one device."""
 
-    Attributes:
-        model: an ONNX file as `fr_core.runtime.onnx_graph.prepared` makes it.
-        spec: the device, never auto; one index at most.
-        requested: the device as the user named it.
-        precision: of weights and arithmetic; one that the kind of device has.
-        threads: of one inference on the processor; 0 lets the library choose.
-        lanes: how many threads will run the model at once, 1 or more.
-        shapes: every shape that will be run; empty where that is not known.
-        engines: folder in which TensorRT keeps what it built for later starts; None = it keeps nothing.
-    """
-
-    model: bytes
-    spec: DeviceSpec
-    requested: str
-    precision: Precision = "f32"
-    threads: int = 0
-    lanes: int = 1
-    shapes: tuple[Shape, ...] = ()
+    model: bytes  # an ONNX file as `fr_core.runtime.onnx_graph.prepared` makes it
+    spec: DeviceSpec  # the device, never auto; one index at most
+    requested: str  # the device as the user named it
+    precision: Precision = "f32"  # of weights and arithmetic; one that the kind of device has
+    threads: int = 0  # of one inference on the processor; 0 lets the library choose
+    lanes: int = 1  # how many threads will run the model at once, 1 or more
+    shapes: tuple[Shape, ...] = ()  # every shape that will be run; empty where that is not known
+    # Folder in which TensorRT keeps what it built for later starts; None = it keeps nothing.
     engines: Path | None = None
 
 
@@ -44,21 +32,17 @@ class Session(Protocol):
     @property
     def input_shape(self) -> tuple[int | None, ...]:
         """Of the model's input, (N, H, W, 3); None where the model takes any number."""
-        ...
 
     @property
     def output_names(self) -> tuple[str, ...]:
         """In the order of the model's file."""
-        ...
 
     @property
     def device(self) -> ActiveDevice:
         """Return what runs it."""
-        ...
 
     def run(self, batch: U8) -> list[F32]:
         """Run the model on pixels, u8[N, H, W, 3] RGB.
 
         Returns f32 outputs in the order of `output_names`, the caller's to keep.
         """
-        ...

@@ -1,7 +1,5 @@
 """The allowed sizes of a batch: what a person may ask for, and what suits a device and a model."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from fr_core.errors import ConfigInvalid, message
@@ -11,7 +9,7 @@ AUTO = "auto"
 """Asks for the sizes that suit."""
 
 ACCELERATOR_SIZES = (1, 2, 4, 8, 16, 32)
-"""What suits a CUDA device, whatever the model."""
+"""Batch sizes that suit a CUDA device, for every model."""
 
 
 def parse_sizes(text: str, key: str) -> tuple[int, ...] | None:

@@ -1,10 +1,8 @@
 """The ticket of a call: until when its work is wanted, and whether others go first.
 
 Work is handed from thread to thread and waits in queues on its way. Its ticket goes with it, in a context variable, so
-that whoever is about to begin a piece of it can tell whether anybody still waits for the answer.
+that a worker about to begin a piece of it can tell whether anybody still waits for the answer.
 """
-
-from __future__ import annotations
 
 import math
 import time
@@ -41,7 +39,7 @@ class Ticket:
         self._cancelled = False
 
     def cancel(self) -> None:
-        """Nobody waits for the answer any more."""
+        """Give up the answer: it is not awaited any more."""
         self._cancelled = True
 
     @property

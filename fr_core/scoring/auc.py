@@ -1,7 +1,5 @@
 """The area under the ROC curve: how often a mated comparison is more similar than a non-mated one, and how sure."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from math import exp, log, sqrt
 from statistics import NormalDist
@@ -15,21 +13,13 @@ from fr_locales.messages import message
 
 @dataclass(frozen=True, slots=True)
 class Auc:
-    """The area with its uncertainty.
+    """The area with its uncertainty."""
 
-    Attributes:
-        value: in (0, 1).
-        standard_error: DeLong's, above 0.
-        interval: of the area, normal on the logit scale, so that it stays inside (0, 1).
-        n_mated: mated pairs, failures included.
-        n_nonmated: non-mated comparisons.
-    """
-
-    value: float
-    standard_error: float
-    interval: Interval
-    n_mated: int
-    n_nonmated: int
+    value: float  # in (0, 1)
+    standard_error: float  # DeLong's, above 0
+    interval: Interval  # of the area, normal on the logit scale, so that it stays inside (0, 1)
+    n_mated: int  # mated pairs, failures included
+    n_nonmated: int  # non-mated comparisons
 
 
 def auc(mated: F64, nonmated: F64, mated_failures: int = 0) -> float:
@@ -47,9 +37,8 @@ def auc(mated: F64, nonmated: F64, mated_failures: int = 0) -> float:
     Returns:
         In [0, 1].
 
-    Raises:
-        UndefinedRate: there is no mated pair, or no non-mated comparison.
-        ValueError: a shape, a dtype or a number differs from the above.
+    Raises `UndefinedRate`: there is no mated pair, or no non-mated comparison; `ValueError`: a shape, a dtype or a
+    number differs from the above.
     """
     return float(_mated_wins(mated, nonmated, mated_failures).mean())
 

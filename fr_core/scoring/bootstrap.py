@@ -16,8 +16,6 @@ variance of comparisons that share nobody comes out three times as large, so tha
 three too wide. Source: A. B. Owen, "The pigeonhole bootstrap", The Annals of Applied Statistics 1 (2007) 386-411.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -40,24 +38,15 @@ Statistic = Callable[[F64], float]
 
 @dataclass(frozen=True, slots=True)
 class Bootstrap:
-    """A figure, and how much it varies with the people that happen to be in the test.
+    """A figure, and how much it varies with the people that happen to be in the test."""
 
-    Attributes:
-        value: the figure of the comparisons as they are.
-        low: lower end of the percentile interval, in the unit of the figure.
-        confidence: of the interval, two-sided, in (0, 1).
-        standard_error: sample standard deviation of the replicates.
-        subjects: people that were resampled.
-        replicates: resamples that gave a figure.
-    """
-
-    value: float
-    low: float
+    value: float  # the figure of the comparisons as they are
+    low: float  # lower end of the percentile interval, in the unit of the figure
     high: float
-    confidence: float
-    standard_error: float
-    subjects: int
-    replicates: int
+    confidence: float  # of the interval, two-sided, in (0, 1)
+    standard_error: float  # sample standard deviation of the replicates
+    subjects: int  # people that were resampled
+    replicates: int  # resamples that gave a figure
 
 
 def subject_bootstrap(
@@ -169,9 +158,8 @@ def fmr_statistic(nonmated: F64, threshold: float) -> Statistic:
 def threshold_statistic(nonmated: F64, target: float) -> Statistic:
     """The lowest threshold whose weighted false match rate is at most `target`, of the weights of f64[n] comparisons.
 
-    Raises:
-        UndefinedRate: fewer than 1 / target comparisons, as for `threshold_at_fmr` of verification.
-        ValueError: as there.
+    Raises `UndefinedRate`: fewer than 1 / target comparisons, as for `threshold_at_fmr` of verification; `ValueError`:
+    as there.
     """
     threshold_at_fmr(nonmated, target)  # the comparisons as they are must support the target
     order = np.argsort(nonmated)[::-1]
@@ -197,9 +185,8 @@ def fnmr_at_fmr_statistic(mated: F64, nonmated: F64, target: float, failures: in
     Its weights are f64[n + failures + m]: of the n mated comparisons, of the mated pairs that could not be compared,
     and of the m non-mated comparisons.
 
-    Raises:
-        UndefinedRate: fewer than 1 / target non-mated comparisons.
-        ValueError: as for `threshold_at_fmr` and `false_non_match_rate` of verification.
+    Raises `UndefinedRate`: fewer than 1 / target non-mated comparisons; `ValueError`: as for `threshold_at_fmr` and
+    `false_non_match_rate` of verification.
     """
     check_similarities(mated)
     check_failures(failures)

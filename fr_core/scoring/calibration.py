@@ -31,22 +31,15 @@ class Provenance:
     """The origin of a calibration.
 
     Texts have 128 characters at most, `model_id` 256 that are printable, and there are 32 settings at most.
-
-    Attributes:
-        list_sha256: of the list of what was compared, 64 lower-case hex digits.
-        people: who were compared, at least 2; None where the list names nobody.
-        model_id: of the model whose similarities these are.
-        settings: of the pipeline that similarities depend on, such as the detector's size.
-        part: of the data set that was compared, such as "folds 1, 2"; empty where it has no parts.
     """
 
     dataset: str
-    list_sha256: str
-    people: int | None
-    model_id: str
+    list_sha256: str  # of the list of what was compared, 64 lower-case hex digits
+    people: int | None  # who were compared, at least 2; None where the list names nobody
+    model_id: str  # of the model whose similarities these are
     measured_on: date
-    settings: Mapping[str, str]
-    part: str = ""
+    settings: Mapping[str, str]  # of the pipeline that similarities depend on, such as the detector's size
+    part: str = ""  # of the data set that was compared, such as "folds 1, 2"; empty where it has no parts
 
     def __post_init__(self) -> None:
         if not self.dataset or not self.model_id:
@@ -92,33 +85,21 @@ class WorstFaces:
 
 @dataclass(frozen=True, slots=True)
 class ModelledRate:
-    """A rate that follows from another by a model: there are no counts of it.
+    """A rate that follows from another by a model: there are no counts of it."""
 
-    Attributes:
-        value: in [0, 1].
-        interval: what the model makes of the other rate's interval; how wrong the model may be is not in it.
-        by_people: whether that interval knows that comparisons share people; else it takes them for independent.
-    """
-
-    value: float
-    interval: Interval
-    by_people: bool
+    value: float  # in [0, 1]
+    interval: Interval  # what the model makes of the other rate's interval; how wrong the model may be is not in it
+    by_people: bool  # whether that interval knows that comparisons share people; else it takes them for independent
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Error rates and strengths of evidence for the similarities of one model.
-
-    Attributes:
-        rates: false match and false non-match rates by threshold, with counts and failures.
-        likelihood: from similarity to log10 LR.
-        faces: None where the measurement did not record them.
-    """
+    """Error rates and strengths of evidence for the similarities of one model."""
 
     provenance: Provenance
-    rates: RateTable
-    likelihood: LrCalibrator
-    faces: WorstFaces | None = None
+    rates: RateTable  # false match and false non-match rates by threshold, with counts and failures
+    likelihood: LrCalibrator  # from similarity to log10 LR
+    faces: WorstFaces | None = None  # None where the measurement did not record them
 
     def __post_init__(self) -> None:
         made = self.rates.mated - self.rates.mated_failures
@@ -170,13 +151,10 @@ class Calibration:
     def threshold_at_fpir(self, target: float, gallery_size: int) -> float:
         """The threshold at which `fpir_at` is at most `target`, by the same model, with the same caveat.
 
-        Args:
-            target: in (0, 1).
-            gallery_size: at least 1.
+        `target`: in (0, 1); `gallery_size`: at least 1.
 
-        Raises:
-            UndefinedRate: it needs a lower false match rate than this many comparisons support.
-            ValueError: an argument is not in its range.
+        Raises `UndefinedRate`: it needs a lower false match rate than this many comparisons support; `ValueError`: an
+        argument is not in its range.
         """
         _check_gallery_size(gallery_size)
         if not 0.0 < target < 1.0:
@@ -219,10 +197,8 @@ def fit_calibration(
         fit: learns the likelihood ratios: `fit_logistic` or `fit_steps` of `fr_core.scoring.calibrators`.
         confidence: of the Wilson intervals, in (0, 1).
 
-    Raises:
-        UndefinedRate: n or m is 0, or `fit` cannot learn from these.
-        ValueError: shape or dtype differs from the above, a similarity is not finite, a number of failures is negative,
-            or the confidence is not in (0, 1).
+    Raises `UndefinedRate`: n or m is 0, or `fit` cannot learn from these; `ValueError`: shape or dtype differs from the
+    above, a similarity is not finite, a number of failures is negative, or the confidence is not in (0, 1).
     """
     rates = rate_table(mated, nonmated, mated_failures, nonmated_failures, confidence)
     return Calibration(provenance, rates, fit(mated, nonmated))

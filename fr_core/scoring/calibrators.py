@@ -5,8 +5,6 @@ The steps are as free as rising can be, trust the comparisons alone, and want ma
 limits of `supported_limits`. LRs are decimal logarithms: 2 is "a hundred times likelier if mated".
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import pairwise
 from math import isfinite, log
@@ -44,15 +42,10 @@ class LogisticCurve:
 
 @dataclass(frozen=True, slots=True)
 class StepCurve:
-    """Rising steps: from each start up to the next, one log10 LR; below the first start, that of the first.
+    """Rising steps: from each start up to the next, one log10 LR; below the first start, that of the first."""
 
-    Attributes:
-        starts: similarities, strictly ascending, at least one.
-        levels: the log10 LR of each step, strictly ascending.
-    """
-
-    starts: tuple[float, ...]
-    levels: tuple[float, ...]
+    starts: tuple[float, ...]  # similarities, strictly ascending, at least one
+    levels: tuple[float, ...]  # the log10 LR of each step, strictly ascending
 
     def __post_init__(self) -> None:
         if not self.starts or len(self.starts) != len(self.levels):
@@ -69,37 +62,24 @@ class StepCurve:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The strength of evidence of one similarity.
+    """The strength of evidence of one similarity."""
 
-    Attributes:
-        log10_lr: decimal logarithm of the likelihood ratio; above 0 speaks for mated.
-        at_limit: the curve claims more, and is cut off at what the comparisons can support.
-        supported: the similarity lies among those that the curve was learnt from. Where it does not, log10_lr is a
-            continuation of the curve, still within the limits.
-    """
-
-    log10_lr: float
-    at_limit: bool
+    log10_lr: float  # decimal logarithm of the likelihood ratio; above 0 speaks for mated
+    at_limit: bool  # the curve claims more, and is cut off at what the comparisons can support
+    # The similarity lies among those that the curve was learnt from. Where it does not, log10_lr is a continuation of
+    # the curve, still within the limits.
     supported: bool
 
 
 @dataclass(frozen=True, slots=True)
 class LrCalibrator:
-    """A curve, cut off at the limits of its support.
+    """A curve, cut off at the limits of its support."""
 
-    Attributes:
-        curve: from similarity to log10 LR.
-        weakest: the least log10 LR that is stated, <= 0.
-        strongest: the greatest log10 LR that is stated, >= 0.
-        lowest: the least similarity that the curve was learnt from.
-        highest: the greatest.
-    """
-
-    curve: LogisticCurve | StepCurve
-    weakest: float
-    strongest: float
-    lowest: float
-    highest: float
+    curve: LogisticCurve | StepCurve  # from similarity to log10 LR
+    weakest: float  # the least log10 LR that is stated, <= 0
+    strongest: float  # the greatest log10 LR that is stated, >= 0
+    lowest: float  # the least similarity that the curve was learnt from
+    highest: float  # the greatest
 
     def __post_init__(self) -> None:
         if not (isfinite(self.weakest) and isfinite(self.strongest) and self.weakest <= 0.0 <= self.strongest):
@@ -137,10 +117,9 @@ def fit_logistic(mated: F64, nonmated: F64, prior: float = 0.5) -> LrCalibrator:
         nonmated: f64[m], finite similarities of non-mated comparisons.
         prior: in (0, 1), the probability of mated around whose decisions the curve fits best.
 
-    Raises:
-        UndefinedRate: n or m is 0, the two do not overlap, mated ones are not the more similar ones, or the steps do
-            not settle.
-        ValueError: shape or dtype differs from the above, a similarity is not finite, or the prior is not in (0, 1).
+    Raises `UndefinedRate`: n or m is 0, the two do not overlap, mated ones are not the more similar ones, or the steps
+    do not settle; `ValueError`: shape or dtype differs from the above, a similarity is not finite, or the prior is not
+    in (0, 1).
     """
     check_both(mated, nonmated)
     if not 0.0 < prior < 1.0:
@@ -170,9 +149,8 @@ def fit_steps(mated: F64, nonmated: F64) -> LrCalibrator:
         mated: f64[n], finite similarities of mated comparisons.
         nonmated: f64[m], finite similarities of non-mated comparisons.
 
-    Raises:
-        UndefinedRate: n or m is 0.
-        ValueError: shape or dtype differs from the above, or a similarity is not finite.
+    Raises `UndefinedRate`: n or m is 0; `ValueError`: shape or dtype differs from the above, or a similarity is not
+    finite.
     """
     check_both(mated, nonmated)
     found = runs(mated, nonmated)
@@ -204,9 +182,7 @@ def supported_limits(mated: F64, nonmated: F64) -> tuple[float, float]:
 
     Returns (weakest <= 0, strongest >= 0).
 
-    Raises:
-        UndefinedRate: n or m is 0.
-        ValueError: shape or dtype differs from the above, or a value is not finite.
+    Raises `UndefinedRate`: n or m is 0; `ValueError`: shape or dtype differs from the above, or a value is not finite.
     """
     check_both(mated, nonmated)
     # 0.0 - x: without a bound the weakest is 0.0, not -0.0.

@@ -1,7 +1,5 @@
 """Checks the inputs of scoring: each check is silent, or raises ValueError with a sentence."""
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 

@@ -25,23 +25,14 @@ TARGETS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DetCurve:
-    """Both error rates at every threshold that makes a difference.
+    """Both error rates at every threshold that makes a difference."""
 
-    Attributes:
-        thresholds: f64[m], ascending: each similarity that occurs, then the next number above them all.
-        fmr: f64[m] in [0, 1], falling: non-mated comparisons accepted / n_nonmated.
-        fnmr: f64[m] in [0, 1], rising: mated pairs rejected or not comparable / n_mated.
-        n_mated: mated pairs, failures included.
-        n_nonmated: non-mated comparisons.
-        mated_failures: mated pairs that could not be compared.
-    """
-
-    thresholds: F64
-    fmr: F64
-    fnmr: F64
-    n_mated: int
-    n_nonmated: int
-    mated_failures: int
+    thresholds: F64  # f64[m], ascending: each similarity that occurs, then the next number above them all
+    fmr: F64  # f64[m] in [0, 1], falling: non-mated comparisons accepted / n_nonmated
+    fnmr: F64  # f64[m] in [0, 1], rising: mated pairs rejected or not comparable / n_mated
+    n_mated: int  # mated pairs, failures included
+    n_nonmated: int  # non-mated comparisons
+    mated_failures: int  # mated pairs that could not be compared
 
     def thinned(self, points: int = 2000) -> DetCurve:
         """At most so many operating points of the curve, evenly spread over a DET plot.
@@ -75,34 +66,22 @@ class DetCurve:
 
 @dataclass(frozen=True, slots=True)
 class EqualErrorRate:
-    """The point where the two error rates are equal.
+    """The point where the two error rates are equal."""
 
-    Attributes:
-        value: the rate, in [0, 1], on the line between the two operating points around the crossing.
-        threshold: that of the two points whose rates differ less, the lower if both do alike.
-        fmr: false match rate at that threshold.
-        fnmr: false non-match rate at that threshold.
-    """
-
-    value: float
-    threshold: float
-    fmr: float
-    fnmr: float
+    value: float  # the rate, in [0, 1], on the line between the two operating points around the crossing
+    threshold: float  # that of the two points whose rates differ less, the lower if both do alike
+    fmr: float  # false match rate at that threshold
+    fnmr: float  # false non-match rate at that threshold
 
 
 @dataclass(frozen=True, slots=True)
 class ThresholdRow:
-    """A line of a table of thresholds.
+    """A line of a table of thresholds."""
 
-    Attributes:
-        target: the false match rate asked for.
-        point: the lowest threshold that holds it, with both rates; None where the comparisons are too few.
-        note: how far the false matches support it, or that this many comparisons do not.
-    """
-
-    target: float
+    target: float  # the false match rate asked for
+    # The lowest threshold that holds it, with both rates; None where the comparisons are too few.
     point: OperatingPoint | None
-    note: str
+    note: str  # how far the false matches support it, or that this many comparisons do not
 
 
 def det_curve(mated: F64, nonmated: F64, mated_failures: int = 0) -> DetCurve:
@@ -113,9 +92,8 @@ def det_curve(mated: F64, nonmated: F64, mated_failures: int = 0) -> DetCurve:
         nonmated: f64[k], finite similarities of non-mated comparisons.
         mated_failures: further mated pairs that could not be compared: rejected at every threshold.
 
-    Raises:
-        UndefinedRate: there is no mated pair, or no non-mated comparison.
-        ValueError: a shape, a dtype or a number differs from the above.
+    Raises `UndefinedRate`: there is no mated pair, or no non-mated comparison; `ValueError`: a shape, a dtype or a
+    number differs from the above.
     """
     check_similarities(mated)
     check_similarities(nonmated)
@@ -160,9 +138,8 @@ def fnmr_at_fmr(
         mated_failures: further mated pairs that could not be compared; each counts as a non-match.
         confidence: of the intervals, in (0, 1). They do not account for the choice of the threshold.
 
-    Raises:
-        UndefinedRate: fewer than 1 / target non-mated comparisons, or there is no mated pair.
-        ValueError: a shape, a dtype or a number differs from the above.
+    Raises `UndefinedRate`: fewer than 1 / target non-mated comparisons, or there is no mated pair; `ValueError`: a
+    shape, a dtype or a number differs from the above.
     """
     threshold = threshold_at_fmr(nonmated, target)
     return OperatingPoint(

@@ -13,8 +13,6 @@ Every figure here is undefined rather than 0 or infinite where a group has no er
 few trials is not an error rate of zero.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -48,70 +46,45 @@ MOST_WORK_OF_FEWEST = 200_000_000
 
 @dataclass(frozen=True, slots=True)
 class GroupRate:
-    """One group's error rate, or why there is none.
-
-    Attributes:
-        people: of the group who have a trial.
-        trials: pairs of the group, failures included where they count.
-        rate: None if fewer than 30 people have a trial.
-        note: why there is no rate; "" if there is one.
-    """
+    """One group's error rate, or why there is none."""
 
     group: str
-    people: int
-    trials: int
-    rate: Rate | None
-    note: str
+    people: int  # of the group who have a trial
+    trials: int  # pairs of the group, failures included where they count
+    rate: Rate | None  # None if fewer than 30 people have a trial
+    note: str  # why there is no rate; "" if there is one
 
 
 @dataclass(frozen=True, slots=True)
 class Differential:
-    """The distance between the rates of the groups.
+    """The distance between the rates of the groups."""
 
-    Attributes:
-        groups: names of the groups that are compared, at least two.
-        left_out: names of the groups that have too few people for a rate.
-        ratios: each group's rate to the geometric mean of all, in the order of `groups`; None if undefined.
-        max_to_min: highest to lowest rate, at least 1; None if undefined.
-        gini: in [0, 1], 0 where all rates are equal; None if undefined.
-        notes: a sentence for each group of figures that is undefined, saying why.
-    """
-
-    groups: tuple[str, ...]
-    left_out: tuple[str, ...]
+    groups: tuple[str, ...]  # names of the groups that are compared, at least two
+    left_out: tuple[str, ...]  # names of the groups that have too few people for a rate
+    # Each group's rate to the geometric mean of all, in the order of `groups`; None if undefined.
     ratios: tuple[float, ...] | None
-    max_to_min: float | None
-    gini: float | None
-    notes: tuple[str, ...]
+    max_to_min: float | None  # highest to lowest rate, at least 1; None if undefined
+    gini: float | None  # in [0, 1], 0 where all rates are equal; None if undefined
+    notes: tuple[str, ...]  # a sentence for each group of figures that is undefined, saying why
 
 
 @dataclass(frozen=True, slots=True)
 class ByPeople:
-    """Intervals of ratios by resampling people; the groups are fixed, so an interval may include 1.
+    """Intervals of ratios by resampling people; the groups are fixed, so an interval may include 1."""
 
-    Attributes:
-        ratios: each group's rate to the geometric mean of all.
-        max_to_min: of the two groups whose rates are highest and lowest. They were chosen for that, so that with many
-            groups the interval leaves out 1 too often: whether they differ, `WithoutDifference` tells.
-    """
-
-    ratios: tuple[Bootstrap, ...]
+    ratios: tuple[Bootstrap, ...]  # each group's rate to the geometric mean of all
+    # Of the two groups whose rates are highest and lowest. They were chosen for that, so that with many groups the
+    # interval leaves out 1 too often: whether they differ, `WithoutDifference` tells.
     max_to_min: Bootstrap
 
 
 @dataclass(frozen=True, slots=True)
 class WithoutDifference:
-    """A figure of the spread where labels say nothing, as they are permuted among the people.
+    """A figure of the spread where labels say nothing, as they are permuted among the people."""
 
-    Attributes:
-        median: of the permutations; None if infinite, as where a group has no error.
-        high: their 95th percentile, likewise.
-        permutations: those in which the figure is defined.
-    """
-
-    median: float | None
-    high: float | None
-    permutations: int
+    median: float | None  # of the permutations; None if infinite, as where a group has no error
+    high: float | None  # their 95th percentile, likewise
+    permutations: int  # those in which the figure is defined
 
     def exceeded_by(self, value: float) -> bool:
         """Return whether a spread is larger than chance makes it in 95 of 100."""
@@ -148,9 +121,8 @@ def ratios_to_geometric_mean(rates: F64) -> F64:
 
     `rates`: f64[g] in [0, 1], of at least two groups.
 
-    Raises:
-        UndefinedRate: there are fewer than two groups, or one has no error, which makes the mean 0.
-        ValueError: the rates are not f64[g] in [0, 1].
+    Raises `UndefinedRate`: there are fewer than two groups, or one has no error, which makes the mean 0; `ValueError`:
+    the rates are not f64[g] in [0, 1].
     """
     _check_rates(rates)
     if not rates.all():
@@ -179,9 +151,8 @@ def gini(rates: F64) -> float:
 
     `rates`: f64[g] in [0, 1], of at least two groups; some may be 0.
 
-    Raises:
-        UndefinedRate: there are fewer than two groups, or none has an error.
-        ValueError: the rates are not f64[g] in [0, 1].
+    Raises `UndefinedRate`: there are fewer than two groups, or none has an error; `ValueError`: the rates are not
+    f64[g] in [0, 1].
     """
     _check_rates(rates)
     if not rates.any():
@@ -289,10 +260,8 @@ def without_difference(
         seed: of the random draws, at least 0.
         permutations: at least 2.
 
-    Raises:
-        UndefinedRate: more than one permutation of a hundred leaves no error in any group.
-        ValueError: shapes, dtypes or ranges differ from the above.
-        CallEnded: the caller's ticket is no longer wanted.
+    Raises `UndefinedRate`: more than one permutation of a hundred leaves no error in any group; `ValueError`: shapes,
+    dtypes or ranges differ from the above; `CallEnded`: the caller's ticket is no longer wanted.
     """
     groups = _groups(of_person, trials)
     alike = np.ones(len(of_person))

@@ -4,8 +4,6 @@ Nothing is extrapolated here. A gallery of N people is the first N of one order 
 gallery is part of each larger one. The rates are those of `fr_core.scoring.identification`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 

@@ -23,16 +23,13 @@ class GroupTrials(Protocol):
     @property
     def present(self) -> Bools:
         """bool[p]: who has a trial."""
-        ...
 
     @property
     def work(self) -> int:
         """Return what one count costs, in numbers that are added."""
-        ...
 
     def among(self, kept: Bools) -> GroupTrials:
         """The trials of those people alone, numbered anew in their order; bool[p]."""
-        ...
 
     def by_group(self, of_person: I64, groups: int, weights: F64) -> tuple[F64, F64]:
         """f64[g] errors and f64[g] trials of each group.
@@ -41,20 +38,14 @@ class GroupTrials(Protocol):
             of_person: i64[p], the group of each person, from 0; -1 for none.
             weights: f64[p], of each person, whole and at least 0.
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MatedTrials:
-    """Comparisons of two photos of one person.
+    """Comparisons of two photos of one person."""
 
-    Attributes:
-        errors: f64[p], how many of each person's trials went wrong, failures among them.
-        trials: f64[p], how many there are.
-    """
-
-    errors: F64
-    trials: F64
+    errors: F64  # f64[p], how many of each person's trials went wrong, failures among them
+    trials: F64  # f64[p], how many there are
 
     @property
     def present(self) -> Bools:
@@ -79,17 +70,11 @@ class MatedTrials:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EveryTwo:
-    """Comparisons of every two of the people who are present; only errors are listed.
+    """Comparisons of every two of the people who are present; only errors are listed."""
 
-    Attributes:
-        first: i64[e], the one person of each error.
-        second: i64[e], the other.
-        present: bool[p], who was compared.
-    """
-
-    first: I64
-    second: I64
-    present: Bools
+    first: I64  # i64[e], the one person of each error
+    second: I64  # i64[e], the other
+    present: Bools  # bool[p], who was compared
 
     @property
     def work(self) -> int:

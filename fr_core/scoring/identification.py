@@ -6,8 +6,6 @@ FNIR(N, R, T) = 1 - TPIR, and FPIR(N, T). The definitions are those of P. Grothe
 Recognition Vendor Test (FRVT) Part 2: Identification", NIST IR 8271 (2019).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,21 +21,15 @@ from fr_locales.messages import message
 class MatedSearches:
     """Searches for people who are in the gallery, or should be.
 
-    Attributes:
-        ranks: i64[n], the mate's rank, from 1; 0 where the mate is not among the candidates.
-        similarities: f64[n], the mate's; not looked at where the rank is 0.
-        gallery_size: N, people in the gallery.
-        list_length: candidates asked for in each search, 1 <= list_length <= gallery_size.
-        failures: further searches whose probe showed no usable face, or whose person could not be enrolled. Each counts
-            as a miss at every rank and threshold, as in NIST FRTE.
-
     Raises `ValueError`: shapes, dtypes or ranges differ from the above, or a mate's similarity is not finite.
     """
 
-    ranks: I64
-    similarities: F64
-    gallery_size: int
-    list_length: int
+    ranks: I64  # i64[n], the mate's rank, from 1; 0 where the mate is not among the candidates
+    similarities: F64  # f64[n], the mate's; not looked at where the rank is 0
+    gallery_size: int  # N, people in the gallery
+    list_length: int  # candidates asked for in each search, 1 <= list_length <= gallery_size
+    # Further searches whose probe showed no usable face, or whose person could not be enrolled. Each counts as a miss
+    # at every rank and threshold, as in NIST FRTE.
     failures: int = 0
 
     def __post_init__(self) -> None:
@@ -61,17 +53,13 @@ class MatedSearches:
 class NonmatedSearches:
     """Searches for people who are not in the gallery.
 
-    Attributes:
-        top_similarities: f64[n], finite, of the best candidate; so the lists must not be cut by a threshold.
-        gallery_size: N, people in the gallery, at least 1.
-        failures: further searches whose probe showed no usable face. They are left out of rates, as a search that was
-            not done cannot raise a false alarm, and leaving them out can only make the rate look worse.
-
     Raises `ValueError`: shapes, dtypes or ranges differ from the above.
     """
 
-    top_similarities: F64
-    gallery_size: int
+    top_similarities: F64  # f64[n], finite, of the best candidate; so the lists must not be cut by a threshold
+    gallery_size: int  # N, people in the gallery, at least 1
+    # Further searches whose probe showed no usable face. They are left out of rates, as a search that was not done
+    # cannot raise a false alarm, and leaving them out can only make the rate look worse.
     failures: int = 0
 
     def __post_init__(self) -> None:
@@ -83,48 +71,28 @@ class NonmatedSearches:
 
 @dataclass(frozen=True, slots=True)
 class IdentificationPoint:
-    """Both error rates of searches of one gallery at a threshold.
+    """Both error rates of searches of one gallery at a threshold."""
 
-    Attributes:
-        gallery_size: N.
-        rank: R, candidates looked at.
-        threshold: T.
-        fnir: false negative identification rate, of all mated searches, failures included.
-        fpir: false positive identification rate, of the non-mated searches that were done.
-        mated_failures: mated searches that could not be done; they are misses in `fnir`.
-        nonmated_failures: non-mated searches that could not be done; they are not in `fpir`.
-    """
-
-    gallery_size: int
-    rank: int
-    threshold: float
-    fnir: Rate
-    fpir: Rate
-    mated_failures: int
-    nonmated_failures: int
+    gallery_size: int  # N
+    rank: int  # R, candidates looked at
+    threshold: float  # T
+    fnir: Rate  # false negative identification rate, of all mated searches, failures included
+    fpir: Rate  # false positive identification rate, of the non-mated searches that were done
+    mated_failures: int  # mated searches that could not be done; they are misses in `fnir`
+    nonmated_failures: int  # non-mated searches that could not be done; they are not in `fpir`
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IdentificationDet:
-    """The trade between misses and false alarms over all thresholds that make a difference.
+    """The trade between misses and false alarms over all thresholds that make a difference."""
 
-    Attributes:
-        thresholds: f64[m], ascending and distinct: every similarity, and one threshold above them all.
-        fpir: f64[m] in [0, 1], falling.
-        fnir: f64[m] in [0, 1], rising.
-        gallery_size: N.
-        rank: R.
-        n_mated: mated searches, failures included.
-        n_nonmated: non-mated searches that were done.
-    """
-
-    thresholds: F64
-    fpir: F64
-    fnir: F64
-    gallery_size: int
-    rank: int
-    n_mated: int
-    n_nonmated: int
+    thresholds: F64  # f64[m], ascending and distinct: every similarity, and one threshold above them all
+    fpir: F64  # f64[m] in [0, 1], falling
+    fnir: F64  # f64[m] in [0, 1], rising
+    gallery_size: int  # N
+    rank: int  # R
+    n_mated: int  # mated searches, failures included
+    n_nonmated: int  # non-mated searches that were done
 
 
 def cmc(mated: MatedSearches, ranks: int | None = None, confidence: float = DEFAULT_CONFIDENCE) -> tuple[Rate, ...]:
@@ -137,9 +105,8 @@ def cmc(mated: MatedSearches, ranks: int | None = None, confidence: float = DEFA
 
     `ranks`: how many rates, from rank 1; None is the length of the lists.
 
-    Raises:
-        UndefinedRate: there is no mated search.
-        ValueError: the lists are too short for the ranks, or the confidence is not inside (0, 1).
+    Raises `UndefinedRate`: there is no mated search; `ValueError`: the lists are too short for the ranks, or the
+    confidence is not inside (0, 1).
     """
     last = mated.list_length if ranks is None else ranks
     if not 1 <= last <= mated.list_length:
@@ -160,9 +127,8 @@ def fnir(
         threshold: T; -inf looks at ranks alone.
         rank: R, at most the length of the lists; None is that length.
 
-    Raises:
-        UndefinedRate: there is no mated search.
-        ValueError: the lists are too short for the rank, the threshold is NaN, or the confidence is not inside (0, 1).
+    Raises `UndefinedRate`: there is no mated search; `ValueError`: the lists are too short for the rank, the threshold
+    is NaN, or the confidence is not inside (0, 1).
     """
     check_threshold(threshold)
     hits = int((_mate_similarities(mated, rank) >= threshold).sum())
@@ -174,9 +140,8 @@ def fpir(nonmated: NonmatedSearches, threshold: float, confidence: float = DEFAU
 
     Source: NIST IR 8271.
 
-    Raises:
-        UndefinedRate: no non-mated search was done.
-        ValueError: the threshold is NaN, or the confidence is not inside (0, 1).
+    Raises `UndefinedRate`: no non-mated search was done; `ValueError`: the threshold is NaN, or the confidence is not
+    inside (0, 1).
     """
     check_threshold(threshold)
     tops = nonmated.top_similarities
@@ -186,9 +151,8 @@ def fpir(nonmated: NonmatedSearches, threshold: float, confidence: float = DEFAU
 def threshold_at_fpir(nonmated: NonmatedSearches, target: float) -> float:
     """The lowest threshold whose observed FPIR is at most `target`, in (0, 1].
 
-    Raises:
-        UndefinedRate: fewer than 1 / target non-mated searches were done, which cannot show a rate that low.
-        ValueError: the target is not in (0, 1].
+    Raises `UndefinedRate`: fewer than 1 / target non-mated searches were done, which cannot show a rate that low;
+    `ValueError`: the target is not in (0, 1].
     """
     try:
         return threshold_at_fmr(nonmated.top_similarities, target)
@@ -240,9 +204,8 @@ def identification_det(mated: MatedSearches, nonmated: NonmatedSearches, rank: i
 
     A miss by rank or by failure stays one at every threshold, so the FNIR may begin above 0.
 
-    Raises:
-        UndefinedRate: there is no mated search, or no non-mated search was done.
-        ValueError: the lists are too short for the rank, or the galleries differ in size.
+    Raises `UndefinedRate`: there is no mated search, or no non-mated search was done; `ValueError`: the lists are too
+    short for the rank, or the galleries differ in size.
     """
     check_same_size(mated, nonmated)
     mates = np.sort(_mate_similarities(mated, rank))

@@ -1,7 +1,5 @@
 """Computes the Wilson score interval of a rate."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from math import sqrt
 from statistics import NormalDist
@@ -41,15 +39,10 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A share of trials with the counts behind it.
+    """A share of trials with the counts behind it."""
 
-    Attributes:
-        count: trials that the rate counts.
-        total: all trials, at least 1.
-    """
-
-    count: int
-    total: int
+    count: int  # trials that the rate counts
+    total: int  # all trials, at least 1
     interval: Interval
 
     @property
@@ -65,13 +58,10 @@ def wilson_interval(count: int, total: int, confidence: float = DEFAULT_CONFIDEN
     quantile. Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", Journal
     of the American Statistical Association 22 (1927) 209-212.
 
-    Args:
-        count: trials counted, 0 <= count <= total.
-        total: independent trials.
+    `count`: trials counted, 0 <= count <= total; `total`: independent trials.
 
-    Raises:
-        UndefinedRate: total is 0.
-        ValueError: a count is negative or larger than the total, or the confidence is not inside (0, 1).
+    Raises `UndefinedRate`: total is 0; `ValueError`: a count is negative or larger than the total, or the confidence is
+    not inside (0, 1).
     """
     if not 0.0 < confidence < 1.0:
         raise ValueError(f"The confidence must lie between 0 and 1, and is {confidence}.")

@@ -4,8 +4,6 @@ A likelihood ratio (LR) says how many times likelier a finding is if two photos 
 Here it is given as its decimal logarithm, so that no strength overflows. "Mated" means two photos of one person.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
@@ -23,18 +21,12 @@ LN_10 = log(10.0)
 
 @dataclass(frozen=True, slots=True)
 class LevelRatio:
-    """The likelihood ratio that the answers at one level of a rating scale have earned.
-
-    Attributes:
-        mated: mated trials that were rated so.
-        nonmated: non-mated trials that were rated so.
-        ratio: > 0, not a logarithm.
-    """
+    """The likelihood ratio that the answers at one level of a rating scale have earned."""
 
     level: int
-    mated: int
-    nonmated: int
-    ratio: float
+    mated: int  # mated trials that were rated so
+    nonmated: int  # non-mated trials that were rated so
+    ratio: float  # > 0, not a logarithm
 
 
 def cllr(mated: F64, nonmated: F64) -> float:
@@ -47,9 +39,7 @@ def cllr(mated: F64, nonmated: F64) -> float:
         mated: f64[n], finite log10 LRs of mated comparisons.
         nonmated: f64[m], finite log10 LRs of non-mated comparisons.
 
-    Raises:
-        UndefinedRate: n or m is 0.
-        ValueError: shape or dtype differs from the above, or a value is not finite.
+    Raises `UndefinedRate`: n or m is 0; `ValueError`: shape or dtype differs from the above, or a value is not finite.
     """
     check_both(mated, nonmated)
     of_mated = np.logaddexp(0.0, -mated * LN_10).mean()
@@ -63,13 +53,9 @@ def min_cllr(mated: F64, nonmated: F64) -> float:
     It depends on their order alone, so that similarities serve as well as LRs. Source: as for `cllr`; the best
     calibration is that of pooled adjacent violators, see `fr_core.scoring.pav`.
 
-    Args:
-        mated: f64[n], finite, of mated comparisons.
-        nonmated: f64[m], finite, of non-mated comparisons.
+    `mated`: f64[n], finite, of mated comparisons; `nonmated`: f64[m], finite, of non-mated comparisons.
 
-    Raises:
-        UndefinedRate: n or m is 0.
-        ValueError: shape or dtype differs from the above, or a value is not finite.
+    Raises `UndefinedRate`: n or m is 0; `ValueError`: shape or dtype differs from the above, or a value is not finite.
     """
     check_both(mated, nonmated)
     found = runs(mated, nonmated)
@@ -88,13 +74,10 @@ def brier(probabilities: F64, mated: Bools) -> float:
     Source: G. W. Brier, "Verification of forecasts expressed in terms of probability", Monthly Weather Review 78 (1950)
     1-3, in the form for two outcomes, half of his.
 
-    Args:
-        probabilities: f64[n], in [0, 1], that the comparison is mated.
-        mated: bool[n].
+    `probabilities`: f64[n], in [0, 1], that the comparison is mated; `mated`: bool[n].
 
-    Raises:
-        UndefinedRate: n is 0.
-        ValueError: shape or dtype differs from the above, or a probability is not in [0, 1].
+    Raises `UndefinedRate`: n is 0; `ValueError`: shape or dtype differs from the above, or a probability is not in [0,
+    1].
     """
     _check_probabilities(probabilities, mated)
     return float(((probabilities - mated) ** 2).mean())
@@ -139,9 +122,8 @@ def lr_calibration_error(mated: F64, nonmated: F64, bins: int = 5) -> float:
         nonmated: f64[m], finite log10 LRs of non-mated comparisons.
         bins: at least 1, as of `expected_calibration_error`.
 
-    Raises:
-        UndefinedRate: n or m is 0.
-        ValueError: shape or dtype differs from the above, a value is not finite, or there is no bin.
+    Raises `UndefinedRate`: n or m is 0; `ValueError`: shape or dtype differs from the above, a value is not finite, or
+    there is no bin.
     """
     check_both(mated, nonmated)
     probabilities = 0.5 + 0.5 * np.tanh(np.concatenate([mated, nonmated]) * (LN_10 / 2))  # LR / (LR + 1)
@@ -162,9 +144,7 @@ def level_ratios(mated: I64, nonmated: I64, levels: Sequence[int]) -> tuple[Leve
         nonmated: i64[m], the same of non-mated trials.
         levels: all levels of the scale, each once, at least two.
 
-    Raises:
-        UndefinedRate: n or m is 0.
-        ValueError: a rating is not one of the levels, or a level comes twice.
+    Raises `UndefinedRate`: n or m is 0; `ValueError`: a rating is not one of the levels, or a level comes twice.
     """
     if len(set(levels)) != len(levels) or len(levels) < 2:
         raise ValueError("A rating scale has at least two levels, each once.")
@@ -181,14 +161,10 @@ def ratio_ceiling(mated: int, nonmated: int, levels: int = 7) -> float:
 
     Words that claim more than this claim more than the trials can show.
 
-    Args:
-        mated: mated trials, at least 1.
-        nonmated: non-mated trials, at least 1.
-        levels: of the scale, at least 2.
+    `mated`: mated trials, at least 1; `nonmated`: non-mated trials, at least 1; `levels`: of the scale, at least 2.
 
-    Raises:
-        UndefinedRate: there is no mated or no non-mated trial.
-        ValueError: fewer than two levels, or a number of trials is negative.
+    Raises `UndefinedRate`: there is no mated or no non-mated trial; `ValueError`: fewer than two levels, or a number of
+    trials is negative.
     """
     if levels < 2 or mated < 0 or nonmated < 0:
         raise ValueError("A rating scale has at least two levels, and trials are counted from 0.")

@@ -6,8 +6,6 @@ rising map to likelihood ratios: N. Brümmer and J. du Preez, "The PAV algorithm
 (2013), arXiv 1304.2331.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,17 +16,11 @@ from fr_core.types import I64
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Runs:
-    """Comparisons in the order of their similarity; equal ones, and neighbours of one kind alone, are one run.
+    """Comparisons in the order of their similarity; equal ones, and neighbours of one kind alone, are one run."""
 
-    Attributes:
-        starts: f64[r], the lowest similarity of each run, ascending.
-        mated: f64[r], mated comparisons of the run, a count.
-        nonmated: f64[r], non-mated comparisons of the run, a count.
-    """
-
-    starts: F64
-    mated: F64
-    nonmated: F64
+    starts: F64  # f64[r], the lowest similarity of each run, ascending
+    mated: F64  # f64[r], mated comparisons of the run, a count
+    nonmated: F64  # f64[r], non-mated comparisons of the run, a count
 
 
 def runs(mated: F64, nonmated: F64) -> Runs:

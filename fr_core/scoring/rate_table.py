@@ -1,7 +1,5 @@
 """Both error rates over all thresholds as a compact table, which never shows a rate lower than was observed."""
 
-from __future__ import annotations
-
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,30 +20,20 @@ COUNT_RATIO = 1.02
 
 @dataclass(frozen=True, slots=True)
 class RateTable:
-    """Errors at rising thresholds. Between two rows the worse of the two counts, so that no rate is flattered.
+    """Errors at rising thresholds. Between two rows the worse of the two counts, so that no rate is flattered."""
 
-    Attributes:
-        thresholds: match iff similarity >= threshold; strictly ascending, finite. The first accepts all comparisons,
-            the last none.
-        false_matches: non-mated comparisons accepted at each threshold; from `nonmated` down to 0.
-        false_non_matches: mated comparisons rejected at each, and all mated failures; from those up to `mated`.
-        nonmated: non-mated comparisons that were made, at least 1.
-        mated: mated comparisons, at least 1 that was made; the failures are among them.
-        nonmated_failures: further non-mated pairs that could not be compared; in no rate.
-        mated_failures: mated pairs that could not be compared; each is a false non-match at every threshold.
-        confidence: of the Wilson intervals, in (0, 1).
-        bootstrap: (threshold, interval of the false match rate there that knows that comparisons share people), for
-            those of the thresholds where one was computed, ascending.
-    """
-
+    # Match iff similarity >= threshold; strictly ascending, finite. The first accepts all comparisons, the last none.
     thresholds: tuple[float, ...]
-    false_matches: tuple[int, ...]
+    false_matches: tuple[int, ...]  # non-mated comparisons accepted at each threshold; from `nonmated` down to 0
+    # Mated comparisons rejected at each, and all mated failures; from those up to `mated`.
     false_non_matches: tuple[int, ...]
-    nonmated: int
-    mated: int
-    nonmated_failures: int
-    mated_failures: int
-    confidence: float = DEFAULT_CONFIDENCE
+    nonmated: int  # non-mated comparisons that were made, at least 1
+    mated: int  # mated comparisons, at least 1 that was made; the failures are among them
+    nonmated_failures: int  # further non-mated pairs that could not be compared; in no rate
+    mated_failures: int  # mated pairs that could not be compared; each is a false non-match at every threshold
+    confidence: float = DEFAULT_CONFIDENCE  # of the Wilson intervals, in (0, 1)
+    # (threshold, interval of the false match rate there that knows that comparisons share people), for those of the
+    # thresholds where one was computed, ascending.
     bootstrap: tuple[tuple[float, Interval], ...] = ()
 
     def __post_init__(self) -> None:
@@ -102,9 +90,8 @@ class RateTable:
     def threshold_at_fmr(self, target: float) -> float:
         """The lowest threshold of the table whose observed false match rate is at most `target`, in (0, 1].
 
-        Raises:
-            UndefinedRate: fewer than 1 / target comparisons, which cannot show a rate that low.
-            ValueError: the target is not in (0, 1].
+        Raises `UndefinedRate`: fewer than 1 / target comparisons, which cannot show a rate that low; `ValueError`: the
+        target is not in (0, 1].
         """
         if not 0.0 < target <= 1.0:
             raise ValueError(f"The target must lie in (0, 1], and is {target}.")
@@ -137,10 +124,8 @@ def rate_table(
     A row for each of the first 100 errors of either kind, for every 2 % more of them, and for false match rates of .1,
     .01 and so on: some 1,500 rows for ten million comparisons.
 
-    Raises:
-        UndefinedRate: n or m is 0.
-        ValueError: shape or dtype differs from the above, a similarity is not finite, a number of failures is negative,
-            or the confidence is not in (0, 1).
+    Raises `UndefinedRate`: n or m is 0; `ValueError`: shape or dtype differs from the above, a similarity is not
+    finite, a number of failures is negative, or the confidence is not in (0, 1).
     """
     check_similarities(mated)
     check_similarities(nonmated)

@@ -3,8 +3,6 @@
 The quality of a pair is that of its worse photo (`pair_qualities`), higher is better.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,38 +20,23 @@ SHARES = tuple(step / 20 for step in range(11))
 
 @dataclass(frozen=True, slots=True)
 class DiscardPoint:
-    """The misses that are left when the pairs of lowest quality are discarded.
+    """The misses that are left when the pairs of lowest quality are discarded."""
 
-    Attributes:
-        share: of the pairs to be discarded, as asked for, in [0, 1).
-        discarded: pairs that are; fewer than asked for where more pairs of one quality would have to go together.
-        lowest_quality: of the pairs that are kept.
-        fnmr: of the pairs that are kept, and the failures.
-        ideal: the FNMR that a quality would reach which discards nothing but misses, as long as there are any.
-    """
-
-    share: float
-    discarded: int
-    lowest_quality: float
-    fnmr: Rate
-    ideal: float
+    share: float  # of the pairs to be discarded, as asked for, in [0, 1)
+    discarded: int  # pairs that are; fewer than asked for where more pairs of one quality would have to go together
+    lowest_quality: float  # of the pairs that are kept
+    fnmr: Rate  # of the pairs that are kept, and the failures
+    ideal: float  # the FNMR that a quality would reach which discards nothing but misses, as long as there are any
 
 
 @dataclass(frozen=True, slots=True)
 class QualityBin:
-    """The error rates of the pairs of one range of quality, low <= quality < high; the last bin holds its high end too.
+    """The error rates of the pairs of one range of quality, low <= quality < high, in the last bin <= high."""
 
-    Attributes:
-        low: lower edge.
-        high: upper edge.
-        fnmr: of the mated pairs in the bin, or None where there is none.
-        fmr: of the non-mated pairs in the bin, or None where there is none.
-    """
-
-    low: float
-    high: float
-    fnmr: Rate | None
-    fmr: Rate | None
+    low: float  # lower edge
+    high: float  # upper edge
+    fnmr: Rate | None  # of the mated pairs in the bin, or None where there is none
+    fmr: Rate | None  # of the non-mated pairs in the bin, or None where there is none
 
 
 def pair_qualities(first: F64, second: F64) -> F64:
@@ -92,9 +75,7 @@ def discard_curve(
         failures: further mated pairs that could not be compared. They have no quality to be discarded by, so they
             count as misses at every share.
 
-    Raises:
-        UndefinedRate: n is 0.
-        ValueError: shapes, dtypes or ranges differ from the above.
+    Raises `UndefinedRate`: n is 0; `ValueError`: shapes, dtypes or ranges differ from the above.
     """
     check_similarities(mated)
     _check_qualities(qualities, mated)
@@ -119,9 +100,8 @@ def discard_curve(
 def quality_edges(qualities: F64, bins: int) -> F64:
     """f64[k + 1], ascending, k <= bins: edges of bins that hold about as many pairs each; fewer where qualities repeat.
 
-    Raises:
-        UndefinedRate: there are no qualities, or all are equal, so that no range can be divided.
-        ValueError: `qualities` is not f64[n] and finite, or bins is less than 1.
+    Raises `UndefinedRate`: there are no qualities, or all are equal, so that no range can be divided; `ValueError`:
+    `qualities` is not f64[n] and finite, or bins is less than 1.
     """
     _check_qualities(qualities, qualities)
     if bins < 1:

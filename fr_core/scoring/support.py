@@ -8,8 +8,6 @@ methodology, systems, results, perspective", Speech Communication 31 (2000) 225-
 J. L. Wayman, "Best practices in testing and reporting performance of biometric devices", NPL report CMSC 14/02 (2002).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -30,29 +28,20 @@ class Strength(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Support:
-    """The conclusions from some errors among some comparisons.
+    """The conclusions from some errors among some comparisons."""
 
-    Attributes:
-        errors: comparisons decided wrongly.
-        comparisons: all of them, at least 1.
-        strength: NO_ERRORS: only an upper limit is known. FEW_ERRORS: under 30. ENOUGH_ERRORS: the true rate is within
-            30 % of the observed one, with 90 % confidence, if the comparisons are independent; comparisons that share
-            people are not.
-        sentence: the same for a report.
-    """
-
-    errors: int
-    comparisons: int
+    errors: int  # comparisons decided wrongly
+    comparisons: int  # all of them, at least 1
+    # NO_ERRORS: only an upper limit is known. FEW_ERRORS: under 30. ENOUGH_ERRORS: the true rate is within 30 % of the
+    # observed one, with 90 % confidence, if the comparisons are independent; comparisons that share people are not.
     strength: Strength
-    sentence: str
+    sentence: str  # the same for a report
 
 
 def rule_of_three(comparisons: int) -> float:
     """The upper 95 % limit (one-sided) of a rate of which n comparisons showed no error: 3 / n, at most 1.
 
-    Raises:
-        UndefinedRate: there is no comparison.
-        ValueError: the number is negative.
+    Raises `UndefinedRate`: there is no comparison; `ValueError`: the number is negative.
     """
     _check_counts(0, comparisons)
     return min(1.0, NO_ERRORS_FACTOR / comparisons)
@@ -61,9 +50,8 @@ def rule_of_three(comparisons: int) -> float:
 def support(errors: int, comparisons: int) -> Support:
     """Return what `errors` among `comparisons` tell of the true rate.
 
-    Raises:
-        UndefinedRate: there is no comparison.
-        ValueError: a number is negative, or there are more errors than comparisons.
+    Raises `UndefinedRate`: there is no comparison; `ValueError`: a number is negative, or there are more errors than
+    comparisons.
     """
     _check_counts(errors, comparisons)
     if errors == 0:

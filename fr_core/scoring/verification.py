@@ -4,8 +4,6 @@ A pair is accepted iff similarity >= threshold. "Mated" means two photos of one 
 not be compared, as a photo showed no face: it is never dropped. Terms: ISO/IEC 19795-1 and NIST FRTE.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
@@ -24,38 +22,23 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class BestThreshold:
-    """The best accuracy that any threshold reaches on the very pairs it is measured on.
+    """The best accuracy that any threshold reaches on the very pairs it is measured on."""
 
-    Attributes:
-        accuracy: (n - n_wrong) / n.
-        threshold: one that reaches it.
-        n: pairs, failures included.
-        n_wrong: pairs decided wrongly, and failures.
-        interval: Wilson interval of the accuracy. It does not account for the choice of the threshold.
-    """
-
-    accuracy: float
-    threshold: float
-    n: int
-    n_wrong: int
-    interval: Interval
+    accuracy: float  # (n - n_wrong) / n
+    threshold: float  # one that reaches it
+    n: int  # pairs, failures included
+    n_wrong: int  # pairs decided wrongly, and failures
+    interval: Interval  # Wilson interval of the accuracy. It does not account for the choice of the threshold.
 
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
-    """Both error rates of pairs at a threshold.
+    """Both error rates of pairs at a threshold."""
 
-    Attributes:
-        threshold: accept iff similarity >= threshold.
-        fmr: false match rate: non-mated pairs accepted, of those compared.
-        fnmr: false non-match rate: mated pairs rejected or not comparable, of all mated pairs.
-        failures: pairs, mated or not, that could not be compared.
-    """
-
-    threshold: float
-    fmr: Rate
-    fnmr: Rate
-    failures: int
+    threshold: float  # accept iff similarity >= threshold
+    fmr: Rate  # false match rate: non-mated pairs accepted, of those compared
+    fnmr: Rate  # false non-match rate: mated pairs rejected or not comparable, of all mated pairs
+    failures: int  # pairs, mated or not, that could not be compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +52,12 @@ class Fold:
 
 @dataclass(frozen=True, slots=True)
 class FoldAccuracy:
-    """Cross-validated accuracy.
+    """Cross-validated accuracy."""
 
-    Attributes:
-        folds: in the order of their numbers.
-        mean: of the folds' accuracies, each fold weighing the same.
-        standard_error: sample standard deviation of the folds' accuracies / sqrt(number of folds).
-        pooled: right decisions of all folds together.
-    """
-
-    folds: tuple[Fold, ...]
-    mean: float
-    standard_error: float
-    pooled: Rate
+    folds: tuple[Fold, ...]  # in the order of their numbers
+    mean: float  # of the folds' accuracies, each fold weighing the same
+    standard_error: float  # sample standard deviation of the folds' accuracies / sqrt(number of folds)
+    pooled: Rate  # right decisions of all folds together
 
 
 def best_threshold_accuracy(
@@ -97,9 +73,8 @@ def best_threshold_accuracy(
         mated: bool[n].
         failures: further pairs that could not be compared; each counts as wrong.
 
-    Raises:
-        UndefinedRate: no mated or no non-mated pair was compared, so that no threshold divides them.
-        ValueError: shapes or dtypes differ from the above, a similarity is not finite, or failures is negative.
+    Raises `UndefinedRate`: no mated or no non-mated pair was compared, so that no threshold divides them; `ValueError`:
+    shapes or dtypes differ from the above, a similarity is not finite, or failures is negative.
     """
     check_pairs(similarities, mated)
     check_failures(failures)
@@ -129,9 +104,8 @@ def kfold_accuracy(
         folds: i64[n], the fold's number of each pair.
         failed_folds: the fold's number of each further pair that could not be compared; each counts as wrong there.
 
-    Raises:
-        UndefinedRate: fewer than two folds, or the other folds of one lack mated or non-mated comparisons.
-        ValueError: as for `best_threshold_accuracy`.
+    Raises `UndefinedRate`: fewer than two folds, or the other folds of one lack mated or non-mated comparisons;
+    `ValueError`: as for `best_threshold_accuracy`.
     """
     check_pairs(similarities, mated)
     if folds.shape != similarities.shape:
@@ -158,13 +132,9 @@ def false_match_rate(nonmated: F64, threshold: float, confidence: float = DEFAUL
 
     Pairs that could not be compared are left out, which can only make the rate look worse.
 
-    Args:
-        nonmated: f64[n], finite similarities of non-mated comparisons.
-        threshold: accept iff similarity >= threshold.
+    `nonmated`: f64[n], finite similarities of non-mated comparisons; `threshold`: accept iff similarity >= threshold.
 
-    Raises:
-        UndefinedRate: n is 0.
-        ValueError: a similarity or the threshold is NaN, or a similarity is infinite.
+    Raises `UndefinedRate`: n is 0; `ValueError`: a similarity or the threshold is NaN, or a similarity is infinite.
     """
     check_similarities(nonmated)
     check_threshold(threshold)
@@ -181,9 +151,7 @@ def false_non_match_rate(
         threshold: accept iff similarity >= threshold.
         failures: further mated pairs that could not be compared; each counts as a non-match, as in NIST FRTE.
 
-    Raises:
-        UndefinedRate: there is no mated pair.
-        ValueError: as for `false_match_rate`, or failures is negative.
+    Raises `UndefinedRate`: there is no mated pair; `ValueError`: as for `false_match_rate`, or failures is negative.
     """
     check_similarities(mated)
     check_threshold(threshold)
@@ -214,13 +182,10 @@ def operating_point(
 def threshold_at_fmr(nonmated: F64, target: float) -> float:
     """The lowest threshold whose observed false match rate is at most `target`.
 
-    Args:
-        nonmated: f64[n], finite similarities of non-mated comparisons.
-        target: in (0, 1].
+    `nonmated`: f64[n], finite similarities of non-mated comparisons; `target`: in (0, 1].
 
-    Raises:
-        UndefinedRate: fewer than 1 / target comparisons, which cannot show a rate that low.
-        ValueError: the target is not in (0, 1], or a similarity is not finite.
+    Raises `UndefinedRate`: fewer than 1 / target comparisons, which cannot show a rate that low; `ValueError`: the
+    target is not in (0, 1], or a similarity is not finite.
     """
     check_similarities(nonmated)
     if not 0.0 < target <= 1.0:

@@ -9,8 +9,6 @@ succeeded, the log would be begun anew, and the counted pages would be old or to
 pages from the log once more, and lets the checkpoint fail.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator
 from contextlib import closing, suppress

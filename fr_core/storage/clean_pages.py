@@ -5,8 +5,6 @@ leaves the old copies in the unallocated part of a page, and does not overwrite 
 later. `CheckpointVfs` writes zeros there.
 """
 
-from __future__ import annotations
-
 # https://www.sqlite.org/fileformat2.html, "B-tree Pages": the first byte of an interior and of a leaf page.
 _INTERIOR = (2, 5)
 _LEAF = (10, 13)

@@ -3,8 +3,6 @@
 The caller closes the connection that a function returns. All of them raise `apsw.Error`, see `sqlite_errors`.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager

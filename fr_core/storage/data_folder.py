@@ -1,7 +1,5 @@
 """Holds the folder of a store: made for its owner alone, and locked by one process or shared by several."""
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import os
@@ -35,9 +33,7 @@ def make_folder(path: Path) -> None:
 def require_sole(database: Path) -> None:
     """Require that a database, its log and its index have no second name, which other programs could use.
 
-    Raises:
-        StoreExposed: one of them is a link, or has several names.
-        OSError: the properties of one cannot be read.
+    Raises `StoreExposed`: one of them is a link, or has several names; `OSError`: the properties of one cannot be read.
     """
     for name in (database.name, f"{database.name}-wal", f"{database.name}-shm"):
         with suppress(FileNotFoundError):
@@ -54,10 +50,8 @@ class DataFolder:
     A new folder gets mode 0700; an existing one keeps its mode. Files get mode 0600. `alone` says whether nobody else
     has the store open.
 
-    Raises:
-        StoreExposed: others can write to the folder.
-        StoreInUse: another process, or another part of this one, holds the folder.
-        StoreFailed: the folder or the lock file cannot be made.
+    Raises `StoreExposed`: others can write to the folder; `StoreInUse`: another process, or another part of this one,
+    holds the folder; `StoreFailed`: the folder or the lock file cannot be made.
     """
 
     def __init__(self, path: Path, schema: Schema) -> None:

@@ -4,8 +4,6 @@ PostgreSQL has `= ANY(...)`, `position`, `json_agg`, `json_object_agg` and seque
 `NOT INDEXED`. The tables of the schemas say STRICT, AUTOINCREMENT and WITHOUT ROWID, which are SQLite's too.
 """
 
-from __future__ import annotations
-
 ALL_ROWS = "NOT INDEXED"
 """After the name of a table: read its rows themselves, not an index, which may have been altered."""
 

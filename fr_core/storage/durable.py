@@ -3,8 +3,6 @@
 Every function raises `OSError`.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import secrets
@@ -37,6 +35,20 @@ def write_private(path: Path, data: bytes) -> None:
         name_whole(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
+        raise
+
+
+def write_new(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Write a new file durably, except for its name; if that fails, nothing remains of it."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            os.fchmod(file.fileno(), mode)  # regardless of the umask
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        path.unlink(missing_ok=True)
         raise
 
 

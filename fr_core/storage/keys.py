@@ -1,7 +1,5 @@
 """Loads and makes the key-encryption key: 32 bytes that open every store made with it, and lie outside of it."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import os
@@ -15,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fr_core.errors import KeyUnavailable, message
-from fr_core.storage.durable import cause, sync
+from fr_core.storage.durable import cause, sync, write_new
 from fr_files.reading import open_to_others
 
 _log = logging.getLogger(__name__)
@@ -34,8 +32,7 @@ _LONGEST = 128
 class KeyEncryptionKey:
     """The key that wraps the keys of a store; its bytes show in no text of it.
 
-    Raises:
-        ValueError: of another length.
+    Raises `ValueError`: of another length.
     """
 
     secret: bytes = field(repr=False)
@@ -62,8 +59,7 @@ def load_key(source: str) -> KeyEncryptionKey:
         source: `file:PATH`, `env:NAME`, or `command:CMD ARGS`, which is run without a shell and has 30 seconds to print
             the key. The key is written as 64 hexadecimal digits; one line break may follow.
 
-    Raises:
-        KeyUnavailable: another source, nothing there, no key, or a file that others can read.
+    Raises `KeyUnavailable`: another source, nothing there, no key, or a file that others can read.
     """
     kind, colon, rest = source.partition(":")
     readers = {"file": _from_file, "env": _from_environment, "command": _from_command}
@@ -84,16 +80,8 @@ def new_key_file(path: Path) -> KeyEncryptionKey:
     """
     key = KeyEncryptionKey(secrets.token_bytes(KEY_BYTES))
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise KeyUnavailable(message("error.storage.file_key_cannot_made"), errno=cause(error)) from error
-    try:
+        write_new(path, f"{key.secret.hex()}\n".encode())
         try:
-            with os.fdopen(handle, "w", encoding="ascii") as file:
-                os.fchmod(file.fileno(), 0o600)  # whatever the umask is
-                file.write(f"{key.secret.hex()}\n")
-                file.flush()
-                os.fsync(file.fileno())
             sync(path.parent)
         except BaseException:
             path.unlink(missing_ok=True)

@@ -3,8 +3,6 @@
 Only this connection has `CheckpointVfs` under it. It copies while others read and write.
 """
 
-from __future__ import annotations
-
 import logging
 import threading
 import time
@@ -103,10 +101,8 @@ class LogCopier:
     def empty(self, longest_s: float | None = None) -> None:
         """Copy the whole log into the database, and empty it; waits for readers.
 
-        Raises:
-            ShuttingDown: the store was closed meanwhile.
-            StoreFailed: the disk refuses, or somebody kept reading for some seconds.
-            StoreCorrupt: the database is damaged.
+        Raises `ShuttingDown`: the store was closed meanwhile; `StoreFailed`: the disk refuses, or somebody kept reading
+        for some seconds; `StoreCorrupt`: the database is damaged.
         """
         until = time.monotonic() + (_SCRUB_S if longest_s is None else longest_s)
         while True:

@@ -4,8 +4,6 @@ Every kind of store has it, in the table `store`. Nobody can remove or exchange 
 older copy of the whole store also puts back its mark; checkpoints of the audit detect that.
 """
 
-from __future__ import annotations
-
 from contextlib import closing
 from pathlib import Path
 
@@ -35,9 +33,8 @@ def is_marked(database: Path) -> bool:
 def mark_of(database: Path, key: KeyEncryptionKey) -> bytes:
     """Return the mark of a store, 32 bytes; b"" if it has none.
 
-    Raises:
-        WrongKey: it is under another key.
-        StoreCorrupt, StoreFailed: the database cannot be read, or was changed.
+    Raises `WrongKey`: it is under another key; `StoreCorrupt`, `StoreFailed`: the database cannot be read, or was
+    changed.
     """
     with reading_outside(database) as connection:
         return next((Vault.unlocked(key, *row).mark for _, *row in _found(connection)), b"")

@@ -1,7 +1,5 @@
 """Makes and opens stores: checks version and key, brings older stores up to date, and wraps keys anew."""
 
-from __future__ import annotations
-
 import apsw
 
 from fr_core.errors import StoreCorrupt, StoreNewer, message

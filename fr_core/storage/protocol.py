@@ -5,8 +5,6 @@ implement the same. Above it, the stores, the audit and the integrity checks run
 expressions that each database writes in its own way.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol

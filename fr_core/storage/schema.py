@@ -1,7 +1,5 @@
 """Describes a kind of store: its name, its file, the migrations of its tables, and where it keeps wrapped keys."""
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,52 +40,36 @@ def begin_audit(connection: Connection, vault: Vault) -> None:
 
 @dataclass(frozen=True, slots=True)
 class WrappedKeys:
-    """A table with a column `wrapped_key`, of data keys that `Vault.new_key` made.
+    """A table with a column `wrapped_key`, of data keys that `Vault.new_key` made."""
 
-    Attributes:
-        owner: below 0, so that no key of a gallery is taken for one of these; another for each table of a store.
-        number_column: has the number that the key was made for.
-    """
-
-    owner: int
+    owner: int  # below 0, so that no key of a gallery is taken for one of these; another for each table of a store
     table: str
-    number_column: str
+    number_column: str  # has the number that the key was made for
 
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """One kind of store.
+    """One kind of store."""
 
-    Attributes:
-        name: in sentences, such as "training store".
-        database_name: of its file, such as "training.sqlite"; the names of its lock files follow from it.
-        application_id: in the header of its file, so that another program's database is not taken for it.
-        migrations: step n brings a store of version n to version n + 1. Other rooms may add theirs at the end. Steps
-            are never edited once released, only added.
-        wrapped: tables that keep data keys; a rotation loses the keys of tables that are not named here.
-        binding: what `bound` begins with; another for each kind of store.
-        mac_prefix: what the purposes of MACs begin with; another for each kind of store.
-        layout: part of every bound value, so that no value of a later layout is taken for one of this layout.
-        shared: whether several processes may have the store open at once; else one alone, which also checks the whole
-            file and the end of the audit before it changes anything.
-        page_bytes: of its file.
-        first_keyed: the first version with keys and the table `store`; the migration to it makes that table.
-        signs_store: whether the row of `store` also has the version, and a MAC of all its columns.
-        rewrap: wraps further data keys anew when the key of the store is rotated; given the keys before and after.
-    """
-
-    name: str
-    database_name: str
-    application_id: int
+    name: str  # in sentences, such as "training store"
+    database_name: str  # of its file, such as "training.sqlite"; the names of its lock files follow from it
+    application_id: int  # in the header of its file, so that another program's database is not taken for it
+    # Step n brings a store of version n to version n + 1. Other rooms may add theirs at the end. Steps are never edited
+    # once released, only added.
     migrations: tuple[Step, ...]
+    # Tables that keep data keys; a rotation loses the keys of tables that are not named here.
     wrapped: tuple[WrappedKeys, ...]
-    binding: str
-    mac_prefix: str
-    layout: int = 1
+    binding: str  # what `bound` begins with; another for each kind of store
+    mac_prefix: str  # what the purposes of MACs begin with; another for each kind of store
+    layout: int = 1  # part of every bound value, so that no value of a later layout is taken for one of this layout
+    # Whether several processes may have the store open at once; else one alone, which also checks the whole file and
+    # the end of the audit before it changes anything.
     shared: bool = True
+    # Of its file.
     page_bytes: int = 4_096  # a change touches a few rows of some hundred bytes on pages far apart
-    first_keyed: int = 1
-    signs_store: bool = False
+    first_keyed: int = 1  # the first version with keys and the table `store`; the migration to it makes that table
+    signs_store: bool = False  # whether the row of `store` also has the version, and a MAC of all its columns
+    # Wraps further data keys anew when the key of the store is rotated; given the keys before and after.
     rewrap: Callable[[Connection, Vault, Vault], None] | None = None
 
     @property
@@ -125,8 +107,7 @@ class Schema:
     def readable(self, read: Callable[[], R]) -> R:
         """Return the result of `read`, which takes values out of a row that was opened, or binds it to its columns.
 
-        Raises:
-            StoreCorrupt: the row holds values that no row can have, or `read` found it altered.
+        Raises `StoreCorrupt`: the row holds values that no row can have, or `read` found it altered.
         """
         try:
             return read()

@@ -1,7 +1,5 @@
 """Turns the errors of SQLite, and of its driver, into those of a store."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,9 +15,8 @@ DriverError = apsw.Error
 def sqlite_errors() -> Iterator[None]:
     """Turn SQLite's errors into those of a store; neither carries data of a person.
 
-    Raises:
-        StoreCorrupt: SQLite found the file damaged, or a row holds what no row can.
-        StoreFailed: the disk is full, failing or forbidden, or another program holds the database.
+    Raises `StoreCorrupt`: SQLite found the file damaged, or a row holds what no row can; `StoreFailed`: the disk is
+    full, failing or forbidden, or another program holds the database.
     """
     try:
         yield

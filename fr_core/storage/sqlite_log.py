@@ -18,8 +18,6 @@ than two whole frames. Nor does it detect a log that was emptied, cut off, or fi
 a log is that of an earlier moment, which only a checkpoint of the audit that was kept elsewhere can show.
 """
 
-from __future__ import annotations
-
 import itertools
 import struct
 from collections.abc import Iterator
@@ -92,9 +90,8 @@ def require_no_lost_commits(database: Path, frames: int, page_bytes: int) -> boo
         after the next power cut the rests of both would look like a loss: before anything is written, copy the log into
         the database and truncate it.
 
-    Raises:
-        StoreCorrupt: a transaction before the last one was left out, or the beginning of the log was lost.
-        StoreFailed: one of the files cannot be read.
+    Raises `StoreCorrupt`: a transaction before the last one was left out, or the beginning of the log was lost;
+    `StoreFailed`: one of the files cannot be read.
     """
     try:
         lost, under_way = _left_out(database, frames, page_bytes)

@@ -1,13 +1,10 @@
 """The base of the stores that several processes share: written by one thread of each process, with an audit."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, ClassVar, Generic, Self
 
 from fr_core.storage.audit.table import AuditTable
@@ -138,7 +135,5 @@ class SharedStore(Generic[T]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

@@ -1,7 +1,5 @@
 """Writes a store on one thread, which commits all jobs that wait together, so that they share the sync."""
 
-from __future__ import annotations
-
 import logging
 import queue
 import threading

@@ -20,18 +20,13 @@ class Audience(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A sentence, or a part of one, in no language yet.
+    """A sentence, or a part of one, in no language yet."""
 
-    Attributes:
-        id: of the catalogue, such as "bias.no_lean".
-        values: by placeholder. A message among them is rendered first; several are joined as a list. `count` chooses
-            the plural form.
-        audience: whom it is about; None where the words are the same for all.
-    """
-
-    id: str
+    id: str  # of the catalogue, such as "bias.no_lean"
+    # By placeholder. A message among them is rendered first; several are joined as a list. `count` chooses the plural
+    # form.
     values: Mapping[str, Value] = field(default_factory=dict, hash=False)
-    audience: Audience | None = None
+    audience: Audience | None = None  # whom it is about; None where the words are the same for all
 
 
 Value: TypeAlias = str | int | float | PurePath | Message | tuple[Message, ...]

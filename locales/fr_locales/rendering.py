@@ -1,7 +1,5 @@
 """Renders messages in a language, from the gettext catalogues beside this file."""
 
-from __future__ import annotations
-
 import re
 from decimal import Decimal
 from functools import cache
@@ -28,14 +26,10 @@ def languages() -> tuple[str, ...]:
 def render(message: Message, language: str = ENGLISH) -> str:
     """A message as text.
 
-    Args:
-        message: of the catalogue.
-        language: one of `languages()`.
+    `message`: of the catalogue; `language`: one of `languages()`.
 
-    Raises:
-        LookupError: the language has no catalogue, or the English catalogue has no such id.
-        KeyError: a placeholder has no value.
-        TypeError: `count` is not a whole number.
+    Raises `LookupError`: the language has no catalogue, or the English catalogue has no such id; `KeyError`: a
+    placeholder has no value; `TypeError`: `count` is not a whole number.
     """
     values = {name: _text(value, language) for name, value in message.values.items()}
     return _Plain().vformat(_sentence(message, language), (), values)

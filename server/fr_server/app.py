@@ -1,7 +1,5 @@
 """A server: it listens, makes its galleries ready, answers calls, and drains."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import logging
@@ -79,7 +77,7 @@ SERVICES = tuple(
     for name in ("Recognition", "Gallery", "Evaluation", "Training", "Review", "Access", "Audit", "Server")
 )
 
-# Whoever got the last answers may call again at once. gRPC would cancel what it has received and not yet handed over.
+# After the last answers, their callers may call again at once. gRPC would cancel calls not yet handed over.
 _LAST_REFUSALS_S = 0.25
 # For answers that are on their way when the last call has ended.
 _LAST_WORDS_S = 0.5
@@ -184,7 +182,7 @@ class App:
         self._listening = Listening(self.config, self._part.port, self._shares_port, self._gateway_audit)
         self._asks = asks_who_calls(self.config, self._stores.access)
         if not self._asks:
-            log.warning("Nobody is asked who calls: whoever is on this machine may do everything")
+            log.warning("Nobody is asked who calls: everybody on this machine may do everything")
         if self._guard is None:
             certificate_of = self._listening.certificate_of
             authenticator = await make_authenticator(self.config, self._stores.access, certificate_of, self._clock)
@@ -323,7 +321,7 @@ class App:
             self._work.draining.set()
             self._health.end()
             self.telemetry.serving(False)
-            # Not `stop(drain_s)`: whoever watches the health holds a call open for ever.
+            # Not `stop(drain_s)`: a watcher of the health holds a call open for ever.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._admission.idle.wait(), self.config.server.drain_s)
             await asyncio.sleep(_LAST_REFUSALS_S)
@@ -425,11 +423,11 @@ async def while_writing(*broken: Future[None]) -> None:
 async def while_serving(server: grpc.aio.Server, draining: asyncio.Event) -> None:
     """Wait until a server ends; where that was not wanted, log it, and raise `InternalError`.
 
-    The process would live on, and whoever restarts what has died would not hear of it.
+    The process would live on, and a supervisor that restarts dead processes would not hear of it.
     """
     cause: BaseException | None = None
     try:
-        await asyncio.shield(server.wait_for_termination())  # cancelled, it would fail whoever stops the server
+        await asyncio.shield(server.wait_for_termination())  # cancelled, it would fail the task that stops the server
     except Exception as error:  # noqa: BLE001 - whatever it is, the server has ended; raised again below
         cause = error
     if not draining.is_set():

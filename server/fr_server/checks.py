@@ -1,7 +1,5 @@
 """Checks a configuration before a start opens or makes anything, and warns of probable mistakes in it."""
 
-from __future__ import annotations
-
 import fcntl
 import ipaddress
 import os

@@ -1,7 +1,5 @@
 """The time of a running server, which does not jump where somebody sets the clock of the machine."""
 
-from __future__ import annotations
-
 import logging
 import threading
 import time

@@ -1,7 +1,5 @@
 """Opens the engine that the configuration asks for."""
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 
 from fr_core.engine import Engine, EngineOptions, available_cores

@@ -1,7 +1,5 @@
 """The one table from FR Core's errors to gRPC status codes, and the google.rpc.Status that carries them."""
 
-from __future__ import annotations
-
 import types
 from collections.abc import Iterator, Mapping
 from typing import NoReturn

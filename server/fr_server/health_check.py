@@ -4,8 +4,6 @@ It speaks as much HTTP/2 (RFC 9113) as one call of grpc.health.v1 takes, since i
 much as the call.
 """
 
-from __future__ import annotations
-
 import os
 import socket
 import sys
@@ -38,9 +36,8 @@ def health(address: str, tls: bool = True, certificate: str = "", key: str = "",
     The server's certificate is not checked, as Kubernetes' own probes over HTTPS do not check it: nothing secret is
     sent, and no restart would renew it. `certificate` and `key` are files, PEM, for a server that asks for them.
 
-    Raises:
-        OSError: there is no answer within `limit_s`, or it is none of gRPC's health service.
-        ValueError: the address is not HOST:PORT.
+    Raises `OSError`: there is no answer within `limit_s`, or it is none of gRPC's health service; `ValueError`: the
+    address is not HOST:PORT.
     """
     host, colon, port = address.rpartition(":")
     if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:

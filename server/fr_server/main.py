@@ -1,7 +1,5 @@
 """The composition root: from a configuration to a server that runs until it is told to stop."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import logging

@@ -1,7 +1,5 @@
 """Keeps the memory of a process small: one heap for all threads, and no garbage collection of lasting objects."""
 
-from __future__ import annotations
-
 import ctypes
 import gc
 import sys

@@ -1,7 +1,5 @@
 """Runs blocking work in bounded pools beside the event loop, and limits the items of a stream that are at work."""
 
-from __future__ import annotations
-
 import asyncio
 import contextvars
 import math

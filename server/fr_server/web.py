@@ -1,7 +1,5 @@
 """Keeps the HTTP interface (`fr web`) of this machine running: a process of its own, started anew when it ends."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import logging

@@ -1,7 +1,5 @@
 """Our embeddings against those of InsightFace's own code: the same weights, the same landmarks, every face."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,9 +1,7 @@
 """The access store in the hands of who can write its file, of several processes, and of sudden death.
 
-Run as a script, this file makes keys, or checks one, for whoever tells it to.
+Run as a script, this file makes keys, or checks one, as it is told to.
 """
-
-from __future__ import annotations
 
 import contextlib
 import random

@@ -1,7 +1,5 @@
 """A key that sends malformed calls cannot fill the disk with records; every answer that it gets is recorded."""
 
-from __future__ import annotations
-
 import itertools
 import time
 from collections import Counter

@@ -1,7 +1,5 @@
 """Pruning loses no record before it is archived, even if processes are killed or disks are full."""
 
-from __future__ import annotations
-
 import multiprocessing
 import random
 import signal

@@ -3,8 +3,6 @@
 So it is whether or not the chain was pruned before.
 """
 
-from __future__ import annotations
-
 import itertools
 import random
 import shutil

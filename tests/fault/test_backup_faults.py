@@ -3,8 +3,6 @@
 Run as a script, this file backs up and dies, or enrols until it is killed.
 """
 
-from __future__ import annotations
-
 import itertools
 import os
 import signal

@@ -1,7 +1,5 @@
 """Settings that cannot be: the start fails with a sentence that names the setting, before anybody listens."""
 
-from __future__ import annotations
-
 import re
 import socket
 from contextlib import closing

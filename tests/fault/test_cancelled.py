@@ -1,7 +1,5 @@
 """Calls that nobody waits for any more: they leave nothing behind, and what had not begun never reaches the model."""
 
-from __future__ import annotations
-
 import asyncio
 import random
 import statistics

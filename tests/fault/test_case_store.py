@@ -1,10 +1,8 @@
-"""The case store in the hands of whoever has its file: every row edited, exchanged, taken out or put back is found.
+"""The case store in the hands of a holder of its file: every row edited, exchanged, taken out or put back is found.
 
 And processes that die while they keep findings, and two examiners in two processes at the same moment. Run as a script,
 this file gives findings, or makes processes that do, as `main` says.
 """
-
-from __future__ import annotations
 
 import json
 import os
@@ -338,7 +336,7 @@ def test_control_findings_that_were_promised_do_not(tmp_path: Path) -> None:
 
 
 def test_two_processes_at_the_same_moment(tmp_path: Path) -> None:
-    """Of three examiners in three processes who find the same, two are kept, whoever comes first."""
+    """Of three examiners in three processes who find the same, two are kept, in whatever order they come."""
     folder = tmp_path / "cases"
     with open_store(folder) as store:
         case = store.open_case("case", Purpose.TESTING, SEARCHER)

@@ -1,7 +1,5 @@
 """Somebody sets the machine's clock by a day, either way, while a server runs: nothing ends early, and nothing late."""
 
-from __future__ import annotations
-
 import json
 import random
 from collections.abc import Callable, Iterator

@@ -5,8 +5,6 @@ when it reads a line, and waits until so many streams were refused; at the next 
 closed, says what came of it, and goes.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import select

@@ -1,7 +1,5 @@
 """A change of the key, an `init` or a renewal that is killed anywhere can be run again, and nothing is lost."""
 
-from __future__ import annotations
-
 import itertools
 import shutil
 from collections.abc import Iterator

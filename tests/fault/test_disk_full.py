@@ -1,7 +1,5 @@
 """The disk fills up: enrolments are refused while there is still room to search, to erase and to stay sound."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

@@ -1,7 +1,5 @@
 """SIGTERM under load: every call that was accepted is answered, and every other is told. With its control."""
 
-from __future__ import annotations
-
 import signal
 import sys
 import threading

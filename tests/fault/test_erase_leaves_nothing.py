@@ -1,7 +1,5 @@
 """After an erasure no file of the data folder holds a byte of the subject, neither in clear nor as it was stored."""
 
-from __future__ import annotations
-
 import random
 import string
 from collections.abc import Iterator

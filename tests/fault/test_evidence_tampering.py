@@ -1,9 +1,7 @@
-"""Evidence in the hands of whoever has the file: whatever is changed in it is found, and a file is named.
+"""Evidence in the hands of a holder of the file: whatever is changed in it is found, and a file is named.
 
-With the control that what was not changed is whole, and that whoever has another key can make another bundle.
+With the control that what was not changed is whole, and that a holder of another key can make another bundle.
 """
-
-from __future__ import annotations
 
 import io
 import json
@@ -62,7 +60,7 @@ def files_of(bundle: bytes) -> Files:
 def signed(
     files: Files, signer: EvidenceSigner = SIGNER, told: Mapping[str, object] = MappingProxyType({}), **manifest: Any
 ) -> bytes:
-    """A bundle of these files, with a manifest and a signature that fit them: what whoever has the key can make.
+    """A bundle of these files, with a manifest and a signature that fit them: as a holder of the key can make it.
 
     The manifest lists what is `told` in place of what fits, and says what `manifest` says.
     """

@@ -4,8 +4,6 @@ What a power cut leaves after such commits is in `test_power_cut` and `test_trai
 is killed while it commits.
 """
 
-from __future__ import annotations
-
 import itertools
 import os
 import shutil

@@ -4,8 +4,6 @@ Run as a script, this file is such a server, with stand-ins for the models:
 `python tests/fault/test_frontends_kill.py FOLDER PORT`.
 """
 
-from __future__ import annotations
-
 import asyncio
 import csv
 import io

@@ -1,7 +1,5 @@
 """The gateway closes clients that waste its connections, and other callers hardly notice."""
 
-from __future__ import annotations
-
 import contextlib
 import resource
 import socket

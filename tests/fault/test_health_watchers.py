@@ -1,7 +1,5 @@
 """Strangers who watch the health: they may be many, and take nothing in, and hold nothing up. With its control."""
 
-from __future__ import annotations
-
 import asyncio
 import functools
 import signal

@@ -1,7 +1,5 @@
 """Requests that are not text, too long, or never whole: each is refused, costs little, and tells nobody anything."""
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import struct

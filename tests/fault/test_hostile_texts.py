@@ -4,8 +4,6 @@ Run as a script, this file sends texts to a server until it is killed:
 `python tests/fault/test_hostile_texts.py ADDRESS TOKEN CA COUNT`.
 """
 
-from __future__ import annotations
-
 import errno
 import io
 import math
@@ -43,7 +41,7 @@ from fr_server.authz.jwks import parse_keys
 from fr_server.config import load_config
 from fr_server.gateway.pem import read_revocations
 from fr_server.rpc.convert.calibration import calibration_from
-from fr_training.plan import read_plan
+from fr_training.plan_reading import read_plan
 from fr_training.shipped_plans import plan_names, plan_text
 from fr_trust.evidence.documents import parsed, read_findings, read_search
 from fr_trust.evidence.verify import verify_bundle

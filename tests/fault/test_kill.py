@@ -5,8 +5,6 @@ more), `enrol` (change it from several threads, and tell of each change when it 
 tell of it before).
 """
 
-from __future__ import annotations
-
 import json
 import os
 import random
@@ -37,7 +35,7 @@ LONGEST_OPENING_S = 0.04
 
 
 class Teller:
-    """A `Book` for whoever reads the other end of the pipe."""
+    """A `Book` for the reader at the other end of the pipe."""
 
     def begin(self, hand: int, act: Act) -> None:
         say("begin", hand, act.kind, act.subject_id, act.seed)

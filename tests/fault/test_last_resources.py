@@ -1,7 +1,5 @@
 """The disk can only be read, or no file can be opened: refused with a status, and what was acknowledged is there."""
 
-from __future__ import annotations
-
 import itertools
 import random
 import resource

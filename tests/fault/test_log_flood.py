@@ -1,4 +1,4 @@
-"""Nobody fills the disk with lines of refused calls, with a key or without: with those of gRPC's code, or with ours."""
+"""Lines of refused calls do not fill the disk, with a key or without: with those of gRPC's code, or with ours."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_what_grpc_says_of_headers_is_not_written(tmp_path: Path, at: Made, name
 
 
 @pytest.mark.parametrize("name", SAID)
-def test_control_whoever_asks_grpc_to_speak_has_it_written(
+def test_control_grpc_writes_it_where_it_is_asked_to_speak(
     tmp_path: Path, at: Made, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GRPC_VERBOSITY", "ERROR")

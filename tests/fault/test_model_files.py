@@ -3,8 +3,6 @@
 Run as a script, this file stores or fetches a model.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import resource

@@ -1,7 +1,5 @@
 """Damaged and hostile photos: each is refused by name or decoded, at small cost."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import struct

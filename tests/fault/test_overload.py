@@ -3,8 +3,6 @@
 The model takes a fixed time for each batch, so that neither the processor nor its other users are the limit.
 """
 
-from __future__ import annotations
-
 import asyncio
 import statistics
 import threading

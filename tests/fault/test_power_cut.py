@@ -1,7 +1,5 @@
 """The power fails in the midst of changes, checkpoints and recoveries: what was acknowledged is there."""
 
-from __future__ import annotations
-
 import random
 import shutil
 import threading
@@ -48,7 +46,7 @@ class Cuts:
     enough: threading.Event = field(default_factory=threading.Event)
 
     def take(self, image: Image) -> None:
-        # Whoever comes here holds the disk: nothing that is begun from now on can be in the image.
+        # A thread that comes here holds the disk: nothing that is begun from now on can be in the image.
         if len(self.taken) < self.wanted:
             self.taken.append((image, self.ledger.copied()))
         if len(self.taken) == self.wanted:

@@ -100,7 +100,7 @@ def test_a_certificate_of_somebody_else_is_not(at: Made, tmp_path: Path, caplog:
         assert line.startswith(f"{KEPT}: FILE_TAMPERED: {at.folder / 'server.key'} was changed since it was sealed.")
         assert await server.shows() == before
         assert server.refused("FILE_TAMPERED") == 1
-        await asyncio.to_thread(done, "seal", "--config", str(at.path))  # whoever has the key of the data
+        await asyncio.to_thread(done, "seal", "--config", str(at.path))  # by the owner of the key of the data
         assert await server.hangs_up() == [READ]
         assert await server.shows() != before
 

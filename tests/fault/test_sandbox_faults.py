@@ -1,7 +1,5 @@
 """Photos that take over their decoder: each costs its own call, and nothing else; without the sandbox it costs more."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os
@@ -241,7 +239,7 @@ def test_without_the_sandbox_a_harm_harms(harm: str) -> None:
     assert harm != "spin"
     if harm in ("crash", "end"):
         assert ended.returncode == {"crash": -signal.SIGSEGV, "end": 7}[harm]
-        assert ended.stdout == b""  # and with it whoever else it was working for
+        assert ended.stdout == b""  # and with it all others that it was working for
     else:
         assert ended.returncode == 0
         assert (int(ended.stdout.split()[0]) > 400) == (harm == "eat")

@@ -3,8 +3,6 @@
 Run as a script, this file holds such a folder until it is killed.
 """
 
-from __future__ import annotations
-
 import os
 import tempfile
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The soak of `make soak`, for some seconds: nothing that a server opens stays open. And what notices it if it does."""
 
-from __future__ import annotations
-
 import math
 import os
 from contextlib import ExitStack

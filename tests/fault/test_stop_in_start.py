@@ -1,7 +1,5 @@
 """A server that is told to stop in its start ends at once, and leaves nothing behind; SIGHUP never ends it."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os

@@ -3,8 +3,6 @@
 Run as a script, this file does what a name of `PROGRAMS` says in a folder.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 import resource

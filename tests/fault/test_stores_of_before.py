@@ -7,8 +7,6 @@ the kills each of its stores is put back to the version before it had an audit.
 Run as a script, this file upgrades a store for each line that it reads, in a process that it kills.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 import os

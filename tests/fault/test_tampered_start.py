@@ -1,7 +1,5 @@
 """A file of a server that somebody changed: the start is refused, with one line that names it."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing

@@ -3,8 +3,6 @@
 Run as a script, this file makes two processes for each line that it reads, in the folder of its argument.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import random
@@ -215,7 +213,7 @@ def cut_many(
     done, begun, taken, enough = [0] * HANDS, [0] * HANDS, [], threading.Event()
 
     def take(image: Image) -> None:
-        # Whoever comes here holds the disk: nothing that is begun from now on can be in the image.
+        # A thread that comes here holds the disk: nothing that is begun from now on can be in the image.
         taken.append(Cut(image, done.copy(), begun.copy()))
         if len(taken) >= cuts and disk.failures >= cuts * sum(refuses) / 8:
             enough.set()

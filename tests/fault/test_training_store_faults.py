@@ -1,7 +1,5 @@
 """The store of training when things go wrong: a full disk, a death while a course is made, and what deletions leave."""
 
-from __future__ import annotations
-
 import random
 import threading
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """Models on a CUDA device, against the processor: the same faces and the same embeddings, whatever the batch."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """deploy/ by the tools of those who run it: Helm's own engine renders the chart, and schemas check what comes of it."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil
@@ -84,7 +82,7 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def told(command: list[str | Path], given: Any = None) -> str:
-    """What a tool prints; fails with its complaint."""
+    """Return the output of a tool; fail with its complaint."""
     done = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -1,7 +1,5 @@
 """fr-client and fr-core, built and installed: from a clone, from a folder of files, at the lowest versions."""
 
-from __future__ import annotations
-
 import csv
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """The image without what its Dockerfile leaves out: a copy of the packages of its lock finds faces on each runtime."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

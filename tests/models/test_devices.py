@@ -1,7 +1,5 @@
 """Both packs can be fetched, and give the same numbers on both runtimes, in OpenCV's own code and in batches."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

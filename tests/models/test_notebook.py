@@ -1,7 +1,5 @@
 """The notebook of the examples runs from its first cell to its last on a server with real models, and draws."""
 
-from __future__ import annotations
-
 import json
 import warnings
 from pathlib import Path

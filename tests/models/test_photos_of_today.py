@@ -1,7 +1,5 @@
 """Faces compare the same in HEIC, in AVIF, and in photos that the client scaled down."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable
 from pathlib import Path

@@ -3,8 +3,6 @@
 The thresholds of `fr_core.quality.prominent` were measured on people whom no acceptance test uses (`measured`).
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,7 +38,7 @@ class Person:
 
     @property
     def measured(self) -> bool:
-        """Whether thresholds may be measured on this person, if no acceptance test uses them."""
+        """Return True if thresholds may be measured on this person, whom no acceptance test uses then."""
         return hashlib.sha256(self.name.encode()).digest()[0] % 2 == 0
 
 

@@ -1,7 +1,5 @@
 """The pages on training: each command and example is run as it is written, and the tables say what the code does."""
 
-from __future__ import annotations
-
 import csv
 import html
 import json
@@ -39,7 +37,7 @@ from fr_training.exports.xapi import EXTENSIONS
 from fr_training.grading.evidence import words_of
 from fr_training.grading.figures import CohortFigures, TraineeFigures
 from fr_training.grading.scores import Score, change_of_score
-from fr_training.plan import read_plan
+from fr_training.plan_reading import read_plan
 from fr_training.prompts import ExerciseKind
 from fr_training.shipped_plans import plan_names, plan_text
 from fr_training.statistics.change import Change, Verdict

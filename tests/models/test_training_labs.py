@@ -1,7 +1,5 @@
 """Labs of real faces: what they tell was measured, and shows what it is there to show."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The commands of README.md and of the pages on servers, cases and audits run as they are written, in order."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

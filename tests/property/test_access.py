@@ -1,7 +1,5 @@
 """Scopes, tokens, budgets and the time that keys expire by, for whatever comes."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from dataclasses import replace
 from fnmatch import fnmatchcase

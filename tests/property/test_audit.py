@@ -1,7 +1,5 @@
 """Any entry comes back as it was, any change of any byte or row is found, and nothing that is no word gets in."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

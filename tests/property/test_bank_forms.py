@@ -1,7 +1,5 @@
 """Forms by property: whatever the plan and the pool, nobody is shown twice, and the same input gives the same forms."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import replace
 

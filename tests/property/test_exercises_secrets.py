@@ -1,7 +1,5 @@
 """Exercises by property: nothing right is shown before an answer is locked, and what `check` lets pass has a worth."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

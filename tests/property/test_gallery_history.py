@@ -3,8 +3,6 @@
 At night several threads make history for an hour, and the memory of the process may hardly grow.
 """
 
-from __future__ import annotations
-
 import ctypes
 import gc
 import os

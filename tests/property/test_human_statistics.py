@@ -1,7 +1,5 @@
 """The statistics of human answers: what holds of any counts, ratings and answers."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings

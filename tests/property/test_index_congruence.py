@@ -1,7 +1,5 @@
 """Every index returns exactly what plain Python would, ties, near ties, filters, deletions and upkeep included."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Sequence
 from typing import Any

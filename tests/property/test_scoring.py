@@ -1,7 +1,5 @@
 """Rates, curves, identification, groups, quality and calibrations against slow direct computations."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import date
 from itertools import pairwise, product

@@ -1,7 +1,5 @@
 """Any history of calls, lost replies, crashes and clocks that step leaves a session as undisturbed calls would."""
 
-from __future__ import annotations
-
 import hashlib
 import pickle
 import random
@@ -34,8 +32,8 @@ from fr_training.sessions.order import block_of, class_order, is_mated
 from fr_training.sessions.probes import lock_probe
 from fr_training.sessions.results import progress, results
 from fr_training.sessions.views import LockedStep, Over, ShowBlock, ShowTrial
-from fr_training.statistics.graded import GUESS_RATE
 from fr_training.statistics.item_response import probability
+from fr_training.statistics.ordered_probit import GUESS_RATE
 from fr_training.trials import Session, Trial
 from support.counts import examples
 from support.sessions import PHOTO, T0, Trainee, answer_to, begun, course, items_by_id, own_list

@@ -1,7 +1,5 @@
 """The training store returns what was written: answers, trials, sessions and courses of every kind."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import fields, replace
 from typing import Any

@@ -1,7 +1,5 @@
 """Every role calls every method, on what is its own, what is not, and what there is not; with real keys."""
 
-from __future__ import annotations
-
 import asyncio
 import random
 import struct

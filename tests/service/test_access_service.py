@@ -1,7 +1,5 @@
 """AccessService over a real server: keys are made, listed, rotated and revoked; and what becomes of their calls."""
 
-from __future__ import annotations
-
 import json
 import ssl
 import time

@@ -1,7 +1,5 @@
 """A server with `keep_days` archives and deletes older records, and the remaining ones verify."""
 
-from __future__ import annotations
-
 import io
 import time
 from pathlib import Path

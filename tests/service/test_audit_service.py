@@ -1,7 +1,5 @@
 """AuditService over a real server: who did what is found, exported, checked and signed; and nobody is named in it."""
 
-from __future__ import annotations
-
 import json
 import logging
 import re

@@ -1,7 +1,5 @@
 """Bad input is refused with one reason over gRPC and HTTP, and changes nothing; all forms of an id are one id."""
 
-from __future__ import annotations
-
 import io
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """Rates asked for over the wire, and the error rates that answers carry: by the calibration of a pack or a gallery."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace

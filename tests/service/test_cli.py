@@ -1,7 +1,5 @@
 """The `fr` command against a real server with the null models."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Bad input as people type it: the documented exit status, one sentence with a remedy, and no file is changed."""
 
-from __future__ import annotations
-
 import io
 import shlex
 from collections.abc import Iterator

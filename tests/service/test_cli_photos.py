@@ -1,8 +1,7 @@
 """The commands that take photos: several of them, folders, lists and standard input, in each form of the answer."""
 
-from __future__ import annotations
-
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -82,6 +81,48 @@ def test_standard_input_is_a_photo_or_a_list(fr: Fr, folder: Path) -> None:
         ("-", "a/deep/2.png", False),
     ]
     assert fr("detect", "-", typed="")[2].startswith("FILE_UNREADABLE: Standard input is empty")
+
+
+def test_a_file_may_have_the_name_that_stands_for_standard_input(fr: Fr, folder: Path) -> None:
+    (folder / "-").write_bytes(photo(1, 2))
+    (folder / "list").write_text("./-\n")
+    (folder / "people.csv").write_text("subject_id,path\nada,-\n")
+    for words in (("./-",), ("--list", "list")):
+        code, out, _ = fr("detect", *words, "--json", typed=photo())
+        assert (code, [len(one["faces"]) for one in lines(out)]) == (0, [2])
+    code, out, _ = fr("compare", "./-", "-", "--several-faces", "largest", "--json", typed=photo(1))
+    assert (code, [one["photo_b"] for one in lines(out)]) == (0, ["-"])
+    code, out, _ = fr(
+        "enrol", "team", "people.csv", "--create", "--several-faces", "largest", "--brief", typed="no photo"
+    )
+    assert (code, len(out.splitlines())) == (0, 1)
+
+
+def test_entries_of_a_folder_that_are_passed_over_are_told(fr: Fr, folder: Path) -> None:
+    (folder / "a" / "notes.txt").write_text("notes")
+    (folder / "a" / "round").symlink_to(folder)
+    (folder / "a" / "gone.png").symlink_to("nowhere")
+    os.mkfifo(folder / "a" / "pipe.png")
+    (folder / ".kept").mkdir()
+    (folder / ".kept" / "5.png").write_bytes(photo(5))
+    (folder / "a" / "linked.png").symlink_to(folder / ".kept" / "5.png")  # a photo
+    told = (
+        "Passed over in a: files without the name of a photo, such as .jpg (1), links to a folder or to nothing (2), "
+        "pipes, sockets and devices (1).\n"
+    )
+    for words in (("detect",), ("compare", "a/1.png"), ("enrol", "team", "ada", "--create"), ("search", "team")):
+        code, out, error = fr(*words, "a", "--brief")
+        assert (code, len(out.splitlines()), error.count(told)) == (0, 3, 1), error
+    (folder / "set").mkdir()
+    (folder / "a").rename(folder / "set" / "a")
+    (folder / "two.png").rename(folder / "set" / "two.png")
+    code, _, error = fr("enrol", "many", "set", "--create", "--brief")
+    assert (code, error.partition("\n")[0]) == (
+        0,
+        "Passed over in set: files without the name of a photo, such as .jpg (1), folders inside the folder of a "
+        "subject (1), links to a folder or to nothing (2), photos outside the folder of a subject (1), pipes, sockets "
+        "and devices (1).",
+    )
 
 
 def test_a_refused_photo_does_not_end_the_run(fr: Fr, folder: Path) -> None:

@@ -1,7 +1,5 @@
 """Both Python clients, clients of other languages, plain calls, and `fr` with keys, against a real server."""
 
-from __future__ import annotations
-
 import json
 import shlex
 import sys

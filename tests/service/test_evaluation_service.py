@@ -1,7 +1,5 @@
 """Measuring on the server: progress, reports, refusals, the end of a run, and callers who wait meanwhile."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os

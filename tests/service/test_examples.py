@@ -1,7 +1,5 @@
 """The examples enrol and search over TLS with a key, and say the reason of a refusal; that in C# is only parsed."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

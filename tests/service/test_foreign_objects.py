@@ -3,8 +3,6 @@
 The rows are made of the descriptors of the API: a field of a request that has none is an error here.
 """
 
-from __future__ import annotations
-
 import math
 import random
 import time
@@ -338,7 +336,7 @@ STAFF = (Role.TRAINEE, Role.TRAINER, Role.OPERATOR, Role.EXAMINER, Role.ADMIN)
 
 
 class AsTokens:
-    """Lets whoever has a key call as somebody of the identity provider; see `Authenticator`."""
+    """Lets the holder of a key call as somebody of the identity provider; see `Authenticator`."""
 
     def __init__(self, keys: AccessStore) -> None:
         self._keys = by_keys(keys)

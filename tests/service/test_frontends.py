@@ -1,7 +1,5 @@
 """A server with front-end processes: real processes, with stand-ins for the models or the real ones, and their ends."""
 
-from __future__ import annotations
-
 import asyncio
 import errno
 import io

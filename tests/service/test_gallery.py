@@ -1,7 +1,5 @@
 """Galleries over the wire: searches, streams, changes, erasure, duplicates; by both clients and the commands."""
 
-from __future__ import annotations
-
 import asyncio
 import csv
 import json

@@ -1,7 +1,5 @@
 """The gateway in front of a real server: which connections it admits, and what it records of the others."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import hashlib

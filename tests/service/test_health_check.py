@@ -1,7 +1,5 @@
 """`fr-health`, the health check of orchestrators: its answers, over TLS and without, and what it costs."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import socket

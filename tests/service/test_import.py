@@ -1,7 +1,5 @@
 """Embeddings that were made before, and photos that are enrolled with a journal, through the API and `fr`."""
 
-from __future__ import annotations
-
 import csv
 import json
 import os

@@ -1,7 +1,5 @@
 """The life of a server: its start, defects and damage, health, its orderly end; and that what it tells names nobody."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json

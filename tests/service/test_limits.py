@@ -1,7 +1,5 @@
 """Limits of what a call may cost, in time, faces and memory; and the shares of callers, whatever they ask for."""
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import threading

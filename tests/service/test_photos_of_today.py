@@ -1,7 +1,5 @@
 """Photos of phones against a real server: HEIC and AVIF by default, and photos over its limits."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable, Iterator

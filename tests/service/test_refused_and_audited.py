@@ -1,7 +1,5 @@
 """Refused calls are in the audit, with the reason that the caller is not told, and the audit stays intact."""
 
-from __future__ import annotations
-
 import base64
 import json
 import random

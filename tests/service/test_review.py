@@ -1,7 +1,5 @@
 """ReviewService over a real server: the whole life of cases, who may know what of them, and their evidence."""
 
-from __future__ import annotations
-
 import io
 import json
 import time

@@ -1,7 +1,5 @@
 """No call gives out people of an operational gallery without a purpose, not even if it replaces another gallery."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor

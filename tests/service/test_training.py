@@ -1,7 +1,5 @@
 """Courses over the API, from their plans to their reports; and courses that learn from answers to others."""
 
-from __future__ import annotations
-
 import csv
 import hashlib
 import io

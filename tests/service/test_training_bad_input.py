@@ -756,7 +756,7 @@ def test_a_course_without_people_is_refused(stub: Stub, refused: Refused, home: 
 
 @contextmanager
 def held(name: str) -> Iterator[tuple[threading.Event, threading.Event]]:
-    """Hold up whoever calls a function: the first event says that somebody came, the second lets them go."""
+    """Hold up the callers of a function: the first event says that somebody came, the second lets them go."""
     came, go = threading.Event(), threading.Event()
     target = resolve_name(name)
 

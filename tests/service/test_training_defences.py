@@ -1,7 +1,5 @@
 """Training withstands attackers, crashes and floods of streams: nothing leaks, blocks, remains or fills the disk."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial

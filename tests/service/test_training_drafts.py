@@ -1,6 +1,4 @@
-"""What a trainee types is kept before it is locked, and the time of a block goes on by the server's clock."""
-
-from __future__ import annotations
+"""An answer is kept as a trainee types it, before it is locked; the time of a block goes by the server's clock."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Nothing that a trainee receives before an answer is locked tells what is right, in whatever exercise."""
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import random

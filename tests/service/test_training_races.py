@@ -1,7 +1,5 @@
 """Training under concurrency: reports while trainees come and go, watched cohorts, slow searches."""
 
-from __future__ import annotations
-
 import csv
 import hashlib
 import io

@@ -1,7 +1,5 @@
 """A trainer releases items; trainees then look at their own answers again, and learn nothing that is not released."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterator
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """An access store for tests, with its clocks."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Sets up a server with a guard, and with objects of the caller and of others, to call every method on."""
 
-from __future__ import annotations
-
 import random
 import time
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """Callers of every role, each with a key, on a server that asks who calls; and the methods that they may call."""
 
-from __future__ import annotations
-
 from collections import namedtuple
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Cases for tests: searches that nobody made, photos of noise, and a case store whose clock is set by hand."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

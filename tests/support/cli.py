@@ -1,7 +1,5 @@
 """Runs `fr` in this process, and returns its exit status and what it prints."""
 
-from __future__ import annotations
-
 from functools import cache
 from typing import Any
 

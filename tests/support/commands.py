@@ -1,7 +1,5 @@
 """Runs what pages and users run: the examples of a page, scripts in a shell, and `fr serve` until it answers."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -100,7 +98,7 @@ def script(file: str, *words: object, **environment: str) -> Iterator[Script]:
 
 
 def say(*words: object) -> None:
-    """Write a line of JSON for whoever has started this script; a pipe takes it whole."""
+    """Write a line of JSON for the process that started this script; a pipe takes it whole."""
     os.write(1, (json.dumps(words) + "\n").encode())
 
 

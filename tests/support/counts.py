@@ -4,8 +4,6 @@
 the run.
 """
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """A course on a server without models, of people who are coloured squares, and a trainee who takes it call by call."""
 
-from __future__ import annotations
-
 import random
 import time
 from collections.abc import Callable, Iterator

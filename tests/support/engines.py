@@ -1,7 +1,5 @@
 """Engines, sessions, graphs and calibrations that are made by hand, and engines that remember the photos they saw."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any

@@ -1,7 +1,5 @@
 """Reports of evaluations without models, and the small files that data sets are made of."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime

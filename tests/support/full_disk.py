@@ -1,7 +1,5 @@
 """Disks that fill up, or do as a test tells them, and what deleted data leave on them."""
 
-from __future__ import annotations
-
 import itertools
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """A gRPC server behind a gateway, certificates for both sides, and clients that speak TLS and HTTP/2 by hand."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import socket

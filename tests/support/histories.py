@@ -3,8 +3,6 @@
 The galleries are real, their templates are random unit vectors: nothing here needs a model.
 """
 
-from __future__ import annotations
-
 import random
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta

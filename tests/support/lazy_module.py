@@ -1,7 +1,5 @@
 """Imports large reference libraries on first use."""
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import Any
 

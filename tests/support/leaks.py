@@ -1,7 +1,5 @@
 """Looks for leaks of answer keys: received bytes, and classifiers that look for more."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import secrets

@@ -1,7 +1,5 @@
 """A gallery store of version 1, made with the statements that version 1 used."""
 
-from __future__ import annotations
-
 import zlib
 from contextlib import closing
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Makes people up: pools of them, plans that need them, and pairs with drawn similarities."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -27,7 +25,8 @@ from fr_training.build.course import BuiltCourse, Progress, build_course
 from fr_training.build.people import NamedPeople
 from fr_training.courses import Learned
 from fr_training.keys import ListKey, PairKey
-from fr_training.plan import CoursePlan, read_plan
+from fr_training.plan import CoursePlan
+from fr_training.plan_reading import read_plan
 
 MODEL = ModelId("made-up", "1", "a" * 64)
 COURSE_ID = "0123456789abcdef"
@@ -190,7 +189,7 @@ def shown_people(composed: Composed, *, foils: bool = True) -> list[int]:
 
 
 def require_foils_may_be_there(composed: Composed, plan: CoursePlan) -> None:
-    """Nobody is twice in one form, in a test and elsewhere, or searched for and elsewhere, except as a foil."""
+    """Require each person once in a form; one in a test, or searched for, is elsewhere at most a foil."""
     shown = shown_people(composed, foils=False)
     assert len(set(shown)) == len(shown)
     tests = set[int]()

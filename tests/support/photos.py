@@ -1,7 +1,5 @@
 """Photos and data sets without people: a coloured square is a face, and equal colours are one person."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -7,8 +7,6 @@ write changes no byte beside those that it writes (SQLite's "powersafe overwrite
 that fails has made anything durable of what was written before, and the rest never will be, though it is read back.
 """
 
-from __future__ import annotations
-
 import itertools
 import random
 import threading
@@ -186,7 +184,7 @@ class _File(apsw.VFSFile):
 
     def xSync(self, flags: int) -> None:  # noqa: N802 - SQLite's
         failures = self._disk.sync(self._content)
-        if failures > self._told:  # whoever has it open is told once
+        if failures > self._told:  # a process that has it open is told once
             self._told = failures
             raise apsw.IOError("the disk refuses a sync")
 

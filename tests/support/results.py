@@ -1,7 +1,5 @@
 """Results of training as they would come from sessions: made by hand, and drawn by chance."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -10,7 +8,7 @@ from hypothesis import strategies as st
 from fr_core.types import ModelId
 from fr_training.courses import Course
 from fr_training.grading.values import Undefined
-from fr_training.plan import read_plan
+from fr_training.plan_reading import read_plan
 from fr_training.trials import Result
 
 PLAN = """

@@ -1,7 +1,5 @@
 """gRPC servers that do as a test tells them, and note what they are asked."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
 from collections import defaultdict
@@ -98,7 +96,7 @@ class SlowRecognition(recognition_pb2_grpc.RecognitionServiceServicer):
 
 released = threading.Event()
 LIMITS = server_pb2.Limits(max_image_bytes=4096, max_image_pixels=10_000, image_formats=["JPEG", "PNG"])
-"""What every scripted server says that a photo may be."""
+"""The limits on photos of every scripted server."""
 
 
 class ScriptedServer(server_pb2_grpc.ServerServiceServicer):

@@ -1,7 +1,5 @@
 """A small TrainingService that does as a test tells it: a fixed sitting, refusals on demand, everything noted down."""
 
-from __future__ import annotations
-
 import io
 import threading
 import time

@@ -3,8 +3,6 @@
 Run as a script with SETTINGS --ready-file FILE, this file serves with a model that takes a fixed time for each batch.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os

@@ -1,7 +1,5 @@
 """A real server on a loopback port, with the null detector and embedder, for the tests of the API."""
 
-from __future__ import annotations
-
 import asyncio
 import io
 import threading

@@ -32,7 +32,8 @@ from fr_training.answers import (
 )
 from fr_training.courses import Course, Form, Item
 from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
-from fr_training.plan import BlockPlan, read_plan
+from fr_training.plan import BlockPlan
+from fr_training.plan_reading import read_plan
 from fr_training.prompts import ExerciseKind, Role, Step
 from fr_training.sessions.flow import lock, new_session, show
 from fr_training.sessions.probes import lock_probe

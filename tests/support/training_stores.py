@@ -1,7 +1,5 @@
 """A small course, made without models: its items and pictures are of nobody. And a store of it, with its clock."""
 
-from __future__ import annotations
-
 import random
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +13,8 @@ from fr_core.types import ModelId
 from fr_training.answers import Answer, Degraded, PairRating, Usability
 from fr_training.courses import Course, Form, Item
 from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
-from fr_training.plan import PAIRS, BlockPlan, read_plan
+from fr_training.plan import PAIRS, BlockPlan
+from fr_training.plan_reading import read_plan
 from fr_training.prompts import ExerciseKind, Step
 from fr_training.store.training_store import TrainingStore
 from fr_training.store.values import NewTrainee

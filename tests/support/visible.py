@@ -1,7 +1,5 @@
 """Extracts what photos show apart from the identity of the face, as rows for classifiers that look for answers."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

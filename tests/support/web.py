@@ -1,7 +1,5 @@
 """Starts the HTTP interface in front of a server, and speaks HTTP to it, by hand where it matters."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import http.client

@@ -1,7 +1,5 @@
 """Access: keys and their store, scopes, budgets and clocks; the audit has it all, and strangers fill no disk."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import hashlib

@@ -1,7 +1,5 @@
 """The table of who may call what against the API itself, and what the guard makes of requests, answers and refusals."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json

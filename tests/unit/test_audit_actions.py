@@ -1,7 +1,5 @@
 """The names of actions in docs/audit.md against what the code records: none is missing, and none is there too many."""
 
-from __future__ import annotations
-
 import ast
 import re
 from collections import defaultdict

@@ -1,7 +1,5 @@
 """The audit's tables, their exports and searches: what is appended is there, in order, and is found again."""
 
-from __future__ import annotations
-
 import json
 import multiprocessing
 import random

@@ -1,7 +1,5 @@
 """An audit record holds canonical bytes, and nothing that could be a name, a photo or a vector."""
 
-from __future__ import annotations
-
 import base64
 import contextvars
 import hashlib

@@ -1,7 +1,5 @@
 """Verification and checkpoints: what each kind of tampering is called, and the folder that takes checkpoints."""
 
-from __future__ import annotations
-
 import base64
 import json
 import logging

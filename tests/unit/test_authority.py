@@ -1,7 +1,5 @@
 """Certificates that the product makes itself, and what it demands of those that it is given."""
 
-from __future__ import annotations
-
 import ipaddress
 import os
 import stat
@@ -100,7 +98,7 @@ def _encrypted(path: Path) -> None:
 
 def _pipe(path: Path) -> None:
     path.unlink()
-    os.mkfifo(path, 0o600)  # whoever opens it to read waits for a writer
+    os.mkfifo(path, 0o600)  # a reader that opens it waits for a writer
 
 
 @pytest.mark.parametrize(

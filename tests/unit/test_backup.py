@@ -1,7 +1,5 @@
 """Backups: what they hold and do not hold, what an erasure leaves of them, and which files belong together."""
 
-from __future__ import annotations
-
 import shutil
 import stat
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """Bad input to `fr evaluate verification` and `fr dataset`, as typed: one line, with its place, and no traceback."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

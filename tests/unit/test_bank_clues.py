@@ -1,7 +1,5 @@
 """Clues beside the faces, the forecast of how hard forms are, and lists that come first: with made-up people."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
@@ -101,7 +99,7 @@ def test_what_is_not_known_tells_nothing() -> None:
 def test_the_first_draw_that_tells_little_is_taken_or_the_least_of_all() -> None:
     draws = iter([0.4, 0.05, 0.0])
     assert least_of(lambda: next(draws), lambda drawn: drawn) == 0.05
-    worse = iter([0.4, 0.2, *[0.3] * 30])
+    worse = iter([0.4, 0.2, *[0.3] * 62])
     assert least_of(lambda: next(worse), lambda drawn: drawn) == 0.2
 
 
@@ -239,3 +237,19 @@ def test_longer_lists_and_more_similar_people_are_expected_to_be_harder() -> Non
     easy = replace(found["long"], similarity=0.05, of_pairs=0.25)
     assert any("These lists will look too easy" in render(one) for one in warnings_of(easy))
     assert not any("too easy" in render(one) for one in warnings_of(replace(easy, similarity=0.25)))
+
+
+def test_pairs_with_all_around_the_head_are_chosen_by_all_that_is_shown() -> None:
+    pool = made_pool(400, 300)
+    around = {photo.number: photo.looks for person in looking(pool, 0.5).people for photo in person.photos}
+    people = (
+        replace(person, photos=tuple(replace(photo, bare=around[photo.number]) for photo in person.photos))
+        for person in looking(pool, 0.0, seed=1).people
+    )
+    pool = replace(pool, people=tuple(people))
+    told_by = {}
+    for mask in ("head", "none"):
+        made = made_course(replace(PAIRS, mask=mask), pool, 1)
+        pictures = (replace(one, photo=replace(one.photo, looks=around[one.photo.number])) for one in made.pictures)
+        told_by[mask] = max(areas_of(replace(made, pictures=tuple(pictures)), "pairs"))
+    assert told_by["none"] <= 0.6 < told_by["head"] - 0.1

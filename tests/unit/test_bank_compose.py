@@ -1,7 +1,5 @@
 """Whole courses of made-up people: who is shown where, with which key, in which condition."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import replace
 
@@ -16,7 +14,7 @@ from fr_training.bank.triage import DEGRADATIONS, FRONTAL_DEGREES
 from fr_training.courses import Item, Learned
 from fr_training.errors import TooFewPeople
 from fr_training.keys import ListKey, PairKey, TriadKey, TriageKey
-from fr_training.plan import read_plan
+from fr_training.plan_reading import read_plan
 from fr_training.shipped_plans import plan_text
 from support.people import (
     EVERYTHING,
@@ -473,7 +471,8 @@ def test_two_people_are_of_one_ethnicity_where_there_are_enough() -> None:
 
 
 def test_in_a_set_like_lfw_the_number_of_photos_tells_nothing() -> None:
-    made = made_course(read_plan(plan_text("three-day")), made_pool(5_749, 1_680, size=16, labelled=False))
+    plan = read_plan(plan_text("three-day").replace('"quality"', '"gallery"'))  # no photo can be made poorer here
+    made = made_course(plan, made_pool(5_749, 1_680, size=16, labelled=False))
     for form in made.forms.values():
         for item in form.items:
             if isinstance(item.key, PairKey | TriadKey | ListKey):

@@ -1,7 +1,5 @@
 """The pool of people of a bank: its needs and manifests, and what a bank learns from courses."""
 
-from __future__ import annotations
-
 import json
 import tracemalloc
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """The batcher: who shares a batch with whom, who goes first, who is dropped, and who fails."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """`fr bench`: the arithmetic and reports, and the load generator against a real server with null models."""
 
-from __future__ import annotations
-
 import json
 import os
 import time
@@ -48,7 +46,7 @@ from fr_core.packs.manifest import load_pack
 from fr_core.runtime.devices import ActiveDevice
 from fr_core.types import F32
 from fr_training.bank.needs import needs
-from fr_training.plan import read_plan
+from fr_training.plan_reading import read_plan
 from support.courses import link_people
 from support.photos import engine
 from support.servers import Running, photo, running

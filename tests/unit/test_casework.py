@@ -1,7 +1,5 @@
 """Casework: who may give a finding, what findings conclude, and the store of cases, searches and findings."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import product

@@ -1,12 +1,10 @@
 """The page of reliability: its rows are those of the list, their tests are there, and figures are told by the tests."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 
 import chaos
-from chaos_rows import ROWS, Row
+from chaos import ROWS, Row
 
 ROW = Row("kill", "Nothing is lost", "0 lost", ("tests/fault/test_kill.py",), r"\d+ killed: .*")
 

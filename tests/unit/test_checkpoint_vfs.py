@@ -1,7 +1,5 @@
 """A sync of the database file that fails, after which nothing of what was written before it is there any more."""
 
-from __future__ import annotations
-
 import errno
 from collections import Counter
 from collections.abc import Iterator

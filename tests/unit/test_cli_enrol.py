@@ -1,7 +1,5 @@
 """Enrolling many photos: what is read, how the run ends, and its journal; and who may read files that `fr` writes."""
 
-from __future__ import annotations
-
 import errno
 import os
 import signal

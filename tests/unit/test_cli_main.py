@@ -1,7 +1,5 @@
 """The `fr` command itself: its options, the commands of other rooms, how errors end it, its hints and warnings."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess
@@ -17,7 +15,6 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from docs_pages.commands import INTRO
 from fr_api.v1 import access_pb2, error_reason_pb2
 from fr_client.cli.admin.keys import APART, NEEDS, warnings_of
 from fr_client.cli.main import build
@@ -106,8 +103,9 @@ def test_the_page_of_commands_names_what_needs_extras() -> None:
         for group, names in groups.items()
         for name in names
     ]
-    told = INTRO[INTRO.index("These commands need") : INTRO.index("All others")]
-    with_less = INTRO[INTRO.index("| `web`") :].partition("\n\n")[0]
+    page = (root / "docs/commands.md").read_text(encoding="utf-8")
+    told = page[page.index("These commands need") : page.index("All others")]
+    with_less = page[page.index("| `web`") :].partition("\n\n")[0]
     assert sorted(re.findall(r"`([a-z -]+)`", told + with_less)) == sorted(needy)
 
 

@@ -1,7 +1,5 @@
 """The command line shows answers as JSON, as harmless text and as pictures, and explains error rates."""
 
-from __future__ import annotations
-
 import io
 import json
 import os

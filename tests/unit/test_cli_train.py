@@ -1,7 +1,5 @@
 """`fr train` for trainers: plans, courses, cohorts and reports; `run` in a process that is ended; and `simulate`."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

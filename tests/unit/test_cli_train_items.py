@@ -1,7 +1,5 @@
 """`fr train item` and `fr train review`: the right answer comes last, and after an Enter."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`fr train run`: a sitting through a pipe, from consent to its end, and what goes wrong on the way."""
 
-from __future__ import annotations
-
 import os
 import stat
 import sys

@@ -1,7 +1,5 @@
 """Trials in the terminal: answers, remaining time, blocks that run out of time, pictures."""
 
-from __future__ import annotations
-
 import stat
 import sys
 import time

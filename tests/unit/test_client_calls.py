@@ -1,7 +1,5 @@
 """Calls of both clients: errors, repetitions, training and evaluations; the files that `fr report get` writes."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import re

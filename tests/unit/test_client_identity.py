@@ -1,7 +1,5 @@
 """Identity of callers: tokens on every kind of call, TLS on both sides, connection files, options of `fr`."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import time

@@ -1,7 +1,5 @@
 """The client's photos: within a server's limits each is sent as it is, beyond them as the largest JPEG that fits."""
 
-from __future__ import annotations
-
 import io
 import sys
 
@@ -33,7 +31,7 @@ def opened(photo: bytes) -> PIL.Image.Image:
 
 
 def is_scene(photo: bytes) -> bool:
-    """Whether a photo is the scene, upright, scaled to as many pixels as the limits allow, with nothing beside it."""
+    """Return True if a photo is the scene, upright, scaled to as many pixels as the limits allow, and nothing else."""
     picture = opened(photo)
     width, height = picture.size
     close = np.abs(np.asarray(picture).astype(int) - np.asarray(scene(width, height))).mean() < 4

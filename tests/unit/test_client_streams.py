@@ -1,7 +1,5 @@
 """Streams of both clients against a small gRPC server: order, limits, repetitions, slow readers, ends."""
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 import threading

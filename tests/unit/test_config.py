@@ -1,7 +1,5 @@
 """The configuration: defaults, unknown keys, types, ranges, unsafe starts, and doubts; chores, and the clock."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import logging

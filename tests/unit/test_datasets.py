@@ -1,7 +1,5 @@
 """The data sets: what a good list gives, and that each broken one is refused with its line."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """`fr dataset`: what it prints, where, and with which exit status; its manifests; and each command of its guide."""
 
-from __future__ import annotations
-
 import json
 import os
 import pty

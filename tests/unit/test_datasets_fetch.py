@@ -1,7 +1,5 @@
 """Fetching of data sets from a real server on this machine: cut, resumed, wrong, absent; and what archives may hold."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

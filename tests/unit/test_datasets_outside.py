@@ -1,7 +1,5 @@
 """Data sets from hostile hands: links to outside files are refused, and nothing that a .bin file names is ever run."""
 
-from __future__ import annotations
-
 import os
 import pickle
 import pickletools

@@ -1,7 +1,5 @@
 """From a criterion to a threshold and its error rates; and what is noted of a photo on its way to an embedding."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from typing import Any

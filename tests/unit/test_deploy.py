@@ -1,6 +1,4 @@
-"""What deploy/ and its page name is real: commands, settings, files, users, libraries, and the unit of systemd."""
-
-from __future__ import annotations
+"""All that deploy/ and its page name is real: commands, settings, files, users, libraries, and the unit of systemd."""
 
 import os
 import re
@@ -243,7 +241,7 @@ def missing(links: Links) -> set[str]:
 
 
 def left_out() -> list[str]:
-    """What the image for processors does without, below its site-packages, as patterns."""
+    """Return patterns of the files that the image for processors does without, below its site-packages."""
     text = (REPOSITORY / "Dockerfile").read_text("utf-8").replace("\\\n", " ")
     (found,) = re.findall(r"rm -r (onnx/.*)", text)
     return str(found).split()

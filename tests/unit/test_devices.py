@@ -1,7 +1,5 @@
 """Devices and their libraries, batch sizes, the runtimes on small models, and the decoders of both detectors."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """Verification without models: coloured squares are faces; photos, aligned crops and templates that are given."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

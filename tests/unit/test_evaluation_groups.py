@@ -1,7 +1,5 @@
 """Error rates by group of people and by quality; calibrations, tried on people who were not seen."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import copy_context

@@ -1,7 +1,5 @@
 """Evidence bundles: what is in them, that the same gives the same, and what people read of them."""
 
-from __future__ import annotations
-
 import io
 import json
 import re

@@ -1,7 +1,5 @@
 """Evidence exercises: the hashes are of the files that a trainee gets, and the product's own check finds the record."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 

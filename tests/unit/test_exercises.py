@@ -1,7 +1,5 @@
 """The exercises: what they show, which answers they take, what these are worth, and what is told afterwards."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType

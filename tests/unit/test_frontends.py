@@ -1,7 +1,5 @@
 """The link between a front-end and the engine's process: memory, waiting, refusals; all within this process."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import socket

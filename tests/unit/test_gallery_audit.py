@@ -1,7 +1,5 @@
 """The audit of galleries: a record for each change, which names nobody; calibrations, kept and noticed when altered."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace

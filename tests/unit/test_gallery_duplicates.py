@@ -1,7 +1,5 @@
 """Duplicates against all pairs by hand, and clusters against the textbook's loop; also while the gallery changes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from itertools import combinations
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Galleries: what the model of `tests/property` does not tell: refusals, times, pages, and many templates at once."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace

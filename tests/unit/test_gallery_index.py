@@ -1,7 +1,5 @@
 """The one similarity, what every index does, and the compact index: candidates, exact scores, erased codes, upkeep."""
 
-from __future__ import annotations
-
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """The memory shows one version at a time; searches share passes; the thread of the upkeep goes on whatever fails."""
 
-from __future__ import annotations
-
 import itertools
 import logging
 import threading

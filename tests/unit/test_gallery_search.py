@@ -1,7 +1,5 @@
 """Search: candidates, filters, fusion of scores, turns; and galleries and subjects that are changed."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Collection, Iterator

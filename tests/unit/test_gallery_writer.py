@@ -1,7 +1,5 @@
 """The thread that writes, and many threads at once: groups share a commit, each search shows one version."""
 
-from __future__ import annotations
-
 import random
 import threading
 from collections.abc import Callable, Iterator

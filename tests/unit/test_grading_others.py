@@ -1,7 +1,5 @@
 """Figures of all but pairs, what courses learn of items, and what chance alone makes a cohort's report say."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import NormalDist
@@ -114,7 +112,17 @@ def test_who_follows_the_machine_is_found_out_and_rare_mismatches_held_against_u
     assert counts(found.right_after) == (20, 40)
     assert counts(found.misled) == (20, 20)
     assert isinstance(found.helped, Undefined)  # no answer was left to be mended
-    assert defined(found.bias).net.low > 0
+    bias = defined(found.bias)
+    assert bias.net.low > 0
+    labels = defined(bias.by_label)
+    assert [one.mated for one in (labels.told_same, labels.told_different)] == [10, 10]
+    assert labels.shift.criterion.low > 0
+    few = defined(aided_figures(aided()[:-4], 1))  # 9 of each kind under each label
+    assert defined(few.bias).net.low > 0
+    assert not isinstance(few.gain, Undefined)
+    for hidden in (defined(few.bias).by_label, defined(aided_figures(aided()[:18], 1)).gain):
+        assert isinstance(hidden, Undefined)
+        assert "Fewer than 10 pairs" in render(hidden.reason)
     assert aided_figures(aided(), 1) == found
     assert isinstance(aided_figures([pair("same", 1, block="aided", before=None, advice="same")], 1), Undefined)
     results = [pair("different", 1 if n < 8 else -1, n, block="rare") for n in range(10)]

@@ -1,7 +1,5 @@
 """Figures of pairs, of a trainee and of a cohort: change, standing, and words that stay below the ceiling."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Callable, Sequence

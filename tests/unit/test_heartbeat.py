@@ -1,7 +1,5 @@
 """Heartbeats detect silent processes, and late beats of a process say nothing about others."""
 
-from __future__ import annotations
-
 from fr_server.workers.heartbeat import BEAT_S, Heartbeat
 
 

@@ -1,7 +1,5 @@
 """The repository keeps its shape; documents, catalogues, alerts, the dashboard and runbooks name what exists."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -79,6 +77,17 @@ def test_no_photo_lies_in_the_repository_and_source_roots_are_no_packages() -> N
         for root in ("fr_core", *ROOTS, "tests", "docs", "examples", "tools")
         for path in (REPOSITORY / root).rglob("*")
         if path.suffix.lower() in kinds and "node_modules" not in path.parts
+    ]
+    assert found == []
+
+
+def test_docstrings_open_with_what_a_thing_is_or_does() -> None:
+    opening = re.compile(r'"""(?:What|Whether|How|Who|Whose|Whom|Whoever|Nobody)\b')
+    found = [
+        f"{path.relative_to(REPOSITORY)}: {found[0]}"
+        for root in ("fr_core", *ROOTS[:-1], "tests", "examples", "tools")
+        for path in (REPOSITORY / root).rglob("*.py")
+        if "node_modules" not in path.parts and (found := opening.findall(path.read_text("utf-8")))
     ]
     assert found == []
 

@@ -1,7 +1,5 @@
 """The statistics of human answers: agreement, item response, and the references of SciPy and scikit-learn."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from math import comb

@@ -1,7 +1,5 @@
 """Identification without models: coloured squares are faces; and strangers that are drawn like people."""
 
-from __future__ import annotations
-
 import csv
 import json
 import re

@@ -1,7 +1,5 @@
 """Imaging: what is decoded and into which pixels, and what is refused with which reason."""
 
-from __future__ import annotations
-
 import csv
 import hashlib
 import io

@@ -1,7 +1,5 @@
 """Labs: what was measured is counted again here, a prediction is locked before it is told, and the row can be read."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -217,7 +215,7 @@ def words(question: Question | None) -> str:
 
 @pytest.mark.parametrize("about", LabKind)
 def test_nothing_measured_is_told_before_the_prediction(about: str) -> None:
-    """What a trainee reads stays the same whatever was measured in rows that are not given, and whatever is right."""
+    """A trainee reads the same words for all measurements in rows that are not given, and for all truths."""
     for lab, key in labs_of(about, 2):
         one = Measured(77, 78, 0.7, 0.99)
         others = tuple(

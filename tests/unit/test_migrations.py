@@ -1,7 +1,5 @@
 """Stores under a key: where it comes from and that it shows nowhere, marks, and stores of earlier versions."""
 
-from __future__ import annotations
-
 import signal
 import stat
 import subprocess

@@ -1,7 +1,5 @@
 """The rule of scales: what is looked at, and what is believed."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 

@@ -1,7 +1,5 @@
 """Edits of a graph keep what comes out on every runtime; weights elsewhere are refused; runtimes send nothing home."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

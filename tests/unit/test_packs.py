@@ -1,7 +1,5 @@
 """Manifests, the packs of FR Core, `fr models`, and fetching with a real server and pip."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

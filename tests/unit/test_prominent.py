@@ -1,7 +1,5 @@
 """The prominent face: who is the subject of a photo with several faces, and which photo has none."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given

@@ -1,7 +1,5 @@
 """From a photo to embeddings: pipeline, alignment, and each measure of quality with its limits."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import time

@@ -1,7 +1,5 @@
 """Texts, files and requests from other people are read within limits that nothing evades; what interceptors refuse."""
 
-from __future__ import annotations
-
 import asyncio
 import csv
 import json

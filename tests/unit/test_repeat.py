@@ -1,7 +1,5 @@
 """A report measured again, without models: coloured squares are faces, and equal squares are one person."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """The sandbox of the decoder: same pixels and refusals as without it, walls that stand, answers that are checked."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """Scoring of verification, identification and quality: figures worked by hand or published, and what is refused."""
 
-from __future__ import annotations
-
 import time
 import tracemalloc
 from collections.abc import Callable

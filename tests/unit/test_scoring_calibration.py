@@ -1,7 +1,5 @@
 """Calibrations: rates, curves from similarity to likelihood ratio and their costs, what is refused, and JSON."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from dataclasses import replace

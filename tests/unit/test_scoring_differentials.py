@@ -1,7 +1,5 @@
 """Differences between groups, and the resampling of people that says how sure a figure is."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from functools import partial

@@ -1,7 +1,5 @@
 """`fr server init`, `config check`, `seal` and `key create`: what they make, and what they refuse."""
 
-from __future__ import annotations
-
 import stat
 from contextlib import AbstractContextManager
 from pathlib import Path

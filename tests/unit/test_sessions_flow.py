@@ -1,7 +1,5 @@
 """Sessions: what is shown next, which answers are locked, the end; their rows, their clock and their ids."""
 
-from __future__ import annotations
-
 import hmac
 import random
 import string

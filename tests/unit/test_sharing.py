@@ -1,7 +1,5 @@
 """Scarce places and the pools of a server: shares, turns, refusals, streams answered in full, and their pace."""
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import math

@@ -1,7 +1,5 @@
 """Losses of a write-ahead log, and what was never promised: logs of SQLite itself, damaged and torn."""
 
-from __future__ import annotations
-
 import shutil
 from contextlib import closing
 from pathlib import Path

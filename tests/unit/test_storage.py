@@ -1,7 +1,5 @@
 """A store that several processes have open: its keys, its transactions, and concurrent use."""
 
-from __future__ import annotations
-
 import json
 import struct
 from collections.abc import Callable, Iterator

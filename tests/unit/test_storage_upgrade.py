@@ -5,8 +5,6 @@ Kills of the upgrades of the real stores are in `tests/fault/test_stores_of_befo
 Run as a script, this file opens the store of a folder as `main` says.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import random

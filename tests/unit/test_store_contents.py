@@ -1,7 +1,5 @@
 """The store of galleries: what it keeps, promises the disk, refuses as damage, purges and finds room for."""
 
-from __future__ import annotations
-
 import os
 import stat
 import threading

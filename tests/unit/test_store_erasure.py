@@ -1,7 +1,5 @@
 """Erased data and former keys are in no file any more; altered or exchanged rows do not open."""
 
-from __future__ import annotations
-
 import random
 import shutil
 import threading

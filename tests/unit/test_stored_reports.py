@@ -1,7 +1,5 @@
 """Reports that are kept: whole or not at all, the newest first; and the photos inside their pages."""
 
-from __future__ import annotations
-
 import base64
 import errno
 import fcntl

@@ -1,7 +1,5 @@
 """The supply chain: vulnerabilities, the bill of materials, locks, licences, images, and code that runs no input."""
 
-from __future__ import annotations
-
 import ast
 import json
 import re
@@ -444,7 +442,7 @@ def instructions(image: str) -> list[tuple[str, str]]:
 
 
 def let_in() -> set[str]:
-    """What .dockerignore leaves of the repository."""
+    """Return the entries of the repository that .dockerignore lets in."""
     lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
     assert lines[0] == "*"
     return {line[1:] for line in lines if line.startswith("!")}
@@ -497,7 +495,7 @@ def test_every_package_is_checked_by_its_hash(image: str, lock: str) -> None:
     others = [step for step in installs if step not in (known, ours)]
     assert known in installs
     assert ours in installs
-    assert all("tensorrt" in step for step in others)  # of whoever asks for it; the file says that no lock names it
+    assert all("tensorrt" in step for step in others)  # where it is asked for; the file says that no lock names it
 
 
 @pytest.mark.parametrize("image", IMAGES)

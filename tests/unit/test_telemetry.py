@@ -1,7 +1,5 @@
 """Metrics, logs and traces: what is counted and how it is served; no line and no span holds an exception's message."""
 
-from __future__ import annotations
-
 import asyncio
 import contextvars
 import json

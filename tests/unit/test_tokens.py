@@ -1,7 +1,5 @@
 """Tokens of an identity provider: which are accepted, and that no trick is."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import hashlib

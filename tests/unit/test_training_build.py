@@ -1,7 +1,5 @@
 """Courses built of data sets: known label errors out, faces that nobody can compare out, each with a count."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Callable, Iterator
@@ -36,9 +34,11 @@ from fr_training.build.people import (
 )
 from fr_training.errors import TooFewPeople
 from fr_training.keys import ListKey, PairKey, TriadKey, TriageKey
-from fr_training.plan import CoursePlan, read_plan
+from fr_training.plan import CoursePlan
+from fr_training.plan_reading import read_plan
 from fr_training.shipped_plans import plan_text
 from support import photos as squares
+from support.cli import fr
 from support.people import COURSE_ID, built_course
 
 OnProgress = Callable[[Progress, int, int], None]
@@ -337,3 +337,17 @@ def test_identities_are_told_apart_by_their_data_sets_and_alone_where_that_is_cl
         "b:ann": 2,
         "ann": 2,
     }
+
+
+def test_a_check_without_a_server_ends_where_the_plan_or_the_photos_are_not_there(tmp_path: Path) -> None:
+    plan = tmp_path / "broken.toml"
+    plan.write_text("format = 2\n")
+    for name, dataset, reason in (
+        ("three-days", "lfw", "UNKNOWN_PLAN"),
+        (plan, "lfw", "PLAN_INVALID"),
+        ("demo", "lfv", "DATASET_UNKNOWN"),
+        ("demo", "lfw", "DATASET_NOT_LINKED"),
+    ):
+        code, out, error = fr("train", "check", name, "--dataset", dataset, FR_HOME=str(tmp_path))
+        assert (code, out) == (2, "")
+        assert error.startswith(reason), error

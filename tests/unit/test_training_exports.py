@@ -1,7 +1,5 @@
 """Exports of a cohort: every form, rows for spreadsheets, scores for gradebooks, and certificates."""
 
-from __future__ import annotations
-
 import base64
 import csv
 import html
@@ -26,7 +24,7 @@ from fr_training.exports.csv_rows import COLUMNS, csv_rows, harmless
 from fr_training.exports.open_badges import needed, open_badges
 from fr_training.exports.signing import SigningKey, new_signing_key, verify
 from fr_training.exports.values import CohortResults, Finished, stable_id, urn
-from fr_training.plan import read_plan
+from fr_training.plan_reading import read_plan
 from fr_training.trials import Result
 from support import results as graded
 from support.results import course, listed, pair, triaged

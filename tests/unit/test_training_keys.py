@@ -1,7 +1,5 @@
 """Keys and codes of training: signing keys, the file of the key of certificates, and the codes of trainees."""
 
-from __future__ import annotations
-
 import base64
 import errno
 import json

@@ -1,7 +1,5 @@
 """Plans of courses, read whole or refused; and their pictures, alike in all that could tell more than a face."""
 
-from __future__ import annotations
-
 import io
 import math
 import re
@@ -36,7 +34,9 @@ from fr_training.build.pictures import (
     render,
 )
 from fr_training.errors import PlanInvalid, UnknownPlan
-from fr_training.plan import MAX_TOML_BYTES, CoursePlan, read_plan
+from fr_training.grading.certainty import FEW
+from fr_training.plan import CoursePlan
+from fr_training.plan_reading import MAX_TOML_BYTES, read_plan
 from fr_training.prompts import ExerciseKind
 from fr_training.shipped_plans import plan_names, plan_text
 
@@ -207,11 +207,11 @@ def shipped(name: str) -> CoursePlan:
 
 
 def test_plans_have_names_and_an_unknown_one_is_not_repeated() -> None:
-    assert plan_names() == ("demo", "taster-90", "three-day")
+    assert plan_names() == ("demo", "half-day", "one-day", "self-paced", "taster-90", "three-day", "two-day")
     with pytest.raises(UnknownPlan, match="Did you mean three-day") as near:
         plan_text("three-days")
     assert "three-days" not in near.value.message
-    with pytest.raises(UnknownPlan, match="demo, taster-90, three-day"):
+    with pytest.raises(UnknownPlan, match="demo, half-day, one-day, self-paced, taster-90, three-day, two-day"):
         plan_text("../plans")
 
 
@@ -230,9 +230,28 @@ def test_a_plan_needs_what_its_first_lines_say(name: str) -> None:
 
 def test_plans_fit_the_people_that_they_are_meant_for() -> None:
     require_enough(shipped("taster-90"), Available(100, 100, 0))  # London has 102, all neutral and smiling
-    require_enough(shipped("three-day"), Available(5_749, 1_680, 1_680))  # LFW
+    for name in plan_names():
+        require_enough(shipped(name), Available(1_152, 340, 340))  # a fifth of LFW, the shared test data
     require_enough(shipped("demo"), Available(38, 3, 3))  # the demo photos
     assert shipped("taster-90").minutes <= 90
+
+
+@pytest.mark.parametrize("name", [name for name in plan_names() if name != "demo"])
+def test_a_plan_tests_before_and_after_and_has_lists_early_whose_claims_can_appear(name: str) -> None:
+    plan = shipped(name)
+    assert plan.claims
+    assert all(block.minutes for block in plan.blocks)
+    assert plan.blocks[0].occasion == "pre"
+    tests = [block for block in plan.blocks if block.occasion == "post"]
+    assert {block.equated for block in tests} == {block.equated for block in plan.blocks if block.occasion == "pre"}
+    lists = [block for block in plan.blocks if block.exercise == ExerciseKind.CANDIDATES]
+    assert plan.blocks.index(lists[0]) <= 2
+    kinds = {block.exercise for block in plan.blocks}
+    if name not in ("taster-90", "half-day"):
+        assert sum(block.absent for block in lists) >= FEW
+        assert sum(block.present for block in lists) >= FEW
+        assert {ExerciseKind.LAB, ExerciseKind.EVIDENCE} < kinds
+    assert (ExerciseKind.BLIND in kinds) == (name in ("two-day", "three-day"))  # it needs a partner
 
 
 def photo(size: int, turn_degrees: float, scale: float) -> tuple[U8, F32]:

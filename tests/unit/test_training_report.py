@@ -1,7 +1,5 @@
 """Reports of training have stable keys, plain words and no mark-up; xAPI statements keep the rules of xAPI 1.0.3."""
 
-from __future__ import annotations
-
 import html
 import json
 import re

@@ -1,6 +1,4 @@
-"""What a trainee may look at again follows from releases, and from what is still ahead."""
-
-from __future__ import annotations
+"""Releases, and the tests still ahead, decide which items a trainee may look at again."""
 
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """The store of training: courses, cohorts and sessions, as one process and as two see them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing

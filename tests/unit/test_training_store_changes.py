@@ -1,7 +1,5 @@
 """The store of training tells who changed what, forgets what was deleted, and audits each change."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager

@@ -1,7 +1,5 @@
 """`fr server verify` and `audit export` check each store in a copy; a server logs a store that it makes anew."""
 
-from __future__ import annotations
-
 import json
 import logging
 import shutil
@@ -73,7 +71,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     course = trainingstore.small_course()
     with trainingstore.open_store(home / "data/training") as training:
         trainingstore.add_course(training, course)
-        # Long over by any clock: whoever looks for damage looks at it all the same.
+        # Long over by any clock: a check for damage looks at it all the same.
         _, enrolled = training.create_cohort(course.course_id, SECRETS[0], 2, 1)
         training.set_probe_key(course.course_id, "a" * 64, None)
         for session in trainingstore.begin(training, course, enrolled):

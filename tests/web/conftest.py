@@ -1,7 +1,5 @@
 """A server with keys, and the HTTP interface in front of it, for all tests of a file."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

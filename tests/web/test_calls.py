@@ -1,7 +1,5 @@
 """Every call with one answer works over HTTP as over gRPC: in JSON, in protobuf and as a form."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import shutil

@@ -1,7 +1,5 @@
 """Clients of other makers call the HTTP interface: npm's @connectrpc/connect, and schemathesis with 10,000 calls."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

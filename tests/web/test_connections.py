@@ -1,7 +1,5 @@
 """Strangers who are slow, many or greedy do not keep others from the HTTP interface; each test has its control."""
 
-from __future__ import annotations
-
 import json
 import re
 import select
@@ -316,6 +314,18 @@ def test_handshakes_count_and_end(at: Staffed, tmp_path: Path) -> None:
         old.maximum_version = ssl.TLSVersion.TLSv1_2
         with pytest.raises(OSError), site.raw() as plain, old.wrap_socket(plain, server_hostname="localhost"):
             pass
+
+
+def test_plain_http_is_told_that_the_port_speaks_https(at: Staffed, tmp_path: Path) -> None:
+    with web(at.server.address, tls=Papers(tmp_path / "papers").server()) as site:
+        with site.raw() as plain, site.raw() as other:
+            plain.sendall(LIVE)
+            told = whole_answer(plain)
+            other.sendall(b"\x00\x01 neither\r\n\r\n")
+            assert b"HTTP" not in whole_answer(other)
+        assert told.startswith(b"HTTP/1.1 400 ")
+        assert b"speaks HTTPS" in told
+        assert site.ask("GET", "/livez").status == 200
 
 
 def test_the_log_holds_no_path_and_no_line_for_each_bad_request(apart: WebProcess) -> None:

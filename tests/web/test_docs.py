@@ -1,7 +1,5 @@
 """The commands of docs/http.md run as they are written."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

@@ -1,7 +1,5 @@
 """`fr web` and `fr serve --web`: what they refuse to start with, TLS, signals, restarts and the end."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import re

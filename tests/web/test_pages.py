@@ -1,7 +1,5 @@
 """The probes of orchestrators, the page to try calls, and the OpenAPI document."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

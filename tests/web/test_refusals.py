@@ -1,7 +1,5 @@
 """The HTTP interface refuses what it cannot take, says why, and repeats nothing of it."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import re

@@ -1,7 +1,5 @@
 """Photos per second over HTTP are .85 of gRPC's or more: LFW photos, 8 calls at a time, in turn on one server."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import time

@@ -1,7 +1,5 @@
 """Writes web/fr_web/static/openapi.json: the HTTP interface in OpenAPI 3.1, from the .proto files and their comments."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

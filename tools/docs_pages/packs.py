@@ -1,7 +1,5 @@
 """docs/model-packs.md: what each model pack holds, under which licence, its default threshold and its calibration."""
 
-from __future__ import annotations
-
 from fr_core.engine import pack_calibration
 from fr_core.packs.manifest import DEFAULT_PACK, Pack, load_pack, pack_names
 from fr_core.scoring.calibration import Calibration

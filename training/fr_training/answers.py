@@ -109,7 +109,7 @@ class Poorer(NamedTuple):
 
     @property
     def told(self) -> dict[str, float]:
-        """What is done, by its name."""
+        """The degradations that are applied, by their names."""
         return {name: value for name, value in self._asdict().items() if value}
 
 

@@ -64,14 +64,14 @@ class Share(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """How hard a form will be, as forecast when it was made; see `fr_training.bank.forecast`.
+    """The difficulty of a form, as forecast when it was made; see `fr_training.bank.forecast`.
 
     Areas are under the curve, in [0, 1], where .5 tells nothing; None where there is nothing to compute it of.
     """
 
     form: str
     right: Share  # of people
-    # Of whoever says "same" the rather, the more the pixels, or the colours, of two pictures agree; for pairs alone.
+    # Of observers who say "same" the rather, the more pixels, or colours, of two pictures agree; for pairs alone.
     pixels: float | None = None
     colours: float | None = None
     machine: float | None = None  # of pairs its area; of triads and of lists with the person, the share it gets right

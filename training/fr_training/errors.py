@@ -5,145 +5,97 @@ from __future__ import annotations
 from fr_core.errors.base import InputRefused
 
 
-class PlanInvalid(InputRefused):
+class PlanInvalid(InputRefused, reason="PLAN_INVALID"):
     """The plan of a course cannot be read, or contradicts itself."""
 
-    reason = "PLAN_INVALID"
 
-
-class UnknownExercise(InputRefused):
+class UnknownExercise(InputRefused, reason="UNKNOWN_EXERCISE"):
     """The plan names an exercise that does not exist."""
 
-    reason = "UNKNOWN_EXERCISE"
 
-
-class UnknownPlan(InputRefused):
+class UnknownPlan(InputRefused, reason="UNKNOWN_PLAN"):
     """The server has no plan with this name."""
 
-    reason = "UNKNOWN_PLAN"
 
-
-class TooFewPeople(InputRefused):
+class TooFewPeople(InputRefused, reason="TOO_FEW_PEOPLE"):
     """The data sets have too few people for the forms of the plan, in which no person appears twice."""
 
-    reason = "TOO_FEW_PEOPLE"
 
-
-class CourseBuilding(InputRefused):
+class CourseBuilding(InputRefused, reason="COURSE_BUILDING"):
     """The server is already building a course."""
 
-    reason = "COURSE_BUILDING"
 
-
-class UnknownCourse(InputRefused):
+class UnknownCourse(InputRefused, reason="UNKNOWN_COURSE"):
     """There is no course with this id."""
 
-    reason = "UNKNOWN_COURSE"
 
-
-class UnknownCohort(InputRefused):
+class UnknownCohort(InputRefused, reason="UNKNOWN_COHORT"):
     """There is no cohort with this id."""
 
-    reason = "UNKNOWN_COHORT"
 
-
-class UnknownTrainee(InputRefused):
+class UnknownTrainee(InputRefused, reason="UNKNOWN_TRAINEE"):
     """There is no trainee with this id or code."""
 
-    reason = "UNKNOWN_TRAINEE"
 
-
-class UnknownSitting(InputRefused):
+class UnknownSitting(InputRefused, reason="UNKNOWN_SITTING"):
     """The course has no sitting with this name."""
 
-    reason = "UNKNOWN_SITTING"
 
-
-class ConsentRequired(InputRefused):
+class ConsentRequired(InputRefused, reason="CONSENT_REQUIRED"):
     """A session begins only after the trainee has agreed to the storage of the answers."""
 
-    reason = "CONSENT_REQUIRED"
 
-
-class UnknownSession(InputRefused):
+class UnknownSession(InputRefused, reason="UNKNOWN_SESSION"):
     """There is no session with this id."""
 
-    reason = "UNKNOWN_SESSION"
 
-
-class UnknownTrial(InputRefused):
+class UnknownTrial(InputRefused, reason="UNKNOWN_TRIAL"):
     """This session has not shown the trial."""
 
-    reason = "UNKNOWN_TRIAL"
 
-
-class WrongStep(InputRefused):
+class WrongStep(InputRefused, reason="WRONG_STEP"):
     """The trial is waiting for another step, for example the notes before the decision."""
 
-    reason = "WRONG_STEP"
 
-
-class InvalidRating(InputRefused):
+class InvalidRating(InputRefused, reason="INVALID_RATING"):
     """A rating, a probability or a difficulty is out of range, or refers to something that was not shown."""
 
-    reason = "INVALID_RATING"
 
-
-class DecisionLocked(InputRefused):
+class DecisionLocked(InputRefused, reason="DECISION_LOCKED"):
     """The trial already has a different answer; a locked answer cannot change."""
 
-    reason = "DECISION_LOCKED"
 
-
-class BlockExpired(InputRefused):
+class BlockExpired(InputRefused, reason="BLOCK_EXPIRED"):
     """The time for the block is over; the trial has no answer."""
 
-    reason = "BLOCK_EXPIRED"
 
-
-class SessionPaused(InputRefused):
+class SessionPaused(InputRefused, reason="SESSION_PAUSED"):
     """The session is paused."""
 
-    reason = "SESSION_PAUSED"
 
-
-class PausesUsedUp(InputRefused):
+class PausesUsedUp(InputRefused, reason="PAUSES_USED_UP"):
     """The time of the block has been stopped for as many answers as it may be."""
 
-    reason = "PAUSES_USED_UP"
 
-
-class SessionFinished(InputRefused):
+class SessionFinished(InputRefused, reason="SESSION_FINISHED"):
     """The session is finished and accepts no more answers."""
 
-    reason = "SESSION_FINISHED"
 
-
-class SessionUnfinished(InputRefused):
+class SessionUnfinished(InputRefused, reason="SESSION_UNFINISHED"):
     """The trainee's report is available after the session is finished."""
 
-    reason = "SESSION_UNFINISHED"
 
-
-class NotReleased(InputRefused):
+class NotReleased(InputRefused, reason="NOT_RELEASED"):
     """The trainer has not released the item, or it may still come in an exercise of the trainee."""
 
-    reason = "NOT_RELEASED"
 
-
-class ItemsOfTest(InputRefused):
+class ItemsOfTest(InputRefused, reason="TEST_ITEMS"):
     """The release names items of a test without saying so."""
 
-    reason = "TEST_ITEMS"
 
-
-class ItemsAhead(InputRefused):
+class ItemsAhead(InputRefused, reason="ITEMS_AHEAD"):
     """Trainees of the cohort still have the items ahead of them."""
 
-    reason = "ITEMS_AHEAD"
 
-
-class NothingToReport(InputRefused):
+class NothingToReport(InputRefused, reason="NOTHING_TO_REPORT"):
     """The trainees of this report have not answered a trial yet."""
-
-    reason = "NOTHING_TO_REPORT"

@@ -1,31 +1,17 @@
-"""The plan of a course: what a trainer writes as TOML, read into frozen values, every contradiction refused."""
+"""The plan of a course, as frozen values; `fr_training.plan_reading` reads it from TOML."""
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NoReturn, TypeVar, get_args
+from typing import Literal, get_args
 
-from fr_files.reading import TextRefused, read_toml
-from fr_locales.messages import Message, message
+from fr_locales.messages import message
 from fr_training.answers import Poorer
-from fr_training.errors import PlanInvalid, UnknownExercise
-from fr_training.prompts import ExerciseKind, LabKind
+from fr_training.errors import PlanInvalid
+from fr_training.prompts import ExerciseKind
 
-T = TypeVar("T")
-
-FORMAT = 1
-MAX_TOML_BYTES = 64 * 1024  # the longest plan that comes with FR Core has 10 KiB
-MAX_BLOCKS = 64
-_MOST_MARKS = 4_000  # of `read_toml`: more than every key in each of `MAX_BLOCKS` blocks
-MAX_TRIALS = 1_000
-MAX_LIST = 50
-MAX_MINUTES = 240
-MAX_LAB_TRIALS = 4  # of a block: more questions about the same numbers would repeat each other
-MAX_RETENTION_DAYS = 3_650
 MAX_SEED = 2**32 - 1
 
 Mask = Literal["head", "oval", "none"]
@@ -47,10 +33,7 @@ PAIRS = frozenset(
 )
 """Exercises whose items are pairs of photos."""
 
-_DEGRADABLE = PAIRS - {ExerciseKind.BLIND} | {ExerciseKind.TRIAD, ExerciseKind.CANDIDATES}
-
-# Which keys give the numbers of trials of an exercise, all of them needed.
-_COUNTS: Mapping[ExerciseKind, tuple[str, ...]] = {
+COUNTS: Mapping[ExerciseKind, tuple[str, ...]] = {
     **dict.fromkeys(PAIRS, ("same", "different")),
     ExerciseKind.BLIND: (),
     ExerciseKind.TRIAD: ("trials",),
@@ -60,14 +43,11 @@ _COUNTS: Mapping[ExerciseKind, tuple[str, ...]] = {
     ExerciseKind.LAB: ("trials",),
     ExerciseKind.EVIDENCE: ("trials",),
 }
-_POORER: Mapping[str, tuple[float, float]] = {
-    "scale": (8.0, 128.0),
-    "blur": (0.5, 16.0),
-    "compression": (1.0, 95.0),
-    "light": (0.1, 1.0),
-}
-"""Ranges of the keys that make the photos of a block poorer."""
-_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+"""The keys that give the numbers of trials of an exercise, all of them needed."""
+
+FEWEST_TO_SHOW = 10
+"""Items of a kind below which a block that measures can show nothing: reports then hide d' and c, and say of few pairs
+of two people that these may just be harder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +86,7 @@ class BlockPlan:
 
     @property
     def poorer(self) -> Poorer:
-        """What is done to its photos."""
+        """The degradation of its photos."""
         return Poorer(self.scale, self.blur, self.compression, self.light)
 
     @property
@@ -174,256 +154,16 @@ class CoursePlan:
         return sum(block.minutes or 0 for block in self.blocks)
 
 
-def read_plan(toml: str) -> CoursePlan:
-    """Read a plan.
-
-    Raises `UnknownExercise`, and `PlanInvalid` where it is too long, no TOML, has an unknown key, lacks one, has a
-    value out of range, or contradicts itself.
-    """
-    if len(toml.encode()) > MAX_TOML_BYTES:
-        raise PlanInvalid(message("error.plan.too_long", kib=MAX_TOML_BYTES // 1024), limit=str(MAX_TOML_BYTES))
-    try:
-        raw = read_toml(toml, MAX_TOML_BYTES, _MOST_MARKS)
-    except TextRefused as error:
-        raise PlanInvalid(message("error.plan.no_toml", error=str(error))) from error
-    return _plan(_Table(raw, message("error.plan.at_plan")), toml)
-
-
-class _Table:
-    """A table of the plan: each key is taken once, and what is left is unknown."""
-
-    def __init__(self, raw: object, where: Message) -> None:
-        if not isinstance(raw, dict):
-            raise PlanInvalid(message("error.plan.no_table", where=where))
-        self._raw: dict[str, Any] = raw
-        self._left = set(raw)
-        self._known: list[str] = []
-        self.where = where
-
-    def wrong(self, key: str, must: Message) -> NoReturn:
-        raise PlanInvalid(message("error.plan.wrong_key", where=self.where, key=key, must=must), key=key)
-
-    def _take(self, key: str, kind: type[T], must: Message) -> T | None:
-        self._known.append(key)
-        self._left.discard(key)
-        if key not in self._raw:
-            return None
-        value = self._raw[key]
-        if type(value) is not kind:
-            self.wrong(key, must)
-        return value
-
-    def text(self, key: str, default: str | None = None, most: int = 4_000) -> str:
-        """One without a default must be there and not be empty."""
-        value = self._take(key, str, message("error.plan.must_be_text"))
-        if value is None:
-            if default is None:
-                self.wrong(key, message("error.plan.key_missing"))
-            return default
-        if (default is None and not value.strip()) or len(value) > most or "\0" in value:
-            self.wrong(key, message("error.plan.must_have_characters", most=most))
-        return value
-
-    def name(self, key: str, default: str | None = None) -> str:
-        value = self.text(key, default)
-        if value and not _ID.fullmatch(value):
-            self.wrong(key, message("error.plan.must_be_name"))
-        return value
-
-    def whole(self, key: str, low: int, high: int, default: int | None = None) -> int:
-        value = self._take(key, int, message("error.plan.must_be_whole"))
-        if value is None:
-            if default is None:
-                self.wrong(key, message("error.plan.key_missing"))
-            return default
-        if not low <= value <= high:
-            self.wrong(key, message("error.plan.must_be_in_range", low=low, high=high))
-        return value
-
-    def flag(self, key: str, default: bool) -> bool:
-        value = self._take(key, bool, message("error.plan.must_be_flag"))
-        return default if value is None else value
-
-    def share(self, key: str, default: float) -> float:
-        """A number between .5 and 1, ends excluded."""
-        value = self._take(key, float, message("error.plan.must_be_number"))
-        if value is not None and not 0.5 < value < 1.0:
-            self.wrong(key, message("error.plan.must_be_share"))
-        return default if value is None else value
-
-    def number(self, key: str, low: float, high: float) -> float:
-        """A whole number or one with a point; 0 where it is not there."""
-        whole = type(self._raw.get(key)) is int
-        must = message("error.plan.must_be_number_from", low=f"{low:g}", high=f"{high:g}")
-        value = self._take(key, int if whole else float, must)
-        if value is not None and not low <= value <= high:
-            self.wrong(key, must)
-        return float(value or 0.0)
-
-    def choice(self, key: str, choices: tuple[str, ...], default: str) -> str:
-        value = self.text(key, default)
-        if value not in choices:
-            self.wrong(key, message("error.plan.must_be_one_of", choices=", ".join(word for word in choices if word)))
-        return value
-
-    def tables(self, key: str, most: int, where: Callable[[int], Message]) -> list[_Table]:
-        """A list of tables, at least one; `where` says of each number, from 1, which table it is."""
-        value = self._take(key, list, message("error.plan.must_be_tables", key=key))
-        if not value:
-            self.wrong(key, message("error.plan.must_not_be_empty"))
-        if len(value) > most:
-            self.wrong(key, message("error.plan.too_many_entries", most=most))
-        return [_Table(one, where(number)) for number, one in enumerate(value, start=1)]
-
-    def end(self, table: Message) -> None:
-        """Require that no key is left; `table` begins the sentence that refuses it."""
-        if self._left:
-            key, known = min(self._left), ", ".join(sorted(self._known))
-            near = difflib.get_close_matches(key, self._known, n=1)
-            key = key[:40]
-            if near:
-                raise PlanInvalid(message("error.plan.key_near", table=table, key=key, near=near[0]), key=key)
-            raise PlanInvalid(message("error.plan.key_unknown", table=table, key=key, known=known), key=key)
-
-
-def _plan(table: _Table, toml: str) -> CoursePlan:
-    table.whole("format", FORMAT, FORMAT)
-    mask = table.choice("mask", MASKS, "head")
-    plan = CoursePlan(
-        title=table.text("title", most=200),
-        sittings=tuple(map(_sitting, table.tables("sittings", MAX_BLOCKS, _at_sitting))),
-        seed=table.whole("seed", 0, MAX_SEED, 1),
-        mask=next(one for one in MASKS if one == mask),
-        colour=table.flag("colour", True),
-        claims=table.flag("claims", True),
-        machine_fmr=float(table.choice("machine_fmr", FMRS, "0.001")),
-        retention_days=table.whole("retention_days", 1, MAX_RETENTION_DAYS, 90),
-        notice=table.text("notice", ""),
-        toml=toml,
-    )
-    table.end(message("error.plan.the_plan"))
-    if len(plan.blocks) > MAX_BLOCKS:
-        raise PlanInvalid(message("error.plan.too_many_blocks", most=MAX_BLOCKS), limit=str(MAX_BLOCKS))
-    if name := _repeated(one.name for one in plan.sittings):
-        raise PlanInvalid(message("error.plan.sittings_of_name", name=name))
-    if name := _repeated(block.block_id for block in plan.blocks):
-        raise PlanInvalid(message("error.plan.blocks_of_id", name=name))
-    plan = _with_forms(plan)
-    if sum(block.shown for block in plan.blocks) > MAX_TRIALS:
-        raise PlanInvalid(message("error.plan.too_many_trials", most=MAX_TRIALS), limit=str(MAX_TRIALS))
-    for block in plan.blocks if plan.claims else ():
-        _require_able_to_show(block)
-    return plan
-
-
-FEWEST_TO_SHOW = 10
-"""Items of a kind below which a block that measures can show nothing: reports then hide d' and c, and say of few pairs
-of two people that these may just be harder."""
-
-
-def _require_able_to_show(block: BlockPlan) -> None:
-    """Raise `PlanInvalid` for a block that is there to measure, and could never support a claim."""
-    keys: tuple[str, ...] = ("different",) if block.exercise == ExerciseKind.LOW_PREVALENCE else ()
-    if block.equated:
-        keys = tuple(key for key in _COUNTS[block.exercise] if key != "size")
-    for key in keys:
-        if getattr(block, key) < FEWEST_TO_SHOW:
-            raise PlanInvalid(
-                message("error.plan.shows_nothing", block_id=block.block_id, key=key, least=FEWEST_TO_SHOW), key=key
-            )
-
-
-def _at_sitting(number: int) -> Message:
-    return message("error.plan.at_sitting_number", number=number)
-
-
-def _sitting(table: _Table) -> SittingPlan:
-    name = table.name("name")
-    table.where = message("error.plan.at_sitting", name=name)
-
-    def at_block(number: int) -> Message:
-        return message("error.plan.at_block_number", name=name, number=number)
-
-    sitting = SittingPlan(
-        name=name,
-        title=table.text("title", name, most=200),
-        blocks=tuple(map(_block, table.tables("blocks", MAX_BLOCKS, at_block))),
-    )
-    table.end(message("error.plan.the_sitting", name=name))
-    return sitting
-
-
-def _block(table: _Table) -> BlockPlan:
-    block_id = table.name("id")
-    table.where = message("error.plan.at_block", name=block_id)
-    word = table.text("exercise", most=40)
-    try:
-        exercise = ExerciseKind(word)
-    except ValueError:
-        near = difflib.get_close_matches(word, list(ExerciseKind), n=1)
-        hint = message("error.plan.exercise_near", near=near[0]) if near else ""
-        known = ", ".join(ExerciseKind)
-        raise UnknownExercise(
-            message("error.plan.exercise_unknown", where=table.where, known=known, hint=hint), block=block_id
-        ) from None
-    adaptive = exercise == ExerciseKind.VERIFICATION and table.flag("adaptive", False)
-    counts = {
-        key: table.whole(key, 1, MAX_LIST) if key == "size" else table.whole(key, 0, MAX_TRIALS)
-        for key in _COUNTS[exercise]
-    }
-    occasion = table.choice("occasion", get_args(Occasion), "")
-    block = BlockPlan(
-        block_id=block_id,
-        exercise=exercise,
-        title=table.text("title", block_id, most=200),
-        instructions=table.text("instructions", ""),
-        minutes=table.whole("minutes", 1, MAX_MINUTES, 0) or None,
-        feedback=table.flag("feedback", False),
-        reveal_scores=table.flag("reveal_scores", True) if "size" in counts else True,
-        adaptive=adaptive,
-        target=table.share("target", 0.8) if adaptive else 0.8,
-        wrong=table.whole("wrong", 0, MAX_TRIALS) if exercise == ExerciseKind.AIDED else 0,
-        about=table.choice("about", tuple(LabKind), "") if exercise == ExerciseKind.LAB else "",
-        equated=table.name("equated", "") if exercise != ExerciseKind.BLIND else "",
-        occasion=next((one for one in OCCASIONS if one == occasion), ""),
-        verifies=table.name("verifies") if exercise == ExerciseKind.BLIND else "",
-    )
-    for key, count in counts.items():
-        block = replace(block, **{key: count})  # type: ignore[arg-type]  # each key is a field of numbers
-    if exercise in _DEGRADABLE:
-        for key, ends in _POORER.items():
-            block = replace(block, **{key: table.number(key, *ends)})  # type: ignore[arg-type]  # as above
-    if adaptive:
-        block = replace(block, trials=table.whole("trials", 1, block.items))
-    table.end(message("error.plan.the_block", name=block_id))
-    _require_consistent(block, table)
-    return block
-
-
-def _require_consistent(block: BlockPlan, table: _Table) -> None:
-    if block.exercise != ExerciseKind.BLIND and not block.items:
-        keys = ", ".join(_COUNTS[block.exercise])
-        raise PlanInvalid(message("error.plan.nothing_to_do", where=table.where, keys=keys))
-    if block.wrong > block.items:
-        table.wrong("wrong", message("error.plan.more_than_trials"))
-    if block.exercise == ExerciseKind.LAB and block.trials > MAX_LAB_TRIALS:
-        table.wrong("trials", message("error.plan.must_be_in_range", low=1, high=MAX_LAB_TRIALS))
-    if bool(block.equated) != bool(block.occasion):
-        table.wrong("equated", message("error.plan.equated_and_occasion", occasions=", ".join(OCCASIONS)))
-    if block.equated and block.adaptive:
-        table.wrong("equated", message("error.plan.equated_and_adaptive"))
-    if block.occasion and block.feedback:
-        table.wrong("feedback", message("error.plan.test_with_feedback"))
-    if block.occasion and block.exercise == ExerciseKind.CANDIDATES and block.reveal_scores:
-        table.wrong("reveal_scores", message("error.plan.test_with_feedback"))
-
-
-def _repeated(names: Iterable[str]) -> str | None:
+def repeated(names: Iterable[str]) -> str | None:
+    """The first name that is there twice."""
     return next((name for name, times in Counter(names).items() if times > 1), None)
 
 
-def _with_forms(plan: CoursePlan) -> CoursePlan:
-    """Name the forms of each block, and give a blind verification what it verifies."""
+def with_forms(plan: CoursePlan) -> CoursePlan:
+    """Name the forms of each block, and give a blind verification what it verifies.
+
+    Raises `PlanInvalid` where a set of equated blocks or a verification contradicts itself.
+    """
     by_id = {block.block_id: block for block in plan.blocks}
     verified = {block.verifies for block in plan.blocks if block.verifies}
     sets = _equated_sets(plan)
@@ -454,7 +194,7 @@ def _with_forms(plan: CoursePlan) -> CoursePlan:
     )
     plan = replace(plan, sittings=sittings)
     for group in (0, 1):  # but for a verification and what it verifies, so that no face comes twice
-        if name := _repeated(block.forms[group] for block in plan.blocks):
+        if name := repeated(block.forms[group] for block in plan.blocks):
             raise PlanInvalid(message("error.plan.blocks_of_form", name=name))
     return plan
 

@@ -1,4 +1,4 @@
-"""Finds the plans that come with FR Core, as texts; `fr_training.plan.read_plan` reads them."""
+"""Finds the plans that come with FR Core, as texts; `fr_training.plan_reading.read_plan` reads them."""
 
 from __future__ import annotations
 

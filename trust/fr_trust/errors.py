@@ -1,89 +1,59 @@
 """Refusals of access and casework: credentials, roles, budgets, cases, examinations and findings."""
 
-from __future__ import annotations
-
 from fr_core.errors.base import Failure, InputRefused
 
 
-class CredentialMissing(InputRefused):
+class CredentialMissing(InputRefused, reason="CREDENTIAL_MISSING"):
     """The call has no credential, and the server requires one."""
 
-    reason = "CREDENTIAL_MISSING"
 
-
-class CredentialInvalid(InputRefused):
+class CredentialInvalid(InputRefused, reason="CREDENTIAL_INVALID"):
     """The API key or the token is not valid."""
 
-    reason = "CREDENTIAL_INVALID"
 
-
-class NotPermitted(InputRefused):
+class NotPermitted(InputRefused, reason="NOT_PERMITTED"):
     """No role of the caller permits this."""
 
-    reason = "NOT_PERMITTED"
 
-
-class RateLimited(Failure):
+class RateLimited(Failure, reason="RATE_LIMITED"):
     """The caller has made too many calls in a short time."""
 
-    reason = "RATE_LIMITED"
 
-
-class QuotaExceeded(InputRefused):
+class QuotaExceeded(InputRefused, reason="QUOTA_EXCEEDED"):
     """The caller has used all its searches for today."""
 
-    reason = "QUOTA_EXCEEDED"
 
-
-class UnknownKey(InputRefused):
+class UnknownKey(InputRefused, reason="UNKNOWN_KEY"):
     """There is no API key with this id."""
 
-    reason = "UNKNOWN_KEY"
 
-
-class PurposeRequired(InputRefused):
+class PurposeRequired(InputRefused, reason="PURPOSE_REQUIRED"):
     """Calls that search or read this gallery must give a purpose and a case reference."""
 
-    reason = "PURPOSE_REQUIRED"
 
-
-class UnknownCase(InputRefused):
+class UnknownCase(InputRefused, reason="UNKNOWN_CASE"):
     """There is no case with this id."""
 
-    reason = "UNKNOWN_CASE"
 
-
-class UnknownExamination(InputRefused):
+class UnknownExamination(InputRefused, reason="UNKNOWN_EXAMINATION"):
     """There is no examination with this id."""
 
-    reason = "UNKNOWN_EXAMINATION"
 
-
-class CaseExists(InputRefused):
+class CaseExists(InputRefused, reason="CASE_EXISTS"):
     """The caller already has an open case with this reference."""
 
-    reason = "CASE_EXISTS"
 
-
-class CaseClosed(InputRefused):
+class CaseClosed(InputRefused, reason="CASE_CLOSED"):
     """The case is closed and accepts nothing new."""
 
-    reason = "CASE_CLOSED"
 
-
-class ExaminerNotIndependent(InputRefused):
+class ExaminerNotIndependent(InputRefused, reason="EXAMINER_NOT_INDEPENDENT"):
     """The caller made the search, or has already given a finding; another person must give the next finding."""
 
-    reason = "EXAMINER_NOT_INDEPENDENT"
 
-
-class FindingLocked(InputRefused):
+class FindingLocked(InputRefused, reason="FINDING_LOCKED"):
     """The examination is complete; its findings cannot change."""
 
-    reason = "FINDING_LOCKED"
 
-
-class ReviewUnfinished(InputRefused):
+class ReviewUnfinished(InputRefused, reason="REVIEW_UNFINISHED"):
     """An examination of the case is still waiting for a finding."""
-
-    reason = "REVIEW_UNFINISHED"

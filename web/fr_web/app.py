@@ -1,7 +1,5 @@
 """Answers requests: the calls of the API, the health for orchestrators, and the page to try calls."""
 
-from __future__ import annotations
-
 import asyncio
 import gzip
 import re

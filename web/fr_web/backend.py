@@ -1,7 +1,5 @@
 """Makes the calls of the gRPC server, with the key of each caller."""
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 import time

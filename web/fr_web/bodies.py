@@ -1,7 +1,5 @@
 """Turns the bodies of requests into messages: JSON, forms and protobuf."""
 
-from __future__ import annotations
-
 import json
 import re
 from base64 import urlsafe_b64decode

@@ -1,7 +1,5 @@
 """Stands around the application: checks where requests come from, and turns every error into an answer."""
 
-from __future__ import annotations
-
 import logging
 import re
 import traceback

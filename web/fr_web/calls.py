@@ -1,7 +1,5 @@
 """Finds the calls of the API in the descriptors of the generated code."""
 
-from __future__ import annotations
-
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass

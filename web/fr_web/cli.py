@@ -1,7 +1,5 @@
 """`fr web`: serves the API over HTTP, in front of a gRPC server."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import logging
@@ -38,7 +36,7 @@ _STOP_S = 20.0  # as `server.drain_s`
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """What to serve, where, and for whom; see the options of `fr web`."""
+    """The server, the address and the limits to serve with; see the options of `fr web`."""
 
     settings: Settings
     listen: str

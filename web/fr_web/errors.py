@@ -1,7 +1,5 @@
 """Writes refusals as the Connect protocol has them: a status of HTTP, and JSON with code, message and details."""
 
-from __future__ import annotations
-
 import json
 import math
 from base64 import b64encode
@@ -113,5 +111,5 @@ def _details(error: FrApiError) -> list[dict[str, Any]]:
 
 
 def _detail(kind: str, message: Any) -> dict[str, Any]:
-    value = b64encode(message.SerializeToString()).rstrip(b"=").decode()
-    return {"type": kind, "value": value, "debug": json_format.MessageToDict(message)}
+    value = b64encode(message.SerializeToString(deterministic=True)).rstrip(b"=").decode()
+    return {"type": kind, "value": value, "debug": json.loads(json_format.MessageToJson(message, sort_keys=True))}

@@ -28,6 +28,10 @@ _CHECK_S = 0.25
 # The machine is out of file descriptors or memory: wait until some are free.
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _ACCEPT_AGAIN_S = 0.2
+_PLAIN_REFUSED = (
+    b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\nconnection: close\r\n\r\n"
+    b"This port speaks HTTPS: begin the address with https://.\n"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,11 +240,18 @@ class _Connection(H11Protocol):
 
     async def _shake(self, client: socket.socket) -> None:
         context = self._listener.context
-        times = (
-            {} if context is None else {"ssl_handshake_timeout": self._limits.handshake_s, "ssl_shutdown_timeout": 1.0}
-        )
         with suppress(OSError):  # the handshake failed, or took too long
-            await self.loop.connect_accepted_socket(lambda: self, client, ssl=context, **times)
+            if context is None:
+                await self.loop.connect_accepted_socket(lambda: self, client)
+                return
+            times = {"ssl_handshake_timeout": self._limits.handshake_s, "ssl_shutdown_timeout": 1.0}
+            with client.dup() as plain:  # a failed handshake closes the other
+                try:
+                    await self.loop.connect_accepted_socket(lambda: self, client, ssl=context, **times)
+                except ssl.SSLError as error:
+                    if error.reason == "HTTP_REQUEST":
+                        plain.send(_PLAIN_REFUSED)
+                    raise
 
     def _shaken(self, client: socket.socket) -> None:
         if self.transport is None:

@@ -1,7 +1,5 @@
 """Says which field of a JSON request does not fit, by names of the API."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from difflib import get_close_matches

@@ -1,7 +1,5 @@
 """Checks the certificate and the key of the HTTP interface, and makes the context of TLS."""
 
-from __future__ import annotations
-
 import ssl
 from datetime import UTC, datetime
 from pathlib import Path

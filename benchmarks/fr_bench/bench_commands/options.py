@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-
-if TYPE_CHECKING:
-    from fr_bench import values
-    from fr_bench.speed.values import EngineSettings
-import shlex
-import sys
-from enum import StrEnum
-from typing import TYPE_CHECKING
-
 from rich.console import Console
 
 from fr_evaluation.cli_parts import NOT_MADE
 
 if TYPE_CHECKING:
+    from fr_bench import values
     from fr_bench.speed.page import Page
-    from fr_bench.speed.values import Round
-
+    from fr_bench.speed.values import EngineSettings, Round
 
 # Where results are kept in a clone of the repository.
 _RESULTS = Path("benchmarks/results")

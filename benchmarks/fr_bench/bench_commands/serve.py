@@ -1,7 +1,5 @@
 """`fr bench serve`."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 import typer

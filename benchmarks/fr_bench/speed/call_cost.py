@@ -8,8 +8,6 @@ the machine disturbs it less than a clock would. A control searches an index of 
 processor time is subtracted.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import re
@@ -44,6 +42,7 @@ _ASKED = TOP_K + 3 * TOP_K
 _WARM_UP = 50
 # As long as a server waits between two searches of one client: what else runs on the machine empties the caches then.
 _PAUSE_S = 0.008
+_CALLS = 80  # of a round of photos
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +63,6 @@ class Target:
     name: str
     pid: int
     channel: grpc.Channel
-
-
-class _Key(grpc.AuthMetadataPlugin):
-    """Sends an API key with each call."""
-
-    def __init__(self, key: str) -> None:
-        self._metadata = (("authorization", f"Bearer {key}"),)
-
-    def __call__(self, context: grpc.AuthMetadataContext, callback: grpc.AuthMetadataPluginCallback) -> None:
-        callback(self._metadata, None)
 
 
 def main() -> None:
@@ -204,7 +193,7 @@ def _secured(name: str, python: str) -> Iterator[Target]:
 def _channel(connection: Path) -> Iterator[grpc.Channel]:
     said = read_toml(connection.read_text(), 1 << 20)
     credentials = grpc.composite_channel_credentials(
-        grpc.ssl_channel_credentials(said["ca"].encode()), grpc.metadata_call_credentials(_Key(said["key"]))
+        grpc.ssl_channel_credentials(said["ca"].encode()), grpc.access_token_call_credentials(said["key"])
     )
     with grpc.secure_channel(said["server"], credentials) as channel:
         yield channel
@@ -229,11 +218,11 @@ def _photo_rates(stack: ExitStack, rounds: int) -> dict[str, float]:
     return {**found, "ratio": median(a / b for a, b in zip(rates["secured"], rates["open"], strict=True))}
 
 
-def _rate(call: Callable[..., object], request: bytes, calls: int = 80, at_once: int = 8) -> float:
+def _rate(call: Callable[..., object], request: bytes) -> float:
     begun = time.perf_counter()
-    with ThreadPoolExecutor(at_once) as pool:
-        list(pool.map(lambda _: call(request, timeout=120), range(calls)))
-    return calls / (time.perf_counter() - begun)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: call(request, timeout=120), range(_CALLS)))
+    return _CALLS / (time.perf_counter() - begun)
 
 
 def _run(*command: str) -> None:

@@ -1,7 +1,5 @@
 """A helper process that answers requests one after another, in an interpreter of its own."""
 
-from __future__ import annotations
-
 import multiprocessing
 from collections.abc import Callable
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Describes the machine, the accelerators and the versions of a measurement."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """The one place that opens an engine: in this process, or as the options of `fr serve`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace

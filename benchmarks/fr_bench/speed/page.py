@@ -1,7 +1,5 @@
 """Prints and writes the report of a measurement: a table for people, JSON, and the files of a results folder."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 from collections.abc import Callable, Mapping, Sequence

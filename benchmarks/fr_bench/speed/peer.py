@@ -42,7 +42,6 @@ class Subject(Protocol):
 
     def run(self, turn: int) -> Round:
         """Run round `turn`, from 0."""
-        ...
 
 
 def alternate(subjects: Sequence[Subject], repeat: int, on_round: OnRound) -> tuple[Round, ...]:

@@ -1,7 +1,5 @@
 """`fr bench pipeline`: the pipeline in this process, by threads that call it as the server's do."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections import Counter, defaultdict

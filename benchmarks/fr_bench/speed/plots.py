@@ -1,7 +1,5 @@
 """Draws plots as SVG: latency against load, sizes of batches, and searches by the size of the gallery."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 

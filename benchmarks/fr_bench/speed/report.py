@@ -1,7 +1,5 @@
 """The report of a measurement of photos or searches: its figures, its lines, its table, and its JSON."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass

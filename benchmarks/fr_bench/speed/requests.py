@@ -1,7 +1,5 @@
 """The messages of the load: built before the clock runs, and the answers to the first ones read for what they hold."""
 
-from __future__ import annotations
-
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor

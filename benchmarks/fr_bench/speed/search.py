@@ -1,7 +1,5 @@
 """`fr bench search`: an index beside its peers on one gallery, how quick, how right and how large each of them is."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace

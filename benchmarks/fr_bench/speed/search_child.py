@@ -1,7 +1,5 @@
 """The process of one subject: builds its index from the seed, and times searches of it."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Sequence

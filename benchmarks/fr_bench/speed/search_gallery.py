@@ -1,7 +1,5 @@
 """The gallery that searches are measured on: random directions, made from a seed wherever they are needed."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

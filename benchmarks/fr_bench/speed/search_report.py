@@ -1,7 +1,5 @@
 """The report of searches: its main figures, its lines and its tables."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median

@@ -1,7 +1,5 @@
 """Puts an index of FR Core, or of a peer, behind one interface."""
 
-from __future__ import annotations
-
 import importlib
 import importlib.util
 from collections.abc import Callable, Mapping
@@ -99,7 +97,7 @@ class FlatPeer(Peer):
     """`faiss.IndexFlatIP`: every vector in float32. FAISS scans a single probe with one thread, several with all."""
 
     def __init__(self, dimension: int, size: int, k: int, threads: int) -> None:
-        import faiss  # as whoever uses FAISS itself would have it; only the process of this peer loads it
+        import faiss  # as users of FAISS itself would have it; only the process of this peer loads it
 
         faiss.omp_set_num_threads(threads)
         self._index: Any = faiss.IndexFlatIP(dimension)

@@ -1,7 +1,5 @@
 """The judge of searches: similarities of everything in float64, and what an index found held against them."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

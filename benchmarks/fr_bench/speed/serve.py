@@ -1,7 +1,5 @@
 """`fr bench serve`: a server under load over gRPC, in turn with the same engine in process and with the peer."""
 
-from __future__ import annotations
-
 import itertools
 import math
 import re

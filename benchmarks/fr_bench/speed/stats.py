@@ -1,7 +1,5 @@
 """The statistics of the measurements: medians, percentiles, and the arrivals of an open loop."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from statistics import median

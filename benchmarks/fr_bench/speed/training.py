@@ -1,7 +1,5 @@
 """`fr bench training`: hundreds of trainees who walk through a course on a server at once, and what became of it."""
 
-from __future__ import annotations
-
 import io
 import math
 import tempfile

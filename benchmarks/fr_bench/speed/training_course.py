@@ -1,7 +1,5 @@
 """The course that is measured, the cohorts that walk it, and what the server exports of them."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """Builds the report of `fr bench training`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 

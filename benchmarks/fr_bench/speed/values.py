@@ -1,7 +1,5 @@
 """Frozen values of a measurement of speed and of its conditions; they become the JSON."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The photos of a measurement: a folder, Labeled Faces in the Wild, or the sample photo of InsightFace."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Access of the asynchronous client: the caller's identity, and the API keys."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 

@@ -1,7 +1,5 @@
 """The audit of the asynchronous client: records, their verification, and checkpoints."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from datetime import datetime
 

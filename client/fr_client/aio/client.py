@@ -1,10 +1,7 @@
 """The asynchronous client of the API."""
 
-from __future__ import annotations
-
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import grpc
@@ -92,9 +89,7 @@ class AsyncClient(AsyncRecognition, AsyncSubjects, AsyncEvaluation):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def close(self) -> None:

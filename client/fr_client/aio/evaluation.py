@@ -1,7 +1,5 @@
 """Evaluation on the server, for the asynchronous client."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any

@@ -1,7 +1,5 @@
 """Galleries of the asynchronous client: what they are, their calibration, and searches of a whole gallery."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Recognition without a gallery, for the asynchronous client."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 
 from fr_api.v1 import common_pb2, recognition_pb2, recognition_pb2_grpc

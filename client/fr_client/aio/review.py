@@ -1,7 +1,5 @@
 """Review of the asynchronous client: cases, examinations, findings and evidence."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from datetime import timedelta
 

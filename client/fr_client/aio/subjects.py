@@ -1,7 +1,5 @@
 """Subjects of the asynchronous client: enrolment, search, and what a gallery holds of a person."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 

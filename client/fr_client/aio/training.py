@@ -1,7 +1,5 @@
 """Training of the asynchronous client: courses, cohorts, sittings and results."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import timedelta

@@ -1,7 +1,5 @@
 """Decodes photos to draw on, and fits text into pictures."""
 
-from __future__ import annotations
-
 import unicodedata
 from functools import cached_property
 from typing import TypeAlias

@@ -25,9 +25,15 @@ if TYPE_CHECKING:
 
 MAX_TEXT_BYTES = 2**20
 STDIN = Path("-")
-"""Stands for standard input."""
+"""Stands for standard input; `typed_path` makes another path of a file with this name."""
 # Writes the cells of a row.
 WriteRow = Callable[[Sequence[str]], None]
+
+
+def typed_path(text: str) -> Path:
+    """Return the path of what somebody typed: only "-" is `STDIN`, and "./-" is the file of that name."""
+    path = Path(text)
+    return path.absolute() if path == STDIN and text != "-" else path
 
 
 @contextmanager

@@ -1,7 +1,5 @@
 """Defines the `fr` command: its own options, and the module of each command."""
 
-from __future__ import annotations
-
 import os
 import re
 from dataclasses import replace

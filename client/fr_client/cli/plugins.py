@@ -1,7 +1,5 @@
 """Imports and builds a command only when it is called, or when the help lists it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
@@ -29,7 +27,7 @@ _OF_CORE: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "fr": ("serve", "server", "models", "evaluate", "bench", "dataset", "web"),
         "fr gallery": ("backup", "restore", "verify", "key"),
-        "fr train": ("simulate",),
+        "fr train": ("check", "simulate"),
         "fr audit": ("file",),
         "fr evidence": ("verify",),
     }

@@ -1,7 +1,5 @@
 """Shows the progress of a long run: a bar if standard error is a terminal, else a line now and then."""
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Callable, Iterator

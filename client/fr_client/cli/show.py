@@ -1,7 +1,5 @@
 """Shows answers, as tables for people and as JSON for programs, and tells if a call takes long."""
 
-from __future__ import annotations
-
 import json
 import os
 import threading

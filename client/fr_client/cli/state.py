@@ -1,7 +1,5 @@
 """Opens the client for a command, asks questions, and ends a command with an error."""
 
-from __future__ import annotations
-
 import errno
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -29,9 +27,9 @@ _MAX_KEY_BYTES = 64 * 1024
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
-def argument(metavar: str, words: str) -> Any:
-    """Return the description of a required argument of a command."""
-    return typer.Argument(metavar=metavar, help=words, show_default=False)
+def argument(metavar: str, words: str, parser: Callable[[str], Any] | None = None) -> Any:
+    """Return the description of an argument of a command that has no default to show."""
+    return typer.Argument(metavar=metavar, help=words, show_default=False, parser=parser)
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]

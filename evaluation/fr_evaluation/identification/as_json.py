@@ -1,7 +1,5 @@
 """An identification report for programs: one JSON document, and every search as CSV."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The figures of an identification: from searches to hit rates, false alarms and misses, by size of the gallery."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 

@@ -1,7 +1,5 @@
 """Writes an identification report as one HTML file."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

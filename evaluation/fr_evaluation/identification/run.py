@@ -1,7 +1,5 @@
 """An identification: the people of a data set through the pipeline, to a report."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import time

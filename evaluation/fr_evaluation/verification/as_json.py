@@ -1,7 +1,5 @@
 """A verification report for programs: one JSON document, and the score of every pair as CSV."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Mapping
 from dataclasses import asdict

@@ -3,8 +3,6 @@
 Non-mated comparisons are those of every two people where the list names them, else those of the list.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date

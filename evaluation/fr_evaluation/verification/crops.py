@@ -1,7 +1,5 @@
 """Aligned crops, such as those of InsightFace's .bin files: embedded as they are, nothing is detected."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace

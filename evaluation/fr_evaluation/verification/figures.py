@@ -1,7 +1,5 @@
 """The figures of a verification: from compared pairs to accuracy, error rates, thresholds, and how sure they are."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar

@@ -5,8 +5,6 @@ it, as two people of one group are the likelier ones to be mistaken. Few people 
 chance alone sets them apart: a difference is one only where it exceeds what labels make that are permuted among people.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Writes a verification report as one HTML file."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from statistics import NormalDist
 

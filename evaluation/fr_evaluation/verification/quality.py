@@ -3,8 +3,6 @@
 The quality of a pair is that of the worse of its two faces.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass

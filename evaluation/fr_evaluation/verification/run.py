@@ -1,7 +1,5 @@
 """A verification: the pairs of a data set through the pipeline, to a report."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import time

@@ -1,7 +1,5 @@
 """Tells calibration, groups and quality of a verification report in messages and in rows."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from fr_core.scoring.bootstrap import Bootstrap

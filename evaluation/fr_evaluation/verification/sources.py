@@ -1,7 +1,5 @@
 """Turns photos, aligned crops or templates into compared pairs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,11 +32,9 @@ class Source(Protocol):
     @property
     def pick(self) -> str:
         """Return which face of a photo counts, in words for the report."""
-        ...
 
     def compare(self, pairs: PairSet, pipeline: Pipeline, workers: int, on_progress: OnProgress) -> Comparison:
         """Compare every pair, with `workers` photos at a time; raises what `in_threads` raises."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

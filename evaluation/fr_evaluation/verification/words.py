@@ -1,7 +1,5 @@
 """Tells a verification report in messages and in rows, for the terminal and for the page."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from fr_core.scoring.bootstrap import Bootstrap

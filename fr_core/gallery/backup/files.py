@@ -6,8 +6,6 @@ last number that a row of each kind has had. A subject that is erased from the s
 keys, and then nobody can read the rows of that person in any backup.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -155,15 +153,10 @@ _KEYS_V1 = (
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """One kind of file.
+    """One kind of file."""
 
-    Attributes:
-        application_id: as the store's; https://www.sqlite.org/fileformat2.html, "Application ID".
-        formats: the tables of format n are the n-th; the last are those that are written.
-    """
-
-    application_id: bytes
-    formats: _Formats
+    application_id: bytes  # as the store's; https://www.sqlite.org/fileformat2.html, "Application ID"
+    formats: _Formats  # the tables of format n are the n-th; the last are those that are written
 
 
 BACKUP_FILE = Layout(b"FRCB", (_BACKUP_V1, _BACKUP_V2, _BACKUP_V3))
@@ -252,9 +245,8 @@ def reading(layout: Layout, path: Path) -> Iterator[apsw.Connection]:
 def backup_errors() -> Iterator[None]:
     """Turn the errors of damage, in the block, into the error of a backup.
 
-    Raises:
-        BackupUnusable: SQLite, or the ciphers, found something that was not written so.
-        StoreFailed: the disk refuses.
+    Raises `BackupUnusable`: SQLite, or the ciphers, found something that was not written so; `StoreFailed`: the disk
+    refuses.
     """
     try:
         with sqlite_errors():

@@ -1,7 +1,5 @@
 """Restores a backup: builds the store anew under another name, checks it, and then gives it its own name."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -50,16 +48,11 @@ _LEFT = (SCHEMA.lock_name, f"{DATABASE_NAME}.new*")
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """The result of a restoration.
+    """The result of a restoration."""
 
-    Attributes:
-        created: when the backup was made, UTC.
-        held: what the new store holds, all of it checked.
-        erased_since: subjects of the backup that were left out, because they were erased or deleted after it was made.
-    """
-
-    created: datetime
-    held: Verified
+    created: datetime  # when the backup was made, UTC
+    held: Verified  # what the new store holds, all of it checked
+    # Subjects of the backup that were left out, because they were erased or deleted after it was made.
     erased_since: int
 
 

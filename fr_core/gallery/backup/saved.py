@@ -42,17 +42,11 @@ _NO_KEY: Row = (None, None, None)
 
 @dataclass(frozen=True, slots=True)
 class SavedTemplate:
-    """A template of a backup, which was opened to prove it.
+    """A template of a backup, which was opened to prove it."""
 
-    Attributes:
-        facts: its columns up to `TEMPLATE_FACTS`, in the order of TEMPLATES.
-        sealed: the vector, encrypted.
-        photo: the photo, encrypted; None where none is kept.
-    """
-
-    facts: Row
-    sealed: bytes
-    photo: bytes | None
+    facts: Row  # its columns up to `TEMPLATE_FACTS`, in the order of TEMPLATES
+    sealed: bytes  # the vector, encrypted
+    photo: bytes | None  # the photo, encrypted; None where none is kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +81,11 @@ class Extent:
 
 @dataclass(frozen=True, slots=True)
 class SavedAudit:
-    """The end of the audit of a store when its backup was made.
+    """The end of the audit of a store when its backup was made."""
 
-    Attributes:
-        chain_id: of its chain.
-        seq: number of the last record; 0 for none.
-        hash: of that record, 32 bytes.
-    """
-
-    chain_id: str
-    seq: int
-    hash: bytes
+    chain_id: str  # of its chain
+    seq: int  # number of the last record; 0 for none
+    hash: bytes  # of that record, 32 bytes
 
 
 class SavedStore:
@@ -153,9 +141,8 @@ class SavedStore:
 
         None stands for a subject that the file of keys has no key of: it was erased or deleted since.
 
-        Raises:
-            BackupUnusable: something was altered, or does not agree with what the galleries say.
-            StoreCorrupt: something encrypted was altered.
+        Raises `BackupUnusable`: something was altered, or does not agree with what the galleries say; `StoreCorrupt`:
+        something encrypted was altered.
         """
         subjects, templates = Counter[int](), Counter[int]()
         held = groupby(self._backup.execute(_TEMPLATES), key=itemgetter(0))

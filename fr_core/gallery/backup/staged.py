@@ -1,7 +1,5 @@
 """Writes a file under another name, and renames it when it is proved and durable: it is absent or whole."""
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import os
@@ -78,9 +76,8 @@ def staged(target: Path, is_ours: Callable[[bytes], bool], *, secret: bool = Fal
         secret: overwrite with zeros the file that it replaces, the one of a process that died, and itself if it is not
             kept.
 
-    Raises:
-        TargetTaken: another process writes the same file at this moment, or somebody else's has its name.
-        StoreFailed: the disk refuses.
+    Raises `TargetTaken`: another process writes the same file at this moment, or somebody else's has its name;
+    `StoreFailed`: the disk refuses.
     """
     with _disk_errors():
         try:

@@ -1,7 +1,5 @@
 """Taking a backup: one moment of a store copied into two files, which get their names when they are proved."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Iterator

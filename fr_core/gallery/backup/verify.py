@@ -5,8 +5,6 @@ another process one moment of the store, whatever is written meanwhile. Only the
 an erasure, has to wait for such a reader.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path

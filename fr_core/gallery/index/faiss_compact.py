@@ -3,8 +3,6 @@
 While it is small it scans the vectors themselves, and is exact.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import partial
 

@@ -3,8 +3,6 @@
 FAISS scans with as many threads as OpenMP gives it (`OMP_NUM_THREADS`); one probe is scanned by one thread.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import faiss

@@ -1,7 +1,5 @@
 """The search of the compact index: candidates by a scan of codes or of vectors, then exact similarities of the best."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -34,34 +32,22 @@ _GATHERED = 2**9
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Share:
-    """The part of a segment that a search may find.
-
-    Attributes:
-        allowed: bool[rows] of the segment; None = every row.
-        count: how many rows are allowed, 1 or more.
-    """
+    """The part of a segment that a search may find."""
 
     segment: Segment
-    allowed: npt.NDArray[np.bool_] | None
-    count: int
+    allowed: npt.NDArray[np.bool_] | None  # bool[rows] of the segment; None = every row
+    count: int  # how many rows are allowed, 1 or more
 
 
 @dataclass(slots=True, eq=False)
 class _Found:
-    """Candidates of n probes in one segment, best first by their compact scores.
-
-    Attributes:
-        width: how many are fetched for each probe.
-        scores: f32[n, w], w <= width; -inf where a probe has fewer candidates.
-        rows: i64[n, w]; -1 where a probe has fewer.
-        unseen: f32[n], no row that was not fetched scores higher; -inf with `complete`.
-    """
+    """Candidates of n probes in one segment, best first by their compact scores."""
 
     share: Share
-    width: int
-    scores: F32 = field(init=False)
-    rows: I64 = field(init=False)
-    unseen: F32 = field(init=False)
+    width: int  # how many are fetched for each probe
+    scores: F32 = field(init=False)  # f32[n, w], w <= width; -inf where a probe has fewer candidates
+    rows: I64 = field(init=False)  # i64[n, w]; -1 where a probe has fewer
+    unseen: F32 = field(init=False)  # f32[n], no row that was not fetched scores higher; -inf with `complete`
 
     @property
     def complete(self) -> bool:
@@ -109,9 +95,7 @@ class _Found:
 def scan_everything(shares: Sequence[Share], probes: F32, k: int, workers: Workers) -> Hits:
     """Return the k best for each of probes, surely.
 
-    Args:
-        probes: f32[n, D], n >= 1.
-        k: how many are wanted, at most the number of rows that are shared.
+    `probes`: f32[n, D], n >= 1; `k`: how many are wanted, at most the number of rows that are shared.
     """
     segments, rows = [share.segment for share in shares], [_rows(share) for share in shares]
 

@@ -1,7 +1,5 @@
 """A segment of the compact index, and the threads that work through segments."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait

@@ -1,7 +1,5 @@
 """Arrays that grow at their end, and the rows of vectors that the indexes are made of."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 

@@ -1,7 +1,5 @@
 """The reference index: NumPy, every vector, exact; what every other index must agree with."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from fr_core.gallery.index.growing import VectorRows

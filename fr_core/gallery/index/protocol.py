@@ -1,7 +1,5 @@
 """Defines the interface of every index of vectors, and the similarity by which all of them rank."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -48,16 +46,11 @@ def scan_error_bound(dimension: int) -> float:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hits:
-    """The best vectors of an index for each of n probes.
+    """The best vectors of an index for each of n probes."""
 
-    Attributes:
-        ids: i64[n, k'], where k' = min(k, how many vectors were searched).
-        similarities: f64[n, k'], in [-1, 1], descending; equal ones in ascending order of their ids.
-        exhaustive: whether these are surely the k best; else those that a first scan did not pick were not compared.
-    """
-
-    ids: I64
-    similarities: F64
+    ids: I64  # i64[n, k'], where k' = min(k, how many vectors were searched)
+    similarities: F64  # f64[n, k'], in [-1, 1], descending; equal ones in ascending order of their ids
+    # Whether these are surely the k best; else those that a first scan did not pick were not compared.
     exhaustive: bool = True
 
     @classmethod

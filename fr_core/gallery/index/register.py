@@ -1,7 +1,5 @@
 """The register of indexes: a new one is one file beside this one, and one line here."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from fr_core.errors import ConfigInvalid, message
@@ -18,9 +16,7 @@ def index_maker(name: str, threads: int = 0) -> Callable[[int], VectorIndex]:
         name: one of `INDEX_NAMES`; "auto" is "gpu" where FAISS has a GPU, and "compact" elsewhere.
         threads: that search "compact" and "gpu"; 0 = one for each core that the process may use.
 
-    Raises:
-        ConfigInvalid: there is no index of that name.
-        DeviceUnavailable: there is no GPU that FAISS can use.
+    Raises `ConfigInvalid`: there is no index of that name; `DeviceUnavailable`: there is no GPU that FAISS can use.
     """
     if name == "numpy":
         return NumpyIndex

@@ -1,7 +1,5 @@
 """The common part of indexes that keep all their vectors in one array: everything but the search."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Generic
 

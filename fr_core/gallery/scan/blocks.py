@@ -1,10 +1,8 @@
 """Scans a gallery from end to end: the templates similar to each template, a block at a time.
 
 Each block sees the gallery at one version and holds it for one pass of the index, so that enrolment and searches go on.
-Nothing is kept between blocks but a cursor: whoever asks for no more blocks has ended the scan.
+Nothing is kept between blocks but a cursor: a caller that asks for no more blocks has ended the scan.
 """
-
-from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
@@ -39,57 +37,35 @@ _MAX_ID = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """The position at which a scan continues.
-
-    Attributes:
-        after: the last template that was searched for; 0 = none yet.
-        until: the newest template that is searched for: of those that came after the beginning, none is.
-        searched: how many templates were searched for.
-        width: similar templates that are fetched for each; 0 = as at the beginning.
-        unfinished: the template that was compared with some of the others only; 0 = none.
-        compared: it was compared with those up to this one.
-    """
+    """The position at which a scan continues."""
 
     gallery_no: int
-    after: int
-    until: int
-    searched: int
-    width: int = 0
-    unfinished: int = 0
-    compared: int = 0
+    after: int  # the last template that was searched for; 0 = none yet
+    until: int  # the newest template that is searched for: of those that came after the beginning, none is
+    searched: int  # how many templates were searched for
+    width: int = 0  # similar templates that are fetched for each; 0 = as at the beginning
+    unfinished: int = 0  # the template that was compared with some of the others only; 0 = none
+    compared: int = 0  # it was compared with those up to this one
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The progress of a scan.
-
-    Attributes:
-        total: those that were there at the beginning and have not been deleted since.
-        gallery_version: the version of the gallery that the last of them were searched in.
-        exhaustive: whether that compared each exactly; else the best of a compact scan were.
-    """
+    """The progress of a scan."""
 
     searched: int
-    total: int
-    gallery_version: int
-    exhaustive: bool
+    total: int  # those that were there at the beginning and have not been deleted since
+    gallery_version: int  # the version of the gallery that the last of them were searched in
+    exhaustive: bool  # whether that compared each exactly; else the best of a compact scan were
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Near:
-    """The templates similar to those of a block.
+    """The templates similar to those of a block."""
 
-    Attributes:
-        template_ids: i64[n], ascending: what was searched for.
-        rows: i64[m], in [0, n): which of them is meant.
-        ids: i64[m]: a template that is similar to it; it itself may be among them.
-        similarities: f64[m], all of them at or above the threshold.
-    """
-
-    template_ids: I64
-    rows: I64
-    ids: I64
-    similarities: F64
+    template_ids: I64  # i64[n], ascending: what was searched for
+    rows: I64  # i64[m], in [0, n): which of them is meant
+    ids: I64  # i64[m]: a template that is similar to it; it itself may be among them
+    similarities: F64  # f64[m], all of them at or above the threshold
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,20 +84,14 @@ class Pass:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
-    """A block of a scan, in the version that `progress` has.
-
-    Attributes:
-        owners: i64[n], numbers of the subjects of `near.template_ids`.
-        others: i64[m], those of `near.ids`.
-        cursor: where to go on; None after the last block.
-    """
+    """A block of a scan, in the version that `progress` has."""
 
     gallery_no: int
     near: Near
-    owners: I64
-    others: I64
+    owners: I64  # i64[n], numbers of the subjects of `near.template_ids`
+    others: I64  # i64[m], those of `near.ids`
     progress: Progress
-    cursor: Cursor | None
+    cursor: Cursor | None  # where to go on; None after the last block
 
 
 Look = Callable[[GalleryMemory, I64, Cursor], Pass]
@@ -141,9 +111,8 @@ class Scanner:
 
         `cursor`: where to go on; None = at the beginning.
 
-        Raises:
-            UnknownGallery: there is no gallery of that id, or it is another than the cursor's.
-            GalleryExpired: its time has passed.
+        Raises `UnknownGallery`: there is no gallery of that id, or it is another than the cursor's; `GalleryExpired`:
+        its time has passed.
         """
 
         def search(row: GalleryRow, memory: GalleryMemory) -> Block:

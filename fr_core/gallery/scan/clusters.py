@@ -1,7 +1,5 @@
 """Clusters: the templates of a gallery grouped by person, whatever subjects they were enrolled for."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -37,30 +35,19 @@ class ClusterMember:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Templates that may be of one person: a lead for a human examiner.
+    """Templates that may be of one person: a lead for a human examiner."""
 
-    Attributes:
-        number: in the answer, from 1.
-        members: the oldest first; a single one where nothing is like it.
-        cohesion: mean similarity of its pairs, in [-1, 1]; None where there is none.
-    """
-
-    number: int
-    members: tuple[ClusterMember, ...]
-    cohesion: float | None
+    number: int  # in the answer, from 1
+    members: tuple[ClusterMember, ...]  # the oldest first; a single one where nothing is like it
+    cohesion: float | None  # mean similarity of its pairs, in [-1, 1]; None where there is none
 
 
 @dataclass(frozen=True, slots=True)
 class Clusters:
-    """The clusters that a step found.
+    """The clusters that a step found."""
 
-    Attributes:
-        clusters: all of their members included; none while neighbours are searched for.
-        progress: of the search for neighbours; None once it has ended.
-    """
-
-    clusters: tuple[Cluster, ...]
-    progress: Progress | None
+    clusters: tuple[Cluster, ...]  # all of their members included; none while neighbours are searched for
+    progress: Progress | None  # of the search for neighbours; None once it has ended
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,16 +62,11 @@ class Neighbours:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """Whole components of the graph of neighbours.
-
-    Attributes:
-        template_ids: i64[n].
-        edges: i64[m, 2], rows of `template_ids`.
-    """
+    """Whole components of the graph of neighbours."""
 
     gallery_no: int
-    template_ids: I64
-    edges: I64
+    template_ids: I64  # i64[n]
+    edges: I64  # i64[m, 2], rows of `template_ids`
 
 
 class ClusterSteps(Protocol):
@@ -92,11 +74,9 @@ class ClusterSteps(Protocol):
 
     def neighbours_after(self, gallery: GalleryRef, threshold: float, cursor: Cursor | None) -> Neighbours:
         """Return the neighbours of the next block of templates."""
-        ...
 
     def clusters_of(self, gallery: GalleryRef, threshold: float, part: Part) -> tuple[Cluster, ...]:
         """Return the clusters of a part, numbered from 1, each by its oldest template."""
-        ...
 
 
 def clusters(steps: ClusterSteps, gallery: GalleryRef, threshold: float) -> Iterator[Clusters]:

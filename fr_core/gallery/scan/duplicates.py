@@ -1,7 +1,5 @@
 """Duplicates: templates of different subjects that are so similar that both may be of one person."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,33 +12,23 @@ from fr_core.gallery.values import GalleryRef
 
 @dataclass(frozen=True, slots=True)
 class DuplicatePair:
-    """Two templates of different subjects: a lead for a human examiner.
+    """Two templates of different subjects: a lead for a human examiner."""
 
-    Attributes:
-        subject_a: whose the older template is.
-        subject_b: whose the newer template is.
-        similarity: of both, in [-1, 1].
-    """
-
-    subject_a: str
+    subject_a: str  # whose the older template is
     template_a: int
-    subject_b: str
+    subject_b: str  # whose the newer template is
     template_b: int
-    similarity: float
+    similarity: float  # of both, in [-1, 1]
 
 
 @dataclass(frozen=True, slots=True)
 class Duplicates:
-    """The duplicates that a block of a scan found.
+    """The duplicates that a block of a scan found."""
 
-    Attributes:
-        pairs: by the newer template, then best first; a template with very many has them in several steps.
-        cursor: where to go on; None after the last block.
-    """
-
+    # By the newer template, then best first; a template with very many has them in several steps.
     pairs: tuple[DuplicatePair, ...]
     progress: Progress
-    cursor: Cursor | None
+    cursor: Cursor | None  # where to go on; None after the last block
 
 
 class DuplicateSteps(Protocol):
@@ -48,7 +36,6 @@ class DuplicateSteps(Protocol):
 
     def duplicates_after(self, gallery: GalleryRef, threshold: float, cursor: Cursor | None) -> Duplicates:
         """Return the pairs of the next block of templates."""
-        ...
 
 
 def duplicates(steps: DuplicateSteps, gallery: GalleryRef, threshold: float) -> Iterator[Duplicates]:

@@ -1,7 +1,5 @@
 """Vectors that are the same to the last bit: what is found for one of them holds for all."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from fr_core.types import F32, I64

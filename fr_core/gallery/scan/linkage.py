@@ -1,7 +1,5 @@
 """Average linkage on a graph of neighbours: which templates are of one person, without all pairs of them."""
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 

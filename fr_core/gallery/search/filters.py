@@ -1,7 +1,5 @@
 """From a filter to the templates that it lets a search see."""
 
-from __future__ import annotations
-
 from functools import reduce
 
 import numpy as np
@@ -50,9 +48,8 @@ def names_many(among: SubjectFilter) -> bool:
 def templates_among(snapshot: Snapshot, gallery_no: int, among: SubjectFilter) -> I64:
     """Return the ascending ids of the templates of the subjects that a filter lets through.
 
-    Raises:
-        InvalidFilter: no subject of the gallery has metadata of that key.
-        UnknownSubject: the gallery holds no subject of one of the ids.
+    Raises `InvalidFilter`: no subject of the gallery has metadata of that key; `UnknownSubject`: the gallery holds no
+    subject of one of the ids.
     """
     conditions = [_with_pair(snapshot, gallery_no, key, value) for key, value in among.metadata.items()]
     if among.subject_ids is not None:

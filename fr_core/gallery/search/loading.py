@@ -1,7 +1,5 @@
 """From the store to the memory: every vector read, checked and indexed before the first search."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Callable
@@ -24,9 +22,7 @@ def load(store: GalleryStore, memories: Memories, on_block: Callable[[], None]) 
 
     `on_block`: called for each block of vectors; what it raises ends the loading.
 
-    Raises:
-        StoreCorrupt: what is stored is damaged or contradicts itself.
-        StoreFailed: the disk refuses.
+    Raises `StoreCorrupt`: what is stored is damaged or contradicts itself; `StoreFailed`: the disk refuses.
     """
     begun = time.monotonic()
     rows = _gallery_rows(store)

@@ -6,8 +6,6 @@ copied here, and takes a new snapshot where the memory has moved on. Readers tha
 so the writer waits for the searches that ran at its commit, for a piece of the index's upkeep, and for nothing else.
 """
 
-from __future__ import annotations
-
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence

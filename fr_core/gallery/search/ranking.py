@@ -14,19 +14,12 @@ from fr_core.types import F32, I64
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RankedSubjects:
-    """Subjects by their similarity to a probe, best first.
+    """Subjects by their similarity to a probe, best first."""
 
-    Attributes:
-        subject_nos: i64[n], all different.
-        template_ids: i64[n], the most similar template of each.
-        similarities: f64[n], in [-1, 1], descending; equal ones in ascending order of the template ids.
-        exhaustive: whether no other subject could be among them; see `Hits`.
-    """
-
-    subject_nos: I64
-    template_ids: I64
-    similarities: F64
-    exhaustive: bool
+    subject_nos: I64  # i64[n], all different
+    template_ids: I64  # i64[n], the most similar template of each
+    similarities: F64  # f64[n], in [-1, 1], descending; equal ones in ascending order of the template ids
+    exhaustive: bool  # whether no other subject could be among them; see `Hits`
 
     def first(self, k: int) -> RankedSubjects:
         """The k best."""

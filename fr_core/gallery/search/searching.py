@@ -1,7 +1,5 @@
 """Answers a 1:N search: from the question to the list of candidates."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial

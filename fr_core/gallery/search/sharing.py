@@ -21,17 +21,11 @@ Search = Callable[[F32, int], Hits]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Nearest:
-    """The best vectors for one probe; see `Hits`.
+    """The best vectors for one probe; see `Hits`."""
 
-    Attributes:
-        ids: i64[k'].
-        similarities: f64[k'].
-        exhaustive: as in `Hits`.
-    """
-
-    ids: I64
-    similarities: F64
-    exhaustive: bool
+    ids: I64  # i64[k']
+    similarities: F64  # f64[k']
+    exhaustive: bool  # as in `Hits`
 
     @staticmethod
     def of(hits: Hits, n: int, k: int) -> Nearest:
@@ -51,8 +45,8 @@ class _Waiting:
 class SharedSearch:
     """Runs `search` for the probes of many threads, one pass at a time.
 
-    There is no thread of its own: whoever finds no pass under way makes one, and then lets the first of those that came
-    meanwhile make the next, with all of them that want equally many. So a single search waits for nobody.
+    There is no thread of its own: a search that finds no pass under way makes one. Then the first of those that came
+    meanwhile makes the next, with all of them that want equally many. So a single search waits for nobody.
 
     Who wants another number has another pass: an index may compare more vectors for one that wants more, and so find
     one that it misses otherwise. What is found must not depend on who else searches.

@@ -1,7 +1,5 @@
 """The thread that keeps the galleries in order: the indexes beside searches and changes, and what has expired."""
 
-from __future__ import annotations
-
 import logging
 import threading
 import time

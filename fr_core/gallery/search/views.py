@@ -1,7 +1,5 @@
 """The store and the memory of a gallery, seen together at one version."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -19,7 +17,7 @@ from fr_core.gallery.values import GalleryRef
 T = TypeVar("T")
 
 Prepare = Callable[[Snapshot, GalleryRow], Callable[[GalleryMemory], T]]
-"""What is read from a snapshot first; it returns what is then done with the memory of the same version."""
+"""Reads from a snapshot, and returns the work on the memory of the same version."""
 
 
 class Views:

@@ -5,8 +5,6 @@ nothing behind: `secure_delete` and `clean_pages` overwrite them with zeros in t
 write-ahead log, and temporary data stay in memory.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Finds galleries, subjects and templates by the ids of callers, or refuses; asks the store only for possible ids."""
 
-from __future__ import annotations
-
 from fr_core.errors import GalleryReplaced, UnknownGallery, UnknownSubject, UnknownTemplate, message
 from fr_core.gallery.checks import is_gallery_id, is_subject_id, is_template_id
 from fr_core.gallery.store.snapshot import Snapshot

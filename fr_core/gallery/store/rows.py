@@ -1,7 +1,5 @@
 """Converts rows of the gallery store to values and back, and authenticates them; an altered row becomes no value."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -193,10 +191,7 @@ def gallery_of(row: Row) -> GalleryRow:
 def as_newer(row: Row, columns: tuple[str, ...], newer: tuple[str, ...] = GALLERIES) -> Row:
     """Return a row of an older GALLERIES as one of a newer; the last column is still that of the former.
 
-    Args:
-        row: with these `columns`.
-        columns: GALLERIES_V2, GALLERIES_V3 or GALLERIES.
-        newer: the columns to return.
+    `row`: with these `columns`; `columns`: GALLERIES_V2, GALLERIES_V3 or GALLERIES; `newer`: the columns to return.
     """
     found = dict(zip(columns, row, strict=True))
     return tuple(found[column] if column in found else _OF_OLDER_GALLERIES[column] for column in newer)

@@ -4,8 +4,6 @@ Times are microseconds since 1970, UTC.
 Text compares by code point (SQLite's BINARY collation of UTF-8), as Python's strings do.
 """
 
-from __future__ import annotations
-
 import zlib
 
 from fr_core.errors import StoreCorrupt, message

@@ -1,7 +1,5 @@
 """Packs vectors into bytes before they are encrypted, unpacks them, and binds templates to their rows."""
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Sequence
 

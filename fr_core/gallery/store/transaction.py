@@ -1,7 +1,5 @@
 """Changes the gallery store: one method for each step of a change. Every row is encrypted or authenticated."""
 
-from __future__ import annotations
-
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace

@@ -3,8 +3,6 @@
 Numbers (`gallery_no`, `subject_no`) are the store's own; ids are the callers'.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -23,18 +21,12 @@ class GalleryRow:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredVectors:
-    """Vectors of one gallery.
-
-    Attributes:
-        template_ids: i64[n], ascending.
-        subject_nos: i64[n].
-        vectors: f32[n, D].
-    """
+    """Vectors of one gallery."""
 
     gallery_no: int
-    template_ids: I64
-    subject_nos: I64
-    vectors: F32
+    template_ids: I64  # i64[n], ascending
+    subject_nos: I64  # i64[n]
+    vectors: F32  # f32[n, D]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +41,12 @@ class ExpiredTemplate:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A change as the audit records it, beside who asked for it.
+    """A change as the audit records it, beside who asked for it."""
 
-    Attributes:
-        action: such as "gallery.enrol".
-        subject_ids: of the subjects, by the callers' own ids, which become pseudonyms.
-        model: of the gallery, where a template came.
-        counts: as `fr_core.storage.audit.values.Entry`.
-        detail: likewise.
-    """
-
-    action: str
+    action: str  # such as "gallery.enrol"
     gallery_id: str
     gallery_version: int
-    subject_ids: tuple[str, ...] = ()
-    model: ModelId | None = None
-    counts: Mapping[str, int] = field(default_factory=lambda: NO_COUNTS)
-    detail: Mapping[str, str] = field(default_factory=lambda: NO_DETAIL)
+    subject_ids: tuple[str, ...] = ()  # of the subjects, by the callers' own ids, which become pseudonyms
+    model: ModelId | None = None  # of the gallery, where a template came
+    counts: Mapping[str, int] = field(default_factory=lambda: NO_COUNTS)  # as `fr_core.storage.audit.values.Entry`
+    detail: Mapping[str, str] = field(default_factory=lambda: NO_DETAIL)  # likewise

@@ -1,7 +1,5 @@
 """To whom what is done is put down: it rides beside the ticket of a call, in a context variable."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,20 +14,13 @@ SYSTEM = "system"
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """The caller of a request, and its reason.
+    """The caller of a request, and its reason."""
 
-    Attributes:
-        actor: a principal's id.
-        roles: in any order.
-        request_id: of the call; None outside of calls.
-        purpose: a word of a list; None where none was said.
-        case_reference: as the caller wrote it, for a pseudonym alone; it shows in no text of this value.
-    """
-
-    actor: str = SYSTEM
-    roles: tuple[str, ...] = ()
-    request_id: str | None = None
-    purpose: str | None = None
+    actor: str = SYSTEM  # a principal's id
+    roles: tuple[str, ...] = ()  # in any order
+    request_id: str | None = None  # of the call; None outside of calls
+    purpose: str | None = None  # a word of a list; None where none was said
+    # As the caller wrote it, for a pseudonym alone; it shows in no text of this value.
     case_reference: str | None = field(default=None, repr=False)
 
     def entry(
@@ -55,8 +46,7 @@ class Attribution:
             subject_ids: of the gallery, the caller's own ids.
             threshold: of the search, in [-1, 1].
 
-        Raises:
-            ValueError: as `Entry`, or subjects of no gallery.
+        Raises `ValueError`: as `Entry`, or subjects of no gallery.
         """
         if subject_ids and gallery_id is None:
             raise ValueError("subjects are those of a gallery")

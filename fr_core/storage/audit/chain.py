@@ -6,8 +6,6 @@ Schneier and Kelsey, "Secure Audit Logs to Support Computer Forensics", 1999, 3.
 a record stands in the chain by its hash, so that somebody who may not read every record can check the chain.
 """
 
-from __future__ import annotations
-
 import re
 import secrets
 from hashlib import sha256

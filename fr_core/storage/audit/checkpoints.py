@@ -4,8 +4,6 @@ A checkpoint is canonical JSON of v, chain_id, seq, hash, at_ms, key_id and sign
 8032) over the canonical JSON of the others, in base64url (RFC 4648) without padding.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 import re
@@ -31,25 +29,14 @@ _SIGNATURE = re.compile(r"[A-Za-z0-9_-]{86}")
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The end of a chain at a moment.
-
-    Attributes:
-        seq: number of the last record; 0 where there was none.
-        hash: of that record, 64 hexadecimal digits.
-        at_ms: when it was made, milliseconds since 1970, UTC.
-        key_id: of the key that signed, 16 hexadecimal digits.
-        signature: 86 characters of base64url.
-
-    Raises:
-        ValueError: an attribute is not that.
-    """
+    """The end of a chain at a moment. Raises `ValueError`: a field is not that."""
 
     chain_id: str
-    seq: int
-    hash: str
-    at_ms: int
-    key_id: str
-    signature: str
+    seq: int  # number of the last record; 0 where there was none
+    hash: str  # of that record, 64 hexadecimal digits
+    at_ms: int  # when it was made, milliseconds since 1970, UTC
+    key_id: str  # of the key that signed, 16 hexadecimal digits
+    signature: str  # 86 characters of base64url
 
     def __post_init__(self) -> None:
         numbers = all(type(number) is int and 0 <= number <= MAX_NUMBER for number in (self.seq, self.at_ms))

@@ -1,7 +1,5 @@
 """The rows of the audit's tables as values."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 from fr_core.storage.audit.values import Record
@@ -20,24 +18,15 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The end of the chain.
-
-    Attributes:
-        seq: number of the last record; 0 for none.
-        at_ms: time of the last record, milliseconds since 1970, UTC; 0 for none.
-        hash: of the last record, 32 bytes.
-        sealed_signing_key: Ed25519.
-        public_key: of the signing key, 32 bytes.
-        sealed_pseudonym_key: of the chain's pseudonyms.
-    """
+    """The end of the chain."""
 
     chain_id: str
-    seq: int
-    at_ms: int
-    hash: bytes
-    sealed_signing_key: bytes = field(repr=False)
-    public_key: bytes
-    sealed_pseudonym_key: bytes = field(repr=False)
+    seq: int  # number of the last record; 0 for none
+    at_ms: int  # time of the last record, milliseconds since 1970, UTC; 0 for none
+    hash: bytes  # of the last record, 32 bytes
+    sealed_signing_key: bytes = field(repr=False)  # Ed25519
+    public_key: bytes  # of the signing key, 32 bytes
+    sealed_pseudonym_key: bytes = field(repr=False)  # of the chain's pseudonyms
 
     @property
     def columns(self) -> tuple[Value, ...]:
@@ -48,17 +37,11 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """Says how far the chain is pruned: which old records at its beginning were deleted.
+    """Says how far the chain is pruned: which old records at its beginning were deleted."""
 
-    Attributes:
-        upto: number of the last deleted record; 0 for none.
-        hash: of that record, 32 bytes; hash_0 of the chain for none.
-        record: number of the record `audit.prune` about it; 0 for none.
-    """
-
-    upto: int
-    hash: bytes
-    record: int
+    upto: int  # number of the last deleted record; 0 for none
+    hash: bytes  # of that record, 32 bytes; hash_0 of the chain for none
+    record: int  # number of the record `audit.prune` about it; 0 for none
 
 
 def is_whole(row: Row) -> bool:

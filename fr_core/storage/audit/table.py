@@ -9,8 +9,6 @@ record, so that the next record follows it. Its body holds the number of that re
 its MAC authenticates both.
 """
 
-from __future__ import annotations
-
 import hmac
 import json
 import secrets

@@ -3,8 +3,6 @@
 Every field has a pattern and a greatest length, so that neither a name of two words, nor a photo, nor a vector fits.
 """
 
-from __future__ import annotations
-
 import hmac
 import json
 import math
@@ -67,39 +65,25 @@ _dump = json.JSONEncoder(
 class Entry:
     """A record before it has its number and time.
 
-    Attributes:
-        actor: who: a principal's id, such as "key:k3...", or "system".
-        action: what: room and verb, such as "gallery.search".
-        outcome: "OK", or the reason of the refusal or failure.
-        roles: of the actor; at most 8, each once, in alphabetical order.
-        request_id: of the call; 1 to 64 letters, digits, `.`, `_` and `-`.
-        purpose: why: a word of a list.
-        case: pseudonym of the case's reference.
-        gallery: id of the gallery.
-        subjects: pseudonyms of whom it was about, at most 1,000.
-        model: as `model_of` gives it.
-        gallery_version: of the gallery when it was done.
-        threshold: as `decimal_of` gives it.
-        counts: at most 16 numbers from 0 to 2^53 - 1, by words of a-z, 0-9 and _.
-        detail: at most 16 words of 128 ASCII characters without spaces, 512 characters in all with their keys.
-
     Raises:
         ValueError: a field has an impossible value, a defect of the caller; the message does not repeat the value.
     """
 
-    actor: str
-    action: str
-    outcome: str
-    roles: tuple[str, ...] = ()
-    request_id: str | None = None
-    purpose: str | None = None
-    case: Pseudonym | None = None
-    gallery: str | None = None
-    subjects: tuple[Pseudonym, ...] = ()
-    model: str | None = None
-    gallery_version: int | None = None
-    threshold: str | None = None
+    actor: str  # who: a principal's id, such as "key:k3...", or "system"
+    action: str  # what: room and verb, such as "gallery.search"
+    outcome: str  # "OK", or the reason of the refusal or failure
+    roles: tuple[str, ...] = ()  # of the actor; at most 8, each once, in alphabetical order
+    request_id: str | None = None  # of the call; 1 to 64 letters, digits, `.`, `_` and `-`
+    purpose: str | None = None  # why: a word of a list
+    case: Pseudonym | None = None  # pseudonym of the case's reference
+    gallery: str | None = None  # id of the gallery
+    subjects: tuple[Pseudonym, ...] = ()  # pseudonyms of whom it was about, at most 1,000
+    model: str | None = None  # as `model_of` gives it
+    gallery_version: int | None = None  # of the gallery when it was done
+    threshold: str | None = None  # as `decimal_of` gives it
+    # At most 16 numbers from 0 to 2^53 - 1, by words of a-z, 0-9 and _.
     counts: Mapping[str, int] = field(default_factory=lambda: NO_COUNTS)
+    # At most 16 words of 128 ASCII characters without spaces, 512 characters in all with their keys.
     detail: Mapping[str, str] = field(default_factory=lambda: NO_DETAIL)
 
     def __post_init__(self) -> None:
@@ -123,22 +107,13 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record(Entry):
-    """A record of the chain.
+    """A record of the chain. Raises `ValueError`: as `Entry`."""
 
-    Attributes:
-        seq: its number in the chain, from 1.
-        at_ms: when it was written, milliseconds since 1970, UTC; never before that of the record before.
-        clock_ms: what the clock said, where it had been set back; None where it said `at_ms`.
-        salt: 32 random hexadecimal digits, with which nobody can try out what a record says of which only the hash is
-            told; every table gives one. None where there is none.
-
-    Raises:
-        ValueError: as `Entry`.
-    """
-
-    seq: int
-    at_ms: int
-    clock_ms: int | None = None
+    seq: int  # its number in the chain, from 1
+    at_ms: int  # when it was written, milliseconds since 1970, UTC; never before that of the record before
+    clock_ms: int | None = None  # what the clock said, where it had been set back; None where it said `at_ms`
+    # 32 random hexadecimal digits, with which nobody can try out what a record says of which only the hash is told;
+    # every table gives one. None where there is none.
     salt: str | None = None
 
     def __post_init__(self) -> None:
@@ -222,8 +197,7 @@ def canonical(value: Mapping[str, object]) -> bytes:
 def decimal_of(value: float) -> str:
     """Return a number as decimals without an exponent, rounded to nine of them: "0.4", "-1", "0".
 
-    Raises:
-        ValueError: it is not finite, or 10^10 or more.
+    Raises `ValueError`: it is not finite, or 10^10 or more.
     """
     if not math.isfinite(value) or abs(value) >= 10**10:
         raise ValueError("a number of a record is not finite, or too great")

@@ -4,8 +4,6 @@ Nobody can change a record unnoticed without the key of the store. Somebody with
 or put back an earlier state of the whole database: only a checkpoint that was kept elsewhere shows that.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -43,22 +41,14 @@ class Why(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """Everything is as it was written.
-
-    Attributes:
-        records: how many were checked.
-        seq: number of the last.
-        checkpoints: how many the chain agrees with.
-        withheld: how many more stand in the chain by their hashes alone.
-        unchecked: how many more checkpoints belong to records before the first checked one; only their signatures were
-            checked.
-    """
+    """Everything is as it was written."""
 
     chain_id: str
-    records: int
-    seq: int
-    checkpoints: int
-    withheld: int = 0
+    records: int  # how many were checked
+    seq: int  # number of the last
+    checkpoints: int  # how many the chain agrees with
+    withheld: int = 0  # how many more stand in the chain by their hashes alone
+    # How many more checkpoints belong to records before the first checked one; only their signatures were checked.
     unchecked: int = 0
 
     @property
@@ -119,8 +109,7 @@ class Marks:
 def require_recent(table: AuditTable, connection: Connection) -> None:
     """Check the beginning and the end of a chain, and its last 1,000 records, where nobody writes meanwhile.
 
-    Raises:
-        StoreCorrupt: one of them is not as it was written, or there are records beyond the last.
+    Raises `StoreCorrupt`: one of them is not as it was written, or there are records beyond the last.
     """
     head, pruned = table.head(), table.pruned()
     table.records(max(0, head.seq - _RECENT), _RECENT)

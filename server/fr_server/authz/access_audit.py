@@ -1,7 +1,5 @@
 """Keeps what the guard tells: the audit "access", of reads, refusals and failed handshakes."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import time

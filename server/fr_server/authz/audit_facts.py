@@ -1,7 +1,5 @@
 """Reads what the audit records from requests and answers; never a photo, a template or a name."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache

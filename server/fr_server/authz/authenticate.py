@@ -85,11 +85,9 @@ class Authenticator(Protocol):
         `peer` is gRPC's name of the other end of the connection; "" if it is not known yet. A credential that is bound
         to a client certificate is then refused like one of another certificate.
         """
-        ...
 
     async def close(self) -> None:
         """End all background work; authenticate nobody afterwards."""
-        ...
 
 
 class OpenAccess:

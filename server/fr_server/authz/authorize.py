@@ -4,8 +4,6 @@ Three stages stand before a service: `authenticate` says who calls, this module 
 writes how the call ended.
 """
 
-from __future__ import annotations
-
 import secrets
 from collections.abc import Collection, Mapping
 from typing import Any

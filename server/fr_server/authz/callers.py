@@ -1,7 +1,5 @@
 """Tells who makes the current call, and which entries of a list that caller sees."""
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar

@@ -3,8 +3,6 @@
 PyJWT parses the keys. This module limits the download, and decides when to read again.
 """
 
-from __future__ import annotations
-
 import asyncio
 import concurrent.futures
 import http

@@ -58,7 +58,6 @@ class Recorder(Protocol):
 
     async def record(self, ended: Ended) -> None:
         """Keep it, durably. The call ends with the exception that this raises: no answer without a record."""
-        ...
 
 
 class CallRecord:

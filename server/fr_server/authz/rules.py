@@ -1,7 +1,5 @@
 """Defines the rule of a method: who may call it, on which objects, and how its requests and answers are treated."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum

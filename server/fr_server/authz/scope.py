@@ -3,8 +3,6 @@
 So a call with such an id does, answers and takes what a call with an unknown id does, because it is one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from typing import Any, Protocol, TypeVar
 
@@ -34,11 +32,9 @@ class Resolver(Protocol):
 
     async def course_of(self, kind: ScopeKind, resource_id: str) -> str | None:
         """Return the course of a cohort, a trainee, a session or a code; None if it does not exist."""
-        ...
 
     async def galleries_of(self, kind: ScopeKind, resource_id: str) -> Collection[str] | None:
         """Return the galleries that were searched for a case or an examination; None if it does not exist."""
-        ...
 
 
 class Foreign:

@@ -7,8 +7,6 @@ rounded values; otherwise moving the threshold would reveal the missing decimals
 in other units and finer steps, so it is left out. Embeddings are neither accepted nor returned.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any

@@ -1,7 +1,5 @@
 """The one table of who may call what; docs/access.md is made of it. A method that is not in it is refused."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType

@@ -4,8 +4,6 @@ Of the header of a token nothing is believed but which of the known keys and con
 addresses that it holds (`jwk`, `jku`, `x5c`, `x5u`) are not looked at.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -62,6 +62,7 @@ def backup(
             return
         typer.echo(f"Backed up to {out} and checked: {_counts(extent)}.")
         typer.echo(f"The subjects' keys are in {keys}: keep only this one, in a different place from the backups.")
+        typer.echo("The audit is not in the backup, and was not checked: `fr gallery verify` finds an altered record.")
 
 
 def restore(

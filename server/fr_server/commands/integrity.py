@@ -1,7 +1,5 @@
 """Checks the stores of a data folder: in copies, without a server, and without changing a byte."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Reports the error of a command that uses no server: one sentence, a JSON document if requested, status 1."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

@@ -4,8 +4,6 @@ It changes each store's key in one transaction, the galleries last. During the c
 valid under both keys, so that a server can start with either; a store under the other key refuses to open.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from contextlib import closing
 

@@ -1,7 +1,5 @@
 """`fr serve`: turns options into a configuration and starts the server. Imports heavy modules only when it runs."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import os

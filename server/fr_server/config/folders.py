@@ -1,7 +1,5 @@
 """Finds the folders and files of a server, and names the faulty file in errors that prevent a start."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

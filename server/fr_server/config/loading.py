@@ -1,7 +1,5 @@
 """Reads the configuration from a file, the environment and options; prints it, and refuses unsafe starts."""
 
-from __future__ import annotations
-
 import dataclasses
 import difflib
 import ipaddress

@@ -1,7 +1,5 @@
 """The tree of settings: the default, the meaning and the values of each."""
 
-from __future__ import annotations
-
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -358,7 +356,7 @@ _ELSEWHERE: Mapping[str, Key] = {
     "quality.max_pitch": Key("A face is NOT_FRONTAL if it nods further than this, in degrees.", 0, 90),
     "quality.max_roll": Key(
         "A face is TILTED if it tilts further than this, in degrees. A face upside down is not noticed: the detector "
-        "takes it for an upright one.",
+        "takes it for an upright one. Only min_embedding_norm of a model pack can find it.",
         0,
         180,
     ),

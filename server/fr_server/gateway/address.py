@@ -1,7 +1,5 @@
 """Writes and resolves the address of a server."""
 
-from __future__ import annotations
-
 import socket
 from contextlib import suppress
 from ipaddress import ip_address

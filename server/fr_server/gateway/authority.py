@@ -3,10 +3,7 @@
 Keys are ECDSA P-256 (FIPS 186-5), which every TLS 1.3 client can do (RFC 8446, section 9.1).
 """
 
-from __future__ import annotations
-
 import ipaddress
-import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from fr_core.errors import InvalidField, StoreFailed, TargetTaken, message
-from fr_core.storage.durable import cause, name_whole, sync
+from fr_core.storage.durable import cause, name_whole, sync, write_new
 from fr_server.gateway.pem import (
     moment,
     read_certificates,
@@ -137,7 +134,7 @@ def write_revocations(
     partial = path.with_name(f"{path.name}.partial")
     try:
         partial.unlink(missing_ok=True)
-        _put(partial, builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM), 0o644)
+        write_new(partial, builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM), 0o644)
         name_whole(partial, path)
     except OSError as error:
         raise StoreFailed(message("error.server.list_revoked_certificates_cannot"), errno=cause(error)) from error
@@ -231,7 +228,7 @@ def _write(into: Issued, key: ec.EllipticCurvePrivateKey, certificate: x509.Cert
                 (into.key, pem, 0o600),
                 (into.certificate, certificate.public_bytes(Encoding.PEM), 0o644),
             ):
-                _put(path, content, mode)
+                write_new(path, content, mode)
                 undoing.callback(path.unlink, missing_ok=True)
                 sync(path.parent)
             undoing.pop_all()
@@ -239,17 +236,3 @@ def _write(into: Issued, key: ec.EllipticCurvePrivateKey, certificate: x509.Cert
         raise TargetTaken(message("error.server.file_already_exists_path")) from error
     except OSError as error:
         raise StoreFailed(message("error.server.certificate_key_cannot_written"), errno=cause(error)) from error
-
-
-def _put(path: Path, content: bytes, mode: int) -> None:
-    """Write a new file durably, except for its name; if that fails, nothing remains of it."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            os.fchmod(file.fileno(), mode)  # regardless of the umask
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise

@@ -1,7 +1,5 @@
 """Listens on the network in front of a server, and connects admitted clients to the gRPC server behind it."""
 
-from __future__ import annotations
-
 import asyncio
 import errno
 import itertools

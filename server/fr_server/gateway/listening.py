@@ -1,7 +1,5 @@
 """Opens the port of a server, directly or behind the gateway that encrypts, with gRPC's own limits on connections."""
 
-from __future__ import annotations
-
 import logging
 from contextlib import ExitStack
 
@@ -45,11 +43,10 @@ def channel_limits(
             RESOURCE_EXHAUSTED, of gRPC, which drops what is too much as it comes.
         handshake_s: seconds, above 0, for a new connection to say that it speaks HTTP/2.
         idle_s: seconds after which a connection without calls is closed; clients connect anew by themselves. 0 = never.
-        age_s: seconds, give or take a tenth, after which a connection takes no new calls, so that whoever keeps one for
-            ever is asked for a certificate anew. Calls in work go on to their end. 0 = never.
+        age_s: seconds, give or take a tenth, after which a connection takes no new calls, so that a caller who keeps it
+            for ever is asked for a certificate anew. Calls in work go on to their end. 0 = never.
 
-    Raises:
-        ValueError: a value is none of these.
+    Raises `ValueError`: a value is none of these.
     """
     ends = {"grpc.max_connection_idle_ms": idle_s, "grpc.max_connection_age_ms": age_s}
     return (

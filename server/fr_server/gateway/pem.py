@@ -3,8 +3,6 @@
 Every function that takes a path raises `TlsUnusable`, which names the file and says what is wrong with it.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime

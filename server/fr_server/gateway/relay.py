@@ -1,7 +1,5 @@
 """Passes bytes in one direction of a connection, and reads no faster than the other side takes them."""
 
-from __future__ import annotations
-
 import asyncio
 import socket
 import ssl

@@ -1,7 +1,5 @@
 """Checks the gateway's TLS files, makes the TLS context, and explains failed handshakes."""
 
-from __future__ import annotations
-
 import ssl
 from dataclasses import dataclass
 from enum import StrEnum

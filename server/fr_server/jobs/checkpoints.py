@@ -1,7 +1,5 @@
 """Writes signed checkpoints of the audits to a place where a person who changes the audits cannot change them."""
 
-from __future__ import annotations
-
 import logging
 import re
 import threading

@@ -1,7 +1,5 @@
 """Runs periodic jobs beside the calls of a server, and what they report; a failed job runs again."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """Deletes old records of the audits, a segment at a time, after archiving them."""
 
-from __future__ import annotations
-
 import fcntl
 import logging
 import os

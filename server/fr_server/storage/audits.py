@@ -1,7 +1,5 @@
 """The audits as the services see them, in this process or another: one chain for each store."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from itertools import islice
@@ -32,11 +30,9 @@ class Auditable(Protocol):
 
     def auditing(self) -> AbstractContextManager[AuditTable]:
         """Read the audit as of one moment, within the block."""
-        ...
 
     def prune_audit(self, after: int, upto: int, last: bool) -> bool:
         """As `AuditCalls.audit_prune`."""
-        ...
 
 
 class LocalAudit:

@@ -1,7 +1,5 @@
 """Declares what services, jobs and front-ends ask of galleries and of audits, in this process or another."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta

@@ -1,7 +1,5 @@
 """Opens and closes the stores of a server beside its galleries: keys, cases and courses."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future

@@ -1,7 +1,5 @@
 """Serves metrics to Prometheus: a small HTTP server on its own port."""
 
-from __future__ import annotations
-
 import io
 import logging
 import socket

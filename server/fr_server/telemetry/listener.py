@@ -1,7 +1,5 @@
 """Passes events of calls and of the engine to any number of listeners."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from typing import Literal, TypeAlias, get_args

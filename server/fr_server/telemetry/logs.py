@@ -3,8 +3,6 @@
 An exception's message may contain a caller's data. The errors of `fr_core.errors` never do, so the log may show them.
 """
 
-from __future__ import annotations
-
 import asyncio
 import copy
 import json

@@ -1,7 +1,5 @@
 """Defines and counts the metrics for Prometheus; `make docs` generates docs/metrics.md from them."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Collection, Iterable, Iterator

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from fr_core.errors import ConfigInvalid, message
 from fr_core.runtime.devices import ActiveDevice
+from fr_files.scratch import scratch_folder
 from fr_server.config import TelemetryConfig
 from fr_server.telemetry.listener import Chore, FrontendEnd, Listener, Together
 from fr_server.telemetry.trust import Trust
@@ -17,11 +20,6 @@ if TYPE_CHECKING:
     from fr_server.telemetry.exposition import MetricsServer
     from fr_server.telemetry.metrics import PrometheusObserver
     from fr_server.telemetry.tracing import TracingObserver
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-from fr_files.scratch import scratch_folder
 
 # prometheus_client reads it once, when it is imported: so nothing here may import that.
 _FOLDER = "PROMETHEUS_MULTIPROC_DIR"

@@ -1,7 +1,5 @@
 """Measures the processes of a server: the scraped one, its front-ends and its photo decoders."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass

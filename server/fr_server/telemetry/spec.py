@@ -1,7 +1,5 @@
 """Defines a metric: its name, its labels, its meaning, and how it is made."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal

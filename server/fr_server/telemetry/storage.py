@@ -1,7 +1,5 @@
 """Measures the stores at each scrape: disk space, file sizes and contents."""
 
-from __future__ import annotations
-
 import logging
 import os
 from collections.abc import Iterator, Mapping
@@ -67,7 +65,6 @@ class Lists(Protocol):
 
     def list(self, page_size: int, page_token: str) -> Page[GalleryInfo]:
         """As `Galleries.list`."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)

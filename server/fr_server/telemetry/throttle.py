@@ -1,7 +1,5 @@
 """Limits floods of events: passes a few of each kind, and counts the rest."""
 
-from __future__ import annotations
-
 import math
 import threading
 from collections import OrderedDict

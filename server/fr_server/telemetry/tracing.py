@@ -3,8 +3,6 @@
 Imported only if tracing is on; the extra `tracing` installs the packages.
 """
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager

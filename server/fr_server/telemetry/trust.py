@@ -1,6 +1,4 @@
-"""Names the events of the gateway, of access and of the audit, and passes them to whoever listens."""
-
-from __future__ import annotations
+"""Names the events of the gateway, of access and of the audit, and passes them to its listeners."""
 
 from enum import StrEnum
 from typing import Literal

@@ -1,7 +1,5 @@
 """Defines and counts the metrics of the gateway, of access and of the audit."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import get_args
 

@@ -1,7 +1,5 @@
 """A front-end process: `python -m fr_server.workers LINK MEMORY`, two file descriptors; for `fr serve` to start."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import logging

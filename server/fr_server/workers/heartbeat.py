@@ -1,7 +1,5 @@
 """Detects a silent event loop by heartbeats between the engine's process and its front-ends."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 

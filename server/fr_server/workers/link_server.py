@@ -5,8 +5,6 @@ their queue is full. One packs and sends the answers, so that neither the thread
 galleries wait for a front-end.
 """
 
-from __future__ import annotations
-
 import logging
 import threading
 from collections.abc import Callable, Mapping

@@ -172,7 +172,7 @@ class GalleryCall:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Nobody waits for the answer to these pictures any more."""
+    """The answer to these pictures is not awaited any more."""
 
     number: int
 

@@ -1,7 +1,5 @@
 """One front-end process, seen from the engine's process: started, talked to, and cleared away when it has ended."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import signal

@@ -5,8 +5,6 @@ last process that holds it ends, however that ends, and a container's small /dev
 written takes no memory.
 """
 
-from __future__ import annotations
-
 import mmap
 import os
 import threading

@@ -1,7 +1,5 @@
 """The engine's process of a server with front-ends: starts them, and starts anew those that end before their time."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import time

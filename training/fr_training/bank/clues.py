@@ -1,6 +1,6 @@
 """Measures what gives pairs away without a look at the faces: pixels that agree, and skin of one colour.
 
-Photos of one studio show a person in one light, so that whoever compares pixels or skin tells most pairs right. Such a
+Photos of one studio show a person in one light, so that comparing pixels or skin tells most pairs right. Such a
 pair is no test of face comparison. Forms are therefore made of pairs in which these clues tell as little as they can.
 """
 
@@ -31,8 +31,8 @@ NEAR_CHANCE = 0.1
 
 _MISLEADS = 0.1  # area below .5 that is no reason to draw again: who goes by a clue then errs, and it teaches nothing
 
-DRAWS = 16
-"""Draws of items, or deals to forms, from which that one is taken in which clues tell least."""
+DRAWS = 64
+"""Draws of items from which that one is taken in which clues tell least."""
 
 _STEPS = 48  # in which pairs are left out
 

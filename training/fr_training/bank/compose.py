@@ -28,7 +28,7 @@ from fr_training.bank.lists import (
 from fr_training.bank.manifest import Shown, course_sha256, manifest_of, own_probe_id, sha256_of
 from fr_training.bank.needs import Available, available, needs, own_probe_size, require_enough
 from fr_training.bank.pairs import Drafts, draft_different, draft_same, others_of_pairs, pair_items
-from fr_training.bank.pool import Pool, with_order_as_condition, without_shared_photos
+from fr_training.bank.pool import Pool, with_order_as_condition, with_surroundings, without_shared_photos
 from fr_training.bank.prepared import Bools, prepare, subset
 from fr_training.bank.replacements import Chosen, with_others_present, with_replacements
 from fr_training.bank.triads import draft_triads, triad_items
@@ -76,6 +76,7 @@ def compose(
         TooFewPeople: the pool holds fewer people than `needs` counts, or too few without the suspect ones, or too few
             whose photos have conditions that do not give the answers away.
     """
+    pool = with_surroundings(pool) if plan.mask == "none" else pool
     pool, ordered = with_order_as_condition(without_shared_photos(pool))
     learned = learned or Learned()
     there = available([person.taken for person in pool.people])
@@ -189,25 +190,29 @@ def _lists_and_mated(
     """
     tests = [one for one in pairs if one.block.equated]
     odd = sum(one.block.trials * len(one.forms) for one in triads if one.block.equated)
+    unmated = sum(2 * one.block.different * len(one.forms) for one in tests)
     if int(bench.prepared.conditions.max()) == 0:
-        present = with_others_present(bench, draft_present(bench, lists))
-        others = np.array([sum(2 * one.block.different * len(one.forms) for one in tests)], dtype=np.int64)
+        present = with_others_present(bench, draft_present(bench, lists, unmated + odd))
+        others = np.array([unmated], dtype=np.int64)
         with_two = [sum(one.block.same * len(one.forms) for one in some) for some in (tests, pairs)]
         kept = Kept(others, odd, with_two[0], with_two[1] - with_two[0])
-        drafts = draft_lists(bench, lists, present, (), kept)
+        drafts = draft_lists(bench, lists, present, (), kept, unmated + odd)
         return _tests_first(bench, pairs, lambda some: draft_same(bench, some)), drafts
-    same, present = _mated(bench, pairs, lists)
+    same, present = _mated(bench, pairs, lists, unmated + odd)
     present = with_others_present(bench, present)
     elsewhere = [draft.a for one in pairs if not one.block.equated for row in same[one.key] for draft in row]
-    return same, draft_lists(bench, lists, present, elsewhere, Kept(others_of_pairs(bench, tests, same), odd, 0, 0))
+    kept = Kept(others_of_pairs(bench, tests, same), odd, 0, 0)
+    return same, draft_lists(bench, lists, present, elsewhere, kept, unmated + odd)
 
 
-def _mated(bench: Workbench, pairs: Sequence[FormSet], lists: Sequence[FormSet]) -> tuple[Drafts, Mapping[str, Index]]:
+def _mated(
+    bench: Workbench, pairs: Sequence[FormSet], lists: Sequence[FormSet], of_tests: int
+) -> tuple[Drafts, Mapping[str, Index]]:
     """The pairs of one person and the people on lists, only in conditions for which there are enough others."""
     prepared = bench.prepared
     barred = np.zeros(int(prepared.conditions.max()) + 1, dtype=np.bool_)
     while True:
-        present = draft_present(bench, lists)
+        present = draft_present(bench, lists, of_tests)
         same = draft_same(bench, pairs)
         free = np.bincount(prepared.conditions[bench.free & ~bench.for_triads], minlength=len(barred))
         tests, others = ([one for one in pairs if bool(one.block.equated) == is_test] for is_test in (True, False))
@@ -230,7 +235,7 @@ def _enrolled(bench: Workbench, lists: Lists, own: int, matcher: Matcher) -> Map
     if not own:
         return {}
     prepared = bench.prepared
-    gallery = [(prepared.people[one].number, prepared.second[one]) for one in enrolled(bench, lists, own).tolist()]
+    gallery = [(prepared.people[one].number, prepared.listed[one]) for one in enrolled(bench, lists, own).tolist()]
     matcher.enrol(gallery)
     return {number: bench.book.numbers((Shown(photo),))[0] for number, photo in gallery}
 

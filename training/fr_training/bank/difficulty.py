@@ -10,7 +10,7 @@ towards what people find hard.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -75,6 +75,7 @@ SD_TOLERANCE = 0.1
 _DEALS = 20  # beginnings that are tried until one is good enough
 _GOOD_ENOUGH = 0.3  # of the tolerances
 _MOST_SWAPS = 200
+_SWAPS = 300  # that are tried for another cost
 _SD_WEIGHTS = (0.25, 0.01)  # of second moments against means; the latter where the former did not do
 _LEAST_GAIN = 1e-7  # of the cost: a means' difference of some ten-thousandths
 
@@ -132,6 +133,36 @@ def equated(classes: Sequence[F64], rng: np.random.Generator) -> list[Index]:
         if strain <= _GOOD_ENOUGH:
             break
     return best
+
+
+def swapped(
+    classes: Sequence[F64],
+    dealt: list[Index],
+    cost: Callable[[list[Index]], float],
+    enough: float,
+    rng: np.random.Generator,
+) -> list[Index]:
+    """Swap items of a tuple between forms, from those that `equated` dealt, until a cost is `enough`.
+
+    The forms stay equally hard, within the tolerances or as they were.
+    """
+    least, allowed = cost(dealt), max(1.0, _strain(classes, dealt))
+    for _ in range(_SWAPS if dealt[0].shape[1] > 1 else 0):
+        if least <= enough:
+            break
+        found = [of.copy() for of in dealt]
+        rows = found[int(rng.integers(len(found)))]
+        if len(rows):
+            number = int(rng.integers(len(rows)))
+            rows[number] = rng.permutation(rows[number])
+        now = cost(found)
+        if now < least and _strain(classes, found) <= allowed:
+            dealt, least = found, now
+    return dealt
+
+
+def _strain(classes: Sequence[F64], dealt: Sequence[Index]) -> float:
+    return max((one.strain for one in differences(_values(classes, dealt)).values()), default=0.0)
 
 
 def differences(forms: Sequence[Sequence[F64]]) -> Mapping[str, Differences]:

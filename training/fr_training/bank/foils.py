@@ -52,7 +52,7 @@ class LacksFoilsError(Exception):
 class Album:
     """All photos by which people can be found, as a gallery that enrols several of each holds them.
 
-    `slots` counts the foils of all lists.
+    `slots` counts the foils of all lists, and the people without a mate of equated tests, who come before them.
     """
 
     def __init__(self, prepared: PreparedPool, slots: int) -> None:
@@ -61,6 +61,7 @@ class Album:
         self._photos = [photo for person in prepared.people for photo in person.photos[:MOST_PHOTOS]]
         self._counts = [len(person.photos[:MOST_PHOTOS]) for person in prepared.people]
         self._vectors = np.stack([photo.embedding for photo in self._photos])
+        self._probes = np.stack([photo.embedding for photo in prepared.probes])
         self._starts = np.concatenate([[0], np.cumsum(self._counts)[:-1]])
         self._conditions = numbered([(photo.condition,) for photo in self._photos])
 
@@ -68,7 +69,7 @@ class Album:
         """Compare the probes of i64[r] people with everybody, some rows at a time.
 
         Returns f32[some, n]: the similarity of the best photo in the condition of the person's photo on a list, -inf
-        where there is none; and the score, which is less for whoever is unlike or doubtful, -inf for the same person.
+        where there is none; and the score, which is less for unlike or doubtful people, -inf for the same person.
         """
         size = max(1, _BLOCK_CELLS // len(self._photos))
         for start in range(0, len(people), size):
@@ -77,7 +78,7 @@ class Album:
     def _block(self, people: Index) -> tuple[F32, F32]:
         prepared = self._prepared
         faces = prepared.faces
-        similarity = np.clip(faces.first[people] @ self._vectors.T, -1.0, 1.0)
+        similarity = np.clip(self._probes[people] @ self._vectors.T, -1.0, 1.0)
         similarity[~self._shown(people)] = -np.inf
         best = np.maximum.reduceat(similarity, self._starts, axis=1)
         score = best.copy()
@@ -91,7 +92,7 @@ class Album:
 
     def _shown(self, people: Index) -> Bools:
         """bool[r, m]: which photos have the condition of the photo by which each person is on a list."""
-        listed = self._prepared.second
+        listed = self._prepared.listed
         wanted = [self._conditions[self._photo_of(person, listed[person])] for person in people.tolist()]
         return np.asarray(np.array(wanted)[:, None] == self._conditions[None, :], dtype=np.bool_)
 
@@ -102,7 +103,7 @@ class Album:
     def hide(self, people: Index) -> None:
         """The probes of these people, who are on a list with another photo, are in no gallery."""
         for person in people.tolist():
-            self._conditions[self._photo_of(person, self._prepared.first[person])] = _HIDDEN
+            self._conditions[self._photo_of(person, self._prepared.probes[person])] = _HIDDEN
 
     def ranked(self, person: int) -> tuple[Index, F32]:
         """Everybody, i64[n], whom a search for a person's probe brings, best first, with the scores, f32[n]."""
@@ -114,14 +115,14 @@ class Album:
         """The photo of another person that is most similar to a person's probe."""
         start = int(self._starts[other])
         some = slice(start, start + self._counts[other])
-        similarity = self._vectors[some] @ self._prepared.faces.first[person]
+        similarity = self._vectors[some] @ self._probes[person]
         similarity[~self._shown(np.array([person]))[0, some]] = -np.inf
         place = int(np.argmax(similarity))
         return Foil(other, self._photos[start + place], float(np.clip(similarity[place], -1.0, 1.0)))
 
 
 class Room:
-    """Who may still be a foil: somebody on no list of the form, while enough people stay for equated tests."""
+    """The people who may still be foils: on no list of the form, while enough people stay for equated tests."""
 
     def __init__(self, bench: Workbench, kept: Kept, taken: Sequence[int]) -> None:
         self._bench = bench
@@ -138,7 +139,7 @@ class Room:
         self._test = False
 
     def begin(self, searched: Sequence[int], *, test: bool) -> None:
-        """Begin a form, in which everybody may be shown once; whoever it searches for is no foil in it.
+        """Begin a form, in which everybody may be shown once; the person it searches for is no foil in it.
 
         A test has only people who are in no other form, and nobody else may show them.
         """

@@ -1,11 +1,13 @@
-"""Forecasts how hard each form will be: for people, for whoever compares pixels or colours, and for the machine.
+"""Forecasts how hard each form will be: for people, for pixels or colours compared, and for the machine.
 
 The share that people get right is a guess of wide bounds, made before anybody has answered:
 
-* Unfamiliar faces that look alike: 82.9 % of pairs (SD 7.5 between people) in GFMT2-S, 73.9 % (9.6) in its hard version
-  (White, Guilbert, Varela, Jenkins and Burton, Behav Res Methods 2022), about 81 % in the GFMT: d' = 2 z(share).
-* Cropped faces of LFW's own pairs, most of whose people do not look alike at all: 97.5 % (Kumar, Berg, Belhumeur and
-  Nayar, ICCV 2009).
+* Unfamiliar faces that look alike: 82.9 % of pairs (SD 7.5 between people) in GFMT2-S, 73.9 % (9.6) in its hard
+  version, about 81 % in the GFMT (sources in `fr_training.statistics.change`): d' = 2 z(share).
+* LFW's own pairs, most of whose people do not look alike at all: 97.5 %, as news quote it (Science, "Face recognition
+  algorithm finally beats humans", April 2014). That it was measured on cropped faces by Kumar, Berg, Belhumeur and
+  Nayar (ICCV 2009) is from memory. Of another set of press photos, frontal: 96.2 % (Sengupta and others, "Frontal to
+  profile face verification in the wild", WACV 2016, abstract).
 * Between both it goes by how alike the machine finds the people of the pairs. Clues add to it, as far as people use
   them, of which nothing is known: from not at all to fully.
 * Lists and triads follow from the same d' by signal detection with independent noise: a probe is compared with each
@@ -77,7 +79,7 @@ def forecasts(
     `looks` are those of the pictures of pairs, by number, as they are shown; `enlarged` says how far each picture was
     enlarged.
     """
-    everything = _areas([item for form in forms.values() for item in form.items], looks)
+    everything = areas_of([item for form in forms.values() for item in form.items], looks)
     pairs = [item.key for form in forms.values() for item in form.items if isinstance(item.key, PairKey)]
     nonmated = [key.similarity for key in pairs if not key.mated]
     found = []
@@ -106,7 +108,7 @@ def _of_pairs(
     keys = [item.key for item in items if isinstance(item.key, PairKey)]
     mated, nonmated = (np.array([key.similarity for key in keys if key.mated == truth]) for truth in (True, False))
     enough = min(len(mated), len(nonmated)) >= FEWEST
-    told = _areas(items, looks) if enough else everything
+    told = areas_of(items, looks) if enough else everything
     pixels, colours = (max(told[PIXELS]), max(told[COLOURS])) if told else (None, None)
     clue = max((area for area in (pixels, colours) if area is not None), default=0.5)
     alike = float(nonmated.mean()) if len(nonmated) else None
@@ -163,7 +165,8 @@ def _first(key: ListKey) -> bool:
     return key.mate == 0
 
 
-def _areas(items: Sequence[Item], looks: Mapping[int, Looks]) -> tuple[float, ...]:
+def areas_of(items: Sequence[Item], looks: Mapping[int, Looks]) -> tuple[float, ...]:
+    """The area under the curve of each clue, as `areas` gives it, of the pairs among some items."""
     rows: dict[bool, list[tuple[float, ...]]] = {True: [], False: []}
     for item in items:
         if isinstance(item.key, PairKey):
@@ -212,7 +215,7 @@ def _list(d: float, block: BlockPlan) -> float:
 
 
 def warnings_of(one: Forecast) -> tuple[Message, ...]:
-    """What a trainer should know before the course is made, in words; empty where nothing stands out."""
+    """Warn the trainer, before the course is made, of all that stands out; empty where nothing does."""
     found = []
     of_all = message("forecast.of_all") if one.of_all else ""
     if one.pixels is not None and one.pixels > CLEAR:
@@ -235,6 +238,6 @@ def warnings_of(one: Forecast) -> tuple[Message, ...]:
 
 
 def sentence_of(one: Forecast) -> Message:
-    """How many of a hundred answers people are expected to get right."""
+    """Say how many of a hundred answers people are expected to get right."""
     low, expected, high = (round(100 * share) for share in (one.right.low, one.right.expected, one.right.high))
     return message("forecast.right", low=low, expected=expected, high=high)

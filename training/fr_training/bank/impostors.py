@@ -18,7 +18,7 @@ NEIGHBOURS = 16
 
 _BLOCK_CELLS = 1 << 22  # of f32: 16 MiB for each table of a block
 DOUBTFUL = 40.0
-"""Lost by whoever is most likely the same person: more than all of `Traits.unlike`."""
+"""Lost by people who are most likely the same person: more than all of `Traits.unlike`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,12 +105,12 @@ class Impostors:
     score: float
 
 
-def paired(faces: Faces, people: Index, count: int, known: Nearest) -> list[Impostors]:
+def paired(faces: Faces, people: Index, count: int, known: Nearest, choice: int = 1) -> list[Impostors]:
     """Pairs of impostors among i64[n] `people` that share nobody, hardest first.
 
-    At least `count`, and more for a choice: the harder half of those in which one is a near impostor of the other, and
-    neither unlike nor doubtful. Where these are too few, the best of those who are left. `known` holds the nearest
-    impostors of everybody among everybody. ValueError where n < 2 * count.
+    At least `count`, and more for a choice: the harder half, or `choice` times `count`, of those in which one is a near
+    impostor of the other, and neither unlike nor doubtful. Where these are too few, the best of those who are left.
+    `known` holds the nearest impostors of everybody among everybody. ValueError where n < 2 * count.
     """
     if len(people) < 2 * count:
         raise ValueError(f"{count} pairs need {2 * count} people, not {len(people)}.")
@@ -122,7 +122,7 @@ def paired(faces: Faces, people: Index, count: int, known: Nearest) -> list[Impo
         pairs += _greedy(left, nearest(faces, left, left), free, free, count - len(pairs))
     pairs.sort(key=lambda pair: -pair.score)
     like = sum(pair.score >= -1.0 for pair in pairs)
-    return pairs[: max(count, like // 2)]
+    return pairs[: max(count, like // 2, min(choice * count, like))]
 
 
 def assigned(faces: Faces, people: Index, others: Index) -> list[Impostors]:

@@ -1,27 +1,24 @@
 """Makes the questions of labs from the errors of the course's own model on the course's own photos.
 
 Nothing here is made up: thresholds, galleries and groups are those of the embeddings from which the course is made, and
-photos are made poorer and analysed anew. Two photos of a person are the first two that the data set has, as pairs of
-the course are chosen to be hard. Everybody counts, whether or not the course shows them, as a lab shows nobody.
+photos are made poorer and analysed anew.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from itertools import combinations, pairwise
 
 import numpy as np
 
-from fr_core.scoring.bootstrap import fmr_by_people
-from fr_core.scoring.checks import F64
-from fr_core.scoring.intervals import wilson_interval
 from fr_locales.messages import message
 from fr_training.answers import MAX_ROWS, Degraded, Usability
+from fr_training.bank.lab_errors import Faces, faces_of, rate_of_people, row_of, strict_threshold, thresholds
 from fr_training.bank.labels import age_of, ethnicity_of, sex_of
 from fr_training.bank.manifest import ITEM_ID_DIGITS, canonical, sha256_of
-from fr_training.bank.pool import F32, PoolPerson, PoolPhoto
+from fr_training.bank.pool import F32, PoolPhoto
 from fr_training.bank.prepared import Bools
 from fr_training.bank.triage import DEGRADATIONS
 from fr_training.bank.workbench import FormSet, Workbench
@@ -29,7 +26,7 @@ from fr_training.courses import Item
 from fr_training.errors import TooFewPeople
 from fr_training.keys import LabKey
 from fr_training.plan import CoursePlan
-from fr_training.prompts import Lab, LabKind, LabRow, Measured
+from fr_training.prompts import Lab, LabKind, LabRow
 
 Spoil = Callable[[Sequence[PoolPhoto], Degraded | None, float], Sequence[F32 | None]]
 """Renders photos poorer, by a kind and a strength of `bank.triage`, None for none, and analyses them anew.
@@ -40,14 +37,10 @@ Returns embeddings, f32[D] of length 1; None where no face is found any more.
 LEAST_IN_GROUP = 10
 """People of a group, below which nothing is said of it."""
 
-_MOST_PEOPLE = 2_000  # whose photos are compared, everyone with everyone
 _MOST_SPOILT = 100  # whose photos are made poorer, as each is analysed several times
-_TARGETS = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)  # rates of false matches that thresholds are set for
-_LEAST_MATCHES = 5  # expected at a threshold, so that a row is more than chance
 _SIZES = (5, 10, 20, 50, 100, 200, 500, 1_000)  # of galleries
 _ONE_IN = (2, 10, 100)  # people who are searched for, of whom one is enrolled
 _FAULTS = (Degraded.RESOLUTION, Degraded.BLUR, Degraded.COMPRESSION, Degraded.NOISE)
-_REPLICATES = 200  # of a bootstrap: its ends are told with two or three digits
 _NEAR = 5.0  # percentage points
 _NEAR_RATIO = 1.5  # of small rates, where five points say nothing
 
@@ -83,7 +76,7 @@ def lab_items(bench: Workbench, one: FormSet, spoil: Spoil | None, asked: Collec
 
     Those that other forms have `asked` already, by id, come last. Raises `TooFewPeople` where the photos allow none.
     """
-    faces = _faces(bench)
+    faces = faces_of(bench)
     items: dict[str, list[Item]] = {}
     for name in one.forms:
         rng = bench.rng("lab", name)
@@ -134,43 +127,7 @@ def right_row(lab: Lab) -> int:
     return max((n for n, fit in enumerate(fits, start=1) if fit), default=0)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Faces:
-    """Two photos of people, those with two first, in an order that is drawn."""
-
-    people: tuple[PoolPerson, ...]
-    first: F32  # f32[n, D]
-    second: F32  # f32[n, D]; as `first` of people with one photo
-    mated: int  # people with two photos
-
-    @property
-    def own(self) -> F64:
-        """f64[mated], similarities of the two photos of a person."""
-        mated = slice(self.mated)
-        similarity: F64 = np.einsum("nd,nd->n", self.first[mated], self.second[mated]).astype(np.float64)
-        return similarity
-
-    def others(self, among: Sequence[int] | None = None) -> F64:
-        """f64[k (k - 1) / 2], similarities of every two people, once, in the order of `fmr_by_people`."""
-        rows = list(range(len(self.people))) if among is None else list(among)
-        similarity = self.first[rows] @ self.second[rows].T
-        return np.asarray(similarity[np.triu_indices(len(rows), 1)], dtype=np.float64)
-
-
-def _faces(bench: Workbench) -> _Faces:
-    people = bench.prepared.people
-    drawn = [n for n in bench.rng("lab people").permutation(len(people)).tolist() if not bench.aside[n]]
-    drawn.sort(key=lambda n: len(people[n].photos) < 2)
-    chosen = [people[n] for n in drawn[:_MOST_PEOPLE]]
-    return _Faces(
-        people=tuple(chosen),
-        first=np.stack([one.photos[0].embedding for one in chosen]),
-        second=np.stack([one.photos[min(1, len(one.photos) - 1)].embedding for one in chosen]),
-        mated=sum(len(one.photos) > 1 for one in chosen),
-    )
-
-
-def _labs(kind: LabKind, faces: _Faces, rng: np.random.Generator, spoil: Spoil | None) -> Iterator[list[Lab]]:
+def _labs(kind: LabKind, faces: Faces, rng: np.random.Generator, spoil: Spoil | None) -> Iterator[list[Lab]]:
     """Yield questions that go together: of each list, one comes before another of the same."""
     match kind:
         case LabKind.THRESHOLD:
@@ -206,35 +163,15 @@ def _chosen(found: Iterator[list[Lab]], trials: int, rng: np.random.Generator, a
     return chosen
 
 
-def _threshold_labs(faces: _Faces) -> list[Lab]:
+def _threshold_labs(faces: Faces) -> list[Lab]:
     others = faces.others()
-    thresholds = [threshold for _, threshold in _thresholds(others)]
-    rows = [_row(f"{one:.3f}", others, len(faces.people), faces.own, one) for one in thresholds]
+    steps = [threshold for _, threshold in thresholds(others)]
+    rows = [row_of(f"{one:.3f}", others, len(faces.people), faces.own, one) for one in steps]
     return [
-        Lab(LabKind.THRESHOLD, tuple(rows), given, asked, limit, thresholds[asked])
+        Lab(LabKind.THRESHOLD, tuple(rows), given, asked, limit, steps[asked])
         for given, asked in combinations(range(len(rows)), 2)
         for limit in _limits(rows)
     ]
-
-
-def _thresholds(others: F64) -> list[tuple[float, float]]:
-    """Rates of false matches that so many comparisons can show, and the thresholds for them, ascending."""
-    falling = np.sort(others)[::-1]
-    found: dict[float, float] = {}
-    for target in _TARGETS:
-        allowed = int(target * len(falling))
-        if target * len(falling) >= _LEAST_MATCHES and allowed < len(falling):
-            # The least number of three decimals above the first similarity that must not match.
-            threshold = (np.floor(float(falling[allowed]) * 1_000.0) + 1.0) / 1_000.0
-            if threshold <= 1.0:
-                found.setdefault(round(float(threshold), 3), target)
-    return sorted((target, threshold) for threshold, target in found.items())[::-1]
-
-
-def _strict(others: F64) -> float | None:
-    """A threshold that one of 1,000 pairs of two people reaches, or as few as the comparisons can show."""
-    found = [threshold for target, threshold in _thresholds(others) if target >= 0.001]
-    return found[-1] if found else None
 
 
 def _limits(rows: Sequence[LabRow]) -> list[float]:
@@ -245,25 +182,9 @@ def _limits(rows: Sequence[LabRow]) -> list[float]:
     return limits or ([round(shares[-1] + 1.0, 1)] if shares and shares[-1] < 99.0 else [])
 
 
-def _row(name: str, others: F64, people: int, own: F64, threshold: float) -> LabRow:
-    """The errors at a threshold: a match is a similarity that reaches it."""
-    interval = fmr_by_people(others, people, [threshold], seed=0, replicates=_REPLICATES).get(threshold)
-    matches = int((others >= threshold).sum())
-    if interval is None or not matches:
-        # Nothing matched, which people // 2 comparisons, each of other people, bear out.
-        interval = wilson_interval(0, people // 2)
-    false = Measured(matches, len(others), interval.low, interval.high)
-    return LabRow(name, false, _of_people(int((own < threshold).sum()), len(own)))
-
-
-def _of_people(count: int, total: int) -> Measured:
-    interval = wilson_interval(count, total)
-    return Measured(count, total, interval.low, interval.high)
-
-
-def _gallery_labs(faces: _Faces) -> list[Lab]:
+def _gallery_labs(faces: Faces) -> list[Lab]:
     """Everybody with two photos is enrolled, up to half of the people; the others are searched for and not there."""
-    threshold = _strict(faces.others())
+    threshold = strict_threshold(faces.others())
     most = min(faces.mated, len(faces.people) // 2)
     if threshold is None:
         return []
@@ -271,8 +192,8 @@ def _gallery_labs(faces: _Faces) -> list[Lab]:
     rows = [
         LabRow(
             str(size),
-            _of_people(int((best[:, :size].max(axis=1) >= threshold).sum()), len(best)),
-            _of_people(int((faces.own[:size] < threshold).sum()), size),
+            rate_of_people(int((best[:, :size].max(axis=1) >= threshold).sum()), len(best)),
+            rate_of_people(int((faces.own[:size] < threshold).sum()), size),
         )
         for size in _SIZES
         if size <= most
@@ -284,9 +205,9 @@ def _gallery_labs(faces: _Faces) -> list[Lab]:
     ]
 
 
-def _quality_labs(faces: _Faces, fault: Degraded, spoil: Spoil) -> list[Lab]:
+def _quality_labs(faces: Faces, fault: Degraded, spoil: Spoil) -> list[Lab]:
     """One of the two photos of a person is made poorer; a face that is not found any more is missed."""
-    threshold = _strict(faces.others())
+    threshold = strict_threshold(faces.others())
     count = min(faces.mated, _MOST_SPOILT)
     if threshold is None:
         return []
@@ -299,7 +220,7 @@ def _quality_labs(faces: _Faces, fault: Degraded, spoil: Spoil) -> list[Lab]:
         stacked = np.stack([np.zeros_like(faces.first[0]) if one is None else one for one in vectors])
         poorer = replace(faces, people=faces.people[:count], first=stacked, second=faces.second[:count], mated=count)
         others, own = poorer.others(), np.where(found, poorer.own, -1.0)
-        rows.append(_row(f"{strength:g}", np.where(_first_of(found), others, -1.0), count, own, threshold))
+        rows.append(row_of(f"{strength:g}", np.where(_first_of(found), others, -1.0), count, own, threshold))
     return [
         Lab(LabKind.QUALITY, tuple(rows), 0, asked, limit, threshold, str(fault))
         for asked in range(1, len(rows))
@@ -308,14 +229,14 @@ def _quality_labs(faces: _Faces, fault: Degraded, spoil: Spoil) -> list[Lab]:
 
 
 def _first_of(found: Bools) -> Bools:
-    """Of every two people, as in `_Faces.others`, whether the face in the first one's photo was found."""
+    """Of every two people, as in `Faces.others`, whether the face in the first one's photo was found."""
     return np.asarray(found[np.triu_indices(len(found), 1)[0]], dtype=np.bool_)
 
 
-def _group_labs(faces: _Faces, label: str, groups: Sequence[str]) -> list[Lab]:
+def _group_labs(faces: Faces, label: str, groups: Sequence[str]) -> list[Lab]:
     """Everybody of a group is compared with everybody else of it, at one threshold for all."""
     others = faces.others()
-    found = [threshold for target, threshold in _thresholds(others) if target >= 0.01]
+    found = [threshold for target, threshold in thresholds(others) if target >= 0.01]
     if not found:
         return []
     rows = []
@@ -323,7 +244,7 @@ def _group_labs(faces: _Faces, label: str, groups: Sequence[str]) -> list[Lab]:
         among = [n for n, one in enumerate(faces.people) if _GROUPS[label](one.labels) == group]
         own = faces.own[[n for n in among if n < faces.mated]]
         if len(own):
-            rows.append(_row(group, faces.others(among), len(among), own, found[-1]))
+            rows.append(row_of(group, faces.others(among), len(among), own, found[-1]))
     return [
         Lab(LabKind.GROUPS, tuple(rows), given, asked, 0.0, found[-1], label)
         for given in range(len(rows))

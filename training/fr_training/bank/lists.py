@@ -1,9 +1,9 @@
 """Makes lists of candidates: a probe, and the people whom a search of all who may be shown brings.
 
 Lists come before pairs of two people and triads, so that they have the first choice of look-alikes. A foil may be in
-several forms, other than those of equated tests: a search brings whoever looks most alike, whether or not somebody has
-seen them elsewhere. Whoever is searched for is in no other form, except as a candidate of a list. Lists that are tests
-themselves show nobody who is in any other form.
+several forms, other than those of equated tests: a search brings those who look most alike, whether or not others have
+seen them elsewhere. A person who is searched for is in no other form, except as a candidate of a list. Lists that are
+tests themselves show nobody who is in any other form.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from fr_training.bank.labels import Index
 from fr_training.bank.manifest import Shown
 from fr_training.bank.pool import PoolPhoto
 from fr_training.bank.prepared import subset
-from fr_training.bank.workbench import OVERSUPPLY, FormSet, Workbench, quota
+from fr_training.bank.workbench import FormSet, Workbench, quota
 from fr_training.courses import Item
 from fr_training.errors import TooFewPeople
 from fr_training.keys import ListKey
@@ -50,6 +50,9 @@ MOST_ENROLLED = 1_000
 BEST_PROBES = 100
 """Of so many people who may be searched for, one is taken: those with the nearest look-alikes."""
 
+SPARE_PROBES = 2
+"""People more than are searched for, so that lists of several difficulties can be chosen."""
+
 
 @dataclass(frozen=True, slots=True)
 class ListDraft:
@@ -65,30 +68,36 @@ Lists = Mapping[str, Sequence[ListDraft]]
 """By name of a form."""
 
 
-def draft_present(bench: Workbench, sets: Sequence[FormSet]) -> Mapping[str, Index]:
-    """Set people aside who will be on a list with another photo of theirs; by form."""
+def draft_present(bench: Workbench, sets: Sequence[FormSet], tests: int) -> Mapping[str, Index]:
+    """Set people aside who will be on a list with another photo of theirs; by form. `tests` is as in `draft_lists`."""
     prepared = bench.prepared
-    album = Album(prepared, _slots(sets))
+    album = Album(prepared, _slots(sets) + tests)
     found: dict[str, Index] = {}
     for one in sets:
         count, forms = one.block.present, len(one.forms)
-        people = _with_look_alikes(bench, album, bench.with_two(count * forms), one.block.size - 1, count * forms)
+        people, best = _with_look_alikes(bench, album, bench.with_two(count * forms), one.block.size - 1, count * forms)
         b = prepared.margin.of(prepared.margins[people])
-        chosen = people[_others_for(bench, people, b, spread(b, count, forms, bench.rng("present", one.name)))]
+        chosen = people[_others_for(bench, people, b, spread(b[:best], count, forms, bench.rng("present", one.name)))]
         bench.take(chosen.ravel().tolist())
         found |= {name: chosen[:, form] for form, name in enumerate(one.forms)}
     return found
 
 
 def draft_lists(
-    bench: Workbench, sets: Sequence[FormSet], present: Mapping[str, Index], elsewhere: Sequence[int], kept: Kept
+    bench: Workbench,
+    sets: Sequence[FormSet],
+    present: Mapping[str, Index],
+    elsewhere: Sequence[int],
+    kept: Kept,
+    tests: int,
 ) -> Lists:
     """Find the foils of all lists, and reserve people who are searched for and not on the list.
 
-    People `elsewhere` are in forms already, and may be foils. Raises `TooFewPeople` if too few people have photos in
+    People `elsewhere` are in forms already, and may be foils. Equated tests need `tests` people without a mate, who
+    have the first claim to people with two photos. Raises `TooFewPeople` if too few people have photos in
     the condition that a list shows, and `LacksFoilsError` if too few have the sex of somebody who is searched for.
     """
-    album = Album(bench.prepared, _slots(sets))
+    album = Album(bench.prepared, _slots(sets) + tests)
     absent: dict[str, Index] = {}
     two = bench.prepared.two
     for one in sets:
@@ -166,9 +175,9 @@ def _absent(bench: Workbench, album: Album, one: FormSet, present: Mapping[str, 
 def _spread(bench: Workbench, album: Album, people: Index, one: FormSet, count: int, rng: np.random.Generator) -> Index:
     """Take some of the people, i64[count, forms], over all difficulties; no other exercise may show them."""
     forms = len(one.forms)
-    people = _with_look_alikes(bench, album, people, one.block.size, count * forms)
+    people, best = _with_look_alikes(bench, album, people, one.block.size, count * forms)
     b = bench.prepared.different.of(bench.prepared.impostor_similarity[people])
-    chosen = people[_others_for(bench, people, b, spread(b, count, forms, rng))]
+    chosen = people[_others_for(bench, people, b, spread(b[:best], count, forms, rng))]
     bench.take(chosen.ravel().tolist())
     return chosen
 
@@ -185,21 +194,22 @@ def _others_for(bench: Workbench, people: Index, b: F64, chosen: Index) -> Index
     return found
 
 
-def _with_look_alikes(bench: Workbench, album: Album, people: Index, foils: int, least: int) -> Index:
-    """Those of i64[k] people who have the nearest look-alikes, as many as a list has foils: one in `BEST_PROBES`.
+def _with_look_alikes(bench: Workbench, album: Album, people: Index, foils: int, least: int) -> tuple[Index, int]:
+    """Put those of i64[k] people first who have the nearest look-alikes, as many as a list has foils.
 
-    At least `OVERSUPPLY` times `least` if there are so many. Whoever lacks foils of one sex comes last.
+    Returns them with the number of those who are searched for: `least` and a few more, or one in `BEST_PROBES`; the
+    others are their replacements. People who lack foils of one sex come last.
     """
-    most = max(OVERSUPPLY * least, len(people) // BEST_PROBES)
-    if len(people) <= most or not foils:
-        return people
+    best = min(len(people), max(least + SPARE_PROBES, len(people) // BEST_PROBES))
+    if not foils or not len(people):
+        return people, len(people)
     liked = np.zeros(len(bench.free), dtype=np.bool_)
     liked[bench.others(album.slots)] = True
     liked &= ~bench.for_triads
     found = [
         np.sort(np.where(liked, score, -np.inf), axis=1)[:, -foils:].mean(axis=1) for _, score in album.blocks(people)
     ]
-    return np.sort(people[np.argsort(-np.concatenate(found), kind="stable")[:most]])
+    return people[np.argsort(-np.concatenate(found), kind="stable")], best
 
 
 def _slots(sets: Sequence[FormSet]) -> int:
@@ -234,8 +244,8 @@ def _item(bench: Workbench, draft: ListDraft) -> Item:
     mate = None
     if draft.mated:
         mate = sum(foil.similarity >= own for foil in on_list)
-        on_list.insert(mate, Foil(person, prepared.second[person], own))
-    shown = (Shown(prepared.first[person], poorer=draft.poorer), *(Shown(foil.photo) for foil in on_list))
+        on_list.insert(mate, Foil(person, prepared.listed[person], own))
+    shown = (Shown(prepared.probes[person], poorer=draft.poorer), *(Shown(foil.photo) for foil in on_list))
     key = ListKey(mate, tuple(foil.similarity for foil in on_list))
     b = prepared.margin.b(own - best) if draft.mated else prepared.different.b(best)
     return bench.item(shown, tuple(dict.fromkeys((person, *(foil.person for foil in on_list)))), key, b)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from fr_core.scoring.checks import F64
 from fr_locales.messages import message
 from fr_training.answers import AS_IT_IS, Poorer
-from fr_training.bank.clues import clues_of, least_of, least_telling, told
-from fr_training.bank.difficulty import equated, spread
+from fr_training.bank.clues import NEAR_CHANCE, clues_of, least_of, least_telling, told
+from fr_training.bank.difficulty import equated, spread, swapped
 from fr_training.bank.impostors import paired
 from fr_training.bank.labels import Index
 from fr_training.bank.manifest import Shown
 from fr_training.bank.prepared import Bools, PreparedPool, subset
-from fr_training.bank.workbench import OVERSUPPLY, FormSet, Judged, Workbench, quota, suspect_pair
+from fr_training.bank.workbench import OF_TESTS, OVERSUPPLY, FormSet, Judged, Workbench, quota, suspect_pair
 from fr_training.courses import Item
 from fr_training.keys import PairKey
 from fr_training.prompts import ExerciseKind
@@ -44,6 +45,9 @@ class PairDraft:
 _SPARE = 2
 """Pairs of two people that are looked at for each that is wanted, at least, where clues are left out."""
 
+_FEW = 20
+"""Pairs of two people that are looked at for a small block, whose clues are a matter of luck, at least."""
+
 Drafts = Mapping[str, list[list[PairDraft]]]
 """By key of a form set: for each item of a form, one draft for each form of the set."""
 
@@ -63,7 +67,13 @@ def draft_same(bench: Workbench, sets: Sequence[FormSet]) -> Drafts:
         b = prepared.same.of(similarity)
         wrong = wrong_advice(bench, one)[0]
         errs = _errs(prepared, similarity, mated=True)
-        chosen = people[_chosen(b, errs, one, count, wrong, bench.rng("same", one.name))]
+        clues, rng = prepared.mated_clues[people], bench.rng("same", one.name)
+        chosen = people[
+            least_of(
+                partial(_chosen, b, errs, one, count, wrong, rng),
+                partial(_told_beside, clues, prepared.impostor_clues),
+            )
+        ]
         found[one.key] = [
             [pair_draft(bench, person, person, one.block.poorer) for person in row] for row in chosen.tolist()
         ]
@@ -79,7 +89,9 @@ def draft_different(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> 
     `TooFewPeople` if too few free people have photos in those conditions.
     """
     prepared = bench.prepared
-    people = bench.others(2 * sum(one.block.different * len(one.forms) for one in sets))
+    tests = all(one.block.equated for one in sets)
+    oversupply, choice = (OF_TESTS, 1) if tests else (OVERSUPPLY, _SPARE)  # tests have the hardest pairs
+    people = bench.others(2 * sum(one.block.different * len(one.forms) for one in sets), oversupply=oversupply)
     quotas = {
         one.key: quota(one.block.different, [draft.a for row in same[one.key] for draft in row], people, prepared.group)
         for one in sets
@@ -89,7 +101,7 @@ def draft_different(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> 
         own = people[prepared.group[people] == number]
         counts = {key: int(by_group[number]) for key, by_group in quotas.items()}
         wanted = sum(counts[one.key] * len(one.forms) for one in sets)
-        left = _paired(bench, own, min(wanted, len(own) // 2))
+        left = _paired(bench, own, min(wanted, len(own) // 2), choice)
         for one in sets:
             count = min(counts[one.key], len(left) // len(one.forms))
             left = _deal(bench, one, count, left, found[one.key], same)
@@ -117,10 +129,10 @@ def others_of_pairs(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> 
     return found
 
 
-def _paired(bench: Workbench, people: Index, count: int) -> list[PairDraft]:
+def _paired(bench: Workbench, people: Index, count: int, choice: int = 1) -> list[PairDraft]:
     if not count:
         return []
-    found = paired(bench.prepared.faces, people, count, bench.prepared.near)
+    found = paired(bench.prepared.faces, people, count, bench.prepared.near, choice)
     return [pair_draft(bench, pair.a, pair.b) for pair in found]
 
 
@@ -135,7 +147,7 @@ def _deal(
         return left
     mated = _clues(bench, same[one.key])
     clues = _clues(bench, [left])
-    fitting = least_telling(mated, clues, _SPARE * count * len(one.forms), of_mated=False)
+    fitting = least_telling(mated, clues, max(_FEW, _SPARE * count * len(one.forms)), of_mated=False)
     some = [left[number] for number in fitting.tolist()]
     b = np.array([draft.judged.machine for draft in some], dtype=np.float64)
     wrong = max(0, wrong_advice(bench, one)[1] - len(rows))
@@ -149,6 +161,11 @@ def _deal(
     rows += table
     gone = {person for row in table for draft in row for person in draft.people}
     return [draft for draft in left if gone.isdisjoint(draft.people)]
+
+
+def _told_beside(mated: F64, nonmated: F64, chosen: Index) -> float:
+    """As `told`, of some of the pairs of one person."""
+    return told(mated[chosen.ravel()], nonmated)
 
 
 def _shown_in(bench: Workbench, one: FormSet, draft: PairDraft) -> PairDraft:
@@ -172,9 +189,12 @@ def pair_items(bench: Workbench, one: FormSet, same: Drafts, different: Drafts) 
     ]
     rng = bench.rng("equate", one.name)
     clues = [_clues(bench, table) for table in tables]
-    dealt = least_of(
-        lambda: equated(values, rng),
+    dealt = swapped(
+        values,
+        equated(values, rng),
         lambda found: max(told(*(clues[truth][found[truth][:, form]] for truth in (0, 1))) for form in range(forms)),
+        NEAR_CHANCE,
+        rng,
     )
     items: dict[str, list[Item]] = {}
     for form, name in enumerate(one.forms):

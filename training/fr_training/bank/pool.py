@@ -25,7 +25,7 @@ UNIT_TOLERANCE = 1e-3
 
 
 class Taken(NamedTuple):
-    """How a photo was taken: its condition, such as "smiling", and its session; "" where the data set says nothing.
+    """The condition of a photo, such as "smiling", and its session; "" where the data set says nothing.
 
     A session is a name within a person: photos of one session show the same light, clothes and hair.
     """
@@ -66,10 +66,11 @@ class PoolPhoto:
     # person: two photos of one session are never shown as a pair.
     session: str = ""
     looks: Looks | None = field(default=None, compare=False)  # None where nobody has looked
+    bare: Looks | None = field(default=None, compare=False)  # as `looks`, with all around the head in place of the head
 
     @property
     def taken(self) -> Taken:
-        """How it was taken."""
+        """Its condition and its session."""
         return Taken(self.condition, self.session)
 
     def __post_init__(self) -> None:
@@ -96,7 +97,7 @@ class PoolPerson:
 
     @property
     def taken(self) -> tuple[Taken, ...]:
-        """How each photo was taken."""
+        """The condition and the session of each photo."""
         return tuple(photo.taken for photo in self.photos)
 
 
@@ -124,6 +125,15 @@ class Pool:
 def cosine(a: F32, b: F32) -> float:
     """Of two embeddings, f32[D] of length 1, in [-1, 1]."""
     return float(np.clip(np.dot(a, b), -1.0, 1.0))
+
+
+def with_surroundings(pool: Pool) -> Pool:
+    """The pool for a course whose pictures show all around the head: `looks` are those of the whole picture."""
+    people = (
+        replace(person, photos=tuple(replace(photo, looks=photo.bare) for photo in person.photos))
+        for person in pool.people
+    )
+    return replace(pool, people=tuple(people))
 
 
 def without_photos(pool: Pool, excluded: Set[str]) -> Pool:

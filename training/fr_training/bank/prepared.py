@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ Bools = npt.NDArray[np.bool_]
 MOST_PHOTOS = 12
 """Of a person, among which the pair is looked for; some people of LFW have hundreds."""
 
+_FOILS = 5  # of a list, the shortest of the usual ones
 _FEWEST_TO_DOUBT = 20  # mated pairs, for their median to say anything
 
 
@@ -37,6 +38,10 @@ class PreparedPool:
     # The photo that is enrolled, or the other half; the same as `first` where there is one photo, or one session.
     second: tuple[PoolPhoto, ...]
     two: Bools  # bool[n], who has two photos
+    # Of each person, the photo that is searched for by a list, and the one that is on it: `first` and `second`, or the
+    # other way round if both have one condition and the second has the nearer look-alikes.
+    probes: tuple[PoolPhoto, ...]
+    listed: tuple[PoolPhoto, ...]
     # Two photos of one condition for each person, for triads: `first` and `second` if they match; or None.
     alike: tuple[tuple[PoolPhoto, PoolPhoto] | None, ...]
     doubtful: Bools  # bool[n], whose two photos are so unlike that they most likely show two people
@@ -89,12 +94,16 @@ def prepare(pool: Pool) -> PreparedPool:
         faces = Faces(faces.first, faces.second, faces.traits, float(np.median(mated[two])))
     everybody = np.arange(len(people), dtype=np.int64)
     near = nearest(faces, everybody, everybody)
+    turned = two & (_look_alikes(replace(faces, first=faces.second, second=faces.first)) > _look_alikes(faces, near))
+    turned &= np.array([a == b for a, b in shown])
     alone = np.isneginf(near.score[:, 0])
     best = np.where(alone, -1.0, near.similarity[:, 0].astype(np.float64))
     return PreparedPool(
         pool=pool,
         first=first,
         second=second,
+        probes=tuple(b if turn else a for a, b, turn in zip(first, second, turned.tolist(), strict=True)),
+        listed=tuple(a if turn else b for a, b, turn in zip(first, second, turned.tolist(), strict=True)),
         two=two,
         alike=alike,
         doubtful=two & np.array([least < floor for least in map(_least, pairs, alike)]),
@@ -116,6 +125,13 @@ def prepare(pool: Pool) -> PreparedPool:
         different=scale_of(best[~alone], 1),
         margin=scale_of((mated - best)[two], -1),
     )
+
+
+def _look_alikes(faces: Faces, near: Nearest | None = None) -> F32:
+    """f32[n]: how similar the nearest impostors of everybody are, as many as a list may have."""
+    everybody = np.arange(len(faces.first), dtype=np.int64)
+    found = near or nearest(faces, everybody, everybody)
+    return np.asarray(found.score[:, :_FOILS].mean(axis=1), dtype=np.float32)
 
 
 def _alike(person: PoolPerson, pair: tuple[PoolPhoto, PoolPhoto], floor: float) -> tuple[PoolPhoto, PoolPhoto] | None:

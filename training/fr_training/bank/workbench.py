@@ -61,6 +61,9 @@ def suspect_pair(learned: Learned, prepared: PreparedPool, a: int, b: int) -> bo
 OVERSUPPLY = 3
 """For items of one photo, people with one photo are preferred if there are so many times more than are needed."""
 
+OF_TESTS = 2
+"""The same for tests, of people with two photos: there it counts most that the number of photos tells nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class FormSet:
@@ -80,14 +83,20 @@ class FormSet:
 
 
 def form_sets(plan: CoursePlan) -> list[FormSet]:
-    """The forms of a plan: equated sets first, as they need the best choice, then aided blocks, then the others."""
+    """The forms of a plan: equated sets first, as they need the best choice, then aided blocks, then the others.
+
+    Of lists the longest come first, as they need the nearest look-alikes.
+    """
     found: dict[str, FormSet] = {}
     for name, block in plan.forms().items():
         key = f"equated {block.equated}" if block.equated else f"block {block.block_id}"
         before = found.get(key)
         forms = (*before.forms, name) if before else (name,)
         found[key] = FormSet(block.equated or block.block_id, forms, block)
-    return sorted(found.values(), key=lambda one: (not one.block.equated, one.block.exercise != ExerciseKind.AIDED))
+    return sorted(
+        found.values(),
+        key=lambda one: (not one.block.equated, one.block.exercise != ExerciseKind.AIDED, -one.block.size),
+    )
 
 
 def quota(wanted: int, mated: Sequence[int], people: Index, group: I32) -> Index:
@@ -135,7 +144,7 @@ class Workbench:
         return np.random.default_rng(int.from_bytes(digest[:16], "big"))
 
     def take(self, people: Iterable[int]) -> None:
-        """Nobody else may show them; ValueError where somebody does already."""
+        """Keep these people from all others; ValueError where another shows one of them already."""
         for person in people:
             if not self.free[person]:
                 raise ValueError("A person would be shown in two items.")
@@ -159,20 +168,22 @@ class Workbench:
         best = doubtful[np.argsort(-prepared.mated_similarity[doubtful], kind="stable")]
         return np.concatenate([found, best[: count - len(found)]])
 
-    def others(self, slots: int, among: Bools | None = None, *, single: bool = False) -> Index:
+    def others(
+        self, slots: int, among: Bools | None = None, *, single: bool = False, oversupply: int = OVERSUPPLY
+    ) -> Index:
         """i64[k]: free people of whom one photo is needed, for `slots` of them; `among` is as in `with_two`.
 
-        If a data set has plenty of people with two photos, it returns those, otherwise all free people of the set: all
-        pairs of one person show people with two photos, who are often better known. It decides this for each data set
-        and condition, because these are balanced as well. `single` prefers people with one photo, if nobody is shown
-        twice.
+        If a data set has plenty of people with two photos, `oversupply` times the slots, it returns those, otherwise
+        all free people of the set: all pairs of one person show people with two photos, who are often better known. It
+        decides this for each data set and condition, because these are balanced as well. `single` prefers people with
+        one photo, if nobody is shown twice.
         """
         free, group = self.free & (~self.for_triads & ~self.barred if among is None else among), self.prepared.group
         liked = self.prepared.two != single
         chosen = np.zeros(len(free), dtype=np.bool_)
         for number in np.unique(group):
             own = free & (group == number)
-            chosen |= own & liked if (own & liked).sum() >= OVERSUPPLY * slots else own
+            chosen |= own & liked if (own & liked).sum() >= oversupply * slots else own
         return subset(chosen)
 
     def others_so_shown(self, conditions: int, slots: int, what: Message) -> Index:

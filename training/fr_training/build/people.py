@@ -263,8 +263,9 @@ def _see(pipeline: Pipeline, path: Path) -> _Usable | str:
         if reason in quality.reasons:
             return str(reason)
     landmarks = face.face.detection.landmarks
-    looks = looks_of(photo.image.pixels, landmarks)
-    found = PoolPhoto(0, photo.image.sha256, face.embedding.vector, quality.yaw, quality.score, looks=looks)
+    looks, bare = looks_of(photo.image.pixels, landmarks)
+    vector = face.embedding.vector
+    found = PoolPhoto(0, photo.image.sha256, vector, quality.yaw, quality.score, looks=looks, bare=bare)
     return found, landmarks
 
 

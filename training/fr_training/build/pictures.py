@@ -58,6 +58,8 @@ HEAD = _ellipse(0.45, 1.85, 2.4)
 """As `OVAL`: the head with ears and hairline, and the neck, with little of the background and of clothes."""
 
 _MASKS = {"oval": OVAL, "head": HEAD}
+_ALL = np.ones_like(OVAL)
+
 FACE_WIDTH = 2.2 * EYE_DISTANCE
 """Pixels of a picture across a face: cheekbones are about 137 mm apart, pupils 63 (survey ANSUR II, 2012)."""
 
@@ -211,7 +213,7 @@ def render(
 
 
 def enlarged(landmarks: F32) -> float:
-    """How many pixels of a picture one of the photo becomes in each direction; above 1, nothing new is seen.
+    """Return how many pixels of a picture one of the photo becomes in each direction; above 1, nothing new is seen.
 
     `landmarks` are as in `render`.
     """
@@ -221,15 +223,19 @@ def enlarged(landmarks: F32) -> float:
 _LOOK = 24  # pixels of the small picture whose pixels are compared
 
 
-def looks_of(pixels: U8, landmarks: F32) -> Looks:
-    """Look at the pixels and the colours of a face, of a photo and its landmarks as in `render`."""
-    return _looks(_warp(pixels, landmarks, _LOOK), HEAD)
+def looks_of(pixels: U8, landmarks: F32) -> tuple[Looks, Looks]:
+    """Look at the pixels and the colours of a face, of a photo and its landmarks as in `render`.
+
+    Returns them with the head, and with all around it.
+    """
+    small = _warp(pixels, landmarks, _LOOK)
+    return _looks(small, HEAD), _looks(small, _ALL)
 
 
 def looks_of_picture(picture: U8, mask: Mask) -> Looks:
     """Look at them in a picture, u8[SIDE, SIDE, 3], as it is shown."""
     small = cv2.resize(picture, (_LOOK, _LOOK), interpolation=cv2.INTER_AREA)
-    return _looks(np.asarray(small, dtype=np.uint8), _MASKS.get(mask, np.ones_like(OVAL)))
+    return _looks(np.asarray(small, dtype=np.uint8), _MASKS.get(mask, _ALL))
 
 
 def _looks(small: U8, head: F32) -> Looks:

@@ -14,8 +14,10 @@ from fr_locales.messages import message
 from fr_training.grading.values import PLAIN_PAIRS, Maybe, Undefined, pairs, unless_undefined
 from fr_training.prompts import ExerciseKind
 from fr_training.statistics.estimates import Estimate
-from fr_training.statistics.graded import UNKNOWN_PEOPLE, Graded, Prior, Rated, Weight, posterior, weights_of
+from fr_training.statistics.graded import UNKNOWN_PEOPLE, Graded, Prior, posterior
 from fr_training.statistics.graded_class import of_class
+from fr_training.statistics.graded_weights import Weight, weights_of
+from fr_training.statistics.ordered_probit import Rated
 from fr_training.trials import Result
 
 LEAST = 10
@@ -27,7 +29,7 @@ LEAST_CLASS = 5
 
 @dataclass(frozen=True, slots=True)
 class AbilityFigures:
-    """What ratings say of one trainee."""
+    """The ability of one trainee, as the ratings show it."""
 
     pairs: int  # that count
     trainees: int  # whose answers taught what to expect of people, this one included; 0 where there are too few
@@ -55,7 +57,7 @@ def rated_of(results: Sequence[Result]) -> tuple[Rated, ...]:
 
 @dataclass(frozen=True, slots=True)
 class ClassAbilities:
-    """What a class teaches; of a small one nothing."""
+    """The prior of a class, and the abilities of its trainees; a small class has none."""
 
     prior: Prior
     trainees: int  # whose answers taught it

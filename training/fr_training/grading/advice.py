@@ -9,21 +9,30 @@ import numpy as np
 
 from fr_core.scoring.intervals import Rate
 from fr_locales.messages import message
-from fr_training.grading.rates import sensitivity_of
+from fr_training.grading.rates import require_enough, sensitivity_of
 from fr_training.grading.values import Maybe, Undefined, pairs, plain_pairs, share, unless_undefined
 from fr_training.prompts import ExerciseKind
 from fr_training.statistics.advice import (
     AdviceGain,
     Aided,
-    AutomationBias,
+    ByLabel,
     advice_gain,
     automation_bias,
+    by_label,
     helped,
     misled,
 )
-from fr_training.statistics.estimates import RateDifference, difference_of_rates
+from fr_training.statistics.estimates import Estimate, RateDifference, difference_of_rates
 from fr_training.statistics.signal_detection import Difference, difference
 from fr_training.trials import Result
+
+
+@dataclass(frozen=True, slots=True)
+class AutomationBias:
+    """What the advice moved."""
+
+    net: Estimate  # shift of the criterion to what the machine says; about 0 is healthy
+    by_label: Maybe[ByLabel]  # undefined where a label has fewer than `LEAST_OF_CLASS` pairs of a kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +46,7 @@ class AidedFigures:
     right_after: Maybe[Rate]  # share of right answers after it
     misled: Maybe[Rate]  # wrong after, of the trials with wrong advice that were right before
     helped: Maybe[Rate]  # right after, of the trials with right advice that were not right before
-    bias: Maybe[AutomationBias]  # what the advice does to d' and to the criterion; about 0 is healthy
+    bias: Maybe[AutomationBias]
     gain: Maybe[AdviceGain]  # what the advice did over all pairs
 
 
@@ -66,9 +75,23 @@ def aided_figures(results: Sequence[Result], seed: int) -> Maybe[AidedFigures]:
         right_after=share(sum(one.correct is True for one in rated), len(rated), message("none.aided")),
         misled=unless_undefined(lambda: misled(trials)),
         helped=unless_undefined(lambda: helped(trials)),
-        bias=unless_undefined(lambda: automation_bias(trials, np.random.default_rng([seed, 1]))),
-        gain=unless_undefined(lambda: advice_gain(trials, np.random.default_rng([seed, 2]))),
+        bias=unless_undefined(lambda: _bias(trials, np.random.default_rng([seed, 1]))),
+        gain=unless_undefined(lambda: _gain(trials, np.random.default_rng([seed, 2]))),
     )
+
+
+def _bias(trials: Aided, rng: np.random.Generator) -> AutomationBias:
+    def enough() -> ByLabel:
+        require_enough(min(int(here.sum()) for _, here in trials.cells()))
+        return by_label(trials)
+
+    return AutomationBias(automation_bias(trials, rng), unless_undefined(enough))
+
+
+def _gain(trials: Aided, rng: np.random.Generator) -> AdviceGain:
+    mated = int(trials.mated.sum())
+    require_enough(min(mated, len(trials.mated) - mated))
+    return advice_gain(trials, rng)
 
 
 def advised(results: Sequence[Result]) -> list[Result]:

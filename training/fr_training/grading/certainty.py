@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from fr_core.scoring.intervals import Interval, Rate
-from fr_training.grading.advice import AidedFigures, PrevalenceFigures
+from fr_training.grading.advice import AidedFigures, AutomationBias, PrevalenceFigures
 from fr_training.grading.blocks import KindFigures
 from fr_training.grading.items import ItemRow
 from fr_training.grading.kinds import CHANCE
@@ -20,7 +20,6 @@ from fr_training.grading.rates import Roc
 from fr_training.grading.trainee_means import OwnFigures
 from fr_training.grading.values import LISTS, Maybe, Undefined
 from fr_training.prompts import ExerciseKind
-from fr_training.statistics.advice import AutomationBias
 from fr_training.statistics.estimates import Estimate, RateDifference
 from fr_training.statistics.signal_detection import Sensitivity
 

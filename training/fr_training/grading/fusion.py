@@ -63,7 +63,7 @@ class Couple:
 
 @dataclass(frozen=True, slots=True)
 class PairingFigures:
-    """Whom to pair for second opinions: those of like ability."""
+    """The people to pair for second opinions: those of like ability."""
 
     form: str  # whose pairs say what that brings
     couples: tuple[Couple, ...]  # the ablest first; of an odd number the one in the middle is left to any couple

@@ -94,12 +94,17 @@ def sensitivity_of(pairs: Sequence[Result], known: Known | None = None) -> Sensi
         raise UndefinedRate(message("undefined.adaptive"))
     ratings = np.array([one.rating or 0 for one in pairs], dtype=np.int64)
     counts = signal_counts(ratings, np.array([one.truth == "same" for one in pairs], dtype=np.bool_))
-    if min(counts.mated, counts.nonmated) < LEAST_OF_CLASS:
-        raise UndefinedRate(message("undefined.few_for_sensitivity", least=LEAST_OF_CLASS))
+    require_enough(min(counts.mated, counts.nonmated))
     known = {} if known is None else known
     if counts not in known:
         known[counts] = sensitivity(*counts)
     return known[counts]
+
+
+def require_enough(fewest: int) -> None:
+    """Raise `UndefinedRate` if there are fewer than LEAST_OF_CLASS pairs of a kind."""
+    if fewest < LEAST_OF_CLASS:
+        raise UndefinedRate(message("undefined.few_for_sensitivity", least=LEAST_OF_CLASS))
 
 
 MOST_POINTS = 60

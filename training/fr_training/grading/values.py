@@ -130,8 +130,8 @@ def pairs(results: Iterable[Result]) -> tuple[Result, ...]:
 def plain_pairs(results: Iterable[Result]) -> tuple[Result, ...]:
     """The rated pairs in which nothing but the photos moves a trainee: neither advice nor how rare they are.
 
-    Those of adaptive blocks are left out as well. They become harder for whoever does well, so that all trainees seem
-    alike: a true d' of 3.3 comes out as 2.7, and one of .8 as 1.0 (simulated).
+    Those of adaptive blocks are left out as well. They become harder for trainees who do well, so that all seem alike:
+    a true d' of 3.3 comes out as 2.7, and one of .8 as 1.0 (simulated).
     """
     return tuple(one for one in pairs(results) if one.exercise in PLAIN_PAIRS and not one.adaptive)
 

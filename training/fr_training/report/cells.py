@@ -149,7 +149,7 @@ def group_text(kind: str, group: str) -> str:
 
 
 def truth_text(truth: str) -> Message | str:
-    """What is right, in the words of `fr_training.trials.Result`; photos and candidates are counted from 1."""
+    """Return the right answer, named as in `fr_training.trials.Result`; photos and candidates are counted from 1."""
     kind, _, number = truth.partition(":")
     if kind == "odd":
         return message("truth.odd", number=int(number) + 1)

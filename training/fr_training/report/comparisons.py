@@ -8,7 +8,7 @@ from fr_core.scoring.intervals import Interval, Rate
 from fr_evaluation.words import Section
 from fr_locales.messages import Message, message
 from fr_training.courses import Course
-from fr_training.grading.advice import AidedFigures, PrevalenceFigures
+from fr_training.grading.advice import AidedFigures, AutomationBias, PrevalenceFigures
 from fr_training.grading.change_sentences import TESTS
 from fr_training.grading.fusion import CrowdFigures, PairingFigures
 from fr_training.grading.groups import MIN_ITEMS, MIN_TRIALS, GroupFigures, Spread
@@ -28,7 +28,7 @@ from fr_training.report.cells import (
     told,
     with_interval,
 )
-from fr_training.statistics.advice import AdviceGain, AutomationBias
+from fr_training.statistics.advice import AdviceGain
 from fr_training.statistics.change import Change, Verdict
 from fr_training.statistics.estimates import RateDifference
 from fr_training.statistics.fusion import GroupArea
@@ -182,7 +182,7 @@ def crowd_section(crowds: Sequence[CrowdFigures]) -> Section:
 
 
 def pairing_section(found: Maybe[PairingFigures]) -> Section:
-    """Whom to pair for second opinions."""
+    """Return the section on whom to pair for second opinions."""
     if isinstance(found, Undefined):
         return told(message("section.pairing"), None)
     header = (message("column.couple"), message("column.apart"), message("column.better"), message("column.together"))

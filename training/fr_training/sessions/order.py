@@ -26,7 +26,8 @@ from fr_training.exercises.exercise import given_at
 from fr_training.keys import PairKey
 from fr_training.plan import BlockPlan, SittingPlan
 from fr_training.prompts import ExerciseKind, Step
-from fr_training.statistics.graded import Rated, right_at
+from fr_training.statistics.graded import right_at
+from fr_training.statistics.ordered_probit import Rated
 from fr_training.trials import Session, Trial
 
 

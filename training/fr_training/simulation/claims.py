@@ -16,12 +16,13 @@ from math import sqrt
 import numpy as np
 
 from fr_core.scoring.checks import F64, Bools
+from fr_core.types import I64
 from fr_locales.messages import Message, message
-from fr_training.simulation.study import Measured, Precision, Study
-from fr_training.simulation.trainee import Abilities, Spread
+from fr_training.simulation.study import Study
+from fr_training.simulation.trainee import Abilities
 from fr_training.statistics.estimates import Estimate
-from fr_training.statistics.graded import GUESS_RATE
-from fr_training.statistics.item_response import Ability, information, probability
+from fr_training.statistics.item_response import Ability, probability
+from fr_training.statistics.ordered_probit import GUESS_RATE
 from fr_training.statistics.signal_detection import expected
 
 MOST_ERRORS = 2.0
@@ -53,31 +54,35 @@ class Series:
     estimate: F64  # f64[n]
     low: F64  # f64[n], lower ends of 95 % intervals
     high: F64  # f64[n], upper ends
-    unbiased: bool = True  # whether the mean of estimates is claimed to be that of the targets
+    biased: Message | None = None  # why the mean of estimates is not claimed to be that of the targets
+    classes: I64 | None = None  # i64[n], of people whose errors go together; None where each is alone
 
 
 def bias_claim(series: Series) -> Claim:
-    """The mean of estimate less target, against its standard error; of at least two trainees."""
+    """The mean of estimate less target, against its standard error; of at least two trainees, or classes."""
     off = series.estimate - series.target
+    if series.classes is not None and (numbers := np.unique(series.classes)).size > 1:
+        off = np.array([off[series.classes == number].mean() for number in numbers])
     bias, error = float(off.mean()), float(off.std(ddof=1)) / sqrt(len(off))
     from_truth = float((series.estimate - series.true).mean())
     figures = {"bias": bias, "standard_error": error, "from_truth": from_truth}
     claim, found = message("claim.bias", figure=series.name), message("found.bias", bias=bias, error=error)
-    if not series.unbiased:
-        return Claim(claim, message("bar.prior"), found, None, figures)
+    if series.biased is not None:
+        return Claim(claim, series.biased, found, None, figures)
     return Claim(claim, message("bar.bias", errors=MOST_ERRORS), found, abs(bias) <= MOST_ERRORS * error, figures)
 
 
-def coverage_claim(series: Series, *, fitted: bool = True) -> Claim:
+def coverage_claim(series: Series, *, may_be_wide: bool = False) -> Claim:
     """The share of 95 % intervals, ends included, that hold the truth; where no model fits, they may be too wide."""
     held = (series.low <= series.true) & (series.true <= series.high)
     share = float(held.mean())
     bar = message("cell.range", low=f"{LEAST_COVERAGE:.0%}", high=f"{MOST_COVERAGE:.0%}")
+    wide = may_be_wide and share > MOST_COVERAGE
     return Claim(
         message("claim.coverage", figure=series.name),
-        bar if fitted else message("bar.coverage", least=f"{LEAST_COVERAGE:.0%}"),
-        f"{share:.1%}",
-        LEAST_COVERAGE <= share <= (MOST_COVERAGE if fitted else 1.0),
+        message("bar.or_wider", bar=bar) if may_be_wide else bar,
+        message("found.wider", share=share) if wide else f"{share:.1%}",
+        wide or LEAST_COVERAGE <= share <= MOST_COVERAGE,
         {"coverage": share, "held": float(np.count_nonzero(held)), "trainees": float(len(held))},
     )
 
@@ -97,7 +102,7 @@ def series_of(study: Study) -> tuple[Series, ...]:
         _series(message("figure.dprime"), "dprime", true_d, plain_d, [one.pairs.dprime for one in people]),
         _series(message("figure.criterion"), "criterion", true_c, plain_c, [one.pairs.criterion for one in people]),
         _series(message("figure.change"), "change", moved, after, [one.advice.shift.criterion for one in people]),
-        _series(message("figure.net"), "net", moved, after - before, [one.advice.net for one in people]),
+        _series(message("figure.net"), "net", moved, after - before, [one.net for one in people]),
         _series(message("figure.theta_form"), "theta_form", theta, theta, [one.ability.form.theta for one in people]),
         _series(
             message("figure.theta_adaptive"),
@@ -106,7 +111,7 @@ def series_of(study: Study) -> tuple[Series, ...]:
             theta,
             [one.ability.adaptive.theta for one in people],
         ),
-        _theta(message("figure.theta_triads"), "theta_triads", theta, [one.triads for one in people], unbiased=False),
+        _triads(message("figure.theta_triads"), theta, [one.triads for one in people]),
     )
 
 
@@ -125,9 +130,9 @@ def _series(
     return Series(name, key, _array(true), _array(target), _array(values), _array(low), _array(high))
 
 
-def _theta(name: Message, key: str, true: F64, found: Sequence[Ability], *, unbiased: bool = True) -> Series:
-    values, low, high = ([one.theta for one in found], [one.low for one in found], [one.high for one in found])
-    return Series(name, key, true, true, _array(values), _array(low), _array(high), unbiased)
+def _triads(name: Message, true: F64, found: Sequence[Ability]) -> Series:
+    values, low, high = (_array([getattr(one, end) for one in found]) for end in ("theta", "low", "high"))
+    return Series(name, "theta_triads", true, true, values, low, high, biased=message("bar.prior"))
 
 
 def _array(values: F64 | Sequence[float]) -> F64:
@@ -157,16 +162,19 @@ def adaptive_claims(study: Study) -> tuple[Claim, ...]:
 
 def parts_of(theta: F64) -> list[tuple[Message, Bools]]:
     """All people of these abilities, and each third of them: its name, and who they are, bool[n]."""
-    rank = np.argsort(np.argsort(theta, kind="stable"), kind="stable") * len(THIRDS) // len(theta)
-    everybody = (message("figure.all_trainees"), np.ones(len(theta), dtype=np.bool_))
-    return [everybody, *((name, rank == place) for place, name in enumerate(THIRDS.values()))]
+    third, everybody = _third(theta), np.ones(len(theta), dtype=np.bool_)
+    chosen = ((name, third == place) for place, name in enumerate(THIRDS.values()))
+    return [(message("figure.all_trainees"), everybody), *chosen]
 
 
-def thirds(study: Study) -> F64:
-    """f64[n]: 0, 1 or 2 for each trainee, by true ability."""
-    theta = np.array([one.ability.theta for one in study.people])
+def thirds(study: Study) -> I64:
+    """i64[n]: 0, 1 or 2 for each trainee, by true ability."""
+    return _third(np.array([one.ability.theta for one in study.people]))
+
+
+def _third(theta: F64) -> I64:
     rank = np.argsort(np.argsort(theta, kind="stable"), kind="stable")
-    return np.asarray(rank * len(THIRDS) // len(theta), dtype=np.float64)
+    return np.asarray(rank * len(THIRDS) // len(theta), dtype=np.int64)
 
 
 def chances(study: Study) -> F64:
@@ -185,138 +193,3 @@ def right_claim(name: Message, right: F64, target: float, first: int) -> Claim:
         abs(share - target) <= MOST_OFF,
         {"share": share, "answers": float(right[:, first:].size)},
     )
-
-
-MOST_ITEMS = 0.6
-"""Of those of the fixed form, that an adaptive block may need."""
-
-GREATEST_INFORMATION = ((sqrt(5.0) - 1.0) / 2.0) ** 5
-"""Of one answer about an ability, whichever pair it is to.
-
-Fisher's information is L^2 (1 - L) / (1 + L), with L = s(theta - b) and g = 1/2; it is greatest at L = (sqrt(5) - 1) /
-2, where P(right) is .81, and L^5 there. The items of a fixed form tell less the farther they are from that, so what can
-be saved depends on how far its difficulties are spread, and how far people are from its mean: people who are 80 % right
-on a form are, on average, just where it measures best.
-"""
-
-SPREADS = (0.5, 1.0, 1.5, 2.0, 3.0)
-"""Of difficulties of a form, in logits, for which the least ratio is told; forms of the bank have 1."""
-
-_NODES, _FARTHEST = 161, 5.0  # of the average over people
-
-
-@dataclass(frozen=True, slots=True)
-class Saving:
-    """Items of adaptive blocks in parts of those of the fixed form."""
-
-    ratio: float  # mean over trainees; each stops when the posterior is as narrow as after the own fixed form
-    standard_error: float  # of it
-    unreached: int  # trainees whose block was over before; they count as having needed all of it
-    trainees: int  # of all
-    # Where the root of the mean variance is as small as after the fixed form; None where it never is.
-    by_mean: float | None
-
-
-def saving(precisions: Sequence[Precision], items: int) -> Saving:
-    """Of some trainees, at least two, whose fixed form has so many items."""
-    return _saving([(one.form, one.adaptive) for one in precisions], items)
-
-
-def _saving(paths: Sequence[tuple[float, F64]], items: int) -> Saving:
-    """Of the standard deviation to reach, and those after each trial, of some trainees."""
-    needed = [_first(path, wanted) for wanted, path in paths]
-    shown = len(paths[0][1])
-    ratios = np.array([(shown if one is None else one) / items for one in needed], dtype=np.float64)
-    together = np.sqrt(np.mean([path**2 for _, path in paths], axis=0))
-    by_mean = _first(together, sqrt(float(np.mean([wanted**2 for wanted, _ in paths]))))
-    return Saving(
-        ratio=float(ratios.mean()),
-        standard_error=float(ratios.std(ddof=1)) / sqrt(len(ratios)),
-        unreached=sum(one is None for one in needed),
-        trainees=len(ratios),
-        by_mean=None if by_mean is None else by_mean / items,
-    )
-
-
-def saving_claims(study: Study) -> tuple[Claim, ...]:
-    """The claim on the items needed, what ratings and what the choice of items bring, and what it depends on."""
-    measured = [one.ability for one in study.people]
-    weak, informed = (_of(study, [one.weak for one in measured]), _of(study, [one.informed for one in measured]))
-    rated = _saving([(one.weak.form, one.weak.form_rated) for one in measured], study.sizes.fixed)
-    chosen = _saving([(one.weak.form, one.weak.adaptive_right) for one in measured], study.sizes.fixed)
-    share = (1.0 - rated.ratio) / (1.0 - weak.ratio) if weak.ratio < 1.0 else 0.0
-    least = least_ratio(study.form_b, study.population.theta)
-    return (
-        Claim(
-            message("claim.items"),
-            message("bar.items", most=MOST_ITEMS),
-            _told(weak),
-            weak.ratio <= MOST_ITEMS,
-            _figures(weak),
-        ),
-        Claim(
-            message("claim.items_rated"),
-            message("bar.told"),
-            message("found.items_rated", needed=_told(rated), share=share),
-            None,
-            _figures(rated) | {"share": share},
-        ),
-        Claim(message("claim.items_chosen"), message("bar.told"), _told(chosen), None, _figures(chosen)),
-        Claim(message("claim.items_informed"), message("bar.told"), _told(informed), None, _figures(informed)),
-        Claim(message("claim.items_least"), message("bar.computed"), f"{least:.0%}", None, {"ratio": least}),
-    )
-
-
-def by_theta(study: Study) -> dict[float, tuple[Saving, float]]:
-    """By ability: what people of exactly that needed, and the least that any choice could need."""
-    return {
-        theta: (_of(study, [one.weak for one in people]), least_ratio(study.form_b, Spread(theta, 0.0)))
-        for theta, people in study.at_theta.items()
-    }
-
-
-def by_spread(study: Study) -> dict[float, float]:
-    """By the standard deviation of the fixed form's difficulties, the least ratio for the study's people."""
-    return {sd: least_ratio(study.form_b * sd, study.population.theta) for sd in SPREADS}
-
-
-def least_ratio(form_b: F64, people: Spread) -> float:
-    """Mean information of an item of the form, f64[n], over that of the best pair, averaged over people."""
-    standard = np.linspace(-_FARTHEST, _FARTHEST, _NODES) if people.sd else np.zeros(1)
-    shares = np.exp(-(standard**2) / 2)
-    theta = people.mean + people.sd * standard
-    of_form = information(theta[:, None], form_b[None, :], GUESS_RATE).mean(axis=1)
-    return float(shares @ of_form / shares.sum()) / GREATEST_INFORMATION
-
-
-def curves(people: Sequence[Measured]) -> tuple[F64, float]:
-    """f64[n], the root of the mean posterior variance after each adaptive trial, and that after the fixed form."""
-    adaptive = np.sqrt(np.mean([one.weak.adaptive**2 for one in people], axis=0))
-    return np.asarray(adaptive, dtype=np.float64), sqrt(float(np.mean([one.weak.form**2 for one in people])))
-
-
-def _of(study: Study, precisions: Sequence[Precision]) -> Saving:
-    return saving(precisions, study.sizes.fixed)
-
-
-def _first(sds: F64, wanted: float) -> int | None:
-    """After how many trials the posterior is as narrow as is wanted."""
-    narrow = np.flatnonzero(sds <= wanted)
-    return int(narrow[0]) + 1 if len(narrow) else None
-
-
-def _told(found: Saving) -> Message:
-    needed = message("found.items", ratio=found.ratio, error=found.standard_error)
-    if not found.unreached:
-        return needed
-    return message("found.items_unreached", needed=needed, unreached=found.unreached, trainees=found.trainees)
-
-
-def _figures(found: Saving) -> dict[str, float]:
-    figures = {
-        "ratio": found.ratio,
-        "standard_error": found.standard_error,
-        "unreached": float(found.unreached),
-        "trainees": float(found.trainees),
-    }
-    return figures if found.by_mean is None else figures | {"by_mean": found.by_mean}

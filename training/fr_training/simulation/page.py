@@ -12,8 +12,9 @@ from fr_evaluation.html import words as in_html
 from fr_evaluation.plots import COLOURS, new_figure
 from fr_locales.messages import Message, message
 from fr_training.report.cells import text
-from fr_training.simulation.claims import MOST_OFF, THIRDS, Claim, Series, by_theta, chances, curves, series_of, thirds
+from fr_training.simulation.claims import MOST_OFF, THIRDS, Claim, Series, chances, series_of, thirds
 from fr_training.simulation.report import NOTICE, sections, summary
+from fr_training.simulation.saving import by_theta, curves
 from fr_training.simulation.study import Study
 
 _FIRST, _SECOND = COLOURS

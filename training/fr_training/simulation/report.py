@@ -19,21 +19,23 @@ from fr_locales.messages import Message, message
 from fr_training.report.cells import Row, table, text, told
 from fr_training.simulation.claims import (
     FIRST,
-    GREATEST_INFORMATION,
-    MOST_ITEMS,
     THIRDS,
     Claim,
     Series,
     adaptive_claims,
     bias_claim,
-    by_spread,
-    by_theta,
     chances,
     coverage_claim,
-    curves,
-    saving_claims,
     series_of,
     thirds,
+)
+from fr_training.simulation.saving import (
+    GREATEST_INFORMATION,
+    MOST_ITEMS,
+    by_spread,
+    by_theta,
+    curves,
+    saving_claims,
 )
 from fr_training.simulation.study import Sizes, Study
 from fr_training.simulation.trainee import Population

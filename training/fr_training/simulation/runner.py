@@ -46,7 +46,7 @@ def made_course(plan: CoursePlan, seed: int, now_ms: int) -> Course:
     """
     numbers = count()
     forms = {
-        name: _form(name, block, numbers, np.random.default_rng([seed, place]))
+        name: _form(name, block, numbers, seed, np.random.default_rng([seed, place]))
         for place, (name, block) in enumerate(plan.forms().items())
     }
     searched = any(block.exercise == ExerciseKind.OWN_PROBE for block in plan.blocks)
@@ -78,9 +78,9 @@ def made_own_list(block: BlockPlan, rng: np.random.Generator) -> OwnList:
     return OwnList(tuple(range(block.size)), ListKey(mate, _falling(block.size)))
 
 
-def _form(name: str, block: BlockPlan, numbers: count[int], rng: np.random.Generator) -> Form:
+def _form(name: str, block: BlockPlan, numbers: count[int], seed: int, rng: np.random.Generator) -> Form:
     keyed = _keyed(block, rng)
-    items = [_item(f"{name} {n}", key, b, numbers) for n, (key, b) in enumerate(keyed)]
+    items = [_item(f"{seed} {name} {n}", key, b, numbers) for n, (key, b) in enumerate(keyed)]
     told = [f"{item.item_id} {item.key} {item.b}" for item in items]
     sha256 = hashlib.sha256("\n".join(told).encode()).hexdigest()
     return Form(name, tuple(items[place] for place in rng.permutation(len(items)).tolist()), sha256)

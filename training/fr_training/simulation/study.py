@@ -7,14 +7,15 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from fr_core.scoring.checks import F64, Bools
+from fr_core.scoring.checks import F64
 from fr_training.courses import Course
-from fr_training.grading.ability import rated_of
 from fr_training.grading.kinds import CHANCE, ability
 from fr_training.grading.rates import Known, sensitivity_of
 from fr_training.grading.values import Undefined
-from fr_training.plan import CoursePlan, read_plan
+from fr_training.plan import CoursePlan
+from fr_training.plan_reading import read_plan
 from fr_training.sessions.results import results
+from fr_training.simulation.precision import Measured, measured
 from fr_training.simulation.runner import Items, Seat, items_of, made_course, run_sitting
 from fr_training.simulation.trainee import Abilities, Population, SimulatedTrainee
 from fr_training.simulation.worlds import (
@@ -27,18 +28,9 @@ from fr_training.simulation.worlds import (
     run_blocks,
     run_world,
 )
-from fr_training.statistics.advice import Aided, AutomationBias, automation_bias
-from fr_training.statistics.graded import (
-    AT_ITS_WORD,
-    GUESS_RATE,
-    UNKNOWN_PEOPLE,
-    Graded,
-    Normal,
-    Prior,
-    posterior,
-    theta_sds,
-)
-from fr_training.statistics.item_response import FARTHEST, NODES, Ability, probability
+from fr_training.statistics.advice import Aided, ByLabel, automation_bias, by_label
+from fr_training.statistics.estimates import Estimate
+from fr_training.statistics.item_response import Ability
 from fr_training.statistics.signal_detection import Sensitivity
 from fr_training.trials import Result
 
@@ -64,9 +56,6 @@ COHORTS = 400
 REPLICATES = 16
 """People of each of FIXED_THETAS."""
 
-WEAK = UNKNOWN_PEOPLE
-"""The prior that adaptive blocks work with: it knows hardly anything of the people."""
-
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
@@ -87,38 +76,13 @@ class Sizes:
 
 
 @dataclass(frozen=True, slots=True)
-class Precision:
-    """The precision of an ability under a prior: standard deviations of the posterior.
-
-    Rated answers are scored by `graded`, right and wrong ones by `item_response`, which takes the undecided for wrong.
-    """
-
-    form: float  # after the fixed form, right or wrong
-    adaptive: F64  # f64[n], after each trial of the adaptive block, rated
-    form_rated: F64  # f64[m], after each trial of the fixed form, rated
-    adaptive_right: F64  # f64[n], after each trial of the adaptive block, right or wrong
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """The estimates of somebody's ability."""
-
-    theta: float  # true ability
-    form: Graded  # estimate from the fixed form, with the population as prior
-    adaptive: Graded  # estimate from the whole adaptive block, likewise
-    b: F64  # f64[n], difficulties of the items of the adaptive block, in the order in which they were shown
-    right: Bools  # bool[n], whether they were answered rightly
-    weak: Precision  # precision under WEAK
-    informed: Precision  # precision with the population as prior
-
-
-@dataclass(frozen=True, slots=True)
 class Recovered:
     """A simulated person, and what was found out."""
 
     abilities: Abilities  # the truth
     pairs: Sensitivity  # d' and c, without advice
-    advice: AutomationBias  # what advice moved
+    advice: ByLabel  # what advice moved
+    net: Estimate  # how far it moved c
     ability: Measured  # from pairs by difficulty
     triads: Ability  # ability from triads, as reports give it
 
@@ -238,26 +202,6 @@ def study_plan(sizes: Sizes) -> CoursePlan:
     )
 
 
-def prior_of(people: Population) -> Prior:
-    """The population as a prior, which is what intervals are made for, and the machine at its word on difficulty."""
-    theta, criterion, log_scale = (
-        Normal(one.mean, one.sd) for one in (people.theta, people.criterion, people.log_scale)
-    )
-    return Prior(theta, criterion, log_scale, ((AT_ITS_WORD, 1.0),))
-
-
-def posterior_sds(b: F64, right: Bools, prior: Normal) -> F64:
-    """f64[n]: the standard deviation that `eap` gives after each of n right or wrong answers to pairs."""
-    standard = np.linspace(-FARTHEST, FARTHEST, NODES)
-    nodes = prior.mean + prior.sd * standard
-    chances = probability(nodes[:, None], b[None, :], GUESS_RATE)
-    logs = np.log(np.where(right[None, :], chances, 1.0 - chances)).cumsum(axis=1) - standard[:, None] ** 2 / 2
-    shares = np.exp(logs - logs.max(axis=0))
-    shares /= shares.sum(axis=0)
-    means = nodes @ shares
-    return np.asarray(np.sqrt((shares * (nodes[:, None] - means[None, :]) ** 2).sum(axis=0)), dtype=np.float64)
-
-
 def _recovered(desk: _Desk, seat: Seat, rng: np.random.Generator) -> Recovered:
     rated = desk.rows(seat, AIDED, rng)
     aided = Aided(
@@ -272,7 +216,8 @@ def _recovered(desk: _Desk, seat: Seat, rng: np.random.Generator) -> Recovered:
     return Recovered(
         abilities=seat.trainee.abilities,
         pairs=sensitivity_of(desk.rows(seat, PAIRS, rng), desk.known),
-        advice=automation_bias(aided, rng, draws=DRAWS),
+        advice=by_label(aided),
+        net=automation_bias(aided, rng, draws=DRAWS),
         ability=_measured(desk, seat, rng),
         triads=triads,
     )
@@ -280,32 +225,7 @@ def _recovered(desk: _Desk, seat: Seat, rng: np.random.Generator) -> Recovered:
 
 def _measured(desk: _Desk, seat: Seat, rng: np.random.Generator) -> Measured:
     form, adaptive = (desk.rows(seat, block, rng) for block in (FORM, ADAPTIVE))
-    (form_b, form_right), (b, right) = _answers(form), _answers(adaptive)
-    form_rated, rated = rated_of(form), rated_of(adaptive)
-
-    def precision(prior: Prior) -> Precision:
-        return Precision(
-            form=float(posterior_sds(form_b, form_right, prior.theta)[-1]),
-            adaptive=theta_sds(rated, prior),
-            form_rated=theta_sds(form_rated, prior),
-            adaptive_right=posterior_sds(b, right, prior.theta),
-        )
-
-    known = prior_of(desk.population)
-    return Measured(
-        theta=seat.trainee.abilities.theta,
-        form=posterior(form_rated, known),
-        adaptive=posterior(rated, known),
-        b=b,
-        right=right,
-        weak=precision(WEAK),
-        informed=precision(known),
-    )
-
-
-def _answers(rows: Sequence[Result]) -> tuple[F64, Bools]:
-    b = np.array([one.b or 0.0 for one in rows], dtype=np.float64)
-    return b, np.array([one.correct is True for one in rows], dtype=np.bool_)
+    return measured(seat.trainee.abilities.theta, form, adaptive, desk.population)
 
 
 def _seat(trainee_id: str, number: int, abilities: Abilities) -> Seat:

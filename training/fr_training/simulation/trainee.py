@@ -16,8 +16,8 @@ from fr_training.prompts import Step
 from fr_training.sessions.views import ShowTrial
 from fr_training.simulation import answers
 from fr_training.simulation.answers import USUAL_SCALE, Scale
-from fr_training.statistics.graded import GUESS_RATE
 from fr_training.statistics.item_response import probability
+from fr_training.statistics.ordered_probit import GUESS_RATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Abilities:
 
 @dataclass(frozen=True, slots=True)
 class Hardness:
-    """How hard items are for people, where that is not what the machine says."""
+    """The difficulty of items for people, where it differs from the machine's."""
 
     correlation: float = 1.0  # of both, in [-1, 1]; the spread is that of the machine's
     easier: float = 0.0  # logits by which all items are easier for people than the machine says

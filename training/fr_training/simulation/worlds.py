@@ -20,7 +20,8 @@ from fr_training.courses import Course
 from fr_training.grading.ability import class_abilities, theta_of
 from fr_training.grading.rates import sensitivity_of
 from fr_training.grading.values import Undefined, plain_pairs
-from fr_training.plan import PAIRS, CoursePlan, SittingPlan, read_plan
+from fr_training.plan import PAIRS, CoursePlan, SittingPlan
+from fr_training.plan_reading import read_plan
 from fr_training.sessions.results import results
 from fr_training.shipped_plans import plan_names, plan_text
 from fr_training.simulation.answers import Scale, strength_of
@@ -28,8 +29,9 @@ from fr_training.simulation.runner import Seat, difficulties, items_of, made_cou
 from fr_training.simulation.trainee import BY_MACHINE, Abilities, Hardness, Population, SimulatedTrainee, Spread
 from fr_training.statistics.clustered import mean_of_people
 from fr_training.statistics.estimates import Estimate, share_below, z_of
-from fr_training.statistics.graded import GUESS_RATE
+from fr_training.statistics.graded import UNKNOWN_PEOPLE
 from fr_training.statistics.item_response import probability
+from fr_training.statistics.ordered_probit import GUESS_RATE
 from fr_training.statistics.signal_detection import z_rate
 from fr_training.trials import Result
 
@@ -42,7 +44,7 @@ COURSE = "three-day"
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """How people answer."""
+    """A way in which people answer."""
 
     key: str  # in JSON
     name: Message
@@ -50,19 +52,29 @@ class World:
     drift: float = 0.0  # standard deviation over people of how far the criterion moves within half a block
     slips: float = 0.0  # share of ratings given without looking
     blunt: bool = False  # whether everybody is always sure, and rates 3 or -3
+    drawn: bool = False  # whether difficulty and slips are drawn for each class, as the model holds them for possible
+
+    def of_class(self, rng: np.random.Generator) -> World:
+        """The world of one class."""
+        if not self.drawn:
+            return self
+        setting, _ = UNKNOWN_PEOPLE.settings[int(rng.integers(len(UNKNOWN_PEOPLE.settings)))]
+        return replace(self, hardness=Hardness(setting.correlation), slips=setting.slips)
 
 
-FITTED = World("fitted", message("world.fitted"))
+FITTED = World("fitted", message("world.fitted"), drawn=True)
+EXACT = World("exact", message("world.exact"))
 
 WORLDS = (
     FITTED,
+    EXACT,
     World("correlated", message("world.correlated"), Hardness(correlation=0.3)),
     World("easier", message("world.easier"), Hardness(easier=3.0)),
     World("drifting", message("world.drifting"), drift=0.4),
     World("slipping", message("world.slipping"), slips=0.05),
     World("blunt", message("world.blunt"), blunt=True),
 )
-"""The first is the one that the models fit."""
+"""The first is the one that the models fit, the second their extreme: the machine is right, and no rating a slip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +91,7 @@ class Taken:
     """A trainee who took the sitting."""
 
     theta: float  # true ability beside the mean pair of the course
+    class_number: int  # of those who met the same pairs
     ability: Found
     dprime: Found  # of pairs that no block chose
     criterion: Found
@@ -86,7 +99,7 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class BlockHeld:
-    """An adaptive block of a shipped plan, as trainees of the fitted world were right in it."""
+    """An adaptive block of a shipped plan, as trainees were right in it where the machine is."""
 
     plan: str
     block_id: str
@@ -118,22 +131,22 @@ def adaptive_sittings() -> dict[str, list[CoursePlan]]:
 def run_world(
     world: World, population: Population, trainees: int, seed: int, on_progress: Callable[[int], None]
 ) -> tuple[Taken, ...]:
-    """Let classes take the sitting; `on_progress` is told how many trainees have."""
+    """Let classes take the sitting, each with pairs of its own; `on_progress` is told how many trainees have."""
     plan = adaptive_sittings()[COURSE][0]
-    course = made_course(plan, seed, 0)
     rng = np.random.default_rng([seed, 2, WORLDS.index(world) if world in WORLDS else len(WORLDS)])
     scale = Scale(0.0, 0.0, 0.0) if world.blunt else population.scale
-    people = replace(population, drift=Spread(0.0, world.drift), slips=world.slips, scale=scale)
     taken: list[Taken] = []
-    for part in np.array_split(np.arange(trainees), max(1, round(trainees / CLASS))):
+    for number, part in enumerate(np.array_split(np.arange(trainees), max(1, round(trainees / CLASS)))):
+        course, here = made_course(plan, seed + number, 0), world.of_class(rng)
+        people = replace(population, drift=Spread(0.0, here.drift), slips=here.slips, scale=scale)
         who = {f"W-{n}": people.draw(rng) for n in part.tolist()}
-        rows = {name: _rows(course, name, mine, world.hardness, rng) for name, mine in who.items()}
+        rows = {name: _rows(course, name, mine, here.hardness, rng) for name, mine in who.items()}
         taught = class_abilities(rows)
         for name, mine in who.items():
             theta = theta_of(rows[name], taught)
             if isinstance(theta, Undefined):
                 raise AssertionError(theta.reason)
-            taken.append(_taken(mine, world, theta, plain_pairs(rows[name])))
+            taken.append(_taken(mine, here, number, theta, plain_pairs(rows[name])))
         on_progress(len(taken))
     return tuple(taken)
 
@@ -145,7 +158,7 @@ def run_blocks(population: Population, trainees: int, seed: int) -> tuple[BlockH
         for sitting, plan in enumerate(plans):
             course, rng = made_course(plan, seed, 0), np.random.default_rng([seed, 3, place, sitting])
             who = [population.draw(rng) for _ in range(trainees)]
-            rows = [_rows(course, f"B-{n}", mine, FITTED.hardness, rng) for n, mine in enumerate(who)]
+            rows = [_rows(course, f"B-{n}", mine, EXACT.hardness, rng) for n, mine in enumerate(who)]
             theta = np.array([mine.theta for mine in who], dtype=np.float64)
             for number, block in enumerate(plan.blocks):
                 if block.adaptive:
@@ -166,7 +179,7 @@ def _rows(
     return results(course, run_sitting(course, items_of(course), seat, sitting, rng, 0))
 
 
-def _taken(mine: Abilities, world: World, theta: Estimate, plain: Sequence[Result]) -> Taken:
+def _taken(mine: Abilities, world: World, number: int, theta: Estimate, plain: Sequence[Result]) -> Taken:
     true = mine.theta + world.hardness.easier
     chances = {
         truth: [_says_same(mine, world, one) for one in plain if one.truth == truth] for truth in ("same", "different")
@@ -176,6 +189,7 @@ def _taken(mine: Abilities, world: World, theta: Estimate, plain: Sequence[Resul
     z_hits, z_false = z_of(hits), z_of(false_same)
     return Taken(
         theta=true,
+        class_number=number,
         ability=Found(true, true, theta),
         dprime=Found(z_hits - z_false, expected[0], found.dprime),
         criterion=Found(-(z_hits + z_false) / 2, expected[1], found.criterion),

@@ -7,7 +7,7 @@ decision-making", PLOS ONE 15 (2020) e0237855; R. Parasuraman and D. H. Manzey, 
 automation: an attentional integration", Human Factors 52 (2010) 381-410.
 
 The photos that a machine errs on are hard for people too, so the criterion may differ between the two labels without
-any advice. So there are ratings before and after it, and `AutomationBias.net` is what the advice alone moved.
+any advice. So there are ratings before and after it, and `net_shift` is what the advice alone moved.
 
 Two answers of one person to the same pairs go together, and the interval allows for it. Each truth's pairs fall into
 four cells, "same" or not at first by "same" or not at last. Their shares have a Dirichlet posterior with 1/4 added to
@@ -73,17 +73,14 @@ def _z_of_odds(ahead: F64, behind: F64) -> F64:
 
 
 @dataclass(frozen=True, slots=True)
-class AutomationBias:
-    """d' and c by what the advice said, and what the advice moved."""
+class ByLabel:
+    """d' and c by what the advice said."""
 
     told_same: Sensitivity  # after the advice "same"
     told_different: Sensitivity  # after the advice "different"
     # told_different less told_same, after the advice. About 0 in c is healthy, above 0 is leaning to the machine.
     shift: Difference
     shift_before: Difference  # the same before the advice was shown: what the choice of pairs alone makes
-    # Shift less shift_before, of c. Error and interval are those of a posterior that knows that the same pairs were
-    # judged twice; of fewer than some ten pairs of a truth and a label it errs to the wide side.
-    net: Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +108,23 @@ class Aided:
         if self.aid_same.shape != self.mated.shape or self.aid_same.dtype != np.bool_:
             raise ValueError(f"{len(self.mated)} trials need as many booleans of advice.")
 
-    def cell(self, chosen: Bools) -> PairedCounts:
+    def cells(self) -> list[tuple[float, Bools]]:
+        """The trials of each label and truth, bool[n], and the weight of their z in the shift of c."""
+        return [
+            (0.5 if label else -0.5, (self.mated == truth) & (self.aid_same == label))
+            for label in (True, False)
+            for truth in (True, False)
+        ]
+
+    def counts(self, chosen: Bools) -> PairedCounts:
         """The counts of the chosen trials, bool[n]."""
         first, last = self.before[chosen] > 0, self.after[chosen] > 0
         cells = (first & last, first & ~last, ~first & last, ~first & ~last)
         return PairedCounts(*(int(cell.sum()) for cell in cells))
 
 
-def automation_bias(trials: Aided, rng: np.random.Generator, *, draws: int = DRAWS) -> AutomationBias:
-    """Measure how far the advice moves the criterion of one person, or of many together.
-
-    `rng` makes at least 2 draws of the posterior of `net`.
+def by_label(trials: Aided) -> ByLabel:
+    """Measure d' and c under each label, of one person or of many together.
 
     Raises:
         UndefinedRate: one of the two labels came with no mated or no non-mated pair.
@@ -131,39 +134,46 @@ def automation_bias(trials: Aided, rng: np.random.Generator, *, draws: int = DRA
         return sensitivity(*signal_counts(ratings[chosen], trials.mated[chosen]))
 
     same, different = of(trials.after, trials.aid_same), of(trials.after, ~trials.aid_same)
-    shift = difference(different, same)
-    shift_before = difference(of(trials.before, ~trials.aid_same), of(trials.before, trials.aid_same))
-    cells = [
-        (0.5 if label else -0.5, trials.cell((trials.mated == truth) & (trials.aid_same == label)))
-        for label in (True, False)
-        for truth in (True, False)
-    ]  # c is minus half the sum of z, and the shift is of "different" less "same"
-    net = _estimate(shift.criterion.value - shift_before.criterion.value, drawn_change(cells, rng, draws))
-    return AutomationBias(same, different, shift, shift_before, net)
+    before = difference(of(trials.before, ~trials.aid_same), of(trials.before, trials.aid_same))
+    return ByLabel(same, different, difference(different, same), before)
 
 
 def net_shift(trials: Aided) -> float:
-    """`AutomationBias.net` alone, without its interval: the part of one person in a cohort's mean.
+    """How far the advice moved the criterion of one person, or of many together, in units of d'; above 0 to itself.
+
+    It is `ByLabel.shift` less `shift_before`, of c: minus half the sum of z, and of "different" less "same".
 
     Raises:
         UndefinedRate: one of the two labels came with no mated or no non-mated pair.
     """
     moved = 0.0
-    for label in (True, False):
-        for truth in (True, False):
-            here = (trials.mated == truth) & (trials.aid_same == label)
-            total = int(here.sum())
-            if not total:
-                raise UndefinedRate(message("undefined.label_without_pairs"))
-            before, after = (int((ratings[here] > 0).sum()) for ratings in (trials.before, trials.after))
-            moved += (0.5 if label else -0.5) * (z_rate(after, total) - z_rate(before, total))
+    for weight, here in trials.cells():
+        total = int(here.sum())
+        if not total:
+            raise UndefinedRate(message("undefined.label_without_pairs"))
+        before, after = (int((ratings[here] > 0).sum()) for ratings in (trials.before, trials.after))
+        moved += weight * (z_rate(after, total) - z_rate(before, total))
     return moved
+
+
+def automation_bias(trials: Aided, rng: np.random.Generator, *, draws: int = DRAWS) -> Estimate:
+    """`net_shift` with its uncertainty, from `draws` of a posterior that knows that the same pairs were judged twice.
+
+    At least 2 draws. Of fewer than some ten pairs of a truth and a label the interval errs to the wide side.
+
+    Raises:
+        UndefinedRate: one of the two labels came with no mated or no non-mated pair.
+    """
+    moved = net_shift(trials)
+    return _estimate(
+        moved, drawn_change([(weight, trials.counts(here)) for weight, here in trials.cells()], rng, draws)
+    )
 
 
 def advice_gain(trials: Aided, rng: np.random.Generator) -> AdviceGain:
     """Measure what the advice did to d' and c over all pairs; arguments and errors are those of `automation_bias`."""
     before, after = (sensitivity(*signal_counts(ratings, trials.mated)) for ratings in (trials.before, trials.after))
-    mates, others = trials.cell(trials.mated), trials.cell(~trials.mated)
+    mates, others = trials.counts(trials.mated), trials.counts(~trials.mated)
 
     def of(moved: float, weight_mates: float, weight_others: float) -> Estimate:
         return _estimate(moved, drawn_change([(weight_mates, mates), (weight_others, others)], rng, DRAWS))

@@ -9,6 +9,7 @@ Journal of Verbal Learning and Verbal Behavior 12 (1973) 335-359.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import sqrt
 
 import numpy as np
@@ -22,6 +23,7 @@ FEWEST = 2
 NOTHING = 1e-12  # of a variance: what is left of 0 by rounding
 
 
+@lru_cache(maxsize=64)
 def t_quantile(share: float, freedom: float) -> float:
     """The value below which a share, in (.5, 1), of Student's t distribution lies.
 

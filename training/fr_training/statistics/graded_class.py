@@ -16,22 +16,16 @@ import numpy as np
 from fr_core.scoring.checks import F64
 from fr_core.scoring.intervals import UndefinedRate
 from fr_locales.messages import message
-from fr_training.statistics.graded import (
+from fr_training.statistics.graded import UNKNOWN_PEOPLE, Graded, Normal, Prior, doubt, log_prior, log_shares, summary
+from fr_training.statistics.ordered_probit import (
     CRITERION,
     LOG_SCALE,
     SHAPE,
     THETA,
-    UNKNOWN_PEOPLE,
-    Graded,
-    Normal,
-    Prior,
     Rated,
     Setting,
     check_answers,
-    doubt,
     log_likelihood,
-    log_prior,
-    summary,
 )
 
 Normals: TypeAlias = tuple[Normal, Normal, Normal]
@@ -56,7 +50,7 @@ _SETTLED = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class ClassFound:
-    """What a class teaches."""
+    """The prior that a class teaches, and its uncertainty."""
 
     prior: Prior  # of its people, learned from all of them
     people: tuple[Graded, ...]  # the posterior of each, in their order
@@ -68,7 +62,7 @@ def of_class(answers: Sequence[Sequence[Rated]]) -> ClassFound:
     For each setting, means and variances are those of the largest marginal likelihood with the usual ones as `WORTH`
     more people (the expectation-maximisation of A. P. Dempster, N. M. Laird and D. B. Rubin, Journal of the Royal
     Statistical Society B 39 (1977) 1-38), and the settings are weighed by it. Each posterior is averaged over settings
-    with the prior of each, whose variances are made larger by how little so few people tell of the mean.
+    with the prior of each, made wider by how little so few people tell of their mean and spread.
 
     Args:
         answers: of each person, at least one; the prior is learned from `MOST_PEOPLE` of them at most.
@@ -103,9 +97,10 @@ def of_class(answers: Sequence[Sequence[Rated]]) -> ClassFound:
 
 
 def _learned(answers: Sequence[Sequence[Rated]], setting: Setting) -> tuple[Normals, float]:
-    """What one setting makes likely: the prior, wider for how few the people are, and the logarithm of the evidence."""
+    """Return the prior that one setting makes likely, wider for fewer people, and the logarithm of the evidence."""
     (theta, criterion, log_scale), likely = _fitted(np.stack([log_likelihood(one, setting) for one in answers]))
-    wider = sqrt(1.0 + 1.0 / len(answers))
+    freedom = len(answers) + WORTH - 1.0
+    wider = sqrt((1.0 + 1.0 / len(answers)) * freedom / (freedom - 2.0))  # SD of Student's t, of the next person
     return (
         Normal(theta.mean, theta.sd * wider),
         Normal(criterion.mean, criterion.sd * wider),
@@ -122,15 +117,17 @@ def _posterior(joint: F64) -> F64:
 def _fitted(logs: F64) -> tuple[Normals, float]:
     """The normal priors of people with these log likelihoods, f64[people, nodes...], and the log of the evidence."""
     count, axes = len(logs), (THETA, CRITERION, LOG_SCALE)
+    top = logs.max(axis=(1, 2, 3), keepdims=True)
+    likely = np.exp(logs - top)
     normals, total = USUAL, 0.0
     for _ in range(_ROUNDS):
-        joint = logs + log_prior(Prior(*normals))
-        top = joint.max(axis=(1, 2, 3), keepdims=True)
-        shares = np.exp(joint - top)
-        sums = shares.sum(axis=(1, 2, 3), keepdims=True)
-        before, total = total, float((np.log(sums) + top).sum())
-        shares /= sums
-        marginals = (shares.sum(axis=(2, 3)), shares.sum(axis=(1, 3)), shares.sum(axis=(1, 2)))
+        of_theta, of_criterion, of_scale = map(np.exp, map(log_shares, axes, normals))
+        at_scale = (likely @ of_scale) @ of_criterion  # f64[people, theta]
+        at_theta = (of_theta @ likely.reshape(count, len(THETA), -1)).reshape(count, len(CRITERION), len(LOG_SCALE))
+        sums = at_scale @ of_theta
+        before, total = total, float(np.log(sums).sum() + top.sum())
+        joint = (at_scale * of_theta, (at_theta @ of_scale) * of_criterion, (of_criterion @ at_theta) * of_scale)
+        marginals = [one / sums[:, None] for one in joint]
         theta, criterion, log_scale = (
             _moments(marginal, nodes, usual, count, drawn=place > 0)
             for place, (marginal, nodes, usual) in enumerate(zip(marginals, axes, USUAL, strict=True))
@@ -145,6 +142,6 @@ def _moments(marginal: F64, nodes: F64, usual: Normal, count: int, *, drawn: boo
     """Mean and SD of people; the usual mean counts only where it is `drawn` in, for a course may be easy or hard."""
     held = WORTH if drawn else 0.0
     mean = (float((marginal @ nodes).sum()) + held * usual.mean) / (count + held)
-    variance = float((marginal @ (nodes - mean) ** 2).sum())
+    squares = float((marginal @ (nodes - mean) ** 2).sum()) + WORTH * usual.sd**2 + held * (mean - usual.mean) ** 2
     least = float(nodes[1] - nodes[0]) / 2  # narrower than that, nodes would not show it
-    return Normal(mean, max(least, sqrt((variance + WORTH * usual.sd**2) / (count + WORTH))))
+    return Normal(mean, max(least, sqrt(squares / (count + WORTH))))

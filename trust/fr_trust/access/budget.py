@@ -14,20 +14,11 @@ MAX_SEARCHES_PER_DAY = 2**32 - 1
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Limits of one principal.
+    """Limits of one principal. Raises `InvalidField`: a number is out of range."""
 
-    Attributes:
-        requests_per_s: calls, and items of streams, in a second, in the long run; above 0, up to a million.
-        burst: so many at once beyond that; from 1 to a million.
-        searches_per_day: in a day that begins at midnight UTC; 0 = none at all, None = no limit.
-
-    Raises:
-        InvalidField: a number is out of range.
-    """
-
-    requests_per_s: float
-    burst: int
-    searches_per_day: int | None
+    requests_per_s: float  # calls, and items of streams, in a second, in the long run; above 0, up to a million
+    burst: int  # so many at once beyond that; from 1 to a million
+    searches_per_day: int | None  # in a day that begins at midnight UTC; 0 = none at all, None = no limit
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.requests_per_s) and 0 < self.requests_per_s <= MAX_REQUESTS_PER_S):
@@ -50,4 +41,4 @@ class Budget:
 
 
 UNLIMITED = Budget(MAX_REQUESTS_PER_S, MAX_BURST, None)
-"""Of whoever runs a server that asks nobody who calls, and of the server itself."""
+"""Of the owner of a server that asks nobody who calls, and of the server itself."""

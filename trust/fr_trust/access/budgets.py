@@ -7,13 +7,11 @@ moment, and one that is set back takes from nobody those after it. When the day 
 that a clock that was corrected counts from then on. However often and far it is set, a day has 12 to 36 hours, but for
 the first one of a process, which ends at midnight.
 
-**What is kept.** Of each principal a few numbers, in memory, for one process: whoever runs several that each take calls
-gives each principal its budget in each. Whoever asks for nothing until its bucket is full, and has not searched today,
-is forgotten; and when more than so many principals have to be kept, the one is that has not called for longest, which
-can search anew. Those who call have valid keys or tokens, so that only who holds very many can make that happen.
+**What is kept.** Of each principal a few numbers, in memory, for one process: where several take calls,
+each principal has its budget in each. A principal that asks for nothing until its bucket is full, and has not searched
+today, is forgotten; and when more than so many principals have to be kept, the one is that has not called for longest,
+which can search anew. Those who call have valid keys or tokens, so that only who holds very many can make that happen.
 """
-
-from __future__ import annotations
 
 import math
 import threading
@@ -83,8 +81,7 @@ class Budgets:
     def spend(self, principal_id: str, budget: Budget) -> None:
         """Count a call, or an item of a stream.
 
-        Raises:
-            RateLimited: one too many, which is not counted. The metadata say `retry_after_s`.
+        Raises `RateLimited`: one too many, which is not counted. The metadata say `retry_after_s`.
         """
         with self._lock:
             now_s = self._monotonic_s()
@@ -100,8 +97,7 @@ class Budgets:
     def search(self, principal_id: str, budget: Budget) -> None:
         """Count a search of the day, beside the call that it comes with.
 
-        Raises:
-            QuotaExceeded: none is left today. The metadata say `retry_after_s`, when the next day begins.
+        Raises `QuotaExceeded`: none is left today. The metadata say `retry_after_s`, when the next day begins.
         """
         with self._lock:
             now_s = self._monotonic_s()

@@ -1,7 +1,5 @@
 """Changes the access store: each change in the transaction of its audit record."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """The keys of the access store in memory, never older than the database."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Making, rotating, revoking and listing keys all use `reaches` and `require_may_g
 principal a secret with wider access than the principal's own.
 """
 
-from __future__ import annotations
-
 import base64
 import hmac
 import re
@@ -44,15 +42,10 @@ _HASHED = b"fr-core api key 1\0"
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """An API key as it is sent; its secret shows in no text of it but `text`.
+    """An API key as it is sent; its secret shows in no text of it but `text`."""
 
-    Attributes:
-        key_id: 16 characters of a-z and 0-9.
-        secret: 32 bytes.
-    """
-
-    key_id: str
-    secret: bytes = field(repr=False)
+    key_id: str  # 16 characters of a-z and 0-9
+    secret: bytes = field(repr=False)  # 32 bytes
 
     @property
     def text(self) -> str:
@@ -62,26 +55,17 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """A key to make.
+    """A key to make. Raises `InvalidField`: a field is out of range."""
 
-    Attributes:
-        label: what it is for; at most 128 printable characters, not the name of a person.
-        lifetime_ms: for how long it is valid, 5 years at most; None = for ever.
-        certificate_sha256: of the client certificate (DER) that it is bound to, 64 hexadecimal digits; None = none.
-        not_after_ms: milliseconds since 1970, UTC, at which it ends at the latest, whatever its lifetime; None = that
-            alone says.
-
-    Raises:
-        InvalidField: one of them is out of range.
-    """
-
-    label: str
+    label: str  # what it is for; at most 128 printable characters, not the name of a person
     roles: frozenset[Role]
     galleries: Scope
     courses: Scope
     budget: Budget
-    lifetime_ms: int | None
+    lifetime_ms: int | None  # for how long it is valid, 5 years at most; None = for ever
+    # Of the client certificate (DER) that it is bound to, 64 hexadecimal digits; None = none.
     certificate_sha256: str | None = None
+    # Milliseconds since 1970, UTC, at which it ends at the latest, whatever its lifetime; None = that alone says.
     not_after_ms: int | None = None
 
     def __post_init__(self) -> None:
@@ -102,15 +86,9 @@ class NewKey:
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key, without its secret. Times are milliseconds since 1970, UTC.
+    """A key, without its secret. Times are milliseconds since 1970, UTC."""
 
-    Attributes:
-        number: greater than those of the keys that were made before it.
-        expires_ms: from when on it is not valid; None = never.
-        revoked_ms: when it was revoked; None = it was not.
-    """
-
-    number: int
+    number: int  # greater than those of the keys that were made before it
     key_id: str
     label: str
     roles: frozenset[Role]
@@ -118,8 +96,8 @@ class ApiKey:
     courses: Scope
     budget: Budget
     created_ms: int
-    expires_ms: int | None
-    revoked_ms: int | None
+    expires_ms: int | None  # from when on it is not valid; None = never
+    revoked_ms: int | None  # when it was revoked; None = it was not
     certificate_sha256: str | None
 
     @property

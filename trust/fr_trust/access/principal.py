@@ -1,7 +1,5 @@
 """The caller, as the server knows it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -12,22 +10,15 @@ from fr_trust.access.scope import EVERYTHING, Scope
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The caller and its permissions.
+    """The caller and its permissions."""
 
-    Attributes:
-        principal_id: "key:ID" of an API key, "oidc:" and 16 hexadecimal digits of a token, "local" where the server
-            asks nobody, "system" for the server itself.
-        roles: one or more; without any it raises `ValueError`.
-        galleries: that it may act on.
-        courses: that it may act on.
-        budget: how much it may ask for.
-    """
-
+    # "key:ID" of an API key, "oidc:" and 16 hexadecimal digits of a token, "local" where the server asks nobody,
+    # "system" for the server itself.
     principal_id: str
-    roles: frozenset[Role]
-    galleries: Scope
-    courses: Scope
-    budget: Budget
+    roles: frozenset[Role]  # one or more; without any it raises `ValueError`
+    galleries: Scope  # that it may act on
+    courses: Scope  # that it may act on
+    budget: Budget  # how much it may ask for
 
     def __post_init__(self) -> None:
         if not self.roles:

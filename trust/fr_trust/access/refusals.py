@@ -1,7 +1,5 @@
 """Reasons for refusing a credential: the caller always gets the same sentence, the audit gets the reason."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import NoReturn
 

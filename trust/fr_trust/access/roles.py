@@ -1,7 +1,5 @@
 """The six roles."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 
 
@@ -26,4 +24,4 @@ class Role(StrEnum):
 
 
 ALL_ROLES = frozenset(Role)
-"""Of whoever runs a server that asks nobody who calls."""
+"""Of the owner of a server that asks nobody who calls."""

@@ -11,8 +11,6 @@ server is down can make a revoked key valid again. The records of the audit say 
 change made, and an exported checkpoint of the audit shows that records are missing.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import struct
@@ -82,37 +80,23 @@ SCHEMA = Schema(
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The head of the store, which vouches for its keys.
+    """The head of the store, which vouches for its keys."""
 
-    Attributes:
-        version: grows with each change of a key.
-        digest: exclusive or of what `Locks.digest_of` gives for each key.
-        keys: how many there are.
-        seen_ms: the time that was surely reached, milliseconds since 1970, UTC.
-    """
-
-    version: int
-    digest: int
-    keys: int
-    seen_ms: int
+    version: int  # grows with each change of a key
+    digest: int  # exclusive or of what `Locks.digest_of` gives for each key
+    keys: int  # how many there are
+    seen_ms: int  # the time that was surely reached, milliseconds since 1970, UTC
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A key as the store keeps it.
-
-    Attributes:
-        version: of the head when it was changed last.
-        secret: hash of its secret.
-        secret_before: hash of the secret before; None where that is not valid any more.
-        before_until_ms: until when that one is valid.
-    """
+    """A key as the store keeps it."""
 
     key: ApiKey
-    version: int
-    secret: bytes = field(repr=False)
-    secret_before: bytes | None = field(repr=False)
-    before_until_ms: int
+    version: int  # of the head when it was changed last
+    secret: bytes = field(repr=False)  # hash of its secret
+    secret_before: bytes | None = field(repr=False)  # hash of the secret before; None where that is not valid any more
+    before_until_ms: int  # until when that one is valid
 
 
 class Locks:

@@ -1,7 +1,5 @@
 """Keeps API keys, durable and encrypted, and the audit of requests."""
 
-from __future__ import annotations
-
 import hmac
 import logging
 import math
@@ -93,10 +91,8 @@ class AccessStore(SharedStore[Transaction]):
 
         The current secret stays valid for `overlap_ms`, 0 to 30 days; an earlier one ends now.
 
-        Raises:
-            UnknownKey: there is none of that id.
-            InvalidField: it is not valid any more, or the overlap is out of range.
-            StorageLow: the disk has too little room.
+        Raises `UnknownKey`: there is none of that id; `InvalidField`: it is not valid any more, or the overlap is out
+        of range; `StorageLow`: the disk has too little room.
         """
         if not 0 <= overlap_ms <= MAX_OVERLAP_MS:
             raise InvalidField(message("error.trust.secret_before_stays_valid"), field="overlap")
@@ -164,7 +160,7 @@ class AccessStore(SharedStore[Transaction]):
     def forget_time_seen(self) -> None:
         """Go by the clock again, if the store has kept a time of the future; no other process may have it open.
 
-        For whoever runs the server, when its clock is right again. Keys that are over by the clock stay so.
+        For the people who run the server, when its clock is right again. Keys that are over by the clock stay so.
         """
         by = current_attribution()
         self._writer.run(lambda tx: self._changes.forget_time(tx, by))

@@ -11,10 +11,8 @@ for an hour. So:
 * set back: nothing that is over becomes valid again, also not after a restart;
 * set forwards: keys are over early, for as long as it lasts; when it lasts less than an hour, nothing stays of it;
 * longer, or when a process starts under such a clock: the store has kept a time of the future, and keys are over early
-  until that time has come. The way back is `AccessStore.forget_time_seen`, for whoever has the key of the store.
+  until that time has come. The way back is `AccessStore.forget_time_seen`, for the owner of the key of the store.
 """
-
-from __future__ import annotations
 
 import threading
 from collections.abc import Callable

@@ -21,8 +21,6 @@ is checked first, so that pruning does not hide tampering. A segment is short, s
 and a nearly full disk has room for it in the database's log.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -59,9 +57,7 @@ def export(table: AuditTable, after: int = 0, shown: Callable[[Record], bool] = 
         after: begin after the record of this number, or with the first that was not pruned, if that comes later.
         shown: whether a record is told; else it is withheld.
 
-    Raises:
-        StoreCorrupt: a record is not as it was written.
-        InvalidField: the chain has no record of that number.
+    Raises `StoreCorrupt`: a record is not as it was written; `InvalidField`: the chain has no record of that number.
     """
     if not 0 <= after <= table.head().seq:
         raise InvalidField(message("error.trust.chain_no_record_number"), field="after_seq")

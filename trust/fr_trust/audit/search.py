@@ -1,7 +1,5 @@
 """Finding records: by time, actor, action, outcome, gallery, subject, case and request; a page at a time."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,25 +13,17 @@ _BATCH = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """The records to find; None matches everything.
+    """The records to find; None matches everything."""
 
-    Attributes:
-        since_ms: not before this, milliseconds since 1970, UTC.
-        until_ms: before this.
-        action: an action, or its beginning followed by `*`.
-        gallery: id of a gallery.
-        subject: pseudonyms of a subject; a record must hold one of them. Empty for no such condition.
-        case: the same for a case.
-    """
-
-    since_ms: int | None = None
-    until_ms: int | None = None
+    since_ms: int | None = None  # not before this, milliseconds since 1970, UTC
+    until_ms: int | None = None  # before this
     actor: str | None = None
-    action: str | None = None
+    action: str | None = None  # an action, or its beginning followed by `*`
     outcome: str | None = None
-    gallery: str | None = None
+    gallery: str | None = None  # id of a gallery
+    # Pseudonyms of a subject; a record must hold one of them. Empty for no such condition.
     subject: tuple[Pseudonym, ...] = ()
-    case: tuple[Pseudonym, ...] = ()
+    case: tuple[Pseudonym, ...] = ()  # the same for a case
     request_id: str | None = None
 
     def fits(self, record: Record) -> bool:

@@ -4,8 +4,6 @@ A digest is SHA-256 over a label, a salt of 128 random bits and canonical JSON: 
 cannot try out possible findings; a reader who also gets the finding with its salt can check that it is the one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from types import MappingProxyType

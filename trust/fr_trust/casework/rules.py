@@ -6,8 +6,6 @@ not, a third, who is as blind, decides by majority; where all three differ it is
 for any other gallery. A search that gave no candidate leaves nothing to judge: it is concluded as it is made.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -89,9 +87,8 @@ def may_examine(examination: Examination, principal_id: str) -> bool:
 def require_may_examine(examination: Examination, principal_id: str) -> None:
     """Require that a finding of somebody is one that the examination waits for.
 
-    Raises:
-        FindingLocked: it has every finding that it waits for.
-        ExaminerNotIndependent: somebody else has to give it.
+    Raises `FindingLocked`: it has every finding that it waits for; `ExaminerNotIndependent`: somebody else has to give
+    it.
     """
     if is_concluded(examination):
         raise FindingLocked(message("error.trust.examination_concluded"))

@@ -1,7 +1,5 @@
 """Keeps cases, examinations and findings, durable and encrypted, with their audit."""
 
-from __future__ import annotations
-
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

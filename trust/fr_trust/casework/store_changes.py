@@ -1,7 +1,5 @@
 """Changes the case store: each change in the transaction of its audit record."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace

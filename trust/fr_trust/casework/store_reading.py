@@ -1,7 +1,5 @@
 """Reads cases, examinations and findings, and compares each with the digests and counts that include it."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace

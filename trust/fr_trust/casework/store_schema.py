@@ -14,8 +14,6 @@ does.
 Times are milliseconds since 1970, UTC.
 """
 
-from __future__ import annotations
-
 import json
 import struct
 from collections.abc import Sequence
@@ -161,57 +159,39 @@ SCHEMA = Schema(
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The head of the store, which vouches for its cases.
-
-    Attributes:
-        digest: exclusive or of what `Locks.case_element` gives for each case.
-        cases: how many there are.
-        waiting: of those, how many wait for a finding.
-    """
+    """The head of the store, which vouches for its cases."""
 
     version: int
-    digest: int
-    cases: int
+    digest: int  # exclusive or of what `Locks.case_element` gives for each case
+    cases: int  # how many there are
     examinations: int
-    waiting: int
+    waiting: int  # of those, how many wait for a finding
 
 
 @dataclass(frozen=True, slots=True)
 class KeptCase:
-    """A case as the store keeps it.
-
-    Attributes:
-        version: of the head when it was changed last.
-        open_mac: represents its reference; None if that is free again, as after the case is closed.
-        digest: exclusive or of what `Locks.examination_element` gives for each of its examinations.
-        key: opens what belongs to it.
-    """
+    """A case as the store keeps it."""
 
     case_no: int
-    version: int
+    version: int  # of the head when it was changed last
     case: Case
+    # Represents its reference; None if that is free again, as after the case is closed.
     open_mac: bytes | None = field(repr=False)
+    # Exclusive or of what `Locks.examination_element` gives for each of its examinations.
     digest: int = field(repr=False)
-    key: DataKey = field(repr=False)
+    key: DataKey = field(repr=False)  # opens what belongs to it
 
 
 @dataclass(frozen=True, slots=True)
 class KeptExamination:
-    """An examination as the store keeps it, without its findings and photos.
-
-    Attributes:
-        ordinal: 1 for the first of its case.
-        findings: how many it has.
-        waiting: 1 where it waits for one, else 0.
-        photos: numbers of the photos that are kept, 0 for the probe and n for the nth candidate.
-    """
+    """An examination as the store keeps it, without its findings and photos."""
 
     examination_no: int
-    ordinal: int
-    findings: int
-    waiting: int
+    ordinal: int  # 1 for the first of its case
+    findings: int  # how many it has
+    waiting: int  # 1 where it waits for one, else 0
     examination: Examination
-    photos: tuple[int, ...]
+    photos: tuple[int, ...]  # numbers of the photos that are kept, 0 for the probe and n for the nth candidate
 
 
 class Locks:

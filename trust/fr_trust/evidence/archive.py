@@ -1,11 +1,9 @@
 """The one form of ZIP that a bundle has: what the files are called and hold decides every byte of the archive.
 
 Files are stored, not compressed, in the order of their names, with the time 1980-01-01 and no attributes, extra fields,
-comments, data descriptors or 64-bit sizes (APPNOTE.TXT 6.3.10, 4.3). Whoever reads an archive can so write its headers
+comments, data descriptors or 64-bit sizes (APPNOTE.TXT 6.3.10, 4.3). So a reader of an archive can write its headers
 anew from the files and compare: nothing can hide between them, and no other archive says the same.
 """
-
-from __future__ import annotations
 
 import re
 import struct
@@ -39,20 +37,13 @@ _VERSION, _NO_FLAGS, _STORED, _TIME, _DATE = 10, 0, 0, 0, 0x21
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file of an archive.
-
-    Attributes:
-        header_at: where its local header begins, in bytes.
-        size: of its content, in bytes.
-        crc: CRC-32 of its content.
-        sha256: of its content, 64 hexadecimal digits.
-    """
+    """A file of an archive."""
 
     name: str
-    header_at: int
-    size: int
-    crc: int
-    sha256: str
+    header_at: int  # where its local header begins, in bytes
+    size: int  # of its content, in bytes
+    crc: int  # CRC-32 of its content
+    sha256: str  # of its content, 64 hexadecimal digits
 
     @property
     def content_at(self) -> int:

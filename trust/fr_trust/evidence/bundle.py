@@ -1,7 +1,5 @@
 """Making an evidence bundle: the same of the same, byte for byte, but for the signature's key and the time."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 
@@ -24,7 +22,7 @@ from fr_trust.evidence.report import report
 from fr_trust.evidence.values import AuditExtract, Exhibit
 
 OPENING, SEARCH, FINDING = "case.open", "case.search", "case.finding"
-"""What a record of the opening of a case, a search in it, and a finding tells, as its action."""
+"""The actions in the records of the opening of a case, of a search in it, and of a finding."""
 
 _PAGE = 100
 
@@ -70,10 +68,8 @@ def build_bundle(
         audit: what the audit says; None where it is not to be handed on.
         include_unfinished: also take examinations that wait for a finding, without their findings.
 
-    Raises:
-        ReviewUnfinished: an examination waits for a finding.
-        InvalidField: the case has more photos, or with its audit more files or bytes, than a bundle holds.
-        ValueError, TypeError: JSON cannot hold a derivation.
+    Raises `ReviewUnfinished`: an examination waits for a finding; `InvalidField`: the case has more photos, or with its
+    audit more files or bytes, than a bundle holds; `ValueError`, `TypeError`: JSON cannot hold a derivation.
     """
     own = [exhibit.examination for exhibit in exhibits]
     if not include_unfinished and not all(map(is_concluded, own)):
@@ -115,9 +111,8 @@ def audit_extract(audit: AuditTable, case: Case, most_bytes: int = MAX_BUNDLE_BY
     What others did meanwhile is withheld: it has the hash that the chain needs, and no word. The audit is that of the
     store of the case, as of one moment.
 
-    Raises:
-        StoreCorrupt: the audit does not say that the case was opened, or was altered.
-        InvalidField: the lines take more than `most_bytes`.
+    Raises `StoreCorrupt`: the audit does not say that the case was opened, or was altered; `InvalidField`: the lines
+    take more than `most_bytes`.
     """
     before = _opening(audit, case) - 1
     lines, size, told = [], 0, {True: 0, False: 0}

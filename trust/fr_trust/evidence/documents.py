@@ -1,7 +1,5 @@
 """The JSON of a bundle: canonical, with sorted keys and no spaces, so that the same is always the same bytes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_type_hints
@@ -36,7 +34,7 @@ AUDIT, CHECKPOINT, AUDIT_KEY = "audit.jsonl", "checkpoint.json", "audit_public.p
 UNFINISHED = "unfinished"
 """The state of an examination that waits for a finding, whichever."""
 
-# Part of the format: whoever verifies a bundle compares these words.
+# Part of the format: the check of a bundle compares these words.
 WHAT: Mapping[str, str] = {
     PUBLIC_KEY: "the key that signed the manifest",
     REPORT: "the report for people",
@@ -66,43 +64,28 @@ _EXTENSIONS = {
 
 @dataclass(frozen=True, slots=True)
 class SearchDocument:
-    """The contents of `search.json`.
-
-    Attributes:
-        salt: of the digest in the audit.
-        probe: path of the photo in the folder of the examination.
-        photos: those of candidates, by their places from 1.
-        figures: what the calibration says of candidates, by template_id.
-        measured_on: where the calibration was measured, in words; "" where there is none.
-    """
+    """The contents of `search.json`."""
 
     examination_id: str
     case_id: str
-    salt: str
+    salt: str  # of the digest in the audit
     searched: Searched
     candidates: tuple[Listed, ...]
-    probe: str
-    photos: Mapping[int, str]
-    figures: Mapping[int, Figures]
-    measured_on: str
+    probe: str  # path of the photo in the folder of the examination
+    photos: Mapping[int, str]  # those of candidates, by their places from 1
+    figures: Mapping[int, Figures]  # what the calibration says of candidates, by template_id
+    measured_on: str  # where the calibration was measured, in words; "" where there is none
 
 
 @dataclass(frozen=True, slots=True)
 class FindingsDocument:
-    """The contents of `findings.json`.
-
-    Attributes:
-        state: "concluded" or "unfinished".
-        required_findings: how many it takes where examiners agree; 0 where there is no candidate.
-        conclusion: kind and template_id, None where it is unfinished.
-        findings: all of them, in their order; none where it is unfinished.
-    """
+    """The contents of `findings.json`."""
 
     examination_id: str
-    state: str
-    required_findings: int
-    conclusion: tuple[str, int] | None
-    findings: tuple[Finding, ...]
+    state: str  # "concluded" or "unfinished"
+    required_findings: int  # how many it takes where examiners agree; 0 where there is no candidate
+    conclusion: tuple[str, int] | None  # kind and template_id, None where it is unfinished
+    findings: tuple[Finding, ...]  # all of them, in their order; none where it is unfinished
 
 
 _SEARCH, _FINDINGS, _FIGURES = map(get_type_hints, (SearchDocument, FindingsDocument, Figures))

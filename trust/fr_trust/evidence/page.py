@@ -1,7 +1,5 @@
 """A page of HTML that needs nothing beside it: its style and pictures are inside, and it runs no script."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape

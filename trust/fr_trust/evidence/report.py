@@ -1,7 +1,5 @@
 """The report for people: what was searched, with what, by whom and why, what was found, and what it does not say."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 

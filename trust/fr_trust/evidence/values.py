@@ -1,7 +1,5 @@
 """The values of an evidence bundle, beside the case and its examinations."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -29,42 +27,30 @@ class Bound(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The figures that a calibration gives one similarity; unknown ones are None.
+    """The figures that a calibration gives one similarity; unknown ones are None."""
 
-    Attributes:
-        false_match: of comparisons of different people, those as similar as this or more; Hd.
-        false_non_match: of comparisons of one person, those less similar than this; Hp.
-        log10_lr: decimal logarithm of the likelihood ratio: how much more probable the similarity is where both photos
-            show one person than where they show two. It is never the probability that they show one person.
-        bound: of the likelihood ratio.
-        in_range: whether the calibration has comparisons that are as similar.
-    """
-
-    false_match: Rate | None = None
-    false_non_match: Rate | None = None
+    false_match: Rate | None = None  # of comparisons of different people, those as similar as this or more; Hd
+    false_non_match: Rate | None = None  # of comparisons of one person, those less similar than this; Hp
+    # Decimal logarithm of the likelihood ratio: how much more probable the similarity is where both photos show one
+    # person than where they show two. It is never the probability that they show one person.
     log10_lr: float | None = None
-    bound: Bound = Bound.EXACT
-    in_range: bool = True
+    bound: Bound = Bound.EXACT  # of the likelihood ratio
+    in_range: bool = True  # whether the calibration has comparisons that are as similar
 
 
 @dataclass(frozen=True, slots=True)
 class Exhibit:
-    """An examination, with what else is known of it.
+    """An examination, with what else is known of it."""
 
-    Attributes:
-        examination: with its photos.
-        derivations: how the photos were processed, as JSON: "probe", and the candidates by their ranks; with the
-            decoding (size, orientation, colour), detection box, landmarks, the similarity transform to the 112 x 112
-            crop, quality and the model.
-        figures: what the calibration says of candidates, by template_id.
-        measured_on: where the calibration was measured, in words; "" where there is none.
-        photos: the probe as 0, and kept ones of candidates by their places from 1; None = they are in the examination.
-    """
-
-    examination: Examination
+    examination: Examination  # with its photos
+    # How the photos were processed, as JSON: "probe", and the candidates by their ranks; with the decoding (size,
+    # orientation, colour), detection box, landmarks, the similarity transform to the 112 x 112 crop, quality and the
+    # model.
     derivations: Mapping[str, object] = field(default_factory=dict)
+    # What the calibration says of candidates, by template_id.
     figures: Mapping[int, Figures] = field(default_factory=dict)
-    measured_on: str = ""
+    measured_on: str = ""  # where the calibration was measured, in words; "" where there is none
+    # The probe as 0, and kept ones of candidates by their places from 1; None = they are in the examination.
     photos: Mapping[int, Photo] | None = field(default=None, repr=False)
 
     def photo(self, place: int) -> Photo:
@@ -76,43 +62,27 @@ class Exhibit:
 
 @dataclass(frozen=True, slots=True)
 class AuditExtract:
-    """The audit from before the case was opened.
+    """The audit from before the case was opened."""
 
-    Attributes:
-        lines: as `fr_trust.audit.export.export` gives them.
-        checkpoint: canonical JSON of a checkpoint of the same chain, of a record that the lines hold or an earlier one.
-        public_key: of the chain, as PEM.
-        records: how many the lines tell.
-        withheld: how many more stand in them by their hashes alone.
-        searches: of how many searches of the case they tell.
-    """
-
-    lines: bytes = field(repr=False)
+    lines: bytes = field(repr=False)  # as `fr_trust.audit.export.export` gives them
+    # Canonical JSON of a checkpoint of the same chain, of a record that the lines hold or an earlier one.
     checkpoint: bytes = field(repr=False)
-    public_key: str
-    records: int
-    withheld: int
-    searches: int
+    public_key: str  # of the chain, as PEM
+    records: int  # how many the lines tell
+    withheld: int  # how many more stand in them by their hashes alone
+    searches: int  # of how many searches of the case they tell
 
 
 @dataclass(frozen=True, slots=True)
 class AuditVerified:
-    """An audit that is whole and agrees with the bundle.
-
-    Attributes:
-        records: how many the bundle holds.
-        withheld: how many more stand in it by their hashes alone: of other cases, as the signer of the bundle says.
-        seq: number of the last.
-        key_id: 16 hexadecimal digits of the key that signed it.
-        by_expected_key: whether that is the key that was expected; false where none was.
-    """
+    """An audit that is whole and agrees with the bundle."""
 
     chain_id: str
-    records: int
-    seq: int
-    key_id: str
-    by_expected_key: bool
-    withheld: int
+    records: int  # how many the bundle holds
+    seq: int  # number of the last
+    key_id: str  # 16 hexadecimal digits of the key that signed it
+    by_expected_key: bool  # whether that is the key that was expected; false where none was
+    withheld: int  # how many more stand in it by their hashes alone: of other cases, as the signer of the bundle says
 
 
 Audited: TypeAlias = AuditExtract | AuditVerified

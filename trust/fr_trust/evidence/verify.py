@@ -3,8 +3,6 @@
 What a bundle proves by itself is that one key signed all of it. Whose key that is has to be known another way.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -36,35 +34,25 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A bundle that is whole.
-
-    Attributes:
-        made_ms: when, milliseconds since 1970, UTC, as the signer says.
-        made_by: a principal_id, as the signer says.
-        version: of the product that made it.
-        files: how many the manifest lists.
-        unfinished: ids of examinations that wait for a finding.
-        key_id: 16 hexadecimal digits of the key that signed.
-        by_expected_key: whether that is the expected key; false where none was given: then the bundle is merely
-            consistent in itself, and anybody may have made it.
-        page_compared: whether its page was made anew of its documents, and is the same; false where another version of
-            the product made it: then the page may say anything.
-        audit: what is known of the audit; None where the bundle has none.
-    """
+    """A bundle that is whole."""
 
     case_id: str
     case_reference: str
     purpose: str
-    made_ms: int
-    made_by: str
-    version: str
-    files: int
+    made_ms: int  # when, milliseconds since 1970, UTC, as the signer says
+    made_by: str  # a principal_id, as the signer says
+    version: str  # of the product that made it
+    files: int  # how many the manifest lists
     examinations: int
-    unfinished: tuple[str, ...]
-    key_id: str
+    unfinished: tuple[str, ...]  # ids of examinations that wait for a finding
+    key_id: str  # 16 hexadecimal digits of the key that signed
+    # Whether that is the expected key; false where none was given: then the bundle is merely consistent in itself, and
+    # anybody may have made it.
     by_expected_key: bool
+    # Whether its page was made anew of its documents, and is the same; false where another version of the product made
+    # it: then the page may say anything.
     page_compared: bool
-    audit: AuditVerified | None
+    audit: AuditVerified | None  # what is known of the audit; None where the bundle has none
 
 
 def verify_bundle(

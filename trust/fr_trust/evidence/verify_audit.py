@@ -1,7 +1,5 @@
 """Verifies that the audit in a bundle is whole, and agrees with the bundle on each search and finding."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
@@ -45,8 +43,7 @@ def verify_audit(
             search that the signer withholds with its record is not found.
         expected: PEM of the key that must have signed it; None = any.
 
-    Raises:
-        EvidenceUnusable: the audit is not whole, or does not say of a search or finding what the bundle says.
+    Raises `EvidenceUnusable`: the audit is not whole, or does not say of a search or finding what the bundle says.
     """
     if AUDIT not in entries:
         if expected is not None:
@@ -103,7 +100,7 @@ class _Told:
         try:
             record = decode(body)
         except ValueError:
-            return  # which whoever verifies the chain says
+            return  # which the check of the chain says
         if record.detail.get("case_id") == self._case_id:
             self._opened += record.action == OPENING
             self._searched += record.action == SEARCH

@@ -1,7 +1,5 @@
 """Verifies that the documents of a bundle agree with each other: searches, photos, findings and conclusions."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace

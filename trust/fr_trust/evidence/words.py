@@ -1,7 +1,5 @@
 """The sentences of a report as messages: what figures say of each of the two propositions, and what they do not."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 
@@ -63,9 +61,7 @@ def of_hd(figures: Figures) -> Message:
 def of_both(figures: Figures, templates: int) -> Iterator[Message]:
     """Yield sentences on the likelihood ratio; none where it is not known.
 
-    Args:
-        figures: of one similarity.
-        templates: searched, of whose best the candidate is one.
+    `figures`: of one similarity; `templates`: searched, of whose best the candidate is one.
     """
     if figures.log10_lr is None:
         return

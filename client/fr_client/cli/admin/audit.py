@@ -1,7 +1,5 @@
 """`fr audit`: searches, verifies and exports the audit, and saves its checkpoints."""
 
-from __future__ import annotations
-
 import itertools
 import json
 from collections.abc import Sequence

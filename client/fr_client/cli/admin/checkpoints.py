@@ -1,7 +1,5 @@
 """Keeps checkpoints of the audit as files: CHAIN-NUMBER.json, and CHAIN.pem with the key that signs them."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """`fr health`: checks whether the server answers calls; needs no key."""
 
-from __future__ import annotations
-
 import json
 from typing import Annotated, Any, NoReturn
 

@@ -1,7 +1,5 @@
 """`fr whoami` and `fr key`: shows the caller's identity, and makes, lists, rotates and revokes API keys."""
 
-from __future__ import annotations
-
 import hashlib
 import ssl
 import time

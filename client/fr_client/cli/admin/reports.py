@@ -1,7 +1,5 @@
 """`fr report`: measures the errors of the model on the server, and reads the reports."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum

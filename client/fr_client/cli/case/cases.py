@@ -1,7 +1,5 @@
 """`fr case` and `fr evidence`: opens, lists, shows, closes, deletes and exports cases, and searches within them."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from contextlib import closing

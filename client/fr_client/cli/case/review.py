@@ -1,7 +1,5 @@
 """`fr review`: lists and shows examinations, and submits findings."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

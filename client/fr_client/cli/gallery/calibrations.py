@@ -1,7 +1,5 @@
 """`fr gallery calibrate`: sets, shows and removes the calibration of a gallery."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,5 @@
 """`fr gallery duplicate list` and `fr gallery cluster`: find people who may be in a gallery more than once."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence

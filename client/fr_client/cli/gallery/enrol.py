@@ -1,7 +1,5 @@
 """`fr enrol`: enrols photos of a subject, a folder or a manifest through one stream; safe to run again."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -16,7 +14,7 @@ from fr_client.channel import DEFAULT_MAX_IN_FLIGHT
 from fr_client.cli.files import refused_file, require_replaceable
 from fr_client.cli.gallery.enrol_log import EnrolLog
 from fr_client.cli.gallery.enrol_run import Enrolment, Options, RefusedPhoto, Result, Tally
-from fr_client.cli.gallery.photo_sources import PhotoFile, PhotoSet, is_photo, read_source
+from fr_client.cli.gallery.photo_sources import PhotoFile, PhotoSet, is_photo, read_source, tell_passed_over
 from fr_client.cli.gallery.probes import AsLines, Brief, Form, Listed, PhotoPaths, find_probes
 from fr_client.cli.gallery.recognise import SeveralFacesOption
 from fr_client.cli.progress import progress
@@ -168,7 +166,9 @@ def _photo_set(source: str, photos: list[Path] | None, listed: Path | None, name
         if not path.exists():
             words = "does not exist. Name a folder or a manifest; or the id of a subject, and its photos after it."
             raise Unusable("FILE_UNREADABLE", f"{shown(path)} {words}")
-        return read_source(path, unnamed)
+        found = read_source(path, unnamed)
+        tell_passed_over(path, found.ignored)
+        return found
     if unnamed or is_photo(path):
         words = "--unnamed takes one FOLDER." if unnamed else f"{shown(path)} is a photo; name its subject before it."
         raise typer.BadParameter(words)

@@ -4,8 +4,6 @@ It has one JSON object a line. The first names the gallery; each other line is a
 a photo counts. Every line has a checksum, which reveals damage.
 """
 
-from __future__ import annotations
-
 import fcntl
 import json
 import os

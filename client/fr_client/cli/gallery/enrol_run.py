@@ -1,7 +1,5 @@
 """Runs one `fr enrol`: sends the photos, and counts the results."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence

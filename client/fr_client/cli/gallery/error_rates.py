@@ -1,7 +1,5 @@
 """Explains a threshold and a similarity in plain words: error rates and likelihood ratios of a calibration."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from typing import Any

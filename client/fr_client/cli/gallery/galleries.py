@@ -1,7 +1,5 @@
 """`fr gallery`: creates, lists, shows, changes, deletes and purges galleries."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated

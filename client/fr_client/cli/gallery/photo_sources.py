@@ -1,14 +1,15 @@
 """Reads the photos for `fr enrol`: a folder for each subject, a folder of unnamed photos, or a CSV manifest."""
 
-from __future__ import annotations
-
 import csv
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fr_client.cli.files import reading
+import typer
+
+from fr_client.cli.files import STDIN, reading
 from fr_client.cli.show import shown
 from fr_client.cli.state import Unusable
 from fr_files.reading import open_rows
@@ -128,6 +129,23 @@ def is_photo(path: Path) -> bool:
     return path.suffix.lower() in PHOTO_SUFFIXES and path.is_file()
 
 
+def tell_passed_over(source: Path, ignored: Sequence[Path]) -> None:
+    """Say on standard error how many entries of a folder were passed over, and why, if there are any."""
+    if ignored:
+        reasons = ", ".join(f"{why} ({count})" for why, count in sorted(Counter(map(_why, ignored)).items()))
+        typer.echo(f"Passed over in {shown(source)}: {reasons}.", err=True)
+
+
+def _why(path: Path) -> str:
+    if is_photo(path):
+        return "photos outside the folder of a subject"
+    if path.is_file():
+        return "files without the name of a photo, such as .jpg"
+    if path.is_symlink():
+        return "links to a folder or to nothing"
+    return "folders inside the folder of a subject" if path.is_dir() else "pipes, sockets and devices"
+
+
 def _rows(reader: Iterator[list[str]], file: Path) -> Iterator[PhotoFile]:
     header = [name.strip() for name in next(reader, [])]
     for needed in (SUBJECT_COLUMN, PATH_COLUMN):
@@ -145,7 +163,9 @@ def _rows(reader: Iterator[list[str]], file: Path) -> Iterator[PhotoFile]:
         if not subject_id or not path:
             raise _broken(file, number, f"{SUBJECT_COLUMN} or {PATH_COLUMN} is empty")
         name = row.pop(NAME_COLUMN, "").strip()
-        yield PhotoFile(file.parent / path, subject_id, name, {key: value for key, value in row.items() if value})
+        photo = file.parent / path
+        photo = photo.absolute() if photo == STDIN else photo
+        yield PhotoFile(photo, subject_id, name, {key: value for key, value in row.items() if value})
 
 
 def _broken(file: Path, row: int | None, what: str) -> Unusable:

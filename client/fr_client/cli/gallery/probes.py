@@ -21,13 +21,23 @@ from fr_client.cli.files import (
     require_drawing,
     require_pillow,
     standard_input,
+    typed_path,
     write_picture,
     writing,
 )
-from fr_client.cli.gallery.photo_sources import read_unnamed
+from fr_client.cli.gallery.photo_sources import read_unnamed, tell_passed_over
 from fr_client.cli.progress import progress
 from fr_client.cli.show import console, counted, plain, print_line, shown
-from fr_client.cli.state import SOME_REFUSED, Unusable, error_keys, fail, options_of, remedy_of, require_one_of
+from fr_client.cli.state import (
+    SOME_REFUSED,
+    Unusable,
+    argument,
+    error_keys,
+    fail,
+    options_of,
+    remedy_of,
+    require_one_of,
+)
 from fr_client.errors import FrApiError
 
 if TYPE_CHECKING:
@@ -58,15 +68,16 @@ _MAX_LIST_BYTES = 64 * 2**20
 
 PhotoPaths = Annotated[
     list[Path] | None,
-    typer.Argument(
-        metavar="PHOTO",
-        help="Photo, or folder with photos in it; - reads a photo from standard input.",
-        show_default=False,
-    ),
+    argument("PHOTO", "Photo, or folder with photos in it; - reads a photo from standard input.", typed_path),
 ]
 Listed = Annotated[
     Path | None,
-    typer.Option("--list", metavar="FILE", help="A file with more photos, one path on each line; - is standard input."),
+    typer.Option(
+        "--list",
+        metavar="FILE",
+        help="A file with more photos, one path on each line; - is standard input.",
+        parser=typed_path,
+    ),
 ]
 Brief = Annotated[bool, typer.Option("--brief", help="Print one line for each photo.")]
 AsLines = Annotated[bool, typer.Option("--json", help="Print one JSON document, in one line, for each photo.")]
@@ -100,10 +111,11 @@ def find_probes(photos: Sequence[Path] | None, listed: Path | None, *others: Pat
 
 def _in_folder(folder: Path) -> Iterator[Path]:
     with reading(folder):
-        found = read_unnamed(folder).photos
-    if not found:
+        found = read_unnamed(folder)
+    tell_passed_over(folder, found.ignored)
+    if not found.photos:
         raise Unusable("NO_PHOTOS", f"{shown(folder)} holds no photo. Name a folder with photos in it.")
-    return (photo.path for photo in found)
+    return (photo.path for photo in found.photos)
 
 
 def _read_list(listed: Path) -> list[Path]:
@@ -111,7 +123,7 @@ def _read_list(listed: Path) -> list[Path]:
     if b"\0" in data:
         raise Unusable("LIST_INVALID", f"{shown(listed)} is no list: that is a text with the path of a photo a line.")
     lines = data.removeprefix(codecs.BOM_UTF8).splitlines()
-    found = [Path(os.fsdecode(line)) for line in lines if line.strip()]
+    found = [typed_path(os.fsdecode(line)) for line in lines if line.strip()]
     if not found:
         raise Unusable("NO_PHOTOS", f"The list {shown(listed)} names no photo. Write the path of a photo in each line.")
     if STDIN in found:

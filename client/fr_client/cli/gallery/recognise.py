@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from fr_api.v1 import recognition_pb2, server_pb2
-from fr_client.cli.files import read_photo
+from fr_client.cli.files import read_photo, typed_path
 from fr_client.cli.gallery.error_rates import answer_keys, evidence_text, rates_text
 from fr_client.cli.gallery.probes import (
     Answered,
@@ -124,14 +124,10 @@ def detect(
 
 def compare(
     context: typer.Context,
-    a: Annotated[Path, argument("A", "Photo of the first face; - reads it from standard input.")],
+    a: Annotated[Path, argument("A", "Photo of the first face; - reads it from standard input.", typed_path)],
     photos: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="B",
-            help="Photo to compare it with, or folder of photos; - reads a photo from standard input.",
-            show_default=False,
-        ),
+        argument("B", "Photo to compare it with, or folder of photos; - reads it from standard input.", typed_path),
     ] = None,
     listed: Listed = None,
     several_faces: SeveralFacesOption = "prominent",

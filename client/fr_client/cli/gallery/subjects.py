@@ -1,7 +1,5 @@
 """`fr subject` and `fr template`: lists, shows, changes, exports and deletes the subjects of a gallery."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """Parses the answers that a trainee types; it does not ask, show or send."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Asks for a trainee's code, and writes new codes to a file for its owner alone."""
 
-from __future__ import annotations
-
 import csv
 import getpass
 import io

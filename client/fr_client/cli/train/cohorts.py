@@ -1,7 +1,5 @@
 """`fr train cohort`: makes, lists, shows, watches and deletes cohorts, and shows the progress of their trainees."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence

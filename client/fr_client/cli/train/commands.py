@@ -1,7 +1,5 @@
 """`fr train`: assembles its commands, each of which is a noun and a verb."""
 
-from __future__ import annotations
-
 import typer
 
 from fr_client.cli.plugins import plugin_group

@@ -1,7 +1,5 @@
 """`fr train course` and `fr train probe`: make, list, show and delete courses, and set the person on a probe."""
 
-from __future__ import annotations
-
 import hashlib
 from contextlib import closing
 from pathlib import Path

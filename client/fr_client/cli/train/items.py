@@ -1,7 +1,5 @@
 """`fr train item` releases items to a cohort; `fr train review` shows trainees their own answers to them again."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterable
 from typing import Annotated

@@ -1,7 +1,5 @@
 """Names the pictures of a trial, in the picture and in the questions."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Explains refusals to trainees: the server's own sentences are for programs and trainers."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

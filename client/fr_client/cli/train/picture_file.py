@@ -1,7 +1,5 @@
 """Shows the picture of the present trial: one file that each trial replaces, in a folder that goes with the process."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """Draws the picture of a trial: photos side by side, large, with the labels of the answers."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

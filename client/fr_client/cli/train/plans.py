@@ -1,7 +1,5 @@
 """`fr train plan` and `fr train course create`: list, show and check plans, and make courses."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from pathlib import Path

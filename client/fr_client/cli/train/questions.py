@@ -1,14 +1,11 @@
 """Asks the questions of each step of a trial, and makes the answer."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from pathlib import Path
 
 from fr_api.v1 import training_pb2
-from fr_client.cli.files import read_photo
+from fr_client.cli.files import read_photo, typed_path
 from fr_client.cli.show import counted
 from fr_client.cli.state import Unusable
 from fr_client.cli.train import answers as keys
@@ -216,7 +213,7 @@ def _photo(line: str) -> bytes:
     if not path:
         raise NotUnderstood("Type the path of a photo of one face.")
     try:
-        return read_photo(Path(path).expanduser())
+        return read_photo(typed_path(path).expanduser())
     except (Unusable, RuntimeError, ValueError) as error:
         raise NotUnderstood(f"{error} Type the path of another.") from error
 

@@ -1,7 +1,5 @@
 """`fr train report get` and `fr train export`: write results for people, programs and other systems."""
 
-from __future__ import annotations
-
 from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,5 @@
 """`fr train run`: a trainee takes a sitting at a terminal."""
 
-from __future__ import annotations
-
 import io
 import shlex
 import signal

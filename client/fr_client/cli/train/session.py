@@ -1,7 +1,5 @@
 """Runs a sitting: shows each trial, sends each answer, survives failures, and reports blocks without time left."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass

@@ -45,6 +45,7 @@ pre {{ white-space: pre-wrap; }}
 """
 _FORM = re.compile(r"[a-z0-9-]{1,50}")
 """A server chooses no other file of this machine."""
+
 _TRUTHS = {
     "same": "one person",
     "different": "two people",
@@ -60,10 +61,7 @@ _MARKED = {"odd": "photo {} is the odd one", "mate": "candidate {}"}
 
 
 def write_pages(folder: Path, course_id: str, items: Iterable[training_pb2.FormItem]) -> dict[str, int]:
-    """Write a page for each form into a folder; return the number of items by form.
-
-    Raises `Unusable` where the server names a form in a way that could be another file.
-    """
+    """Write a page for each form into a folder; return the number of items by form."""
     counts: Counter[str] = Counter()
     with ExitStack() as stack:
         pages: dict[str, TextIO] = {}

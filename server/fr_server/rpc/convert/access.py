@@ -1,7 +1,5 @@
 """Messages of access, to and from values."""
 
-from __future__ import annotations
-
 from google.protobuf import duration_pb2
 
 from fr_api.v1 import access_pb2 as pb

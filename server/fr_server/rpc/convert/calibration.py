@@ -1,7 +1,5 @@
 """Converts the messages of calibrations and error rates to values, and values to messages."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -72,7 +70,7 @@ Criterion = Threshold | TargetFmr | TargetFpir
 
 
 class Source(Enum):
-    """Whose a calibration is."""
+    """The origin of a calibration."""
 
     PACK = pb.CALIBRATION_SOURCE_PACK
     GALLERY = pb.CALIBRATION_SOURCE_GALLERY

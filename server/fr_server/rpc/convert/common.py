@@ -1,7 +1,5 @@
 """Messages that the services share, to and from values: parsed once, here at the edge."""
 
-from __future__ import annotations
-
 import re
 from datetime import datetime, timedelta
 from enum import Enum

@@ -1,7 +1,5 @@
 """Messages of EvaluationService, to and from values."""
 
-from __future__ import annotations
-
 from fr_api.v1 import evaluation_pb2 as pb
 from fr_core.errors import InvalidField, message
 from fr_evaluation.kinds import KINDS, LARGEST_GALLERY

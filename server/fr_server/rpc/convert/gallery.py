@@ -1,7 +1,5 @@
 """Converts the messages of GalleryService to values, and values to messages."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta

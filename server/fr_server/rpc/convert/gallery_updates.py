@@ -1,7 +1,5 @@
 """Converts messages that change galleries to values: masks that name what changes, and embeddings to enrol."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Messages of RecognitionService, from values."""
 
-from __future__ import annotations
-
 from fr_api.v1 import recognition_pb2 as pb
 from fr_core.pipeline import AnalyzedPhoto, DetectedPhoto, Selected
 from fr_core.quality.prominent import prominent

@@ -1,7 +1,5 @@
 """Messages of casework, to and from values; what an examiner may not know yet is left out here."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 
@@ -113,7 +111,7 @@ def summary_message(examination: Examination, principal: Principal) -> pb.Examin
 def examination_message(examination: Examination, case: Case | None, principal: Principal) -> pb.Examination:
     """Build the message of an examination, as the caller may know it; `case` is None where they may not know of it.
 
-    Whoever may still give a finding gets the candidates in an order of its own, without similarities and subject ids:
+    Examiners who may still give a finding get the candidates in their own order, without similarities and subject ids:
     neither the machine's ranking, nor another examiner's, nor what an id says of a person is to lead the eye.
     """
     searched = examination.searched

@@ -1,7 +1,5 @@
 """Messages of courses and cohorts, to and from values."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
@@ -19,7 +17,8 @@ from fr_training.courses import Course, Forecast, Form, Item
 from fr_training.exercises import exercise_of
 from fr_training.exercises.questions import question
 from fr_training.keys import ListKey, PairKey
-from fr_training.plan import MAX_SEED, BlockPlan, CoursePlan, SittingPlan, read_plan
+from fr_training.plan import MAX_SEED, BlockPlan, CoursePlan, SittingPlan
+from fr_training.plan_reading import read_plan
 from fr_training.prompts import ExerciseKind, Question
 from fr_training.sessions.results import Progress, SessionState
 from fr_training.sessions.review import forms_of_tests

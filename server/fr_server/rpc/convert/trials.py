@@ -1,7 +1,5 @@
 """Messages of trials, to and from values: what is shown, and what is answered."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import assert_never

@@ -1,7 +1,5 @@
 """Limits the requests of each call: they are parsed on the event loop, and all other calls wait for it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cache
 
@@ -64,7 +62,7 @@ def fields_left(encoded: bytes, message: Descriptor, most: int) -> int:
     """Return how many fields fewer than `most` an encoded message has; negative where it has more, or as if it had.
 
     It takes a quarter of a microsecond for each. What is written longer than any client writes it is taken for too
-    much, and what cannot be read is not counted: whoever reads the message refuses it.
+    much, and what cannot be read is not counted: the reader of the message refuses it.
     """
     left = most
     todo = [(0, len(encoded), message)]

@@ -1,7 +1,5 @@
 """Carries the answers of streams: checks them while they run, keeps their context, and tells their items apart."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import itertools
@@ -175,7 +173,7 @@ async def stepping(
     attribution: Attribution,
     record: CallRecord,
 ) -> AsyncIterator[Any]:
-    """Yield answers, each made within the context of its call: whoever closes a generator has another context."""
+    """Yield answers, each made within the context of its call: the task that closes a generator has another context."""
     try:
         while True:
             with calling(principal, rule, valid), attributed(attribution), noting(record):

@@ -1,7 +1,5 @@
 """Wraps interceptors around handlers; no call of FR Core has many requests and one answer."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeAlias

@@ -1,7 +1,5 @@
 """AccessService: API keys, and who calls."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """AuditService: what was done, and that nobody has changed the record of it."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from google.protobuf import timestamp_pb2

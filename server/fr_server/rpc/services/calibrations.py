@@ -1,7 +1,5 @@
 """Keeps the parsed calibrations of galleries; a gallery without one uses that of the model pack."""
 
-from __future__ import annotations
-
 import logging
 import threading
 from collections import OrderedDict

@@ -1,7 +1,5 @@
 """The data sets of a server as callers name them, and their errors as callers may read them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches

@@ -1,7 +1,5 @@
 """From what a caller asks for to a threshold: one home for Compare and Search."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping
 from decimal import ROUND_CEILING, Context, Decimal

@@ -1,7 +1,5 @@
 """GalleryService: galleries of enrolled subjects, and 1:N search."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 
 from fr_api.v1 import gallery_pb2 as pb

@@ -1,7 +1,5 @@
 """Enrols the faces of a call into a gallery, or searches for them in it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

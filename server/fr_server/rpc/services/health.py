@@ -1,10 +1,8 @@
 """The standard health service of gRPC, for anybody, whatever the load.
 
-That of grpcio-health-checking writes to whoever watches while it holds what every change of the health waits for: one
+That of grpcio-health-checking writes to its watchers while it holds what every change of the health waits for: one
 stranger who takes nothing in would keep the server from ending. It also lets any number watch.
 """
-
-from __future__ import annotations
 
 import asyncio
 from collections import Counter

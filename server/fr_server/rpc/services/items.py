@@ -1,7 +1,5 @@
 """The items of a stream: each is answered, and a refused or failed one does not end the stream."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 

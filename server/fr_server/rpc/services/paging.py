@@ -1,7 +1,5 @@
 """Says where the pages of lists begin, which go by a number, or by a time and an id."""
 
-from __future__ import annotations
-
 from fr_core.errors import InvalidPage, message
 from fr_core.gallery.pages import last_of, page_token, require_page_size
 

@@ -1,7 +1,5 @@
 """Reads the faces to compare, enrol or search for from the photo or embedding that a call sent."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from fr_api.v1 import recognition_pb2

@@ -1,7 +1,5 @@
 """RecognitionService: faces, embeddings and 1:1 comparison, without a gallery."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 
 from fr_api.v1 import common_pb2, recognition_pb2_grpc

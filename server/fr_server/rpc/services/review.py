@@ -1,7 +1,5 @@
 """ReviewService: cases, what examiners make of the leads in them, and the evidence of it."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing

@@ -1,7 +1,5 @@
 """Evidence of a case: put together from its store, its audit, the calibrations, and the photos measured once more."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
@@ -217,9 +215,9 @@ class EvidenceRoom:
 
 
 def _require_told_already(examinations: Sequence[Examination]) -> None:
-    """Require that a bundle tells whoever calls of no lead that it may still judge, and is not to know the rank of.
+    """Require that a bundle tells the caller of no lead that it may still judge, and is not to know the rank of.
 
-    Whoever made the search was told the ranks by it.
+    The search told its caller the ranks.
     """
     principal = current_principal()
     if Role.EXAMINER not in principal.roles:

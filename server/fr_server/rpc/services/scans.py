@@ -1,7 +1,5 @@
 """Calls that go through a whole gallery, a step at a time: a call that ends in between takes no further step."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import TypeVar

@@ -1,7 +1,5 @@
 """ServerService: what this server is and what it accepts."""
 
-from __future__ import annotations
-
 from fr_api.v1 import server_pb2 as pb
 from fr_api.v1 import server_pb2_grpc
 from fr_core import __version__

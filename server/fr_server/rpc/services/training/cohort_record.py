@@ -1,7 +1,5 @@
 """Reads what the trainees of a cohort have done, and the released items that their class can look at."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import chain

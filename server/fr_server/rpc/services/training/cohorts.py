@@ -1,7 +1,5 @@
 """Answers the calls on cohorts and their trainees."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator
 

@@ -1,7 +1,5 @@
 """Searches the gallery of a course, the people whom own probes may find, with the real matcher."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 

@@ -1,7 +1,5 @@
 """Searches for a trainee's own probe: no part of the photo is kept, and nobody is shown twice."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Holds what the calls of TrainingService share."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Answers the calls on results: reports and exports, made of what the trainees of a cohort have done at one moment."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from functools import partial

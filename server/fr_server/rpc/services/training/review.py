@@ -1,7 +1,5 @@
 """Answers the calls on looking again: a trainer releases items, and trainees review their own answers to them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import chain
 

@@ -1,7 +1,5 @@
 """Puts TrainingService together: courses, cohorts, sessions and results share their resources."""
 
-from __future__ import annotations
-
 from fr_server.rpc.services.training.cohorts import CohortCalls
 from fr_server.rpc.services.training.courses import CourseCalls
 from fr_server.rpc.services.training.resources import TrainingResources

@@ -1,7 +1,5 @@
 """Answers the calls of a trainee: join, start, answer, pause, finish."""
 
-from __future__ import annotations
-
 import hashlib
 import secrets
 from collections.abc import Callable, Sequence

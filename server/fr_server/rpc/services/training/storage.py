@@ -1,7 +1,5 @@
 """Keeps the galleries of courses and the key of certificates, and deletes cohorts that are due."""
 
-from __future__ import annotations
-
 import logging
 import os
 import secrets
