@@ -18,7 +18,11 @@ h1 { font-size: 2.2rem; margin: 1rem 0; }
 .line { display: inline-block; width: 18rem; margin: 3.5rem 1.5rem 0; padding-top: .2rem; border-top: 1px solid; }
 .name { width: 28rem; }
 .small { font-size: .75rem; overflow-wrap: anywhere; margin-top: 1.5rem; }
-@media print { @page { size: A4 landscape; } body { min-height: 178mm; padding: 3rem; } }
+@media print {
+  @page { size: A4 landscape; }
+  body { min-height: 178mm; padding: 3rem; }
+  .line { margin-top: 5rem; }
+}
 """
 
 

@@ -24,7 +24,7 @@ figure img { display: block; width: 100%; }
 .many figure { width: 11rem; }
 .few figure { width: 21rem; max-width: 47%; }
 figcaption { text-align: center; font-weight: 600; }
-.bar { display: grid; grid-template-columns: 14rem 1fr; align-items: center; gap: .8rem; }
+.bar { display: grid; grid-template-columns: 17rem 1fr; align-items: center; gap: .8rem; }
 .bar span { text-align: right; }
 .bar i { display: inline-block; background: var(--cold); height: 1.1rem; margin-right: .5rem; vertical-align: middle; }
 td { white-space: nowrap; }

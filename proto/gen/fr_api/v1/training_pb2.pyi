@@ -1226,7 +1226,7 @@ class FormItem(_message.Message):
     """The exercise."""
     truth: _builtins.str
     """The right answer: "same" or "different", "odd:" or "mate:" with the index of the photo or candidate from 0,
-    "absent", or the usability of a photo.
+    "absent", the usability of a photo, or "row:" or "record:" with a number from 1, or 0 for none.
     """
     difficulty: _builtins.float
     """Difficulty, in standard deviations of all items of the same kind; unset if it is not known."""
