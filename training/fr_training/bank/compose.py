@@ -31,7 +31,7 @@ from fr_training.bank.pairs import Drafts, draft_different, draft_same, others_o
 from fr_training.bank.pool import Pool, with_order_as_condition, with_surroundings, without_shared_photos
 from fr_training.bank.prepared import Bools, prepare, subset
 from fr_training.bank.replacements import Chosen, with_others_present, with_replacements
-from fr_training.bank.triads import draft_triads, triad_items
+from fr_training.bank.triads import TriadDraft, draft_triads, triad_items
 from fr_training.bank.triage import original_items, triage_items
 from fr_training.bank.workbench import FormSet, Workbench, form_sets, suspect_people, too_few_alike
 from fr_training.courses import Form, Item, Learned
@@ -148,13 +148,17 @@ def _items(bench: Workbench, sets: Sequence[FormSet]) -> tuple[dict[str, list[It
     triads = [one for one in sets if one.block.exercise == ExerciseKind.TRIAD]
     lists = [one for one in sets if one.block.exercise == ExerciseKind.CANDIDATES]
     same, drafts = _lists_and_mated(bench, pairs, triads, lists)
-    different = _tests_first(bench, pairs, lambda some: draft_different(bench, some, same))
+    odd: dict[str, list[list[TriadDraft]]] = {}
+
+    def draft(some: Sequence[FormSet]) -> Drafts:
+        found = draft_different(bench, [one for one in some if one.block.exercise in PAIRS], same)
+        for one in (one for one in some if one.block.exercise == ExerciseKind.TRIAD):
+            later = [two for two in triads if two.key not in {*odd, one.key}]
+            odd[one.key] = draft_triads(bench, one, sum(two.block.trials * len(two.forms) for two in later))
+        return found
+
+    different = _tests_first(bench, [*pairs, *triads], draft)
     items: dict[str, list[Item]] = {}
-    kept = sum(one.block.trials * len(one.forms) for one in triads)
-    odd = {}
-    for one in triads:
-        kept -= one.block.trials * len(one.forms)
-        odd[one.key] = draft_triads(bench, one, kept)
     bench.for_triads[:] = bench.barred[:] = False
     for one in sets:
         if one.block.exercise == ExerciseKind.TRIAGE:
@@ -172,13 +176,13 @@ def _items(bench: Workbench, sets: Sequence[FormSet]) -> tuple[dict[str, list[It
     return items | list_items(bench, drafts), drafts
 
 
-def _tests_first(bench: Workbench, pairs: Sequence[FormSet], draft: Callable[[Sequence[FormSet]], Drafts]) -> Drafts:
-    """Draft pairs: first those of equated tests, which show no foil of a list, then the others."""
+def _tests_first(bench: Workbench, sets: Sequence[FormSet], draft: Callable[[Sequence[FormSet]], Drafts]) -> Drafts:
+    """Draft pairs and triads: first those of equated tests, which show no foil of a list, then the others."""
     barred = bench.barred
     bench.barred = np.asarray(barred | bench.listed, dtype=np.bool_)
-    found = draft([one for one in pairs if one.block.equated])
+    found = draft([one for one in sets if one.block.equated])
     bench.barred = barred
-    return {**found, **draft([one for one in pairs if not one.block.equated])}
+    return {**found, **draft([one for one in sets if not one.block.equated])}
 
 
 def _lists_and_mated(
