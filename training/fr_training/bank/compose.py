@@ -153,8 +153,10 @@ def _items(bench: Workbench, sets: Sequence[FormSet]) -> tuple[dict[str, list[It
     def draft(some: Sequence[FormSet]) -> Drafts:
         found = draft_different(bench, [one for one in some if one.block.exercise in PAIRS], same)
         for one in (one for one in some if one.block.exercise == ExerciseKind.TRIAD):
-            later = [two for two in triads if two.key not in {*odd, one.key}]
-            odd[one.key] = draft_triads(bench, one, sum(two.block.trials * len(two.forms) for two in later))
+            later = sum(two.block.trials * len(two.forms) for two in triads if two.key not in {*odd, one.key})
+            odd[one.key] = draft_triads(bench, one, later)
+            bench.for_triads[:] = False
+            bench.for_triads[bench.with_two(later, bench.free & bench.prepared.two_alike)[:later]] = True
         return found
 
     different = _tests_first(bench, [*pairs, *triads], draft)

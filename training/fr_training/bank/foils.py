@@ -132,8 +132,8 @@ class Room:
         conditions = bench.prepared.conditions
         there = np.bincount(conditions[free & ~bench.barred], minlength=len(kept.for_pairs))
         self._by_condition = there - kept.for_pairs
-        self._all = int(free.sum()) - int(kept.for_pairs.sum()) - kept.for_triads
-        self._all -= kept.with_two
+        of_tests = int(kept.for_pairs.sum()) + kept.for_triads + kept.with_two
+        self._all = int(free.sum()) - of_tests - (kept.others_with_two if of_tests else 0)
         self._with_two = int((free & bench.prepared.two).sum()) - kept.with_two
         self._here = self._allowed.copy()
         self._test = False

@@ -67,8 +67,9 @@ def needs(plan: CoursePlan) -> PlanNeeds:
     tests = sum(_takes(block)[0] for block in forms if block.equated)
     others = sum(_takes(block)[0] for block in forms if not block.equated and block not in lists)
     foils = max(map(_foils, lists), default=0)
-    if foils:  # people kept for triads are none
-        foils += sum(block.trials for block in forms if block.exercise == ExerciseKind.TRIAD and not block.equated)
+    if foils:  # people who are kept for triads are none, and beside tests those of pairs of one person need not be
+        kept = {ExerciseKind.TRIAD} | (PAIRS if tests else set())
+        foils += sum(_takes(block)[1] for block in forms if not block.equated and block.exercise in kept)
     searched = others + max(0, own_probe_size(plan) - sum(block.present for block in lists))
     return PlanNeeds(
         people=max(least, tests + sum(_takes(block)[0] for block in lists) + max(searched, foils)),
