@@ -42,7 +42,6 @@ th:first-child:nth-last-child(3) { width: 25%; }
 th:nth-child(2):nth-last-child(2) { width: 30%; }
 td img { margin-right: .3rem; vertical-align: top; }
 td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
-td:first-child { overflow-wrap: normal; }
 .notice { border-left: 4px solid var(--warm); padding: .5rem 1rem; background: var(--notice); }
 figure { margin: 1.5rem 0; }
 svg { max-width: 100%; height: auto; background: #fff; }

@@ -126,19 +126,17 @@ def _difference(found: RateDifference) -> object:
 
 
 def group_section(groups: Sequence[GroupFigures]) -> Section:
-    """Both error rates by the labels of the people shown, of groups that have one."""
+    """Both error rates by the labels of the people shown."""
     rows: list[Row] = []
     for kind in groups:
         name = kind_text(kind.kind)
-        shown = [one for one in kind.groups if isinstance(one.false_same, Rate) or isinstance(one.misses, Rate)]
-        for one in shown:
+        for one in kind.groups:
             false_same = _group_rate(one.false_same, one.false_same_interval)
             rows.append(
                 (name, group_text(kind.kind, one.group), false_same, _group_rate(one.misses, one.misses_interval))
             )
-        if len(shown) > 1:
-            rows.append((name, message("row.spread"), _spread(kind.false_same), _spread(kind.misses)))
-    about = message("about.groups", answers=MIN_TRIALS, items=MIN_ITEMS) if groups else None
+        rows.append((name, message("row.spread"), _spread(kind.false_same), _spread(kind.misses)))
+    about = message("about.groups", answers=MIN_TRIALS, items=MIN_ITEMS) if rows else None
     header = (message("column.label"), message("column.group"), message("column.false_same"), message("column.misses"))
     return told(message("section.groups"), about, table(header, rows))
 
