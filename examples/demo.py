@@ -8,6 +8,7 @@ server stops as it should. The pictures, the ranked lists, a summary and the cre
 
 import argparse
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -163,12 +164,16 @@ class Server:
 
 
 @contextmanager
-def serving(data: Path, log: Path, *options: str) -> Iterator[Server]:
-    """Run `fr serve` on a free port until the block ends."""
+def serving(data: Path, log: Path, *options: str, home: Path | None = None) -> Iterator[Server]:
+    """Run `fr serve` on a free port until the block ends; `home` is its `FR_HOME`, None for that of the caller."""
+    environment = os.environ | ({"FR_HOME": str(home)} if home else {})
     ready = data / "ready"
     command = [str(Path(sys.executable).with_name("fr")), "serve", "--port", "0"]
     command += ["--data", str(data / "galleries"), "--ready-file", str(ready), *options]
-    with log.open("wb") as sink, subprocess.Popen(command, stdout=sink, stderr=sink) as process:
+    with (
+        log.open("wb") as sink,
+        subprocess.Popen(command, stdout=sink, stderr=sink, env=environment) as process,
+    ):
         try:
             deadline = time.monotonic() + START_TIMEOUT_S
             with waiting("The server loads its models"):

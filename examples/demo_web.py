@@ -7,12 +7,10 @@ it, and keeps nothing.
 """
 
 import argparse
-import os
 import signal
 import sys
 import tempfile
 from pathlib import Path
-from unittest.mock import patch
 
 from rich.console import Console
 
@@ -70,8 +68,7 @@ def run(folder: Path, port: int, out: Console) -> None:
         (home / "models").symlink_to(cache_folder().absolute())
         write_link("people_folder", Link(people), datasets_folder({"FR_HOME": str(home)}))
         with (
-            patch.dict(os.environ, {"FR_HOME": str(home)}),
-            serving(Path(scratch), folder / "server.log", "--web", str(port)) as server,
+            serving(Path(scratch), folder / "server.log", "--web", str(port), home=home) as server,
             Client(server.address) as client,
         ):
             persons = cut_out(client, photos, folder, out)

@@ -125,7 +125,7 @@ class Engine:
     lifeline: Lifeline  # tells when a device is lost; then every call fails with `DeviceLost`
     # Of the detector and of the embedder, in this order, which `close` closes; empty where the models run elsewhere.
     batchers: tuple[Batcher[Any, Any], ...] = ()
-    # What the similarities of the pipeline's model mean; None where the pack ships none.
+    # The meaning of similarities of the pipeline's model; None where the pack ships none.
     calibration: Calibration | None = None
 
     def close(self) -> None:

@@ -93,7 +93,7 @@ class GalleryUpdate:
     display_name: str | Keep = KEEP  # a name for people, at most 256 characters
     # When it refuses enrolments and searches from, with a time zone; None = never.
     expires: datetime | Keep | None = KEEP
-    # How long a template is kept from its creation, those that are there already too; None = until it is deleted.
+    # The time that a template is kept from its creation, those that are there already too; None = until it is deleted.
     retention: timedelta | Keep | None = KEEP
 
     def of(self, info: GalleryInfo) -> GalleryInfo:
@@ -218,7 +218,7 @@ class Erased:
     photos: int
     erased: datetime  # when, UTC
     gallery_version: int  # the first version of the gallery without them
-    # Whether no byte of them is left on the disk. False where a backup was reading, or the disk refused; it is tried
+    # True if no byte of them is left on the disk. False where a backup was reading, or the disk refused; it is tried
     # again every second.
     scrubbed: bool = True
 
@@ -263,6 +263,6 @@ class Found:
     subjects: Mapping[str, SubjectName]
     fusion: ScoreFusion  # how the templates of each subject were fused
     searched_templates: int
-    # Whether no other subject could be a candidate; else only those templates, or subjects, that a first scan picked
+    # True if no other subject could be a candidate; else only those templates, or subjects, that a first scan picked
     # were compared exactly.
     exhaustive: bool

@@ -44,4 +44,5 @@ def test_a_course_of_real_faces_has_labs(default_engine: Engine, testdata: Path)
     assert found[-1].missed.percent > 30.0
     assert all(row.false.percent < 2.0 for row in found)  # a poor photo is missed rather than mistaken
     assert len(labs["groups"].rows) > 1
-    assert made.manifest_sha256 == built_course(PLAN, people, default_engine).course.manifest_sha256 or not NIGHTLY
+    if NIGHTLY:
+        assert made.manifest_sha256 == built_course(PLAN, people, default_engine).course.manifest_sha256

@@ -262,6 +262,7 @@ def test_a_run_that_is_cut_off_leaves_nothing_and_no_other_runs_meanwhile(home: 
                 pass
         assert not (tmp_path / "data" / "reports").exists()
         detector.gate.set()
+        until(lambda: reason_of(lambda: list(server.evaluation.RunVerification(VERIFY))) == "OK")  # its place is free
         assert told(server.evaluation.RunVerification(VERIFY))[0][-1] == (12, 12)
 
 

@@ -104,7 +104,13 @@ ROWS = {
 }
 
 
-@pytest.mark.parametrize("name", ROWS)
+BY_DAY = ("signing in", "a gallery", "leads", "a trial")
+"""A page of each kind; the others are looked at by night, as a look takes seconds."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in BY_DAY else pytest.mark.nightly) for name in ROWS]
+)
 def test_a_page_has_no_barrier_and_breaks_no_policy(visitors: Visitors, name: str) -> None:
     row = ROWS[name]
     for language in (LEFT_TO_RIGHT, RIGHT_TO_LEFT):

@@ -50,7 +50,7 @@ class Hits:
 
     ids: I64  # i64[n, k'], where k' = min(k, how many vectors were searched)
     similarities: F64  # f64[n, k'], in [-1, 1], descending; equal ones in ascending order of their ids
-    # Whether these are surely the k best; else those that a first scan did not pick were not compared.
+    # True if these are surely the k best; else those that a first scan did not pick were not compared.
     exhaustive: bool = True
 
     @classmethod

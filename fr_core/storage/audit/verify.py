@@ -48,7 +48,7 @@ class Verified:
     seq: int  # number of the last
     checkpoints: int  # how many the chain agrees with
     withheld: int = 0  # how many more stand in the chain by their hashes alone
-    # How many more checkpoints belong to records before the first checked one; only their signatures were checked.
+    # The number of checkpoints of records before the first checked one; only their signatures were checked.
     unchecked: int = 0
 
     @property

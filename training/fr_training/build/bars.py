@@ -54,7 +54,9 @@ class Foils:
 def pair_clues(built: BuiltCourse, pipeline: Pipeline) -> list[PairClues]:
     """Compare the pictures of all pairs, as trainees see them: first all together, then form by form."""
     course = built.course
-    forms = {name: [one for one in form.items if isinstance(one.key, PairKey)] for name, form in course.forms.items()}
+    forms = {
+        name: [one for one in course.forms[name].items if isinstance(one.key, PairKey)] for name in course.plan.forms()
+    }
     shown = {number for items in forms.values() for one in items for number in one.photos}
     looks = {
         number: looks_of_picture(pipeline.decode(built.pictures[number]).pixels, course.plan.mask) for number in shown
@@ -76,15 +78,16 @@ def foils(built: BuiltCourse, datasets: Sequence[NamedPeople]) -> list[Foils]:
     course = built.course
     labels = {f"{one.name}:{person.identity}": person.labels for one in datasets for person in one.people}
     sexes = {number: sex_of(labels.get(identity, {})) for identity, number in built.identities.items()}
-    tests = {name for name, block in course.plan.forms().items() if block.equated}
+    blocks = course.plan.forms()
+    tests = {name for name, block in blocks.items() if block.equated}
     similar = {
         name: [one.key.similarity for one in form.items if isinstance(one.key, PairKey) and not one.key.mated]
         for name, form in course.forms.items()
     }
     of_tests = [value for name in tests for value in similar[name]] or [v for some in similar.values() for v in some]
     found = []
-    for name, form in course.forms.items():
-        lists = [(one, one.key) for one in form.items if isinstance(one.key, ListKey)]
+    for name, block in blocks.items():
+        lists = [(one, one.key) for one in course.forms[name].items if isinstance(one.key, ListKey)]
         if not lists:
             continue
         values = [value for _, key in lists for n, value in enumerate(key.similarities) if n != key.mate]
@@ -92,7 +95,7 @@ def foils(built: BuiltCourse, datasets: Sequence[NamedPeople]) -> list[Foils]:
         found.append(
             Foils(
                 form=name,
-                size=course.plan.forms()[name].size,
+                size=block.size,
                 similarity=float(np.mean(values)),
                 of_tests=float(np.mean(of_tests)) if of_tests else None,
                 one_sex=float(np.mean([len(sex) == 1 for sex in known])) if known else None,

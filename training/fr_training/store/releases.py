@@ -16,7 +16,7 @@ from fr_training.store.schema import SCHEMA
 from fr_training.store.transaction import Transaction
 from fr_training.store.values import Release
 
-# What an item takes of the disk, about.
+# The space of an item on the disk, about.
 _ITEM_BYTES = 100
 _INSERT = "INSERT INTO releases (cohort_no, sealed) VALUES (?, ?) RETURNING release_no"
 _SET = "UPDATE releases SET sealed = ? WHERE release_no = ?"

@@ -111,7 +111,7 @@ class Searched:
     threshold: float  # similarity at or above which a candidate counts as a lead
     calibration_id: str  # of the calibration whose error rates were told; "" = none
     parameters: Mapping[str, str]  # what else the search was told, by name, such as top_k, fusion and the criterion
-    # What was made of the probe and how, by name: detection box, landmarks, crop, quality.
+    # The results for the probe and their making, by name: detection box, landmarks, crop, quality.
     derivations: Mapping[str, str]
     searched_by: str  # a principal_id
     searched_ms: int  # milliseconds since 1970, UTC

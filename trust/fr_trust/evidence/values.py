@@ -43,11 +43,11 @@ class Exhibit:
     """An examination, with what else is known of it."""
 
     examination: Examination  # with its photos
-    # How the photos were processed, as JSON: "probe", and the candidates by their ranks; with the decoding (size,
+    # The processing of the photos, as JSON: "probe", and the candidates by their ranks; with the decoding (size,
     # orientation, colour), detection box, landmarks, the similarity transform to the 112 x 112 crop, quality and the
     # model.
     derivations: Mapping[str, object] = field(default_factory=dict)
-    # What the calibration says of candidates, by template_id.
+    # The calibration's figures of candidates, by template_id.
     figures: Mapping[int, Figures] = field(default_factory=dict)
     measured_on: str = ""  # where the calibration was measured, in words; "" where there is none
     # The probe as 0, and kept ones of candidates by their places from 1; None = they are in the examination.

@@ -46,10 +46,10 @@ class Verified:
     examinations: int
     unfinished: tuple[str, ...]  # ids of examinations that wait for a finding
     key_id: str  # 16 hexadecimal digits of the key that signed
-    # Whether that is the expected key; false where none was given: then the bundle is merely consistent in itself, and
+    # True if that is the expected key; false where none was given: then the bundle is merely consistent in itself, and
     # anybody may have made it.
     by_expected_key: bool
-    # Whether its page was made anew of its documents, and is the same; false where another version of the product made
+    # True if its page was made anew of its documents, and is the same; false where another version of the product made
     # it: then the page may say anything.
     page_compared: bool
     audit: AuditVerified | None  # what is known of the audit; None where the bundle has none
