@@ -157,6 +157,7 @@ def test_each_exercise_asks_its_own_question(taken: Taken) -> None:
     )
     assert (pair.rating.rating, pair.rating.HasField("p_same"), pair.HasField("difficulty")) == (-3, False, False)
     assert "Ratings: 1 surely two people ... 4 undecided ... 7 surely one person. Give --keys 1-7 again" in seen.text
+    assert "Then answer.\nYour keys are 1 to 7: type 1 for -3, 4 for 0, and 7 for 3.\n" in seen.text
     assert "Give reasons, too, such as r1: 1 blur, 2 noise" in seen.text
     newer = trial("RATE", PAIR)
     newer.step = 99  # type: ignore[assignment]
