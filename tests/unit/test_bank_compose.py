@@ -437,10 +437,11 @@ def test_conditions_of_which_there_are_few_are_left_out_of_pairs_and_lists(plan:
         assert set(found[False]) <= set(found[True]) or not found[True]
 
 
-def test_replacements_have_the_conditions_of_the_items_set_aside() -> None:
+@pytest.mark.parametrize("look", ["", "; light = 0.5"])
+def test_replacements_have_the_conditions_of_the_items_set_aside(look: str) -> None:
     pool = studio(200, 150)
     people = [said(person, SMILING, SMILING) if n < 20 else person for n, person in enumerate(pool.people)]
-    pool, plan = replace(pool, people=tuple(people)), plan_of(f"{PAIRS}\n{TRIADS}\n{LISTS}")
+    pool, plan = replace(pool, people=tuple(people)), plan_of(f"{PAIRS}{look}\n{TRIADS}{look}\n{LISTS}")
     before = made_course(plan, pool, 1)
     suspects = {item.item_id for name in ("pairs", "odd") for item in before.forms[name].items[:5]}
     made = made_course(plan, pool, 1, Learned(suspects=frozenset(suspects)))

@@ -24,7 +24,7 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from fr_api.v1 import training_pb2
-from fr_client.cli.train.cohorts import Board
+from fr_client.cli.train.cohorts import Board, show_changes
 from fr_training.simulation import report
 from fr_training.simulation import study as study_room
 from fr_training.simulation.claims import Claim
@@ -151,6 +151,16 @@ def test_no_cohort_is_left_whose_codes_cannot_be_written(
 
 
 NOW = datetime(2026, 11, 26, 14, 30, tzinfo=timezone(timedelta(hours=2)))
+
+
+def test_a_line_that_says_nothing_new_is_not_printed_again(capsys: pytest.CaptureFixture[str]) -> None:
+    one, other = (training_pb2.SittingProgress(trainee_id=name, sitting="day", trials=4) for name in ("T-1", "T-2"))
+    drafted = training_pb2.SittingProgress(trainee_id="T-1", sitting="day", trials=4)
+    drafted.last_time.FromSeconds(5)
+    further = training_pb2.SittingProgress(trainee_id="T-1", sitting="day", trials=4, answered=1)
+    show_changes([[one, other], [drafted], [further], [further, one]])
+    said = [(line[:3], line[line.index("of") - 2]) for line in capsys.readouterr().out.splitlines()]
+    assert said == [("T-1", "0"), ("T-2", "0"), ("T-1", "1"), ("T-1", "0")]
 
 
 def answered(trainee_id: str, sitting: str, state: str, at: datetime | None) -> training_pb2.SittingProgress:

@@ -140,6 +140,23 @@ def test_a_sitting_is_taken_from_consent_to_its_end(taken: Taken, monkeypatch: p
     assert (given.session_id, given.trial_id, given.step) == ("secret-session", "t1", training_pb2.TRIAL_STEP_RATE)
 
 
+def test_on_a_terminal_lines_break_between_words_and_in_no_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = "When you have finished, `fr train report get --code -` writes your report to a folder."
+    run.say(line)
+    assert capsys.readouterr().out == f"{line}\n"
+    monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    run.say(line)
+    assert capsys.readouterr().out.splitlines() == [
+        "When you have finished,",
+        "`fr train report get --code -`",
+        "writes your report to a",
+        "folder.",
+    ]
+
+
 def test_each_exercise_asks_its_own_question(taken: Taken) -> None:
     service = ScriptedTraining(
         [
@@ -157,6 +174,7 @@ def test_each_exercise_asks_its_own_question(taken: Taken) -> None:
     )
     assert (pair.rating.rating, pair.rating.HasField("p_same"), pair.HasField("difficulty")) == (-3, False, False)
     assert "Ratings: 1 surely two people ... 4 undecided ... 7 surely one person. Give --keys 1-7 again" in seen.text
+    assert "Then answer.\nYour keys are 1 to 7: type 1 for -3, 4 for 0, and 7 for 3.\n" in seen.text
     assert "Give reasons, too, such as r1: 1 blur, 2 noise" in seen.text
     newer = trial("RATE", PAIR)
     newer.step = 99  # type: ignore[assignment]

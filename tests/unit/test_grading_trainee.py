@@ -242,6 +242,12 @@ def test_a_cohort_is_judged_by_its_mean_change_each_trainee_their_own_control() 
         for name, some in cohort.items()
     }
     assert "As a class they did worse" in " ".join(map(render, cohort_figures(course(), worse).words.change))
+    apart = {
+        f"t{n}": taken("pre", 20, trainee=f"t{n}") + taken("post", after, trainee=f"t{n}")
+        for n, after in ((1, 10), (2, 30))
+    }
+    found = defined(cohort_figures(course(), apart).changes[0].mean_points)
+    assert (found.value, found.low, found.high) == (0.0, -100.0, 100.0)
 
 
 def test_norms_are_marked_as_another_test() -> None:

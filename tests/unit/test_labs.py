@@ -283,4 +283,8 @@ def test_a_trainee_predicts_concludes_and_is_told() -> None:
     assert text.startswith(f"Right: the answer is row {KEY.right}. You predicted {KEY.measured:.3g} %")
     assert "near" in text
     assert "far off" in render(LABS.reveal(KEY, trainee.session.trials[1], ()).text or told.text)
+    assert ("trades" in text, "misses nobody" in text) == (True, False)
+    easy = LABS.reveal(replace(KEY, measured=0.0), trainee.session.trials[0], ()).text
+    assert easy is not None
+    assert ("trades" in render(easy), "misses nobody" in render(easy)) == (False, True)
     assert unpack_course(made.course_id, pack_course(made)) == made

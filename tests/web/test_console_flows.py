@@ -50,9 +50,6 @@ def test_a_trainee_takes_a_course_with_keys_alone(look: Look, console_world: Wor
     tab_to(look, "#class")
     look.page.keyboard.type(console_world.key("trainee"))
     look.page.keyboard.press("Enter")
-    focused_heading(look, "What you can do")
-    tab_to(look, "nav a[href='/course']")
-    look.page.keyboard.press("Enter")
     focused_heading(look, "Course: Squares")
     tab_to(look, "[name=consent]")
     look.page.keyboard.press("Space")
@@ -69,6 +66,7 @@ def test_a_trainee_takes_a_course_with_keys_alone(look: Look, console_world: Wor
             assert look.page.locator("details").get_attribute("open") is not None
         look.page.keyboard.press("7" if number % 2 else "1")
         focused_heading(look, "The right answer")
+        assert look.page.locator(".pair img").count() == 2
         look.page.keyboard.press("Enter")
     focused_heading(look, "Block 2 of 2")
     look.page.keyboard.press("Enter")
@@ -142,7 +140,7 @@ def test_somebody_whose_session_is_over_signs_in_on_the_page(look: Look, console
     form = look.open("/").page.locator("form[data-fragment]")
     for name, value in keys.items():
         form.locator(f"[name={name}]").fill(value)
-    look.press("Join").heading("What you can do")
+    look.press("Join").heading("Course: Squares")
     look.open("/course").page.locator("[name=consent]").check()
     look.press("Begin").press("Begin the block").heading("Trial 1 of 4")
     look.page.keyboard.press("k")
@@ -161,7 +159,7 @@ def test_somebody_whose_session_is_over_signs_in_on_the_page(look: Look, console
 def test_a_link_of_a_trainer_fills_in_the_code_and_leaves_no_trace(look: Look, console_world: World) -> None:
     look.open(f"/#code={next(console_world.codes)}&key={console_world.key('trainee')}")
     assert look.page.url == f"{console_world.address}/"
-    look.press("Join").heading("What you can do")
+    look.press("Join").heading("Course: Squares")
 
 
 def test_a_photo_is_dropped(look: Look, console_world: World) -> None:

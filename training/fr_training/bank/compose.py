@@ -12,6 +12,7 @@ from functools import cache
 import numpy as np
 
 from fr_locales.messages import message
+from fr_training.answers import AS_IT_IS
 from fr_training.bank.foils import Kept, LacksFoilsError
 from fr_training.bank.forecast import Reference
 from fr_training.bank.labels import Index
@@ -82,7 +83,8 @@ def compose(
     there = available([person.taken for person in pool.people])
     require_enough(plan, there, ordered=ordered)
     prepared = prepare(pool)
-    aside = suspect_people(learned, prepared)
+    looks = frozenset({AS_IT_IS}).union(block.poorer for block in plan.blocks)
+    aside = suspect_people(learned, prepared, looks)
     gone, alike = int(aside.sum()), int((aside & prepared.two_alike).sum())
     left = Available(there.people, there.with_two_photos - gone, there.with_two_alike - alike)
     require_enough(plan, left, gone)
@@ -90,7 +92,7 @@ def compose(
     sets = form_sets(plan)
     lacking: LacksFoilsError | None = None
     while True:
-        bench = Workbench(prepared, seed, np.ones(len(prepared.people), dtype=np.bool_), aside, learned)
+        bench = Workbench(prepared, seed, np.ones(len(prepared.people), dtype=np.bool_), aside, learned, looks)
         bench.for_triads = _kept_for_triads(bench, needs(plan).people_with_two_alike)
         bench.unsearched = unsearched
         try:

@@ -246,8 +246,8 @@ def pair_draft(bench: Workbench, a: int, b: int, poorer: Poorer = AS_IT_IS) -> P
     machine = (prepared.same if mated else prepared.different).b(similarity)
     shown = (Shown(prepared.first[a], poorer=poorer), Shown(prepared.second[b], poorer=poorer))
     found = bench.judged(key, shown, machine)
-    if not mated:
-        found = replace(found, suspect=found.suspect or suspect_pair(bench.learned, prepared, a, b))
+    aside = bool(bench.aside[a]) if mated else suspect_pair(bench.learned, prepared, a, b, bench.looks)
+    found = replace(found, suspect=found.suspect or aside)
     return PairDraft(a, b, similarity, found, poorer)
 
 

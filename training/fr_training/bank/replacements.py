@@ -156,7 +156,7 @@ def _best(bench: Workbench, found: _Impostors, draft: PairDraft) -> tuple[int, i
     apart = np.abs(found.difficulty[there] - draft.judged.machine)
     order = there[np.lexsort((apart, group[found.a[there]] != group[draft.a], found.unlike[there]))]
     pairs = ((int(found.a[place]), int(found.b[place])) for place in order)
-    return next((pair for pair in pairs if not suspect_pair(bench.learned, bench.prepared, *pair)), None)
+    return next((pair for pair in pairs if not suspect_pair(bench.learned, bench.prepared, *pair, bench.looks)), None)
 
 
 def _impostors(bench: Workbench, people: Index) -> _Impostors:

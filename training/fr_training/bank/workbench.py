@@ -8,12 +8,13 @@ an item can meet the item again: the same seed chooses the same items, but for t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from fr_locales.messages import Message, message
+from fr_training.answers import AS_IT_IS, Poorer
 from fr_training.bank.difficulty import updated
 from fr_training.bank.labels import I32, Index, shared_labels
 from fr_training.bank.manifest import PictureBook, Shown, canonical, item_id_of
@@ -39,22 +40,34 @@ class Judged:
     suspect: bool
 
 
-def suspect_people(learned: Learned, prepared: PreparedPool) -> Bools:
-    """bool[n]: whose two photos are a pair that is set aside; no exercise shows them as those of one person."""
+def suspect_people(learned: Learned, prepared: PreparedPool, looks: Collection[Poorer] = (AS_IT_IS,)) -> Bools:
+    """bool[n]: whose two photos are a pair that is set aside; no exercise shows them as those of one person.
+
+    `looks` are what the blocks of the plan do to photos: a pair that is set aside in one of them is so in all.
+    """
     found = np.zeros(len(prepared.people), dtype=np.bool_)
     if learned.suspects:
         for person in subset(prepared.two).tolist():
             pairs = ((prepared.first[person], prepared.second[person]), prepared.alike[person])
-            ids = {item_id_of(_MATED, tuple(map(Shown, pair))) for pair in pairs if pair is not None}
+            ids = {
+                item_id_of(_MATED, tuple(Shown(photo, poorer=look) for photo in pair))
+                for pair in pairs
+                if pair is not None
+                for look in looks
+            }
             found[person] = not learned.suspects.isdisjoint(ids)
     return found
 
 
-def suspect_pair(learned: Learned, prepared: PreparedPool, a: int, b: int) -> bool:
-    """True if a pair of these two people is set aside, with any of their photos."""
+def suspect_pair(
+    learned: Learned, prepared: PreparedPool, a: int, b: int, looks: Collection[Poorer] = (AS_IT_IS,)
+) -> bool:
+    """True if a pair of these two people is set aside, with any of their photos; `looks` as in `suspect_people`."""
     return bool(learned.suspects) and any(
-        item_id_of(_NONMATED, (Shown(prepared.first[one]), Shown(prepared.second[other]))) in learned.suspects
+        item_id_of(_NONMATED, (Shown(prepared.first[one], poorer=look), Shown(prepared.second[other], poorer=look)))
+        in learned.suspects
         for one, other in ((a, b), (b, a))
+        for look in looks
     )
 
 
@@ -126,6 +139,7 @@ class Workbench:
     free: Bools  # bool[n], who is in no form yet
     aside: Bools  # bool[n], whose two photos must not be shown as those of one person
     learned: Learned = field(default_factory=Learned)  # from earlier courses
+    looks: frozenset[Poorer] = frozenset({AS_IT_IS})  # what the blocks of the plan do to photos
     book: PictureBook = field(default_factory=PictureBook)  # the pictures so far
     for_triads: Bools = field(init=False)  # bool[n], people reserved for triads, who need two photos of one condition
     barred: Bools = field(init=False)  # bool[n], people with conditions that too few people have for pairs and lists

@@ -20,12 +20,19 @@ from fr_training.keys import AnswerKey, EvidenceKey, LabKey
 from fr_training.prompts import LabKind, Reveal, Step
 from fr_training.trials import Trial
 
-LESSON: Final[Mapping[LabKind, Message]] = {
+_LESSON: Final[Mapping[LabKind, Message]] = {
     LabKind.THRESHOLD: message("lab.threshold_lesson"),
     LabKind.GALLERY: message("lab.gallery_lesson"),
     LabKind.QUALITY: message("lab.quality_lesson"),
     LabKind.GROUPS: message("lab.groups_lesson"),
 }
+
+
+def lesson_of(key: LabKey) -> Message:
+    """What a lab teaches; a table without misses cannot show that a higher threshold misses more."""
+    if key.kind == LabKind.THRESHOLD and key.measured == 0.0:
+        return message("lab.threshold_lesson_unmissed")
+    return _LESSON[key.kind]
 
 
 class LabExercise(Exercise):
@@ -60,7 +67,7 @@ class LabExercise(Exercise):
             measured=f"{key.measured:.3g}",
             predicted=f"{predicted.percent:.3g}",
             distance=message("lab.near") if near else message("lab.far"),
-            lesson=LESSON[key.kind],
+            lesson=lesson_of(key),
         )
         return Reveal(correct, text)
 

@@ -11,7 +11,7 @@ from fr_locales.messages import Message, message
 from fr_training.answers import RATINGS, Usability
 from fr_training.courses import Item, OperatingPoints
 from fr_training.exercises import exercise_of
-from fr_training.exercises.labs import LESSON
+from fr_training.exercises.labs import lesson_of
 from fr_training.exercises.questions import question
 from fr_training.grading.values import judged
 from fr_training.keys import CUSTODY_RECORDS, EvidenceKey, LabKey, ListKey, PairKey, TriadKey, TriageKey
@@ -148,7 +148,7 @@ def _concluded(item: Item, given: Counter[str], key: LabKey) -> _Parts:
         rows |= {n: message("lab.row", row=n) for n in range(1, len(item.asked.rows) + 1)}
     bars = tuple(Bar(text, given[f"row:{n}"], n == key.right) for n, text in rows.items())
     measured = f"{key.measured:.3g}"
-    truth = message("item.truth_lab", opening=_TRUTH, right=rows[key.right], measured=measured, lesson=LESSON[key.kind])
+    truth = message("item.truth_lab", opening=_TRUTH, right=rows[key.right], measured=measured, lesson=lesson_of(key))
     return bars, truth, None
 
 

@@ -8,6 +8,7 @@ from itertools import chain
 
 import numpy as np
 
+from fr_core.scoring.checks import F64
 from fr_locales.messages import message
 from fr_training.courses import Course
 from fr_training.errors import NothingToReport
@@ -167,7 +168,13 @@ def _changes(cohort: Sequence[Sequence[Result]]) -> tuple[CohortChange, ...]:
 def _mean_change(scores: Sequence[Mapping[str, Score]], first: str, second: str) -> Maybe[Estimate] | None:
     """The mean of the trainees who have both scores; half of them took the forms the other way round."""
     points = [own[second].percent - own[first].percent for own in scores if first in own and second in own]
-    return unless_undefined(lambda: mean_of_people(np.array(points, dtype=np.float64))) if points else None
+    return unless_undefined(lambda: _mean_points(np.array(points, dtype=np.float64))) if points else None
+
+
+def _mean_points(points: F64) -> Estimate:
+    """The mean of changes of percent; of few trainees, Student's interval would go beyond what percents can change."""
+    found = mean_of_people(points)
+    return replace(found, low=max(found.low, -100.0), high=min(found.high, 100.0))
 
 
 def _change(first: str, second: str, scores: Sequence[Mapping[str, Score]]) -> CohortChange:
@@ -182,7 +189,7 @@ def _change(first: str, second: str, scores: Sequence[Mapping[str, Score]]) -> C
         second=second,
         trainees=len(scores),
         median_points=float(np.median(points)),
-        mean_points=unless_undefined(lambda: mean_of_people(points)),
+        mean_points=unless_undefined(lambda: _mean_points(points)),
         triads=None,
         lists=None,
         better=share(verdicts.count(Verdict.BETTER), len(verdicts), lacking),

@@ -35,6 +35,7 @@ MANY = 4
 """Photos from which on they are shown small, so that all fit on a screen."""
 
 _PROBE = message("deck.probe")
+_PAIR = ("A", "B")  # as trainees saw them
 
 
 def deck_html(course: Course, items: Sequence[ClassItem], left_out: int, pictures: Mapping[int, bytes]) -> str:
@@ -60,7 +61,8 @@ def _section(item: ClassItem, number: int, total: int, pictures: Mapping[int, by
 
 def _photos(item: ClassItem, pictures: Mapping[int, bytes]) -> str:
     probes = 1 if item.block.exercise == ExerciseKind.CANDIDATES else 0
-    labels = [*[escaped(_PROBE)] * probes, *map(str, range(1, len(item.photos) - probes + 1))]
+    pair = len(item.photos) == len(_PAIR) and not probes
+    labels = _PAIR if pair else [*[escaped(_PROBE)] * probes, *map(str, range(1, len(item.photos) - probes + 1))]
     shown = "".join(_photo(pictures[one], label) for one, label in zip(item.photos, labels, strict=True))
     size = "many" if len(item.photos) >= MANY else "few"
     return f'<div class="photos {size}">{shown}</div>\n' if shown else ""

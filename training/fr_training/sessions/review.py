@@ -32,7 +32,7 @@ def items_named(course: Course, block_ids: Sequence[str], item_ids: Sequence[str
     """
     blocks = {block.block_id: block for block in course.plan.blocks}
     if not blocks.keys() >= set(block_ids):
-        raise InvalidField(message("error.session.no_block"), field="block_ids")
+        raise InvalidField(message("error.session.no_block", blocks=", ".join(blocks)), field="block_ids")
     names = {name for block_id in block_ids for name in blocks[block_id].forms}
     wanted = frozenset(item_ids).union(item.item_id for name in names for item in course.forms[name].items)
     found = frozenset(

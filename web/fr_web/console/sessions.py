@@ -30,7 +30,8 @@ class Session:
     """Somebody who is signed in, with a key ("" where the server asks for none), and a trainee's code or "".
 
     `who` is the principal of the key, with a hash of the code. `sittings` has the server's id of each sitting that the
-    trainee began, by its name.
+    trainee began, by its name. `shown` has the photos of the trial on the page, by its id: the right answer stands
+    beside them.
     """
 
     key: str = field(repr=False)
@@ -41,6 +42,7 @@ class Session:
     used_s: float = 0.0
     inquiry: Inquiry | None = None
     sittings: dict[str, str] = field(default_factory=dict, repr=False)
+    shown: dict[str, list[str]] = field(default_factory=dict, repr=False)
 
 
 class Sessions:

@@ -86,9 +86,12 @@ def show_changes(changes: Iterable[Sequence[training_pb2.SittingProgress]]) -> N
     """Show changes until they end: on a terminal in one table, else a line for each."""
     out, board = console(), Board()
     if not out.is_terminal:
-        for change in changes:
-            for one in change:
-                typer.echo(plain(progress_line(one)).plain)
+        told: dict[tuple[str, str], str] = {}
+        for one in chain.from_iterable(changes):
+            line, key = plain(progress_line(one)).plain, (one.trainee_id, one.sitting)
+            if told.get(key) != line:  # a change may be of a time, or of a draft
+                told[key] = line
+                typer.echo(line)
         return
     with Live(board.picture(out.height, datetime.now().astimezone()), console=out, auto_refresh=False) as live:
         for change in changes:

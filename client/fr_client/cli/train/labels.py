@@ -7,7 +7,7 @@ from fr_api.v1 import training_pb2
 
 PROBE = "probe"
 _SCALE = "-1 to 1, higher is more alike, by the machine"
-_ALONE, _PAIR = ("photo",), ("A", "B")
+_ALONE, PAIR = ("photo",), ("A", "B")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ def labels(pictures: Sequence[training_pb2.Picture]) -> dict[str, str]:
     numbers = tuple(str(number) for number in range(1, len(compared) + 1))
     names = numbers
     if compared and compared[0].role == training_pb2.PICTURE_ROLE_COMPARED:
-        names = {1: _ALONE, 2: _PAIR}.get(len(compared), numbers)
+        names = {1: _ALONE, 2: PAIR}.get(len(compared), numbers)
     found = {one.picture_id: name for one, name in zip(compared, names, strict=True)}
     return {one.picture_id: found.get(one.picture_id, PROBE) for one in pictures}
 
@@ -47,7 +47,7 @@ def similarity_text(similarities: Mapping[str, float], names: Mapping[str, str])
     told = {names[picture_id]: value for picture_id, value in similarities.items() if picture_id in names}
     if not told:
         return ""
-    if len(set(told.values())) == 1 and set(told) == set(_PAIR):
+    if len(set(told.values())) == 1 and set(told) == set(PAIR):
         return f"The machine's similarity of both: {next(iter(told.values())):+.3f} ({_SCALE})."
     order = list(names.values())
     parts = [f"{label} {told[label]:+.3f}" for label in sorted(told, key=order.index)]

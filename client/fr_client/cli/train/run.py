@@ -1,9 +1,12 @@
 """`fr train run`: a trainee takes a sitting at a terminal."""
 
 import io
+import re
 import shlex
+import shutil
 import signal
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -61,6 +64,7 @@ def drop_typed_ahead() -> None:
 
 
 _NAMES = ("SIGHUP", "SIGTERM")
+_KEPT = "\xa0"  # a space at which no line breaks
 
 
 class Stopped(KeyboardInterrupt):
@@ -280,12 +284,22 @@ def _complain(line: str) -> None:
 
 def say(line: str) -> None:
     """Show a line; nothing in it can move the cursor."""
-    typer.echo(plain(line).plain)
+    typer.echo(_fitted(line))
+
+
+def _fitted(line: str) -> str:
+    """The line without control characters; on a terminal it breaks between words, and never in a command."""
+    text = plain(line).plain
+    if not sys.stdout.isatty():
+        return text
+    kept = re.sub("`[^`]*`", lambda command: command[0].replace(" ", _KEPT), text)
+    width = shutil.get_terminal_size().columns
+    return textwrap.fill(kept, width, break_long_words=False, break_on_hyphens=False).replace(_KEPT, " ")
 
 
 def prompt(question: str) -> None:
     """Show a question; on a terminal the input follows on the same line."""
-    typer.echo(f"{plain(question).plain} ", nl=not sys.stdin.isatty())
+    typer.echo(f"{_fitted(question)} ", nl=not sys.stdin.isatty())
     sys.stdout.flush()
 
 

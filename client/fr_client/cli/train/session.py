@@ -8,6 +8,7 @@ from functools import partial
 from fr_api.v1 import training_pb2
 from fr_client.cli.show import counted
 from fr_client.cli.state import Unusable
+from fr_client.cli.train.answers import Scale
 from fr_client.cli.train.dialog import HELP, Countdown, Dialog, Sender
 from fr_client.cli.train.labels import labels, shown_of, similarity_text
 from fr_client.cli.train.messages import trainee_text
@@ -165,6 +166,8 @@ class SessionRun:
         dialog.say(f"Block {begins.number} of {begins.of}: {block.title}")
         for line in block.instructions.splitlines():
             dialog.say(line)
+        if self.style.scale is Scale.SEVEN:
+            dialog.say("Your keys are 1 to 7: type 1 for -3, 4 for 0, and 7 for 3.")
         if begins.enlarged > 1.0:
             times = f"{begins.enlarged:.1f}"
             dialog.say(

@@ -13,6 +13,7 @@ from typing import TextIO
 
 from fr_api.v1 import training_pb2
 from fr_client.cli.state import Unusable
+from fr_client.cli.train.labels import PAIR
 from fr_client.cli.train.questions import question_lines
 
 _HEAD = """<!doctype html>
@@ -91,9 +92,10 @@ def _section(item: training_pb2.FormItem, number: int) -> str:
 def _photos(item: training_pb2.FormItem) -> str:
     kind, _, marked = item.truth.partition(":")
     probes = sum(one.role == training_pb2.PICTURE_ROLE_PROBE for one in item.pictures)
+    pair = len(item.pictures) == len(PAIR) and not probes
     shown = []
     for place, picture in enumerate(item.pictures, start=1 - probes):
-        caption = str(place) if place else "probe"
+        caption = PAIR[place - 1] if pair else str(place) if place else "probe"
         right = ' class="right"' if kind in _MARKED and str(place - 1) == marked else ""
         if picture.HasField("similarity"):
             caption += f" (similarity {picture.similarity:.2f})"

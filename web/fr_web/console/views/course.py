@@ -108,6 +108,7 @@ async def _step(visit: Visit, error: FrApiError | None = None) -> Response:
         return visit.page("block.html", error, begins=found.block, name=name)
     trial = found.trial
     pictures = [embedded(one.data) for one in trial.pictures]
+    visit.who.shown = {trial.trial_id: [*pictures]}
     template = _PAGES.get(trial.step, "trial_elsewhere.html")
     return visit.page(template, error, trial=trial, pictures=pictures, name=name, ratings=range(-3, 4))
 
@@ -154,7 +155,8 @@ async def _answer(visit: Visit) -> Response:
             return await _step(visit, error)
         raise
     if found.HasField("reveal"):
-        return visit.page("reveal.html", reveal=found.reveal, name=name)
+        pictures = visit.who.shown.get(form.trial, [])
+        return visit.page("reveal.html", reveal=found.reveal, pictures=pictures, name=name)
     return visit.go("/course/sitting", name=name)
 
 
