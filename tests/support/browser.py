@@ -83,6 +83,7 @@ class World:
     site: Web
     course: training_pb2.Course
     codes: Iterator[str]
+    home: Path
     keys: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -121,7 +122,7 @@ def world(folder: Path) -> Iterator[World]:
         staff.gallery("cases")
         request = training_pb2.CreateCohortRequest(course_id=course.course_id, trainees=TRAINEES)
         enrolled = trainer.CreateCohort(request).enrolled
-        yield World(staff, site, course, iter([one.code for one in enrolled]))
+        yield World(staff, site, course, iter([one.code for one in enrolled]), home)
     finally:
         site_at.__exit__(None, None, None)
         staff_at.__exit__(None, None, None)

@@ -20,7 +20,7 @@ from fr_trust.access.roles import Role
 from fr_web.console.views.looks import PLACES
 from support.browser import TRAINEE_PLAN
 from support.callers import Staffed, staffed
-from support.courses import create, link_people, store_of
+from support.courses import Chance, Stub, answer, create, link_people, next_trial, start, store_of
 from support.leaks import forbidden
 from support.servers import photo
 from support.surfer import Surfer, words
@@ -43,9 +43,9 @@ class Class:
     photos: tuple[str, ...]
 
     def trainee(self) -> "Trainee":
-        surfer = Surfer(self.site)
-        assert surfer.sign_in(self.staff.caller(Role.TRAINEE).token, next(self.codes)).status == 303
-        return Trainee(surfer)
+        surfer, caller, code = Surfer(self.site), self.staff.caller(Role.TRAINEE), next(self.codes)
+        assert surfer.sign_in(caller.token, code).status == 303
+        return Trainee(surfer, caller.training, code)
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +71,8 @@ class Trainee:
     """Somebody who fills in forms as they stand on the page; `seen` are the pages before an answer was locked."""
 
     surfer: Surfer
+    stub: Stub
+    code: str
     sitting: str = "all"
     seen: list[Answered] = field(default_factory=list)
     steps: list[int] = field(default_factory=list)
@@ -92,12 +94,12 @@ class Trainee:
         return found
 
     def until(self, step: str) -> Answered:
-        """Answer trials until one waits for a step; returns its page."""
-        page = self.page()
-        for _ in range(200):
-            if self.step(page) == pb.TrialStep.Value(f"TRIAL_STEP_{step}"):
-                return page
-            page = self.go_on(page)
+        """Answer trials, without pages, until one waits for a step; returns its page."""
+        session = start(self.stub, self.code, self.sitting)
+        while (trial := next_trial(self.stub, session)) is not None:
+            if trial.step == pb.TrialStep.Value(f"TRIAL_STEP_{step}"):
+                return self.page()
+            answer(self.stub, session, trial, Chance())
         raise AssertionError(f"no trial comes to {step}")
 
     def take(self) -> None:

@@ -1,8 +1,10 @@
 """A trainee's steps in a real browser: no barrier, keys alone, photos that move together, drafts, the camera."""
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -29,7 +31,8 @@ def browser() -> Iterator[Any]:
 def codes(console_world: World) -> Iterator[str]:
     """Codes of a course of every exercise."""
     trainer = console_world.staff.caller(Role.TRAINER).training
-    course = create(trainer, TRAINEE_PLAN)
+    with patch.dict(os.environ, {"FR_HOME": str(console_world.home)}):
+        course = create(trainer, TRAINEE_PLAN)
     made = trainer.CreateCohort(training_pb2.CreateCohortRequest(course_id=course.course_id, trainees=12))
     blocks = [block.block_id for one in course.sittings for block in one.blocks]
     trainer.ReleaseItems(
@@ -248,7 +251,7 @@ def test_an_own_photo_from_the_camera_stays_in_the_browser_until_the_trial_is_ov
         """() => {
             const drawn = document.createElement("canvas");
             drawn.width = drawn.height = 64;
-            drawn.getContext("2d").fillRect(0, 0, 64, 64);
+            setInterval(() => drawn.getContext("2d").fillRect(0, 0, 64, 64), 50);
             navigator.mediaDevices.getUserMedia = async () => drawn.captureStream(5);
         }"""
     )

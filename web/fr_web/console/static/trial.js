@@ -211,9 +211,9 @@
     }
     stream = found;
     const video = form.querySelector("video");
+    form.querySelector("[data-live]").hidden = false;
     video.srcObject = stream;
     await video.play();
-    form.querySelector("[data-live]").hidden = false;
     form.querySelector("[data-shoot]").focus();
   };
   const taken = async (form) => {
