@@ -85,6 +85,7 @@ class World:
     codes: Iterator[str]
     home: Path
     keys: dict[str, str] = field(default_factory=dict)
+    others: Iterator[str] = field(default_factory=lambda: iter(()))
 
     @property
     def address(self) -> str:
@@ -95,6 +96,25 @@ class World:
         if role not in self.keys:
             self.keys[role] = self.staff.caller(Role[role.upper()]).token
         return self.keys[role]
+
+    def every_exercise(self) -> training_pb2.CreateCohortResponse:
+        """Make a course of every exercise, whose codes are `others`."""
+        trainer = self.staff.caller(Role.TRAINER).training
+        with patch.dict(os.environ, {"FR_HOME": str(self.home)}):
+            course = create(trainer, TRAINEE_PLAN)
+        made = trainer.CreateCohort(training_pb2.CreateCohortRequest(course_id=course.course_id, trainees=TRAINEES))
+        self.others = iter([one.code for one in made.enrolled])
+        return made
+
+    def release(self, cohort: training_pb2.Cohort) -> None:
+        """Release all items of the course of a cohort to it."""
+        trainer = self.staff.caller(Role.TRAINER).training
+        course = trainer.GetCourse(training_pb2.GetCourseRequest(course_id=cohort.course_id)).course
+        blocks = [block.block_id for one in course.sittings for block in one.blocks]
+        request = training_pb2.ReleaseItemsRequest(
+            cohort_id=cohort.cohort_id, block_ids=blocks, include_tests=True, before_all_finished=True
+        )
+        trainer.ReleaseItems(request)
 
     def enrol(self, gallery: str, subject_id: str, blue: int, name: str = "", **metadata: str) -> None:
         face = recognition_pb2.Probe(image=common_pb2.Image(data=photo(blue)))

@@ -1,13 +1,10 @@
-"""A trainee takes every exercise over HTTP, without scripts: answers arrive, drafts stay, and nothing tells too much."""
+"""A trainee takes every exercise over HTTP, without scripts: answers arrive, drafts stay, nothing tells."""
 
 import hashlib
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 from urllib.parse import quote
 
 import pytest
@@ -15,16 +12,17 @@ import pytest
 from fr_api.v1 import training_pb2
 from fr_training.build.pictures import SIDE, TEMPLATE
 from fr_training.exercises.checks import COMPONENTS
+from fr_training.store.training_store import TrainingStore
+from fr_training.trials import Session
 from fr_training.trials import Trial as Kept
 from fr_trust.access.roles import Role
 from fr_web.console.views.looks import PLACES
-from support.browser import TRAINEE_PLAN
-from support.callers import Staffed, staffed
-from support.courses import Chance, Stub, answer, create, link_people, next_trial, start, store_of
+from support.browser import World
+from support.courses import Chance, Stub, answer, next_trial, start, store_of
 from support.leaks import forbidden
 from support.servers import photo
 from support.surfer import Surfer, words
-from support.web import Answered, Web, web
+from support.web import Answered
 
 pb: Any = training_pb2
 HOSTILE = "<script>alert(1)</script>"
@@ -33,37 +31,24 @@ NAMES = ("Jane", "Roe", "people_folder", ".png", "low_prevalence")
 
 @dataclass
 class Class:
-    """A server with a course of every exercise."""
+    """The course of every exercise in the world of the console."""
 
-    staff: Staffed
-    site: Web
-    course_id: str
-    cohort_id: str
-    codes: Iterator[str]
-    photos: tuple[str, ...]
+    world: World
+    made: training_pb2.CreateCohortResponse
+
+    @property
+    def store(self) -> TrainingStore:
+        return store_of(self.world.staff.server)
 
     def trainee(self) -> "Trainee":
-        surfer, caller, code = Surfer(self.site), self.staff.caller(Role.TRAINEE), next(self.codes)
+        surfer, caller, code = Surfer(self.world.site), self.world.staff.caller(Role.TRAINEE), next(self.world.others)
         assert surfer.sign_in(caller.token, code).status == 303
         return Trainee(surfer, caller.training, code)
 
 
 @pytest.fixture(scope="module")
-def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Class]:
-    folder = tmp_path_factory.mktemp("trainee")
-    with patch.dict("os.environ", {"FR_HOME": str(folder / "home")}):
-        link_people(folder / "people", 100)
-        with staffed(folder / "data") as staff, web(staff.server.address) as site:
-            trainer = staff.caller(Role.TRAINER).training
-            course = create(trainer, TRAINEE_PLAN)
-            made = trainer.CreateCohort(pb.CreateCohortRequest(course_id=course.course_id, trainees=12))
-            codes = iter([one.code for one in made.enrolled])
-            photos = tuple(_sha256(path) for path in sorted((folder / "people").rglob("*.png")))
-            yield Class(staff, site, course.course_id, made.cohort.cohort_id, codes, photos)
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def room(console_world: World) -> Class:
+    return Class(console_world, console_world.every_exercise())
 
 
 @dataclass
@@ -129,14 +114,18 @@ class Trainee:
         while answer.status == 303:
             answer = self.surfer.get(answer.headers["location"])
         assert answer.status == 200, words(answer)
-        if "aria-keyshortcuts=\"Enter\" href=\"/course/sitting" in answer.body.decode() and not self.step(answer):
+        if 'aria-keyshortcuts="Enter" href="/course/sitting' in answer.body.decode() and not self.step(answer):
             self.reveals.append(words(answer))
             return self.page()
         return answer
 
     def answer(self, page: Answered) -> dict[str, str]:
         text, step = page.body.decode(), self.step(page)
-        found = dict(re.findall(r'type="hidden" name="(trial|step|candidate|part|choice|confirm|ratings\.\w+)" value="([^"]*)"', text))
+        found = dict(
+            re.findall(
+                r'type="hidden" name="(trial|step|candidate|part|choice|confirm|ratings\.\w+)" value="([^"]*)"', text
+            )
+        )
         if step in (pb.TRIAL_STEP_RATE, pb.TRIAL_STEP_RATE_AGAIN):
             return {**found, "rating": "2", "p_same": "80,5", "difficulty": "3"}
         if step == pb.TRIAL_STEP_CHOOSE:
@@ -169,9 +158,13 @@ def _action(text: str) -> str:
     return forms[-1].replace("&amp;", "&") if forms else ""
 
 
+def sessions_of(room: Class) -> list[Session]:
+    trainees = room.store.trainees(room.made.cohort.cohort_id)
+    return [one for kept in trainees for one in room.store.sessions_of(kept.trainee_id)]
+
+
 def locked(room: Class, trainee: Trainee) -> list[Kept]:
-    store = store_of(room.staff.server)
-    sessions = [one for kept in store.trainees(room.cohort_id) for one in store.sessions_of(kept.trainee_id)]
+    sessions = sessions_of(room)
     secret = re.search(r'name="trial" value="(\w+)"', trainee.seen[0].body.decode())
     assert secret is not None
     return next(list(one.trials) for one in sessions if any(t.trial_id == secret[1] for t in one.trials))
@@ -195,16 +188,17 @@ def test_every_step_of_every_exercise_is_answered_without_scripts(room: Class, t
 
 
 def test_nothing_tells_what_is_right_before_the_answer(room: Class, taken: Trainee) -> None:
-    course = store_of(room.staff.server).course(room.course_id)
-    secrets = [one for one in forbidden(course, room.photos, NAMES) if len(one) >= 4]
+    course = room.store.course(room.made.cohort.course_id)
+    photos = [hashlib.sha256(path.read_bytes()).hexdigest() for path in room.world.home.parent.rglob("Jane*/*.png")]
+    assert photos
+    secrets = [one for one in forbidden(course, photos, NAMES) if len(one) >= 4]
     sessions = re.compile(rb"[0-9a-f]{32}")
 
     def told(around: bytes) -> list[bytes]:
         return [one for one in secrets if one in around]
 
     assert told(b"<img alt=" + secrets[-1] + b">")  # control
-    ids = {one.session_id.encode() for kept in store_of(room.staff.server).trainees(room.cohort_id)
-           for one in store_of(room.staff.server).sessions_of(kept.trainee_id)}
+    ids = {one.session_id.encode() for one in sessions_of(room)}
     for page in taken.seen:
         around = str(page.headers).encode() + page.body
         assert not told(around)
@@ -332,7 +326,9 @@ def test_evidence_is_examined_with_what_the_page_gives(room: Class) -> None:
     digest = hashlib.sha256(original.body).hexdigest()
     assert f'value="{digest}"' in words(hashed)
     page = trainee.after({**upload, "sha256": digest})
-    box = re.search(r"(\d+) x (\d+) pixels, whose upper left corner is (\d+) pixels from the left and (\d+)", words(page))
+    box = re.search(
+        r"(\d+) x (\d+) pixels, whose upper left corner is (\d+) pixels from the left and (\d+)", words(page)
+    )
     assert box is not None
     width, height, x, y = box.groups()
     crop = trainee.surfer.get(f"{files}&file=crop.ppm&x={x}&y={y}&width={width}&height={height}")
@@ -342,7 +338,10 @@ def test_evidence_is_examined_with_what_the_page_gives(room: Class) -> None:
     page = trainee.after({**trainee.answer(page), "sha256": hashlib.sha256(crop.body).hexdigest()})
     page = trainee.after(trainee.answer(page))
     assert trainee.surfer.get(f"{files}&file=trial-public.pem").body.startswith(b"-----BEGIN PUBLIC KEY")
-    rows = re.findall(r'<th scope="row">(\d+)</th>.*?<code>([0-9a-f]{64})</code></td><td><code>([0-9a-f]{64})<', words(page))
+    rows = re.findall(
+        r'<th scope="row" class="number">(\d+)</th>.*?<code>([0-9a-f]{64})</code></td><td><code>([0-9a-f]{64})<',
+        words(page),
+    )
     numbers = [int(number) for number, _, _ in rows]
     wrong = [int(number) for number, written, computed in rows if written != computed]
     gaps = [number for number in range(1, 7) if number not in numbers]
@@ -358,7 +357,7 @@ def test_an_own_photo_is_searched_and_stays_on_one_page(room: Class) -> None:
     trainee.begin()
     page = trainee.until("SEND_PROBE")
     files = trainee.path.replace("?", "/file?")
-    upload = {name: value for name, value in re.findall(r'name="(trial|step)" value="(\w+)"', page.body.decode())}
+    upload: dict[str, str] = dict(re.findall(r'name="(trial|step)" value="(\w+)"', page.body.decode()))
     assert trainee.surfer.upload(files, **upload, file=b"").status == 400
     assert trainee.surfer.upload(files, **upload, file=b"no photo").status == 400
     noted = trainee.surfer.upload(files, **upload, file=photo(6))
@@ -384,9 +383,7 @@ def test_pausing_stops_where_there_is_no_pause_left(room: Class) -> None:
 def test_released_answers_are_looked_at_again(room: Class, taken: Trainee) -> None:
     page = words(taken.surfer.get("/course/review"))
     assert "There is nothing to look at yet" in page
-    trainer = room.staff.caller(Role.TRAINER).training
-    blocks = [block.block_id for sitting in trainer.GetCourse(pb.GetCourseRequest(course_id=room.course_id)).course.sittings for block in sitting.blocks]
-    trainer.ReleaseItems(pb.ReleaseItemsRequest(cohort_id=room.cohort_id, block_ids=blocks, include_tests=True, before_all_finished=True))
+    room.world.release(room.made.cohort)
     listed = words(taken.surfer.get("/course/review?all=1"))
     links = re.findall(r'href="(/course/review/trial\?id=\w+)"', listed)
     assert len(links) >= 10
@@ -402,7 +399,7 @@ def test_released_answers_are_looked_at_again(room: Class, taken: Trainee) -> No
 
 
 def test_only_a_trainee_has_these_pages(room: Class) -> None:
-    stranger = Surfer(room.site)
+    stranger = Surfer(room.world.site)
     for path in ("/course/result", "/course/review", "/course/certificate", "/course/sitting/file?name=all"):
         assert stranger.get(path).status == 401
 

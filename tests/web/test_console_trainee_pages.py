@@ -1,22 +1,43 @@
 """A trainee's steps in a real browser: no barrier, keys alone, photos that move together, drafts, the camera."""
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 
-from support.browser import LEFT_TO_RIGHT, PROBE, RIGHT_TO_LEFT, TRAINEE_PLAN, Look, World, chromium, needs_browser, sign_in
-from support.courses import create
-from fr_api.v1 import training_pb2
-from fr_trust.access.roles import Role
+from support.browser import (
+    LEFT_TO_RIGHT,
+    PROBE,
+    RIGHT_TO_LEFT,
+    Look,
+    World,
+    chromium,
+    needs_browser,
+    sign_in,
+)
 
 pytestmark = needs_browser
 PAGES = (
-    "verification", "triad", "note", "parts", "parts of all", "list", "candidate", "decision", "confirmation",
-    "similarities", "triage", "advice", "prediction", "table", "hash", "crop", "limitation", "custody", "result",
+    "verification",
+    "triad",
+    "note",
+    "parts",
+    "parts of all",
+    "list",
+    "candidate",
+    "decision",
+    "confirmation",
+    "similarities",
+    "triage",
+    "advice",
+    "prediction",
+    "table",
+    "hash",
+    "crop",
+    "limitation",
+    "custody",
+    "result",
     "review",
 )
 
@@ -30,17 +51,8 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def codes(console_world: World) -> Iterator[str]:
     """Codes of a course of every exercise."""
-    trainer = console_world.staff.caller(Role.TRAINER).training
-    with patch.dict(os.environ, {"FR_HOME": str(console_world.home)}):
-        course = create(trainer, TRAINEE_PLAN)
-    made = trainer.CreateCohort(training_pb2.CreateCohortRequest(course_id=course.course_id, trainees=12))
-    blocks = [block.block_id for one in course.sittings for block in one.blocks]
-    trainer.ReleaseItems(
-        training_pb2.ReleaseItemsRequest(
-            cohort_id=made.cohort.cohort_id, block_ids=blocks, include_tests=True, before_all_finished=True
-        )
-    )
-    return iter([one.code for one in made.enrolled])
+    console_world.release(console_world.every_exercise().cohort)
+    return console_world.others
 
 
 def entered(look: Look, world: World, code: str, sitting: str = "all") -> Look:
@@ -153,7 +165,11 @@ def walk(look: Look, seen: Callable[[str], None]) -> None:
     seen("review")
 
 
-LOCKS = {"Lock the notes": "form[data-draft] button", "Lock the prediction": "form:has(#percent) button", "Answer": "form:has(#sha256) button, form:has(#row) button"}
+LOCKS = {
+    "Lock the notes": "form[data-draft] button",
+    "Lock the prediction": "form:has(#percent) button",
+    "Answer": "form:has(#sha256) button, form:has(#row) button",
+}
 
 
 def locking(look: Look, name: str) -> None:

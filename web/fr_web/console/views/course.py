@@ -18,9 +18,10 @@ from fr_web.console.words import STATES
 
 _STEPS = 8
 # A ladder of greys: a screen that shows each step shows what photos have in their shadows and lights.
+_GREYS = [round(255 * step / (_STEPS - 1)) for step in range(_STEPS)]
 _LADDER = "".join(
-    f'<rect x="{step * 64}" width="64" height="512" fill="rgb({(grey := round(255 * step / (_STEPS - 1)))},{grey},{grey})"/>'
-    for step in range(_STEPS)
+    f'<rect x="{64 * step}" width="64" height="512" fill="rgb({grey},{grey},{grey})"/>'
+    for step, grey in enumerate(_GREYS)
 )
 _CARD = f'<svg xmlns="http://www.w3.org/2000/svg" width="512" height="512">{_LADDER}</svg>'
 CARD = Markup("data:image/svg+xml;base64,{}").format(base64.b64encode(_CARD.encode()).decode())
