@@ -273,12 +273,16 @@ def test_an_own_photo_from_the_camera_stays_in_the_browser_until_the_trial_is_ov
     )
     page.get_by_role("button", name="Use the camera").click()
     page.get_by_role("button", name="Take the photo").click()
-    page.wait_for_function("document.querySelector('#file').files.length === 1")
+    page.locator("[data-taken]", has_text="The photo is taken").wait_for()
     assert page.evaluate("document.querySelector('#file').files[0].type") == "image/jpeg"
     page.locator("#file").set_input_files([PROBE])
     page.get_by_role("button", name="Search", exact=True).click()
     page.locator("#notes").fill("A square.")
-    page.wait_for_function("sessionStorage.getItem('fr-own-probe') !== null")
+    page.evaluate(
+        """async () => {
+            while (sessionStorage.getItem("fr-own-probe") === null) await new Promise(requestAnimationFrame);
+        }"""
+    )
     locking(look, "Lock the notes")
     page.locator("[data-own] img:visible").wait_for()
     for rating in ("Enter", "4", "4", "4"):
