@@ -3,7 +3,7 @@
 import hmac
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TypeAlias
@@ -31,7 +31,7 @@ class Session:
 
     `who` is the principal of the key, with a hash of the code. `sittings` has the server's id of each sitting that the
     trainee began, by its name. `shown` has the photos of the trial on the page, by its id: the right answer stands
-    beside them.
+    beside them, when the server no longer sends them.
     """
 
     key: str = field(repr=False)
@@ -42,7 +42,7 @@ class Session:
     used_s: float = 0.0
     inquiry: Inquiry | None = None
     sittings: dict[str, str] = field(default_factory=dict, repr=False)
-    shown: dict[str, list[str]] = field(default_factory=dict, repr=False)
+    shown: Mapping[str, Sequence[object]] = field(default_factory=dict, repr=False)
 
 
 class Sessions:

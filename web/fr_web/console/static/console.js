@@ -7,11 +7,13 @@
   // --- a page that has just come
 
   let ticking = 0;
+  let end = 0;
+  document.addEventListener("fr:left", (event) => { end = performance.now() + 1000 * event.detail; });
   const begin = () => {
     clearInterval(ticking);
     const left = document.querySelector("[data-left]");
     if (left !== null) {
-      const end = performance.now() + 1000 * Number(left.dataset.left);
+      end = performance.now() + 1000 * Number(left.dataset.left);
       ticking = setInterval(() => {
         const seconds = Math.max(Math.round((end - performance.now()) / 1000), 0);
         left.textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
@@ -45,7 +47,7 @@
 
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey || event.isComposing || localStorage.getItem("fr-keys") === "off") return;
-    if (event.target.closest("input:not([type=checkbox]):not([type=radio]), textarea, select, dialog")) return;
+    if (event.target.closest("input:not([type=checkbox]):not([type=radio]):not([type=range]), textarea, select, dialog")) return;
     if (["Enter", " "].includes(event.key) && event.target.closest("a, button, summary, input")) return;
     for (const one of document.querySelectorAll("#page [aria-keyshortcuts]")) {
       if (one.getAttribute("aria-keyshortcuts") === event.key) {
