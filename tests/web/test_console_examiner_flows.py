@@ -1,6 +1,7 @@
 """Examiners use the console in a real browser: by keys alone, without scripts, and two photos under one zoom."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -119,13 +120,18 @@ def test_both_photos_move_together_until_one_is_laid_over_the_other(look: Look, 
     start = place(second)
     assert start == pytest.approx(place(first), abs=0.02)
     first.evaluate("one => one.scrollBy(0, 60)")
-    look.page.wait_for_function("start => { const one = document.querySelector('.over'); "
-        "return one.scrollTop / one.scrollHeight > start + 0.005; }", arg=start)
+    look.page.wait_for_function(
+        "start => { const one = document.querySelector('.over'); "
+        "return one.scrollTop / one.scrollHeight > start + 0.005; }",
+        arg=start,
+    )
     assert place(second) == pytest.approx(place(first), abs=0.02)
     look.page.keyboard.press("l")
     kept = place(second)
-    first.evaluate("one => new Promise(done => { one.addEventListener('scroll', () => setTimeout(done), "
-        "{ once: true }); one.scrollBy(0, -60); })")
+    first.evaluate(
+        "one => new Promise(done => { one.addEventListener('scroll', () => setTimeout(done), "
+        "{ once: true }); one.scrollBy(0, -60); })"
+    )
     assert place(second) == pytest.approx(kept, abs=0.001)
     assert place(first) < kept - 0.005
 
@@ -157,7 +163,7 @@ def test_a_swap_hides_nothing_and_is_never_a_flash(look: Look, console_world: Wo
     )
     swaps = look.page.evaluate("window.swaps")
     assert len(swaps) >= 2
-    assert min(b - a for a, b in zip(swaps, swaps[1:], strict=False)) > 300
+    assert min(b - a for a, b in pairwise(swaps)) > 300
     assert look.page.locator(".pane").first.locator("img").is_visible()
 
 

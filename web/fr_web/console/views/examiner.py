@@ -266,7 +266,7 @@ def _request(visit: Visit, found: review_pb2.Examination, draft: Draft) -> revie
         raise invalid(visit.text(message("console.finding.not_excluded")), "kind")
     notes = notes_of(visit, found, draft)
     if len(notes) > MOST_NOTES:
-        raise invalid(visit.text(message("console.finding.too_long", count=len(notes), most=MOST_NOTES)), "notes")
+        raise invalid(visit.text(message("console.finding.too_long", length=len(notes), most=MOST_NOTES)), "notes")
     return review_pb2.SubmitFindingRequest(
         examination_id=found.summary.examination_id,
         kind=review_pb2.FindingKind.ValueType(kind),

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -190,7 +189,7 @@ async def run(visit: Visit) -> Response:
         return await _search(visit, form, error)
     asked = review_pb2.GetExaminationRequest(examination_id=answer.examination.examination_id)
     kept = (await visit.ask(asked, review_pb2.GetExaminationResponse)).examination
-    photos = {one.template_id: embedded(one.photo.data) for one in kept.candidates}
+    photos = {one.template_id: embedded(one.photo.data) for one in kept.candidates if one.HasField("photo")}
     return visit.page(
         "examiner_leads.html",
         found=answer.found,
@@ -214,10 +213,9 @@ async def evidence(visit: Visit) -> Response:
     first = await anext(pieces)
 
     async def sent() -> AsyncIterator[bytes]:
-        async with aclosing(pieces):  # type: ignore[type-var]
-            yield first.data
-            async for one in pieces:
-                yield one.data
+        yield first.data
+        async for one in pieces:
+            yield one.data
 
     # The server knows the case, so that its id is one that it made.
     headers = {"content-disposition": f'attachment; filename="case-{visit.path["case"]}.zip"'}
@@ -233,7 +231,8 @@ async def custody(visit: Visit) -> Response:
         more = more or bool(found.next_page_token)
         rows += [(one.time.ToNanoseconds(), chain, one, json.loads(one.json)) for one in found.records]
     rows.sort(key=lambda one: (one[0], _CHAINS.index(one[1]), one[2].seq))
-    return visit.page("examiner_custody.html", reference=reference, rows=rows, more=more)
+    is_known = any(chain == _CHAINS[0] for _, chain, _, _ in rows)
+    return visit.page("examiner_custody.html", reference=reference, rows=rows, more=more, is_known=is_known)
 
 
 SCREENS = (
