@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import grpc
 from starlette.responses import Response
@@ -159,7 +160,7 @@ def is_blind(found: review_pb2.Examination) -> bool:
     return any(not one.rank for one in found.candidates)
 
 
-def _told(found: review_pb2.Examination) -> dict[str, object]:
+def _told(found: review_pb2.Examination) -> dict[str, Any]:
     """Return what every page of an examination shows of it."""
     return {
         "examination": found,
@@ -219,7 +220,8 @@ async def _judge(visit: Visit, path: str) -> Response:
     draft: Draft | None = visit.who.drafts.get(found.summary.examination_id)
     if draft is None or not is_blind(found):
         return await _shown(visit, _too_late(visit))
-    form, keys = None, [str(one.template_id) for one in found.candidates]
+    form: Opinion | None = None
+    keys = [str(one.template_id) for one in found.candidates]
     try:
         form = visit.form(Opinion)
         if form.template not in keys:
@@ -295,7 +297,7 @@ def notes_of(visit: Visit, found: review_pb2.Examination, draft: Draft) -> str:
     return "\n".join(lines)
 
 
-def _finding(visit: Visit, found: review_pb2.Examination, draft: Draft) -> dict[str, object]:
+def _finding(visit: Visit, found: review_pb2.Examination, draft: Draft) -> dict[str, Any]:
     notes = notes_of(visit, found, draft)
     keys = [str(one.template_id) for one in found.candidates]
     return {

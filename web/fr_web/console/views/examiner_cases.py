@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
 from starlette.responses import Response, StreamingResponse
@@ -224,7 +225,8 @@ async def evidence(visit: Visit) -> Response:
 
 async def custody(visit: Visit) -> Response:
     """Show what the audit has of a case, by its reference, from the oldest record on."""
-    reference, rows, more = visit.query("reference"), [], False
+    reference, more = visit.query("reference"), False
+    rows: list[tuple[int, str, audit_pb2.AuditRecord, dict[str, Any]]] = []
     for chain in _CHAINS if reference else ():
         request = audit_pb2.SearchAuditRequest(chain=chain, case_reference=reference, page_size=_MOST)
         found = await visit.ask(request, audit_pb2.SearchAuditResponse)
