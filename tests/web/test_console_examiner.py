@@ -83,7 +83,6 @@ def judged(surfer: Surfer, path: str, opinions: dict[int, int]) -> str:
             "opinion": str(opinion),
             "limits": "ears hidden",
             "parts.eyes": "1",
-            **more,
         }
         assert surfer.post(f"{path}?candidate=1", fields).status == 303
     return words(surfer.get(f"{path}?candidate=finding"))
@@ -136,7 +135,7 @@ def secrets(at: Staffed, path: str) -> list[str]:
     ]
 
 
-def test_nothing_of_the_ranking_or_the_first_finding_is_told_before_the_second(
+def test_nothing_of_the_ranking_or_of_other_findings_is_told_before_the_own_one(
     at: Staffed, site: Web, operator: Surfer, reference: str
 ) -> None:
     case = opened(operator, reference)
