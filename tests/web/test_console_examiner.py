@@ -2,14 +2,18 @@
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 
-from fr_api.v1 import audit_pb2, common_pb2, review_pb2
+from fr_api.v1 import audit_pb2, common_pb2, gallery_pb2, review_pb2
 from fr_core.errors import EvidenceUnusable
+from fr_core.scoring.calibration import WorstFaces
+from fr_core.scoring.calibration_json import to_json
 from fr_trust.evidence.verify import verify_bundle
 from fr_web.console import sessions
 from support.callers import BLUES, NONE, POTENTIAL, PROBE, Caller, Staffed
+from support.engines import calibration
 from support.servers import photo
 from support.surfer import Surfer, escaped, words
 from support.web import Web
@@ -297,6 +301,25 @@ def test_a_search_needs_notes_and_keeps_what_was_typed(at: Staffed, operator: Su
     assert (refused.status, "typed before" in words(refused)) == (400, True)
     assert "There is no search in this case yet." in words(operator.get(case))
     assert operator.upload(f"{case}/search", photo=PROBE, gallery="wanted", notes="x").status == 200  # control
+
+
+def test_leads_stand_with_error_rates_or_with_the_reason_for_withholding_them(
+    at: Staffed, operator: Surfer, reference: str
+) -> None:
+    """A null face of 64 pixels has 20 between its eyes; the second calibration saw none below 30."""
+    at.gallery("measured")
+    worst = WorstFaces(30.0, 0.0, 0.1, 0.9, 60.0, 50.0, 0.5)
+    case = opened(operator, reference)
+    pages = []
+    for measured in (calibration(), replace(calibration(), faces=worst)):
+        request = gallery_pb2.SetCalibrationRequest(gallery_id="measured", calibration_json=to_json(measured))
+        at.admin.gallery.SetCalibration(request)
+        pages.append(searched(operator, case, "measured"))
+    told = [
+        ["Two people taken for one" in page, "Error rates are withheld" in page, "No error rates are known" in page]
+        for page in pages
+    ]
+    assert told == [[True, False, False], [False, True, False]]
 
 
 def test_a_case_is_closed_only_by_somebody_who_means_it(operator: Surfer, reference: str) -> None:

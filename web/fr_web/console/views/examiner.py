@@ -98,8 +98,9 @@ class Given:
 
 @dataclass(slots=True)
 class Draft:
-    """An examination that somebody works on: notes on the probe, and opinions by template. It ends with the finding."""
+    """An examination that somebody works on: its templates, notes on the probe, and opinions by template."""
 
+    keys: tuple[str, ...]
     probe_notes: str
     opinions: dict[str, Opinion] = field(default_factory=dict)
 
@@ -127,11 +128,10 @@ async def _asked(visit: Visit) -> review_pb2.Examination:
 
 async def _shown(visit: Visit, error: FrApiError | None = None, opinion: Opinion | None = None) -> Response:
     found = await _asked(visit)
-    drafts = visit.who.drafts
     if not is_blind(found):
-        drafts.pop(found.summary.examination_id, None)
+        visit.who.drafts.pop(visit.path["examination"], None)
         return _open(visit, found, error)
-    draft: Draft | None = drafts.get(found.summary.examination_id)
+    draft = _draft(visit)
     if draft is None:
         return visit.page("examiner_probe.html", error, **_told(found), typed=_typed(visit), most=MOST_NOTES)
     number = _number(visit, found)
@@ -153,6 +153,11 @@ async def _shown(visit: Visit, error: FrApiError | None = None, opinion: Opinion
         looks=LOOKS,
         seen=SEEN,
     )
+
+
+def _draft(visit: Visit) -> Draft | None:
+    found: Draft | None = visit.who.drafts.get(visit.path["examination"])
+    return found
 
 
 def is_blind(found: review_pb2.Examination) -> bool:
@@ -208,7 +213,8 @@ async def act(visit: Visit) -> Response:
     except FrApiError as error:
         return await _shown(visit, error)
     drafts = visit.who.drafts
-    drafts.setdefault(found.summary.examination_id, Draft(form.probe_notes))
+    keys = tuple(str(one.template_id) for one in found.candidates)
+    drafts.setdefault(visit.path["examination"], Draft(keys, form.probe_notes))
     while len(drafts) > _MOST_DRAFTS:
         del drafts[next(iter(drafts))]
     return visit.go(path, candidate="1")
@@ -216,15 +222,13 @@ async def act(visit: Visit) -> Response:
 
 async def _judge(visit: Visit, path: str) -> Response:
     """Keep an opinion of a candidate, and go on to the next one without an opinion."""
-    found = await _asked(visit)
-    draft: Draft | None = visit.who.drafts.get(found.summary.examination_id)
-    if draft is None or not is_blind(found):
+    draft = _draft(visit)
+    if draft is None:
         return await _shown(visit, _too_late(visit))
     form: Opinion | None = None
-    keys = [str(one.template_id) for one in found.candidates]
     try:
         form = visit.form(Opinion)
-        if form.template not in keys:
+        if form.template not in draft.keys:
             raise invalid(visit.text(message("console.opinion.no_candidate")), "template")
         if form.opinion not in OPINIONS or any(one not in PARTS or form.parts[one] not in SEEN for one in form.parts):
             raise invalid(visit.text(message("console.opinion.unknown")), "opinion")
@@ -233,30 +237,28 @@ async def _judge(visit: Visit, path: str) -> Response:
     except FrApiError as error:
         return await _shown(visit, error, form)
     draft.opinions[form.template] = form
-    left = [number for number, key in enumerate(keys, 1) if key not in draft.opinions]
+    left = [number for number, key in enumerate(draft.keys, 1) if key not in draft.opinions]
     return visit.go(path, candidate=str(left[0]) if left else "finding")
 
 
 async def _give(visit: Visit, path: str) -> Response:
     """Give the finding, which is final; the same again is the same, so that the form may be sent twice."""
-    found = await _asked(visit)
-    draft: Draft | None = visit.who.drafts.get(found.summary.examination_id)
+    draft = _draft(visit)
     if draft is None:
         return await _shown(visit, _too_late(visit))
     try:
-        request = _request(visit, found, draft)
-        await visit.ask(request, review_pb2.SubmitFindingResponse)
+        await visit.ask(_request(visit, draft), review_pb2.SubmitFindingResponse)
     except FrApiError as error:
         return await _shown(visit, error)
     return visit.go(path)
 
 
-def _request(visit: Visit, found: review_pb2.Examination, draft: Draft) -> review_pb2.SubmitFindingRequest:
+def _request(visit: Visit, draft: Draft) -> review_pb2.SubmitFindingRequest:
     """Return the finding of a form; raises `FrApiError` if it does not follow from the opinions."""
     form = visit.form(Given)
     if not form.sure:
         raise invalid(visit.text(message("console.finding.not_sure")), "sure")
-    if any(str(one.template_id) not in draft.opinions for one in found.candidates):
+    if any(key not in draft.opinions for key in draft.keys):
         raise invalid(visit.text(message("console.finding.opinion_missing")), "kind")
     kind = next((one for one in FINDINGS if one == form.kind), None)
     if kind is None:
@@ -266,11 +268,11 @@ def _request(visit: Visit, found: review_pb2.Examination, draft: Draft) -> revie
         raise invalid(visit.text(message("console.finding.unsupported")), "template")
     if kind == _NONE and any(one.opinion != ANOTHER for one in draft.opinions.values()):
         raise invalid(visit.text(message("console.finding.not_excluded")), "kind")
-    notes = notes_of(visit, found, draft)
+    notes = notes_of(visit, draft)
     if len(notes) > MOST_NOTES:
         raise invalid(visit.text(message("console.finding.too_long", length=len(notes), most=MOST_NOTES)), "notes")
     return review_pb2.SubmitFindingRequest(
-        examination_id=found.summary.examination_id,
+        examination_id=visit.path["examination"],
         kind=review_pb2.FindingKind.ValueType(kind),
         template_id=int(picked.template) if picked else 0,
         rating=picked.opinion if picked else 0,
@@ -278,15 +280,13 @@ def _request(visit: Visit, found: review_pb2.Examination, draft: Draft) -> revie
     )
 
 
-def notes_of(visit: Visit, found: review_pb2.Examination, draft: Draft) -> str:
+def notes_of(visit: Visit, draft: Draft) -> str:
     """Return the notes of a finding: those on the probe, and each opinion with what it rests on, by template."""
     lines = [visit.text(message("console.notes.probe")), draft.probe_notes]
-    for candidate in sorted(found.candidates, key=lambda one: one.template_id):
-        one = draft.opinions.get(str(candidate.template_id))
-        if one is None:
-            continue
+    for key in sorted(draft.opinions, key=int):
+        one = draft.opinions[key]
         told = visit.text(OPINIONS[one.opinion])
-        lines += ["", visit.text(message("console.notes.candidate", template=candidate.template_id, opinion=told))]
+        lines += ["", visit.text(message("console.notes.candidate", template=key, opinion=told))]
         for value in (1, 2, 3):
             parts = [visit.text(words) for name, words in PARTS.items() if one.parts.get(name) == value]
             if parts:
@@ -298,17 +298,15 @@ def notes_of(visit: Visit, found: review_pb2.Examination, draft: Draft) -> str:
 
 
 def _finding(visit: Visit, found: review_pb2.Examination, draft: Draft) -> dict[str, Any]:
-    notes = notes_of(visit, found, draft)
-    keys = [str(one.template_id) for one in found.candidates]
     return {
         **_told(found),
         "draft": draft,
-        "keys": keys,
-        "missing": sum(key not in draft.opinions for key in keys),
+        "keys": draft.keys,
+        "missing": any(key not in draft.opinions for key in draft.keys),
         "kinds": FINDINGS,
         "potential": _POTENTIAL,
         "opinions": OPINIONS,
-        "notes": notes,
+        "notes": notes_of(visit, draft),
         "most": MOST_NOTES,
     }
 

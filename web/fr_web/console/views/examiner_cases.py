@@ -201,6 +201,7 @@ async def run(visit: Visit) -> Response:
         photos=photos,
         quality=QUALITY,
         states=STATES,
+        are_withheld=any(one.HasField("rates_withheld") for one in answer.found.results),
         is_blind=any(not one.rank for one in kept.candidates),
     )
 
