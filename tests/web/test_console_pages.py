@@ -112,7 +112,7 @@ def notes_asked(look: Look) -> None:
     probe_alone(look)
     look.page.locator("#probe_notes").evaluate("one => { one.required = false; }")
     look.page.locator("main form button").click()
-    look.page.locator(".refusal").wait_for()
+    look.page.locator(".refusal").first.wait_for()
 
 
 def candidate_beside(look: Look) -> None:
