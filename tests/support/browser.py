@@ -140,6 +140,7 @@ def world(folder: Path) -> Iterator[World]:
     try:
         staff.gallery("people", operational=False)
         staff.gallery("cases")
+        staff.operator.searches(staff.operator.opens("AZ 1"), "cases", top_k=2)
         request = training_pb2.CreateCohortRequest(course_id=course.course_id, trainees=TRAINEES)
         enrolled = trainer.CreateCohort(request).enrolled
         yield World(staff, site, course, iter([one.code for one in enrolled]), home)

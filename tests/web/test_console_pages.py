@@ -3,6 +3,7 @@
 A new screen needs a row of `ROWS` for each of its states.
 """
 
+import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -20,6 +21,7 @@ from support.browser import (
 )
 
 pytestmark = needs_browser
+_NUMBERS = itertools.count(2)
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +78,68 @@ def paused(look: Look) -> None:
     look.page.locator("[name=resume]").wait_for(state="attached")
 
 
+def case_searched(look: Look) -> None:
+    look.page.locator("#case_reference").fill(f"AZ {next(_NUMBERS)}")
+    look.page.locator("#purpose").select_option("6")
+    look.page.locator("form[action='/cases'] button").click()
+    look.page.locator("a.button").first.click()
+    look.page.locator("#photo").set_input_files([PROBE])
+    look.page.locator("#notes").fill("sharp, frontal")
+    look.page.locator("#gallery").select_option("cases")
+    look.page.locator("#candidates").fill("2")
+    look.page.locator("main form button").click()
+    look.page.locator(".leads").first.wait_for()
+
+
+def case_opened(look: Look) -> None:
+    case_searched(look)
+    look.page.locator("main a.button").click()
+    look.page.locator(".timeline").wait_for()
+
+
+def lead_shown(look: Look) -> None:
+    case_opened(look)
+    look.page.locator("tbody a").first.click()
+    look.page.locator("#findings-head").wait_for()
+
+
+def probe_alone(look: Look) -> None:
+    look.page.locator("tbody a").last.click()
+    look.page.locator("#probe_notes").wait_for()
+
+
+def notes_asked(look: Look) -> None:
+    probe_alone(look)
+    look.page.locator("#probe_notes").evaluate("one => { one.required = false; }")
+    look.page.locator("main form button").click()
+    look.page.locator(".refusal").first.wait_for()
+
+
+def candidate_beside(look: Look) -> None:
+    look.page.locator("tbody a").last.click()
+    look.page.locator("#probe_notes, .stage").first.wait_for()
+    if look.page.locator("#probe_notes").count():
+        look.page.locator("#probe_notes").fill("a mole beside the left eye")
+        look.page.locator("main form button").click()
+    look.page.locator(".stage").wait_for()
+
+
+def under_the_curtain(look: Look) -> None:
+    candidate_beside(look)
+    look.page.locator("[value=curtain]").check()
+    look.page.locator("[name=zoom][value='3']").check()
+
+
+def finding_ready(look: Look) -> None:
+    candidate_beside(look)
+    while look.page.locator("#limits").count():
+        look.page.locator("#limits").fill("ears hidden")
+        look.page.locator("[name=opinion][value='-1']").check()
+        before = look.page.locator("h1").text_content()
+        look.page.locator("form[data-again] button").click()
+        look.page.wait_for_function("before => document.querySelector('h1').textContent !== before", arg=before)
+
+
 ROWS = {
     "signing in": Row("nobody", "/"),
     "a wrong key": Row(
@@ -96,6 +160,17 @@ ROWS = {
     "the form of a search": Row("operator", "/search?gallery=people"),
     "leads": Row("operator", "/search?gallery=people", searched),
     "a refused photo": Row("operator", "/search?gallery=people", refused_search, allowed=(400,)),
+    "cases": Row("operator", "/cases"),
+    "the leads of a case": Row("operator", "/cases", case_searched),
+    "a case": Row("operator", "/cases", case_opened),
+    "an examination with its ranking": Row("operator", "/cases", lead_shown),
+    "the queue of an examiner": Row("examiner", "/examinations"),
+    "notes on the probe are missing": Row("examiner", "/examinations", notes_asked, allowed=(400,)),
+    "the probe alone": Row("examiner", "/examinations", probe_alone),
+    "a candidate beside the probe": Row("examiner", "/examinations", candidate_beside),
+    "a curtain": Row("examiner", "/examinations", under_the_curtain),
+    "a finding to give": Row("examiner", "/examinations", finding_ready),
+    "the custody of a case": Row("auditor", "/custody?reference=AZ%201"),
     "the course": Row("trainee", "/course"),
     "a block": Row("trainee", "/course", consented),
     "a trial": Row("trainee", "/course", trial),

@@ -35,7 +35,7 @@ from fr_web.room import Room, network_of
 
 _CALL_S = 300.0  # `limits.call_s` of a server
 _SMALL_FORM_BYTES = 256 * 1024
-_SCRIPTS = ("vendor/htmx.min.js", "vendor/hx-csp.min.js", "console.js", "trial.js")
+_SCRIPTS = ("vendor/htmx.min.js", "vendor/hx-csp.min.js", "console.js", "trial.js", "viewer.js")
 _KINDS = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
 # A fetch from elsewhere is nobody's: https://w3c.github.io/webappsec-fetch-metadata/
 _OWN_SITE = "same-origin"

@@ -1,6 +1,16 @@
 """The screens of the console, in the order of navigation."""
 
-from fr_web.console.views import course, entry, galleries, review, search, sitting, subjects
+from fr_web.console.views import (
+    course,
+    entry,
+    examiner,
+    examiner_cases,
+    galleries,
+    review,
+    search,
+    sitting,
+    subjects,
+)
 from fr_web.console.visit import Screen
 
 SCREENS: tuple[Screen, ...] = (
@@ -8,6 +18,8 @@ SCREENS: tuple[Screen, ...] = (
     *course.SCREENS,
     *sitting.SCREENS,
     *review.SCREENS,
+    *examiner_cases.SCREENS,
+    *examiner.SCREENS,
     *search.SCREENS,
     *galleries.SCREENS,
     *subjects.SCREENS,
