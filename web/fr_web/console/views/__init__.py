@@ -1,6 +1,19 @@
 """The screens of the console, in the order of navigation."""
 
-from fr_web.console.views import course, entry, galleries, search, subjects
+from fr_web.console.views import (
+    audit,
+    course,
+    enrol,
+    entry,
+    evaluation,
+    galleries,
+    keys,
+    photos,
+    search,
+    server,
+    subjects,
+    upkeep,
+)
 from fr_web.console.visit import Screen
 
 SCREENS: tuple[Screen, ...] = (
@@ -9,4 +22,11 @@ SCREENS: tuple[Screen, ...] = (
     *search.SCREENS,
     *galleries.SCREENS,
     *subjects.SCREENS,
+    *enrol.SCREENS,
+    *upkeep.SCREENS,
+    *photos.SCREENS,
+    *evaluation.SCREENS,
+    *keys.SCREENS,
+    *audit.SCREENS,
+    *server.SCREENS,
 )
