@@ -50,7 +50,9 @@ def auditor(surfer: Surfer, at: Staffed) -> Surfer:
     return surfer
 
 
-def many(surfer: Surfer, path: str, files: list[tuple[str, bytes]], accept: str = "text/html", **fields: str) -> Answered:
+def many(
+    surfer: Surfer, path: str, files: list[tuple[str, bytes]], accept: str = "text/html", **fields: str
+) -> Answered:
     """Send a form with many files, as a browser does; the token comes first."""
     parts = [
         b'--%s\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
@@ -283,7 +285,8 @@ def test_a_key_is_made_its_secret_shown_once_and_it_ends(at: Staffed, site: Web,
     assert Surfer(site).sign_in(secret[1]).status == 303
     assert admin.post(f"/keys/{key_id}/revoke", {}).status == 400
     assert Surfer(site).sign_in(secret[1]).status == 303
-    renewed = re.search(r'id="secret"[^>]*value="([^"]+)"', words_of(admin.post(f"/keys/{key_id}/rotate", {"sure": "1"})))
+    rotated = words_of(admin.post(f"/keys/{key_id}/rotate", {"sure": "1"}))
+    renewed = re.search(r'id="secret"[^>]*value="([^"]+)"', rotated)
     assert renewed is not None
     assert [Surfer(site).sign_in(one).status for one in (secret[1], renewed[1])] == [401, 303]
     assert admin.post(f"/keys/{key_id}/revoke", {"sure": "1"}).status == 303

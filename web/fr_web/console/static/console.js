@@ -97,11 +97,13 @@
       body.append("photo", file, file.name);
       const answer = await fetch(form.action, { method: "POST", body, headers: { accept: "application/json" } }).catch(() => null);
       if (answer === null || answer.status === 503) await lost(null);
-      else if (answer.status === 401) {
+      // A browser may not see why a long upload was refused: it asks again without one.
+      const state = answer ?? await fetch(form.action, { headers: { accept: "application/json" } }).catch(() => null);
+      if (state?.status === 401) {
         const before = form.elements.token.value;
         await again(null);
         if (form.elements.token.value === before) return null;
-      } else {
+      } else if (answer !== null && answer.status !== 503) {
         const told = await answer.json();
         return answer.ok ? told : { file: file.name, subject: "", refused: told.message, hints: [], similar: [] };
       }

@@ -116,7 +116,8 @@ async def _outcome(visit: Visit, wanted: Enrolment, part: Part) -> Outcome:
         return Outcome(file, subject, error.message)
     hints = [visit.text(QUALITY[reason]) for reason in stored.face.quality.reasons if reason in QUALITY]
     if stored.choice.faces > 1:
-        hints.append(visit.text(message("console.leads.choice", number=stored.choice.number, faces=stored.choice.faces)))
+        choice = message("console.leads.choice", number=stored.choice.number, faces=stored.choice.faces)
+        hints.append(visit.text(choice))
     if stored.similar_unknown:
         hints.append(visit.text(message("console.enrol.similar_unknown")))
     return Outcome(file, stored.subject_id, "", tuple(hints), tuple(one.subject_id for one in stored.similar))

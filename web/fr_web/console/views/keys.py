@@ -24,7 +24,7 @@ _MOST_DAYS = 5 * 366
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """A key to make: galleries and courses are ids, or beginnings with *, between spaces; -1 is the server's default."""
+    """A key to make: galleries and courses are ids, or beginnings with *, between spaces; -1 is the default."""
 
     label: str = ""
     role: dict[str, int] = field(default_factory=dict)
@@ -49,7 +49,8 @@ async def keys(visit: Visit) -> Response:
     request = access_pb2.ListKeysRequest(page_size=_ON_A_PAGE, page_token=visit.query("page"))
     found = await visit.ask(request, access_pb2.ListKeysResponse)
     own = await visit.ask(access_pb2.WhoAmIRequest(), access_pb2.WhoAmIResponse)
-    return visit.page("keys.html", found=found, own=own, roles=ROLES, may_make=bool(visit.who.roles & _MAKES), now=_now())
+    may_make = bool(visit.who.roles & _MAKES)
+    return visit.page("keys.html", found=found, own=own, roles=ROLES, may_make=may_make, now=_now())
 
 
 async def new(visit: Visit) -> Response:
@@ -65,7 +66,7 @@ async def make(visit: Visit) -> Response:
         made = await visit.ask(_request(visit, form), access_pb2.CreateKeyResponse)
     except FrApiError as error:
         return visit.page("key_new.html", error, form=form, roles=ROLES)
-    return visit.page("key_secret.html", key=made.key, secret=made.token, roles=ROLES, warnings=_warnings(visit, made.key))
+    return _shown_once(visit, made.key, made.token)
 
 
 async def rotate(visit: Visit) -> Response:
@@ -74,7 +75,7 @@ async def rotate(visit: Visit) -> Response:
         raise invalid(visit.text(message("console.key.not_sure")), "sure")
     request = access_pb2.RotateKeyRequest(key_id=visit.path["key"])
     made = await visit.ask(request, access_pb2.RotateKeyResponse)
-    return visit.page("key_secret.html", key=made.key, secret=made.token, roles=ROLES, warnings=_warnings(visit, made.key))
+    return _shown_once(visit, made.key, made.token)
 
 
 async def revoke(visit: Visit) -> Response:
@@ -83,6 +84,10 @@ async def revoke(visit: Visit) -> Response:
         raise invalid(visit.text(message("console.key.not_sure")), "sure")
     await visit.ask(access_pb2.RevokeKeyRequest(key_id=visit.path["key"]), access_pb2.RevokeKeyResponse)
     return visit.go("/keys")
+
+
+def _shown_once(visit: Visit, key: access_pb2.ApiKey, secret: str) -> Response:
+    return visit.page("key_secret.html", key=key, secret=secret, roles=ROLES, warnings=_warnings(visit, key))
 
 
 def _request(visit: Visit, form: NewKey) -> access_pb2.CreateKeyRequest:

@@ -18,7 +18,7 @@ from fr_web.console.words import PURPOSES
 from fr_web.room import invalid
 
 _SCANS = frozenset({access_pb2.ROLE_OPERATOR})
-_MOST_PAIRS = 500
+_MOST_PAIRS = 200
 _STEPS = 20  # lines of progress
 _MOST_DAYS = 36_500
 
@@ -78,26 +78,32 @@ async def _pairs(
 async def settings(visit: Visit) -> Response:
     """Show what of a gallery can change."""
     kept = await _kept(visit)
-    closes = kept.expire_time.ToDatetime().date().isoformat() if kept.HasField("expire_time") else ""
-    return await _settings(visit, kept, Settings(kept.display_name, kept.retention.ToSeconds() // 86_400, closes))
+    return visit.page("gallery_settings.html", gallery=kept, form=_settings_of(kept))
 
 
 async def change(visit: Visit) -> Response:
-    """Change a gallery."""
-    form = Settings()
+    """Change of a gallery what differs, so that a closing time within a day stays as it is."""
+    kept = await _kept(visit)
+    form = before = _settings_of(kept)
     try:
         form = visit.form(Settings)
         days = min(max(form.retention_days, 0), _MOST_DAYS)
+        changed = {
+            "display_name": form.display_name != before.display_name,
+            "expire_time": form.closes != before.closes,
+            "retention": form.retention_days != before.retention_days,
+        }
         request = gallery_pb2.UpdateGalleryRequest(
             gallery_id=visit.path["gallery"],
             display_name=form.display_name,
             expire_time=_day(visit, form.closes),
             retention=_days(days) if days else None,
-            update_mask=FieldMask(paths=["display_name", "expire_time", "retention"]),
+            update_mask=FieldMask(paths=[name for name, differs in changed.items() if differs]),
         )
-        await visit.ask(request, gallery_pb2.UpdateGalleryResponse)
+        if any(changed.values()):
+            await visit.ask(request, gallery_pb2.UpdateGalleryResponse)
     except FrApiError as error:
-        return await _settings(visit, await _kept(visit), form, error)
+        return visit.page("gallery_settings.html", error, gallery=kept, form=form)
     return visit.go(f"/galleries/{visit.path['gallery']}")
 
 
@@ -106,9 +112,7 @@ async def delete(visit: Visit) -> Response:
     kept = await _kept(visit)
     if visit.form(Delete).typed != kept.gallery_id:
         error = invalid(visit.text(message("console.gallery.not_typed")), "typed")
-        closes = kept.expire_time.ToDatetime().date().isoformat() if kept.HasField("expire_time") else ""
-        form = Settings(kept.display_name, kept.retention.ToSeconds() // 86_400, closes)
-        return await _settings(visit, kept, form, error)
+        return visit.page("gallery_settings.html", error, gallery=kept, form=_settings_of(kept))
     request = gallery_pb2.DeleteGalleryRequest(gallery_id=kept.gallery_id)
     gone = await visit.ask(request, gallery_pb2.DeleteGalleryResponse)
     return visit.page("gallery_deleted.html", gallery_id=kept.gallery_id, gone=gone)
@@ -131,10 +135,9 @@ async def _kept(visit: Visit) -> gallery_pb2.Gallery:
     return (await visit.ask(request, gallery_pb2.GetGalleryResponse)).gallery
 
 
-async def _settings(
-    visit: Visit, kept: gallery_pb2.Gallery, form: Settings, error: FrApiError | None = None
-) -> Response:
-    return visit.page("gallery_settings.html", error, gallery=kept, form=form)
+def _settings_of(kept: gallery_pb2.Gallery) -> Settings:
+    closes = kept.expire_time.ToDatetime().date().isoformat() if kept.HasField("expire_time") else ""
+    return Settings(kept.display_name, kept.retention.ToSeconds() // 86_400, closes)
 
 
 def _days(number: int) -> Duration:
