@@ -1,6 +1,7 @@
 """The audit: its records, the check of its chains against checkpoints, and both as files to keep elsewhere."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,12 +13,14 @@ from starlette.responses import Response, StreamingResponse
 from fr_api.v1 import access_pb2, audit_pb2
 from fr_client.errors import FrApiError
 from fr_locales.messages import Message, message
+from fr_web.console.forms import Part
 from fr_web.console.visit import Screen, Visit
 from fr_web.room import invalid
 
 _AUDITS = frozenset({access_pb2.ROLE_AUDITOR})
 _ON_A_PAGE = 50
-_MOST_CHECKPOINTS = 4_000
+_MOST_CHECKPOINTS = 2_000
+_NAMED = re.compile(r"(access|galleries|cases|training)-[0-9]{1,16}\.json")
 CHAINS: Mapping[str, Message] = {
     "access": message("console.audit.access"),
     "galleries": message("console.audit.galleries"),
@@ -54,14 +57,6 @@ class Wanted:
     case_reference: str = ""
     request: str = ""
     page: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """Checkpoints that somebody kept elsewhere: the file of this page, or files of `fr audit checkpoint`."""
-
-    checkpoints: bytes = b""
-    pasted: str = ""
 
 
 async def audit(visit: Visit) -> Response:
@@ -103,8 +98,12 @@ async def check(visit: Visit) -> Response:
 async def verify(visit: Visit) -> Response:
     """Check every record of all chains, against checkpoints that were kept elsewhere."""
     try:
-        form = visit.form(Kept)
-        kept = _checkpoints(visit, form.checkpoints or form.pasted.encode())
+        kept: list[audit_pb2.Checkpoint] = []
+        assert visit.files is not None
+        async for part in visit.files:
+            kept += _checkpoints(visit, part) if part.file else ()
+            if len(kept) > _MOST_CHECKPOINTS:
+                raise invalid(visit.text(message("console.audit.too_many", most=_MOST_CHECKPOINTS)), "checkpoints")
         request = audit_pb2.VerifyAuditRequest(checkpoints=kept)
         found = await visit.ask(request, audit_pb2.VerifyAuditResponse)
     except FrApiError as error:
@@ -115,7 +114,8 @@ async def verify(visit: Visit) -> Response:
 async def checkpoints(visit: Visit) -> Response:
     """Send a signed checkpoint of each chain, and the public keys, as a file to keep elsewhere."""
     found = await visit.ask(audit_pb2.GetCheckpointsRequest(), audit_pb2.GetCheckpointsResponse)
-    told = {"checkpoints": [json.loads(one.json) for one in found.checkpoints], "public_keys": dict(found.public_keys)}
+    kept = [{"chain": one.chain, "json": one.json} for one in found.checkpoints]
+    told = {"checkpoints": kept, "public_keys": dict(found.public_keys)}
     name = f"checkpoints-{datetime.now(UTC):%Y-%m-%d-%H%M%S}.json"
     content = json.dumps(told, indent=1, sort_keys=True).encode()
     return Response(content, media_type="application/json", headers=_as_file(name))
@@ -152,32 +152,23 @@ def _day(visit: Visit, text: str, later: int = 0) -> Timestamp | None:
     return made
 
 
-def _checkpoints(visit: Visit, text: bytes) -> Sequence[audit_pb2.Checkpoint]:
-    """Return checkpoints of this page's file, or of one or more of `fr audit checkpoint`, one after another."""
-    decoder, found = json.JSONDecoder(), []
+def _checkpoints(visit: Visit, part: Part) -> Sequence[audit_pb2.Checkpoint]:
+    """Return the checkpoints of a file of this page, or the one of `fr audit checkpoint`, which its name tells."""
+    named = _NAMED.fullmatch(part.file or "")
     try:
-        rest = text.decode().strip()
-        while rest:
-            told, end = decoder.raw_decode(rest)
-            rest = rest[end:].strip()
-            found += told["checkpoints"] if "checkpoints" in told else [told]
-        if len(found) > _MOST_CHECKPOINTS or not all(isinstance(one["chain"], str) for one in found):
-            raise ValueError("no checkpoints")
+        text = part.content.decode()
+        if named is not None:
+            return [audit_pb2.Checkpoint(chain=named[1], json=text.strip())]
+        return [audit_pb2.Checkpoint(chain=one["chain"], json=one["json"]) for one in json.loads(text)["checkpoints"]]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise invalid(visit.text(message("console.audit.no_checkpoints")), "checkpoints") from error
-    # The signature is over the canonical form, which the server wrote.
-    return [audit_pb2.Checkpoint(chain=one["chain"], json=_canonical(one)) for one in found]
-
-
-def _canonical(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
 SCREENS = (
     Screen("/audit", audit, roles=_AUDITS, nav=message("console.nav.audit"), about=message("console.about.audit")),
     Screen("/audit", search, method="POST", roles=_AUDITS),
     Screen("/audit/check", check, roles=_AUDITS),
-    Screen("/audit/check", verify, method="POST", roles=_AUDITS, takes_file=True),
+    Screen("/audit/check", verify, method="POST", roles=_AUDITS, streams=True),
     Screen("/audit/checkpoints", checkpoints, roles=_AUDITS),
     Screen("/audit/export", export, roles=_AUDITS),
 )

@@ -50,12 +50,12 @@ async def keys(visit: Visit) -> Response:
     found = await visit.ask(request, access_pb2.ListKeysResponse)
     own = await visit.ask(access_pb2.WhoAmIRequest(), access_pb2.WhoAmIResponse)
     may_make = bool(visit.who.roles & _MAKES)
-    return visit.page("keys.html", found=found, own=own, roles=ROLES, may_make=may_make, now=_now())
+    return visit.page("keys.html", found=found, own=own, may_make=may_make, now=_now())
 
 
 async def new(visit: Visit) -> Response:
     """Show the form of a new key."""
-    return visit.page("key_new.html", form=NewKey(), roles=ROLES)
+    return visit.page("key_new.html", form=NewKey())
 
 
 async def make(visit: Visit) -> Response:
@@ -65,7 +65,7 @@ async def make(visit: Visit) -> Response:
         form = visit.form(NewKey)
         made = await visit.ask(_request(visit, form), access_pb2.CreateKeyResponse)
     except FrApiError as error:
-        return visit.page("key_new.html", error, form=form, roles=ROLES)
+        return visit.page("key_new.html", error, form=form)
     return _shown_once(visit, made.key, made.token)
 
 
@@ -87,7 +87,7 @@ async def revoke(visit: Visit) -> Response:
 
 
 def _shown_once(visit: Visit, key: access_pb2.ApiKey, secret: str) -> Response:
-    return visit.page("key_secret.html", key=key, secret=secret, roles=ROLES, warnings=_warnings(visit, key))
+    return visit.page("key_secret.html", key=key, secret=secret, warnings=_warnings(visit, key))
 
 
 def _request(visit: Visit, form: NewKey) -> access_pb2.CreateKeyRequest:
