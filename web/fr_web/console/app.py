@@ -178,7 +178,8 @@ class Console:
     async def _begun(self, visit: Visit, parts: AsyncGenerator[Part]) -> AsyncIterator[Part]:
         """Read a form up to its first file, and return its files; raises `FrApiError` as `_read`."""
         fields: dict[str, list[bytes]] = {}
-        size, first = 0, None
+        size = 0
+        first: Part | None = None
         async for part in parts:
             if part.file is not None:
                 first = part

@@ -2,10 +2,9 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from starlette.responses import Response, StreamingResponse
@@ -129,7 +128,7 @@ async def export(visit: Visit) -> Response:
     pieces = visit.each(audit_pb2.ExportAuditRequest(chain=chain), audit_pb2.ExportAuditResponse)
     first = await anext(pieces, audit_pb2.ExportAuditResponse())
 
-    async def content() -> Any:
+    async def content() -> AsyncIterator[bytes]:
         yield first.data
         async for piece in pieces:
             yield piece.data

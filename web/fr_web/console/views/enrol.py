@@ -4,7 +4,7 @@ import asyncio
 import json
 import unicodedata
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -48,7 +48,7 @@ class Outcome:
     subject: str = ""
     refused: str = ""
     hints: tuple[str, ...] = ()
-    similar: tuple[str, ...] = field(default=())  # subjects
+    similar: tuple[str, ...] = ()  # subjects
 
 
 async def form(visit: Visit) -> Response:
