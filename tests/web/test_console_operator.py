@@ -4,6 +4,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from unittest.mock import patch
 
 import pytest
@@ -11,11 +12,11 @@ import pytest
 from fr_datasets.links import Link, write_link
 from fr_trust.access.roles import Role
 from support.callers import BLUES, Staffed
-from support.photos import draw_lfw
+from support.photos import draw_lfw, face
 from support.servers import photo
 from support.surfer import Surfer
 from support.surfer import words as words_of
-from support.web import Answered, Web, web
+from support.web import Answered, Web, web, whole_answer
 
 BOUNDARY = "a-boundary"
 JPEG_BUT_NO_PHOTO = b"\xff\xd8\xff no photo"
@@ -179,6 +180,24 @@ def test_a_form_that_is_cut_off_tells_what_was_done(at: Staffed, operator: Surfe
     answer = operator.site.ask("POST", "/galleries/cut/enrol", body, **headers)
     assert (answer.status, "cut off" in words_of(answer)) == (400, True)
     assert "Photos enrolled: 1, refused: 0" in words_of(answer)
+
+
+def test_photos_that_stop_coming_are_given_up(at: Staffed, gallery: str) -> None:
+    with web(at.server.address, body_s=0.5) as started:
+        surfer = Surfer(started)
+        surfer.sign_in(at.operator.token)
+        surfer.get("/galleries/g/enrol")
+        cookies = "; ".join(f"{name}={value}" for name, value in surfer.cookies.items())
+        head = (
+            f"POST /galleries/g/enrol HTTP/1.1\r\nHost: {started.host}:{started.port}\r\nAccept: text/html\r\n"
+            f"Origin: {surfer.origin}\r\nCookie: {cookies}\r\nContent-Length: 100000\r\n"
+            f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n\r\n"
+            f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="token"\r\n\r\n{surfer.token}\r\n--{BOUNDARY}'
+        )
+        with started.raw() as one:
+            one.sendall(head.encode())
+            answer = whole_answer(one)
+        assert answer.split(b" ", 2)[1] == b"504"
 
 
 def test_only_operators_enrol(admin: Surfer) -> None:
@@ -398,6 +417,25 @@ def test_an_evaluation_shows_its_progress_and_then_its_report(evaluated: Surfer)
     assert evaluated.post(f"/evaluation/report?id={report_id}", {}).status == 400
     assert evaluated.post(f"/evaluation/report?id={report_id}", {"sure": "1"}).status == 303
     assert evaluated.get(f"/evaluation/report?id={report_id}").status == 404
+
+
+def test_the_hardest_pairs_are_shown_where_the_terms_allow_it(evaluated: Surfer) -> None:
+    home = Path(os.environ["FR_HOME"])
+    rows = ["face_id,face_gender"]
+    for number in range(1, 5):  # two and two look alike
+        for which in ("03", "08"):
+            face(home / "london" / f"{number:03}" / f"{number:03}_{which}.jpg", 40 * (number // 2))
+        rows.append(f"{number:03},f")
+    (home / "london" / "london_info.csv").write_text("\n".join(rows) + "\n")
+    write_link("london", Link(home / "london"), home / "datasets")
+    evaluated.get("/evaluation")
+    told = words_of(evaluated.post("/evaluation/run", {"dataset": "london", "kind": "1"}))
+    report_id = re.findall(r"/evaluation/report\?id=([\w-]+)", told)[-1]
+    page = words_of(evaluated.get(f"/evaluation/report?id={report_id}"))
+    assert "Hardest pairs" in page
+    assert page.count("data:image/jpeg;base64,") >= 2
+    control = words_of(evaluated.get(f"/evaluation/report?id={measured(evaluated)}"))
+    assert "data:image/jpeg" not in control
 
 
 def test_two_reports_are_compared(evaluated: Surfer) -> None:
