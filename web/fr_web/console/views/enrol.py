@@ -79,8 +79,14 @@ async def enrol(visit: Visit) -> Response:
     if error is not None and not done:
         return await _form(visit, wanted, error)
     refused = sum(1 for one in done if one.refused)
-    values = {"done": done, "enrolled": len(done) - refused, "refused": refused, "gallery_id": visit.path["gallery"]}
-    return visit.page("enrol_done.html", error, **values)
+    return visit.page(
+        "enrol_done.html",
+        error,
+        done=done,
+        enrolled=len(done) - refused,
+        refused=refused,
+        gallery_id=visit.path["gallery"],
+    )
 
 
 async def _outcomes(visit: Visit, wanted: Enrolment) -> AsyncIterator[Outcome]:

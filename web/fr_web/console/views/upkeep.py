@@ -69,10 +69,10 @@ async def _pairs(
             continue
         number += 1
         if number <= _MOST_PAIRS:
-            values = {"gallery": kept, "progress": None, "pair": one.pair, "number": number}
-            yield visit.desk.html(visit, "duplicates_row.html", values)
-    values = {"gallery": kept, "progress": progress, "pair": None, "number": number, "most": _MOST_PAIRS}
-    yield visit.desk.html(visit, "duplicates_end.html", values)
+            row = {"gallery": kept, "progress": None, "pair": one.pair, "number": number}
+            yield visit.desk.html(visit, "duplicates_row.html", row)
+    end = {"progress": progress, "number": number, "most": _MOST_PAIRS}
+    yield visit.desk.html(visit, "duplicates_end.html", end)
 
 
 async def settings(visit: Visit) -> Response:
