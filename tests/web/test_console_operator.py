@@ -167,9 +167,13 @@ def test_a_form_that_is_cut_off_tells_what_was_done(at: Staffed, operator: Surfe
     at.gallery("cut", operational=False, people=0)
     operator.get("/galleries/cut/enrol")
     body = (
-        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="token"\r\n\r\n{operator.token}\r\n'
-        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="photo"; filename="b.png"\r\n\r\n'
-    ).encode() + photo(60) + f"\r\n--{BOUNDARY}\r\n".encode()
+        (
+            f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="token"\r\n\r\n{operator.token}\r\n'
+            f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="photo"; filename="b.png"\r\n\r\n'
+        ).encode()
+        + photo(60)
+        + f"\r\n--{BOUNDARY}\r\n".encode()
+    )
     headers = {
         "Accept": "text/html",
         "Origin": operator.origin,

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import unicodedata
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,8 +65,7 @@ async def enrol(visit: Visit) -> Response:
             raise invalid(visit.text(message("console.enrol.no_subject")), "subject")
         if wanted.several_faces not in _POLICIES:
             raise invalid(visit.text(message("console.enrol.no_policy")), "several_faces")
-        async for one in _outcomes(visit, wanted):
-            done.append(one)
+        await _enrol_all(visit, wanted, done)
         if not done:
             raise invalid(visit.text(message("console.search.no_photo")), "photo")
     except FrApiError as refusal:  # what was done before is done, and is told too
@@ -89,16 +87,15 @@ async def enrol(visit: Visit) -> Response:
     )
 
 
-async def _outcomes(visit: Visit, wanted: Enrolment) -> AsyncIterator[Outcome]:
+async def _enrol_all(visit: Visit, wanted: Enrolment, done: list[Outcome]) -> None:
+    """Enrol the photos as they come, and add what became of each; raises `FrApiError` for what ends all."""
     assert visit.files is not None
-    number = 0
     async for part in visit.files:
         if part.name != "photo" or not (part.file or part.content):
             continue
-        number += 1
-        if number > _MOST_PHOTOS:
+        if len(done) == _MOST_PHOTOS:
             raise invalid(visit.text(message("console.enrol.too_many", most=_MOST_PHOTOS)), "photo")
-        yield await _outcome(visit, wanted, part)
+        done.append(await _outcome(visit, wanted, part))
 
 
 async def _outcome(visit: Visit, wanted: Enrolment, part: Part) -> Outcome:

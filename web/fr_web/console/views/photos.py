@@ -83,8 +83,6 @@ SCREENS = (
         about=message("console.about.compare"),
     ),
     Screen("/compare", compared, method="POST", roles=_COMPARES, takes_file=True),
-    Screen(
-        "/detect", detect, roles=_DETECTS, nav=message("console.nav.detect"), about=message("console.about.detect")
-    ),
+    Screen("/detect", detect, roles=_DETECTS, nav=message("console.nav.detect"), about=message("console.about.detect")),
     Screen("/detect", detected, method="POST", roles=_DETECTS, takes_file=True),
 )
