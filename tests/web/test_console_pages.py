@@ -4,6 +4,7 @@ A new screen needs a row of `ROWS` for each of its states.
 """
 
 from collections.abc import Iterator
+from secrets import token_bytes
 
 import pytest
 
@@ -77,7 +78,8 @@ def paused(look: Look) -> None:
 
 
 def enrolled(look: Look) -> None:
-    look.page.locator("#photo").set_input_files([{**PROBE, "name": "New.png"}, {**PROBE, "buffer": b"no photo"}])
+    new = {**PROBE, "name": "New.png", "buffer": PROBE["buffer"] + token_bytes(8)}  # another photo of the same face
+    look.page.locator("#photo").set_input_files([new, {**PROBE, "buffer": b"no photo"}])
     look.page.locator("form[data-many] button").click()
     look.page.locator("#many tbody tr").nth(1).wait_for()
     look.page.locator("form[data-many] button:enabled").wait_for()
