@@ -57,6 +57,7 @@ async def form(visit: Visit) -> Response:
 
 async def enrol(visit: Visit) -> Response:
     """Enrol photos one by one, as they come; a program of the page sends one, and gets what became of it as JSON."""
+    assert visit.files is not None
     wanted = visit.form(Enrolment)
     done: list[Outcome] = []
     error = None
@@ -70,6 +71,8 @@ async def enrol(visit: Visit) -> Response:
             raise invalid(visit.text(message("console.search.no_photo")), "photo")
     except FrApiError as refusal:  # what was done before is done, and is told too
         error = refusal
+        async for _ in visit.files:
+            pass  # a browser shows no answer that comes before it has sent everything
     if not _is_read(visit):
         if error is not None:
             raise error
