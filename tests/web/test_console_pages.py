@@ -5,6 +5,7 @@ A new screen needs a row of `ROWS` for each of its states.
 
 import itertools
 from collections.abc import Iterator
+from secrets import token_bytes
 
 import pytest
 
@@ -140,6 +141,50 @@ def finding_ready(look: Look) -> None:
         look.page.wait_for_function("before => document.querySelector('h1').textContent !== before", arg=before)
 
 
+def enrolled(look: Look) -> None:
+    new = {**PROBE, "name": "New.png", "buffer": PROBE["buffer"] + token_bytes(8)}  # another photo of the same face
+    look.page.locator("#photo").set_input_files([new, {**PROBE, "buffer": b"no photo"}])
+    look.page.locator("form[data-many] button").click()
+    look.page.locator("#many tbody tr").nth(1).wait_for()
+    look.page.locator("form[data-many] button:enabled").wait_for()
+
+
+def duplicates(look: Look) -> None:
+    look.page.locator("form[action$='/duplicates'] button").click()
+    look.page.locator("#end").wait_for()
+
+
+def compared(look: Look) -> None:
+    look.page.locator("#a").set_input_files([PROBE])
+    look.page.locator("#b").set_input_files([PROBE])
+    look.page.locator("form[action='/compare'] button").click()
+    look.page.locator(".pair img").first.wait_for()
+
+
+def detected(look: Look) -> None:
+    look.page.locator("#photo").set_input_files([PROBE])
+    look.page.locator("form[action='/detect'] button").click()
+    look.page.locator(".boxed").wait_for()
+
+
+def key_made(look: Look) -> None:
+    look.page.locator("[name='role.3']").check()
+    look.page.locator("[name='role.4']").check()
+    look.page.locator("form[action='/keys'] button").click()
+    look.page.locator("#secret").wait_for()
+
+
+def audit_searched(look: Look) -> None:
+    look.page.locator("#chain").select_option("galleries")
+    look.page.locator("form[action='/audit'] button").click()
+    look.page.locator("td details").first.wait_for()
+
+
+def audit_checked(look: Look) -> None:
+    look.page.locator("form[action='/audit/check'] button").click()
+    look.page.locator("tbody tr").first.wait_for()
+
+
 ROWS = {
     "signing in": Row("nobody", "/"),
     "a wrong key": Row(
@@ -171,6 +216,22 @@ ROWS = {
     "a curtain": Row("examiner", "/examinations", under_the_curtain),
     "a finding to give": Row("examiner", "/examinations", finding_ready),
     "the custody of a case": Row("auditor", "/custody?reference=AZ%201"),
+    "photos to enrol": Row("operator", "/galleries/people/enrol"),
+    "photos enrolled and refused": Row("operator", "/galleries/people/enrol", enrolled),
+    "duplicates": Row("operator", "/galleries/people/duplicates", duplicates),
+    "settings of a gallery": Row("admin", "/galleries/people/settings"),
+    "retention": Row("admin", "/retention"),
+    "two photos to compare": Row("operator", "/compare"),
+    "two photos compared": Row("operator", "/compare", compared),
+    "faces of a photo": Row("operator", "/detect", detected),
+    "keys": Row("admin", "/keys"),
+    "keys for an auditor": Row("auditor", "/keys"),
+    "a new key": Row("admin", "/keys/new"),
+    "a key that was made": Row("admin", "/keys/new", key_made),
+    "the audit": Row("auditor", "/audit", audit_searched),
+    "the check of the audit": Row("auditor", "/audit/check", audit_checked),
+    "the server": Row("admin", "/server"),
+    "data sets": Row("trainer", "/evaluation"),
     "the course": Row("trainee", "/course"),
     "a block": Row("trainee", "/course", consented),
     "a trial": Row("trainee", "/course", trial),

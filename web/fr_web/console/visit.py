@@ -11,12 +11,12 @@ from urllib.parse import quote
 from google.protobuf.message import Message as Sent
 from markupsafe import Markup
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from fr_client.errors import FrApiError
 from fr_locales.messages import Message
 from fr_locales.rendering import render
-from fr_web.console.forms import Fields, read
+from fr_web.console.forms import Fields, Part, read
 from fr_web.console.sessions import Inquiry, Role, Session
 from fr_web.errors import http_status
 
@@ -50,12 +50,17 @@ class Desk(Protocol):
         """Render a template."""
         ...
 
+    async def is_ready(self) -> bool:
+        """Return what the server says of its health."""
+        ...
+
 
 @dataclass(slots=True)
 class Visit:
     """A request: what the browser sent, who is signed in, and in which language to answer.
 
-    `session_id` is that of the cookie, or a new one; `token` is what each form of this browser carries.
+    `session_id` is that of the cookie, or a new one; `token` is what each form of this browser carries. `files` yields
+    those of a form that its screen `streams`, after the fields before the first one.
     """
 
     desk: Desk
@@ -66,6 +71,7 @@ class Visit:
     language: str
     nonce: str
     fields: Fields = field(default_factory=dict)
+    files: AsyncIterator[Part] | None = None
 
     @property
     def path(self) -> Mapping[str, str]:
@@ -106,6 +112,27 @@ class Visit:
         status = status if error is None else http_status(error)
         return Response(html, status, media_type="text/html")
 
+    async def growing(self, template: str, rows: AsyncIterator[str], **values: Any) -> Response:
+        """Return a page that has its rows, HTML, where the template says `growing`: each is sent when it is made.
+
+        The page waits for the first row, so that a call that is refused has the page of an error.
+        """
+        mark = f"<!-- {self.nonce} -->"
+        html = self.desk.html(self, template, {"error": None, "growing": Markup(mark), **values})
+        before, _, after = html.partition(mark)
+        first = await anext(rows, "")
+
+        async def pieces() -> AsyncIterator[str]:
+            yield before + first
+            try:
+                async for row in rows:
+                    yield row
+            except FrApiError as error:
+                yield self.desk.html(self, "refusal.html", {"error": error})
+            yield after
+
+        return StreamingResponse(pieces(), media_type="text/html")
+
     def go(self, path: str, **query: str) -> Response:
         """Lead the browser to another page, after a form."""
         return Response(status_code=303, headers={"location": address(path, **query)})
@@ -120,7 +147,8 @@ class Screen:
 
     `roles` are those of a caller who can use it, none for everybody: navigation and the home page show it to them. The
     server decides again in each call. `nav` is its name there, None to leave it out, and `about` its use in a
-    sentence. `is_open` lets in people who are not signed in. `takes_file` lets a form be as large as a photo.
+    sentence. `is_open` lets in people who are not signed in. `takes_file` lets a form be as large as a photo; a screen
+    that `streams` reads any number of photos, one by one, as `Visit.files`.
     """
 
     path: str
@@ -131,6 +159,7 @@ class Screen:
     about: Message | None = None
     is_open: bool = False
     takes_file: bool = False
+    streams: bool = False
 
 
 def address(path: str, **query: str) -> str:
