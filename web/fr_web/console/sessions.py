@@ -30,7 +30,7 @@ class Session:
     """Somebody who is signed in, with a key ("" where the server asks for none), and a trainee's code or "".
 
     `who` is the principal of the key, with a hash of the code. `sittings` has the server's id of each sitting that the
-    trainee began, by its name.
+    trainee began, by its name. `kept` has what a screen keeps between its pages.
     """
 
     key: str = field(repr=False)
@@ -41,6 +41,7 @@ class Session:
     used_s: float = 0.0
     inquiry: Inquiry | None = None
     sittings: dict[str, str] = field(default_factory=dict, repr=False)
+    kept: dict[str, object] = field(default_factory=dict, repr=False)
 
 
 class Sessions:
@@ -79,6 +80,11 @@ class Sessions:
         found.used_s = now_s
         self._open[key] = found
         return found
+
+    def holds(self, session_id: str) -> bool:
+        """Return whether the session of an id still is, without using it: a page that only waits keeps none alive."""
+        found = self._open.get(_hash(session_id))
+        return found is not None and not _is_over(found, self._clock())
 
     def end(self, session_id: str) -> None:
         """End a session, if there is one."""
