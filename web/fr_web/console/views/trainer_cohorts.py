@@ -4,8 +4,9 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import segno
@@ -25,7 +26,8 @@ from fr_web.room import invalid
 _DAY_S = 86_400
 _MOST_DAYS = 3_650
 _IDLE_S = 180  # a running sitting without an answer for this long
-_STEP_S, _STILL_S = 1.0, 15.0
+_STEP_S, _STILL_S = 1.0, 15.0  # between two boards at least, and at most
+_ASK_S = 2.0  # between two looks whether somebody is still signed in
 _MOST_REPORT_BYTES = 64 * 1024 * 1024
 _PAIRS = frozenset(
     {
@@ -48,6 +50,8 @@ _EXPORTS: Mapping[str, tuple[training_pb2.ExportFormat.ValueType, str, str]] = {
     "ags": (training_pb2.EXPORT_FORMAT_AGS, "scores.json", "application/json"),
     "badges": (training_pb2.EXPORT_FORMAT_OPEN_BADGES, "badges.json", "application/json"),
 }
+
+PieceT = TypeVar("PieceT", training_pb2.GetTrainingReportResponse, training_pb2.ExportResultsResponse)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,8 +235,7 @@ def _board(course: training_pb2.Course, progress: Progress) -> Mapping[str, Any]
                 int(still_s // 60) if is_idle else 0,
             )
         )
-    states = [one.state for one in progress.values()]
-    counts = [(words, states.count(state)) for state, words in STATES.items()]
+    counts = [(words, sum(one.state == state for one in progress.values())) for state, words in STATES.items()]
     return {
         "rows": rows,
         "counts": counts,
@@ -265,19 +268,20 @@ async def _changes(
             told.set()
 
     following = asyncio.ensure_future(follow())
+    told_s, over = float("-inf"), False
     try:
-        while True:
-            try:
-                await asyncio.wait_for(told.wait(), _STILL_S)
-            except TimeoutError:
-                pass
-            told.clear()
-            if following.done():
+        while not over:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(told.wait(), _ASK_S)
+            if over := following.done():
                 following.result()
-            yield _board(course, progress)
-            if following.done():
-                return
-            await asyncio.sleep(_STEP_S)
+            if told.is_set() or time.monotonic() - told_s > _STILL_S:
+                told.clear()
+                told_s = time.monotonic()
+                yield _board(course, progress)
+                await asyncio.sleep(_STEP_S)
+            else:
+                yield None
     finally:
         following.cancel()
 
@@ -298,7 +302,7 @@ async def _release(visit: Visit, form: Release, error: FrApiError | None = None)
         sitting.name: sum(one.sitting == sitting.name and one.state != finished for one in found.progress)
         for sitting in course.sittings
     }
-    values = {"cohort": found.cohort, "course": course, "releases": found.releases}
+    values: dict[str, Any] = {"cohort": found.cohort, "course": course, "releases": found.releases}
     return visit.page("trainer_release.html", error, form=form, ahead=ahead, **values)
 
 
@@ -417,12 +421,7 @@ async def export(visit: Visit) -> Response:
     return await _file(visit.each(request, training_pb2.ExportResultsResponse), name, kind)
 
 
-async def _file(
-    pieces: AsyncGenerator[training_pb2.GetTrainingReportResponse, None]
-    | AsyncGenerator[training_pb2.ExportResultsResponse, None],
-    name: str,
-    kind: str,
-) -> Response:
+async def _file(pieces: AsyncGenerator[PieceT, None], name: str, kind: str) -> Response:
     """Return a file piece by piece; a refusal comes before the first one, and is raised."""
     first = await anext(pieces, None)
 
