@@ -133,7 +133,7 @@ class Visit:
             except FrApiError:
                 return
             else:
-                yield _OVER
+                yield _event(self.desk.html(self, "live_over.html", {})) + _OVER
             finally:
                 await states.aclose()
 

@@ -332,11 +332,15 @@ async def items(visit: Visit) -> Response:
         cohort_id=found.cohort.cohort_id, file=training_pb2.TRAINING_REPORT_FILE_JSON
     )
     content = bytearray()
-    async for piece in visit.each(request, training_pb2.GetTrainingReportResponse):
-        content += piece.content
-        if len(content) > _MOST_REPORT_BYTES:
-            raise invalid(visit.text(message("console.items.too_many")))
-    listed = json.loads(content)["items"]
+    try:
+        async for piece in visit.each(request, training_pb2.GetTrainingReportResponse):
+            content += piece.content
+            if len(content) > _MOST_REPORT_BYTES:
+                raise invalid(visit.text(message("console.items.too_many")))
+    except FrApiError as error:
+        if error.reason != "NOTHING_TO_REPORT":
+            raise
+    listed = json.loads(content)["items"] if content else []
     listed.sort(key=lambda one: one["right"].get("value", 2.0))
     return visit.page("trainer_items.html", cohort=found.cohort, releases=found.releases, items=listed)
 
