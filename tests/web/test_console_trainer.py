@@ -246,7 +246,11 @@ def test_reports_and_exports_are_files(trainer: Surfer, console_world: World, co
         assert file.headers["content-disposition"].startswith("attachment")
         assert file.body
     names = re.findall(rf'href="({place}/trainees/[^"]+)"', words(trainer.get(place)))
-    assert sorted(trainer.get(f"{one}/report?file=json").status for one in names) == [200, 400, 400]  # two have no answers
+    assert sorted(trainer.get(f"{one}/report?file=json").status for one in names) == [
+        200,
+        400,
+        400,
+    ]  # two have no answers
     assert {trainer.get(f"{one}/report?file=certificate").status for one in names} == {400}  # a sitting is open
 
 

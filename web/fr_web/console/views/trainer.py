@@ -78,7 +78,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Do:
-    """What to do with a draft: "check" how hard its forms will be, "make" the course, or "stop"."""
+    """The next thing to do with a draft: "check" how hard its forms will be, "make" the course, or "stop"."""
 
     do: str
 

@@ -85,7 +85,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Slip:
-    """What a trainee gets on paper; `picture` is the address of a QR code, as an image that the page holds."""
+    """The paper of a trainee; `picture` is the address of a QR code, as an image that the page holds."""
 
     trainee_id: str
     code: str
