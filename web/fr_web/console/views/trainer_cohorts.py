@@ -1,17 +1,16 @@
-"""A trainer's cohorts: trainees with codes, the live board, items for the class, reports, and what is deleted."""
+"""A trainer's cohorts: trainees with codes, the live board, and what is deleted."""
 
 import asyncio
-import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any
 from urllib.parse import quote
 
 import segno
 from google.protobuf.duration_pb2 import Duration
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from fr_api.v1 import access_pb2, training_pb2
 from fr_client.errors import FrApiError
@@ -19,7 +18,7 @@ from fr_locales.messages import Message, message
 from fr_web.boundary import is_loopback_host
 from fr_web.console.sessions import Session
 from fr_web.console.views.trainer import ON_A_PAGE, TRAINS, course_page, read_course, require_sure
-from fr_web.console.visit import Screen, Visit, embedded
+from fr_web.console.visit import Screen, Visit
 from fr_web.console.words import STATES
 from fr_web.room import invalid
 
@@ -28,30 +27,6 @@ _MOST_DAYS = 3_650
 _IDLE_S = 180  # a running sitting without an answer for this long
 _STEP_S, _STILL_S = 1.0, 15.0  # between two boards at least, and at most
 _ASK_S = 2.0  # between two looks whether somebody is still signed in
-_MOST_REPORT_BYTES = 64 * 1024 * 1024
-_PAIRS = frozenset(
-    {
-        training_pb2.EXERCISE_VERIFICATION,
-        training_pb2.EXERCISE_FEATURES,
-        training_pb2.EXERCISE_AIDED,
-        training_pb2.EXERCISE_LOW_PREVALENCE,
-        training_pb2.EXERCISE_BLIND,
-    }
-)
-_REPORTS: Mapping[str, tuple[training_pb2.TrainingReportFile.ValueType, str, str]] = {
-    "html": (training_pb2.TRAINING_REPORT_FILE_HTML, "report.html", "text/html"),
-    "json": (training_pb2.TRAINING_REPORT_FILE_JSON, "report.json", "application/json"),
-    "deck": (training_pb2.TRAINING_REPORT_FILE_DECK, "deck.html", "text/html"),
-    "certificate": (training_pb2.TRAINING_REPORT_FILE_CERTIFICATE, "certificate.html", "text/html"),
-}
-_EXPORTS: Mapping[str, tuple[training_pb2.ExportFormat.ValueType, str, str]] = {
-    "csv": (training_pb2.EXPORT_FORMAT_CSV, "answers.csv", "text/csv"),
-    "xapi": (training_pb2.EXPORT_FORMAT_XAPI, "statements.json", "application/json"),
-    "ags": (training_pb2.EXPORT_FORMAT_AGS, "scores.json", "application/json"),
-    "badges": (training_pb2.EXPORT_FORMAT_OPEN_BADGES, "badges.json", "application/json"),
-}
-
-PieceT = TypeVar("PieceT", training_pb2.GetTrainingReportResponse, training_pb2.ExportResultsResponse)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +45,6 @@ class More:
 
     trainees: int
     class_key: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """Items to release: blocks by their ids, and ids of items in `items`, one on each line."""
-
-    block: dict[str, int] = field(default_factory=dict)
-    items: str = ""
-    tests: bool = False
-    ahead: bool = False
-    sure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +90,7 @@ async def add_trainees(visit: Visit) -> Response:
         added = await visit.ask(request, training_pb2.AddTraineesResponse)
     except FrApiError as error:
         return await _page(visit, error)
-    return _slips(visit, (await _read(visit)).cohort, added.enrolled, form.class_key)
+    return _slips(visit, (await read_cohort(visit)).cohort, added.enrolled, form.class_key)
 
 
 async def _require_key_of_class(visit: Visit, key: str) -> None:
@@ -153,7 +117,8 @@ def _slips(
     return visit.page("trainer_slips.html", cohort=cohort, slips=slips, site=site, only_here=only_here)
 
 
-async def _read(visit: Visit) -> training_pb2.GetCohortResponse:
+async def read_cohort(visit: Visit) -> training_pb2.GetCohortResponse:
+    """Return the cohort that the path names; raises `FrApiError`."""
     request = training_pb2.GetCohortRequest(cohort_id=visit.path["cohort"])
     return await visit.ask(request, training_pb2.GetCohortResponse)
 
@@ -164,7 +129,7 @@ async def cohort(visit: Visit) -> Response:
 
 
 async def _page(visit: Visit, error: FrApiError | None = None) -> Response:
-    found = await _read(visit)
+    found = await read_cohort(visit)
     course = await read_course(visit, found.cohort.course_id)
     state = _board(course, {(one.trainee_id, one.sitting): one for one in found.progress})
     return visit.page(
@@ -174,7 +139,7 @@ async def _page(visit: Visit, error: FrApiError | None = None) -> Response:
 
 async def trainee(visit: Visit) -> Response:
     """Show a trainee: progress, reports, and deletion."""
-    found = await _read(visit)
+    found = await read_cohort(visit)
     own = [one for one in found.progress if one.trainee_id == visit.path["trainee"]]
     course = await read_course(visit, found.cohort.course_id)
     state = _board(course, {(one.trainee_id, one.sitting): one for one in own})
@@ -246,7 +211,7 @@ def _board(course: training_pb2.Course, progress: Progress) -> Mapping[str, Any]
 
 async def board_events(visit: Visit) -> Response:
     """Follow the progress of a cohort."""
-    found = await _read(visit)
+    found = await read_cohort(visit)
     course = await read_course(visit, found.cohort.course_id)
     return await visit.events("trainer_board.html", _changes(visit, found.cohort.cohort_id, course))
 
@@ -286,159 +251,6 @@ async def _changes(
         following.cancel()
 
 
-# --- items for the class
-
-
-async def release(visit: Visit) -> Response:
-    """Show the blocks whose items can be released, and who still has them ahead."""
-    return await _release(visit, Release())
-
-
-async def _release(visit: Visit, form: Release, error: FrApiError | None = None) -> Response:
-    found = await _read(visit)
-    course = await read_course(visit, found.cohort.course_id)
-    finished = training_pb2.SESSION_STATE_FINISHED
-    ahead = {
-        sitting.name: sum(one.sitting == sitting.name and one.state != finished for one in found.progress)
-        for sitting in course.sittings
-    }
-    values: dict[str, Any] = {"cohort": found.cohort, "course": course, "releases": found.releases}
-    return visit.page("trainer_release.html", error, form=form, ahead=ahead, **values)
-
-
-async def release_items(visit: Visit) -> Response:
-    """Release items; nothing takes that back."""
-    form = visit.form(Release)
-    request = training_pb2.ReleaseItemsRequest(
-        cohort_id=visit.path["cohort"],
-        block_ids=sorted(form.block),
-        item_ids=dict.fromkeys(form.items.split()),
-        include_tests=form.tests,
-        before_all_finished=form.ahead,
-    )
-    try:
-        if not form.sure:
-            raise invalid(visit.text(message("console.release.not_sure")), "sure")
-        await visit.ask(request, training_pb2.ReleaseItemsResponse)
-    except FrApiError as error:
-        return await _release(visit, form, error)
-    return visit.go(f"/cohorts/{visit.path['cohort']}/items")
-
-
-async def items(visit: Visit) -> Response:
-    """List the items that the cohort answered, those first that most trainees missed, without what is right."""
-    found = await _read(visit)
-    request = training_pb2.GetTrainingReportRequest(
-        cohort_id=found.cohort.cohort_id, file=training_pb2.TRAINING_REPORT_FILE_JSON
-    )
-    content = bytearray()
-    try:
-        async for piece in visit.each(request, training_pb2.GetTrainingReportResponse):
-            content += piece.content
-            if len(content) > _MOST_REPORT_BYTES:
-                raise invalid(visit.text(message("console.items.too_many")))
-    except FrApiError as error:
-        if error.reason != "NOTHING_TO_REPORT":
-            raise
-    listed = json.loads(content)["items"] if content else []
-    listed.sort(key=lambda one: one["right"].get("value", 2.0))
-    return visit.page("trainer_items.html", cohort=found.cohort, releases=found.releases, items=listed)
-
-
-async def show(visit: Visit) -> Response:
-    """Show a released item to a class, step by step; a page has nothing of the steps that come after its own."""
-    request = training_pb2.GetClassItemRequest(cohort_id=visit.path["cohort"], item_id=visit.path["item"])
-    found = await visit.ask(request, training_pb2.GetClassItemResponse)
-    steps = ["photos", "answers"]
-    rated = found.exercise in _PAIRS and len(found.answers) == 7
-    people = sum(one.people for one in found.answers)
-    if rated and people:
-        steps.append("average")
-    if found.machine:
-        steps.append("machine")
-    steps.append("truth")
-    at = steps.index(visit.query("step")) if visit.query("step") in steps else 0
-    shown = frozenset(steps[: at + 1])
-    mean = sum(one.people * (place - 3) for place, one in enumerate(found.answers)) / people if people else 0.0
-    return visit.page(
-        "trainer_show.html",
-        cohort_id=visit.path["cohort"],
-        item_id=visit.path["item"],
-        exercise_title=found.block_title,
-        pictures=[(one.role == training_pb2.PICTURE_ROLE_PROBE, embedded(one.data)) for one in found.pictures],
-        question=found.question if found.HasField("question") else None,
-        shown=shown,
-        answers=found.answers if "answers" in shown else (),
-        most=max([one.people for one in found.answers], default=0) or 1,
-        people=found.people,
-        average=_average(found.answers, mean) if "average" in shown else None,
-        machine=found.machine if "machine" in shown else "",
-        truth=found.truth if "truth" in shown else "",
-        right=found.right if "truth" in shown else None,
-        back=steps[at - 1] if at else "",
-        following=steps[at + 1] if at + 1 < len(steps) else "",
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Average:
-    """The mean rating of a class, -3 to 3, beside its members: how many rated for two people, for one, or neither."""
-
-    mean: float
-    two: int
-    undecided: int
-    one: int
-    is_right: bool | None  # None if it says neither one person nor two
-
-
-def _average(answers: Sequence[training_pb2.AnswerCount], mean: float) -> Average:
-    counts = [one.people for one in answers]
-    is_one = any(one.right for one in answers[4:])
-    is_right = None if not mean else (mean > 0) == is_one
-    return Average(mean, sum(counts[:3]), counts[3], sum(counts[4:]), is_right)
-
-
-# --- files
-
-
-async def report(visit: Visit) -> Response:
-    """Send a report, or the deck, of a cohort."""
-    return await _report(visit, ("html", "json", "deck"), cohort_id=visit.path["cohort"])
-
-
-async def trainee_report(visit: Visit) -> Response:
-    """Send a report, or the certificate, of a trainee."""
-    return await _report(visit, ("html", "json", "certificate"), trainee_id=visit.path["trainee"])
-
-
-async def _report(visit: Visit, names: Sequence[str], **whom: str) -> Response:
-    wanted = visit.query("file")
-    file, name, kind = _REPORTS[wanted if wanted in names else "html"]
-    request = training_pb2.GetTrainingReportRequest(file=file, **whom)
-    return await _file(visit.each(request, training_pb2.GetTrainingReportResponse), name, kind)
-
-
-async def export(visit: Visit) -> Response:
-    """Send the results of a cohort for other systems."""
-    file, name, kind = _EXPORTS.get(visit.query("format"), _EXPORTS["csv"])
-    request = training_pb2.ExportResultsRequest(cohort_id=visit.path["cohort"], format=file)
-    return await _file(visit.each(request, training_pb2.ExportResultsResponse), name, kind)
-
-
-async def _file(pieces: AsyncGenerator[PieceT, None], name: str, kind: str) -> Response:
-    """Return a file piece by piece; a refusal comes before the first one, and is raised."""
-    first = await anext(pieces, None)
-
-    async def sent() -> AsyncIterator[bytes]:
-        if first is not None:
-            yield first.content
-        async for piece in pieces:
-            yield piece.content
-
-    headers = {"content-disposition": f'attachment; filename="{name}"'}
-    return StreamingResponse(sent(), media_type=kind, headers=headers)
-
-
 SCREENS = (
     Screen(
         "/cohorts", cohorts, roles=TRAINS, nav=message("console.nav.cohorts"), about=message("console.about.cohorts")
@@ -448,13 +260,6 @@ SCREENS = (
     Screen("/cohorts/{cohort}/events", board_events, roles=TRAINS),
     Screen("/cohorts/{cohort}/trainees", add_trainees, method="POST", roles=TRAINS),
     Screen("/cohorts/{cohort}/delete", delete_cohort, method="POST", roles=TRAINS),
-    Screen("/cohorts/{cohort}/release", release, roles=TRAINS),
-    Screen("/cohorts/{cohort}/release", release_items, method="POST", roles=TRAINS),
-    Screen("/cohorts/{cohort}/items", items, roles=TRAINS),
-    Screen("/cohorts/{cohort}/items/{item}", show, roles=TRAINS),
-    Screen("/cohorts/{cohort}/report", report, roles=TRAINS),
-    Screen("/cohorts/{cohort}/export", export, roles=TRAINS),
     Screen("/cohorts/{cohort}/trainees/{trainee}", trainee, roles=TRAINS),
     Screen("/cohorts/{cohort}/trainees/{trainee}", delete_trainee, method="POST", roles=TRAINS),
-    Screen("/cohorts/{cohort}/trainees/{trainee}/report", trainee_report, roles=TRAINS),
 )
