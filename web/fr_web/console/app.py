@@ -36,7 +36,14 @@ from fr_web.room import Room, network_of, too_large
 
 _CALL_S = 300.0  # `limits.call_s` of a server
 _SMALL_FORM_BYTES = 256 * 1024
-_SCRIPTS = ("vendor/htmx.min.js", "vendor/hx-csp.min.js", "console.js", "trial.js", "viewer.js")
+_SCRIPTS = (
+    "vendor/htmx.min.js",
+    "vendor/hx-csp.min.js",
+    "vendor/hx-sse.min.js",
+    "console.js",
+    "trial.js",
+    "viewer.js",
+)
 _KINDS = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
 # A fetch from elsewhere is nobody's: https://w3c.github.io/webappsec-fetch-metadata/
 _OWN_SITE = "same-origin"
@@ -109,6 +116,10 @@ class Console:
         call = self._calls[request.DESCRIPTOR.full_name]
         async for one in self._backend.answers(call.path, request.SerializeToString(), self._metadata(visit)):
             yield one
+
+    def holds(self, visit: Visit) -> bool:
+        """As `Desk.holds`."""
+        return self._sessions.holds(visit.session_id)
 
     def html(self, visit: Visit, template: str, values: Mapping[str, Any]) -> str:
         """As `Desk.html`."""
@@ -281,7 +292,7 @@ def _read_static(name: str) -> bytes:
     return (resources.files("fr_web.console") / "static" / name).read_bytes()
 
 
-_FILES = (*_SCRIPTS, "vendor/hx-sse.min.js", "console.css")
+_FILES = (*_SCRIPTS, "console.css")
 
 
 @cache

@@ -31,8 +31,8 @@ class Session:
 
     `who` is the principal of the key, with a hash of the code. `sittings` has the server's id of each sitting that the
     trainee began, by its name. `shown` has the photos of the trial on the page, by its id: the right answer stands
-    beside them, when the server no longer sends them. `drafts` has what a view keeps of unfinished work, by a name; the same person finds it
-    again after signing in again.
+    beside them, when the server no longer sends them. `drafts` has what a view keeps of unfinished work, by a name;
+    the same person finds it again after signing in again.
     """
 
     key: str = field(repr=False)
@@ -87,6 +87,11 @@ class Sessions:
         found.used_s = now_s
         self._open[key] = found
         return found
+
+    def holds(self, session_id: str) -> bool:
+        """Return whether the session of an id still is, without using it: a page that only waits keeps none alive."""
+        found = self._open.get(_hash(session_id))
+        return found is not None and not _is_over(found, self._clock())
 
     def end(self, session_id: str) -> None:
         """End a session, if there is one."""

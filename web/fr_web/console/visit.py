@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import quote
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 AnswerT = TypeVar("AnswerT", bound=Sent)
 
 IN_PLACE = "fr-in-place"  # a header: the page stays, and only its session begins anew
+_OVER = "event: over\ndata: -\n\n"  # a page has hx-sse:close="over"
 _SHOWN = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG": "image/png", b"RIFF": "image/webp"}
 
 
@@ -44,6 +45,10 @@ class Desk(Protocol):
 
     def pieces(self, visit: Visit, request: Sent) -> AsyncIterator[bytes]:
         """Make a call with many answers, with the key of the visitor; yield them encoded."""
+        ...
+
+    def holds(self, visit: Visit) -> bool:
+        """Return whether the visitor is still signed in, without counting as a click."""
         ...
 
     def html(self, visit: Visit, template: str, values: Mapping[str, Any]) -> str:
@@ -101,7 +106,7 @@ class Visit:
         """Make the call that takes a request, with the key of who is signed in; raises `FrApiError`."""
         return answer.FromString(await self.desk.ask(self, request))
 
-    async def each(self, request: Sent, answer: type[AnswerT]) -> AsyncIterator[AnswerT]:
+    async def each(self, request: Sent, answer: type[AnswerT]) -> AsyncGenerator[AnswerT, None]:
         """Make the call with many answers that takes a request, and yield them; raises `FrApiError`."""
         async for piece in self.desk.pieces(self, request):
             yield answer.FromString(piece)
@@ -132,6 +137,34 @@ class Visit:
             yield after
 
         return StreamingResponse(pieces(), media_type="text/html")
+
+    async def events(self, template: str, states: AsyncGenerator[Mapping[str, Any] | None, None]) -> Response:
+        """Return a stream of a part of a page, for `hx-sse:connect`: one rendering for each state, until they end.
+
+        A state None is nothing new, and due every few seconds: the stream ends when its visitor has signed out. After
+        an error, browsers connect again; one before the first state is raised.
+        """
+        first = await anext(states, None)
+
+        async def sent() -> AsyncIterator[str]:
+            state = first
+            try:
+                while self.desk.holds(self):
+                    if state is None:
+                        yield ": nothing new\n\n"
+                    else:
+                        yield _event(self.desk.html(self, template, state))
+                    state = await anext(states)
+            except StopAsyncIteration:
+                yield _OVER
+            except FrApiError:
+                return
+            else:
+                yield _event(self.desk.html(self, "live_over.html", {})) + _OVER
+            finally:
+                await states.aclose()
+
+        return StreamingResponse(sent(), media_type="text/event-stream", headers={"x-accel-buffering": "no"})
 
     def go(self, path: str, **query: str) -> Response:
         """Lead the browser to another page, after a form."""
@@ -167,6 +200,11 @@ def address(path: str, **query: str) -> str:
     told = "&".join(f"{quote(name)}={quote(value, safe='')}" for name, value in query.items() if value)
     escaped = quote(path, safe="/%~?&=")
     return f"{escaped}?{told}" if told else escaped
+
+
+def _event(html: str) -> str:
+    """Return an event of a stream, as https://html.spec.whatwg.org/multipage/server-sent-events.html writes it."""
+    return "".join(f"data: {line}\n" for line in html.splitlines()) + "\n"
 
 
 def kind_of_photo(data: bytes) -> str:

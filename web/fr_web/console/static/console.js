@@ -20,6 +20,7 @@
       }, 1000);
     }
     for (const box of document.querySelectorAll("[data-keys]")) box.checked = localStorage.getItem("fr-keys") !== "off";
+    for (const one of document.querySelectorAll("[data-print], [data-full]")) one.hidden = false;
     filled();
   };
 
@@ -32,11 +33,17 @@
     history.replaceState(history.state, "", location.pathname + location.search);
   };
 
-  document.addEventListener("htmx:after:swap", () => {
+  document.addEventListener("htmx:after:swap", (event) => {
+    if (event.target.closest?.("[data-live]")) return; // a part that follows events: the focus stays
     const head = document.querySelector("#page .refusal") ?? document.querySelector("#page h1");
     head?.focus();
     say(head?.textContent ?? "");
     begin();
+  });
+
+  document.addEventListener("click", (event) => {
+    if (event.target.closest("[data-print]")) print();
+    if (event.target.closest("[data-full]")) document.documentElement.requestFullscreen().catch(() => {});
   });
 
   // --- keys: an element names its own in aria-keyshortcuts
@@ -50,7 +57,7 @@
     if (event.target.closest("input:not([type=checkbox]):not([type=radio]):not([type=range]), textarea, select, dialog")) return;
     if (["Enter", " "].includes(event.key) && event.target.closest("a, button, summary, input")) return;
     for (const one of document.querySelectorAll("#page [aria-keyshortcuts]")) {
-      if (one.getAttribute("aria-keyshortcuts") === event.key) {
+      if (one.getAttribute("aria-keyshortcuts").split(" ").includes(event.key)) {
         event.preventDefault();
         one.click();
         return;

@@ -16,6 +16,9 @@ from fr_web.console.views import (
     server,
     sitting,
     subjects,
+    trainer,
+    trainer_class,
+    trainer_cohorts,
     upkeep,
 )
 from fr_web.console.visit import Screen
@@ -25,6 +28,9 @@ SCREENS: tuple[Screen, ...] = (
     *course.SCREENS,
     *sitting.SCREENS,
     *review.SCREENS,
+    *trainer.SCREENS,
+    *trainer_cohorts.SCREENS,
+    *trainer_class.SCREENS,
     *examiner_cases.SCREENS,
     *examiner.SCREENS,
     *search.SCREENS,
