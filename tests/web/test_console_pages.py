@@ -24,7 +24,9 @@ from support.browser import (
     chromium,
     needs_browser,
 )
+from support.callers import BLUES
 from support.courses import Chance, start, take
+from support.servers import photo
 
 pytestmark = [needs_browser, pytest.mark.usefixtures("people_at_hand", "a_class")]
 _NUMBERS = itertools.count(2)
@@ -212,7 +214,7 @@ def finding_ready(look: Look) -> None:
 
 
 def enrolled(look: Look) -> None:
-    new = {**PROBE, "name": "New.png", "buffer": PROBE["buffer"] + token_bytes(8)}  # another photo of the same face
+    new = {**PROBE, "name": "New.png", "buffer": photo(BLUES[0]) + token_bytes(8)}  # another photo of the same face
     look.page.locator("#photo").set_input_files([new, {**PROBE, "buffer": b"no photo"}])
     look.page.locator("form[data-many] button").click()
     look.page.locator("#many tbody tr").nth(1).wait_for()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 import time
 import zlib
 from collections import Counter
@@ -23,12 +24,23 @@ _LEAST_BYTES_PER_S = 32 * 1024  # of a body after that: slower than a bad mobile
 _RETRY_S = 1.0
 # A photo does not shrink, and vectors as JSON shrink to about two fifths.
 _MOST_GROWTH, _GROWS_FREELY_BYTES = 20, 256 * 1024
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
 def network_of(address: str) -> str:
     """Return the unit that a limit applies to: the IPv4 address itself, or the 64-bit network of an IPv6 address."""
     plain = address.partition("%")[0]
     return str(ipaddress.ip_network(f"{plain}/64", strict=False)) if ":" in plain else plain
+
+
+def is_loopback_host(host: str) -> bool:
+    """Return whether a Host header names the machine itself."""
+    return name_of(host) in LOOPBACK
+
+
+def name_of(host: str) -> str:
+    """Return the name in a Host header, without a port."""
+    return (host.rpartition(":")[0] if re.search(r":\d*$", host) else host).lower()
 
 
 class ClientGone(Exception):

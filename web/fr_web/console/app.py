@@ -23,7 +23,7 @@ from fr_client.errors import FrApiError
 from fr_locales.messages import Message
 from fr_locales.rendering import languages, render
 from fr_web.backend import Backend
-from fr_web.boundary import Rules, is_loopback_host, metadata_of
+from fr_web.boundary import Rules, metadata_of
 from fr_web.calls import Call, api_calls
 from fr_web.console.forms import Part, fields_of, parts_as_they_come, text_of
 from fr_web.console.sessions import Session, Sessions
@@ -32,7 +32,7 @@ from fr_web.console.views.entry import LANGUAGE_COOKIE
 from fr_web.console.visit import IN_PLACE, Screen, Visit, address
 from fr_web.console.words import ROLES, direction_of, language_of
 from fr_web.errors import http_status, refused
-from fr_web.room import Room, network_of, too_large
+from fr_web.room import Room, is_loopback_host, network_of, too_large
 
 _CALL_S = 300.0  # `limits.call_s` of a server
 _SMALL_FORM_BYTES = 256 * 1024

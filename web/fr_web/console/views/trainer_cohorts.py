@@ -15,12 +15,11 @@ from starlette.responses import Response
 from fr_api.v1 import access_pb2, training_pb2
 from fr_client.errors import FrApiError
 from fr_locales.messages import Message, message
-from fr_web.boundary import is_loopback_host
 from fr_web.console.sessions import Session
 from fr_web.console.views.trainer import ON_A_PAGE, TRAINS, course_page, read_course, require_sure
 from fr_web.console.visit import Screen, Visit
 from fr_web.console.words import STATES
-from fr_web.room import invalid
+from fr_web.room import invalid, is_loopback_host
 
 _DAY_S = 86_400
 _MOST_DAYS = 3_650
