@@ -25,7 +25,7 @@ _MOST_DAYS = 36_500
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What of a gallery can change: `retention_days` is 0 for no limit, and `closes` a day or ""."""
+    """The settings of a gallery that can change: `retention_days` is 0 for no limit, and `closes` a day or ""."""
 
     display_name: str = ""
     retention_days: int = 0
