@@ -119,7 +119,7 @@ async def delete(visit: Visit) -> Response:
 
 
 async def retention(visit: Visit) -> Response:
-    """Show how many templates are past their time."""
+    """Show how many templates are past their retention."""
     request = gallery_pb2.PurgeExpiredRequest(dry_run=True)
     return visit.page("retention.html", found=await visit.ask(request, gallery_pb2.PurgeExpiredResponse), done=False)
 
