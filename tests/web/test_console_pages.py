@@ -239,6 +239,26 @@ def detected(look: Look) -> None:
     look.page.locator(".boxed").wait_for()
 
 
+def measured(look: Look) -> None:
+    look.page.locator("form[action='/evaluation/run'] button").first.click()
+    look.page.locator("#end a").click()
+    look.page.locator(".plot").first.wait_for()
+    drawn = "[...document.querySelectorAll('.plot img')].map((one) => one.decode().then(() => one.naturalWidth > 99))"
+    found = look.page.evaluate(f"Promise.all({drawn})")
+    assert len(found) >= 3
+    assert all(found)
+
+
+def reports_compared(look: Look) -> None:
+    for _ in range(2):
+        measured(look)
+        look.open("/evaluation")
+    for at in (0, 1):
+        look.page.locator("tbody [type=checkbox]").nth(at).check()
+    look.page.locator("form[action='/evaluation/compare'] button").click()
+    look.page.locator("#report-2").wait_for()
+
+
 def key_made(look: Look) -> None:
     look.page.locator("[name='role.3']").check()
     look.page.locator("[name='role.4']").check()
@@ -304,6 +324,8 @@ ROWS = {
     "the check of the audit": Row("auditor", "/audit/check", audit_checked),
     "the server": Row("admin", "/server"),
     "data sets": Row("trainer", "/evaluation"),
+    "a report": Row("trainer", "/evaluation", measured),
+    "two reports": Row("trainer", "/evaluation", reports_compared),
     "the course": Row("trainee", "/course"),
     "a block": Row("trainee", "/course", consented),
     "a trial": Row("trainee", "/course", trial),
