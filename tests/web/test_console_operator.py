@@ -9,6 +9,7 @@ from unittest.mock import patch
 
 import pytest
 
+from fr_api.v1 import gallery_pb2
 from fr_datasets.links import Link, write_link
 from fr_trust.access.roles import Role
 from support.callers import BLUES, Staffed
@@ -363,9 +364,9 @@ def test_checkpoints_that_were_kept_show_that_nothing_was_changed(auditor: Surfe
     assert auditor.upload("/audit/check", checkpoints=b"[1]").status == 400
     alone = words_of(auditor.upload("/audit/check"))
     assert "No checkpoint was given" in alone
-    told = auditor.get("/audit/key?of=evidence")
-    assert told.headers["content-disposition"] == 'attachment; filename="evidence.pem"'
-    assert told.body.decode() == json.loads(kept.body)["public_keys"]["evidence"]
+    key = auditor.get("/audit/key?of=evidence")
+    assert key.headers["content-disposition"] == 'attachment; filename="evidence.pem"'
+    assert key.body.decode() == json.loads(kept.body)["public_keys"]["evidence"]
     assert auditor.get("/audit/key?of=x%22").status == 400
 
 
@@ -383,8 +384,16 @@ def test_only_auditors_read_the_audit(operator: Surfer, path: str) -> None:
     assert operator.get(path).status == 403
 
 
-def test_the_server_describes_itself_without_a_secret(at: Staffed, admin: Surfer) -> None:
+def test_the_server_describes_itself_without_a_secret(at: Staffed, site: Web, admin: Surfer) -> None:
+    at.gallery("counted", operational=False)
     told = words_of(admin.get("/server"))
+    held = at.admin.gallery.ListGalleries(gallery_pb2.ListGalleriesRequest(page_size=1_000)).galleries
+    row = r"<dt>{}</dt><dd><bdi dir=\"ltr\">(\d+)</bdi>"
+    counted = [int(re.findall(row.format(name), told)[0]) for name in ("Galleries", "Subjects", "Templates")]
+    assert counted == [len(held), sum(one.subject_count for one in held), sum(one.template_count for one in held)]
+    trainer = Surfer(site)
+    trainer.sign_in(at.caller(Role.TRAINER).token)
+    assert "<dt>Subjects" not in words_of(trainer.get("/server"))
     assert at.admin.principal_id in told
     assert at.admin.token not in told
     assert "Takes calls" in told

@@ -82,7 +82,7 @@ class Hand:
         """Save a file of the page, and return where it is."""
         with self.look.page.expect_download() as coming:
             self.press(what)
-        path = self.folder / coming.value.suggested_filename
+        path = self.folder / str(coming.value.suggested_filename)
         coming.value.save_as(path)
         return path
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from starlette.responses import Response, StreamingResponse
@@ -96,8 +97,8 @@ async def check(visit: Visit) -> Response:
     return _check(visit)
 
 
-def _check(visit: Visit, error: FrApiError | None = None) -> Response:
-    return visit.page("audit_check.html", error, verdicts=None, chains=CHAINS, signs=SIGNS)
+def _check(visit: Visit, error: FrApiError | None = None, **found: Any) -> Response:
+    return visit.page("audit_check.html", error, **{"verdicts": None, "chains": CHAINS, "signs": SIGNS, **found})
 
 
 async def verify(visit: Visit) -> Response:
@@ -113,8 +114,7 @@ async def verify(visit: Visit) -> Response:
         found = await visit.ask(request, audit_pb2.VerifyAuditResponse)
     except FrApiError as error:
         return _check(visit, error)
-    told = {"verdicts": found.verdicts, "given": len(kept), "findings": FINDINGS}
-    return visit.page("audit_check.html", chains=CHAINS, signs=SIGNS, **told)
+    return _check(visit, verdicts=found.verdicts, given=len(kept), findings=FINDINGS)
 
 
 async def checkpoints(visit: Visit) -> Response:

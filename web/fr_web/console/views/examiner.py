@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import grpc
 from starlette.responses import Response
@@ -106,7 +107,7 @@ async def examination(
 ) -> Response:
     """Show an examination: to somebody whose finding it waits for, first the probe, then a candidate beside it."""
     found = await _asked(visit)
-    told = {
+    told: dict[str, Any] = {
         "examination": found,
         "probe": embedded(found.probe.data),
         "exercise": found.purpose in EXERCISES,
