@@ -29,7 +29,7 @@ LONGEST_WAY = 250  # of Tab keys through a page
 
 @dataclass
 class Hand:
-    """What somebody does on pages: with a pointer, or with keys alone."""
+    """A person on pages of the console: with a pointer, or with keys alone."""
 
     look: Look
     world: World

@@ -28,7 +28,7 @@ CHAINS: Mapping[str, Message] = {
     "training": message("console.audit.training"),
 }
 SIGNS: Mapping[str, Message] = {**CHAINS, "evidence": message("console.audit.evidence")}
-"""What has a key that signs it."""
+"""Chains and files that a key signs."""
 FINDINGS: Mapping[str, Message] = {
     "edited": message("console.finding.edited"),
     "missing": message("console.finding.missing"),
