@@ -256,7 +256,7 @@ def test_settings_change_and_a_gallery_is_deleted_by_its_typed_id(at: Staffed, a
 
 
 def test_what_is_past_its_time_is_counted_before_it_is_deleted(admin: Surfer) -> None:
-    assert "No template is past its time" in words_of(admin.get("/retention"))
+    assert "No template is past its retention" in words_of(admin.get("/retention"))
     assert admin.post("/retention", {}).status == 200
 
 

@@ -248,7 +248,7 @@ def a_gallery(hand: Hand) -> None:
     assert page.locator("tbody tr").count() == 1
     hand.sign_in("admin")
     hand.go("nav a[href='/galleries']", "Galleries")
-    hand.go("main a[href='/retention']", "time")
+    hand.go("main a[href='/retention']", "Templates past")
     hand.look.open(f"/galleries/{gallery}/settings")
     hand.write("#typed", gallery)
     hand.go("button.danger", f"The gallery {gallery} is deleted")
