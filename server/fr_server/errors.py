@@ -94,6 +94,7 @@ STATUS: Mapping[type[e.FrError], grpc.StatusCode] = types.MappingProxyType(
         training.BlockExpired: grpc.StatusCode.FAILED_PRECONDITION,
         training.SessionPaused: grpc.StatusCode.FAILED_PRECONDITION,
         training.PausesUsedUp: grpc.StatusCode.FAILED_PRECONDITION,
+        training.SittingClosed: grpc.StatusCode.FAILED_PRECONDITION,
         training.SessionFinished: grpc.StatusCode.FAILED_PRECONDITION,
         training.SessionUnfinished: grpc.StatusCode.FAILED_PRECONDITION,
         training.NotReleased: grpc.StatusCode.FAILED_PRECONDITION,

@@ -172,6 +172,8 @@ class ScriptedTraining(training_pb2_grpc.TrainingServiceServicer):
 
     DeleteCourse, SetProbeKey = noted("DeleteCourse"), noted("SetProbeKey")
     DeleteCohort, DeleteTrainee, ListCourses = noted("DeleteCohort"), noted("DeleteTrainee"), noted("ListCourses")
+    SetSittingClosed = noted("SetSittingClosed", lambda _, request: {"cohort": {"cohort_id": request.cohort_id}})
+    ExtendTime = noted("ExtendTime", lambda *_: {"trainee_ids": ["p1", "p2"]})
     GetCourse = noted("GetCourse", lambda _, request: {"course": course(request.course_id)})
     AddTrainees = noted("AddTrainees", lambda _, request: {"enrolled": enrolled(request.trainees)})
 

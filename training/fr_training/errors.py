@@ -81,6 +81,10 @@ class PausesUsedUp(InputRefused, reason="PAUSES_USED_UP"):
     """The time of the block has been stopped for as many answers as it may be."""
 
 
+class SittingClosed(InputRefused, reason="SITTING_CLOSED"):
+    """The trainer has closed the sitting to the cohort: it takes no answers until it is opened again."""
+
+
 class SessionFinished(InputRefused, reason="SESSION_FINISHED"):
     """The session is finished and accepts no more answers."""
 
