@@ -49,6 +49,29 @@ blocks = [
   {id = "test", exercise = "verification", same = 1, different = 1, minutes = 30},
 ]
 """
+TRAINEE_PLAN = """
+format = 1
+title = "Every exercise"
+claims = false
+[[sittings]]
+name = "all"
+title = "Everything"
+blocks = [
+  {id = "pairs", exercise = "verification", same = 2, different = 2, minutes = 30, feedback = true},
+  {id = "odd", exercise = "triad", trials = 1, feedback = true},
+  {id = "features", exercise = "features", same = 1, different = 0},
+  {id = "lists", exercise = "candidates", size = 3, present = 1, absent = 1, feedback = true, reveal_scores = true},
+  {id = "triage", exercise = "triage", usable = 1, limited = 0, reject = 0},
+  {id = "aided", exercise = "aided", same = 1, different = 1, wrong = 1},
+  {id = "lab", exercise = "lab", about = "threshold", trials = 1, feedback = true},
+  {id = "custody", exercise = "evidence", trials = 1, feedback = true},
+]
+[[sittings]]
+name = "own"
+blocks = [
+  {id = "own", exercise = "own_probe", trials = 1, size = 3},
+]
+"""
 TRAINEES = 40
 
 
@@ -60,7 +83,9 @@ class World:
     site: Web
     course: training_pb2.Course
     codes: Iterator[str]
+    home: Path
     keys: dict[str, str] = field(default_factory=dict)
+    others: Iterator[str] = field(default_factory=lambda: iter(()))
 
     @property
     def address(self) -> str:
@@ -71,6 +96,25 @@ class World:
         if role not in self.keys:
             self.keys[role] = self.staff.caller(Role[role.upper()]).token
         return self.keys[role]
+
+    def every_exercise(self) -> training_pb2.CreateCohortResponse:
+        """Make a course of every exercise, whose codes are `others`."""
+        trainer = self.staff.caller(Role.TRAINER).training
+        with patch.dict(os.environ, {"FR_HOME": str(self.home)}):
+            course = create(trainer, TRAINEE_PLAN)
+        made = trainer.CreateCohort(training_pb2.CreateCohortRequest(course_id=course.course_id, trainees=TRAINEES))
+        self.others = iter([one.code for one in made.enrolled])
+        return made
+
+    def release(self, cohort: training_pb2.Cohort) -> None:
+        """Release all items of the course of a cohort to it."""
+        trainer = self.staff.caller(Role.TRAINER).training
+        course = trainer.GetCourse(training_pb2.GetCourseRequest(course_id=cohort.course_id)).course
+        blocks = [block.block_id for one in course.sittings for block in one.blocks]
+        request = training_pb2.ReleaseItemsRequest(
+            cohort_id=cohort.cohort_id, block_ids=blocks, include_tests=True, before_all_finished=True
+        )
+        trainer.ReleaseItems(request)
 
     def enrol(self, gallery: str, subject_id: str, blue: int, name: str = "", **metadata: str) -> None:
         face = recognition_pb2.Probe(image=common_pb2.Image(data=photo(blue)))
@@ -96,9 +140,10 @@ def world(folder: Path) -> Iterator[World]:
     try:
         staff.gallery("people", operational=False)
         staff.gallery("cases")
+        staff.operator.searches(staff.operator.opens("AZ 1"), "cases", top_k=2)
         request = training_pb2.CreateCohortRequest(course_id=course.course_id, trainees=TRAINEES)
         enrolled = trainer.CreateCohort(request).enrolled
-        yield World(staff, site, course, iter([one.code for one in enrolled]))
+        yield World(staff, site, course, iter([one.code for one in enrolled]), home)
     finally:
         site_at.__exit__(None, None, None)
         staff_at.__exit__(None, None, None)

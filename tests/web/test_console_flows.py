@@ -63,7 +63,7 @@ def test_a_trainee_takes_a_course_with_keys_alone(look: Look, console_world: Wor
             look.page.keyboard.press("k")
             assert look.page.locator("[name=known]").is_checked()
             look.page.keyboard.press("?")
-            assert look.page.locator("details").get_attribute("open") is not None
+            assert look.page.locator("details.keys").get_attribute("open") is not None
         look.page.keyboard.press("7" if number % 2 else "1")
         focused_heading(look, "The right answer")
         assert look.page.locator(".pair img").count() == 2
@@ -83,7 +83,7 @@ def test_a_trainee_takes_a_course_with_keys_alone(look: Look, console_world: Wor
 
 def test_keys_can_be_turned_off(look: Look, console_world: World) -> None:
     at_first_trial(look, console_world)
-    look.page.locator("summary").click()
+    look.page.locator(".keys summary").click()
     look.page.locator("[data-keys]").uncheck()
     look.page.locator("h1").focus()
     look.page.keyboard.press("7")

@@ -25,7 +25,7 @@ _MOST_DIGITS = 20  # of a whole number of 64 bits: the time of reading a longer 
 # What is longer is read apart, while other calls go on.
 _LONG_BYTES, _MANY_VALUES = 32 * 1024, 1_000
 _MOST_PARTS = 256
-_MOST_PART_HEAD = 8 * 1024
+MOST_PART_HEAD = 8 * 1024
 _BOUNDARY = re.compile(r"""boundary=(?:"([^"]{1,70})"|([^\s;,"]{1,70}))""", re.IGNORECASE)
 _NAME = re.compile(
     rb"""^content-disposition:[ \t]*form-data[ \t]*;(?:[^\r\n]*?;)?[ \t]*name="([^"\r\n]*)"([^\r\n]*)""",
@@ -214,19 +214,29 @@ def _misplaced(call: Call, name: str, field: FieldDescriptor | None, named: str)
 
 def parts_of(content_type: str, body: bytes) -> Iterator[tuple[str, bool, bytes]]:
     """Yield name, whether it is a file, and content of each part of a form (RFC 7578); raises `FrApiError`."""
-    found = _BOUNDARY.search(content_type)
-    if found is None:
-        raise invalid("The form has no boundary in its Content-Type.")
-    boundary = (found[1] or found[2]).encode("latin-1", "replace")
-    pieces = (b"\r\n" + body).split(b"\r\n--" + boundary, _MOST_PARTS + 2)
+    pieces = (b"\r\n" + body).split(boundary_of(content_type), _MOST_PARTS + 2)
     if len(pieces) < 2 or not pieces[-1].startswith(b"--") or len(pieces) > _MOST_PARTS + 2:
         raise invalid(f"The form is cut off, or it has more than {_MOST_PARTS} parts.")
     for piece in pieces[1:-1]:
-        head, end, content = piece.partition(b"\r\n\r\n")
-        named = _NAME.search(head) if end and len(head) <= _MOST_PART_HEAD else None
-        if named is None:
-            raise invalid("A part of the form has no name.")
-        yield named[1].decode("utf-8", "replace"), b"filename" in named[2].lower() or b"filename" in named[0], content
+        line, name, content = part_of(piece)
+        yield name, b"filename" in line.lower(), content
+
+
+def boundary_of(content_type: str) -> bytes:
+    """Return what stands before each part of a form; raises `FrApiError`."""
+    found = _BOUNDARY.search(content_type)
+    if found is None:
+        raise invalid("The form has no boundary in its Content-Type.")
+    return b"\r\n--" + (found[1] or found[2]).encode("latin-1", "replace")
+
+
+def part_of(piece: bytes) -> tuple[bytes, str, bytes]:
+    """Return what names a part of a form, a line of its head; the name in it; and the content. Raises `FrApiError`."""
+    head, end, content = piece.partition(b"\r\n\r\n")
+    named = _NAME.search(head) if end and len(head) <= MOST_PART_HEAD else None
+    if named is None:
+        raise invalid("A part of the form has no name.")
+    return named[0], named[1].decode("utf-8", "replace"), content
 
 
 def _field_at(at: Any, name: str) -> FieldDescriptor | None:

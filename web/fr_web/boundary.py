@@ -16,11 +16,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from fr_client.errors import FrApiError
 from fr_web.backend import Metadata
 from fr_web.errors import refused
-from fr_web.room import ClientGone, invalid
+from fr_web.room import LOOPBACK, ClientGone, invalid, name_of
 
 log = logging.getLogger("fr_web")
 
-_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
@@ -78,7 +77,7 @@ class Boundary:
         self._app = app
         self._rules = rules
         self._answer = answer
-        self._hosts = frozenset((*_LOOPBACK, *(name.lower() for name in rules.hosts)))
+        self._hosts = frozenset((*LOOPBACK, *(name.lower() for name in rules.hosts)))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -119,21 +118,12 @@ class Boundary:
         host = request.headers.get("host", "")
         if _has_two_lengths(request):
             raise invalid("A request has a Content-Length or a Transfer-Encoding, never both.")
-        if not self._rules.remote and _name_of(host) not in self._hosts:
+        if not self._rules.remote and name_of(host) not in self._hosts:
             words = "This address serves only its own machine, under the name localhost."
             raise refused(grpc.StatusCode.PERMISSION_DENIED, "NOT_PERMITTED", words)
         if origin is not None and not allowed and origin.partition("://")[2] != host:
             words = "Web pages of other sites may not call this server; `web.origins` names those that may."
             raise refused(grpc.StatusCode.PERMISSION_DENIED, "NOT_PERMITTED", words)
-
-
-def is_loopback_host(host: str) -> bool:
-    """Return whether a Host header names the machine itself."""
-    return _name_of(host) in _LOOPBACK
-
-
-def _name_of(host: str) -> str:
-    return (host.rpartition(":")[0] if re.search(r":\d*$", host) else host).lower()
 
 
 def _has_two_lengths(request: Request) -> bool:

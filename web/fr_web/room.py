@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 import time
 import zlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,12 +24,23 @@ _LEAST_BYTES_PER_S = 32 * 1024  # of a body after that: slower than a bad mobile
 _RETRY_S = 1.0
 # A photo does not shrink, and vectors as JSON shrink to about two fifths.
 _MOST_GROWTH, _GROWS_FREELY_BYTES = 20, 256 * 1024
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
 def network_of(address: str) -> str:
     """Return the unit that a limit applies to: the IPv4 address itself, or the 64-bit network of an IPv6 address."""
     plain = address.partition("%")[0]
     return str(ipaddress.ip_network(f"{plain}/64", strict=False)) if ":" in plain else plain
+
+
+def is_loopback_host(host: str) -> bool:
+    """Return whether a Host header names the machine itself."""
+    return name_of(host) in LOOPBACK
+
+
+def name_of(host: str) -> str:
+    """Return the name in a Host header, without a port."""
+    return (host.rpartition(":")[0] if re.search(r":\d*$", host) else host).lower()
 
 
 class ClientGone(Exception):
@@ -64,6 +76,11 @@ class Room:
         share.held += size
         self._held[share.address] += size
 
+    def free(self, share: Share, size: int) -> None:
+        """Count bytes less, of a body that is read piece by piece."""
+        share.held -= size
+        self._held[share.address] -= size
+
 
 @dataclass(slots=True)
 class Share:
@@ -85,14 +102,34 @@ class Share:
                 async with asyncio.timeout(begun + allowed - time.monotonic()):
                     event = await receive()
             except TimeoutError as error:
-                words = "The request did not come in time. Send it anew, over a faster connection."
-                raise refused(grpc.StatusCode.DEADLINE_EXCEEDED, "CALL_ENDED", words) from error
+                raise _too_slow() from error
             if event["type"] == "http.disconnect":
                 raise ClientGone
             piece, more = event.get("body", b""), event.get("more_body", False)
             self.room.take(self, len(piece))
             body += piece
         return bytes(body)
+
+    async def pieces(self, receive: Receive) -> AsyncIterator[bytes]:
+        """Yield a body as it comes, and count each piece until it is freed; raises as `read`.
+
+        Only the time that the sender takes counts, and not what is done with a piece.
+        """
+        came, waited_s, more = 0, 0.0, True
+        while more:
+            begun_s = time.monotonic()
+            try:
+                async with asyncio.timeout(self.room.first_s + came / _LEAST_BYTES_PER_S - waited_s):
+                    event = await receive()
+            except TimeoutError as error:
+                raise _too_slow() from error
+            waited_s += time.monotonic() - begun_s
+            if event["type"] == "http.disconnect":
+                raise ClientGone
+            piece, more = event.get("body", b""), event.get("more_body", False)
+            self.room.take(self, len(piece))
+            came += len(piece)
+            yield piece
 
     def decompressed(self, body: bytes) -> bytes:
         """Return what a gzip body holds, counted like one; raises `FrApiError` if it is damaged or grows too much."""
@@ -108,6 +145,11 @@ class Share:
             raise invalid("The gzip body is cut off, or something follows it.")
         self.room.take(self, len(found))
         return found
+
+
+def _too_slow() -> FrApiError:
+    words = "The request did not come in time. Send it anew, over a faster connection."
+    return refused(grpc.StatusCode.DEADLINE_EXCEEDED, "CALL_ENDED", words)
 
 
 def too_large(limit: int) -> FrApiError:

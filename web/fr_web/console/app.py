@@ -3,7 +3,8 @@
 import gzip
 import hmac
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from functools import cache
 from hashlib import sha256
 from importlib import resources
@@ -22,20 +23,27 @@ from fr_client.errors import FrApiError
 from fr_locales.messages import Message
 from fr_locales.rendering import languages, render
 from fr_web.backend import Backend
-from fr_web.boundary import Rules, is_loopback_host, metadata_of
+from fr_web.boundary import Rules, metadata_of
 from fr_web.calls import Call, api_calls
-from fr_web.console.forms import fields_of, text_of
+from fr_web.console.forms import Part, fields_of, parts_as_they_come, text_of
 from fr_web.console.sessions import Session, Sessions
 from fr_web.console.views import SCREENS
 from fr_web.console.views.entry import LANGUAGE_COOKIE
 from fr_web.console.visit import IN_PLACE, Screen, Visit, address
 from fr_web.console.words import ROLES, direction_of, language_of
 from fr_web.errors import http_status, refused
-from fr_web.room import Room, network_of
+from fr_web.room import Room, is_loopback_host, network_of, too_large
 
 _CALL_S = 300.0  # `limits.call_s` of a server
 _SMALL_FORM_BYTES = 256 * 1024
-_SCRIPTS = ("vendor/htmx.min.js", "vendor/hx-csp.min.js", "console.js")
+_SCRIPTS = (
+    "vendor/htmx.min.js",
+    "vendor/hx-csp.min.js",
+    "vendor/hx-sse.min.js",
+    "console.js",
+    "trial.js",
+    "viewer.js",
+)
 _KINDS = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
 # A fetch from elsewhere is nobody's: https://w3c.github.io/webappsec-fetch-metadata/
 _OWN_SITE = "same-origin"
@@ -73,6 +81,10 @@ class Console:
                 _require_own_page(request)
             if visit.session is None and not screen.is_open:
                 raise refused(grpc.StatusCode.UNAUTHENTICATED, "CREDENTIAL_MISSING", "")
+            if screen.streams:
+                async with aclosing(self._parts(request)) as parts:
+                    visit.files = await self._begun(visit, parts)
+                    return self._headed(visit, await screen.view(visit))
             if screen.method == "POST":
                 await self._read(visit, screen)
             return self._headed(visit, await screen.view(visit))
@@ -105,6 +117,10 @@ class Console:
         async for one in self._backend.answers(call.path, request.SerializeToString(), self._metadata(visit)):
             yield one
 
+    def holds(self, visit: Visit) -> bool:
+        """As `Desk.holds`."""
+        return self._sessions.holds(visit.session_id)
+
     def html(self, visit: Visit, template: str, values: Mapping[str, Any]) -> str:
         """As `Desk.html`."""
 
@@ -131,6 +147,10 @@ class Console:
             place=_place(visit.request),
             **values,
         )
+
+    async def is_ready(self) -> bool:
+        """As `Desk.is_ready`."""
+        return await self._backend.serves()
 
     def _metadata(self, visit: Visit) -> list[tuple[str, str]]:
         keys = [f"Bearer {visit.session.key}"] if visit.session is not None and visit.session.key else []
@@ -159,6 +179,40 @@ class Console:
         with room.share(network_of(request.client.host if request.client else "")) as share:
             body = await share.read(request.receive, request.headers.get("content-length"), _CALL_S)
             visit.fields = fields_of(request.headers.get("content-type", ""), body)
+        self._require_token(visit)
+
+    async def _parts(self, request: Request) -> AsyncGenerator[Part]:
+        with self._room.share(network_of(request.client.host if request.client else "")) as share:
+            async for part in parts_as_they_come(request.headers.get("content-type", ""), share, request.receive):
+                yield part
+
+    async def _begun(self, visit: Visit, parts: AsyncGenerator[Part]) -> AsyncIterator[Part]:
+        """Read a form up to its first file, and return its files; raises `FrApiError` as `_read`."""
+        fields: dict[str, list[bytes]] = {}
+        size = 0
+        first: Part | None = None
+        async for part in parts:
+            if part.file is not None:
+                first = part
+                break
+            fields.setdefault(part.name, []).append(part.content)
+            size += len(part.content) + len(part.name) + 1
+            if part.is_too_large or size > _SMALL_FORM_BYTES:
+                raise too_large(_SMALL_FORM_BYTES)
+        visit.fields = fields
+        self._require_token(visit)
+
+        async def files() -> AsyncIterator[Part]:
+            if first is not None:
+                yield first
+            async for part in parts:
+                if part.file is not None:
+                    yield part
+
+        return files()
+
+    @staticmethod
+    def _require_token(visit: Visit) -> None:
         if not hmac.compare_digest(text_of(visit.fields, "token").encode(), visit.token.encode()):
             raise _foreign()
 
@@ -238,7 +292,7 @@ def _read_static(name: str) -> bytes:
     return (resources.files("fr_web.console") / "static" / name).read_bytes()
 
 
-_FILES = (*_SCRIPTS, "vendor/hx-sse.min.js", "console.css")
+_FILES = (*_SCRIPTS, "console.css")
 
 
 @cache

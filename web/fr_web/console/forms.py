@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 from urllib.parse import parse_qsl
 
-from fr_web.bodies import FORM, parts_of
-from fr_web.room import invalid
+from fr_web.bodies import FORM, MOST_PART_HEAD, boundary_of, part_of, parts_of
+from fr_web.room import Receive, Share, invalid
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -18,11 +18,58 @@ if TYPE_CHECKING:
 
 _URLENCODED = "application/x-www-form-urlencoded"
 _MOST_FIELDS = 1_000
+_LARGEST_PIECE = 256 * 1024  # bytes of a body that come at once
 _WHOLE = re.compile(r"-?[0-9]{1,9}")
 # A browser sends a line break as two characters. Other control characters are nothing that a person types.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
+# A name of a file is without folders, which some browsers tell; a quotation mark comes as in an address.
+_FILE_NAME = re.compile(rb'(?:^|[;\s])filename="([^"\r\n]*)"', re.IGNORECASE)
+
 Fields = Mapping[str, "list[bytes]"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a form that is read piece by piece: a field has no `file`, and of too large a file nothing is kept."""
+
+    name: str
+    file: str | None
+    content: bytes
+    is_too_large: bool = False
+
+
+async def parts_as_they_come(content_type: str, share: Share, receive: Receive) -> AsyncIterator[Part]:
+    """Yield the parts of a form one by one, and hold only one; raises `FrApiError`, and `ClientGone`.
+
+    A part that the room cannot hold comes without its content.
+    """
+    mark, most = boundary_of(content_type), share.room.most_bytes - _LARGEST_PIECE
+    held, searched, is_too_large, first = bytearray(), 0, False, True
+    async for piece in share.pieces(receive):
+        held += piece
+        while (at := held.find(sought := mark[2:] if first else mark, max(searched - len(mark), 0))) >= 0:
+            if not first:
+                yield _part(bytes(held[:at]), is_too_large)
+            share.room.free(share, at + len(sought))
+            del held[: at + len(sought)]
+            searched, is_too_large, first = 0, False, False
+        if len(held) > most:
+            is_too_large = True
+            share.room.free(share, len(held) - len(mark) - MOST_PART_HEAD)
+            del held[MOST_PART_HEAD : len(held) - len(mark)]
+        searched = len(held)
+    if first or not held.startswith(b"--"):
+        raise invalid("The form is cut off.")
+
+
+def _part(piece: bytes, is_too_large: bool) -> Part:
+    line, name, content = part_of(piece[: MOST_PART_HEAD + 4] if is_too_large else piece)
+    named = _FILE_NAME.search(line)
+    if named is None:
+        return Part(name, None, content, is_too_large)
+    file = named[1].decode("utf-8", "replace").replace("%22", '"')
+    return Part(name, _CONTROL.sub("", re.split(r"[/\\]", file)[-1]), b"" if is_too_large else content, is_too_large)
 
 
 def fields_of(content_type: str, body: bytes) -> Fields:

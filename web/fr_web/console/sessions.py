@@ -3,10 +3,10 @@
 import hmac
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from fr_api.v1 import access_pb2, common_pb2
 
@@ -31,7 +31,8 @@ class Session:
 
     `who` is the principal of the key, with a hash of the code. `sittings` has the server's id of each sitting that the
     trainee began, by its name. `shown` has the photos of the trial on the page, by its id: the right answer stands
-    beside them.
+    beside them, when the server no longer sends them. `drafts` has what a view keeps of unfinished work, by a name;
+    the same person finds it again after signing in again.
     """
 
     key: str = field(repr=False)
@@ -42,7 +43,8 @@ class Session:
     used_s: float = 0.0
     inquiry: Inquiry | None = None
     sittings: dict[str, str] = field(default_factory=dict, repr=False)
-    shown: dict[str, list[str]] = field(default_factory=dict, repr=False)
+    shown: Mapping[str, Sequence[object]] = field(default_factory=dict, repr=False)
+    drafts: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 class Sessions:
@@ -56,6 +58,7 @@ class Sessions:
         self._most, self._most_of_one = most, most_of_one
         self._secret = secrets.token_bytes(32)
         self._open: dict[bytes, Session] = {}  # the one that was used last is the last
+        self._drafts: dict[str, tuple[float, dict[str, Any]]] = {}  # of each person, and when they last signed in
 
     def begin(self, session: Session) -> str:
         """Keep a session, and return its new id."""
@@ -68,6 +71,9 @@ class Sessions:
             del self._open[key]
         if len(self._open) >= self._most:
             del self._open[next(iter(self._open))]
+        self._drafts = {who: one for who, one in self._drafts.items() if now_s - one[0] <= LONGEST_S}
+        _, session.drafts = self._drafts.get(session.who, (now_s, {}))
+        self._drafts[session.who] = now_s, session.drafts
         session_id = self.new_id()
         self._open[_hash(session_id)] = session
         return session_id
@@ -81,6 +87,11 @@ class Sessions:
         found.used_s = now_s
         self._open[key] = found
         return found
+
+    def holds(self, session_id: str) -> bool:
+        """Return whether the session of an id still is, without using it: a page that only waits keeps none alive."""
+        found = self._open.get(_hash(session_id))
+        return found is not None and not _is_over(found, self._clock())
 
     def end(self, session_id: str) -> None:
         """End a session, if there is one."""

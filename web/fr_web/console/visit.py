@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import quote
@@ -11,12 +11,12 @@ from urllib.parse import quote
 from google.protobuf.message import Message as Sent
 from markupsafe import Markup
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from fr_client.errors import FrApiError
 from fr_locales.messages import Message
 from fr_locales.rendering import render
-from fr_web.console.forms import Fields, read
+from fr_web.console.forms import Fields, Part, read
 from fr_web.console.sessions import Inquiry, Role, Session
 from fr_web.errors import http_status
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 AnswerT = TypeVar("AnswerT", bound=Sent)
 
 IN_PLACE = "fr-in-place"  # a header: the page stays, and only its session begins anew
+_OVER = "event: over\ndata: -\n\n"  # a page has hx-sse:close="over"
 _SHOWN = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG": "image/png", b"RIFF": "image/webp"}
 
 
@@ -46,8 +47,16 @@ class Desk(Protocol):
         """Make a call with many answers, with the key of the visitor; yield them encoded."""
         ...
 
+    def holds(self, visit: Visit) -> bool:
+        """Return whether the visitor is still signed in, without counting as a click."""
+        ...
+
     def html(self, visit: Visit, template: str, values: Mapping[str, Any]) -> str:
         """Render a template."""
+        ...
+
+    async def is_ready(self) -> bool:
+        """Return what the server says of its health."""
         ...
 
 
@@ -55,7 +64,8 @@ class Desk(Protocol):
 class Visit:
     """A request: what the browser sent, who is signed in, and in which language to answer.
 
-    `session_id` is that of the cookie, or a new one; `token` is what each form of this browser carries.
+    `session_id` is that of the cookie, or a new one; `token` is what each form of this browser carries. `files` yields
+    those of a form that its screen `streams`, after the fields before the first one.
     """
 
     desk: Desk
@@ -66,6 +76,7 @@ class Visit:
     language: str
     nonce: str
     fields: Fields = field(default_factory=dict)
+    files: AsyncIterator[Part] | None = None
 
     @property
     def path(self) -> Mapping[str, str]:
@@ -95,7 +106,7 @@ class Visit:
         """Make the call that takes a request, with the key of who is signed in; raises `FrApiError`."""
         return answer.FromString(await self.desk.ask(self, request))
 
-    async def each(self, request: Sent, answer: type[AnswerT]) -> AsyncIterator[AnswerT]:
+    async def each(self, request: Sent, answer: type[AnswerT]) -> AsyncGenerator[AnswerT, None]:
         """Make the call with many answers that takes a request, and yield them; raises `FrApiError`."""
         async for piece in self.desk.pieces(self, request):
             yield answer.FromString(piece)
@@ -105,6 +116,55 @@ class Visit:
         html = self.desk.html(self, template, {"error": error, **values})
         status = status if error is None else http_status(error)
         return Response(html, status, media_type="text/html")
+
+    async def growing(self, template: str, rows: AsyncIterator[str], **values: Any) -> Response:
+        """Return a page that has its rows, HTML, where the template says `growing`: each is sent when it is made.
+
+        The page waits for the first row, so that a call that is refused has the page of an error.
+        """
+        mark = f"<!-- {self.nonce} -->"
+        html = self.desk.html(self, template, {"error": None, "growing": Markup(mark), **values})
+        before, _, after = html.partition(mark)
+        first = await anext(rows, "")
+
+        async def pieces() -> AsyncIterator[str]:
+            yield before + first
+            try:
+                async for row in rows:
+                    yield row
+            except FrApiError as error:
+                yield self.desk.html(self, "refusal.html", {"error": error})
+            yield after
+
+        return StreamingResponse(pieces(), media_type="text/html")
+
+    async def events(self, template: str, states: AsyncGenerator[Mapping[str, Any] | None, None]) -> Response:
+        """Return a stream of a part of a page, for `hx-sse:connect`: one rendering for each state, until they end.
+
+        A state None is nothing new, and due every few seconds: the stream ends when its visitor has signed out. After
+        an error, browsers connect again; one before the first state is raised.
+        """
+        first = await anext(states, None)
+
+        async def sent() -> AsyncIterator[str]:
+            state = first
+            try:
+                while self.desk.holds(self):
+                    if state is None:
+                        yield ": nothing new\n\n"
+                    else:
+                        yield _event(self.desk.html(self, template, state))
+                    state = await anext(states)
+            except StopAsyncIteration:
+                yield _OVER
+            except FrApiError:
+                return
+            else:
+                yield _event(self.desk.html(self, "live_over.html", {})) + _OVER
+            finally:
+                await states.aclose()
+
+        return StreamingResponse(sent(), media_type="text/event-stream", headers={"x-accel-buffering": "no"})
 
     def go(self, path: str, **query: str) -> Response:
         """Lead the browser to another page, after a form."""
@@ -120,7 +180,8 @@ class Screen:
 
     `roles` are those of a caller who can use it, none for everybody: navigation and the home page show it to them. The
     server decides again in each call. `nav` is its name there, None to leave it out, and `about` its use in a
-    sentence. `is_open` lets in people who are not signed in. `takes_file` lets a form be as large as a photo.
+    sentence. `is_open` lets in people who are not signed in. `takes_file` lets a form be as large as a photo; a screen
+    that `streams` reads any number of photos, one by one, as `Visit.files`.
     """
 
     path: str
@@ -131,6 +192,7 @@ class Screen:
     about: Message | None = None
     is_open: bool = False
     takes_file: bool = False
+    streams: bool = False
 
 
 def address(path: str, **query: str) -> str:
@@ -138,6 +200,11 @@ def address(path: str, **query: str) -> str:
     told = "&".join(f"{quote(name)}={quote(value, safe='')}" for name, value in query.items() if value)
     escaped = quote(path, safe="/%~?&=")
     return f"{escaped}?{told}" if told else escaped
+
+
+def _event(html: str) -> str:
+    """Return an event of a stream, as https://html.spec.whatwg.org/multipage/server-sent-events.html writes it."""
+    return "".join(f"data: {line}\n" for line in html.splitlines()) + "\n"
 
 
 def kind_of_photo(data: bytes) -> str:

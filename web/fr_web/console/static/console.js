@@ -7,17 +7,20 @@
   // --- a page that has just come
 
   let ticking = 0;
+  let end = 0;
+  document.addEventListener("fr:left", (event) => { end = performance.now() + 1000 * event.detail; });
   const begin = () => {
     clearInterval(ticking);
     const left = document.querySelector("[data-left]");
     if (left !== null) {
-      const end = performance.now() + 1000 * Number(left.dataset.left);
+      end = performance.now() + 1000 * Number(left.dataset.left);
       ticking = setInterval(() => {
         const seconds = Math.max(Math.round((end - performance.now()) / 1000), 0);
         left.textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
       }, 1000);
     }
     for (const box of document.querySelectorAll("[data-keys]")) box.checked = localStorage.getItem("fr-keys") !== "off";
+    for (const one of document.querySelectorAll("[data-print], [data-full]")) one.hidden = false;
     filled();
   };
 
@@ -30,11 +33,17 @@
     history.replaceState(history.state, "", location.pathname + location.search);
   };
 
-  document.addEventListener("htmx:after:swap", () => {
+  document.addEventListener("htmx:after:swap", (event) => {
+    if (event.target.closest?.("[data-live]")) return; // a part that follows events: the focus stays
     const head = document.querySelector("#page .refusal") ?? document.querySelector("#page h1");
     head?.focus();
     say(head?.textContent ?? "");
     begin();
+  });
+
+  document.addEventListener("click", (event) => {
+    if (event.target.closest("[data-print]")) print();
+    if (event.target.closest("[data-full]")) document.documentElement.requestFullscreen().catch(() => {});
   });
 
   // --- keys: an element names its own in aria-keyshortcuts
@@ -45,10 +54,10 @@
 
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey || event.isComposing || localStorage.getItem("fr-keys") === "off") return;
-    if (event.target.closest("input:not([type=checkbox]):not([type=radio]), textarea, select, dialog")) return;
+    if (event.target.closest("input:not([type=checkbox]):not([type=radio]):not([type=range]), textarea, select, dialog")) return;
     if (["Enter", " "].includes(event.key) && event.target.closest("a, button, summary, input")) return;
     for (const one of document.querySelectorAll("#page [aria-keyshortcuts]")) {
-      if (one.getAttribute("aria-keyshortcuts") === event.key) {
+      if (one.getAttribute("aria-keyshortcuts").split(" ").includes(event.key)) {
         event.preventDefault();
         one.click();
         return;
@@ -72,6 +81,85 @@
     });
   }
 
+  // --- many photos: one request for each, a few at a time, with what became of each as it comes
+
+  const AT_ONCE = 3;
+  const row = (told) => {
+    const made = document.querySelector("#many template").content.cloneNode(true);
+    const at = (name) => made.querySelector(`[data-${name}]`);
+    at("file").textContent = told.file;
+    at("subject").firstChild.textContent = told.subject;
+    if (!told.refused) at("subject").href = `${byId("many").dataset.subject}?id=${encodeURIComponent(told.subject)}`;
+    at(told.refused ? "yes" : "no").remove();
+    at("words").textContent = told.refused;
+    at("hints").textContent = told.hints.join(" ");
+    if (told.similar.length === 0) at("similar").remove();
+    else at("similar").querySelector("bdi").textContent = told.similar.join(", ");
+    return made;
+  };
+
+  // One photo: it is sent again after the connection was lost, or the session was over, and somebody has signed in.
+  const sent = async (form, file, going) => {
+    while (going() && form.isConnected) {
+      const body = new FormData(form);
+      body.delete("photo");
+      body.append("photo", file, file.name);
+      const answer = await fetch(form.action, { method: "POST", body, headers: { accept: "application/json" } }).catch(() => null);
+      if (answer === null || answer.status === 503) await lost(null);
+      // A browser may not see why a long upload was refused: it asks again without one.
+      const state = answer ?? await fetch(form.action, { headers: { accept: "application/json" } }).catch(() => null);
+      if (state?.status === 401) {
+        const before = form.elements.token.value;
+        await again(null);
+        if (form.elements.token.value === before) return null;
+      } else if (answer !== null && answer.status !== 503) {
+        const told = await answer.json();
+        return answer.ok ? told : { file: file.name, subject: "", refused: told.message, hints: [], similar: [] };
+      }
+    }
+    return null;
+  };
+
+  document.addEventListener("submit", async (event) => {
+    const form = event.target;
+    if (!form.matches("form[data-many]")) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const place = byId("many"), photos = [...form.elements.photo.files], button = form.querySelector("button");
+    const count = (name, number) => { place.querySelector(`[data-${name}]`).textContent = number; };
+    const bar = place.querySelector("progress"), rows = place.querySelector("tbody");
+    let next = 0, done = 0, refused = 0, stopped = false;
+    rows.replaceChildren();
+    bar.max = photos.length;
+    place.hidden = false;
+    place.querySelector("[data-stopped]").hidden = true;
+    place.querySelector("[data-stop]").onclick = () => { stopped = true; };
+    button.disabled = true;
+    const show = () => {
+      bar.value = done;
+      count("done", done);
+      count("total", photos.length);
+      count("enrolled", done - refused);
+      count("refused", refused);
+    };
+    show();
+    const work = async () => {
+      while (next < photos.length && !stopped) {
+        const told = await sent(form, photos[next++], () => !stopped);
+        if (told === null) return;
+        done += 1;
+        refused += told.refused ? 1 : 0;
+        if (told.refused) rows.prepend(row(told));
+        else rows.append(row(told));
+        show();
+      }
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, work));
+    place.querySelector("[data-stopped]").hidden = done === photos.length;
+    button.disabled = false;
+    say(place.querySelector("dl").innerText);
+  }, { capture: true });
+
   // --- the connection is lost, or the session is over: the page stays, with what was typed
 
   // Forms with data-again may be sent twice: the server takes the same answer again.
@@ -84,7 +172,10 @@
   let unsent = null;
   const lost = async (ctx) => {
     unsent = ctx ?? unsent;
-    if (waiting) return;
+    if (waiting) {
+      while (waiting) await new Promise((done) => { setTimeout(done, 500); });
+      return;
+    }
     waiting = true;
     byId("lost").hidden = false;
     say(byId("lost-words").textContent);
@@ -106,11 +197,17 @@
   });
 
   let interrupted = null;
+  let asked = null;
   const again = async (ctx) => {
-    interrupted = ctx;
-    byId("again-refused").hidden = true;
-    await htmx.ajax("GET", "/sign-in", { target: "#again-form", select: "#sign-in", swap: "innerHTML" });
-    if (!byId("again").open) byId("again").showModal();
+    interrupted = ctx ?? interrupted;
+    asked ??= new Promise((done) => { byId("again").addEventListener("close", done, { once: true }); });
+    if (!byId("again").open) {
+      byId("again-refused").hidden = true;
+      byId("again").showModal();
+      await htmx.ajax("GET", "/sign-in", { target: "#again-form", select: "#sign-in", swap: "innerHTML" });
+    }
+    await asked;
+    asked = null;
   };
 
   document.addEventListener("htmx:before:response", (event) => {
@@ -143,6 +240,7 @@
     byId("again").close();
     byId("again-form").replaceChildren();
     resend(interrupted);
+    interrupted = null;
   }, { capture: true });
 
   begin();

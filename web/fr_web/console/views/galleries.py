@@ -86,6 +86,7 @@ async def gallery(visit: Visit) -> Response:
         must_say=must_say,
         listed=listed,
         may_search=access_pb2.ROLE_OPERATOR in visit.who.roles,
+        may_make=bool(visit.who.roles & MAKES),
     )
 
 

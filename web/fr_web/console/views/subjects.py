@@ -71,6 +71,7 @@ async def _shown(visit: Visit, subject_id: str, error: FrApiError | None = None)
         subject_id=subject_id,
         must_say=must_say,
         purposes=PURPOSES,
+        may_enrol=access_pb2.ROLE_OPERATOR in visit.who.roles,
         sees_photos=kept.gallery.keeps_photos and access_pb2.ROLE_OPERATOR in visit.who.roles,
     )
 

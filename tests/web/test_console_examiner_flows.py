@@ -1,0 +1,121 @@
+"""Examiners look at two photos under one zoom in a real browser: together or apart, swapped, and under a curtain."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from support.browser import Look, World, chromium, needs_browser, sign_in
+
+pytestmark = [needs_browser, pytest.mark.nightly]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def look(browser: Any, console_world: World) -> Iterator[Look]:
+    context = browser.new_context(locale="en-GB", reduced_motion="reduce")
+    made = Look(context.new_page(), console_world.address)
+    yield made
+    context.close()
+    made.require_sound()
+
+
+def at_candidate(look: Look, world: World, reference: str) -> None:
+    """Have something to examine, and go to its first candidate."""
+    world.staff.operator.searches(world.staff.operator.opens(reference), "cases", top_k=2)
+    sign_in(look.open("/").page, world, "examiner")
+    look.open("/examinations").page.locator("tbody a").last.click()
+    look.heading("The probe first").page.locator("#probe_notes").fill("a mole")
+    look.press("Keep the notes, and show the candidates").heading("Candidate 1 of 2")
+
+
+def test_what_is_seen_is_chosen_without_scripts(browser: Any, console_world: World) -> None:
+    context = browser.new_context(locale="en-GB", java_script_enabled=False)
+    look = Look(context.new_page(), console_world.address)
+    at_candidate(look, console_world, "AZ bare")
+    assert not look.page.locator("[data-flicker]").is_visible()  # what needs a script is not shown
+    beside = look.page.locator(".pane").last.bounding_box()
+    look.page.locator("[value=candidate]").check()
+    over = look.page.locator(".pane").last.bounding_box()
+    assert over["width"] > 1.5 * beside["width"]
+    look.page.locator("[name=zoom][value='4']").check()
+    assert look.page.locator(".pane img").last.bounding_box()["width"] > 3 * over["width"]
+    look.page.locator("[value=probe]").check()
+    assert not look.page.locator(".over img").is_visible()
+    context.close()
+    look.require_sound()
+
+
+def test_both_photos_move_together_until_one_is_laid_over_the_other(look: Look, console_world: World) -> None:
+    at_candidate(look, console_world, "AZ pan")
+    look.page.keyboard.press("4")
+    first, second = look.page.locator(".pane").first, look.page.locator(".pane").last
+
+    def place(pane: Any) -> float:
+        return float(pane.evaluate("one => one.scrollTop / one.scrollHeight"))
+
+    look.page.wait_for_function("document.querySelector('.pane').scrollTop > 0")
+    start = place(second)
+    assert start == pytest.approx(place(first), abs=0.02)
+    first.evaluate("one => one.scrollBy(0, 60)")
+    look.page.wait_for_function(
+        "start => { const one = document.querySelector('.over'); "
+        "return one.scrollTop / one.scrollHeight > start + 0.005; }",
+        arg=start,
+    )
+    assert place(second) == pytest.approx(place(first), abs=0.02)
+    look.page.keyboard.press("l")
+    kept = place(second)
+    first.evaluate(
+        "one => new Promise(done => { one.addEventListener('scroll', () => setTimeout(done), "
+        "{ once: true }); one.scrollBy(0, -60); })"
+    )
+    assert place(second) == pytest.approx(kept, abs=0.001)
+    assert place(first) < kept - 0.005
+
+
+def test_a_swap_hides_nothing_and_is_never_a_flash(look: Look, console_world: World) -> None:
+    at_candidate(look, console_world, "AZ swap")
+    look.page.evaluate(
+        """() => {
+            window.swaps = [];
+            const over = document.querySelector(".over");
+            let before = getComputedStyle(over).visibility;
+            const watch = () => {
+                const now = getComputedStyle(over).visibility;
+                if (now !== before) window.swaps.push(performance.now());
+                before = now;
+                requestAnimationFrame(watch);
+            };
+            watch();
+        }"""
+    )
+    look.page.evaluate(
+        """async () => {
+            const end = performance.now() + 2000;
+            while (performance.now() < end) {
+                document.querySelector("[data-flicker]").click();
+                await new Promise(requestAnimationFrame);
+            }
+        }"""
+    )
+    swaps = look.page.evaluate("window.swaps")
+    assert len(swaps) >= 2
+    assert min(b - a for a, b in pairwise(swaps)) > 300
+    assert look.page.locator(".pane").first.locator("img").is_visible()
+
+
+def test_the_curtain_opens_where_the_slider_is(look: Look, console_world: World) -> None:
+    at_candidate(look, console_world, "AZ curtain")
+    look.page.keyboard.press("c")
+    assert look.page.locator("[value=curtain]").is_checked()
+    look.page.keyboard.press("s")
+    look.page.locator("#curtain").fill("20")
+    assert look.page.locator("[value=curtain]").is_checked()
+    assert "20%" in look.page.evaluate("getComputedStyle(document.querySelector('.over')).clipPath")

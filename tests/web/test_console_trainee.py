@@ -1,0 +1,424 @@
+"""A trainee takes every exercise over HTTP, without scripts: answers arrive, drafts stay, nothing tells."""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from fr_api.v1 import training_pb2
+from fr_training.build.pictures import SIDE, TEMPLATE
+from fr_training.exercises.checks import COMPONENTS
+from fr_training.store.training_store import TrainingStore
+from fr_training.trials import Session
+from fr_training.trials import Trial as Kept
+from fr_trust.access.roles import Role
+from fr_web.console.views.looks import PLACES
+from support.browser import World
+from support.courses import Chance, Stub, answer, next_trial, start, store_of, take
+from support.leaks import forbidden
+from support.servers import photo
+from support.surfer import Surfer, words
+from support.web import Answered
+
+pb: Any = training_pb2
+HOSTILE = "<script>alert(1)</script>"
+NAMES = ("Jane", "Roe", "people_folder", ".png", "low_prevalence")
+
+
+@dataclass
+class Class:
+    """The course of every exercise in the world of the console."""
+
+    world: World
+    made: training_pb2.CreateCohortResponse
+
+    @property
+    def store(self) -> TrainingStore:
+        return store_of(self.world.staff.server)
+
+    def trainee(self) -> "Trainee":
+        surfer, caller, code = Surfer(self.world.site), self.world.staff.caller(Role.TRAINEE), next(self.world.others)
+        assert surfer.sign_in(caller.token, code).status == 303
+        return Trainee(surfer, caller.training, code)
+
+
+@pytest.fixture(scope="module")
+def room(console_world: World) -> Class:
+    return Class(console_world, console_world.every_exercise())
+
+
+@dataclass
+class Trainee:
+    """Somebody who fills in forms as they stand on the page; `seen` are the pages before an answer was locked."""
+
+    surfer: Surfer
+    stub: Stub
+    code: str
+    sitting: str = "all"
+    seen: list[Answered] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+    reveals: list[str] = field(default_factory=list)
+
+    @property
+    def path(self) -> str:
+        return f"/course/sitting?name={quote(self.sitting)}"
+
+    def begin(self) -> Answered:
+        page = self.surfer.get("/course")
+        assert "Check this screen" in words(page)
+        assert self.surfer.post("/course", {"sitting": self.sitting, "consent": "1"}).status == 303
+        return self.page()
+
+    def page(self, more: str = "") -> Answered:
+        found = self.surfer.get(self.path + more)
+        assert found.status == 200, words(found)
+        return found
+
+    def until(self, step: str) -> Answered:
+        """Answer trials, without pages, until one waits for a step; returns its page."""
+        session = start(self.stub, self.code, self.sitting)
+        while (trial := next_trial(self.stub, session)) is not None:
+            if trial.step == pb.TrialStep.Value(f"TRIAL_STEP_{step}"):
+                return self.page()
+            answer(self.stub, session, trial, Chance())
+        raise AssertionError(f"no trial comes to {step}")
+
+    def take(self) -> None:
+        page = self.begin()
+        for _ in range(400):
+            if "The sitting is over" in words(page):
+                return
+            page = self.go_on(page)
+        raise AssertionError("the sitting does not end")
+
+    @staticmethod
+    def step(page: Answered) -> int:
+        found = re.search(r'name="step" value="(\d+)"', page.body.decode())
+        return int(found[1]) if found else 0
+
+    def go_on(self, page: Answered) -> Answered:
+        """Do what a page asks for; returns the next page."""
+        text = page.body.decode()
+        if begins := re.search(r'name="block" value="([^"]+)"', text):
+            return self.after({"block": begins[1]})
+        self.seen.append(page)
+        self.steps.append(self.step(page))
+        return self.after(self.answer(page), at=_action(text))
+
+    def after(self, fields: dict[str, str], at: str = "") -> Answered:
+        answer = self.surfer.post(at or self.path, fields)
+        while answer.status == 303:
+            answer = self.surfer.get(answer.headers["location"])
+        assert answer.status == 200, words(answer)
+        if 'aria-keyshortcuts="Enter" href="/course/sitting' in answer.body.decode() and not self.step(answer):
+            self.reveals.append(words(answer))
+            return self.page()
+        return answer
+
+    def answer(self, page: Answered) -> dict[str, str]:
+        text, step = page.body.decode(), self.step(page)
+        found = dict(
+            re.findall(
+                r'type="hidden" name="(trial|step|candidate|part|choice|confirm|ratings\.\w+)" value="([^"]*)"', text
+            )
+        )
+        if step in (pb.TRIAL_STEP_RATE, pb.TRIAL_STEP_RATE_AGAIN):
+            return {**found, "rating": "2", "p_same": "80,5", "difficulty": "3"}
+        if step == pb.TRIAL_STEP_CHOOSE:
+            return {**found, "odd": re.findall(r'name="odd" value="(\w+)"', text)[1]}
+        if step == pb.TRIAL_STEP_NOTE:
+            return {**found, "notes": f"A mark. {HOSTILE}"}
+        if step == pb.TRIAL_STEP_OBSERVE:
+            return {**found, "lock": "1"} if 'name="lock"' in text else {**found, "comparison": "1", "similarity": "7"}
+        if step == pb.TRIAL_STEP_TRIAGE:
+            return {**found, "usability": "2", "reasons.1": "1", "reasons.3": "3"}
+        if step == pb.TRIAL_STEP_PREDICT:
+            return {**found, "percent": "12.5"}
+        if step == pb.TRIAL_STEP_CONCLUDE:
+            return {**found, "row": "1"}
+        if step in (pb.TRIAL_STEP_HASH, pb.TRIAL_STEP_DERIVE):
+            return {**found, "sha256": "AB" * 32 + "  original.jpg"}
+        if "confirm" in found:
+            return found
+        if "candidate" in found:
+            return {**found, "rating": "-1"}
+        unrated = re.search(r'aria-keyshortcuts="Enter" href="([^"]+at=\d+)"', text)
+        if unrated:
+            return self.answer(self.surfer.get(unrated[1].replace("&amp;", "&")))
+        return {**found, "choice": re.findall(r'name="choice" value="(\w+)"', text)[0], "difficulty": "5"}
+
+
+def _action(text: str) -> str:
+    """Where the answer goes: the form with the id of the trial."""
+    forms = re.findall(r'<form method="post" action="([^"]+)"[^>]*data-again', text)
+    return forms[-1].replace("&amp;", "&") if forms else ""
+
+
+def sessions_of(room: Class) -> list[Session]:
+    trainees = room.store.trainees(room.made.cohort.cohort_id)
+    return [one for kept in trainees for one in room.store.sessions_of(kept.trainee_id)]
+
+
+def locked(room: Class, trainee: Trainee) -> list[Kept]:
+    sessions = sessions_of(room)
+    secret = re.search(r'name="trial" value="(\w+)"', trainee.seen[0].body.decode())
+    assert secret is not None
+    return next(list(one.trials) for one in sessions if any(t.trial_id == secret[1] for t in one.trials))
+
+
+@pytest.fixture(scope="module")
+def taken(room: Class) -> Trainee:
+    trainee = room.trainee()
+    trainee.take()
+    return trainee
+
+
+def test_every_step_of_every_exercise_is_answered_without_scripts(room: Class, taken: Trainee) -> None:
+    expected = {*pb.TrialStep.values()} - {pb.TRIAL_STEP_UNSPECIFIED, pb.TRIAL_STEP_SEND_PROBE}
+    assert {*taken.steps} - {0} == expected
+    trials = locked(room, taken)
+    assert all(one.done for one in trials)
+    said = json.dumps([str(one.answer) for trial in trials for one in trial.locked])
+    assert "0.805" in said
+    assert "difficulty=3" in said
+
+
+def test_nothing_tells_what_is_right_before_the_answer(room: Class, taken: Trainee) -> None:
+    course = room.store.course(room.made.cohort.course_id)
+    photos = [hashlib.sha256(path.read_bytes()).hexdigest() for path in room.world.home.parent.rglob("Jane*/*.png")]
+    assert photos
+    secrets = [one for one in forbidden(course, photos, NAMES) if len(one) >= 4]
+    sessions = re.compile(rb"[0-9a-f]{32}")
+
+    def told(around: bytes) -> list[bytes]:
+        return [one for one in secrets if one in around]
+
+    assert told(b"<img alt=" + secrets[-1] + b">")  # control
+    ids = {one.session_id.encode() for one in sessions_of(room)}
+    for page in taken.seen:
+        around = str(page.headers).encode() + page.body
+        assert not told(around)
+        assert not ids & {*sessions.findall(around)}
+        assert b"similarit" not in around.lower() or taken.step(page) == pb.TRIAL_STEP_OBSERVE
+
+
+def test_what_a_trainee_types_stays_text(taken: Trainee) -> None:
+    assert not any(HOSTILE.encode() in page.body for page in taken.seen)
+
+
+def test_the_result_says_what_the_answers_come_to(taken: Trainee) -> None:
+    page = words(taken.surfer.get("/course/result"))
+    assert "What your answers show" in page
+    assert "<details" in page
+    assert "Trials shown" in page
+    refused = taken.surfer.get("/course/certificate")  # the other sitting is not finished
+    assert (refused.status, "<h1" in words(refused)) == (400, True)
+
+
+def test_a_certificate_follows_the_last_sitting(room: Class) -> None:
+    trainee = room.trainee()
+    for sitting in ("all", "own"):
+        assert list(take(trainee.stub, start(trainee.stub, trainee.code, sitting), Chance()))
+    found = trainee.surfer.get("/course/certificate")
+    assert (found.status, found.headers["content-disposition"]) == (200, 'attachment; filename="certificate.html"')
+    assert b"<html" in found.body
+
+
+def test_an_answer_sent_twice_is_one_answer(room: Class) -> None:
+    trainee = room.trainee()
+    trainee.begin()
+    page = trainee.until("RATE")
+    fields = trainee.answer(page)
+    first = trainee.surfer.post(trainee.path, fields)
+    again = trainee.surfer.post(trainee.path, fields)
+    assert (first.status, again.status) == (200, 200)
+    assert "The right answer" in words(first)
+    shown = [re.search("<main.*</main>", words(one), re.DOTALL) for one in (first, again)]
+    assert None not in shown
+    assert len({one[0] for one in shown if one}) == 1
+    other = trainee.surfer.post(trainee.path, {**fields, "rating": "-3", "p_same": ""})
+    assert other.status == 409
+    assert "Trial 2 of" in words(other)
+
+
+def test_a_probability_against_the_rating_is_asked_about_once(room: Class) -> None:
+    trainee = room.trainee()
+    trainee.begin()
+    fields = {**trainee.answer(trainee.until("RATE")), "rating": "3", "p_same": "10"}
+    asked = trainee.surfer.post(trainee.path, fields)
+    assert "opposite" in words(asked)
+    assert 'value="10"' in words(asked)
+    assert trainee.surfer.post(trainee.path, {**fields, "sure": "1"}).status == 200
+    for typed in ("101", "x", "1e1"):
+        page = trainee.surfer.post(trainee.path, {**trainee.answer(trainee.page()), "p_same": typed})
+        assert page.status == 400
+        assert f'value="{typed}"' in words(page)
+
+
+def test_notes_stay_when_they_are_saved_and_when_they_are_only_typed(room: Class) -> None:
+    trainee = room.trainee()
+    trainee.begin()
+    fields = trainee.answer(trainee.until("NOTE"))
+    assert trainee.surfer.post(trainee.path, {**fields, "notes": HOSTILE, "save": "1"}).status == 303
+    page = trainee.page()
+    assert HOSTILE in words(page)
+    assert HOSTILE.encode() not in page.body
+    kept = trainee.surfer.post(trainee.path.replace("?", "/draft?"), {**fields, "notes": "typed"})
+    assert (kept.status, kept.body) == (204, b"")
+    assert ">typed</textarea>" in words(trainee.page())
+    empty = trainee.surfer.post(trainee.path, {**fields, "notes": ""})
+    assert (empty.status, trainee.step(empty)) == (400, pb.TRIAL_STEP_NOTE)
+
+
+def test_parts_go_back_and_are_kept(room: Class) -> None:
+    trainee = room.trainee()
+    trainee.begin()
+    page = trainee.until("OBSERVE")
+    assert "Part 1 of 12" in words(page)
+    assert page.body.count(b"<ellipse") == 2
+    page = trainee.go_on(page)
+    assert "Part 2 of 12" in words(page)
+    back = trainee.page("&at=1")
+    assert re.search(r'value="7"[^>]*class="kept"', back.body.decode())
+    changed = {**trainee.answer(back), "unseen": "1"}
+    assert "Part 2 of 12" in words(trainee.after(changed))
+    assert "Not visible" in words(trainee.page("&at=all"))
+    assert 'name="lock"' not in words(trainee.page("&at=all"))
+    refused = trainee.surfer.post(trainee.path, {k: v for k, v in trainee.answer(page).items() if k != "comparison"})
+    assert refused.status == 400
+
+
+def test_a_list_is_rated_before_it_is_decided(room: Class) -> None:
+    trainee = room.trainee()
+    trainee.begin()
+    trainee.until("DECIDE")
+    page = trainee.page()
+    assert "not rated yet" in words(page)
+    fields = trainee.answer(page)
+    early = {"trial": fields["trial"], "step": fields["step"], "choice": "none"}
+    assert trainee.surfer.post(trainee.path, early).status == 400
+    while "candidate" in (fields := trainee.answer(page)):
+        page = trainee.after(fields)
+        if "candidate" not in page.body.decode().partition('name="candidate"')[1]:
+            page = trainee.page()
+    confirm = trainee.surfer.post(trainee.path, {**early, "choice": "inconclusive", "known": "1"})
+    assert "You leave this list inconclusive" in words(confirm)
+    sent = trainee.answer(confirm)
+    assert sent["choice"] == "inconclusive"
+    assert trainee.surfer.post(trainee.path, {**early, "choice": HOSTILE}).status == 400
+    assert trainee.surfer.post(trainee.path, sent).status in (200, 303)
+
+
+def test_the_own_rating_stands_beside_the_advice(room: Class) -> None:
+    trainee = room.trainee()
+    trainee.begin()
+    page = trainee.until("RATE_AGAIN")
+    found = trainee.page("&own=2")
+    assert re.search(r"locked: <b[^>]*>2</b>", found.body.decode())
+    assert "The machine says" in words(page)
+    assert HOSTILE not in words(trainee.page(f"&own={quote(HOSTILE)}"))
+
+
+def test_evidence_is_examined_with_what_the_page_gives(room: Class) -> None:
+    trainee = room.trainee()
+    trainee.begin()
+    page = trainee.until("HASH")
+    files = trainee.path.replace("?", "/file?")
+    original = trainee.surfer.get(f"{files}&file=original.jpg")
+    assert original.headers["content-disposition"] == 'attachment; filename="original.jpg"'
+    assert trainee.surfer.get(f"{files}&file=../trial.jpg").status == 303
+    assert trainee.surfer.get(f"{files}&file=trial-records.jsonl").status == 303  # only at its step
+    upload = {name: value for name, value in trainee.answer(page).items() if name != "sha256"}
+    hashed = trainee.surfer.upload(files, **upload, file=original.body)
+    digest = hashlib.sha256(original.body).hexdigest()
+    assert f'value="{digest}"' in words(hashed)
+    page = trainee.after({**upload, "sha256": digest})
+    box = re.search(
+        r"(\d+) x (\d+) pixels, whose upper left corner is (\d+) pixels from the left and (\d+)", words(page)
+    )
+    assert box is not None
+    width, height, x, y = box.groups()
+    crop = trainee.surfer.get(f"{files}&file=crop.ppm&x={x}&y={y}&width={width}&height={height}")
+    assert crop.body.startswith(b"P6\n")
+    outside = trainee.surfer.get(f"{files}&file=crop.ppm&x=500&y=0&width=99&height=1")
+    assert outside.status == 400
+    page = trainee.after({**trainee.answer(page), "sha256": hashlib.sha256(crop.body).hexdigest()})
+    page = trainee.after(trainee.answer(page))
+    assert trainee.surfer.get(f"{files}&file=trial-public.pem").body.startswith(b"-----BEGIN PUBLIC KEY")
+    rows = re.findall(
+        r'<th scope="row" class="number">(\d+)</th>.*?<code>([0-9a-f]{64})</code></td><td><code>([0-9a-f]{64})<',
+        words(page),
+    )
+    numbers = [int(number) for number, _, _ in rows]
+    wrong = [int(number) for number, written, computed in rows if written != computed]
+    gaps = [number for number in range(1, 7) if number not in numbers]
+    broken = gaps or wrong
+    assert len(rows) >= 5
+    trainee.after({**trainee.answer(page), "row": str(broken[0] if broken else 0)})
+    assert re.search(r'<p class="lines">Right', trainee.reveals[-1])
+
+
+def test_an_own_photo_is_searched_and_stays_on_one_page(room: Class) -> None:
+    trainee = room.trainee()
+    trainee.sitting = "own"
+    trainee.begin()
+    page = trainee.until("SEND_PROBE")
+    files = trainee.path.replace("?", "/file?")
+    upload: dict[str, str] = dict(re.findall(r'name="(trial|step)" value="(\w+)"', page.body.decode()))
+    assert trainee.surfer.upload(files, **upload, file=b"").status == 400
+    assert trainee.surfer.upload(files, **upload, file=b"no photo").status == 400
+    noted = trainee.surfer.upload(files, **upload, file=photo(6))
+    assert trainee.step(noted) == pb.TRIAL_STEP_NOTE
+    assert b"data:image/png" in noted.body
+    assert b"data:image/png" not in trainee.page().body
+    page = trainee.after(trainee.answer(noted))
+    assert "Rate the next candidate" in words(page)
+    assert "Keep your photo beside you" in words(page)
+
+
+def test_pausing_stops_where_there_is_no_pause_left(room: Class) -> None:
+    trainee = room.trainee()
+    trainee.begin()
+    page = trainee.until("RATE")
+    for _ in range(3):
+        assert "Paused" in words(trainee.after({"pause": "1"}))
+        page = trainee.after({"resume": "1"})
+        page = trainee.after(trainee.answer(page))
+    assert trainee.surfer.post(trainee.path, {"pause": "1"}).status in (303, 409, 400)
+
+
+def test_released_answers_are_looked_at_again(room: Class, taken: Trainee) -> None:
+    page = words(taken.surfer.get("/course/review"))
+    assert "There is nothing to look at yet" in page
+    room.world.release(room.made.cohort)
+    listed = words(taken.surfer.get("/course/review?all=1"))
+    links = re.findall(r'href="(/course/review/trial\?id=\w+)"', listed)
+    assert len(links) >= 10
+    for link in links:
+        found = taken.surfer.get(link)
+        assert found.status == 200
+        shown, _, folded = words(found).partition("<details")
+        assert "Your answers" in shown
+        assert "reveal" not in shown.lower()
+        assert folded
+        assert HOSTILE.encode() not in found.body
+    assert taken.surfer.get("/course/review/trial?id=0123456789abcdef").status in (403, 404, 409)
+
+
+def test_only_a_trainee_has_these_pages(room: Class) -> None:
+    stranger = Surfer(room.world.site)
+    for path in ("/course/result", "/course/review", "/course/certificate", "/course/sitting/file?name=all"):
+        assert stranger.get(path).status == 401
+
+
+def test_places_of_parts_lie_where_pictures_have_them() -> None:
+    assert {*PLACES} == {one.component_id for one in COMPONENTS} - {"lines", "marks"}
+    eyes = TEMPLATE[:2].mean(axis=0) * 100 / SIDE
+    nose, mouth = TEMPLATE[2] * 100 / SIDE, TEMPLATE[3:].mean(axis=0) * 100 / SIDE
+    for part, (x, y) in {"eyes": eyes, "nose": nose, "mouth": mouth}.items():
+        ((middle_x, middle_y, wide, high),) = PLACES[part]
+        assert ((x - middle_x) / wide) ** 2 + ((y - middle_y) / high) ** 2 < 1

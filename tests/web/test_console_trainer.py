@@ -1,0 +1,363 @@
+"""A trainer's pages over HTTP: courses, cohorts, the live board, items for the class, and what stays where it is."""
+
+import http.client
+import re
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import pytest
+
+from fr_api.v1 import training_pb2
+from fr_trust.access.roles import Role
+from support.browser import World
+from support.courses import Chance, start, take
+from support.faults import until
+from support.surfer import Surfer, words
+from support.web import Answered
+
+PLAN = """
+format = 1
+title = "Squares of a trainer"
+claims = false
+[[sittings]]
+name = "pairs"
+title = "Pairs"
+blocks = [
+  {id = "practice", exercise = "verification", same = 2, different = 2, feedback = true},
+  {id = "test", exercise = "verification", same = 1, different = 1, minutes = 30, occasion = "pre", equated = "t"},
+  {id = "after", exercise = "verification", same = 1, different = 1, minutes = 30, occasion = "post", equated = "t"},
+]
+[[sittings]]
+name = "own"
+blocks = [{id = "own", exercise = "own_probe", trials = 1, size = 3}]
+"""
+WANTED = {"plan": "", "toml": PLAN, "dataset.people_folder": "1"}
+HOSTILE = "<script>alert(1)</script>\"'{{ 7*7 }}"
+
+
+pytestmark = pytest.mark.usefixtures("people_at_hand")
+
+
+@pytest.fixture
+def trainer(console_world: World) -> Surfer:
+    surfer = Surfer(console_world.site)
+    assert surfer.sign_in(console_world.key("trainer")).status == 303
+    return surfer
+
+
+def led(answer: Answered) -> str:
+    assert answer.status == 303, words(answer)
+    return answer.headers["location"]
+
+
+def made_course(trainer: Surfer) -> str:
+    """Make a course by the pages, and return its address."""
+    draft = led(trainer.post("/courses/new", WANTED))
+    trainer.get(draft)
+    led(trainer.post(draft, {"do": "make"}))
+    until(lambda: "The course is made" in words(trainer.get(draft)), 60)
+    found = re.search(r'href="(/courses/[0-9a-f]+)"', words(trainer.get(draft)))
+    assert found is not None
+    return found[1]
+
+
+@pytest.fixture(scope="module")
+def course(console_world: World) -> str:
+    surfer = Surfer(console_world.site)
+    surfer.sign_in(console_world.key("trainer"))
+    return made_course(surfer)
+
+
+def slips(trainer: Surfer, course: str, **fields: str) -> tuple[str, list[str], Answered]:
+    """Make a cohort, and return its address, its codes, and the page."""
+    assert trainer.get(course).status == 200
+    page = trainer.post(f"{course}/cohorts", {"trainees": "3", **fields})
+    assert page.status == 200, words(page)
+    place = re.search(r'href="(/cohorts/[0-9a-f]+)"', words(page))
+    assert place is not None
+    trainer.get("/cohorts")
+    return place[1], re.findall(r"Code: <code[^>]*>([^<]+)</code>", words(page)), page
+
+
+def answers_all(world: World, code: str) -> None:
+    stub = world.staff.caller(Role.TRAINEE).training
+    session_id = start(stub, code, "pairs")
+    for _ in take(stub, session_id, Chance()):
+        pass
+    stub.FinishSession(training_pb2.FinishSessionRequest(session_id=session_id))
+
+
+def test_a_plan_is_checked_before_a_course_is_made(trainer: Surfer) -> None:
+    page = words(trainer.get("/courses/new"))
+    assert "people_folder" in page
+    assert 'value="taster-90"' in page
+    refused = trainer.post("/courses/new", {"plan": "", "toml": PLAN})
+    assert refused.status == 400
+    assert "Squares of a trainer" in words(refused)  # nothing typed is lost
+    assert trainer.post("/courses/new", {**WANTED, "leave_out": "photo.jpg"}).status == 400
+    assert trainer.post("/courses/new", {**WANTED, "toml": "format = 1"}).status == 400
+    before = words(trainer.get("/courses")).count('href="/courses/')
+    draft = led(trainer.post("/courses/new", WANTED))
+    page = words(trainer.get(draft))
+    assert "The lists have enough people." in page
+    led(trainer.post(draft, {"do": "check"}))
+    until(lambda: "How hard the forms will be" in words(trainer.get(draft)), 60)
+    told = trainer.get(f"{draft}/events")
+    assert told.headers["content-type"].startswith("text/event-stream")
+    assert "data:" in words(told)
+    assert words(told).endswith("event: over\ndata: -\n\n")
+    assert words(trainer.get("/courses")).count('href="/courses/') == before + 1  # the draft, and no course
+    many = led(trainer.post("/courses/new", {**WANTED, "plan": "three-day"}))
+    assert "people are missing" in words(trainer.get(many))
+
+
+def test_an_error_of_the_work_is_on_the_page_of_the_draft(trainer: Surfer) -> None:
+    draft = led(trainer.post("/courses/new", {**WANTED, "plan": "three-day"}))
+    trainer.get(draft)
+    led(trainer.post(draft, {"do": "make"}))
+    until(lambda: "This was refused" in words(trainer.get(draft)) or 'class="refusal"' in words(trainer.get(draft)), 60)
+    assert trainer.get("/courses/drafts/0123").status == 404
+
+
+def test_items_are_left_out_of_the_next_course(trainer: Surfer, course: str) -> None:
+    page = words(trainer.get(f"{course}/items"))
+    assert "Not for trainees" in page
+    assert "Jane_Roe" not in page
+    items = re.findall(r'name="item\.([0-9a-f]{16})"', page)
+    assert len(items) > 4
+    marked = trainer.post(f"{course}/items", {f"shown.{items[0]}": "1", f"item.{items[0]}": "1", "again": "1"})
+    form = words(trainer.get(led(marked)))
+    assert items[0] in form
+    assert 'name="dataset.people_folder" value="1" checked' in form
+    assert "1 item is marked" in words(trainer.get(f"{course}/items"))
+    trainer.post(f"{course}/items", {f"shown.{items[0]}": "1"})
+    assert "0 items are marked" in words(trainer.get(f"{course}/items"))
+
+
+def test_codes_are_shown_once_and_a_slip_holds_no_other_key(trainer: Surfer, console_world: World, course: str) -> None:
+    trainer.get(course)
+    before = words(trainer.get("/cohorts")).count('href="/cohorts/')
+    trainer.get(course)
+    refused = trainer.post(f"{course}/cohorts", {"trainees": "1", "class_key": console_world.key("trainer")})
+    assert refused.status == 400
+    assert console_world.key("trainer") not in words(refused)
+    assert words(trainer.get("/cohorts")).count('href="/cohorts/') == before
+    place, codes, page = slips(trainer, course, name=HOSTILE, class_key=console_world.key("trainee"))
+    assert len(codes) == 3
+    assert words(page).count("data:image/svg+xml") == 3
+    assert HOSTILE not in page.body.decode()
+    assert HOSTILE in words(page)
+    for path in (place, "/cohorts", course, f"{place}/release", f"{place}/items"):
+        shown = trainer.get(path)
+        assert not any(code in words(shown) for code in codes), path
+        assert HOSTILE not in shown.body.decode()
+    more = trainer.post(f"{place}/trainees", {"trainees": "2"})
+    assert len(re.findall(r"Code: <code", words(more))) == 2
+    assert words(trainer.get(place)).count("/trainees/") == 5
+
+
+@contextmanager
+def events(surfer: Surfer, path: str) -> Iterator[http.client.HTTPResponse]:
+    with closing(surfer.site.connect()) as connection:
+        cookie = "; ".join(f"{name}={value}" for name, value in surfer.cookies.items())
+        connection.request("GET", path, headers={"Accept": "text/html, text/event-stream", "Cookie": cookie})
+        answer = connection.getresponse()
+        assert answer.status == 200
+        yield answer
+
+
+def event(answer: http.client.HTTPResponse) -> str:
+    lines: list[str] = []
+    while (line := answer.readline().decode().rstrip("\n")) or not lines:
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def test_the_board_follows_the_class_and_never_says_what_was_right(
+    trainer: Surfer, console_world: World, course: str
+) -> None:
+    place, codes, _ = slips(trainer, course)
+    with events(trainer, f"{place}/events") as answer:
+        first = event(answer)
+        assert "0 / 8" in first
+        answers_all(console_world, codes[0])
+        seen = first
+        while "finished" not in seen:
+            seen = event(answer)
+        assert "8 / 8" in seen
+        assert "right" not in seen.lower()
+        trainer.post("/sign-out", {})
+        while "event: over" not in seen:
+            before, seen = seen, event(answer)
+        assert "Sign in again" in before
+    assert trainer.get(f"{place}/events").status == 401
+
+
+def test_a_release_says_what_is_ahead_and_a_class_sees_an_item_step_by_step(
+    trainer: Surfer, console_world: World, course: str
+) -> None:
+    place, codes, _ = slips(trainer, course)
+    for code in codes[:2]:
+        answers_all(console_world, code)
+    empty, _, _ = slips(trainer, course)
+    assert "Nobody has answered an item yet." in words(trainer.get(f"{empty}/items"))
+    assert "1 of 3 trainees has not finished" in words(trainer.get(f"{place}/release"))
+    listed = words(trainer.get(f"{place}/items"))
+    items = re.findall(r'<code dir="ltr">([0-9a-f]{16})</code>', listed)
+    assert listed.count("not released") == len(items)
+    assert trainer.get(f"{place}/items/{items[0]}").status == 400
+    assert trainer.post(f"{place}/release", {"block.practice": "1", "ahead": "1"}).status == 400
+    ahead = trainer.post(f"{place}/release", {"block.practice": "1", "sure": "1"})
+    assert ahead.status == 400
+    assert "still ahead" in words(ahead)
+    tests = trainer.post(f"{place}/release", {"block.test": "1", "sure": "1", "ahead": "1"})
+    assert tests.status == 400
+    assert "belong to a test" in words(tests)
+    led(trainer.post(f"{place}/release", {"block.practice": "1", "sure": "1", "ahead": "1"}))
+    released = re.findall(rf'href="({place}/items/[0-9a-f]+)"', words(trainer.get(f"{place}/items")))
+    assert 0 < len(released) < len(items)
+    path = released[0]
+    assert all(trainer.get(one).status == 200 for one in released)
+    release = words(trainer.get(f"{place}/release"))
+    assert [">test<" in one for one in release.split("<p><label")[1:4]] == [False, True, True]
+    steps = {step: words(trainer.get(f"{path}?step={step}")) for step in ("photos", "answers", "average", "truth")}
+    assert 'href="/courses"' not in steps["photos"]
+    assert steps["photos"].count("<img") == 2
+    for step in ("photos", "answers", "average"):
+        assert "What is right" not in steps[step]
+        assert "were right" not in steps[step]
+        assert "✓" not in steps[step]
+    assert "<svg" not in steps["photos"]
+    assert "Its members" not in steps["answers"]
+    assert steps["answers"].count("<svg") == 7
+    assert "Its members: " in steps["average"]
+    assert "of 2 trainees were right" in steps["truth"]
+    for page in steps.values():
+        assert "Jane_Roe" not in page
+        assert not any(code in page for code in codes)
+
+
+def test_a_projector_shows_what_the_trainer_shows_and_nothing_else(
+    trainer: Surfer, console_world: World, course: str
+) -> None:
+    place, codes, _ = slips(trainer, course, name="Secret name")
+    answers_all(console_world, codes[0])
+    trainer.get(place)
+    led(trainer.post(f"{place}/release", {"block.practice": "1", "sure": "1", "ahead": "1"}))
+    item = re.findall(rf'href="({place}/items/[0-9a-f]+)"', words(trainer.get(f"{place}/items")))[0]
+
+    def linked() -> str:
+        found = re.search(r'href="http[^"]*(/wall/[\w-]+)"', words(trainer.post(f"{place}/wall", {})))
+        assert found is not None
+        return found[1]
+
+    first, projector = linked(), Surfer(console_world.site)
+    assert projector.get(first).status == 200
+    link = linked()
+    assert [projector.get(one).status for one in (first, f"{link}x", link)] == [404, 404, 200]
+    assert "The trainer shows nothing yet." in words(projector.get(link))
+    with events(projector, f"{link}/events") as told:
+        assert "nothing yet" in event(told)
+        trainer.get(f"{item}?step=answers")
+        shown = event(told)
+        while "answers-head" not in shown:
+            shown = event(told)
+        assert "truth-head" not in shown
+        trainer.get(f"{item}?step=truth")
+        while "truth-head" not in shown:
+            shown = event(told)
+        page = words(projector.get(link))
+        for one in (shown, page):
+            assert one.count("<img") == 2
+            assert not any(secret in one for secret in ("Secret name", "Jane_Roe", "/cohorts/", *codes))
+        assert {projector.get(one).status for one in ("/", place, item)} == {200, 401}  # "/" asks who they are
+        trainer.post("/sign-out", {})
+        while "event: over" not in shown:
+            shown = event(told)
+    assert projector.get(link).status == projector.get(f"{link}/events").status == 404
+
+
+def test_a_sitting_is_closed_to_a_class_and_gets_more_time(trainer: Surfer, console_world: World, course: str) -> None:
+    place, (code, other, _), _ = slips(trainer, course, name="<b>Closed</b>")
+    trainee, late = Surfer(console_world.site), Surfer(console_world.site)
+    for surfer, own in ((trainee, code), (late, other)):
+        assert surfer.sign_in(console_world.key("trainee"), own).status == 303
+    trainee.get("/course")
+    sitting = led(trainee.post("/course", {"sitting": "pairs", "consent": "1"}))
+    trainee.get(sitting)
+    led(trainee.post(sitting, {"block": "practice"}))
+    page = trainer.post(f"{place}/time", {"minutes": "5", "trainee": ""})
+    assert (page.status, "Nobody has got more time" in words(page)) == (200, True)
+    assert trainer.post(f"{place}/time", {"minutes": "1441", "trainee": ""}).status == 400
+    led(trainer.post(f"{place}/sittings", {"sitting": "pairs", "closed": "1"}))
+    assert "Open Pairs" in words(trainer.get(place))
+    assert 'value="pairs"' not in words(late.get("/course"))
+    assert "Your trainer has closed this sitting" in words(late.get("/course"))
+    assert "has closed this sitting" in words(late.post("/course", {"sitting": "pairs", "consent": "1"}))
+    assert 'name="resume"' in words(trainee.get(sitting))
+    held = trainee.post(sitting, {"resume": "1"})
+    assert (held.status, 'name="resume"' in words(held)) == (400, True)
+    led(trainer.post(f"{place}/sittings", {"sitting": "pairs"}))
+    led(trainee.post(sitting, {"resume": "1"}))
+    assert 'name="trial"' in words(trainee.get(sitting))
+    led(late.post("/course", {"sitting": "pairs", "consent": "1"}))
+
+
+def test_reports_and_exports_are_files(trainer: Surfer, console_world: World, course: str) -> None:
+    place, codes, _ = slips(trainer, course)
+    answers_all(console_world, codes[0])
+    for path, kind in {
+        "report?file=html": "text/html; charset=utf-8",
+        "report?file=json": "application/json",
+        "export?format=csv": "text/csv; charset=utf-8",
+        "export?format=xapi": "application/json",
+        "export?format=ags": "application/json",
+    }.items():
+        file = trainer.get(f"{place}/{path}")
+        assert (file.status, file.headers["content-type"]) == (200, kind), path
+        assert file.headers["content-disposition"].startswith("attachment")
+        assert file.body
+    names = re.findall(rf'href="({place}/trainees/[^"]+)"', words(trainer.get(place)))
+    assert sorted(trainer.get(f"{one}/report?file=json").status for one in names) == [
+        200,
+        400,
+        400,
+    ]  # two have no answers
+    assert {trainer.get(f"{one}/report?file=certificate").status for one in names} == {400}  # a sitting is open
+
+
+def test_the_person_of_a_probe_is_set_without_sending_the_photo(trainer: Surfer, course: str) -> None:
+    trainer.get(course)
+    assert trainer.upload(f"{course}/probe", photo=b"a photo", identity="Jane_Roe_001", absent="1").status == 400
+    assert trainer.upload(f"{course}/probe", photo=b"a photo").status == 400
+    assert trainer.upload(f"{course}/probe", photo=b"a photo", identity="nobody of them").status in (400, 404)
+    done = trainer.upload(f"{course}/probe", photo=b"a photo", absent="1")
+    assert done.status == 200
+    assert "The person is set" in words(done)
+
+
+def test_what_is_deleted_is_meant(trainer: Surfer, console_world: World) -> None:
+    course = made_course(trainer)
+    place, _, _ = slips(trainer, course)
+    name = re.findall(rf'href="({place}/trainees/[^"]+)"', words(trainer.get(place)))[0]
+    trainer.get(name)
+    assert trainer.post(name, {}).status == 400
+    assert led(trainer.post(name, {"sure": "1"})) == place
+    assert name not in words(trainer.get(place))
+    assert trainer.post(f"{place}/delete", {}).status == 400
+    assert led(trainer.post(f"{place}/delete", {"sure": "1"})) == "/cohorts"
+    assert trainer.get(place).status == 404
+    trainer.get(course)
+    assert trainer.post(f"{course}/delete", {}).status == 400
+    assert led(trainer.post(f"{course}/delete", {"sure": "1"})) == "/courses"
+    assert trainer.get(course).status == 404
+
+
+def test_other_roles_get_nothing_of_a_course(console_world: World, course: str) -> None:
+    surfer = Surfer(console_world.site)
+    surfer.sign_in(console_world.key("operator"))
+    assert 'href="/courses"' not in words(surfer.get("/"))
+    for path in ("/courses", "/courses/new", course, f"{course}/items", "/cohorts"):
+        answer = surfer.get(path)
+        assert answer.status == 403, path
+        assert "Squares of a trainer" not in words(answer)

@@ -1,0 +1,252 @@
+"""Cases: the list, a case with its examinations and what happened to it, a search in it, its evidence, its end."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from google.protobuf.duration_pb2 import Duration
+from starlette.responses import Response, StreamingResponse
+
+from fr_api.v1 import access_pb2, audit_pb2, common_pb2, gallery_pb2, recognition_pb2, review_pb2
+from fr_client.errors import FrApiError
+from fr_locales.messages import Message, message
+from fr_web.console.sessions import Purpose
+from fr_web.console.visit import Screen, Visit, embedded
+from fr_web.console.words import PURPOSES, QUALITY
+from fr_web.room import invalid
+
+SEES = frozenset({access_pb2.ROLE_OPERATOR, access_pb2.ROLE_EXAMINER})
+KEEPS = frozenset({access_pb2.ROLE_OPERATOR})
+_CHECKS = frozenset({access_pb2.ROLE_AUDITOR})
+_ON_A_PAGE = 50
+_MOST = 1_000  # of a list, in one answer of the server
+_MOST_DAYS = 36_500
+# A case for these is an exercise: its pages say so.
+EXERCISES = frozenset({common_pb2.PURPOSE_TRAINING, common_pb2.PURPOSE_TESTING})
+OF_CASES: Mapping[Purpose, Message] = {
+    value: words for value, words in PURPOSES.items() if value != common_pb2.PURPOSE_GALLERY_MAINTENANCE
+}
+STATES: Mapping[int, Message] = {
+    review_pb2.EXAMINATION_STATE_AWAITING_FIRST: message("console.examination.awaiting_first"),
+    review_pb2.EXAMINATION_STATE_AWAITING_SECOND: message("console.examination.awaiting_second"),
+    review_pb2.EXAMINATION_STATE_DISPUTED: message("console.examination.disputed"),
+    review_pb2.EXAMINATION_STATE_CONCLUDED: message("console.examination.concluded"),
+    review_pb2.EXAMINATION_STATE_AWAITING_FINDING: message("console.examination.awaiting_finding"),
+}
+FINDINGS: Mapping[int, Message] = {
+    review_pb2.FINDING_KIND_POTENTIAL_CANDIDATE: message("console.finding.potential_candidate"),
+    review_pb2.FINDING_KIND_NO_CANDIDATE: message("console.finding.no_candidate"),
+    review_pb2.FINDING_KIND_INCONCLUSIVE: message("console.finding.inconclusive"),
+}
+# The chains of the audit that name cases: what changed them, the searches, and who read them.
+_CHAINS = ("cases", "galleries", "access")
+
+
+@dataclass(frozen=True, slots=True)
+class NewCase:
+    """A case to open; `retention_days` is 0 for no limit."""
+
+    case_reference: str = ""
+    purpose: int = 0
+    retention_days: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A search in a case: what is seen in the probe before the list is, and the search itself.
+
+    `false_leads` is how many in a hundred searches for strangers may give a lead, 0 for the threshold of the model.
+    """
+
+    gallery: str = ""
+    photo: bytes = b""
+    notes: str = ""
+    candidates: int = 5
+    false_leads: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sure:
+    """The word that something is meant."""
+
+    sure: bool = False
+
+
+async def cases(visit: Visit) -> Response:
+    """List the cases that the visitor may know of."""
+    return await _cases(visit, NewCase())
+
+
+async def _cases(visit: Visit, form: NewCase, error: FrApiError | None = None) -> Response:
+    request = review_pb2.ListCasesRequest(page_size=_ON_A_PAGE, page_token=visit.query("page"))
+    found = await visit.ask(request, review_pb2.ListCasesResponse)
+    return visit.page(
+        "examiner_cases.html",
+        error,
+        found=found,
+        form=form,
+        purposes=OF_CASES,
+        exercises=EXERCISES,
+        may_open=bool(visit.who.roles & KEEPS),
+    )
+
+
+async def open_case(visit: Visit) -> Response:
+    """Open a case."""
+    form = NewCase()
+    try:
+        form = visit.form(NewCase)
+        purpose = next((one for one in OF_CASES if one == form.purpose), None)
+        if purpose is None:
+            raise invalid(visit.text(message("console.purpose.unknown")), "purpose")
+        retention = Duration()
+        retention.FromTimedelta(timedelta(days=min(max(form.retention_days, 0), _MOST_DAYS)))
+        request = review_pb2.OpenCaseRequest(
+            case_reference=form.case_reference,
+            purpose=purpose,
+            retention=retention if form.retention_days else None,
+        )
+        opened = await visit.ask(request, review_pb2.OpenCaseResponse)
+    except FrApiError as error:
+        return await _cases(visit, form, error)
+    return visit.go(f"/cases/{opened.case.case_id}")
+
+
+async def case(visit: Visit) -> Response:
+    """Show a case, what happened to it, and what can be done with it."""
+    return await _case(visit)
+
+
+async def _case(visit: Visit, error: FrApiError | None = None) -> Response:
+    request = review_pb2.GetCaseRequest(case_id=visit.path["case"])
+    found = (await visit.ask(request, review_pb2.GetCaseResponse)).case
+    concluded = review_pb2.EXAMINATION_STATE_CONCLUDED
+    return visit.page(
+        "examiner_case.html",
+        error,
+        case=found,
+        purposes=OF_CASES,
+        states=STATES,
+        findings=FINDINGS,
+        waiting=sum(one.state != concluded for one in found.examinations),
+        exercise=found.purpose in EXERCISES,
+        may_keep=bool(visit.who.roles & KEEPS),
+        may_check=bool(visit.who.roles & _CHECKS),
+    )
+
+
+async def close(visit: Visit) -> Response:
+    """Close a case: it takes no more searches."""
+    if not visit.form(Sure).sure:
+        return await _case(visit, invalid(visit.text(message("console.case.not_sure")), "sure"))
+    case_id = visit.path["case"]
+    try:
+        await visit.ask(review_pb2.CloseCaseRequest(case_id=case_id), review_pb2.CloseCaseResponse)
+    except FrApiError as error:
+        return await _case(visit, error)
+    return visit.go(f"/cases/{case_id}")
+
+
+async def search(visit: Visit) -> Response:
+    """Show the form of a search in a case: the probe and notes on it come first."""
+    return await _search(visit, Wanted(gallery=visit.query("gallery")))
+
+
+async def _search(visit: Visit, form: Wanted, error: FrApiError | None = None) -> Response:
+    case_id = visit.path["case"]
+    found = (await visit.ask(review_pb2.GetCaseRequest(case_id=case_id), review_pb2.GetCaseResponse)).case
+    listed = await visit.ask(gallery_pb2.ListGalleriesRequest(page_size=_MOST), gallery_pb2.ListGalleriesResponse)
+    return visit.page(
+        "examiner_search.html",
+        error,
+        case=found,
+        exercise=found.purpose in EXERCISES,
+        galleries=listed.galleries,
+        form=form,
+    )
+
+
+async def run(visit: Visit) -> Response:
+    """Search in a case, and show the leads; the server keeps the probe and the list for examiners."""
+    case_id, form = visit.path["case"], Wanted()
+    try:
+        form = visit.form(Wanted)
+        if not form.photo:
+            raise invalid(visit.text(message("console.search.no_photo")), "photo")
+        if not form.notes:
+            raise invalid(visit.text(message("console.case.no_notes")), "notes")
+        sought = gallery_pb2.SearchRequest(
+            gallery_id=form.gallery,
+            probe=recognition_pb2.Probe(image=common_pb2.Image(data=form.photo)),
+            top_k=max(form.candidates, 0),
+        )
+        if form.false_leads:
+            sought.target_fpir = form.false_leads / 100
+        request = review_pb2.SearchInCaseRequest(case_id=case_id, search=sought)
+        answer = await visit.ask(request, review_pb2.SearchInCaseResponse)
+    except FrApiError as error:
+        return await _search(visit, form, error)
+    asked = review_pb2.GetExaminationRequest(examination_id=answer.examination.examination_id)
+    kept = (await visit.ask(asked, review_pb2.GetExaminationResponse)).examination
+    photos = {one.template_id: embedded(one.photo.data) for one in kept.candidates if one.HasField("photo")}
+    return visit.page(
+        "examiner_leads.html",
+        found=answer.found,
+        examination=kept,
+        exercise=kept.purpose in EXERCISES,
+        notes=form.notes,
+        probe=embedded(form.photo),
+        photos=photos,
+        quality=QUALITY,
+        states=STATES,
+        are_withheld=any(one.HasField("rates_withheld") for one in answer.found.results),
+        is_blind=any(not one.rank for one in kept.candidates),
+    )
+
+
+async def evidence(visit: Visit) -> Response:
+    """Send the evidence of a case as a file, piece by piece; a refusal comes before the first one, as a page."""
+    request = review_pb2.ExportEvidenceRequest(
+        case_id=visit.path["case"], include_unfinished=bool(visit.query("unfinished"))
+    )
+    pieces = visit.each(request, review_pb2.ExportEvidenceResponse)
+    first = await anext(pieces)
+
+    async def sent() -> AsyncIterator[bytes]:
+        yield first.data
+        async for one in pieces:
+            yield one.data
+
+    # The server knows the case, so that its id is one that it made.
+    headers = {"content-disposition": f'attachment; filename="case-{visit.path["case"]}.zip"'}
+    return StreamingResponse(sent(), media_type="application/zip", headers=headers)
+
+
+async def custody(visit: Visit) -> Response:
+    """Show what the audit has of a case, by its reference, from the oldest record on."""
+    reference, more = visit.query("reference"), False
+    rows: list[tuple[int, str, audit_pb2.AuditRecord, dict[str, Any]]] = []
+    for chain in _CHAINS if reference else ():
+        request = audit_pb2.SearchAuditRequest(chain=chain, case_reference=reference, page_size=_MOST)
+        found = await visit.ask(request, audit_pb2.SearchAuditResponse)
+        more = more or bool(found.next_page_token)
+        rows += [(one.time.ToNanoseconds(), chain, one, json.loads(one.json)) for one in found.records]
+    rows.sort(key=lambda one: (one[0], _CHAINS.index(one[1]), one[2].seq))
+    is_known = any(chain == _CHAINS[0] for _, chain, _, _ in rows)
+    return visit.page("examiner_custody.html", reference=reference, rows=rows, more=more, is_known=is_known)
+
+
+SCREENS = (
+    Screen("/cases", cases, roles=SEES, nav=message("console.nav.cases"), about=message("console.about.cases")),
+    Screen("/cases", open_case, method="POST", roles=KEEPS),
+    Screen("/cases/{case}", case, roles=SEES),
+    Screen("/cases/{case}/close", close, method="POST", roles=KEEPS),
+    Screen("/cases/{case}/search", search, roles=KEEPS),
+    Screen("/cases/{case}/search", run, method="POST", roles=KEEPS, takes_file=True),
+    Screen("/cases/{case}/evidence", evidence, roles=KEEPS),
+    Screen(
+        "/custody", custody, roles=_CHECKS, nav=message("console.nav.custody"), about=message("console.about.custody")
+    ),
+)

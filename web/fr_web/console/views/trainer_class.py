@@ -1,0 +1,302 @@
+"""A cohort as a class: items that are released and shown step by step, reports and exports."""
+
+import asyncio
+import json
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import grpc
+from starlette.responses import Response, StreamingResponse
+
+from fr_api.v1 import training_pb2
+from fr_client.errors import FrApiError
+from fr_locales.messages import message
+from fr_web.console.views.trainer import TRAINS, read_course
+from fr_web.console.views.trainer_cohorts import qr_code, read_cohort
+from fr_web.console.visit import Screen, Visit, embedded
+from fr_web.errors import refused
+from fr_web.room import invalid, is_loopback_host
+
+_WALL_S = 0.5  # between two looks at what the trainer shows
+_MOST_REPORT_BYTES = 64 * 1024 * 1024
+_PAIRS = frozenset(
+    {
+        training_pb2.EXERCISE_VERIFICATION,
+        training_pb2.EXERCISE_FEATURES,
+        training_pb2.EXERCISE_AIDED,
+        training_pb2.EXERCISE_LOW_PREVALENCE,
+        training_pb2.EXERCISE_BLIND,
+    }
+)
+_REPORTS: Mapping[str, tuple[training_pb2.TrainingReportFile.ValueType, str, str]] = {
+    "html": (training_pb2.TRAINING_REPORT_FILE_HTML, "report.html", "text/html"),
+    "json": (training_pb2.TRAINING_REPORT_FILE_JSON, "report.json", "application/json"),
+    "deck": (training_pb2.TRAINING_REPORT_FILE_DECK, "deck.html", "text/html"),
+    "certificate": (training_pb2.TRAINING_REPORT_FILE_CERTIFICATE, "certificate.html", "text/html"),
+}
+_EXPORTS: Mapping[str, tuple[training_pb2.ExportFormat.ValueType, str, str]] = {
+    "csv": (training_pb2.EXPORT_FORMAT_CSV, "answers.csv", "text/csv"),
+    "xapi": (training_pb2.EXPORT_FORMAT_XAPI, "statements.json", "application/json"),
+    "ags": (training_pb2.EXPORT_FORMAT_AGS, "scores.json", "application/json"),
+    "badges": (training_pb2.EXPORT_FORMAT_OPEN_BADGES, "badges.json", "application/json"),
+}
+
+PieceT = TypeVar("PieceT", training_pb2.GetTrainingReportResponse, training_pb2.ExportResultsResponse)
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Items to release: blocks by their ids, and ids of items in `items`, one on each line."""
+
+    block: dict[str, int] = field(default_factory=dict)
+    items: str = ""
+    tests: bool = False
+    ahead: bool = False
+    sure: bool = False
+
+
+async def release(visit: Visit) -> Response:
+    """Show the blocks whose items can be released, and who still has them ahead."""
+    return await _release(visit, Release())
+
+
+async def _release(visit: Visit, form: Release, error: FrApiError | None = None) -> Response:
+    found = await read_cohort(visit)
+    course = await read_course(visit, found.cohort.course_id)
+    finished = training_pb2.SESSION_STATE_FINISHED
+    ahead = {
+        sitting.name: sum(one.sitting == sitting.name and one.state != finished for one in found.progress)
+        for sitting in course.sittings
+    }
+    values: dict[str, Any] = {"cohort": found.cohort, "course": course, "releases": found.releases}
+    return visit.page("trainer_release.html", error, form=form, ahead=ahead, **values)
+
+
+async def release_items(visit: Visit) -> Response:
+    """Release items; nothing takes that back."""
+    form = visit.form(Release)
+    request = training_pb2.ReleaseItemsRequest(
+        cohort_id=visit.path["cohort"],
+        block_ids=sorted(form.block),
+        item_ids=dict.fromkeys(form.items.split()),
+        include_tests=form.tests,
+        before_all_finished=form.ahead,
+    )
+    try:
+        if not form.sure:
+            raise invalid(visit.text(message("console.release.not_sure")), "sure")
+        await visit.ask(request, training_pb2.ReleaseItemsResponse)
+    except FrApiError as error:
+        return await _release(visit, form, error)
+    return visit.go(f"/cohorts/{visit.path['cohort']}/items")
+
+
+async def items(visit: Visit) -> Response:
+    """List the items that the cohort answered, those first that most trainees missed, without what is right."""
+    found = await read_cohort(visit)
+    request = training_pb2.GetTrainingReportRequest(
+        cohort_id=found.cohort.cohort_id, file=training_pb2.TRAINING_REPORT_FILE_JSON
+    )
+    content = bytearray()
+    try:
+        async for piece in visit.each(request, training_pb2.GetTrainingReportResponse):
+            content += piece.content
+            if len(content) > _MOST_REPORT_BYTES:
+                raise invalid(visit.text(message("console.items.too_many")))
+    except FrApiError as error:
+        if error.reason != "NOTHING_TO_REPORT":
+            raise
+    listed = json.loads(content)["items"] if content else []
+    listed.sort(key=lambda one: one["right"].get("value", 2.0))
+    shown = {item_id for one in found.releases for item_id in one.item_ids}
+    values: dict[str, Any] = {"cohort": found.cohort, "releases": found.releases, "items": listed, "shown": shown}
+    return visit.page("trainer_items.html", **values)
+
+
+async def show(visit: Visit) -> Response:
+    """Show a released item to a class, step by step; a page has nothing of the steps that come after its own."""
+    cohort_id, item_id = visit.path["cohort"], visit.path["item"]
+    shown = await _item(visit, cohort_id, item_id, visit.query("step"))
+    for one in _walls.values():
+        if (one.visit.session_id, one.cohort_id) == (visit.session_id, cohort_id):
+            one.item_id, one.step = item_id, shown["step"]
+    return visit.page("trainer_show.html", cohort_id=cohort_id, **shown)
+
+
+async def _item(visit: Visit, cohort_id: str, item_id: str, step: str) -> Mapping[str, Any]:
+    """Return what a page shows of an item up to a step, the first one if there is no such step."""
+    request = training_pb2.GetClassItemRequest(cohort_id=cohort_id, item_id=item_id)
+    found = await visit.ask(request, training_pb2.GetClassItemResponse)
+    steps = ["photos", "answers"]
+    rated = found.exercise in _PAIRS and len(found.answers) == 7
+    people = sum(one.people for one in found.answers)
+    if rated and people:
+        steps.append("average")
+    if found.machine:
+        steps.append("machine")
+    steps.append("truth")
+    at = steps.index(step) if step in steps else 0
+    shown = frozenset(steps[: at + 1])
+    mean = sum(one.people * (place - 3) for place, one in enumerate(found.answers)) / people if people else 0.0
+    return {
+        "item_id": item_id,
+        "step": steps[at],
+        "exercise_title": found.block_title,
+        "pictures": [(one.role == training_pb2.PICTURE_ROLE_PROBE, embedded(one.data)) for one in found.pictures],
+        "question": found.question if found.HasField("question") else None,
+        "answers": found.answers if "answers" in shown else (),
+        "most": max([one.people for one in found.answers], default=0) or 1,
+        "people": found.people,
+        "average": _average(found.answers, mean) if "average" in shown else None,
+        "machine": found.machine if "machine" in shown else "",
+        "truth": found.truth if "truth" in shown else "",
+        "right": found.right if "truth" in shown else None,
+        "back": steps[at - 1] if at else "",
+        "following": steps[at + 1] if at + 1 < len(steps) else "",
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Average:
+    """The mean rating of a class, -3 to 3, beside its members: how many rated for two people, for one, or neither."""
+
+    mean: float
+    two: int
+    undecided: int
+    one: int
+    is_right: bool | None  # None if it says neither one person nor two
+
+
+def _average(answers: Sequence[training_pb2.AnswerCount], mean: float) -> Average:
+    counts = [one.people for one in answers]
+    is_one = any(one.right for one in answers[4:])
+    is_right = None if not mean else (mean > 0) == is_one
+    return Average(mean, sum(counts[:3]), counts[3], sum(counts[4:]), is_right)
+
+
+# --- a projector
+
+
+@dataclass(slots=True)
+class Wall:
+    """A projector that shows a cohort, without a key, the item and step at which its trainer is, "" before one.
+
+    `visit` is of the trainer who made its link; the link ends with the trainer's session.
+    """
+
+    visit: Visit
+    cohort_id: str
+    item_id: str = ""
+    step: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Return whether the trainer is still signed in."""
+        return self.visit.desk.holds(self.visit)
+
+
+_walls: dict[str, Wall] = {}  # by what their addresses end with, which cannot be guessed
+
+
+async def make_wall(visit: Visit) -> Response:
+    """Make the link for a projector; one that the trainer made for this cohort before ends."""
+    cohort_id = (await read_cohort(visit)).cohort.cohort_id
+    own = (visit.session_id, cohort_id)
+    for wall_id, one in [*_walls.items()]:
+        if not one.holds or (one.visit.session_id, one.cohort_id) == own:
+            del _walls[wall_id]
+    wall_id = secrets.token_urlsafe(16)
+    _walls[wall_id] = Wall(visit, cohort_id)
+    url = visit.request.url
+    link = f"{url.scheme}://{url.netloc}/wall/{wall_id}"
+    only_here = is_loopback_host(visit.request.headers.get("host", ""))
+    values: dict[str, Any] = {"cohort_id": cohort_id, "link": link, "picture": qr_code(link), "only_here": only_here}
+    return visit.page("trainer_wall.html", **values)
+
+
+def _wall(visit: Visit) -> Wall:
+    found = _walls.get(visit.path["wall"])
+    if found is None or not found.holds:
+        raise refused(grpc.StatusCode.NOT_FOUND, "", visit.text(message("console.wall.over")))
+    return found
+
+
+async def _on_wall(one: Wall) -> Mapping[str, Any]:
+    return await _item(one.visit, one.cohort_id, one.item_id, one.step) if one.item_id else {"item_id": ""}
+
+
+async def wall(visit: Visit) -> Response:
+    """Show on a projector what the trainer shows."""
+    return visit.page("wall.html", wall_id=visit.path["wall"], **await _on_wall(_wall(visit)))
+
+
+async def wall_events(visit: Visit) -> Response:
+    """Follow what the trainer shows, in the language of the projector."""
+    one = _wall(visit)
+
+    async def states() -> AsyncGenerator[Mapping[str, Any] | None, None]:
+        before: object = None
+        while one is _walls.get(visit.path["wall"]):
+            now = (one.item_id, one.step)
+            yield await _on_wall(one) if now != before else None
+            before = now
+            await asyncio.sleep(_WALL_S)
+
+    return await replace(visit, session_id=one.visit.session_id).events("wall_item.html", states())
+
+
+# --- files
+
+
+async def report(visit: Visit) -> Response:
+    """Send a report, or the deck, of a cohort."""
+    return await _report(visit, ("html", "json", "deck"), cohort_id=visit.path["cohort"])
+
+
+async def trainee_report(visit: Visit) -> Response:
+    """Send a report, or the certificate, of a trainee."""
+    return await _report(visit, ("html", "json", "certificate"), trainee_id=visit.path["trainee"])
+
+
+async def _report(visit: Visit, names: Sequence[str], **whom: str) -> Response:
+    wanted = visit.query("file")
+    file, name, kind = _REPORTS[wanted if wanted in names else "html"]
+    request = training_pb2.GetTrainingReportRequest(file=file, **whom)
+    return await _file(visit.each(request, training_pb2.GetTrainingReportResponse), name, kind)
+
+
+async def export(visit: Visit) -> Response:
+    """Send the results of a cohort for other systems."""
+    file, name, kind = _EXPORTS.get(visit.query("format"), _EXPORTS["csv"])
+    request = training_pb2.ExportResultsRequest(cohort_id=visit.path["cohort"], format=file)
+    return await _file(visit.each(request, training_pb2.ExportResultsResponse), name, kind)
+
+
+async def _file(pieces: AsyncGenerator[PieceT, None], name: str, kind: str) -> Response:
+    """Return a file piece by piece; a refusal comes before the first one, and is raised."""
+    first = await anext(pieces, None)
+
+    async def sent() -> AsyncIterator[bytes]:
+        if first is not None:
+            yield first.content
+        async for piece in pieces:
+            yield piece.content
+
+    headers = {"content-disposition": f'attachment; filename="{name}"'}
+    return StreamingResponse(sent(), media_type=kind, headers=headers)
+
+
+SCREENS = (
+    Screen("/cohorts/{cohort}/release", release, roles=TRAINS),
+    Screen("/cohorts/{cohort}/release", release_items, method="POST", roles=TRAINS),
+    Screen("/cohorts/{cohort}/items", items, roles=TRAINS),
+    Screen("/cohorts/{cohort}/items/{item}", show, roles=TRAINS),
+    Screen("/cohorts/{cohort}/wall", make_wall, method="POST", roles=TRAINS),
+    Screen("/wall/{wall}", wall, is_open=True),
+    Screen("/wall/{wall}/events", wall_events, is_open=True),
+    Screen("/cohorts/{cohort}/report", report, roles=TRAINS),
+    Screen("/cohorts/{cohort}/export", export, roles=TRAINS),
+    Screen("/cohorts/{cohort}/trainees/{trainee}/report", trainee_report, roles=TRAINS),
+)
