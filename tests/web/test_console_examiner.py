@@ -130,7 +130,7 @@ def test_a_case_from_the_probe_to_evidence_that_verifies(
 
 
 def secrets(at: Staffed, path: str) -> list[str]:
-    """What an examiner may not know before the finding: subject ids, similarities, findings of others."""
+    """Things that an examiner may not know before the finding: subject ids, similarities, findings of others."""
     seen = at.operator.examination(path.rpartition("/")[2])
     return [
         *(one.subject_id for one in seen.candidates),

@@ -121,7 +121,7 @@ def test_a_report_has_its_pictures_in_both_directions(
 
 
 def shown(look: Look) -> bool:
-    """Whether the browser could draw every picture."""
+    """Return whether the browser could draw every picture."""
     pictures = "[...document.querySelectorAll('.plot img')]"
     found = look.page.evaluate(f"Promise.all({pictures}.map((one) => one.decode().then(() => one.naturalWidth > 99)))")
     return len(found) >= 3 and all(found)

@@ -71,14 +71,14 @@ SEEN: Mapping[int, Message] = {
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What an examiner sees in the probe, before any candidate."""
+    """Notes of an examiner on the probe, before any candidate."""
 
     probe_notes: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """What an examiner observed of a candidate, one of `OPINIONS`; `parts` has one of `SEEN` for each of `PARTS`."""
+    """Observations of an examiner on a candidate, one of `OPINIONS`; `parts` has one of `SEEN` for each of `PARTS`."""
 
     template: str
     opinion: int = _NOT_CHOSEN
