@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from fr_api.v1 import training_pb2 as pb
@@ -19,6 +20,7 @@ from fr_server.rpc.convert.gallery import page_size
 from fr_server.rpc.convert.training import (
     course_message,
     item_message,
+    made_from,
     needs_message,
     plan_message,
     sent_datasets,
@@ -78,7 +80,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         return pb.ListPlansResponse(plans=plans)
 
     async def CheckPlan(self, request: pb.CheckPlanRequest, context: Context) -> pb.CheckPlanResponse:
-        plan = await self._resources.work.storage(sent_plan, request.plan)
+        plan, _ = await self._resources.work.storage(sent_plan, request.plan)
         wanted = needs(plan)
         response = pb.CheckPlanResponse(title=plan.title, needs=needs_message(wanted))
         if names := sent_datasets(request.datasets):
@@ -93,7 +95,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
     async def CreateCourse(
         self, request: pb.CreateCourseRequest, context: Context
     ) -> AsyncIterator[pb.CreateCourseResponse]:
-        plan = await self._resources.work.storage(sent_plan, request.plan)
+        plan, source = await self._resources.work.storage(sent_plan, request.plan)
         seed, names = sent_seed(request, plan), sent_datasets(request.datasets)
         if not names:
             raise MissingField(message("error.rpc.datasets_names_no_data"), field="datasets")
@@ -107,7 +109,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         seen = _Seen()
         running = asyncio.ensure_future(
             self._resources.work.course(
-                self._made, plan, names, seed, learn_from, exclude, aside, request.only_forecast, seen
+                self._made, plan, source, names, seed, learn_from, exclude, aside, request.only_forecast, seen
             )
         )
         running.add_done_callback(partial(self._ended, caller))
@@ -121,8 +123,12 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
 
     async def GetCourse(self, request: pb.GetCourseRequest, context: Context) -> pb.GetCourseResponse:
         store = self._resources.store
-        course = await self._resources.work.storage(lambda: course_message(store.course(request.course_id)))
-        return pb.GetCourseResponse(course=course)
+
+        def found() -> pb.GetCourseResponse:
+            course = store.course(request.course_id)
+            return pb.GetCourseResponse(course=course_message(course), made_from=made_from(course))
+
+        return await self._resources.work.storage(found)
 
     async def ListCourses(self, request: pb.ListCoursesRequest, context: Context) -> pb.ListCoursesResponse:
         size, before = page_size(request), last_moment(_LIST, request.page_token)
@@ -167,6 +173,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
     def _made(
         self,
         plan: CoursePlan,
+        source: str,
         names: tuple[str, ...],
         seed: int,
         learn_from: tuple[str, ...],
@@ -205,9 +212,8 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
                 current_ticket().require_wanted()
                 if only_forecast:
                     return built.course
-                resources.store.add_course(
-                    built.course, built.pictures, built.gallery, built.probe_keys, built.identities
-                )
+                course = replace(built.course, source=source, left_out=(*sorted(aside), *sorted(exclude)))
+                resources.store.add_course(course, built.pictures, built.gallery, built.probe_keys, built.identities)
                 self._settle(gallery, course_id)
             except BaseException:
                 _drop(gallery)
