@@ -88,7 +88,7 @@ class Trainee:
     sitting: str = "all"
     seen: list[Answered] = field(default_factory=list)
     steps: list[int] = field(default_factory=list)
-    reveals: list[tuple[Answered, Answered]] = field(default_factory=list)
+    reveals: list[tuple[Answered | None, Answered]] = field(default_factory=list)
 
     @property
     def path(self) -> str:
@@ -142,7 +142,7 @@ class Trainee:
             answer = self.surfer.get(answer.headers["location"])
         assert answer.status == 200, words(answer)
         if re.search(r'aria-keyshortcuts="Enter" href="/course/sitting\?name=\w+"', answer.body.decode()):
-            self.reveals.append((self.seen[-1], answer))
+            self.reveals.append((self.seen[-1] if self.seen else None, answer))
             return self.page()
         return answer
 
