@@ -91,12 +91,12 @@ def test_an_examiner_works_without_scripts(browser: Any, console_world: World) -
     at_candidate(look, console_world, "AZ bare")
     assert not look.page.locator("[data-flicker]").is_visible()  # what needs a script is not shown
     beside = look.page.locator(".pane").last.bounding_box()
-    look.page.locator("[value=second]").check()
+    look.page.locator("[value=right]").check()
     over = look.page.locator(".pane").last.bounding_box()
     assert over["width"] > 1.5 * beside["width"]
     look.page.locator("[name=zoom][value='4']").check()
     assert look.page.locator(".pane img").last.bounding_box()["width"] > 3 * over["width"]
-    look.page.locator("[value=first]").check()
+    look.page.locator("[value=left]").check()
     look.page.locator(".stage > :last-child img").wait_for(state="hidden")
     for _ in range(2):
         look.page.locator("#limits").fill("none")

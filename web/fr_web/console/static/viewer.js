@@ -36,8 +36,8 @@
   const swap = (viewer) => {
     if (performance.now() - swapped < LEAST_MS) return;
     swapped = performance.now();
-    const second = viewer.querySelector("[value=second]");
-    (second.checked ? viewer.querySelector("[value=first]") : second).checked = true;
+    const right = viewer.querySelector("[value=right]");
+    (right.checked ? viewer.querySelector("[value=left]") : right).checked = true;
     settled(viewer);
   };
 
