@@ -1,6 +1,5 @@
 """Nothing that a trainee receives before an answer is locked tells what is right, in whatever exercise."""
 
-import asyncio
 import hashlib
 import random
 import re
@@ -12,7 +11,6 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import grpc
 import pytest
@@ -21,14 +19,10 @@ from hypothesis import strategies as st
 
 from fr_api.v1 import training_pb2
 from fr_locales.rendering import render
-from fr_server.rpc.services.training.resources import TrainingResources
-from fr_server.rpc.services.training.sessions import with_pictures
-from fr_training.answers import Usability
 from fr_training.courses import Course
 from fr_training.exercises.photos import advice
-from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
-from fr_training.sessions.views import ShowTrial, key_of
-from fr_training.trials import Trial as Kept
+from fr_training.keys import AnswerKey, PairKey
+from fr_training.sessions.views import key_of
 from support.counts import count
 from support.courses import PLAN, Chance, Clock, Trial, answer, ask, create, enrol, next_trial, start, store_of, take
 from support.leaks import (
@@ -42,6 +36,8 @@ from support.leaks import (
     drawn_secrets,
     forbidden,
     opposed,
+    planted,
+    truth_of,
     with_keys,
 )
 from support.servers import Running, running
@@ -477,41 +473,12 @@ def measured(server: Running, course_id: str, sessions: int) -> list[Measured]:
     return found
 
 
-def truth_of(course: Course, trial: Kept) -> tuple[int, int | None, int]:
-    """The right answer of a trial: the place of the choice, and the number of choices."""
-    match key_of(course, trial):
-        case PairKey() as pair:
-            return int(pair.mated), None, 0
-        case TriageKey() as triage:
-            return int(triage.usability is Usability.USABLE), None, 0
-        case TriadKey() as triad:
-            place = trial.order.index(triad.odd)
-            return place, place, 3
-        case ListKey() as many:
-            mate = None if many.mate is None else trial.order.index(1 + many.mate) - 1
-            return int(mate is not None), mate, len(many.similarities)
-    raise AssertionError("an own probe is not measured")
-
-
 def tables(trials: list[Measured]) -> dict[str, list[Row]]:
     """By block, what a classifier is given; which of a session's trials are of which truth is dealt by chance."""
     found: dict[str, list[Row]] = {}
     for one in trials:
         found.setdefault(one.block_id, []).append(Row(one.session, one.features, one.truth))
     return found
-
-
-def planted(same: Callable[[training_pb2.Trial], None], wait_s: float) -> Any:
-    """A server that waits for a while, or changes a trial, where one person is shown."""
-
-    async def showing(desk: TrainingResources, course_id: str, shown: ShowTrial) -> Trial:
-        trial = await with_pictures(desk, course_id, shown)
-        if truth_of(desk.store.course(course_id), shown.trial)[0] == 1:
-            same(trial)
-            await asyncio.sleep(wait_s)
-        return trial
-
-    return patch("fr_server.rpc.services.training.sessions.with_pictures", showing)
 
 
 @pytest.fixture(scope="module")
