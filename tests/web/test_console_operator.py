@@ -386,6 +386,7 @@ def test_only_auditors_read_the_audit(operator: Surfer, path: str) -> None:
 
 def test_the_server_describes_itself_without_a_secret(at: Staffed, site: Web, admin: Surfer) -> None:
     at.gallery("counted", operational=False)
+    assert admin.get("/galleries/none").status == 404
     told = words_of(admin.get("/server"))
     held = at.admin.gallery.ListGalleries(gallery_pb2.ListGalleriesRequest(page_size=1_000)).galleries
     row = r"<dt>{}</dt><dd><bdi dir=\"ltr\">(\d+)</bdi>"
@@ -393,7 +394,9 @@ def test_the_server_describes_itself_without_a_secret(at: Staffed, site: Web, ad
     assert counted == [len(held), sum(one.subject_count for one in held), sum(one.template_count for one in held)]
     trainer = Surfer(site)
     trainer.sign_in(at.caller(Role.TRAINER).token)
-    assert "<dt>Subjects" not in words_of(trainer.get("/server"))
+    assert re.search(r"GalleryService/GetGallery</code></th><td><code dir=\"ltr\">UNKNOWN_GALLERY<", told)
+    page = words_of(trainer.get("/server"))
+    assert ("<dt>Subjects" in page, "UNKNOWN_GALLERY" in page) == (False, False)
     assert at.admin.principal_id in told
     assert at.admin.token not in told
     assert "Takes calls" in told
