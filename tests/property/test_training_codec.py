@@ -110,6 +110,13 @@ def test_a_trial_of_the_version_before_has_no_draft(trial: Trial) -> None:
 
 
 @given(sessions)
+def test_a_session_of_the_version_before_has_no_time_added(session: Session) -> None:
+    _, *fields = json.loads(pack_session(session))
+    before = unpack_session(json.dumps([1, *fields[:-1]]).encode(), session.trials)
+    assert before == replace(session, extended={})
+
+
+@given(sessions)
 def test_a_session_comes_back(session: Session) -> None:
     again = unpack_session(pack_session(session), session.trials)
     assert again == session

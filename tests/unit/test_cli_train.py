@@ -112,6 +112,19 @@ def test_only_the_hash_of_a_probe_is_sent(target: str, service: ScriptedTraining
     assert fr(target, "probe", "set", "c1", tmp_path / "none.jpg", "--absent")[2].startswith("FILE_UNREADABLE")
 
 
+def test_a_sitting_is_closed_and_opened_and_time_is_added(target: str, service: ScriptedTraining) -> None:
+    assert fr(target, "cohort", "close", "k1", "day-1")[0] == 0
+    assert fr(target, "cohort", "open", "k1", "day-1")[:2] == (0, "Opened day-1.\n")
+    assert fr(target, "cohort", "extend", "k1", "--minutes", "5")[:2] == (0, "2 trainees got 5 more minutes.\n")
+    assert fr(target, "cohort", "extend", "k1", "--minutes", "1", "--trainee", "p1", "--json")[0] == 0
+    assert fr(target, "cohort", "extend", "k1", "--minutes", "0")[0] == 2
+    assert [(one.sitting, one.closed) for one in service.calls("SetSittingClosed")] == [
+        ("day-1", True),
+        ("day-1", False),
+    ]
+    assert [(one.trainee_id, one.more.seconds) for one in service.calls("ExtendTime")] == [("", 300), ("p1", 60)]
+
+
 def test_codes_go_to_a_private_file_and_are_not_printed(target: str, service: ScriptedTraining, tmp_path: Path) -> None:
     file = tmp_path / "codes.csv"
     more = ("--name", "Autumn", "--retention-days", "2", "--codes", file)

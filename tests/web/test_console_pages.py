@@ -378,6 +378,9 @@ ROWS = {
     "cohorts": Row("trainer", "/cohorts"),
     "slips": Row("trainer", "/courses", led_on("main th a", "form[action$='/cohorts'] button")),
     "a live board": Row("trainer", "/cohorts", of_class("")),
+    "time that nobody got": Row("trainer", "/cohorts", of_class("", "form[action$='/time'] button")),
+    "a link for a projector": Row("trainer", "/cohorts", of_class("", "form[action$='/wall'] button")),
+    "a projector": Row("trainer", "/cohorts", of_class("", "form[action$='/wall'] button", "main a[href*='/wall/']")),
     "items to release": Row("trainer", "/cohorts", of_class("/release")),
     "a release that is refused": Row(
         "trainer", "/cohorts", of_class("/release", "[name=sure]", "main form button"), allowed=(400,)

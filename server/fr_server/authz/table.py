@@ -177,6 +177,8 @@ _TRAINING = {
     "GetCohort": _recorded(_TRAINER, _READ, _COHORTS, _COHORT),
     "ListCohorts": Rule(_TRAINER, _READ, _COHORTS, _COURSE, lists=True),
     "WatchCohort": _recorded(_TRAINER, _READ, _COHORTS, _COHORT),
+    "SetSittingClosed": Rule(_TRAINER, _CHANGE, _COHORTS, _COHORT),
+    "ExtendTime": Rule(_TRAINER, _CHANGE, _COHORTS, (*_COHORT, *_TRAINEE_ID)),
     "DeleteCohort": Rule(_TRAINER, _CHANGE, _COHORTS, _COHORT),
     "DeleteTrainee": Rule(_TRAINER, _CHANGE, _COHORTS, _TRAINEE_ID),
     "ReleaseItems": Rule(_TRAINER, _CHANGE, "Trainers decide when their trainees may know the right answers.", _COHORT),

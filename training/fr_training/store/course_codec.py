@@ -66,6 +66,7 @@ def pack_course(course: Course) -> bytes:
             "learned": [course.learned_from, course.learned_items, course.quarantined_items],
             "forecasts": [asdict(one) for one in course.forecasts],
             "machine": course.machine,
+            "excluded_items": course.excluded_items,
         }
     )
 
@@ -97,6 +98,7 @@ def _course_1(course_id: str, raw: dict[str, Any]) -> Course:
         quarantined_items,
         tuple(Forecast(**{**one, "right": Share(*one["right"])}) for one in raw.get("forecasts", ())),
         OperatingPoints(*raw.get("machine", ())),  # earlier versions wrote none
+        tuple(raw.get("excluded_items", ())),  # nor these
     )
 
 

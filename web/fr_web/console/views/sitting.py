@@ -204,6 +204,8 @@ async def act(visit: Visit) -> Response:
     except FrApiError as error:
         if error.reason == "PAUSES_USED_UP":
             return await _step(visit, error)
+        if error.reason == "SITTING_CLOSED":
+            return visit.page("paused.html", error, name=visit.query("name"))
         if error.reason not in _GO_ON:
             raise
     return _on(visit)
