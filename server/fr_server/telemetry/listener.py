@@ -102,7 +102,7 @@ class FailedCall:
 
 
 class Tally(Listener):
-    """Counts calls by their outcomes, and keeps the newest that failed, which comes first; on the event loop.
+    """Counts calls by their outcomes, and keeps the `newest` that failed, the last one first; on the event loop.
 
     `clock` gives milliseconds since 1970, UTC. The counts begin at `since_ms`.
     """
@@ -112,7 +112,7 @@ class Tally(Listener):
         self.since_ms = clock()
         self.in_progress = 0
         self.ended: Counter[str] = Counter()
-        self.failed: deque[FailedCall] = deque(maxlen=MOST_FAILED)
+        self.newest: deque[FailedCall] = deque(maxlen=MOST_FAILED)
 
     def began(self, method: str, request_id: str, traceparent: str) -> Ended:
         self.in_progress += 1
@@ -121,6 +121,6 @@ class Tally(Listener):
             self.in_progress -= 1
             self.ended[outcome] += 1
             if outcome not in (OK, CANCELLED):
-                self.failed.appendleft(FailedCall(self._clock(), method, outcome, request_id))
+                self.newest.appendleft(FailedCall(self._clock(), method, outcome, request_id))
 
         return ended

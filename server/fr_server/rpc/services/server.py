@@ -63,7 +63,7 @@ class ServerService(server_pb2_grpc.ServerServiceServicer):
                 pb.FailedCall(
                     end_time=timestamp_ms(one.at_ms), method=one.method, reason=one.reason, request_id=one.request_id
                 )
-                for one in tally.failed
+                for one in tally.newest
             ],
             frontends=self._frontends,
         )

@@ -17,11 +17,11 @@ async def server(visit: Visit) -> Response:
     found = await visit.ask(server_pb2.GetServerInfoRequest(), server_pb2.GetServerInfoResponse)
     own = await visit.ask(access_pb2.WhoAmIRequest(), access_pb2.WhoAmIResponse)
     galleries = await _galleries(visit) if visit.who.roles & _COUNTS else None
-    status = None
+    calls = None
     if visit.who.roles & _WATCHES:
-        status = await visit.ask(server_pb2.GetServerStatusRequest(), server_pb2.GetServerStatusResponse)
+        calls = await visit.ask(server_pb2.GetServerStatusRequest(), server_pb2.GetServerStatusResponse)
     ready = await visit.desk.is_ready()
-    return visit.page("server.html", found=found, own=own, galleries=galleries, status=status, ready=ready)
+    return visit.page("server.html", found=found, own=own, galleries=galleries, calls=calls, ready=ready)
 
 
 async def _galleries(visit: Visit) -> list[gallery_pb2.Gallery]:
