@@ -113,7 +113,7 @@ UNKNOWN = partial(many_calls, outcome=grpc.StatusCode.UNAUTHENTICATED)
     ("token", "calls", "outcome"),
     [
         ("", UNKNOWN, "CREDENTIAL_MISSING"),
-        ("frk_no_key", UNKNOWN, "CREDENTIAL_INVALID"),
+        pytest.param("frk_no_key", UNKNOWN, "CREDENTIAL_INVALID", marks=pytest.mark.nightly),
         ("valid", detect_nothing, "MISSING_FIELD"),
     ],
 )

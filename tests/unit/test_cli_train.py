@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
+from functools import cache
 from pathlib import Path
 from queue import Queue
 from subprocess import PIPE, STDOUT
@@ -553,6 +554,11 @@ except typer.Exit as ended:
 SMALL = Sizes(pairs=10, aided=4, form=3, pool=6, adaptive=12, triads=2)
 
 
+@cache
+def study(trainees: int, seed: int) -> Study:
+    return run_study(trainees, seed, sizes=SMALL, replicates=2, worlds=(), cohorts=10)
+
+
 def run(*arguments: str) -> Result:
     app = typer.Typer()
     app.command()(simulate)
@@ -561,10 +567,11 @@ def run(*arguments: str) -> Result:
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same study of fewer trials; everything else is as it is."""
+    """The same study of fewer trials, each made once; everything else is as it is."""
 
     def smaller(trainees: int, seed: int, *, on_progress: Callable[[int, int], None]) -> Study:
-        return run_study(trainees, seed, sizes=SMALL, replicates=2, worlds=(), cohorts=10, on_progress=on_progress)
+        on_progress(0, 1)
+        return study(trainees, seed)
 
     monkeypatch.setattr(study_room, "run_study", smaller)
     monkeypatch.setenv("COLUMNS", "250")
