@@ -377,14 +377,18 @@ def test_only_auditors_read_the_audit(operator: Surfer, path: str) -> None:
 
 def test_the_server_describes_itself_without_a_secret(at: Staffed, site: Web, admin: Surfer) -> None:
     at.gallery("counted", operational=False)
+    assert admin.get("/galleries/none").status == 404
     told = words_of(admin.get("/server"))
     held = at.admin.gallery.ListGalleries(gallery_pb2.ListGalleriesRequest(page_size=1_000)).galleries
     row = r"<dt>{}</dt><dd><bdi dir=\"ltr\">(\d+)</bdi>"
+    assert "Galleries that your key reaches" in told
     counted = [int(re.findall(row.format(name), told)[0]) for name in ("Galleries", "Subjects", "Templates")]
     assert counted == [len(held), sum(one.subject_count for one in held), sum(one.template_count for one in held)]
     trainer = Surfer(site)
     trainer.sign_in(at.caller(Role.TRAINER).token)
-    assert "<dt>Subjects" not in words_of(trainer.get("/server"))
+    assert re.search(r"GalleryService/GetGallery</code></th><td><code dir=\"ltr\">UNKNOWN_GALLERY<", told)
+    page = words_of(trainer.get("/server"))
+    assert ["Takes calls" in page, "<dt>Subjects" in page, "UNKNOWN_GALLERY" in page] == [True, False, False]
     assert at.admin.principal_id in told
     assert at.admin.token not in told
     assert "Takes calls" in told
@@ -476,3 +480,12 @@ def test_an_auditor_sees_that_there_are_reports_and_no_more(auditor: Surfer, rep
     assert "/evaluation/report?" not in told
     assert auditor.get(f"/evaluation/report?id={report_id}").status == 403
     assert auditor.get(f"/evaluation/file?id={report_id}&file=1").status == 403
+
+
+@pytest.mark.nightly
+def test_the_galleries_of_every_page_are_counted(at: Staffed, admin: Surfer) -> None:
+    for number in range(1_001):
+        at.gallery(f"page-{number}", operational=False, people=0)
+    counted = re.search(r"<dt>Galleries</dt><dd><bdi dir=\"ltr\">(\d+)<", words_of(admin.get("/server")))
+    assert counted is not None
+    assert int(counted[1]) > 1_000

@@ -370,7 +370,7 @@ def test_two_hundred_photos_are_dropped_each_refusal_is_shown_and_one_is_erased(
     page = hand.look.open("/galleries/dropped/enrol").page
     dropped(page, "[data-drop]", sorted(folder.iterdir()))
     hand.press("form[data-many] button")
-    page.locator("#many tbody tr").nth(199).wait_for()
+    page.locator("#many tbody tr").nth(199).wait_for(timeout=200 * 1_000)
     page.locator("form[data-many] button:enabled").wait_for()
     told = [page.locator(one).text_content() for one in ("[data-done]", "[data-enrolled]", "dd[data-refused]")]
     assert told == ["200", "197", "3"]

@@ -212,7 +212,12 @@ _TRAINING = {
 }
 
 _SERVER = {
-    "GetServerInfo": Rule(_EVERYBODY, _READ, "Every client needs the model and the limits. The answer names no person.")
+    "GetServerInfo": Rule(
+        _EVERYBODY, _READ, "Every client needs the model and the limits. The answer names no person."
+    ),
+    "GetServerStatus": Rule(
+        _ADMIN | _AUDITOR, _READ, "People who look after the server see what fails. The answer names no person."
+    ),
 }
 
 _KEYS = "People who hand out keys do not work with them."

@@ -7,6 +7,7 @@ from fr_locales.messages import message
 from fr_web.console.visit import Screen, Visit
 
 _COUNTS = frozenset({access_pb2.ROLE_ADMIN, access_pb2.ROLE_AUDITOR, access_pb2.ROLE_OPERATOR})
+_WATCHES = frozenset({access_pb2.ROLE_ADMIN, access_pb2.ROLE_AUDITOR})
 _LOOKS = _COUNTS | {access_pb2.ROLE_TRAINER}
 _MOST = 1_000
 
@@ -16,7 +17,11 @@ async def server(visit: Visit) -> Response:
     found = await visit.ask(server_pb2.GetServerInfoRequest(), server_pb2.GetServerInfoResponse)
     own = await visit.ask(access_pb2.WhoAmIRequest(), access_pb2.WhoAmIResponse)
     galleries = await _galleries(visit) if visit.who.roles & _COUNTS else None
-    return visit.page("server.html", found=found, own=own, galleries=galleries, ready=await visit.desk.is_ready())
+    calls = None
+    if visit.who.roles & _WATCHES:
+        calls = await visit.ask(server_pb2.GetServerStatusRequest(), server_pb2.GetServerStatusResponse)
+    ready = await visit.desk.is_ready()
+    return visit.page("server.html", found=found, own=own, galleries=galleries, calls=calls, ready=ready)
 
 
 async def _galleries(visit: Visit) -> list[gallery_pb2.Gallery]:
