@@ -81,6 +81,7 @@ STATUS: Mapping[type[e.FrError], grpc.StatusCode] = types.MappingProxyType(
         training.TooFewPeople: grpc.StatusCode.FAILED_PRECONDITION,
         training.CourseBuilding: grpc.StatusCode.RESOURCE_EXHAUSTED,
         training.UnknownCourse: grpc.StatusCode.NOT_FOUND,
+        training.UnknownItem: grpc.StatusCode.NOT_FOUND,
         training.UnknownCohort: grpc.StatusCode.NOT_FOUND,
         training.UnknownTrainee: grpc.StatusCode.NOT_FOUND,
         training.UnknownSitting: grpc.StatusCode.NOT_FOUND,

@@ -194,7 +194,12 @@ class ScriptedTraining(training_pb2_grpc.TrainingServiceServicer):
 
     def _block(self) -> training_pb2.Block:
         return training_pb2.Block(
-            block_id="b1", title="Pairs", instructions="Look.\nThen answer.", trials=1, limit=Duration(seconds=600)
+            block_id="b1",
+            title="Pairs",
+            instructions="Look.\nThen answer.",
+            exercise=self.steps[0].exercise if self.steps else training_pb2.EXERCISE_VERIFICATION,
+            trials=1,
+            limit=Duration(seconds=600),
         )
 
     def _session(self) -> training_pb2.Session:

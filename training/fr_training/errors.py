@@ -29,6 +29,10 @@ class UnknownCourse(InputRefused, reason="UNKNOWN_COURSE"):
     """There is no course with this id."""
 
 
+class UnknownItem(InputRefused, reason="UNKNOWN_ITEM"):
+    """No course shows an item with this id, or was made to leave it out."""
+
+
 class UnknownCohort(InputRefused, reason="UNKNOWN_COHORT"):
     """There is no cohort with this id."""
 

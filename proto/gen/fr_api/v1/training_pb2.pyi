@@ -698,7 +698,8 @@ class CreateCourseRequest(_message.Message):
     @_builtins.property
     def exclude_items(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Ids of items to leave out, as ListFormItems gives them, 16 hexadecimal digits each, at most 10,000. The course shows
-        others in their place. Ids that it would not show do not matter.
+        others in their place. Each must be an item of a course on the server, or one that such a course was made to leave
+        out.
         """
 
     def __init__(

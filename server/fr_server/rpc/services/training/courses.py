@@ -44,7 +44,7 @@ from fr_training.bank.pool import PoolPhoto
 from fr_training.build.course import Progress, build_course
 from fr_training.build.people import LastAnalysis, NamedPeople, read_datasets
 from fr_training.courses import Course, Item
-from fr_training.errors import CourseBuilding, UnknownCohort
+from fr_training.errors import CourseBuilding, UnknownCohort, UnknownItem
 from fr_training.grading.items import learned
 from fr_training.plan import CoursePlan
 from fr_training.shipped_plans import plan_names
@@ -59,6 +59,10 @@ _LOOK_S = 0.1
 _LIST = "courses"
 # Cohorts that are looked up at once.
 _COHORTS = 100
+# Courses whose items are looked through at once, of a megabyte or so each.
+_COURSES = 8
+# Ids that a refusal names.
+_NAMED = 5
 
 _STAGES = {"photos": pb.COURSE_STAGE_PHOTOS, "forms": pb.COURSE_STAGE_FORMS, "pictures": pb.COURSE_STAGE_PICTURES}
 
@@ -185,6 +189,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         resources = self._resources
         for known in learn_from:
             resources.store.course(known)  # refused before any photo is read
+        _require_items(resources.store, aside)
         with dataset_errors():
             datasets = _read(names)
             require_enough(plan, _available(datasets))
@@ -212,7 +217,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
                 current_ticket().require_wanted()
                 if only_forecast:
                     return built.course
-                course = replace(built.course, source=source, left_out=(*sorted(aside), *sorted(exclude)))
+                course = replace(built.course, source=source, photos_left_out=tuple(sorted(exclude)))
                 resources.store.add_course(course, built.pictures, built.gallery, built.probe_keys, built.identities)
                 self._settle(gallery, course_id)
             except BaseException:
@@ -244,6 +249,20 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         self._builds.give_back(caller)
         if not running.cancelled():
             running.exception()  # which nobody may wait for any more
+
+
+def _require_items(store: TrainingStore, wanted: frozenset[str]) -> None:
+    """Raise `UnknownItem` for ids of items that no course shows, or was made to leave out."""
+    unknown, page = set(wanted), store.courses(None, _COURSES) if wanted else ()
+    while page and unknown:
+        for course in page:
+            unknown -= {item.item_id for form in course.forms.values() for item in form.items}
+            unknown.difference_update(course.excluded_items)
+        current_ticket().require_wanted()
+        page = store.courses((page[-1].created_ms, page[-1].course_id), _COURSES)
+    if unknown:
+        named = ", ".join(sorted(unknown)[:_NAMED])
+        raise UnknownItem(message("error.rpc.no_such_items", count=len(unknown), items=named), field="exclude_items")
 
 
 def _answers(store: TrainingStore, course_id: str) -> Mapping[str, Sequence[Result]]:
