@@ -132,7 +132,7 @@ def test_a_course_comes_back(course: Course) -> None:
 
 
 def test_a_course_of_an_earlier_version_does_not_tell_its_plan() -> None:
-    raw = json.loads(pack_course(replace(small_course(), source="format = 1", left_out=("0" * 16,))))
+    raw = json.loads(pack_course(replace(small_course(), source="format = 1", photos_left_out=("0" * 64,))))
     del raw["made_from"]
     assert unpack_course(small_course().course_id, json.dumps(raw).encode()) == small_course()
 

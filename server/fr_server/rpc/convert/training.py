@@ -204,8 +204,8 @@ def made_from(course: Course) -> pb.CreateCourseRequest | None:
         datasets=course.datasets,
         seed=course.seed,
         learn_from=course.learned_from,
-        exclude_photos=[one for one in course.left_out if _SHA256.fullmatch(one)],
-        exclude_items=[one for one in course.left_out if _ITEM_ID.fullmatch(one)],
+        exclude_photos=course.photos_left_out,
+        exclude_items=course.excluded_items,
     )
 
 

@@ -217,7 +217,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
                 current_ticket().require_wanted()
                 if only_forecast:
                     return built.course
-                course = replace(built.course, source=source, left_out=(*sorted(aside), *sorted(exclude)))
+                course = replace(built.course, source=source, photos_left_out=tuple(sorted(exclude)))
                 resources.store.add_course(course, built.pictures, built.gallery, built.probe_keys, built.identities)
                 self._settle(gallery, course_id)
             except BaseException:
@@ -257,7 +257,7 @@ def _require_items(store: TrainingStore, wanted: frozenset[str]) -> None:
     while page and unknown:
         for course in page:
             unknown -= {item.item_id for form in course.forms.values() for item in form.items}
-            unknown.difference_update(course.left_out)
+            unknown.difference_update(course.excluded_items)
         current_ticket().require_wanted()
         page = store.courses((page[-1].created_ms, page[-1].course_id), _COURSES)
     if unknown:
