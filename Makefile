@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 QUIET := $(shell test -t 2 || echo --quiet)
 LOCKED = $(BIN)/python -m pip install $(QUIET) --require-hashes --no-deps --only-binary :all:
 
-.PHONY: help demo demo-training demo-web test test-nightly test-fast check format proto proto-check client client-check openapi openapi-check docs docs-check plans evaluate bench bench-gpu overload training-load training-bars soak chaos supply-chain sbom lock fuzz dist clean bench-call
+.PHONY: help demo demo-training demo-web test test-nightly test-fast check format proto proto-check client client-check openapi openapi-check docs docs-check plans evaluate bench bench-gpu overload training-load console-load screenshots training-bars soak chaos supply-chain sbom lock fuzz dist clean bench-call
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -161,6 +161,13 @@ overload: $(STAMP) ## a minute of real models at five times their peak; figures 
 training-load: $(STAMP) ## a minute of 500 trainees on a server with models
 	$(BIN)/fr models fetch buffalo_s
 	$(BIN)/fr bench training --trainees 500 --every 2 --seconds 60 --bar
+
+console-load: $(STAMP) ## a minute of 60 trainees with browsers, on the console of a server with models
+	$(BIN)/fr models fetch buffalo_s
+	$(BIN)/fr bench training --web --trainees 60 --every 5 --seconds 60 --bar
+
+screenshots: $(STAMP) ## take the pictures of the console that README and guides show; needs chromium
+	PYTHONPATH=tests:examples $(BIN)/python tools/screenshots.py docs/images
 
 TRAINEES ?= 500
 training-bars: $(STAMP) ## what training claims, beside its bars; minutes, or TRAINEES=100 for a look

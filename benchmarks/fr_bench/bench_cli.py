@@ -134,6 +134,7 @@ def training(
             help="Make the course of this data set, which is linked [default: faces of photos of the package registry]",
         ),
     ] = None,
+    web: Annotated[bool, typer.Option("--web", help="Take it in browsers, on the pages of the console.")] = False,
     channels: Annotated[int, typer.Option(min=1, help="Connections of the process that sends.")] = 4,
     settings: options.Settings = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the moments and of the answers.")] = 1,
@@ -147,7 +148,7 @@ def training(
         from fr_bench.speed.training_report import TrainingOrder, training_page
 
         options = tuple(part for setting in settings or () for part in ("--set", setting))
-        order = TrainingOrder(trainees, every, seconds, channels, seed, dataset, options)
+        order = TrainingOrder(trainees, every, seconds, channels, seed, dataset, options, web)
         tell(training_page(bench_training(order, tell_step), decides=bar), as_json, out)
 
 

@@ -131,6 +131,12 @@ def test_a_course_comes_back(course: Course) -> None:
     assert all(type(block.exercise) is ExerciseKind for block in again.plan.blocks)
 
 
+def test_a_course_of_an_earlier_version_does_not_tell_its_plan() -> None:
+    raw = json.loads(pack_course(replace(small_course(), source="format = 1", left_out=("0" * 16,))))
+    del raw["made_from"]
+    assert unpack_course(small_course().course_id, json.dumps(raw).encode()) == small_course()
+
+
 @given(st.binary(max_size=40) | st.recursive(st.none() | whole | texts, st.lists).map(lambda v: json.dumps(v).encode()))
 def test_what_is_no_trial_is_damage(data: bytes) -> None:
     for unpack in (unpack_trial, lambda raw: unpack_session(raw, ()), lambda raw: unpack_course("", raw)):

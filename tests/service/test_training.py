@@ -48,6 +48,8 @@ def refusal(call: Callable[[], Any]) -> tuple[str, str]:
 def test_the_making_of_a_course_is_told_step_by_step(server: Running) -> None:
     source = training_pb2.PlanSource(toml=PLAN)
     request = training_pb2.CreateCourseRequest(plan=source, datasets=["people_folder"], seed=5)
+    request.exclude_items.extend(["0" * 16, "1" * 16])
+    request.exclude_photos.append("ab" * 32)
     events = list(server.training.CreateCourse(request))
     stages = [one.progress.stage for one in events[:-1]]
     assert stages == sorted(stages)
@@ -56,7 +58,8 @@ def test_the_making_of_a_course_is_told_step_by_step(server: Running) -> None:
     assert made.title == "A course of squares"
     assert [one.name for one in made.sittings] == ["all", "own"]
     assert len(made.manifest_sha256) == 64
-    assert server.training.GetCourse(training_pb2.GetCourseRequest(course_id=made.course_id)).course == made
+    found = server.training.GetCourse(training_pb2.GetCourseRequest(course_id=made.course_id))
+    assert (found.course, found.made_from) == (made, request)
     listed = server.training.ListCourses(training_pb2.ListCoursesRequest(page_size=1))
     assert listed.courses[0] == made
     gallery = server.gallery.GetGallery(gallery_pb2.GetGalleryRequest(gallery_id=made.gallery_id)).gallery

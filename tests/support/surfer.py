@@ -18,6 +18,7 @@ class Surfer:
     site: Web
     cookies: dict[str, str] = field(default_factory=dict)
     token: str = ""
+    file: str = "photo.png"  # the name of what it uploads
 
     @property
     def origin(self) -> str:
@@ -35,6 +36,7 @@ class Surfer:
 
     def upload(self, path: str, **parts: str | bytes) -> Answered:
         body, kind = form(token=self.token, **parts)
+        body = body.replace(b'"photo.png"', b'"%s"' % self.file.replace('"', "%22").encode())
         return self._kept(self.site.ask("POST", path, body, **{**self._from_page(), "Content_Type": kind}))
 
     def sign_in(self, key: str, code: str = "") -> Answered:

@@ -187,6 +187,15 @@ def test_lists_whose_foils_would_be_of_the_other_sex_are_refused() -> None:
         assert not {0, 1, 2} & set(item.people)
 
 
+def test_lists_of_one_sex_are_made_with_every_seed_where_people_of_each_sex_just_suffice() -> None:
+    pool = made_pool(26, 26)  # 13 of each sex; lists show 24 people
+    plan = plan_of('id = "l"; exercise = "candidates"; present = 4; absent = 3; size = 3')
+    for seed in range(12):
+        items = lists_of(made_course(plan, pool, seed))
+        assert len(items) == 7
+        assert {len({person % 2 for person in item.people}) for item in items} == {1}  # sexes take turns
+
+
 def test_items_of_any_exercise_can_be_left_out_and_others_take_their_place() -> None:
     pool = made_pool(200, 100)
     before = made_course(LISTS, pool, 1)

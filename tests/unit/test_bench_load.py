@@ -50,6 +50,7 @@ from fr_training.plan_reading import read_plan
 from support.courses import link_people
 from support.photos import engine
 from support.servers import Running, photo, running
+from support.web import web
 
 PHOTOS = (photo(10), photo(10, 200))
 LOAD = LoadSettings("embed", "closed", 4, None, 0.5, 5.0, 2, 1, 1, None, None, ())
@@ -193,19 +194,24 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]
         yield server
 
 
-def walk(server: Running) -> tuple[Cohorts, Walked, Walked]:
+def walk(server: Running, address: str, in_browsers: bool) -> tuple[Cohorts, Walked, Walked]:
     course = make_course(server.channel, "people_folder")
     assert (course.people, course.trials) == (12, 8)
     cohorts = enrol(server.channel, course.course_id, [TRAINEES] * WALKS)
     places = tuple(tuple(walk * TRAINEES + number for walk in range(WALKS)) for number in range(TRAINEES))
     codes = tuple(tuple(cohorts.codes[place] for place in own) for own in places)
-    of = Class(server.address, 2, codes, places, course.trials, seed=1)
+    of = Class(address, 2, codes, places, course.trials, 1, in_browsers)
     with Child("the trainees", run_trainees, of) as trainees:
         return cohorts, trainees.ask(Begin()), trainees.ask(Load(0.1, DECISIONS))
 
 
-def test_trainees_decide_at_their_moments_and_each_decision_is_found_again(server: Running) -> None:
-    cohorts, ahead, walked = walk(server)
+@pytest.mark.parametrize("in_browsers", [False, pytest.param(True, marks=pytest.mark.nightly)])
+def test_trainees_decide_at_their_moments_and_each_decision_is_found_again(server: Running, in_browsers: bool) -> None:
+    with web(server.address) as site:
+        address = f"127.0.0.1:{site.port}" if in_browsers else server.address
+        cohorts, ahead, walked = walk(server, address, in_browsers)
+    # Each decision is a form and a page, and each beginning seven requests.
+    assert len(walked.pages_s) == in_browsers * (2 * len(walked.decisions) + 7 * len(walked.begun_s))
     assert len(ahead.decisions) == sum(range(TRAINEES))
     assert len(ahead.begun_s) == TRAINEES
     assert len(walked.decisions) == TRAINEES * DECISIONS

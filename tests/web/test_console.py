@@ -1,4 +1,4 @@
-"""The console over HTTP: who gets in, what other sites cannot do, and what people type stays text."""
+"""The console over HTTP: who gets in, and what they do there."""
 
 import re
 from hashlib import sha256
@@ -78,39 +78,6 @@ def test_signing_out_ends_the_session_for_whoever_kept_its_cookie(operator: Surf
     assert kept.get("/galleries").status == 401
 
 
-def test_an_id_that_somebody_else_chose_is_never_signed_in(at: Staffed, surfer: Surfer) -> None:
-    surfer.get("/sign-in")
-    planted = dict(surfer.cookies)
-    surfer.sign_in(at.operator.token)
-    assert surfer.cookies != planted
-    assert Surfer(surfer.site, planted).get("/galleries").status == 401
-    assert surfer.get("/galleries").status == 200  # control: the new id is
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"Origin": "https://evil.example", "Sec_Fetch_Site": "cross-site"},
-        {"Origin": "null", "Sec_Fetch_Site": "cross-site"},
-        {"Origin": "", "Sec_Fetch_Site": "same-site"},
-        {"Origin": "", "Sec_Fetch_Site": ""},
-        {"Origin": "", "Sec_Fetch_Site": "none"},
-    ],
-)
-def test_a_page_of_another_site_cannot_post(operator: Surfer, headers: dict[str, str]) -> None:
-    assert operator.post("/galleries", {"gallery_id": "x"}, **headers).status == 403
-    assert operator.get("/galleries").status == 200
-
-
-def test_a_form_without_the_token_of_its_browser_is_refused(at: Staffed, operator: Surfer) -> None:
-    other = Surfer(operator.site)
-    other.sign_in(at.operator.token)
-    for token in ("", "0" * 64, other.token):
-        assert operator.post("/sign-out", {"token": token}).status == 403
-    assert operator.get("/galleries").status == 200
-    assert operator.post("/sign-out", {}).status == 303  # control
-
-
 def test_an_allowed_site_may_call_and_still_not_use_the_pages(at: Staffed) -> None:
     site = "https://tools.example"
     with web(at.server.address, origins=(site,)) as started:
@@ -119,90 +86,6 @@ def test_an_allowed_site_may_call_and_still_not_use_the_pages(at: Staffed) -> No
         headers = {"Origin": site, "Sec_Fetch_Site": "cross-site"}
         assert surfer.post("/sign-out", {}, **headers).status == 403
         assert surfer.get("/galleries").status == 200
-
-
-@pytest.mark.parametrize("path", ["/", "/sign-in", "/galleries", "/galleries/g", "/nonsense", "/search"])
-def test_every_page_forbids_what_it_does_not_need(operator: Surfer, path: str) -> None:
-    headers = operator.get(path).headers
-    policy = headers["content-security-policy"]
-    assert "unsafe" not in policy
-    assert "*" not in policy
-    for part in ("default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'"):
-        assert part in policy
-    assert headers["x-frame-options"] == "DENY"
-    assert headers["x-content-type-options"] == "nosniff"
-    assert headers["cache-control"] == "no-store"
-    assert headers["referrer-policy"] == "same-origin"
-    again = operator.get(path).headers["content-security-policy"]
-    assert policy != again, "a nonce is used once"
-
-
-HOSTILE = (
-    "<script>alert(1)</script>",
-    '"><img src=x onerror=alert(1)>',
-    "' hx-get='/sign-out' hx-trigger='load",
-    "{{ 7*7 }}{% raw %}",
-    "</title><svg onload=alert(1)>",
-)
-
-
-@pytest.mark.parametrize("text", HOSTILE)
-def test_what_people_type_stays_text(at: Staffed, operator: Surfer, text: str) -> None:
-    at.admin.gallery.CreateGallery(
-        gallery_pb2.CreateGalleryRequest(
-            gallery_id="x", display_name=text, use=gallery_pb2.GALLERY_USE_TEST, keeps_photos=True
-        )
-    )
-    try:
-        face = gallery_pb2.EnrolRequest(gallery_id="x", subject_id=text, display_name=text, metadata={text[:60]: text})
-        face.face.image.data = photo(BLUES[0])
-        at.operator.gallery.Enrol(face)
-        shown = [
-            operator.get("/galleries"),
-            operator.get("/galleries/x"),
-            operator.get(f"/galleries/x/subject?id={escaped(text)}"),
-            operator.upload("/search", gallery="x", photo=photo(BLUES[0])),
-            operator.upload("/search", gallery=text, photo=photo(BLUES[0])),
-            operator.get(f"/search?gallery={escaped(text)}"),
-            operator.get(f"/sign-in?next={escaped(text)}"),
-            operator.post("/purpose", {"purpose": "1", "case_reference": text, "next": "/galleries/x"}),
-            operator.get("/galleries/x"),
-        ]
-    finally:
-        at.admin.gallery.DeleteGallery(gallery_pb2.DeleteGalleryRequest(gallery_id="x"))
-    for answer in shown:
-        assert answer.status in (200, 303, 400, 404)
-        assert "<" not in text or text.encode() not in answer.body
-    assert sum(text in words_of(answer) for answer in shown) >= 5  # control: it is shown, as text
-
-
-@pytest.mark.parametrize(
-    "place",
-    ["//evil.example", "https://evil.example/", "/\\evil.example", "javascript:alert(1)", "/a\r\nset-cookie: b=1"],
-)
-def test_the_way_after_signing_in_stays_on_this_site(at: Staffed, surfer: Surfer, place: str) -> None:
-    surfer.get("/sign-in")
-    answer = surfer.post("/sign-in", {"key": at.operator.token, "next": place})
-    assert answer.status in (303, 400)
-    if answer.status == 303:
-        assert re.fullmatch(r"/(?![/\\])[!-~]*", answer.headers["location"])
-    assert "b=1" not in answer.headers.get("set-cookie", "")
-
-
-def test_names_in_addresses_lead_nowhere_else(operator: Surfer) -> None:
-    for path in (
-        "/galleries/..%2f..%2ftry",
-        "/galleries/%00",
-        "/static/x/..%2fapp.py",
-        "/galleries/g/photo?template=-1",
-    ):
-        assert operator.get(path).status in (400, 404)
-
-
-def test_a_stranger_sends_no_photo_and_no_long_form(surfer: Surfer) -> None:
-    surfer.get("/")
-    assert surfer.upload("/search", gallery="g", photo=photo(10)).status == 401
-    assert surfer.post("/sign-in", {"key": "k" * 300_000}).status == 400
 
 
 def test_a_search_shows_leads_and_keeps_nothing(at: Staffed, operator: Surfer) -> None:

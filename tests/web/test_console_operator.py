@@ -157,15 +157,6 @@ def test_a_name_of_a_file_is_text(operator: Surfer, at: Staffed) -> None:
     assert "&lt;img src=x onerror=alert(1)&gt;" in answer.body.decode()
 
 
-@pytest.mark.parametrize("token", ["", "0" * 64])
-def test_photos_without_the_token_of_the_page_are_not_enrolled(at: Staffed, operator: Surfer, token: str) -> None:
-    before = words_of(operator.get("/galleries/g"))
-    operator.token = token
-    assert many(operator, "/galleries/g/enrol", [("Eve.png", photo(99))], each="1").status == 403
-    assert "Eve" not in words_of(operator.get("/galleries/g"))
-    assert "Eve" not in before
-
-
 def test_a_form_that_is_cut_off_tells_what_was_done(at: Staffed, operator: Surfer) -> None:
     at.gallery("cut", operational=False, people=0)
     operator.get("/galleries/cut/enrol")

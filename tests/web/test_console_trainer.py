@@ -128,6 +128,11 @@ def test_items_are_left_out_of_the_next_course(trainer: Surfer, course: str) -> 
     marked = trainer.post(f"{course}/items", {f"shown.{items[0]}": "1", f"item.{items[0]}": "1", "again": "1"})
     form = words(trainer.get(led(marked)))
     assert items[0] in form
+    assert 'title = "Squares of a trainer"' in form
+    assert 'title = "Squares of a trainer"' in words(trainer.get(course))
+    like = words(trainer.get(f"/courses/new?like={course.rpartition('/')[2]}"))
+    assert 'title = "Squares of a trainer"' in like
+    assert items[0] not in like
     assert 'name="dataset.people_folder" value="1" checked' in form
     assert "1 item is marked" in words(trainer.get(f"{course}/items"))
     trainer.post(f"{course}/items", {f"shown.{items[0]}": "1"})

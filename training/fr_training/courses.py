@@ -133,4 +133,6 @@ class Course:
     quarantined_items: int = 0  # items that these answers make suspect, so that it shows none of them
     forecasts: tuple[Forecast, ...] = ()  # of its forms; empty for a course that an earlier version made
     machine: OperatingPoints = NO_POINTS  # of its pairs; none in a course that an earlier version made
-    excluded_items: tuple[str, ...] = ()  # ids of the items that its maker left out, sorted
+    source: str = ""  # the text of its plan, as TOML; empty for a course that an earlier version made
+    # That its maker left out: ids of items, 16 hexadecimal digits each, and sha256 of photos, 64.
+    left_out: tuple[str, ...] = ()

@@ -17,7 +17,7 @@ from fr_bench.speed.child import BenchFailed, Child
 from fr_bench.speed.conditions import conditions
 from fr_bench.speed.life import OnStep
 from fr_bench.speed.requests import connected
-from fr_bench.speed.server_process import ServerProcess, Watch, processor_s, started_server
+from fr_bench.speed.server_process import ServerProcess, Watch, free_port, processor_s, started_server
 from fr_bench.speed.stats import latency, percentile
 from fr_bench.speed.training_course import Cohorts, MadeCourse, enrol, exported, make_course
 from fr_bench.speed.training_report import Decision, Kept, TrainingOrder, TrainingReport, Walked
@@ -99,12 +99,13 @@ def bench_training(order: TrainingOrder, on_step: OnStep) -> TrainingReport:
     before = conditions()
     with (
         tempfile.TemporaryDirectory(prefix="fr-bench-training-") as folder,
-        _server(order, Path(folder)) as server,
+        _server(order, Path(folder), port := free_port() if order.pages else 0) as server,
         connected(server.address) as (channel, _),
     ):
         course = _course(channel, order, Path(folder))
         on_step(f"a course of {course.people} people, {course.trials} trials each")
-        cohorts, of = _class(channel, server.address, order, course)
+        address = f"127.0.0.1:{port}" if order.pages else server.address
+        cohorts, of = _class(channel, address, order, course)
         with Child("the trainees", run_trainees, of) as trainees:
             ahead: Walked = trainees.ask(Begin())
             closed = len(ahead.decisions) / (ahead.end - ahead.start)
@@ -126,15 +127,16 @@ def walks_of(order: TrainingOrder, trials: int) -> int:
 
 
 @contextmanager
-def _server(order: TrainingOrder, folder: Path) -> Iterator[ServerProcess]:
+def _server(order: TrainingOrder, folder: Path, web_port: int) -> Iterator[ServerProcess]:
     """A server of our own; where the people are ours, with a home in which they are linked."""
+    options = (*order.settings, *(("--web", str(web_port)) if web_port else ()))
     if order.dataset is not None:
-        with started_server(order.settings) as server:
+        with started_server(options) as server:
             yield server
         return
     (folder / "models").symlink_to(cache_folder().resolve(), target_is_directory=True)
     write_link(_DATASET, Link((folder / "people").resolve()), folder / "datasets")
-    with started_server(order.settings, {"FR_HOME": str(folder)}) as server:
+    with started_server(options, {"FR_HOME": str(folder)}) as server:
         yield server
 
 
@@ -150,7 +152,7 @@ def _class(channel: grpc.Channel, address: str, order: TrainingOrder, course: Ma
     cohorts = enrol(channel, course.course_id, [size] * walks)
     places = tuple(tuple(walk * size + number for walk in range(walks)) for number in range(size))
     codes = tuple(tuple(cohorts.codes[place] for place in own) for own in places)
-    return cohorts, Class(address, order.channels, codes, places, course.trials, order.seed)
+    return cohorts, Class(address, order.channels, codes, places, course.trials, order.seed, order.pages)
 
 
 def _decisions(order: TrainingOrder) -> int:
@@ -190,6 +192,7 @@ def _report(
         channels=order.channels,
         settings=order.settings,
         machine=before,
+        pages=latency(walked.pages_s),
     )
 
 

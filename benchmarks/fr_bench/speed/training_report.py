@@ -19,6 +19,7 @@ class TrainingOrder:
     seed: int
     dataset: str | None = None
     settings: tuple[str, ...] = ()
+    pages: bool = False  # in browsers, on the pages of the console
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Walked:
     cpu_s: float  # processor time of the process that sends
     picture_bytes: int
     pictures: int
+    pages_s: tuple[float, ...] = ()  # seconds that each request of a browser took
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ class TrainingReport:
     channels: int
     settings: tuple[str, ...]
     machine: Conditions
+    pages: Latency | None = None  # each request of the browsers
     command: str = "training"
 
 
@@ -93,14 +96,18 @@ _BARS = {
     "lost": Bar(0.0, at_least=False),
     "doubled": Bar(0.0, at_least=False),
     "unsent": Bar(0.0, at_least=False),
+    # Of 60 trainees with browsers, each deciding every 5 s on two cores.
+    "page_p95_ms": Bar(300.0, at_least=False),
+    "picture_p95_ms": Bar(500.0, at_least=False),
 }
 
 
 def training_page(report: TrainingReport, *, decides: bool = False) -> Page:
     """Return the figures beside their bars, which may decide the exit status."""
-    title = f"fr bench training: {report.trainees:,} trainees, each deciding every {report.every_s:g} s"
+    stem, who = ("training", "trainees") if report.pages is None else ("console", "trainees with browsers")
+    title = f"fr bench training: {report.trainees:,} {who}, each deciding every {report.every_s:g} s"
     lines, rows = machine_text(report.machine), [("figure", "value"), *_rows(report)]
-    return Page(f"training-{report.trainees}", title, lines, [rows], _held(report, decides), asdict(report))
+    return Page(f"{stem}-{report.trainees}", title, lines, [rows], _held(report, decides), asdict(report))
 
 
 def _rows(report: TrainingReport) -> list[tuple[str, str]]:
@@ -110,6 +117,7 @@ def _rows(report: TrainingReport) -> list[tuple[str, str]]:
         ("course", f"{report.people} people, {report.trials} trials, pictures of {report.picture_kb:.1f} kB"),
         ("length of the load", f"{report.seconds:.1f} s"),
         ("decisions, acknowledged a second", f"{report.decisions_per_s:.1f} of {report.asked_per_s:.1f} due"),
+        *([] if report.pages is None else [("a page", _latency(report.pages))]),
         ("a decision", _latency(report.decide)),
         ("a decision and the next trial", _latency(report.decide_and_next)),
         ("a further walk and its first trial", "none" if report.begin is None else _latency(report.begin)),
@@ -137,9 +145,11 @@ def _latency(found: Latency) -> str:
 
 
 def _held(report: TrainingReport, decides: bool) -> list[Held]:
-    values = {
-        "decide_p99_ms": report.decide.p99_ms,
-        "decide_and_next_p99_ms": report.decide_and_next.p99_ms,
+    if report.pages is None:
+        values = {"decide_p99_ms": report.decide.p99_ms, "decide_and_next_p99_ms": report.decide_and_next.p99_ms}
+    else:
+        values = {"page_p95_ms": report.pages.p95_ms, "picture_p95_ms": report.decide_and_next.p95_ms}
+    values |= {
         "lost": float(report.kept.lost),
         "doubled": float(report.kept.doubled),
         "unsent": float(report.kept.unsent),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from fr_locales.messages import message
 _AT_ONCE = 16
 _CALL_S = 30.0
 # After which a call that is told again and again to come later is given up.
-_PATIENCE_S = 60.0
+PATIENCE_S = 60.0
 # Between the order and its first decision.
 _LEAD_S = 0.25
 
@@ -40,6 +41,7 @@ class Class:
     places: tuple[tuple[int, ...], ...]
     trials: int
     seed: int
+    pages: bool = False  # they have browsers, and the address is that of the console
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,23 +80,33 @@ class _Room:
     """All trainees; made and used within one event loop."""
 
     def __init__(self, of: Class) -> None:
+        self._of, self._pages_s = of, list[float]()
+        walkers = [
+            (codes, places, random.Random(f"{of.seed} {n}"))
+            for n, (codes, places) in enumerate(zip(of.codes, of.places, strict=True))
+        ]
+        self._channels: list[grpc.aio.Channel] = []
+        if of.pages:
+            from fr_bench.speed.training_browser import Browser
+
+            self._trainees: list[Trainee] = [Browser(of.address, *one, self._pages_s) for one in walkers]
+            return
         options = (
             ("grpc.max_receive_message_length", -1),
             ("grpc.use_local_subchannel_pool", 1),  # else all channels of a process share one connection
         )
         self._channels = [grpc.aio.insecure_channel(of.address, options) for _ in range(of.channels)]
         stubs = [training_pb2_grpc.TrainingServiceStub(channel) for channel in self._channels]
-        self._trainees = [
-            _Trainee(stubs[n % len(stubs)], codes, places, random.Random(f"{of.seed} {n}"))
-            for n, (codes, places) in enumerate(zip(of.codes, of.places, strict=True))
-        ]
-        self._of = of
+        self._trainees = [Caller(stubs[n % len(stubs)], *one) for n, one in enumerate(walkers)]
 
     async def close(self) -> None:
+        for trainee in self._trainees:
+            await trainee.close()
         for channel in self._channels:
             await channel.close()
 
     async def run(self, order: Begin | Load) -> Walked:
+        self._pages_s.clear()
         for trainee in self._trainees:
             trainee.forget()
         cpu, start = time.process_time(), time.monotonic()
@@ -119,12 +131,13 @@ class _Room:
             cpu,
             sum(trainee.picture_bytes for trainee in self._trainees),
             sum(trainee.pictures for trainee in self._trainees),
+            tuple(self._pages_s),
         )
 
     async def _begin(self) -> None:
         places = asyncio.Semaphore(_AT_ONCE)
 
-        async def begin(number: int, trainee: _Trainee) -> None:
+        async def begin(number: int, trainee: Trainee) -> None:
             async with places:
                 await trainee.begin()
                 for _ in range(number % self._of.trials):
@@ -135,21 +148,14 @@ class _Room:
                 group.create_task(begin(number, trainee))
 
 
-class _Trainee:
+class Trainee(ABC):
     """One at a time walks through the course, with the next code when the walk is at its end."""
 
-    def __init__(
-        self,
-        stub: training_pb2_grpc.TrainingServiceStub,
-        codes: tuple[str, ...],
-        places: tuple[int, ...],
-        rng: random.Random,
-    ) -> None:
-        self._stub: Any = stub  # of an asynchronous channel, which the generated types do not know
+    def __init__(self, codes: tuple[str, ...], places: tuple[int, ...], rng: random.Random) -> None:
         self._walks = iter(zip(codes, places, strict=True))
         self._rng = rng
-        self._place, self._ordinal, self._session_id = 0, 0, ""
-        self._trial: training_pb2.Trial | None = None
+        self._place = self._ordinal = 0
+        self.trial: training_pb2.Trial | None = None
         self.forget()
 
     def forget(self) -> None:
@@ -159,16 +165,27 @@ class _Trainee:
         self.refusals: Counter[str] = Counter()
         self.picture_bytes = self.pictures = 0
 
-    async def begin(self) -> None:
-        """Begin a walk: a session, and its first trial."""
+    def next_walk(self) -> str:
+        """Turn to the next walk, and return its code."""
         code, self._place = next(self._walks)
         self._ordinal = 0
-        begun = time.monotonic()
-        request = training_pb2.StartSessionRequest(code=code, sitting=SITTING, consent=True)
-        response = await self._call(self._stub.StartSession, request)
-        self._session_id = response.session.session_id
-        await self._next(response.session.sitting.blocks[0].block_id)
-        self.begun_s.append(time.monotonic() - begun)
+        return code
+
+    @abstractmethod
+    async def begin(self) -> None:
+        """Begin a walk: a session, and its first trial, which is `trial` then."""
+
+    @abstractmethod
+    async def submit(self, trial: training_pb2.Trial, rating: int) -> None:
+        """Send a decision, and wait until it is acknowledged."""
+
+    @abstractmethod
+    async def show(self) -> None:
+        """Have the next trial shown, which is `trial` then, None at the end of the walk."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Close what only this one has."""
 
     async def decide_at(self, dues: list[float]) -> None:
         """Decide at these moments, or as soon as the trial before is out of the way."""
@@ -178,36 +195,65 @@ class _Trainee:
 
     async def decide(self, due: float) -> None:
         """Decide on the trial that is shown, and have the next one shown."""
-        trial = self._trial
-        if trial is None:
+        if self.trial is None:
             raise BenchFailed(message("error.bench.course_ended_earlier_plan"))
         rating = self._rng.randint(-3, 3)
+        place, ordinal, sent = self._place, self._ordinal, time.monotonic()
+        await self.submit(self.trial, rating)
+        locked = time.monotonic()
+        await self.show()
+        self.decisions.append(Decision(place, ordinal, rating, due, sent, locked, time.monotonic()))
+        self._ordinal += 1
+        if self.trial is None:
+            await self.begin()
+
+
+class Caller(Trainee):
+    """Makes the calls of the API; `stub` is one of an asynchronous channel, which the generated types do not know."""
+
+    def __init__(self, stub: Any, codes: tuple[str, ...], places: tuple[int, ...], rng: random.Random) -> None:
+        super().__init__(codes, places, rng)
+        self._stub = stub
+        self._session_id = ""
+
+    async def begin(self) -> None:
+        """As `Trainee`."""
+        code = self.next_walk()
+        begun = time.monotonic()
+        request = training_pb2.StartSessionRequest(code=code, sitting=SITTING, consent=True)
+        response = await self._call(self._stub.StartSession, request)
+        self._session_id = response.session.session_id
+        await self._next(response.session.sitting.blocks[0].block_id)
+        self.begun_s.append(time.monotonic() - begun)
+
+    async def submit(self, trial: training_pb2.Trial, rating: int) -> None:
+        """As `Trainee`."""
         request = training_pb2.SubmitDecisionRequest(
             session_id=self._session_id,
             trial_id=trial.trial_id,
             step=trial.step,
             rating=training_pb2.PairRating(rating=rating),
         )
-        place, ordinal, sent = self._place, self._ordinal, time.monotonic()
         await self._call(self._stub.SubmitDecision, request)
-        locked = time.monotonic()
+
+    async def show(self) -> None:
+        """As `Trainee`."""
         await self._next("")
-        self.decisions.append(Decision(place, ordinal, rating, due, sent, locked, time.monotonic()))
-        self._ordinal += 1
-        if self._trial is None:
-            await self.begin()
+
+    async def close(self) -> None:
+        """As `Trainee`: the channels are everybody's."""
 
     async def _next(self, begin_block: str) -> None:
         request = training_pb2.NextTrialRequest(session_id=self._session_id, begin_block=begin_block)
         response = await self._call(self._stub.NextTrial, request)
-        self._trial = response.trial if response.WhichOneof("next") == "trial" else None
-        if self._trial is not None:
-            self.pictures += len(self._trial.pictures)
-            self.picture_bytes += sum(len(picture.data) for picture in self._trial.pictures)
+        self.trial = response.trial if response.WhichOneof("next") == "trial" else None
+        if self.trial is not None:
+            self.pictures += len(self.trial.pictures)
+            self.picture_bytes += sum(len(picture.data) for picture in self.trial.pictures)
 
     async def _call(self, method: Callable[..., Any], request: object) -> Any:
         """Call, and again where the server says so, as a client does."""
-        give_up = time.monotonic() + _PATIENCE_S
+        give_up = time.monotonic() + PATIENCE_S
         while True:
             try:
                 return await method(request, timeout=_CALL_S)

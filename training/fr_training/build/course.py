@@ -148,7 +148,6 @@ def build_course(
             composed.near,
         ),
         machine=_operating_points(engine, plan.machine_fmr),
-        excluded_items=tuple(sorted(exclude_items)),
     )
     probe_keys = {
         photo.sha256: person.number if person.number in composed.gallery else None

@@ -3,8 +3,8 @@
 import gzip
 import hmac
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 from functools import cache
 from hashlib import sha256
 from importlib import resources
@@ -20,13 +20,13 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from fr_client.errors import FrApiError
-from fr_locales.messages import Message
+from fr_locales.messages import Message, message
 from fr_locales.rendering import languages, render
 from fr_web.backend import Backend
 from fr_web.boundary import Rules, metadata_of
 from fr_web.calls import Call, api_calls
 from fr_web.console.forms import Part, fields_of, parts_as_they_come, text_of
-from fr_web.console.sessions import Session, Sessions
+from fr_web.console.sessions import Attempts, Session, Sessions
 from fr_web.console.views import SCREENS
 from fr_web.console.views.entry import LANGUAGE_COOKIE
 from fr_web.console.visit import IN_PLACE, Screen, Visit, address
@@ -45,6 +45,8 @@ _SCRIPTS = (
     "viewer.js",
 )
 _KINDS = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
+# Of a key, or of a trainee's code, that the server does not know.
+_WRONG = frozenset({"CREDENTIAL_INVALID", "UNKNOWN_TRAINEE"})
 # A fetch from elsewhere is nobody's: https://w3c.github.io/webappsec-fetch-metadata/
 _OWN_SITE = "same-origin"
 
@@ -56,7 +58,7 @@ class Console:
         self._backend = backend
         self._rules = rules
         self._room, self._small = room, Room(_SMALL_FORM_BYTES, rules.body_s)
-        self._sessions = sessions or Sessions()
+        self._sessions, self._attempts = sessions or Sessions(), Attempts()
         self.languages = languages()
         for one in self.languages:  # now: a catalogue takes a tenth of a second to read
             render(Message("list.separator"), one)
@@ -148,6 +150,24 @@ class Console:
             **values,
         )
 
+    @contextmanager
+    def attempt(self, visit: Visit) -> Iterator[None]:
+        """As `Desk.attempt`."""
+        network = _network(visit.request)
+        wait_s = self._attempts.take(network)
+        if wait_s:
+            words = visit.text(message("console.sign_in.too_many"))
+            raise refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED", words, wait_s)
+        wrong = False
+        try:
+            yield
+        except FrApiError as error:
+            wrong = error.reason in _WRONG
+            raise
+        finally:
+            if not wrong:
+                self._attempts.give_back(network)
+
     async def is_ready(self) -> bool:
         """As `Desk.is_ready`."""
         return await self._backend.serves()
@@ -176,13 +196,13 @@ class Console:
         """Read a form; raises `FrApiError` if it is none, or too large, or does not have the token of its browser."""
         request = visit.request
         room = self._room if screen.takes_file else self._small
-        with room.share(network_of(request.client.host if request.client else "")) as share:
+        with room.share(_network(request)) as share:
             body = await share.read(request.receive, request.headers.get("content-length"), _CALL_S)
             visit.fields = fields_of(request.headers.get("content-type", ""), body)
         self._require_token(visit)
 
     async def _parts(self, request: Request) -> AsyncGenerator[Part]:
-        with self._room.share(network_of(request.client.host if request.client else "")) as share:
+        with self._room.share(_network(request)) as share:
             async for part in parts_as_they_come(request.headers.get("content-type", ""), share, request.receive):
                 yield part
 
@@ -259,6 +279,10 @@ def _cookie(request: Request) -> str:
     if request.url.scheme == "https" or not is_loopback_host(request.headers.get("host", "")):
         return "__Host-fr"
     return f"fr-{request.url.port or 80}"  # cookies of one host do not tell its ports apart
+
+
+def _network(request: Request) -> str:
+    return network_of(request.client.host if request.client else "")
 
 
 def _place(request: Request) -> str:

@@ -15,6 +15,8 @@ Purpose: TypeAlias = common_pb2.Purpose.ValueType
 
 IDLE_S, LONGEST_S = 30 * 60.0, 12 * 3600.0
 _ID_BYTES = 32
+# Of one network: a class of 60 may share an address, and each of them may mistype once.
+_WRONG_AT_ONCE, _WRONG_EVERY_S, _MOST_NETWORKS = 60, 2.0, 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,29 @@ class Sessions:
     def token(self, session_id: str) -> str:
         """Return what each form of a browser with this id carries, so that no other site can make one."""
         return hmac.new(self._secret, session_id.encode(), sha256).hexdigest()
+
+
+class Attempts:
+    """The attempts to sign in that each network has left: so many wrong ones at once, then one every two seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._free_s: dict[str, float] = {}  # when a network will have all of its attempts again
+
+    def take(self, network: str) -> float:
+        """Count an attempt, and return 0.0; where none is left, return how many seconds it will take, above 0."""
+        now_s = self._clock()
+        free_s = max(self._free_s.pop(network, now_s), now_s)
+        wait_s = free_s - now_s - (_WRONG_AT_ONCE - 1) * _WRONG_EVERY_S
+        self._free_s[network] = free_s if wait_s > 0 else free_s + _WRONG_EVERY_S
+        if len(self._free_s) > _MOST_NETWORKS:
+            del self._free_s[next(iter(self._free_s))]
+        return max(wait_s, 0.0)
+
+    def give_back(self, network: str) -> None:
+        """Count one attempt less: it was not wrong."""
+        if network in self._free_s:
+            self._free_s[network] -= _WRONG_EVERY_S
 
 
 def who_of(principal_id: str, code: str) -> str:

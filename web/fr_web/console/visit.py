@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import quote
@@ -53,6 +54,10 @@ class Desk(Protocol):
 
     def html(self, visit: Visit, template: str, values: Mapping[str, Any]) -> str:
         """Render a template."""
+        ...
+
+    def attempt(self, visit: Visit) -> AbstractContextManager[None]:
+        """Let the block be an attempt to sign in; raises `FrApiError` if wrong ones came too often from its network."""
         ...
 
     async def is_ready(self) -> bool:

@@ -1134,18 +1134,26 @@ class GetCourseResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     COURSE_FIELD_NUMBER: _builtins.int
+    MADE_FROM_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def course(self) -> Global___Course:
         """The course."""
+
+    @_builtins.property
+    def made_from(self) -> Global___CreateCourseRequest:
+        """The request that made it, with the text of its plan; sent again, it makes the same course while the photos and the
+        model are the same. Unset for a course of an earlier version.
+        """
 
     def __init__(
         self,
         *,
         course: Global___Course | None = ...,
+        made_from: Global___CreateCourseRequest | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["course", b"course"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["course", b"course", "made_from", b"made_from"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["course", b"course"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["course", b"course", "made_from", b"made_from"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

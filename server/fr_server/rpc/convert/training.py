@@ -48,12 +48,13 @@ _ITEM_ID = re.compile(r"[0-9a-f]{16}")
 # --- what is sent ----------------------------------------------------------------------------------------------
 
 
-def sent_plan(source: pb.PlanSource) -> CoursePlan:
-    """Read the plan that was sent or named; raises `MissingField`, and as `plan_text` and `read_plan`."""
+def sent_plan(source: pb.PlanSource) -> tuple[CoursePlan, str]:
+    """Read the plan that was sent or named, and return its text too; raises `MissingField`, and as `read_plan`."""
     which = source.WhichOneof("source")
     if which is None:
         raise MissingField(message("error.rpc.plan_holds_neither_name"), field="plan")
-    return read_plan(plan_text(source.name) if which == "name" else source.toml)
+    text = plan_text(source.name) if which == "name" else source.toml
+    return read_plan(text), text
 
 
 def sent_datasets(names: Iterable[str]) -> tuple[str, ...]:
@@ -191,6 +192,20 @@ def course_message(course: Course) -> pb.Course:
         quarantined_items=course.quarantined_items,
         excluded_photos=course.excluded.get(EXCLUDED, 0),
         forecasts=map(_forecast_message, course.forecasts),
+    )
+
+
+def made_from(course: Course) -> pb.CreateCourseRequest | None:
+    """Build the request that made a course; None for a course of an earlier version."""
+    if not course.source:
+        return None
+    return pb.CreateCourseRequest(
+        plan=pb.PlanSource(toml=course.source),
+        datasets=course.datasets,
+        seed=course.seed,
+        learn_from=course.learned_from,
+        exclude_photos=[one for one in course.left_out if _SHA256.fullmatch(one)],
+        exclude_items=[one for one in course.left_out if _ITEM_ID.fullmatch(one)],
     )
 
 

@@ -56,7 +56,8 @@ async def sign_in(visit: Visit) -> Response:
     form = visit.form(SignIn)
     in_place = IN_PLACE in visit.request.headers
     try:
-        visit.session = await _session(visit, form)
+        with visit.desk.attempt(visit):
+            visit.session = await _session(visit, form)
     except FrApiError as error:
         visit.session = None
         if in_place:

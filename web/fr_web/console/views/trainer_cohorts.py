@@ -114,7 +114,8 @@ async def _require_key_of_class(visit: Visit, key: str) -> None:
     if not key:
         return
     other = replace(visit, session=Session(key, "", "", frozenset()))
-    found = await other.ask(access_pb2.WhoAmIRequest(), access_pb2.WhoAmIResponse)
+    with visit.desk.attempt(visit):
+        found = await other.ask(access_pb2.WhoAmIRequest(), access_pb2.WhoAmIResponse)
     if {*found.roles} != {access_pb2.ROLE_TRAINEE}:
         raise invalid(visit.text(message("console.slips.not_of_class")), "class_key")
 
