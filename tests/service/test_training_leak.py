@@ -517,6 +517,7 @@ def require_places_equally_likely(trials: list[Measured]) -> None:
         assert import_module("scipy.stats").chisquare([counts[n] for n in range(expected)]).pvalue > LEAK
 
 
+@pytest.mark.nightly
 def test_a_classifier_finds_a_wait_of_five_milliseconds(server: Running, courses: tuple[str, str]) -> None:
     with planted(lambda trial: None, 0.005):
         trials = measured(server, courses[0], 5)

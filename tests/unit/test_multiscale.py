@@ -33,7 +33,8 @@ class SquareModel:
     def _faces(self, tile: U8) -> TileFaces:
         faces: list[Detection] = []
         if tile.max() > 127:
-            marked = (tile > 127) * np.array([255, 0, 0], np.uint8)
+            marked = np.zeros_like(tile)
+            marked[tile[..., 0] > 127, 0] = 255
             faces = [face for face in NullDetector().detect(marked) if face.area >= self._smallest**2]
         if not faces:
             return TileFaces.joined([])
