@@ -29,11 +29,11 @@ def ranked_lists(searches: Sequence[Mapping[str, Any]], notice: str) -> str:
         verb = "are leads" if leads > 1 else "is a lead"
         said = f"{leads or 'None'} of {len(one['candidates'])} candidates {verb} at threshold {one['threshold']:.2f}"
         parts += [_text(GAP, top + LINE, "Probe", INK), _text(left, top + LINE, said, INK)]
-        parts.append(_face(one["expected"] or one["title"], GAP, top + 26, PROBE, turned=True))
+        parts.append(face(one["expected"] or one["title"], GAP, top + 26, PROBE, turned=True))
         parts.append(_text(GAP, top + 26 + PROBE + LINE, one["title"], GREY))
         for rank, (subject, similarity, above) in enumerate(one["candidates"][:SHOWN], start=1):
             x, below = left + (rank - 1) * (TILE + GAP), top + 26 + TILE
-            parts.append(_face(subject, x, top + 26, TILE))
+            parts.append(face(subject, x, top + 26, TILE))
             said = f"{rank}.  {similarity:.3f}  {'lead' if above else 'no lead'}"
             parts += [_text(x, below + LINE, said, INK), _text(x, below + 2 * LINE, subject, GREY)]
     for number, line in enumerate(textwrap.wrap(notice, 110)):
@@ -45,7 +45,7 @@ def _text(x: int, y: int, words: str, colour: str) -> str:
     return f'<text x="{x}" y="{y}" font-size="12" fill="{colour}">{escape(words)}</text>'
 
 
-def _face(who: str, x: int, y: int, size: int, turned: bool = False) -> str:
+def face(who: str, x: int, y: int, size: int, turned: bool = False) -> str:
     """Return a face of lines, in a square of 100 units: the same features whenever the same `who` is drawn."""
     draw = random.Random(who)
     wide, tall, eyes, brow = draw.uniform(23, 29), draw.uniform(30, 37), draw.uniform(9, 13), draw.uniform(-3, 3)

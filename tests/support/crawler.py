@@ -91,12 +91,7 @@ class Crawler:
     sent: Counter[tuple[str, ...]] = field(default_factory=Counter)
     faults: set[str] = field(default_factory=set)
     marks: set[int] = field(default_factory=set)
-
-    @property
-    def screens(self) -> set[tuple[str, str]]:
-        """The screens that were visited: method and path."""
-        found = {screen_of("GET", urlsplit(address).path) for address in self.seen}
-        return {("GET", one.path) for one in found if one} | {("POST", kind[0]) for kind in self.sent}
+    screens: set[tuple[str, str]] = field(default_factory=set)  # method and path of those that it came to
 
     def look(self, *addresses: str) -> None:
         """Open pages, and all that they lead to."""
@@ -109,7 +104,15 @@ class Crawler:
             waiting += self._links(address, answer)
 
     def send_all(self) -> None:
-        """Send the forms of all pages, with hostile texts in their fields, and look at what comes of it."""
+        """Send the forms of all pages twice, with hostile texts, and look at what comes of it; then those that end."""
+        self._send_forms()
+        self.seen.clear()
+        self.look("/")
+        for _, address, form in sorted(self._send_forms(), key=lambda one: one[0]):
+            self._send(address, form)
+
+    def _send_forms(self) -> list[tuple[int, str, html.FormElement]]:
+        """Send the forms of all pages, and return those that end something, with their places."""
         pages, ends = list(self.seen.items()), []
         while pages:
             address, answer = pages.pop(0)
@@ -120,8 +123,7 @@ class Crawler:
                     pages += self._send(address, form)
                 else:
                     ends.append((end, address, form))
-        for _, address, form in sorted(ends, key=lambda one: one[0]):
-            self._send(address, form)
+        return ends
 
     def _send(self, address: str, form: html.FormElement) -> list[tuple[str, Answered]]:
         """Send a form, unless forms of its kind were; return the pages that it leads to."""
@@ -131,13 +133,13 @@ class Crawler:
         if screen is None or screen.path in self.avoided or self.sent[kind] >= self.each:
             return []
         self.sent[kind] += 1
-        fields = _filled(form)
+        fields = _filled(form, is_plain=self.sent[kind] % 2 == 0)
         if form.get("enctype") == "multipart/form-data":
             files = {one.name: photo(BLUES[0]) for one in form.inputs if one.get("type") == "file"}
             answer = self.surfer.upload(action, **fields, **files)
         else:
             answer = self.surfer.post(action, fields)
-        links = self._links(action, answer)
+        links = self._links(action, answer, "POST")
         if "location" not in answer.headers:
             self.look(*links)
             return [(action, answer)]
@@ -145,10 +147,11 @@ class Crawler:
         self.look(*self._links(links[0], led))
         return [(links[0], led)]
 
-    def _links(self, address: str, answer: Answered) -> list[str]:
+    def _links(self, address: str, answer: Answered, method: str = "GET") -> list[str]:
         """Note what is wrong with an answer, and return where it leads on this site."""
-        where = screen_of("GET", urlsplit(address).path)
+        where = screen_of(method, urlsplit(address).path)
         path = where.path if where else urlsplit(address).path
+        self.screens.add((method, path))
         wrong = faults_of(answer) + [f"status {answer.status}"] * (answer.status >= 500)
         self.faults |= {f"{path}: {one}" for one in wrong}
         self.marks |= marks_of(answer)
@@ -166,8 +169,8 @@ def _forms(answer: Answered) -> list[html.FormElement]:
     return list(html.fromstring(answer.body).forms) if is_page else []
 
 
-def _filled(form: html.FormElement) -> dict[str, str]:
-    """The fields of a form: what is hidden as it is, texts hostile, and of each choice the first that can be made."""
+def _filled(form: html.FormElement, is_plain: bool) -> dict[str, str]:
+    """The fields of a form: what is hidden as it is, texts hostile or plain, and of each choice the first."""
     made: dict[str, str] = {}
     for one in form.xpath(".//input[@name] | .//textarea[@name] | .//select[@name] | .//button[@name]"):
         kind, name = one.get("type", "text") if one.tag == "input" else one.tag, one.get("name")
@@ -176,7 +179,8 @@ def _filled(form: html.FormElement) -> dict[str, str]:
         if kind == "hidden":
             made[name] = one.get("value", "")
         elif kind in ("text", "search", "password", "textarea"):
-            made[name] = hostile(0)[: int(one.get("maxlength", 4_000))]
+            text = hostile(0) if not is_plain else "50" if one.get("inputmode") == "decimal" else "a" * 64
+            made[name] = text[: int(one.get("maxlength", 4_000))]
         elif kind == "number":
             made[name] = one.get("value") or one.get("min") or "1"
         elif kind in ("checkbox", "radio", "button") and one.get("disabled") is None:
