@@ -78,7 +78,8 @@ def test_no_photo_lies_in_the_repository_and_source_roots_are_no_packages() -> N
         for path in (REPOSITORY / root).rglob("*")
         if path.suffix.lower() in kinds and "node_modules" not in path.parts
     ]
-    assert found == []
+    # Only drawn faces, which `test_screenshots.py` knows by name.
+    assert [path for path in found if path.parent.name != "images" or not path.name.startswith("console-")] == []
 
 
 def test_docstrings_open_with_what_a_thing_is_or_does() -> None:

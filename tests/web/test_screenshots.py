@@ -27,6 +27,7 @@ def test_the_pictures_look_like_the_pages(tmp_path: Path) -> None:
 def test_another_picture_is_another() -> None:
     """The control: each picture differs from each other one, and is small."""
     pictures = {name: Image.open(IMAGES / f"{name}.png") for name in NAMES}
+    assert sorted(path.stem for path in IMAGES.glob("*.png")) == sorted(NAMES)
     assert all(difference(one, one) == 0 for one in pictures.values())
     for name, one in pictures.items():
         assert {other for other, kept in pictures.items() if difference(one, kept) <= MOST} == {name}
