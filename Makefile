@@ -48,7 +48,7 @@ PYTEST = $(BIN)/python -m pytest
 PROCESSES ?= $(shell expr $$(nproc) + 1)
 MEASURES = $(shell grep -rlE --include='test_*.py' 'mark.alone|@alone_at_night' tests)
 BOTH = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
-  $(PYTEST) --numprocesses $(PROCESSES) --dist worksteal -m 'not alone$(1)' $(2); \
+  $(PYTEST) --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder -m 'not alone$(1)' $(2); \
   status=$$?; $(PYTEST) -m 'alone$(1)' $(2) $(MEASURES) && exit $$status
 
 test: $(STAMP) ## every test with few repetitions, those with real models included

@@ -82,17 +82,20 @@ def _mated_wins(mated: F64, nonmated: F64, mated_failures: int) -> F64:
     check_failures(mated_failures)
     if len(mated) + mated_failures == 0 or len(nonmated) == 0:
         raise UndefinedRate(message("undefined.core.area_needs_least_mated"))
-    return np.concatenate([_share_below(mated, nonmated), np.zeros(mated_failures)])
+    return np.concatenate([share_below(mated, nonmated), np.zeros(mated_failures)])
 
 
 def _nonmated_losses(mated: F64, nonmated: F64, mated_failures: int) -> F64:
     """f64[m] in [0, 1]: of each non-mated comparison, the share of mated pairs above it."""
-    above = np.zeros(len(nonmated)) if len(mated) == 0 else 1.0 - _share_below(nonmated, mated)
+    above = np.zeros(len(nonmated)) if len(mated) == 0 else 1.0 - share_below(nonmated, mated)
     return above * (len(mated) / (len(mated) + mated_failures))
 
 
-def _share_below(values: F64, others: F64) -> F64:
-    """f64[n]: of each value, the share of the others below it, ties counting one half; `others` is not empty."""
+def share_below(values: F64, others: F64) -> F64:
+    """f64[n] in [0, 1]: of each value, the share of the others below it, ties counting one half.
+
+    Their mean is `auc`. Both are f64[n] and finite, and `others` is not empty: nothing is checked.
+    """
     ordered = np.sort(others)
     twice = np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")
     return twice / (2.0 * len(others))

@@ -66,8 +66,9 @@ from fr_server.rpc.services.training.storage import purge_training
 from fr_server.storage.audits import audits_of
 from fr_server.storage.calls import GalleryCalls
 from fr_server.storage.opening import Stores, open_stores, purge_cases
+from fr_server.telemetry.listener import Tally
 from fr_server.telemetry.logs import describe
-from fr_server.telemetry.open import Telemetry
+from fr_server.telemetry.open import Telemetry, together
 from fr_trust.access.budgets import Budgets
 
 log = logging.getLogger("fr_server")
@@ -149,6 +150,7 @@ class App:
         self._health = HealthService(SERVICES)
         self._work: Work | None = None
         self._clock = clock or SteadyClock()
+        self._tally = Tally(self._clock)
         self._stores: Stores | None = None
         self._gateway_audit: GatewayAudit | None = None
         self._listening: Listening | None = None
@@ -197,7 +199,11 @@ class App:
             StoreResolver(self._stores.training, self._stores.cases, self._work.storage)
         )
         self._server = grpc.aio.server(
-            interceptors=(Boundary(self.telemetry.listener, self.config.limits.call_s), self._guard, self._admission),
+            interceptors=(
+                Boundary(together(self.telemetry.listener, self._tally), self.config.limits.call_s),
+                self._guard,
+                self._admission,
+            ),
             options=(
                 ("grpc.max_receive_message_length", self.config.max_message_bytes),
                 ("grpc.max_send_message_length", -1),
@@ -391,7 +397,12 @@ class App:
             lock = access_folder(self.config) / "audit.pruning"
             self._pruning = Pruning(audits, keep_days, archive_folder(self.config), lock, self._clock)
         server_pb2_grpc.add_ServerServiceServicer_to_server(
-            ServerService(server_info(self.config, self.engine)), server
+            ServerService(
+                server_info(self.config, self.engine),
+                self._tally,
+                self.config.server.frontends if self._shares_port else 0,
+            ),
+            server,
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if self.config.server.reflection and not self._asks:

@@ -18,7 +18,7 @@ from support.counts import NIGHTLY
 pytestmark = [pytest.mark.models, pytest.mark.filterwarnings("ignore")]
 
 SAME = 0.999
-EVERY = 1 if NIGHTLY else 30  # of the photos of LFW: all at night
+EVERY = 1 if NIGHTLY else 60  # of the photos of LFW: all at night
 
 
 class Reference:

@@ -21,6 +21,7 @@ from fr_server.main import build
 from fr_server.storage.seal import unsealed
 from fr_server.telemetry.exposition import MetricsServer
 from support.commands import fr_ends
+from support.counts import NIGHTLY
 from support.secured import made
 
 
@@ -245,7 +246,7 @@ def clash(folder: Path, calls: str, metrics: str) -> tuple[int, bool]:
 
 
 @pytest.mark.parametrize("calls", [*HOSTS, ""])
-@pytest.mark.parametrize("metrics", HOSTS)
+@pytest.mark.parametrize("metrics", HOSTS if NIGHTLY else HOSTS[::3])
 def test_one_port_is_refused_where_the_two_could_not_listen(tmp_path: Path, calls: str, metrics: str) -> None:
     if (":" in calls + metrics or not calls) and not has_ipv6():
         pytest.skip("This machine has no IPv6.")

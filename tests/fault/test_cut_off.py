@@ -153,7 +153,7 @@ sys.addaudithook(watch)
 
 def test_it_can_be_run_again_wherever_it_was_killed(tmp_path: Path) -> None:
     folder = tmp_path / "srv"
-    for steps in itertools.count(0, 8):
+    for steps in itertools.count(0, count("CUT_OFF_STRIDE")):
         ended = cut_off(WATCH_INIT, steps, "server", "init", "--name", "fr.example", str(folder))
         if ended.returncode != KILLED:
             break

@@ -570,7 +570,13 @@ def manifest(files: dict[str, bytes]) -> Any:
     return {**json.loads(files.pop("manifest.json")), "files": "theirs"}
 
 
-@pytest.mark.parametrize("version", ["", "0.0.1"], ids=["with the page compared", "of another version"])
+@pytest.mark.parametrize(
+    "version",
+    [
+        pytest.param("", id="with the page compared"),
+        pytest.param("0.0.1", id="of another version", marks=pytest.mark.nightly),
+    ],
+)
 @pytest.mark.parametrize("document", ["search.json", "findings.json", "derivations.json"])
 def test_document_values_all_get_a_verdict(files: dict[str, bytes], manifest: Any, document: str, version: str) -> None:
     manifest = {**manifest, "version": version or manifest["version"]}

@@ -430,7 +430,7 @@ def test_what_a_server_with_front_ends_acknowledged_survives_the_death_of_any_of
         for hand in hands:
             hand.begin()
     for kill in range(KILLS):
-        what = ("front-end", "engine", "group")[kill % 3]
+        what = ("engine", "front-end", "group")[kill % 3]
         killed[what] += 1
         with connected(server, hands, tokens):
             cut_off += live_and_die(server, hands, what, at, hands)

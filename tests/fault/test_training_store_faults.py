@@ -20,6 +20,7 @@ from fr_training.prompts import Step
 from fr_training.store.schema import DATABASE_NAME, MAKING
 from fr_training.store.training_store import TrainingStore
 from fr_training.trials import Locked, Session
+from support.counts import NIGHTLY
 from support.full_disk import Disk, pieces_left, pieces_of, small_disk
 from support.training_stores import (
     DAY_MS,
@@ -34,7 +35,8 @@ from support.training_stores import (
 )
 
 COURSE = small_course()
-FEW, MANY = 12, 80  # trainees: of few the traces are soon sought, of many the rows are moved between pages
+# Trainees: of few the traces are soon sought, of many the rows are moved between pages.
+FEW, MANY = 12, 80 if NIGHTLY else 40
 
 LOG_NAME = f"{DATABASE_NAME}-wal"
 RESERVE_BYTES = 64 * 2**20  # of a disk of 4 MiB, an eighth

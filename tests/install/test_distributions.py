@@ -106,15 +106,20 @@ def installed(folder: Path, *what: str | Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def binaries(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of programs of an environment that holds the client and nothing else."""
-    return installed(tmp_path_factory.mktemp("client"), built(tmp_path_factory.mktemp("wheel"), CLIENT))
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built(tmp_path_factory.mktemp("wheel"), CLIENT)
 
 
 @pytest.fixture(scope="module")
-def commanding(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def binaries(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
+    """The folder of programs of an environment that holds the client and nothing else."""
+    return installed(tmp_path_factory.mktemp("client"), wheel)
+
+
+@pytest.fixture(scope="module")
+def commanding(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
     """The same of one that also holds what the command needs."""
-    return installed(tmp_path_factory.mktemp("command"), f"{built(tmp_path_factory.mktemp('wheel'), CLIENT)}[cli]")
+    return installed(tmp_path_factory.mktemp("command"), f"{wheel}[cli]")
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +185,7 @@ def files_of(binaries: Path, name: str) -> set[str]:
     return {row[0] for row in csv.reader(record.read_text("utf-8").splitlines())}
 
 
+@pytest.mark.nightly
 def test_pip_install_of_the_clone_installs_both_and_each_owns_its_files(verifying: Path) -> None:
     client, core = files_of(verifying, "fr_client"), files_of(verifying, "fr_core")
     assert not client & core
@@ -191,6 +197,7 @@ def test_pip_install_of_the_clone_installs_both_and_each_owns_its_files(verifyin
     assert fr(verifying, "--version").stdout == "fr-client 0.1.0\nfr-core 0.1.0\n"
 
 
+@pytest.mark.nightly
 def test_evidence_and_audits_are_checked_without_the_servers_packages(verifying: Path, tmp_path: Path) -> None:
     assert there(verifying, *SERVER_ALONE) == ""
     bundle, changed, key = tmp_path / "case.zip", tmp_path / "changed.zip", tmp_path / "evidence.pem"

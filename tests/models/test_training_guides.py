@@ -237,7 +237,7 @@ def test_commands_extras_and_reasons_are_there() -> None:
     for line in (*inline, *commands(COURSE + PLANS)):
         if line.startswith("fr "):
             require_understood(line)
-    for place, expected in ((".", {"cpu", "report"}), ("./client", {"draw"})):
+    for place, expected in ((".", {"cpu", "report", "verify"}), ("./client", {"draw"})):
         project = tomllib.loads((REPOSITORY / place / "pyproject.toml").read_text())["project"]
         named = {name for some in re.findall(rf"'{re.escape(place)}\[([a-z,]+)\]'", COURSE) for name in some.split(",")}
         assert named == expected <= project["optional-dependencies"].keys()

@@ -329,7 +329,7 @@ def simulated(made: Course, theta: float, seed: int) -> list[float]:
     return chances
 
 
-@pytest.mark.parametrize("target", [0.75, 0.85])
+@pytest.mark.parametrize("target", [0.75, pytest.param(0.85, marks=pytest.mark.nightly)])
 def test_trainees_of_any_ability_are_right_as_often_as_planned(target: float) -> None:
     made = adaptive_course(target)
     for theta in (-2.0, 0.0, 2.0):

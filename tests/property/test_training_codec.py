@@ -110,6 +110,13 @@ def test_a_trial_of_the_version_before_has_no_draft(trial: Trial) -> None:
 
 
 @given(sessions)
+def test_a_session_of_the_version_before_has_no_time_added(session: Session) -> None:
+    _, *fields = json.loads(pack_session(session))
+    before = unpack_session(json.dumps([1, *fields[:-1]]).encode(), session.trials)
+    assert before == replace(session, extended={})
+
+
+@given(sessions)
 def test_a_session_comes_back(session: Session) -> None:
     again = unpack_session(pack_session(session), session.trials)
     assert again == session
@@ -122,6 +129,12 @@ def test_a_course_comes_back(course: Course) -> None:
     assert again == course
     assert type(again.plan.blocks) is tuple
     assert all(type(block.exercise) is ExerciseKind for block in again.plan.blocks)
+
+
+def test_a_course_of_an_earlier_version_does_not_tell_its_plan() -> None:
+    raw = json.loads(pack_course(replace(small_course(), source="format = 1", photos_left_out=("0" * 64,))))
+    del raw["made_from"]
+    assert unpack_course(small_course().course_id, json.dumps(raw).encode()) == small_course()
 
 
 @given(st.binary(max_size=40) | st.recursive(st.none() | whole | texts, st.lists).map(lambda v: json.dumps(v).encode()))

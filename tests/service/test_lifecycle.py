@@ -42,10 +42,12 @@ from fr_server.config import Config, config_from
 from fr_server.config.folders import data_folder
 from fr_server.main import build, run
 from fr_server.telemetry.exposition import MetricsServer
+from fr_server.telemetry.listener import MOST_FAILED
 from fr_server.telemetry.logs import JsonFormatter, TextFormatter
 from fr_server.telemetry.metrics import PrometheusObserver, methods_of
 from fr_server.telemetry.open import Telemetry, together
 from fr_server.telemetry.tracing import TracingObserver
+from support.courses import Clock
 from support.faults import until
 from support.servers import HeldUp, Running, ended, null_engine, photo, refusal_of, running
 
@@ -126,6 +128,30 @@ def test_a_request_id_is_the_servers_own(server: Running, caplog: pytest.LogCapt
         assert re.fullmatch("[0-9a-f]{32}", request_id)
         assert request_id in caplog.text
         assert not own or own not in caplog.text
+
+
+def test_the_status_counts_calls_and_names_the_newest_that_failed(tmp_path: Path) -> None:
+    clock = Clock(stopped_ms=1_000_000_000_000)
+    with running(tmp_path, clock=clock) as server:
+        server.server.GetServerInfo(server_pb2.GetServerInfoRequest())
+        unknown = partial(server.gallery.GetGallery, gallery_pb2.GetGalleryRequest(gallery_id="jane-roe"))
+        for _ in range(MOST_FAILED):
+            refusal_of(unknown)
+        clock.ahead_ms = 60_000
+        last = refusal_of(partial(server.gallery.ListGalleries, gallery_pb2.ListGalleriesRequest(page_token="x")))
+        told = server.server.GetServerStatus(server_pb2.GetServerStatusRequest())
+    assert told.start_time.ToMilliseconds() == 1_000_000_000_000
+    assert (told.calls_in_progress, told.frontends) == (1, 0)
+    counts = {one.outcome: one.count for one in told.ended}
+    assert last.info.reason != "UNKNOWN_GALLERY"
+    assert counts == {"OK": 1, "UNKNOWN_GALLERY": MOST_FAILED, last.info.reason: 1}
+    assert len(told.failed) == MOST_FAILED
+    newest = told.failed[0]
+    assert (newest.method, newest.reason) == ("fr_api.v1.GalleryService/ListGalleries", last.info.reason)
+    assert newest.end_time.ToMilliseconds() == 1_000_000_060_000
+    assert re.fullmatch("[0-9a-f]{32}", newest.request_id)
+    assert {one.reason for one in told.failed[1:]} == {"UNKNOWN_GALLERY"}
+    assert "jane-roe" not in str(told)
 
 
 def test_health_tells_each_service(server: Running) -> None:

@@ -48,6 +48,7 @@ def refusal(call: Callable[[], Any]) -> tuple[str, str]:
 def test_the_making_of_a_course_is_told_step_by_step(server: Running) -> None:
     source = training_pb2.PlanSource(toml=PLAN)
     request = training_pb2.CreateCourseRequest(plan=source, datasets=["people_folder"], seed=5)
+    request.exclude_photos.append("ab" * 32)
     events = list(server.training.CreateCourse(request))
     stages = [one.progress.stage for one in events[:-1]]
     assert stages == sorted(stages)
@@ -56,7 +57,8 @@ def test_the_making_of_a_course_is_told_step_by_step(server: Running) -> None:
     assert made.title == "A course of squares"
     assert [one.name for one in made.sittings] == ["all", "own"]
     assert len(made.manifest_sha256) == 64
-    assert server.training.GetCourse(training_pb2.GetCourseRequest(course_id=made.course_id)).course == made
+    found = server.training.GetCourse(training_pb2.GetCourseRequest(course_id=made.course_id))
+    assert (found.course, found.made_from) == (made, request)
     listed = server.training.ListCourses(training_pb2.ListCoursesRequest(page_size=1))
     assert listed.courses[0] == made
     gallery = server.gallery.GetGallery(gallery_pb2.GetGalleryRequest(gallery_id=made.gallery_id)).gallery
@@ -387,12 +389,32 @@ def test_the_items_of_a_course_can_be_looked_at_and_left_out(server: Running, ta
     some = listed(server, course_id=taken.course_id, form=form)
     assert [one.item_id for one in some] == [item.item_id for item in course.forms[form].items]
     gone = [one.item_id for one in (some[0], found[-1])]
-    made = create(server.training, AGAIN, exclude_items=[*gone, "0" * 16])
+    made = create(server.training, AGAIN, exclude_items=gone)
     left = items_of(store.course(made.course_id))
+    asked = training_pb2.GetCourseRequest(course_id=made.course_id)
+    assert list(server.training.GetCourse(asked).made_from.exclude_items) == sorted(gone)
     assert not set(gone) & set(left)
     assert len(left) == len(found)
     assert refusal(partial(listed, server, course_id="0" * 16)) == ("NOT_FOUND", "UNKNOWN_COURSE")
     assert refusal(partial(listed, server, course_id=taken.course_id, form="x"))[1] == "INVALID_FIELD"
+
+
+def test_an_item_that_no_course_has_is_refused(server: Running) -> None:
+    """One that a course was made to leave out is known as long as this course is there."""
+
+    def delete(course: training_pb2.Course) -> None:
+        server.training.DeleteCourse(training_pb2.DeleteCourseRequest(course_id=course.course_id))
+
+    before = {item_id for course in store_of(server).courses() for item_id in items_of(course)}
+    first = create(server.training, AGAIN, seed=7)
+    gone = [next(item_id for item_id in items_of(store_of(server).course(first.course_id)) if item_id not in before)]
+    assert refused(server, exclude_items=[*gone, "0" * 16], only_forecast=True) == ("NOT_FOUND", "UNKNOWN_ITEM")
+    made = create(server.training, AGAIN, seed=7, exclude_items=gone)
+    delete(first)
+    again = create(server.training, AGAIN, seed=7, exclude_items=gone, only_forecast=True)
+    assert again.manifest_sha256 == made.manifest_sha256
+    delete(made)
+    assert refused(server, exclude_items=gone) == ("NOT_FOUND", "UNKNOWN_ITEM")
 
 
 @pytest.mark.parametrize("items", [["0" * 15], ["A" * 16], ["0" * 16] * 10_001])

@@ -1,6 +1,5 @@
 """Nothing that a trainee receives before an answer is locked tells what is right, in whatever exercise."""
 
-import asyncio
 import hashlib
 import random
 import re
@@ -12,7 +11,6 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import grpc
 import pytest
@@ -21,14 +19,11 @@ from hypothesis import strategies as st
 
 from fr_api.v1 import training_pb2
 from fr_locales.rendering import render
-from fr_server.rpc.services.training.resources import TrainingResources
-from fr_server.rpc.services.training.sessions import with_pictures
-from fr_training.answers import Usability
 from fr_training.courses import Course
 from fr_training.exercises.photos import advice
-from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
-from fr_training.sessions.views import ShowTrial, key_of
-from fr_training.trials import Trial as Kept
+from fr_training.keys import AnswerKey, PairKey
+from fr_training.sessions.views import key_of
+from support.counts import count
 from support.courses import PLAN, Chance, Clock, Trial, answer, ask, create, enrol, next_trial, start, store_of, take
 from support.leaks import (
     LEAK,
@@ -41,6 +36,8 @@ from support.leaks import (
     drawn_secrets,
     forbidden,
     opposed,
+    planted,
+    truth_of,
     with_keys,
 )
 from support.servers import Running, running
@@ -264,7 +261,7 @@ def require_told_where_planned(heard: list[Heard], course: Course, trials: list[
 
 
 @settings(
-    max_examples=4,
+    max_examples=count("LEAK_PLANS"),
     phases=[Phase.explicit, Phase.generate],  # what is found takes long to make smaller, and is small
     derandomize=True,
     database=None,
@@ -476,22 +473,6 @@ def measured(server: Running, course_id: str, sessions: int) -> list[Measured]:
     return found
 
 
-def truth_of(course: Course, trial: Kept) -> tuple[int, int | None, int]:
-    """The right answer of a trial: the place of the choice, and the number of choices."""
-    match key_of(course, trial):
-        case PairKey() as pair:
-            return int(pair.mated), None, 0
-        case TriageKey() as triage:
-            return int(triage.usability is Usability.USABLE), None, 0
-        case TriadKey() as triad:
-            place = trial.order.index(triad.odd)
-            return place, place, 3
-        case ListKey() as many:
-            mate = None if many.mate is None else trial.order.index(1 + many.mate) - 1
-            return int(mate is not None), mate, len(many.similarities)
-    raise AssertionError("an own probe is not measured")
-
-
 def tables(trials: list[Measured]) -> dict[str, list[Row]]:
     """By block, what a classifier is given; which of a session's trials are of which truth is dealt by chance."""
     found: dict[str, list[Row]] = {}
@@ -500,30 +481,13 @@ def tables(trials: list[Measured]) -> dict[str, list[Row]]:
     return found
 
 
-def planted(same: Callable[[training_pb2.Trial], None], wait_s: float) -> Any:
-    """A server that waits for a while, or changes a trial, where one person is shown."""
-
-    async def showing(desk: TrainingResources, course_id: str, shown: ShowTrial) -> Trial:
-        trial = await with_pictures(desk, course_id, shown)
-        if truth_of(desk.store.course(course_id), shown.trial)[0] == 1:
-            same(trial)
-            await asyncio.sleep(wait_s)
-        return trial
-
-    return patch("fr_server.rpc.services.training.sessions.with_pictures", showing)
-
-
 @pytest.fixture(scope="module")
 def courses(server: Running) -> tuple[str, str]:
     return create(server.training, PAIRS).course_id, create(server.training, OTHERS).course_id
 
 
-@pytest.fixture(scope="module")
-def trials(server: Running, courses: tuple[str, str]) -> list[Measured]:
-    return [one for course_id in courses for one in measured(server, course_id, SESSIONS)]
-
-
-def test_sizes_and_times_tell_nothing(server: Running, courses: tuple[str, str], trials: list[Measured]) -> None:
+def test_sizes_times_and_places_tell_nothing(server: Running, courses: tuple[str, str]) -> None:
+    trials = [one for course_id in courses for one in measured(server, course_id, SESSIONS)]
     assert len(trials) == (SESSIONS - 1) * (24 + 10 + 6 + 9 + 10 + 10 + 12 + 10)
     chances = {block_id: chance(rows) for block_id, rows in tables(trials).items()}
     doubtful = {block_id for block_id, one in chances.items() if one < LEAK}
@@ -536,9 +500,10 @@ def test_sizes_and_times_tell_nothing(server: Running, courses: tuple[str, str],
         assert len({size[3:] for size in sizes}) == 1
         messages = {size[:3] for size in sizes}
         assert len(messages) <= 2  # the number in the block has one digit more, or none
+    require_places_equally_likely(trials)
 
 
-def test_places_are_as_likely_as_each_other(trials: list[Measured]) -> None:
+def require_places_equally_likely(trials: list[Measured]) -> None:
     places: dict[str, Counter[int]] = {}
     firsts: dict[str, Counter[int]] = {}
     for one in trials:
@@ -552,6 +517,7 @@ def test_places_are_as_likely_as_each_other(trials: list[Measured]) -> None:
         assert import_module("scipy.stats").chisquare([counts[n] for n in range(expected)]).pvalue > LEAK
 
 
+@pytest.mark.nightly
 def test_a_classifier_finds_a_wait_of_five_milliseconds(server: Running, courses: tuple[str, str]) -> None:
     with planted(lambda trial: None, 0.005):
         trials = measured(server, courses[0], 5)

@@ -11,6 +11,7 @@ from typing import Any
 from unittest.mock import patch
 
 import grpc
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -283,6 +284,8 @@ WHOLE: dict[str, dict[str, Any]] = {
     "TrainingService/SetProbeKey": {"image_sha256": "0" * 64, "absent": True},
     "TrainingService/CreateCohort": {"trainees": 1},
     "TrainingService/AddTrainees": {"trainees": 1},
+    "TrainingService/SetSittingClosed": {"sitting": "day-1"},
+    "TrainingService/ExtendTime": {"more": Duration(seconds=60)},
     "TrainingService/ReleaseItems": {"block_ids": ["triads"], "before_all_finished": True},
     "TrainingService/GetClassItem": {"item_id": "0" * 16},
     "TrainingService/SaveDraft": {"trial_id": "t"},
@@ -295,6 +298,7 @@ WHOLE: dict[str, dict[str, Any]] = {
 }
 # What else a call names comes before what it names here, and is there.
 BESIDE = {
+    ("TrainingService/ExtendTime", ScopeKind.TRAINEE): ("cohort_id", ScopeKind.COHORT),
     ("ReviewService/SearchInCase", ScopeKind.GALLERY): ("case_id", ScopeKind.CASE),
     ("ReviewService/SearchInCase", ScopeKind.CASE): ("search.gallery_id", ScopeKind.GALLERY),
 }

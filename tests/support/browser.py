@@ -59,10 +59,10 @@ title = "Everything"
 blocks = [
   {id = "pairs", exercise = "verification", same = 2, different = 2, minutes = 30, feedback = true},
   {id = "odd", exercise = "triad", trials = 1, feedback = true},
-  {id = "features", exercise = "features", same = 1, different = 0},
+  {id = "features", exercise = "features", same = 1, different = 0, feedback = true},
   {id = "lists", exercise = "candidates", size = 3, present = 1, absent = 1, feedback = true, reveal_scores = true},
-  {id = "triage", exercise = "triage", usable = 1, limited = 0, reject = 0},
-  {id = "aided", exercise = "aided", same = 1, different = 1, wrong = 1},
+  {id = "triage", exercise = "triage", usable = 1, limited = 0, reject = 0, feedback = true},
+  {id = "aided", exercise = "aided", same = 1, different = 1, wrong = 1, feedback = true},
   {id = "lab", exercise = "lab", about = "threshold", trials = 1, feedback = true},
   {id = "custody", exercise = "evidence", trials = 1, feedback = true},
 ]

@@ -38,7 +38,7 @@ def screen_of(method: str, path: str) -> Screen | None:
 
 
 def faults_of(answer: Answered) -> list[str]:
-    """What is wrong with an answer, whoever asked for it: its policy, its headers, and texts that are not text."""
+    """Faults of an answer, for all roles: its policy, its headers, and texts that are not text."""
     policy = answer.headers.get("content-security-policy", "")
     is_file = "attachment" in answer.headers.get("content-disposition", "")
     found = [f"header {name}" for name, value in answer.headers.items() if not value.isascii() or _MARK.search(value)]

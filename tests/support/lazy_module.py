@@ -11,4 +11,6 @@ class LazyModule:
         self._name = name
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith(("_", "pytest")):  # pytest asks each object of a test file for marks and fixtures
+            raise AttributeError(name)
         return getattr(import_module(self._name), name)

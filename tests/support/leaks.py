@@ -1,5 +1,6 @@
 """Looks for leaks of answer keys: received bytes, and classifiers that look for more."""
 
+import asyncio
 import hashlib
 import io
 import secrets
@@ -17,11 +18,15 @@ import grpc
 import numpy as np
 from PIL import Image
 
-from fr_api.v1 import training_pb2_grpc
+from fr_api.v1 import training_pb2, training_pb2_grpc
+from fr_server.rpc.services.training.resources import TrainingResources
+from fr_server.rpc.services.training.sessions import with_pictures
 from fr_training.answers import Usability
 from fr_training.build.pictures import SIDE
 from fr_training.courses import Course, Item
 from fr_training.keys import AnswerKey, EvidenceKey, LabKey, ListKey, PairKey, TriadKey, TriageKey
+from fr_training.sessions.views import ShowTrial, key_of
+from fr_training.trials import Trial as Kept
 from support.counts import count
 from support.courses import store_of
 from support.servers import Running, photo
@@ -282,3 +287,32 @@ def _balanced(said: Any, dealt: Any) -> Any:
     right = dealt == said[None, :]
     shares = [(right & (dealt == label)).sum(axis=1) / (dealt == label).sum(axis=1) for label in np.unique(dealt[0])]
     return np.mean(shares, axis=0)
+
+
+def truth_of(course: Course, trial: Kept) -> tuple[int, int | None, int]:
+    """The right answer of a trial: the place of the choice, and the number of choices."""
+    match key_of(course, trial):
+        case PairKey() as pair:
+            return int(pair.mated), None, 0
+        case TriageKey() as triage:
+            return int(triage.usability is Usability.USABLE), None, 0
+        case TriadKey() as triad:
+            place = trial.order.index(triad.odd)
+            return place, place, 3
+        case ListKey() as many:
+            mate = None if many.mate is None else trial.order.index(1 + many.mate) - 1
+            return int(mate is not None), mate, len(many.similarities)
+    raise AssertionError("an own probe is not measured")
+
+
+def planted(same: Callable[[training_pb2.Trial], None], wait_s: float) -> Any:
+    """A server that waits for a while, or changes a trial, where one person is shown."""
+
+    async def showing(desk: TrainingResources, course_id: str, shown: ShowTrial) -> training_pb2.Trial:
+        trial = await with_pictures(desk, course_id, shown)
+        if truth_of(desk.store.course(course_id), shown.trial)[0] == 1:
+            same(trial)
+            await asyncio.sleep(wait_s)
+        return trial
+
+    return patch("fr_server.rpc.services.training.sessions.with_pictures", showing)

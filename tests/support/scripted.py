@@ -108,7 +108,7 @@ class ScriptedServer(server_pb2_grpc.ServerServiceServicer):
 def answering(add: Callable[[grpc.Server], None], port: int = 0) -> Iterator[str]:
     """Serve what `add` adds; the value is the address."""
     server = grpc.server(ThreadPoolExecutor(8))
-    server_pb2_grpc.add_ServerServiceServicer_to_server(ScriptedServer(), server)
+    server_pb2_grpc.add_ServerServiceServicer_to_server(ScriptedServer(), server)  # type: ignore[abstract]
     add(server)
     port = server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()

@@ -172,6 +172,8 @@ class ScriptedTraining(training_pb2_grpc.TrainingServiceServicer):
 
     DeleteCourse, SetProbeKey = noted("DeleteCourse"), noted("SetProbeKey")
     DeleteCohort, DeleteTrainee, ListCourses = noted("DeleteCohort"), noted("DeleteTrainee"), noted("ListCourses")
+    SetSittingClosed = noted("SetSittingClosed", lambda _, request: {"cohort": {"cohort_id": request.cohort_id}})
+    ExtendTime = noted("ExtendTime", lambda *_: {"trainee_ids": ["p1", "p2"]})
     GetCourse = noted("GetCourse", lambda _, request: {"course": course(request.course_id)})
     AddTrainees = noted("AddTrainees", lambda _, request: {"enrolled": enrolled(request.trainees)})
 
@@ -192,7 +194,12 @@ class ScriptedTraining(training_pb2_grpc.TrainingServiceServicer):
 
     def _block(self) -> training_pb2.Block:
         return training_pb2.Block(
-            block_id="b1", title="Pairs", instructions="Look.\nThen answer.", trials=1, limit=Duration(seconds=600)
+            block_id="b1",
+            title="Pairs",
+            instructions="Look.\nThen answer.",
+            exercise=self.steps[0].exercise if self.steps else training_pb2.EXERCISE_VERIFICATION,
+            trials=1,
+            limit=Duration(seconds=600),
         )
 
     def _session(self) -> training_pb2.Session:

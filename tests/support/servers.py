@@ -177,14 +177,11 @@ def running(
     thread = threading.Thread(target=loop.run_forever, name="server")
     thread.start()
     try:
-        asyncio.run_coroutine_threadsafe(app.start(), loop).result(30)
+        with patch("fr_core.storage.writer._PACE_S", pace_s):  # which the stores read as they are opened
+            asyncio.run_coroutine_threadsafe(app.start(), loop).result(30)
         options = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
-        with (
-            grpc.insecure_channel(f"127.0.0.1:{app.port}", options=options) as channel,
-            patch("fr_core.storage.writer._PACE_S", pace_s),
-        ):
-            server = Running(app, loop, channel)
-            yield server
+        with grpc.insecure_channel(f"127.0.0.1:{app.port}", options=options) as channel:
+            yield Running(app, loop, channel)
     finally:
         with patch("fr_server.app._LAST_REFUSALS_S", 0.0):  # nobody calls any more
             asyncio.run_coroutine_threadsafe(app.stop(), loop).result(30)

@@ -1,24 +1,30 @@
-"""A browser without pictures and scripts: keeps cookies, and fills in the forms of pages."""
+"""A browser without pictures and scripts: keeps cookies, and fills in the forms of pages; and a trainee who has it."""
 
 import html
 import re
 from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
+from typing import Any
 from urllib.parse import quote, urlencode
 
+from fr_api.v1 import training_pb2
+from support.courses import Chance, Stub, answer, next_trial, start
 from support.web import Answered, Web, form
 
+pb: Any = training_pb2
 FORM_TYPE = "application/x-www-form-urlencoded"
+HOSTILE = "<script>alert(1)</script>"
 
 
 @dataclass
 class Surfer:
-    """`cookies` are sent with each request, and `token` is that of the page before."""
+    """`cookies` are sent with each request, `token` is that of the page before, and `received` all that came."""
 
     site: Web
     cookies: dict[str, str] = field(default_factory=dict)
     token: str = ""
     file: str = "photo.png"  # the name of what it uploads
+    received: list[Answered] = field(default_factory=list)
 
     @property
     def origin(self) -> str:
@@ -54,6 +60,7 @@ class Surfer:
         return {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())} if self.cookies else {}
 
     def _kept(self, answer: Answered) -> Answered:
+        self.received.append(answer)
         for name, morsel in SimpleCookie(answer.headers.get("set-cookie", "")).items():
             self.cookies[name] = morsel.value
         found = re.search(r'name="token" value="(\w+)"', answer.body.decode("utf-8", "replace"))
@@ -68,3 +75,113 @@ def words(answer: Answered) -> str:
 
 def escaped(text: str) -> str:
     return quote(text, safe="")
+
+
+@dataclass
+class Trainee:
+    """Somebody who fills in forms as they stand on the page.
+
+    `seen` are the pages before an answer was locked, and `reveals` those of right answers, with the page before.
+    """
+
+    surfer: Surfer
+    stub: Stub
+    code: str
+    sitting: str = "all"
+    seen: list[Answered] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+    reveals: list[tuple[Answered | None, Answered]] = field(default_factory=list)
+
+    @property
+    def path(self) -> str:
+        return f"/course/sitting?name={quote(self.sitting)}"
+
+    def begin(self) -> Answered:
+        page = self.surfer.get("/course")
+        assert "Check this screen" in words(page)
+        assert self.surfer.post("/course", {"sitting": self.sitting, "consent": "1"}).status == 303
+        return self.page()
+
+    def page(self, more: str = "") -> Answered:
+        found = self.surfer.get(self.path + more)
+        assert found.status == 200, words(found)
+        return found
+
+    def until(self, step: str) -> Answered:
+        """Answer trials, without pages, until one waits for a step; returns its page."""
+        session = start(self.stub, self.code, self.sitting)
+        while (trial := next_trial(self.stub, session)) is not None:
+            if trial.step == pb.TrialStep.Value(f"TRIAL_STEP_{step}"):
+                return self.page()
+            answer(self.stub, session, trial, Chance())
+        raise AssertionError(f"no trial comes to {step}")
+
+    def take(self) -> None:
+        page = self.begin()
+        for _ in range(400):
+            if "The sitting is over" in words(page):
+                return
+            page = self.go_on(page)
+        raise AssertionError("the sitting does not end")
+
+    @staticmethod
+    def step(page: Answered) -> int:
+        found = re.search(r'name="step" value="(\d+)"', page.body.decode())
+        return int(found[1]) if found else 0
+
+    def go_on(self, page: Answered) -> Answered:
+        """Do what a page asks for; returns the next page."""
+        text = page.body.decode()
+        if begins := re.search(r'name="block" value="([^"]+)"', text):
+            return self.after({"block": begins[1]})
+        self.seen.append(page)
+        self.steps.append(self.step(page))
+        return self.after(self.answer(page), at=_action(text))
+
+    def after(self, fields: dict[str, str], at: str = "") -> Answered:
+        answer = self.surfer.post(at or self.path, fields)
+        while answer.status == 303:
+            answer = self.surfer.get(answer.headers["location"])
+        assert answer.status == 200, words(answer)
+        if re.search(r'aria-keyshortcuts="Enter" href="/course/sitting\?name=\w+"', answer.body.decode()):
+            self.reveals.append((self.seen[-1] if self.seen else None, answer))
+            return self.page()
+        return answer
+
+    def answer(self, page: Answered) -> dict[str, str]:
+        text, step = page.body.decode(), self.step(page)
+        found = dict(
+            re.findall(
+                r'type="hidden" name="(trial|step|candidate|part|choice|confirm|ratings\.\w+)" value="([^"]*)"', text
+            )
+        )
+        if step in (pb.TRIAL_STEP_RATE, pb.TRIAL_STEP_RATE_AGAIN):
+            return {**found, "rating": "2", "p_same": "80,5", "difficulty": "3"}
+        if step == pb.TRIAL_STEP_CHOOSE:
+            return {**found, "odd": re.findall(r'name="odd" value="(\w+)"', text)[1]}
+        if step == pb.TRIAL_STEP_NOTE:
+            return {**found, "notes": f"A mark. {HOSTILE}"}
+        if step == pb.TRIAL_STEP_OBSERVE:
+            return {**found, "lock": "1"} if 'name="lock"' in text else {**found, "comparison": "1", "similarity": "7"}
+        if step == pb.TRIAL_STEP_TRIAGE:
+            return {**found, "usability": "2", "reasons.1": "1", "reasons.3": "3"}
+        if step == pb.TRIAL_STEP_PREDICT:
+            return {**found, "percent": "12.5"}
+        if step == pb.TRIAL_STEP_CONCLUDE:
+            return {**found, "row": "1"}
+        if step in (pb.TRIAL_STEP_HASH, pb.TRIAL_STEP_DERIVE):
+            return {**found, "sha256": "AB" * 32 + "  original.jpg"}
+        if "confirm" in found:
+            return found
+        if "candidate" in found:
+            return {**found, "rating": "-1"}
+        unrated = re.search(r'aria-keyshortcuts="Enter" href="([^"]+at=\d+)"', text)
+        if unrated:
+            return self.answer(self.surfer.get(unrated[1].replace("&amp;", "&")))
+        return {**found, "choice": re.findall(r'name="choice" value="(\w+)"', text)[0], "difficulty": "5"}
+
+
+def _action(text: str) -> str:
+    """Where the answer goes: the form with the id of the trial."""
+    forms = re.findall(r'<form method="post" action="([^"]+)"[^>]*data-again', text)
+    return forms[-1].replace("&amp;", "&") if forms else ""

@@ -105,7 +105,7 @@ class Web:
 
 @contextmanager
 def web(
-    target: str, key: str = "", limits: Limits | None = None, tls: Issued | None = None, **rules: Any
+    target: str, key: str = "", limits: Limits | None = None, tls: Issued | None = None, port: int = 0, **rules: Any
 ) -> Iterator[Web]:
     """Run the HTTP interface in front of a server, in a thread; `rules` are those of `Rules`."""
     rules = {"max_message_bytes": 33 * 2**20, "remote": False, **rules}
@@ -113,7 +113,7 @@ def web(
     loop.set_exception_handler(quiet)
     thread = threading.Thread(target=loop.run_forever, name="web")
     thread.start()
-    bound = socket.create_server(("127.0.0.1", 0), backlog=100)
+    bound = socket.create_server(("127.0.0.1", port), backlog=100)
     made = None if tls is None else serving_context(tls.certificate, tls.key)
     opened: list[Any] = []
 

@@ -1,5 +1,6 @@
 """Clues beside the faces, the forecast of how hard forms are, and lists that come first: with made-up people."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,15 +9,16 @@ import pytest
 from fr_core.types import frozen_array
 from fr_locales.rendering import render
 from fr_training.bank.clues import CLUES, areas, between, least_of, least_telling, told
-from fr_training.bank.compose import Composed
+from fr_training.bank.compose import Composed, compose
 from fr_training.bank.forecast import CLEAR, FAIR, Reference, forecasts, sentence_of, warnings_of
+from fr_training.bank.manifest import Shown
 from fr_training.bank.pool import Looks, Pool, without_shared_photos
 from fr_training.bank.prepared import prepare
 from fr_training.courses import Forecast, Item, Learned
 from fr_training.errors import TooFewPeople
 from fr_training.keys import ListKey, PairKey
 from fr_training.plan import CoursePlan
-from support.people import made_course, made_pool, plan_of, require_foils_may_be_there
+from support.people import ExactMatcher, made_course, made_pool, plan_of, require_foils_may_be_there
 
 PAIRS = plan_of('id = "pairs"; exercise = "verification"; same = 15; different = 15')
 LISTS = plan_of("""
@@ -74,6 +76,30 @@ def test_pairs_are_those_of_which_pixels_and_colours_tell_least() -> None:
         assert max(without) > FAIR  # the control: chosen by similarity alone
         assert max(found) <= FAIR
         assert len(found) == CLUES
+
+
+def test_forms_of_poorer_photos_are_dealt_by_what_they_show() -> None:
+    pairs = 'exercise = "verification"; same = 10; different = 10; light = 0.6; equated = "test"'
+    plan = plan_of(f'id = "one"; {pairs}; occasion = "pre"\nid = "two"; {pairs}; occasion = "post"')
+    pool = blind(made_pool(200, 100))
+    looks = [(photo.number, photo.looks) for person in looking(pool, 0.5).people for photo in person.photos]
+    shown = {number: one for number, one in looks if one is not None}
+
+    def seen(wanted: Sequence[Shown]) -> list[Looks]:
+        return [shown[one.photo.number] for one in wanted]
+
+    def told_most(made: Composed) -> float:
+        pictures = tuple(replace(one, photo=replace(one.photo, looks=shown[one.photo.number])) for one in made.pictures)
+        return max(max(areas_of(replace(made, pictures=pictures), name)) for name in made.forms)
+
+    for seed in range(2):
+        found, control = (compose(plan, pool, seed, ExactMatcher(), seen=one) for one in (seen, None))
+        assert told_most(found) < told_most(control) - 0.02
+        assert items_of(found) == items_of(control)
+
+
+def items_of(made: Composed) -> set[str]:
+    return {item.item_id for form in made.forms.values() for item in form.items}
 
 
 def test_clues_that_no_choice_can_hide_are_left_and_nobody_is_left_without_a_pair() -> None:
@@ -159,6 +185,15 @@ def test_lists_whose_foils_would_be_of_the_other_sex_are_refused() -> None:
     few = plan_of('id = "l"; exercise = "candidates"; present = 5; absent = 5; size = 5')
     for item in lists_of(made_course(few, replace(pool, people=tuple(people)), 1)):
         assert not {0, 1, 2} & set(item.people)
+
+
+def test_lists_of_one_sex_are_made_with_every_seed_where_people_of_each_sex_just_suffice() -> None:
+    pool = made_pool(26, 26)  # 13 of each sex; lists show 24 people
+    plan = plan_of('id = "l"; exercise = "candidates"; present = 4; absent = 3; size = 3')
+    for seed in range(12):
+        items = lists_of(made_course(plan, pool, seed))
+        assert len(items) == 7
+        assert {len({person % 2 for person in item.people}) for item in items} == {1}  # sexes take turns
 
 
 def test_items_of_any_exercise_can_be_left_out_and_others_take_their_place() -> None:

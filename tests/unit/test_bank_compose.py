@@ -16,6 +16,7 @@ from fr_training.errors import TooFewPeople
 from fr_training.keys import ListKey, PairKey, TriadKey, TriageKey
 from fr_training.plan_reading import read_plan
 from fr_training.shipped_plans import plan_text
+from support.counts import NIGHTLY
 from support.people import (
     EVERYTHING,
     TASTER,
@@ -474,7 +475,7 @@ def test_two_people_are_of_one_ethnicity_where_there_are_enough() -> None:
 def test_in_a_set_like_lfw_the_number_of_photos_tells_nothing() -> None:
     # No photo can be made poorer here.
     plan = read_plan(plan_text("three-day").replace('about = "quality"', 'about = "gallery"'))
-    made = made_course(plan, made_pool(5_749, 1_680, size=16, labelled=False))
+    made = made_course(plan, made_pool(5_749 if NIGHTLY else 2_200, 1_680, size=16, labelled=False))
     for form in made.forms.values():
         for item in form.items:
             if isinstance(item.key, PairKey | TriadKey | ListKey):

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
+from functools import cache
 from pathlib import Path
 from queue import Queue
 from subprocess import PIPE, STDOUT
@@ -110,6 +111,19 @@ def test_only_the_hash_of_a_probe_is_sent(target: str, service: ScriptedTraining
         training_pb2.SetProbeKeyRequest(course_id="c1", image_sha256=digest, absent=True),
     ]
     assert fr(target, "probe", "set", "c1", tmp_path / "none.jpg", "--absent")[2].startswith("FILE_UNREADABLE")
+
+
+def test_a_sitting_is_closed_and_opened_and_time_is_added(target: str, service: ScriptedTraining) -> None:
+    assert fr(target, "cohort", "close", "k1", "day-1")[0] == 0
+    assert fr(target, "cohort", "open", "k1", "day-1")[:2] == (0, "Opened day-1.\n")
+    assert fr(target, "cohort", "extend", "k1", "--minutes", "5")[:2] == (0, "2 trainees got 5 more minutes.\n")
+    assert fr(target, "cohort", "extend", "k1", "--minutes", "1", "--trainee", "p1", "--json")[0] == 0
+    assert fr(target, "cohort", "extend", "k1", "--minutes", "0")[0] == 2
+    assert [(one.sitting, one.closed) for one in service.calls("SetSittingClosed")] == [
+        ("day-1", True),
+        ("day-1", False),
+    ]
+    assert [(one.trainee_id, one.more.seconds) for one in service.calls("ExtendTime")] == [("", 300), ("p1", 60)]
 
 
 def test_codes_go_to_a_private_file_and_are_not_printed(target: str, service: ScriptedTraining, tmp_path: Path) -> None:
@@ -540,6 +554,11 @@ except typer.Exit as ended:
 SMALL = Sizes(pairs=10, aided=4, form=3, pool=6, adaptive=12, triads=2)
 
 
+@cache
+def study(trainees: int, seed: int) -> Study:
+    return run_study(trainees, seed, sizes=SMALL, replicates=2, worlds=(), cohorts=10)
+
+
 def run(*arguments: str) -> Result:
     app = typer.Typer()
     app.command()(simulate)
@@ -548,10 +567,11 @@ def run(*arguments: str) -> Result:
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same study of fewer trials; everything else is as it is."""
+    """The same study of fewer trials, each made once; everything else is as it is."""
 
     def smaller(trainees: int, seed: int, *, on_progress: Callable[[int, int], None]) -> Study:
-        return run_study(trainees, seed, sizes=SMALL, replicates=2, worlds=(), cohorts=10, on_progress=on_progress)
+        on_progress(0, 1)
+        return study(trainees, seed)
 
     monkeypatch.setattr(study_room, "run_study", smaller)
     monkeypatch.setenv("COLUMNS", "250")

@@ -194,6 +194,7 @@ def test_a_lab_asks_for_a_prediction_then_shows_the_table(taken: Taken) -> None:
     predicted, concluded = decisions(service)
     assert predicted.prediction.percent == 0.5
     assert (concluded.WhichOneof("answer"), concluded.conclusion.row) == ("conclusion", 0)
+    assert "three programs" not in seen.text
     assert "How many?\nYour prediction, in percent (0 to 100):" in seen.text
     assert "row  threshold  missed\n1    0.25       3 of 40\n2    0.5        12 of 40\nWhich row?" in seen.text
     assert seen.text.count("Type a number of percent from 0 to 100") == 2
@@ -215,6 +216,7 @@ def test_evidence_is_kept_as_files_while_it_is_asked_for(taken: Taken, tmp_path:
     seen = taken(service, *BEGIN, *typed, style=Style(short=True))
     first, second, third = decisions(service)
     assert (first.file_hash.sha256, second.file_hash.sha256, third.conclusion.row) == ("a" * 64, "b" * 64, 12)
+    assert "Have three programs at hand before you begin" in seen.text
     assert seen.text.count(f"File: {tmp_path / 'p' / 'trial-original.jpg'}") == 1
     assert seen.text.count(f"File: {tmp_path / 'p' / 'trial-records.jsonl'}") == 1
     assert seen.text.count("File: ") == 2

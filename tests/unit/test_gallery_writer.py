@@ -338,7 +338,7 @@ def search(galleries: Galleries, done: threading.Event, seed: int) -> list[Found
     return answers
 
 
-@pytest.mark.parametrize("index", ["compact", "numpy"])
+@pytest.mark.parametrize("index", ["compact", pytest.param("numpy", marks=pytest.mark.nightly)])
 def test_every_search_shows_one_version(tmp_path: Path, index: str) -> None:
     log, done = Log(), threading.Event()
     with Galleries.open(tmp_path, index=index) as galleries, ThreadPoolExecutor(WRITERS + SEARCHERS) as pool:

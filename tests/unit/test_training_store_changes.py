@@ -17,7 +17,7 @@ from fr_core.storage.database import Database
 from fr_core.storage.statements import Reading
 from fr_training.answers import Answer, Notes, PairRating, ProbeSent
 from fr_training.courses import Course
-from fr_training.errors import UnknownCohort
+from fr_training.errors import SittingClosed, UnknownCohort, UnknownSitting
 from fr_training.prompts import Step
 from fr_training.store.schema import DATABASE_NAME
 from fr_training.store.training_store import TrainingStore
@@ -25,7 +25,7 @@ from fr_training.store.transaction import Transaction
 from fr_training.store.values import Cohort, NewTrainee
 from fr_training.trials import Locked, Session
 from support.audits import checkpoint_of, pseudonyms_of
-from support.training_stores import DAY_MS, NOW_MS, Clock, add_course, begin, open_store, shown, small_course
+from support.training_stores import DAY_MS, NOW_MS, SITTING, Clock, add_course, begin, open_store, shown, small_course
 
 COURSE = small_course()
 ID = COURSE.course_id
@@ -304,6 +304,18 @@ CHANGES: dict[str, tuple[Callable[[Place], object], dict[str, object]]] = {
         lambda p: p.store.add_trainees(p.cohort.cohort_id, 4),
         {"cohort": True, "counts": {"trainees": 4}},
     ),
+    "training.close_sitting": (
+        lambda p: p.store.set_closed(p.cohort.cohort_id, "day-1", True),
+        {"course": ID, "cohort": True, "counts": {"sessions": 1}},
+    ),
+    "training.open_sitting": (
+        lambda p: p.store.set_closed(p.cohort.cohort_id, "day-1", False),
+        {"course": ID, "cohort": True},
+    ),
+    "training.extend_time": (
+        lambda p: p.store.extend(p.cohort.cohort_id, p.enrolled[0].trainee_id, 60_000),
+        {"course": ID, "cohort": True, "trainee": 0, "counts": {"trainees": 0, "seconds": 60}},
+    ),
     "training.delete_cohort": (lambda p: p.store.delete_cohort(p.cohort.cohort_id), {"cohort": True}),
     "training.delete_trainee": (
         lambda p: p.store.delete_trainee(p.enrolled[0].trainee_id),
@@ -349,6 +361,50 @@ def test_a_change_is_told_with_who_asked_for_it(place: Place, action: str) -> No
     assert detail == expected.get("detail", {})
     assert dict(record.counts) == expected.get("counts", {})
     assert (record.subjects, record.gallery, record.case) == ((), None, None)
+
+
+def test_a_closed_sitting_takes_nothing_but_its_end(place: Place, folder: Path) -> None:
+    cohort_id = place.cohort.cohort_id
+    assert place.store.set_closed(cohort_id, SITTING, True).closed == {SITTING}
+    halted = place.store.session(place.session.session_id)
+    assert (halted.paused_ms, halted.trials) == (NOW_MS, ())
+    with pytest.raises(SittingClosed):
+        place.lock(Step.RATE, Answer(PairRating(3)))
+    with pytest.raises(SittingClosed):
+        start_other(place)
+    assert place.store.session(place.session.session_id) == halted
+    with open_store(folder, place.clock) as again:
+        assert again.cohort(cohort_id).closed == {SITTING}
+        assert again.sessions_of(place.enrolled[0].trainee_id) == (halted,)
+    with pytest.raises(UnknownSitting):
+        place.store.set_closed(cohort_id, "no such", True)
+    finish(place)
+    assert place.store.set_closed(cohort_id, SITTING, False).closed == place.store.cohort(cohort_id).closed == set()
+    start_other(place)
+
+
+def test_a_list_of_closed_sittings_of_another_cohort_is_damage(place: Place, folder: Path) -> None:
+    other, _ = place.store.create_cohort(ID, "Tuesday", 1, DAY_MS)
+    place.store.set_closed(other.cohort_id, SITTING, True)
+    with closing(apsw.Connection(str(folder / DATABASE_NAME))) as connection:
+        connection.execute("UPDATE cohorts SET closed = (SELECT max(closed) FROM cohorts)")
+    with pytest.raises(StoreCorrupt):
+        place.store.cohort(place.cohort.cohort_id)
+
+
+def test_time_is_added_to_a_block_a_day_at_most(place: Place) -> None:
+    def run(_: Course, session: Session) -> tuple[Session, None]:
+        return replace(session, block_started_ms=NOW_MS), None
+
+    store, cohort_id, session_id = place.store, place.cohort.cohort_id, place.session.session_id
+    start_other(place)  # whose block has not begun
+    store.change(session_id, run).result()
+    assert store.extend(cohort_id, "", DAY_MS - 60_000) == (place.enrolled[0].trainee_id,)
+    assert store.session(session_id).extended == {"pre": DAY_MS - 60_000}
+    with pytest.raises(InvalidField):
+        store.extend(cohort_id, "", 60_001)
+    assert store.extend(cohort_id, place.enrolled[1].trainee_id, 60_000) == ()
+    assert store.session(session_id).extended == {"pre": DAY_MS - 60_000}
 
 
 def test_every_step_is_a_probe_a_note_or_a_decision(place: Place) -> None:

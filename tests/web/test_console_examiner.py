@@ -130,7 +130,7 @@ def test_a_case_from_the_probe_to_evidence_that_verifies(
 
 
 def secrets(at: Staffed, path: str) -> list[str]:
-    """What an examiner may not know before the finding: subject ids, similarities, findings of others."""
+    """Things that an examiner may not know before the finding: subject ids, similarities, findings of others."""
     seen = at.operator.examination(path.rpartition("/")[2])
     return [
         *(one.subject_id for one in seen.candidates),
@@ -175,7 +175,7 @@ def test_a_finding_follows_from_the_opinions(at: Staffed, site: Web, operator: S
     early = surfer.post(f"{path}?candidate=1", {"template": str(keys[0]), "opinion": "2", "limits": "none"})
     assert early.status == 400, "an opinion before the notes on the probe"
     page = judged(surfer, path, {keys[0]: 0})
-    assert "Say first what you see of each candidate." in page
+    assert "First say what you see of each candidate." in page
     finding = f"{path}?candidate=finding"
     assert surfer.post(finding, {"kind": "3", "sure": "1"}).status == 400
     for key in keys[1:]:

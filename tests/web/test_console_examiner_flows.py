@@ -1,4 +1,4 @@
-"""Examiners use the console in a real browser: by keys alone, without scripts, and two photos under one zoom."""
+"""Examiners look at two photos under one zoom in a real browser: together or apart, swapped, and under a curtain."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -8,7 +8,7 @@ import pytest
 
 from support.browser import Look, World, chromium, needs_browser, sign_in
 
-pytestmark = needs_browser
+pytestmark = [needs_browser, pytest.mark.nightly]
 
 
 @pytest.fixture(scope="module")
@@ -35,82 +35,27 @@ def at_candidate(look: Look, world: World, reference: str) -> None:
     look.press("Keep the notes, and show the candidates").heading("Candidate 1 of 2")
 
 
-def tab_to(look: Look, selector: str) -> None:
-    for _ in range(60):
-        look.page.keyboard.press("Tab")
-        if look.page.evaluate("one => document.activeElement.matches(one)", selector):
-            return
-    pytest.fail(f"the Tab key does not come to {selector}")
-
-
-def test_an_examiner_gives_a_finding_with_keys_alone(look: Look, console_world: World) -> None:
-    console_world.staff.operator.searches(console_world.staff.operator.opens("AZ keys"), "cases", top_k=2)
-    sign_in(look.open("/").page, console_world, "examiner")
-    tab_to(look, "nav a[href='/examinations']")
-    look.page.keyboard.press("Enter")
-    look.heading("Examinations")
-    tab_to(look, "tbody tr:last-child a")
-    look.page.keyboard.press("Enter")
-    look.heading("The probe first")
-    tab_to(look, "#probe_notes")
-    look.page.keyboard.type("a mole")
-    tab_to(look, "main form button")
-    look.page.keyboard.press("Enter")
-    for number in (1, 2):
-        look.heading(f"Candidate {number} of 2")
-        assert look.page.evaluate("document.activeElement.tagName") == "H1"
-        look.page.keyboard.press("c")
-        assert look.page.locator("[value=curtain]").is_checked()
-        look.page.keyboard.press("3")
-        assert look.page.locator("[name=zoom][value='3']").is_checked()
-        tab_to(look, "#part-ears")
-        look.page.keyboard.press("ArrowDown")
-        tab_to(look, "#limits")
-        look.page.keyboard.type("none")
-        tab_to(look, "[name=opinion]")
-        look.page.keyboard.press("ArrowUp")  # from the first to the last
-        tab_to(look, "form[data-again] button")
-        look.page.keyboard.press("Enter")
-    look.heading("Your finding")
-    assert "alike: Ears" in look.page.inner_text("main")
-    tab_to(look, "[name=kind]")
-    look.page.keyboard.press("ArrowDown")
-    assert look.page.locator("[name=kind][value='2']").is_checked()
-    tab_to(look, "[name=sure]")
-    look.page.keyboard.press("Space")
-    tab_to(look, "form[data-again] button")
-    look.page.keyboard.press("Enter")
-    look.heading("Examination")
-    assert "no candidate" in look.page.inner_text("main")
-
-
-def test_an_examiner_works_without_scripts(browser: Any, console_world: World) -> None:
+def test_what_is_seen_is_chosen_without_scripts(browser: Any, console_world: World) -> None:
     context = browser.new_context(locale="en-GB", java_script_enabled=False)
     look = Look(context.new_page(), console_world.address)
     at_candidate(look, console_world, "AZ bare")
     assert not look.page.locator("[data-flicker]").is_visible()  # what needs a script is not shown
     beside = look.page.locator(".pane").last.bounding_box()
-    look.page.locator("[value=candidate]").check()
+    look.page.locator("[value=right]").check()
     over = look.page.locator(".pane").last.bounding_box()
     assert over["width"] > 1.5 * beside["width"]
     look.page.locator("[name=zoom][value='4']").check()
     assert look.page.locator(".pane img").last.bounding_box()["width"] > 3 * over["width"]
-    look.page.locator("[value=probe]").check()
-    assert not look.page.locator(".over img").is_visible()
-    for _ in range(2):
-        look.page.locator("#limits").fill("none")
-        look.page.locator("[name=opinion][value='0']").check()
-        look.press("Keep the opinion, and go on")
-    look.heading("Your finding").page.locator("[name=kind][value='3']").check()
-    look.page.locator("[name=sure]").check()
-    look.press("Give the finding").heading("Examination")
+    look.page.locator("[value=left]").check()
+    look.page.locator(".stage > :last-child img").wait_for(state="hidden")
     context.close()
     look.require_sound()
 
 
 def test_both_photos_move_together_until_one_is_laid_over_the_other(look: Look, console_world: World) -> None:
     at_candidate(look, console_world, "AZ pan")
-    look.page.keyboard.press("4")
+    for _ in range(3):
+        look.page.keyboard.press("+")
     first, second = look.page.locator(".pane").first, look.page.locator(".pane").last
 
     def place(pane: Any) -> float:
@@ -121,7 +66,7 @@ def test_both_photos_move_together_until_one_is_laid_over_the_other(look: Look, 
     assert start == pytest.approx(place(first), abs=0.02)
     first.evaluate("one => one.scrollBy(0, 60)")
     look.page.wait_for_function(
-        "start => { const one = document.querySelector('.over'); "
+        "start => { const one = document.querySelectorAll('.pane')[1]; "
         "return one.scrollTop / one.scrollHeight > start + 0.005; }",
         arg=start,
     )
@@ -141,7 +86,7 @@ def test_a_swap_hides_nothing_and_is_never_a_flash(look: Look, console_world: Wo
     look.page.evaluate(
         """() => {
             window.swaps = [];
-            const over = document.querySelector(".over");
+            const over = document.querySelector(".stage > :last-child");
             let before = getComputedStyle(over).visibility;
             const watch = () => {
                 const now = getComputedStyle(over).visibility;
@@ -169,6 +114,8 @@ def test_a_swap_hides_nothing_and_is_never_a_flash(look: Look, console_world: Wo
 
 def test_the_curtain_opens_where_the_slider_is(look: Look, console_world: World) -> None:
     at_candidate(look, console_world, "AZ curtain")
+    assert not look.page.locator("#curtain").is_visible()
+    look.page.keyboard.press("c")
     look.page.locator("#curtain").fill("20")
-    assert look.page.locator("[value=curtain]").is_checked()
-    assert "20%" in look.page.evaluate("getComputedStyle(document.querySelector('.over')).clipPath")
+    shown = look.page.evaluate("getComputedStyle(document.querySelector('.stage > :last-child')).clipPath")
+    assert "20%" in shown

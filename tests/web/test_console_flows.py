@@ -38,7 +38,7 @@ def tab_to(look: Look, selector: str) -> None:
 
 def focused_heading(look: Look, words: str) -> None:
     look.heading(words)
-    assert look.page.evaluate("document.activeElement.tagName") == "H1"
+    look.page.locator("h1:focus").wait_for()
     assert look.page.locator("#live").text_content() == words
 
 
@@ -181,9 +181,9 @@ def test_a_photo_is_dropped(look: Look, console_world: World) -> None:
 
 
 def test_the_first_page_is_small(look: Look) -> None:
-    """What a browser loads, scripts and all; `test_console_typed.py` weighs every page. A look refuses other hosts."""
+    """Scripts and all; `test_console_typed.py` weighs every page. A look refuses other hosts."""
     answers: list[Any] = []
-    look.page.on("response", answers.append)
+    look.page.on("response", lambda one: answers.append(one))
     look.page.goto(f"{look.address}/", wait_until="networkidle")
     loaded = [len(one.body()) for one in answers if one.url.startswith("http")]
     assert len(loaded) >= 5

@@ -122,6 +122,8 @@ def purpose_stated(look: Look) -> None:
 
 
 def erased(look: Look) -> None:
+    enrolled(look)
+    look.open("/galleries/people/subject?id=New")
     look.page.locator("[name=sure]").check()
     look.page.locator("button.danger").click()
     look.page.locator("code").wait_for()
@@ -168,6 +170,13 @@ def case_opened(look: Look) -> None:
     case_searched(look)
     look.page.locator("main a.button").click()
     look.page.locator(".timeline").wait_for()
+
+
+def case_closed(look: Look) -> None:
+    case_opened(look)
+    look.page.locator("[name=sure]").check()
+    look.page.locator("button.danger").click()
+    look.page.locator("button.danger").wait_for(state="detached")
 
 
 def lead_shown(look: Look) -> None:
@@ -221,6 +230,24 @@ def enrolled(look: Look) -> None:
     look.page.locator("form[data-many] button:enabled").wait_for()
 
 
+def enrolled_at_once(look: Look) -> None:
+    look.page.locator("form[data-many]").evaluate("one => delete one.dataset.many")  # as without JavaScript
+    new = {**PROBE, "name": "New.png", "buffer": photo(BLUES[0]) + token_bytes(8)}
+    look.page.locator("#photo").set_input_files([new, {**PROBE, "buffer": b"no photo"}])
+    look.page.locator("main form button").click()
+    look.page.locator("tbody .refused").wait_for()
+
+
+def gallery_deleted(look: Look) -> None:
+    name = f"passing-{next(_NUMBERS)}"
+    look.page.locator("#gallery_id").fill(name)
+    look.page.locator("main form button").click()
+    look.page.locator("a[href$='/settings']").click()
+    look.page.locator("#typed").fill(name)
+    look.page.locator("button.danger").click()
+    look.page.locator("main a[href='/galleries']").wait_for()
+
+
 def duplicates(look: Look) -> None:
     look.page.locator("form[action$='/duplicates'] button").click()
     look.page.locator("#end").wait_for()
@@ -237,6 +264,31 @@ def detected(look: Look) -> None:
     look.page.locator("#photo").set_input_files([PROBE])
     look.page.locator("form[action='/detect'] button").click()
     look.page.locator(".boxed").wait_for()
+
+
+def run(look: Look) -> None:
+    look.page.locator("form[action='/evaluation/run'] button").first.click()
+    look.page.locator("#end a").wait_for()
+
+
+def measured(look: Look) -> None:
+    run(look)
+    look.page.locator("#end a").click()
+    look.page.locator(".plot").first.wait_for()
+    drawn = "[...document.querySelectorAll('.plot img')].map((one) => one.decode().then(() => one.naturalWidth > 99))"
+    found = look.page.evaluate(f"Promise.all({drawn})")
+    assert len(found) >= 3
+    assert all(found)
+
+
+def reports_compared(look: Look) -> None:
+    for _ in range(2):
+        measured(look)
+        look.open("/evaluation")
+    for at in (0, 1):
+        look.page.locator("tbody [type=checkbox]").nth(at).check()
+    look.page.locator("form[action='/evaluation/compare'] button").click()
+    look.page.locator("#report-2").wait_for()
 
 
 def key_made(look: Look) -> None:
@@ -278,6 +330,8 @@ ROWS = {
     "leads": Row("operator", "/search?gallery=people", searched),
     "a refused photo": Row("operator", "/search?gallery=people", refused_search, allowed=(400,)),
     "cases": Row("operator", "/cases"),
+    "a search in a case": Row("operator", "/cases", led_on("tbody a", "main a.button")),
+    "a case that is closed": Row("operator", "/cases", case_closed),
     "the leads of a case": Row("operator", "/cases", case_searched),
     "a case": Row("operator", "/cases", case_opened),
     "an examination with its ranking": Row("operator", "/cases", lead_shown),
@@ -290,6 +344,9 @@ ROWS = {
     "the custody of a case": Row("auditor", "/custody?reference=AZ%201"),
     "photos to enrol": Row("operator", "/galleries/people/enrol"),
     "photos enrolled and refused": Row("operator", "/galleries/people/enrol", enrolled),
+    "photos enrolled at once": Row("operator", "/galleries/people/enrol", enrolled_at_once),
+    "a subject that is erased": Row("operator", "/galleries/people/enrol", erased),
+    "a gallery that is deleted": Row("admin", "/galleries/new", gallery_deleted),
     "duplicates": Row("operator", "/galleries/people/duplicates", duplicates),
     "settings of a gallery": Row("admin", "/galleries/people/settings"),
     "retention": Row("admin", "/retention"),
@@ -304,6 +361,9 @@ ROWS = {
     "the check of the audit": Row("auditor", "/audit/check", audit_checked),
     "the server": Row("admin", "/server"),
     "data sets": Row("trainer", "/evaluation"),
+    "an evaluation": Row("trainer", "/evaluation", run),
+    "a report": Row("trainer", "/evaluation", measured),
+    "two reports": Row("trainer", "/evaluation", reports_compared),
     "the course": Row("trainee", "/course"),
     "a block": Row("trainee", "/course", consented),
     "a trial": Row("trainee", "/course", trial),
@@ -318,6 +378,9 @@ ROWS = {
     "cohorts": Row("trainer", "/cohorts"),
     "slips": Row("trainer", "/courses", led_on("main th a", "form[action$='/cohorts'] button")),
     "a live board": Row("trainer", "/cohorts", of_class("")),
+    "time that nobody got": Row("trainer", "/cohorts", of_class("", "form[action$='/time'] button")),
+    "a link for a projector": Row("trainer", "/cohorts", of_class("", "form[action$='/wall'] button")),
+    "a projector": Row("trainer", "/cohorts", of_class("", "form[action$='/wall'] button", "main a[href*='/wall/']")),
     "items to release": Row("trainer", "/cohorts", of_class("/release")),
     "a release that is refused": Row(
         "trainer", "/cohorts", of_class("/release", "[name=sure]", "main form button"), allowed=(400,)

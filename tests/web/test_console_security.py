@@ -34,7 +34,7 @@ MOST_S = 20.0
 
 
 def sources(ending: str, pattern: str) -> list[str]:
-    """What a pattern finds in the templates or views of the console, whatever screens there are."""
+    """Matches of a pattern in the templates or views of the console, whatever screens there are."""
     folder = resources.files("fr_web.console") / ("templates" if ending == ".html" else "views")
     texts = [one.read_text() for one in folder.iterdir() if one.name.endswith(ending)]
     return sorted({found for text in texts for found in re.findall(pattern, text)})

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -18,14 +18,13 @@ from fr_training.trials import Trial as Kept
 from fr_trust.access.roles import Role
 from fr_web.console.views.looks import PLACES
 from support.browser import World
-from support.courses import Chance, Stub, answer, next_trial, start, store_of, take
+from support.courses import Chance, start, store_of, take
 from support.leaks import forbidden
 from support.servers import photo
-from support.surfer import Surfer, words
+from support.surfer import HOSTILE, Surfer, Trainee, words
 from support.web import Answered
 
 pb: Any = training_pb2
-HOSTILE = "<script>alert(1)</script>"
 NAMES = ("Jane", "Roe", "people_folder", ".png", "low_prevalence")
 
 
@@ -40,7 +39,7 @@ class Class:
     def store(self) -> TrainingStore:
         return store_of(self.world.staff.server)
 
-    def trainee(self) -> "Trainee":
+    def trainee(self) -> Trainee:
         surfer, caller, code = Surfer(self.world.site), self.world.staff.caller(Role.TRAINEE), next(self.world.others)
         assert surfer.sign_in(caller.token, code).status == 303
         return Trainee(surfer, caller.training, code)
@@ -49,113 +48,6 @@ class Class:
 @pytest.fixture(scope="module")
 def room(console_world: World) -> Class:
     return Class(console_world, console_world.every_exercise())
-
-
-@dataclass
-class Trainee:
-    """Somebody who fills in forms as they stand on the page; `seen` are the pages before an answer was locked."""
-
-    surfer: Surfer
-    stub: Stub
-    code: str
-    sitting: str = "all"
-    seen: list[Answered] = field(default_factory=list)
-    steps: list[int] = field(default_factory=list)
-    reveals: list[str] = field(default_factory=list)
-
-    @property
-    def path(self) -> str:
-        return f"/course/sitting?name={quote(self.sitting)}"
-
-    def begin(self) -> Answered:
-        page = self.surfer.get("/course")
-        assert "Check this screen" in words(page)
-        assert self.surfer.post("/course", {"sitting": self.sitting, "consent": "1"}).status == 303
-        return self.page()
-
-    def page(self, more: str = "") -> Answered:
-        found = self.surfer.get(self.path + more)
-        assert found.status == 200, words(found)
-        return found
-
-    def until(self, step: str) -> Answered:
-        """Answer trials, without pages, until one waits for a step; returns its page."""
-        session = start(self.stub, self.code, self.sitting)
-        while (trial := next_trial(self.stub, session)) is not None:
-            if trial.step == pb.TrialStep.Value(f"TRIAL_STEP_{step}"):
-                return self.page()
-            answer(self.stub, session, trial, Chance())
-        raise AssertionError(f"no trial comes to {step}")
-
-    def take(self) -> None:
-        page = self.begin()
-        for _ in range(400):
-            if "The sitting is over" in words(page):
-                return
-            page = self.go_on(page)
-        raise AssertionError("the sitting does not end")
-
-    @staticmethod
-    def step(page: Answered) -> int:
-        found = re.search(r'name="step" value="(\d+)"', page.body.decode())
-        return int(found[1]) if found else 0
-
-    def go_on(self, page: Answered) -> Answered:
-        """Do what a page asks for; returns the next page."""
-        text = page.body.decode()
-        if begins := re.search(r'name="block" value="([^"]+)"', text):
-            return self.after({"block": begins[1]})
-        self.seen.append(page)
-        self.steps.append(self.step(page))
-        return self.after(self.answer(page), at=_action(text))
-
-    def after(self, fields: dict[str, str], at: str = "") -> Answered:
-        answer = self.surfer.post(at or self.path, fields)
-        while answer.status == 303:
-            answer = self.surfer.get(answer.headers["location"])
-        assert answer.status == 200, words(answer)
-        if 'aria-keyshortcuts="Enter" href="/course/sitting' in answer.body.decode() and not self.step(answer):
-            self.reveals.append(words(answer))
-            return self.page()
-        return answer
-
-    def answer(self, page: Answered) -> dict[str, str]:
-        text, step = page.body.decode(), self.step(page)
-        found = dict(
-            re.findall(
-                r'type="hidden" name="(trial|step|candidate|part|choice|confirm|ratings\.\w+)" value="([^"]*)"', text
-            )
-        )
-        if step in (pb.TRIAL_STEP_RATE, pb.TRIAL_STEP_RATE_AGAIN):
-            return {**found, "rating": "2", "p_same": "80,5", "difficulty": "3"}
-        if step == pb.TRIAL_STEP_CHOOSE:
-            return {**found, "odd": re.findall(r'name="odd" value="(\w+)"', text)[1]}
-        if step == pb.TRIAL_STEP_NOTE:
-            return {**found, "notes": f"A mark. {HOSTILE}"}
-        if step == pb.TRIAL_STEP_OBSERVE:
-            return {**found, "lock": "1"} if 'name="lock"' in text else {**found, "comparison": "1", "similarity": "7"}
-        if step == pb.TRIAL_STEP_TRIAGE:
-            return {**found, "usability": "2", "reasons.1": "1", "reasons.3": "3"}
-        if step == pb.TRIAL_STEP_PREDICT:
-            return {**found, "percent": "12.5"}
-        if step == pb.TRIAL_STEP_CONCLUDE:
-            return {**found, "row": "1"}
-        if step in (pb.TRIAL_STEP_HASH, pb.TRIAL_STEP_DERIVE):
-            return {**found, "sha256": "AB" * 32 + "  original.jpg"}
-        if "confirm" in found:
-            return found
-        if "candidate" in found:
-            return {**found, "rating": "-1"}
-        unrated = re.search(r'aria-keyshortcuts="Enter" href="([^"]+at=\d+)"', text)
-        if unrated:
-            return self.answer(self.surfer.get(unrated[1].replace("&amp;", "&")))
-        return {**found, "choice": re.findall(r'name="choice" value="(\w+)"', text)[0], "difficulty": "5"}
-
-
-def _action(text: str) -> str:
-    """Where the answer goes: the form with the id of the trial."""
-    forms = re.findall(r'<form method="post" action="([^"]+)"[^>]*data-again', text)
-    return forms[-1].replace("&amp;", "&") if forms else ""
 
 
 def sessions_of(room: Class) -> list[Session]:
@@ -204,6 +96,43 @@ def test_nothing_tells_what_is_right_before_the_answer(room: Class, taken: Train
         assert not told(around)
         assert not ids & {*sessions.findall(around)}
         assert b"similarit" not in around.lower() or taken.step(page) == pb.TRIAL_STEP_OBSERVE
+
+
+def photos_of(page: Answered) -> list[str]:
+    return re.findall(r'<img src="(data:[^"]+)"', page.body.decode())
+
+
+def test_right_answers_stand_beside_the_photos_of_their_trials(taken: Trainee) -> None:
+    counts = {pb.TRIAL_STEP_RATE: 2, pb.TRIAL_STEP_RATE_AGAIN: 2, pb.TRIAL_STEP_CHOOSE: 3, pb.TRIAL_STEP_TRIAGE: 1}
+    counts |= {pb.TRIAL_STEP_DECIDE: 3, pb.TRIAL_STEP_CONCLUDE: 0}
+    told = [(page, reveal) for page, reveal in taken.reveals if page is not None]
+    assert {taken.step(page) for page, _ in told} == {*counts}
+    for page, reveal in told:
+        step, shown = taken.step(page), photos_of(reveal)
+        assert len(shown) == counts[step] or (step == pb.TRIAL_STEP_CONCLUDE and len(shown) == 1)
+        if step == pb.TRIAL_STEP_DECIDE:
+            assert len(re.findall(r'<bdi dir="ltr">[+-]\d\.\d{3}</bdi>', words(reveal))) == 3
+        elif step != pb.TRIAL_STEP_CONCLUDE:
+            assert shown == photos_of(page)
+
+
+def test_two_tabs_and_signing_in_again_leave_the_photos_of_a_right_answer(room: Class) -> None:
+    trainee = room.trainee()
+    trainee.begin()
+    page = trainee.until("RATE")
+    fields, path = trainee.answer(page), trainee.path
+    trainee.sitting = "own"
+    trainee.begin()
+    trainee.until("SEND_PROBE")
+    first = trainee.surfer.post(path, fields)
+    assert photos_of(first) == photos_of(page)
+    following = trainee.surfer.get(path)
+    assert photos_of(following) != photos_of(page)
+    again = trainee.surfer.post(path, fields)  # of a tab that stood still
+    assert (photos_of(again), again.status) == (photos_of(page), 200)
+    other = Surfer(room.world.site)
+    assert other.sign_in(room.world.staff.caller(Role.TRAINEE).token, trainee.code).status == 303
+    assert photos_of(other.post(path, trainee.answer(following))) == photos_of(following)
 
 
 def test_what_a_trainee_types_stays_text(taken: Trainee) -> None:
@@ -359,7 +288,7 @@ def test_evidence_is_examined_with_what_the_page_gives(room: Class) -> None:
     broken = gaps or wrong
     assert len(rows) >= 5
     trainee.after({**trainee.answer(page), "row": str(broken[0] if broken else 0)})
-    assert re.search(r'<p class="lines">Right', trainee.reveals[-1])
+    assert re.search(r'<p class="lines">Right', words(trainee.reveals[-1][1]))
 
 
 def test_an_own_photo_is_searched_and_stays_on_one_page(room: Class) -> None:

@@ -107,6 +107,7 @@ def walk(look: Look, seen: Callable[[str], None]) -> None:
     press(look, "Enter")
     press(look, "4")
     press(look, "Enter")
+    press(look, "Enter")
     for number in range(2):
         seen("note") if number == 0 else None
         page.locator("#notes").fill("A mark on the chin.")
@@ -128,12 +129,13 @@ def walk(look: Look, seen: Callable[[str], None]) -> None:
     seen("triage")
     page.keyboard.press("2")
     page.keyboard.press("4")
-    press(look, "Enter")
-    press(look, "Enter")
+    for _ in range(3):
+        press(look, "Enter")
     for number in range(2):
         press(look, "6")
         seen("advice") if number == 0 else None
         press(look, "5")
+        press(look, "Enter")
     press(look, "Enter")
     seen("prediction")
     page.locator("#percent").fill("12")
@@ -208,28 +210,72 @@ def look(browser: Any, console_world: World) -> Iterator[Look]:
     found.require_sound()
 
 
-def test_photos_move_together_and_lie_over_each_other_without_flashing(
-    look: Look, console_world: World, codes: Iterator[str]
-) -> None:
+def test_photos_of_a_trial_have_the_keys_of_all_photos(look: Look, console_world: World, codes: Iterator[str]) -> None:
     press(entered(look, console_world, next(codes)), "Enter")
+    page, (first, last) = look.page, look.page.locator(".stage > *").all()
+    for times, key in ((2, "+"), (3, "+"), (2, "-")):
+        page.keyboard.press(key)
+        wide = [one.evaluate("one => one.scrollWidth / one.clientWidth") for one in page.locator(".pane").all()]
+        assert wide == [pytest.approx(times, abs=0.02)] * 2
+    page.locator(".pane").first.focus()
+    before = page.evaluate("document.querySelector('.pane').scrollTop")
+    page.keyboard.press("ArrowDown")  # moves both, and chooses no answer
+    page.wait_for_function(
+        "before => [...document.querySelectorAll('.pane')].every((one) => one.scrollTop > before)", arg=before
+    )
+    assert page.evaluate("document.activeElement.matches('.pane')")
+    page.keyboard.press("f")
+    assert last.bounding_box()["x"] == first.bounding_box()["x"]
+    page.keyboard.press("v")
+    assert last.bounding_box()["x"] > first.bounding_box()["x"]
+
+
+def test_both_photos_change_slowly_until_somebody_stops_them(
+    browser: Any, console_world: World, codes: Iterator[str]
+) -> None:
+    context = browser.new_context(locale="en-GB", reduced_motion="no-preference")
+    look = Look(context.new_page(), console_world.address)
+    press(entered(look, console_world, next(codes)), "Enter")
+    page, seen = look.page, []
+    page.clock.install(time=0)
+    page.clock.pause_at(1000)
+    page.keyboard.press("f")
+    for _ in range(3):
+        seen.append(page.locator("[name=view]:checked").get_attribute("value"))
+        page.clock.run_for(1000)
+    assert seen == ["right", "left", "right"]
+    assert page.locator("[data-flicker]").get_attribute("aria-pressed") == "true"
+    page.keyboard.press("f")
+    kept = page.locator("[name=view]:checked").get_attribute("value")
+    page.clock.run_for(5000)
+    assert page.locator("[name=view]:checked").get_attribute("value") == kept
+    context.close()
+    look.require_sound()
+
+
+def test_a_photo_that_is_dragged_is_not_chosen(look: Look, console_world: World, codes: Iterator[str]) -> None:
+    press(entered(look, console_world, next(codes)), "Enter")
+    for _ in range(4):
+        press(look, "4")
+        press(look, "Enter")
+    press(look, "Enter")
     page = look.page
     page.keyboard.press("+")
-    shown = [one.evaluate("one => getComputedStyle(one).transform") for one in page.locator(".moved").all()]
-    assert shown[0] == shown[1] == "matrix(1.5, 0, 0, 1.5, 0, 0)"
-    page.get_by_role("button", name="Move left").click()
-    shown = [one.evaluate("one => getComputedStyle(one).transform") for one in page.locator(".moved").all()]
-    assert shown[0] == shown[1] != "matrix(1.5, 0, 0, 1.5, 0, 0)"
-    page.get_by_role("button", name="Whole photo").click()
-    last = page.locator(".pair > :last-child")
-    page.keyboard.press("c")
-    page.locator("[data-curtain] input").fill("30")
-    assert "30%" in last.evaluate("one => getComputedStyle(one).clipPath")
-    page.keyboard.press("c")
-    page.keyboard.press("f")
-    assert last.evaluate("one => getComputedStyle(one).opacity") == "1"
-    page.keyboard.press("f")  # without motion, a key shows the other one
-    assert last.evaluate("one => getComputedStyle(one).opacity") == "0"
-    assert last.evaluate("one => getComputedStyle(one).transitionDuration") == "0s"
+    box = page.locator(".pane").first.bounding_box()
+    page.mouse.move(box["x"] + 40, box["y"] + 80)
+    before = page.evaluate("[...document.querySelectorAll('.pane')].map((one) => one.scrollTop)")
+    page.mouse.down()
+    page.mouse.move(box["x"] + 40, box["y"] + 50)
+    page.mouse.up()
+    page.wait_for_function(
+        "before => [...document.querySelectorAll('.pane')].every((one, at) => one.scrollTop > before[at] + 10)",
+        arg=before,
+    )
+    look.heading("Trial 1 of 1")
+    page.mouse.move(box["x"] + 40, box["y"] + 80)
+    page.mouse.down()
+    page.mouse.up()
+    look.heading("The right answer")  # control: a click chooses
 
 
 def test_notes_are_kept_while_they_are_typed_and_survive_a_reload(
@@ -255,6 +301,7 @@ def at_notes(look: Look) -> None:
         press(look, "n")
     press(look, "Enter")
     press(look, "4")
+    press(look, "Enter")
     press(look, "Enter")
 
 

@@ -128,6 +128,11 @@ def test_items_are_left_out_of_the_next_course(trainer: Surfer, course: str) -> 
     marked = trainer.post(f"{course}/items", {f"shown.{items[0]}": "1", f"item.{items[0]}": "1", "again": "1"})
     form = words(trainer.get(led(marked)))
     assert items[0] in form
+    assert 'title = "Squares of a trainer"' in form
+    assert 'title = "Squares of a trainer"' in words(trainer.get(course))
+    like = words(trainer.get(f"/courses/new?like={course.rpartition('/')[2]}"))
+    assert 'title = "Squares of a trainer"' in like
+    assert items[0] not in like
     assert 'name="dataset.people_folder" value="1" checked' in form
     assert "1 item is marked" in words(trainer.get(f"{course}/items"))
     trainer.post(f"{course}/items", {f"shown.{items[0]}": "1"})
@@ -203,7 +208,8 @@ def test_a_release_says_what_is_ahead_and_a_class_sees_an_item_step_by_step(
     assert "Nobody has answered an item yet." in words(trainer.get(f"{empty}/items"))
     assert "1 of 3 trainees has not finished" in words(trainer.get(f"{place}/release"))
     listed = words(trainer.get(f"{place}/items"))
-    items = re.findall(rf'href="{place}/items/([0-9a-f]+)"', listed)
+    items = re.findall(r'<code dir="ltr">([0-9a-f]{16})</code>', listed)
+    assert listed.count("not released") == len(items)
     assert trainer.get(f"{place}/items/{items[0]}").status == 400
     assert trainer.post(f"{place}/release", {"block.practice": "1", "ahead": "1"}).status == 400
     ahead = trainer.post(f"{place}/release", {"block.practice": "1", "sure": "1"})
@@ -213,7 +219,12 @@ def test_a_release_says_what_is_ahead_and_a_class_sees_an_item_step_by_step(
     assert tests.status == 400
     assert "belong to a test" in words(tests)
     led(trainer.post(f"{place}/release", {"block.practice": "1", "sure": "1", "ahead": "1"}))
-    path = next(one for one in (f"{place}/items/{item}" for item in items) if trainer.get(one).status == 200)
+    released = re.findall(rf'href="({place}/items/[0-9a-f]+)"', words(trainer.get(f"{place}/items")))
+    assert 0 < len(released) < len(items)
+    path = released[0]
+    assert all(trainer.get(one).status == 200 for one in released)
+    release = words(trainer.get(f"{place}/release"))
+    assert [">test<" in one for one in release.split("<p><label")[1:4]] == [False, True, True]
     steps = {step: words(trainer.get(f"{path}?step={step}")) for step in ("photos", "answers", "average", "truth")}
     assert 'href="/courses"' not in steps["photos"]
     assert steps["photos"].count("<img") == 2
@@ -229,6 +240,72 @@ def test_a_release_says_what_is_ahead_and_a_class_sees_an_item_step_by_step(
     for page in steps.values():
         assert "Jane_Roe" not in page
         assert not any(code in page for code in codes)
+
+
+def test_a_projector_shows_what_the_trainer_shows_and_nothing_else(
+    trainer: Surfer, console_world: World, course: str
+) -> None:
+    place, codes, _ = slips(trainer, course, name="Secret name")
+    answers_all(console_world, codes[0])
+    trainer.get(place)
+    led(trainer.post(f"{place}/release", {"block.practice": "1", "sure": "1", "ahead": "1"}))
+    item = re.findall(rf'href="({place}/items/[0-9a-f]+)"', words(trainer.get(f"{place}/items")))[0]
+
+    def linked() -> str:
+        found = re.search(r'href="http[^"]*(/wall/[\w-]+)"', words(trainer.post(f"{place}/wall", {})))
+        assert found is not None
+        return found[1]
+
+    first, projector = linked(), Surfer(console_world.site)
+    assert projector.get(first).status == 200
+    link = linked()
+    assert [projector.get(one).status for one in (first, f"{link}x", link)] == [404, 404, 200]
+    assert "The trainer shows nothing yet." in words(projector.get(link))
+    with events(projector, f"{link}/events") as told:
+        assert "nothing yet" in event(told)
+        trainer.get(f"{item}?step=answers")
+        shown = event(told)
+        while "answers-head" not in shown:
+            shown = event(told)
+        assert "truth-head" not in shown
+        trainer.get(f"{item}?step=truth")
+        while "truth-head" not in shown:
+            shown = event(told)
+        page = words(projector.get(link))
+        for one in (shown, page):
+            assert one.count("<img") == 2
+            assert not any(secret in one for secret in ("Secret name", "Jane_Roe", "/cohorts/", *codes))
+        assert {projector.get(one).status for one in ("/", place, item)} == {200, 401}  # "/" asks who they are
+        trainer.post("/sign-out", {})
+        while "event: over" not in shown:
+            shown = event(told)
+    assert projector.get(link).status == projector.get(f"{link}/events").status == 404
+
+
+def test_a_sitting_is_closed_to_a_class_and_gets_more_time(trainer: Surfer, console_world: World, course: str) -> None:
+    place, (code, other, _), _ = slips(trainer, course, name="<b>Closed</b>")
+    trainee, late = Surfer(console_world.site), Surfer(console_world.site)
+    for surfer, own in ((trainee, code), (late, other)):
+        assert surfer.sign_in(console_world.key("trainee"), own).status == 303
+    trainee.get("/course")
+    sitting = led(trainee.post("/course", {"sitting": "pairs", "consent": "1"}))
+    trainee.get(sitting)
+    led(trainee.post(sitting, {"block": "practice"}))
+    page = trainer.post(f"{place}/time", {"minutes": "5", "trainee": ""})
+    assert (page.status, "Nobody has got more time" in words(page)) == (200, True)
+    assert trainer.post(f"{place}/time", {"minutes": "1441", "trainee": ""}).status == 400
+    led(trainer.post(f"{place}/sittings", {"sitting": "pairs", "closed": "1"}))
+    assert "Open Pairs" in words(trainer.get(place))
+    assert 'value="pairs"' not in words(late.get("/course"))
+    assert "Your trainer has closed this sitting" in words(late.get("/course"))
+    assert "has closed this sitting" in words(late.post("/course", {"sitting": "pairs", "consent": "1"}))
+    assert 'name="resume"' in words(trainee.get(sitting))
+    held = trainee.post(sitting, {"resume": "1"})
+    assert (held.status, 'name="resume"' in words(held)) == (400, True)
+    led(trainer.post(f"{place}/sittings", {"sitting": "pairs"}))
+    led(trainee.post(sitting, {"resume": "1"}))
+    assert 'name="trial"' in words(trainee.get(sitting))
+    led(late.post("/course", {"sitting": "pairs", "consent": "1"}))
 
 
 def test_reports_and_exports_are_files(trainer: Surfer, console_world: World, course: str) -> None:

@@ -55,7 +55,9 @@ def test_a_board_changes_by_itself_and_the_focus_stays(look: Look, console_world
     assert trainees.input_value() == "7"
 
 
-def test_an_item_is_shown_to_a_class_with_keys_alone(look: Look, console_world: World) -> None:
+def test_an_item_is_shown_to_a_class_with_keys_alone_and_a_projector_follows(
+    browser: Any, look: Look, console_world: World
+) -> None:
     made = cohort(console_world, "Shown")
     stub = console_world.staff.caller(Role.TRAINEE).training
     session_id = start(stub, made.enrolled[0].code, "pairs")
@@ -65,6 +67,11 @@ def test_an_item_is_shown_to_a_class_with_keys_alone(look: Look, console_world: 
     release = training_pb2.ReleaseItemsRequest(cohort_id=made.cohort.cohort_id, block_ids=["practice"])
     release.before_all_finished = True
     console_world.staff.caller(Role.TRAINER).training.ReleaseItems(release)
+    look.open(f"/cohorts/{made.cohort.cohort_id}").press("Link for a projector").heading("A link for the projector")
+    context = browser.new_context(locale="en-GB")  # of a machine where nobody is signed in
+    wall = Look(context.new_page(), console_world.address)
+    wall.page.goto(look.page.locator("main a[href*='/wall/']").get_attribute("href"))
+    wall.page.get_by_text("The trainer shows nothing yet.").wait_for()
     look.open(f"/cohorts/{made.cohort.cohort_id}/items").page.locator("main th a").first.click()
     look.page.locator(".projected").wait_for()
     assert look.page.locator(".faces img").count() == 2
@@ -73,8 +80,12 @@ def test_an_item_is_shown_to_a_class_with_keys_alone(look: Look, console_world: 
         assert look.page.locator(f"#{heading}").count() == 0
         look.page.keyboard.press("PageDown")
         look.page.locator(f"#{heading}").wait_for()
+        wall.page.locator(f"#{heading}").wait_for()
     look.page.keyboard.press("PageUp")
-    look.page.locator("#truth-head").wait_for(state="detached")
+    for one in (look, wall):
+        one.page.locator("#truth-head").wait_for(state="detached")
+    context.close()
+    wall.require_sound()
     look.page.locator("h1").focus()
     look.page.keyboard.press("f")
     look.page.wait_for_function("document.fullscreenElement !== null")

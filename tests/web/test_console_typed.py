@@ -1,4 +1,4 @@
-"""What people type stays text, on every page that links and forms lead to, for every role."""
+"""Texts that people type stay texts, on every page that links and forms lead to, for every role."""
 
 import os
 import re

@@ -3,13 +3,14 @@
 import re
 from pathlib import Path
 
-from openapi_spec_validator import OpenAPIV31SpecValidator, validate
-
 from fr_api.v1 import gallery_pb2
 from support.callers import METHODS
 from support.faults import until
+from support.lazy_module import LazyModule
 from support.servers import running
 from support.web import Web, web
+
+validator = LazyModule("openapi_spec_validator")
 
 
 def test_the_probes_ask_the_server(tmp_path: Path) -> None:
@@ -36,7 +37,7 @@ def test_the_interface_finds_a_server_that_starts_again(tmp_path: Path) -> None:
 
 def test_the_document_is_valid_and_has_every_call(site: Web) -> None:
     document = site.ask("GET", "/openapi.json").json
-    validate(document, cls=OpenAPIV31SpecValidator)
+    validator.validate(document, cls=validator.OpenAPIV31SpecValidator)
     unary = {path for path, m in METHODS.items() if not m.client_streaming and not m.server_streaming}
     assert set(document["paths"]) == unary
     for path, operations in document["paths"].items():

@@ -133,3 +133,6 @@ class Course:
     quarantined_items: int = 0  # items that these answers make suspect, so that it shows none of them
     forecasts: tuple[Forecast, ...] = ()  # of its forms; empty for a course that an earlier version made
     machine: OperatingPoints = NO_POINTS  # of its pairs; none in a course that an earlier version made
+    excluded_items: tuple[str, ...] = ()  # ids of the items that its maker left out, sorted
+    source: str = ""  # the text of its plan, as TOML; empty for a course that an earlier version made
+    photos_left_out: tuple[str, ...] = ()  # sha256 of the photos that its maker left out, sorted

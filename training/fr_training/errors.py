@@ -29,6 +29,10 @@ class UnknownCourse(InputRefused, reason="UNKNOWN_COURSE"):
     """There is no course with this id."""
 
 
+class UnknownItem(InputRefused, reason="UNKNOWN_ITEM"):
+    """No course shows an item with this id, or was made to leave it out."""
+
+
 class UnknownCohort(InputRefused, reason="UNKNOWN_COHORT"):
     """There is no cohort with this id."""
 
@@ -75,6 +79,10 @@ class SessionPaused(InputRefused, reason="SESSION_PAUSED"):
 
 class PausesUsedUp(InputRefused, reason="PAUSES_USED_UP"):
     """The time of the block has been stopped for as many answers as it may be."""
+
+
+class SittingClosed(InputRefused, reason="SITTING_CLOSED"):
+    """The trainer has closed the sitting to the cohort: it takes no answers until it is opened again."""
 
 
 class SessionFinished(InputRefused, reason="SESSION_FINISHED"):

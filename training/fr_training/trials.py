@@ -68,6 +68,8 @@ class Session:
     paused_ms: int | None = None  # when the session was paused; None while it is not
     finished_ms: int | None = None  # when it ended; None while it has not
     trials: tuple[Trial, ...] = ()  # that were shown, in their order; the last may wait for an answer
+    # Milliseconds that a trainer added to the limits of blocks, by their ids.
+    extended: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     def __repr__(self) -> str:
         return f"Session(trials={len(self.trials)})"  # its id and its secret are nobody's to read in a log

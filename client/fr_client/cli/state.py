@@ -274,6 +274,8 @@ REMEDIES: Mapping[str, Remedy] = MappingProxyType(
         "CASE_EXISTS": Remedy("`fr case list` lists those that you may see."),
         "UNKNOWN_CASE": Remedy("`fr case list` lists them. CASE is the id of a case, not its reference."),
         "UNKNOWN_EXAMINATION": Remedy("`fr case show CASE` and `fr review list` list them."),
+        "UNKNOWN_PLAN": Remedy("`fr train plan list` lists them."),
+        "UNKNOWN_ITEM": Remedy("`fr train course sheet COURSE` shows them."),
         "GALLERY_EXPIRED": Remedy("`fr gallery update GALLERY --expires DATE` gives it a later end."),
         "UNREACHABLE": Remedy("`fr --server HOST:PORT`, or FR_SERVER, names another address."),
         "TIMED_OUT": Remedy("`fr --timeout SECONDS` allows more."),

@@ -157,6 +157,21 @@ class Training:
             for answer in answers:
                 yield answer.progress
 
+    def set_sitting_closed(self, cohort_id: str, sitting: str, closed: bool) -> training_pb2.Cohort:
+        """Close a sitting to a cohort, which stops the time of all who are in it, or open it again."""
+        request = training_pb2.SetSittingClosedRequest(cohort_id=cohort_id, sitting=sitting, closed=closed)
+        return (self._calls.call(self._stub.SetSittingClosed, request)).cohort
+
+    def extend_time(self, cohort_id: str, more: timedelta, trainee_id: str = "") -> Sequence[str]:
+        """Add a minute to a day to the limits of the blocks that are running, of one trainee or of all ("").
+
+        Returns the pseudonyms of the trainees who have more time now.
+        """
+        request = training_pb2.ExtendTimeRequest(
+            cohort_id=cohort_id, trainee_id=trainee_id, more=requests.duration(more)
+        )
+        return (self._calls.call(self._stub.ExtendTime, request)).trainee_ids
+
     def delete_cohort(self, cohort_id: str) -> None:
         """Delete a cohort with its trainees, their sessions and answers."""
         self._calls.call(self._stub.DeleteCohort, training_pb2.DeleteCohortRequest(cohort_id=cohort_id))

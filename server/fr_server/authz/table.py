@@ -177,6 +177,8 @@ _TRAINING = {
     "GetCohort": _recorded(_TRAINER, _READ, _COHORTS, _COHORT),
     "ListCohorts": Rule(_TRAINER, _READ, _COHORTS, _COURSE, lists=True),
     "WatchCohort": _recorded(_TRAINER, _READ, _COHORTS, _COHORT),
+    "SetSittingClosed": Rule(_TRAINER, _CHANGE, _COHORTS, _COHORT),
+    "ExtendTime": Rule(_TRAINER, _CHANGE, _COHORTS, (*_COHORT, *_TRAINEE_ID)),
     "DeleteCohort": Rule(_TRAINER, _CHANGE, _COHORTS, _COHORT),
     "DeleteTrainee": Rule(_TRAINER, _CHANGE, _COHORTS, _TRAINEE_ID),
     "ReleaseItems": Rule(_TRAINER, _CHANGE, "Trainers decide when their trainees may know the right answers.", _COHORT),
@@ -210,7 +212,12 @@ _TRAINING = {
 }
 
 _SERVER = {
-    "GetServerInfo": Rule(_EVERYBODY, _READ, "Every client needs the model and the limits. The answer names no person.")
+    "GetServerInfo": Rule(
+        _EVERYBODY, _READ, "Every client needs the model and the limits. The answer names no person."
+    ),
+    "GetServerStatus": Rule(
+        _ADMIN | _AUDITOR, _READ, "People who look after the server see what fails. The answer names no person."
+    ),
 }
 
 _KEYS = "People who hand out keys do not work with them."

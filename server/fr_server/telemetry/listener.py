@@ -1,7 +1,9 @@
 """Passes events of calls and of the engine to any number of listeners."""
 
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 from fr_core.runtime.observe import ModelRole, NullObserver, Stage
@@ -19,6 +21,9 @@ Ended: TypeAlias = Callable[[str, float], None]
 
 Chore = Literal["purge_training", "purge_cases", "prune_audit", "checkpoints", "key_ends"]
 """The name of a periodic job in the log and in the metrics."""
+
+MOST_FAILED = 50
+"""Calls that failed, of which `Tally` keeps the newest."""
 
 CHORES: tuple[Chore, ...] = get_args(Chore)
 
@@ -84,3 +89,38 @@ class Together(Listener):
     def refused(self, reason: str) -> None:
         for listener in self._listeners:
             listener.refused(reason)
+
+
+@dataclass(frozen=True, slots=True)
+class FailedCall:
+    """A call that failed, such as of `fr_api.v1.GalleryService/Search`; it ended `at_ms` after 1970, UTC."""
+
+    at_ms: int
+    method: str
+    reason: str
+    request_id: str
+
+
+class Tally(Listener):
+    """Counts calls by their outcomes, and keeps the `newest` that failed, the last one first; on the event loop.
+
+    `clock` gives milliseconds since 1970, UTC. The counts begin at `since_ms`.
+    """
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        self._clock = clock
+        self.since_ms = clock()
+        self.in_progress = 0
+        self.ended: Counter[str] = Counter()
+        self.newest: deque[FailedCall] = deque(maxlen=MOST_FAILED)
+
+    def began(self, method: str, request_id: str, traceparent: str) -> Ended:
+        self.in_progress += 1
+
+        def ended(outcome: str, took_s: float) -> None:
+            self.in_progress -= 1
+            self.ended[outcome] += 1
+            if outcome not in (OK, CANCELLED):
+                self.newest.appendleft(FailedCall(self._clock(), method, outcome, request_id))
+
+        return ended

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from fr_core.scoring.auc import auc
+from fr_core.scoring.auc import share_below
 from fr_core.scoring.checks import F64
 from fr_training.bank.pool import Looks, PoolPhoto
 
@@ -62,7 +62,8 @@ def areas(mated: F64, nonmated: F64) -> tuple[float, ...]:
     same, different = (values[~np.isnan(values).any(axis=1)] for values in (mated, nonmated))
     if not len(same) or not len(different):
         return ()
-    return tuple(auc(same[:, clue].copy(), different[:, clue].copy()) for clue in range(CLUES))
+    won = (share_below(same[:, clue], different[:, clue]) for clue in range(CLUES))
+    return tuple(float(shares.sum()) / len(shares) for shares in won)
 
 
 def told(mated: F64, nonmated: F64) -> float:

@@ -34,7 +34,7 @@ from fr_training.bank.prepared import Bools, prepare, subset
 from fr_training.bank.replacements import Chosen, with_others_present, with_replacements
 from fr_training.bank.triads import TriadDraft, draft_triads, triad_items
 from fr_training.bank.triage import original_items, triage_items
-from fr_training.bank.workbench import FormSet, Workbench, form_sets, suspect_people, too_few_alike
+from fr_training.bank.workbench import FormSet, Seen, Workbench, form_sets, suspect_people, too_few_alike
 from fr_training.courses import Form, Item, Learned
 from fr_training.errors import TooFewPeople
 from fr_training.keys import ListKey, PairKey, TriadKey
@@ -63,10 +63,12 @@ def compose(
     matcher: Matcher,
     learned: Learned | None = None,
     spoil: Spoil | None = None,
+    seen: Seen | None = None,
 ) -> Composed:
     """Choose the people of every item.
 
-    `matcher`, with nobody enrolled, serves own probes alone, and `spoil` labs on quality, which need it.
+    `matcher`, with nobody enrolled, serves own probes alone, `spoil` labs on quality, which need it, and `seen` forms
+    of poorer photos that are to be equally hard.
 
     People with two photos come first: those of triads are kept, those of lists with the person and of pairs of one
     person are chosen. Then come the candidates of lists, pairs of two people, triads, photos to triage, and the
@@ -92,7 +94,7 @@ def compose(
     sets = form_sets(plan)
     lacking: LacksFoilsError | None = None
     while True:
-        bench = Workbench(prepared, seed, np.ones(len(prepared.people), dtype=np.bool_), aside, learned, looks)
+        bench = Workbench(prepared, seed, np.ones(len(prepared.people), dtype=np.bool_), aside, learned, looks, seen)
         bench.for_triads = _kept_for_triads(bench, needs(plan).people_with_two_alike)
         bench.unsearched = unsearched
         try:

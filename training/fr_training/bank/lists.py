@@ -8,8 +8,10 @@ tests themselves show nobody who is in any other form.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import permutations
 from typing import Protocol
 
 import numpy as np
@@ -19,10 +21,10 @@ from fr_locales.messages import message
 from fr_training.answers import Poorer
 from fr_training.bank.difficulty import spread
 from fr_training.bank.foils import Album, Foil, Kept, Room, foils_of
-from fr_training.bank.labels import Index
+from fr_training.bank.labels import UNKNOWN, Index
 from fr_training.bank.manifest import Shown
 from fr_training.bank.pool import PoolPhoto
-from fr_training.bank.prepared import subset
+from fr_training.bank.prepared import Bools, subset
 from fr_training.bank.workbench import FormSet, Workbench, quota
 from fr_training.courses import Item
 from fr_training.errors import TooFewPeople
@@ -77,8 +79,8 @@ def draft_present(bench: Workbench, sets: Sequence[FormSet], tests: int) -> Mapp
         count, forms = one.block.present, len(one.forms)
         people, best = _with_look_alikes(bench, album, bench.with_two(count * forms), one.block.size - 1, count * forms)
         b = prepared.margin.of(prepared.margins[people])
-        chosen = people[_others_for(bench, people, b, spread(b[:best], count, forms, bench.rng("present", one.name)))]
-        bench.take(chosen.ravel().tolist())
+        fit = partial(_fit, _room(bench, bench.free & ~bench.for_triads), one.block.size, one, one.block.absent * forms)
+        chosen = _taken(bench, people, b, spread(b[:best], count, forms, bench.rng("present", one.name)), fit)
         found |= {name: chosen[:, form] for form, name in enumerate(one.forms)}
     return found
 
@@ -100,15 +102,17 @@ def draft_lists(
     album = Album(bench.prepared, _slots(sets) + tests)
     absent: dict[str, Index] = {}
     two = bench.prepared.two
+    # Those on lists are enrolled, so that a search for somebody else brings them.
+    on_lists = [person for one in sets if not one.block.equated for name in one.forms for person in present[name]]
+    taken = [*elsewhere, *map(int, on_lists)]
     for one in sets:
         spare = int((bench.free & two & ~bench.for_triads).sum()) - kept.with_two - kept.others_with_two
-        chosen = _absent(bench, album, one, present, spare)
+        mated = [person for name in one.forms for person in present[name].tolist()]
+        chosen = _absent(bench, album, one, mated, spare, [] if one.block.equated else taken)
         absent |= {name: chosen[:, form] for form, name in enumerate(one.forms)}
     for people in present.values():
         album.hide(people)
-    # Those on lists are enrolled, so that a search for somebody else brings them.
-    on_lists = [person for one in sets if not one.block.equated for name in one.forms for person in present[name]]
-    room = Room(bench, kept, [*elsewhere, *map(int, on_lists)])
+    room = Room(bench, kept, taken)
     found: dict[str, list[ListDraft]] = {}
     for one in sets:  # equated ones first
         for name in one.forms:
@@ -145,10 +149,12 @@ def others_of_lists(bench: Workbench, sets: Sequence[FormSet], present: Mapping[
     return probes, foils
 
 
-def _absent(bench: Workbench, album: Album, one: FormSet, present: Mapping[str, Index], spare: int) -> Index:
-    """i64[absent, forms]: people with the conditions and data sets of those who are on the list.
+def _absent(
+    bench: Workbench, album: Album, one: FormSet, mated: Sequence[int], spare: int, taken: Sequence[int]
+) -> Index:
+    """i64[absent, forms]: people with the conditions and data sets of those who are on the list, `mated`.
 
-    At most `spare` of them have two photos.
+    At most `spare` of them have two photos. People who are `taken` may be foils as well as those who are free.
     """
     prepared, rng = bench.prepared, bench.rng("absent", one.name)
     count, forms = one.block.absent, len(one.forms)
@@ -156,30 +162,99 @@ def _absent(bench: Workbench, album: Album, one: FormSet, present: Mapping[str, 
     if spare < count * forms:
         free = bench.free & ~bench.for_triads & ~bench.barred
         people = np.concatenate([subset(free & ~prepared.two), people[prepared.two[people]][: max(0, spare)]])
-    mated = [person for name in one.forms for person in present[name].tolist()]
     wanted = quota(count, mated, people, prepared.group)
+    among = bench.free & ~bench.for_triads
+    among[[*taken]] = True
+    among[mated] = False
+    room = _room(bench, among) - (one.block.size - 1) * _by_sex(bench, mated)
     chosen = np.empty((0, forms), dtype=np.int64)
     for number in np.unique(prepared.group):
         own = people[prepared.group[people] == number]
-        chosen = np.concatenate(
-            [chosen, _spread(bench, album, own, one, min(int(wanted[number]), len(own) // forms), rng)]
-        )
+        chosen = _spread(bench, album, own, one, min(int(wanted[number]), len(own) // forms), rng, room, chosen)
     for number in np.unique(prepared.conditions):
         groups = np.unique(prepared.group[prepared.conditions == number])
         missing = int(wanted[groups].sum()) - int((prepared.conditions[chosen[:, 0]] == number).sum())
         own = bench.others_so_shown(int(number), missing * forms, message("error.bank.the_lists"))
-        chosen = np.concatenate([chosen, _spread(bench, album, own, one, missing, rng)])
+        chosen = _spread(bench, album, own, one, missing, rng, room, chosen)
     return chosen
 
 
-def _spread(bench: Workbench, album: Album, people: Index, one: FormSet, count: int, rng: np.random.Generator) -> Index:
-    """Take some of the people, i64[count, forms], over all difficulties; no other exercise may show them."""
-    forms = len(one.forms)
-    people, best = _with_look_alikes(bench, album, people, one.block.size, count * forms)
+def _spread(
+    bench: Workbench,
+    album: Album,
+    people: Index,
+    one: FormSet,
+    count: int,
+    rng: np.random.Generator,
+    room: Index,
+    before: Index,
+) -> Index:
+    """Take `count` times some of the people, over all difficulties, and add them to i64[k, forms] who were `before`.
+
+    No other exercise may show them. `room`, as in `_fit`, still holds those who were before, and their foils.
+    """
+    forms, size = len(one.forms), one.block.size
+    people, best = _with_look_alikes(bench, album, people, size, count * forms)
     b = bench.prepared.different.of(bench.prepared.impostor_similarity[people])
-    chosen = people[_others_for(bench, people, b, spread(b[:best], count, forms, rng))]
+    left, later = room - (size + 1) * _by_sex(bench, before.ravel()), one.block.absent - len(before) - count
+    fit = partial(_fit, left, size + 1, one, later * forms)
+    return np.concatenate([before, _taken(bench, people, b, spread(b[:best], count, forms, rng), fit)])
+
+
+def _taken(bench: Workbench, people: Index, b: F64, drawn: Index, fit: Callable[[Index], bool]) -> Index:
+    """Take those who were drawn, by index in people, or others for those who cannot be searched for."""
+    chosen: Index = people[_with_foils(bench, people, b, _others_for(bench, people, b, drawn), fit)]
     bench.take(chosen.ravel().tolist())
     return chosen
+
+
+def _room(bench: Workbench, among: Bools) -> Index:
+    """i64[s]: the people among bool[n] whom lists of each sex may show, also those whose sex is not known."""
+    return _by_sex(bench, among) + int((bench.prepared.faces.traits.sex[among] == UNKNOWN).sum())
+
+
+def _by_sex(bench: Workbench, people: Bools | Index | Sequence[int]) -> Index:
+    """i64[s]: count the people of each sex that labels name."""
+    sex = bench.prepared.faces.traits.sex
+    own = sex[people]
+    return np.bincount(own[own != UNKNOWN], minlength=int(sex.max()) + 1)
+
+
+def _fit(room: Index, people: int, one: FormSet, later: int, searched: Index) -> bool:
+    """True if i64[s] people by sex can be searched for in lists of one sex that show so many people each.
+
+    `room` counts those whom lists may show, i64[s]; `later` lists without the person searched for are to come.
+    """
+    left = room - people * searched
+    return bool((left >= 0).all() and (left // (one.block.size + 1)).sum() >= later)
+
+
+def _with_foils(bench: Workbench, people: Index, b: F64, chosen: Index, fit: Callable[[Index], bool]) -> Index:
+    """Put people of another sex in the place of some whose lists would need more of one sex than there are.
+
+    As few as possible, those with the nearest look-alikes, for the ones nearest in difficulty; indices in people. Where
+    nothing helps, `foils_of` says who is missing.
+    """
+    sex = bench.prepared.faces.traits.sex[people]
+    counts = _by_sex(bench, people[chosen.ravel()])
+    if not len(counts) or fit(counts):
+        return chosen
+    spare = np.setdiff1d(np.flatnonzero(~bench.unsearched[people]), chosen)
+    there = np.array([(sex[spare] == number).sum() for number in range(len(counts))])
+    unit = np.eye(len(counts), dtype=np.int64)
+    moves = (
+        (number, one, other)
+        for number in range(1, 1 + chosen.size)
+        for one, other in permutations(range(len(counts)), 2)
+        if number <= min(counts[one], there[other]) and fit(counts + number * (unit[other] - unit[one]))
+    )
+    number, one, other = next(moves, (0, 0, 0))
+    found = chosen.copy()
+    for person in spare[sex[spare] == other][:number].tolist():
+        places = np.argwhere(sex[found] == one)
+        nearest = places[int(np.argmin(np.abs(b[found[tuple(places.T)]] - b[person])))]
+        found[tuple(nearest)] = person
+    return found
 
 
 def _others_for(bench: Workbench, people: Index, b: F64, chosen: Index) -> Index:

@@ -11,7 +11,7 @@ import numpy as np
 from fr_core.scoring.checks import F64
 from fr_locales.messages import message
 from fr_training.answers import AS_IT_IS, Poorer
-from fr_training.bank.clues import NEAR_CHANCE, clues_of, least_of, least_telling, told
+from fr_training.bank.clues import CLUES, NEAR_CHANCE, between, clues_of, least_of, least_telling, told
 from fr_training.bank.difficulty import equated, spread, swapped
 from fr_training.bank.impostors import paired
 from fr_training.bank.labels import Index
@@ -180,6 +180,21 @@ def _clues(bench: Workbench, rows: Sequence[Sequence[PairDraft]]) -> F64:
     return clues_of([(prepared.first[draft.a], prepared.second[draft.b]) for row in rows for draft in row])
 
 
+def _shown_clues(bench: Workbench, one: FormSet, rows: Sequence[Sequence[PairDraft]]) -> F64:
+    """As `_clues`, of photos as a block that makes them poorer shows them, if several forms are to be alike."""
+    if bench.seen is None or len(one.forms) < 2 or not one.block.poorer.told:
+        return _clues(bench, rows)
+    looks = bench.seen([photo for row in rows for draft in row for photo in _shown(bench, draft)])
+    clues = [between(*pair) for pair in zip(looks[::2], looks[1::2], strict=True)]
+    return np.array(clues, dtype=np.float64).reshape(-1, CLUES)
+
+
+def _shown(bench: Workbench, draft: PairDraft) -> tuple[Shown, Shown]:
+    """The two photos of a pair, as its block shows them."""
+    first, second = bench.prepared.first[draft.a], bench.prepared.second[draft.b]
+    return Shown(first, poorer=draft.poorer), Shown(second, poorer=draft.poorer)
+
+
 def pair_items(bench: Workbench, one: FormSet, same: Drafts, different: Drafts) -> dict[str, list[Item]]:
     """The items of the forms of a set, equated; in an aided exercise with the machine's advice."""
     tables = (same[one.key], different[one.key])
@@ -189,7 +204,7 @@ def pair_items(bench: Workbench, one: FormSet, same: Drafts, different: Drafts) 
         for table in tables
     ]
     rng = bench.rng("equate", one.name)
-    clues = [_clues(bench, table) for table in tables]
+    clues = [_shown_clues(bench, one, table) for table in tables]
     dealt = swapped(
         values,
         equated(values, rng),
@@ -269,13 +284,11 @@ def _misled(bench: Workbench, one: FormSet, drafts: Sequence[PairDraft], wrong: 
 
 
 def _item(bench: Workbench, draft: PairDraft, mated: bool, advice: bool | None) -> Item:
-    prepared = bench.prepared
-    calibration = prepared.pool.calibration
+    calibration = bench.prepared.pool.calibration
     key = PairKey(
         mated=mated,
         similarity=draft.similarity,
         log10_lr=None if calibration is None else calibration.log10_lr(draft.similarity).log10_lr,
         advice_same=advice,
     )
-    shown = tuple(Shown(photo, poorer=draft.poorer) for photo in (prepared.first[draft.a], prepared.second[draft.b]))
-    return bench.item(shown, draft.people, key, draft.judged.b)
+    return bench.item(_shown(bench, draft), draft.people, key, draft.judged.b)

@@ -8,7 +8,7 @@ an item can meet the item again: the same seed chooses the same items, but for t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +18,7 @@ from fr_training.answers import AS_IT_IS, Poorer
 from fr_training.bank.difficulty import updated
 from fr_training.bank.labels import I32, Index, shared_labels
 from fr_training.bank.manifest import PictureBook, Shown, canonical, item_id_of
+from fr_training.bank.pool import Looks
 from fr_training.bank.prepared import Bools, PreparedPool, subset
 from fr_training.courses import Item, Learned
 from fr_training.errors import TooFewPeople
@@ -26,6 +27,10 @@ from fr_training.plan import BlockPlan, CoursePlan
 from fr_training.prompts import ExerciseKind
 
 _MATED, _NONMATED = PairKey(mated=True, similarity=0.0), PairKey(mated=False, similarity=0.0)  # an id has no similarity
+
+
+Seen = Callable[[Sequence[Shown]], Sequence[Looks]]
+"""Looks at photos as blocks show them, which takes long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +145,7 @@ class Workbench:
     aside: Bools  # bool[n], whose two photos must not be shown as those of one person
     learned: Learned = field(default_factory=Learned)  # from earlier courses
     looks: frozenset[Poorer] = frozenset({AS_IT_IS})  # what the blocks of the plan do to photos
+    seen: Seen | None = None  # None where photos are looked at as they are
     book: PictureBook = field(default_factory=PictureBook)  # the pictures so far
     for_triads: Bools = field(init=False)  # bool[n], people reserved for triads, who need two photos of one condition
     barred: Bools = field(init=False)  # bool[n], people with conditions that too few people have for pairs and lists

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
@@ -118,10 +118,12 @@ def build_course(
     current_ticket().require_wanted()
     on_progress("forms", 0, 1)
     aside = replace(learned, suspects=learned.suspects | exclude_items)
-    composed = compose(plan, gathered.pool, seed, matcher, aside, partial(_spoilt, gathered, engine, workers))
+    made = _Pictures(gathered, engine, plan, workers)
+    spoil = partial(_spoilt, gathered, engine, workers)
+    composed = compose(plan, gathered.pool, seed, matcher, aside, spoil, made.looks)
     on_progress("forms", 1, 1)
     current_ticket().require_wanted()
-    pictures = _pictures(composed.pictures, gathered, engine, plan, workers, partial(on_progress, "pictures"))
+    pictures = made.of(composed.pictures, partial(on_progress, "pictures"))
     files = tuple(padded([picture.data for picture in pictures]))
     course = Course(
         course_id=course_id,
@@ -146,6 +148,7 @@ def build_course(
             composed.near,
         ),
         machine=_operating_points(engine, plan.machine_fmr),
+        excluded_items=tuple(sorted(exclude_items)),
     )
     probe_keys = {
         photo.sha256: person.number if person.number in composed.gallery else None
@@ -232,20 +235,27 @@ class _Picture:
     enlarged: float
 
 
-def _pictures(
-    wanted: Sequence[Shown],
-    gathered: AnalysedPeople,
-    engine: Engine,
-    plan: CoursePlan,
-    workers: int,
-    on_progress: Callable[[int, int], None],
-) -> list[_Picture]:
-    """Render and encode the pictures; photos are opened anew, as a data set has more of them than memory holds."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pictures:
+    """Renders and encodes pictures, each once; photos are opened anew, as a data set has more than memory holds."""
 
-    def one(shown: Shown) -> _Picture:
-        pixels, source = _opened(gathered, engine, shown.photo)
+    gathered: AnalysedPeople
+    engine: Engine
+    plan: CoursePlan
+    workers: int
+    made: dict[Shown, _Picture] = field(default_factory=dict)
+
+    def of(self, wanted: Sequence[Shown], on_progress: Callable[[int, int], None]) -> list[_Picture]:
+        new = [one for one in dict.fromkeys(wanted) if one not in self.made]
+        self.made.update(zip(new, in_threads(self._picture, new, self.workers, on_progress), strict=True))
+        return [self.made[one] for one in wanted]
+
+    def looks(self, wanted: Sequence[Shown]) -> list[Looks]:
+        """See `bank.workbench.Seen`."""
+        return [one.looks for one in self.of(wanted, lambda done, total: None)]
+
+    def _picture(self, shown: Shown) -> _Picture:
+        pixels, source = _opened(self.gathered, self.engine, shown.photo)
         what = (shown.degraded, shown.strength, shown.poorer)
-        picture = render(pixels, source.landmarks, plan.mask, *what, colour=plan.colour)
-        return _Picture(file_of(picture), looks_of_picture(picture, plan.mask), enlarged(source.landmarks))
-
-    return list(in_threads(one, wanted, workers, on_progress))
+        picture = render(pixels, source.landmarks, self.plan.mask, *what, colour=self.plan.colour)
+        return _Picture(file_of(picture), looks_of_picture(picture, self.plan.mask), enlarged(source.landmarks))

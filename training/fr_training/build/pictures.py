@@ -57,8 +57,15 @@ OVAL = _ellipse(0.25, 1.44, 1.84)
 HEAD = _ellipse(0.45, 1.85, 2.4)
 """As `OVAL`: the head with ears and hairline, and the neck, with little of the background and of clothes."""
 
-_MASKS = {"oval": OVAL, "head": HEAD}
-_ALL = np.ones_like(OVAL)
+_LOOK = 24  # pixels of the small picture whose pixels are compared
+
+
+def _small(mask: F32) -> F32:
+    return np.asarray(cv2.resize(mask, (_LOOK, _LOOK), interpolation=cv2.INTER_AREA), dtype=np.float32)
+
+
+_OF_COLOURS = {"oval": np.repeat(OVAL[..., None], 3, axis=2), "head": np.repeat(HEAD[..., None], 3, axis=2)}
+_SMALL = {"oval": _small(OVAL), "head": _small(HEAD), "none": _small(np.ones_like(OVAL))}
 
 FACE_WIDTH = 2.2 * EYE_DISTANCE
 """Pixels of a picture across a face: cheekbones are about 137 mm apart, pupils 63 (survey ANSUR II, 2012)."""
@@ -209,7 +216,7 @@ def render(
     face = poorer(face, how)
     if not colour:
         face = np.asarray(cv2.cvtColor(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), dtype=np.uint8)
-    return frozen_array(face if mask == "none" else _masked(face, _MASKS[mask]))
+    return frozen_array(face if mask == "none" else _masked(face, _OF_COLOURS[mask]))
 
 
 def enlarged(landmarks: F32) -> float:
@@ -220,27 +227,24 @@ def enlarged(landmarks: F32) -> float:
     return float(np.linalg.norm(similarity_transform(landmarks, TEMPLATE)[:, 0]))
 
 
-_LOOK = 24  # pixels of the small picture whose pixels are compared
-
-
 def looks_of(pixels: U8, landmarks: F32) -> tuple[Looks, Looks]:
     """Look at the pixels and the colours of a face, of a photo and its landmarks as in `render`.
 
     Returns them with the head, and with all around it.
     """
     small = _warp(pixels, landmarks, _LOOK)
-    return _looks(small, HEAD), _looks(small, _ALL)
+    return _looks(small, "head"), _looks(small, "none")
 
 
 def looks_of_picture(picture: U8, mask: Mask) -> Looks:
     """Look at them in a picture, u8[SIDE, SIDE, 3], as it is shown."""
     small = cv2.resize(picture, (_LOOK, _LOOK), interpolation=cv2.INTER_AREA)
-    return _looks(np.asarray(small, dtype=np.uint8), _MASKS.get(mask, _ALL))
+    return _looks(np.asarray(small, dtype=np.uint8), mask)
 
 
-def _looks(small: U8, head: F32) -> Looks:
+def _looks(small: U8, head: Mask) -> Looks:
     seen = small.astype(np.float32)
-    masks = [np.asarray(cv2.resize(mask, (_LOOK, _LOOK), interpolation=cv2.INTER_AREA)) for mask in (OVAL, head)]
+    masks = (_SMALL["oval"], _SMALL[head])
     luma = seen @ np.array((0.299, 0.587, 0.114), dtype=np.float32) - GREY  # ITU-R BT.601
     face, whole = (mask * luma for mask in masks)
     colours = [seen[mask > 0.5].mean(axis=0) for mask in masks]
@@ -283,4 +287,8 @@ def _warp(pixels: U8, landmarks: F32, side: int = SIDE) -> U8:
 
 
 def _masked(face: U8, mask: F32) -> U8:
-    return np.asarray(np.rint(GREY + mask[..., None] * (face.astype(np.float32) - GREY)), dtype=np.uint8)
+    seen = face.astype(np.float32)  # changed in place: copies of it take longer than the sums
+    seen -= GREY
+    seen *= mask
+    seen += GREY
+    return np.rint(seen, out=seen).astype(np.uint8)

@@ -29,7 +29,7 @@ _LESSON: Final[Mapping[LabKind, Message]] = {
 
 
 def lesson_of(key: LabKey) -> Message:
-    """What a lab teaches; a table without misses cannot show that a higher threshold misses more."""
+    """The lesson of a lab; a table without misses cannot show that a higher threshold misses more."""
     if key.kind == LabKind.THRESHOLD and key.measured == 0.0:
         return message("lab.threshold_lesson_unmissed")
     return _LESSON[key.kind]

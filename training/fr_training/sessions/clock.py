@@ -42,7 +42,7 @@ def left_ms(session: Session, block: BlockPlan, now_ms: int) -> int | None:
     """
     if block.minutes is None:
         return None
-    limit = block.minutes * MS_PER_MINUTE
+    limit = block.minutes * MS_PER_MINUTE + session.extended.get(block.block_id, 0)
     if session.block_started_ms is None:
         return limit
     now = now_ms if session.paused_ms is None else session.paused_ms

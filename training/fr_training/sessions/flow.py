@@ -237,6 +237,31 @@ def rejoined(course: Course, session: Session, now_ms: int) -> Session:
     return clock.resumed(clock.paused(session, last_ms), now_ms)
 
 
+def halted(session: Session, now_ms: int) -> Session:
+    """The session with its time stopped, as its trainer may always do; one that is over stays as it is."""
+    return session if session.finished_ms is not None else clock.paused(session, now_ms)
+
+
+def extended(course: Course, session: Session, more_ms: int, now_ms: int) -> Session:
+    """The session with more time for the block that is running; the same object where none runs, or has a limit.
+
+    Raises `InvalidField` where the time added to the block would be longer than a day.
+    """
+    if session.finished_ms is not None or session.block_started_ms is None:
+        return session
+    block = sitting_of(course, session.sitting).blocks[session.block]
+    if not left_ms(session, block, now_ms):
+        return session
+    added = session.extended.get(block.block_id, 0) + more_ms
+    if added > MOST_ADDED_MS:
+        raise InvalidField(message("error.session.too_much_time"), field="more")
+    return replace(session, extended={**session.extended, block.block_id: added})
+
+
+MOST_ADDED_MS = 24 * 60 * clock.MS_PER_MINUTE
+"""Time that may be added to the limit of a block, all additions together."""
+
+
 def finish(session: Session, now_ms: int) -> Session:
     """End the session; a trial that waits for an answer stays without one. One that is over stays as it is."""
     if session.finished_ms is not None:

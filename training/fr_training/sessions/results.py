@@ -39,6 +39,7 @@ class Progress:
     right: int = 0  # of these, the right ones
     # When the last answer was locked, milliseconds since 1970, UTC; None where there is none.
     last_ms: int | None = None
+    extended_ms: int = 0  # that were added to the limit of this block
 
 
 def results(course: Course, session: Session) -> tuple[Result, ...]:
@@ -56,14 +57,16 @@ def progress(course: Course, session: Session) -> Progress:
     done = [trial for trial in session.trials if trial.done and not _known(trial)]
     correct = [_graded(course, session, trial).correct for trial in done]
     finished = session.finished_ms is not None
+    block_id = "" if finished else sitting.blocks[session.block].block_id
     return Progress(
         answered=sum(trial.done for trial in session.trials),
         trials=trials_of_sitting(course, sitting, session.group),
-        block_id="" if finished else sitting.blocks[session.block].block_id,
+        block_id=block_id,
         state=state_of(session),
         scored=sum(one is not None for one in correct),
         right=sum(one is True for one in correct),
         last_ms=max((one.at_ms for trial in session.trials for one in trial.locked), default=None),
+        extended_ms=session.extended.get(block_id, 0),
     )
 
 

@@ -37,7 +37,7 @@ from fr_training.keys import ListKey
 from fr_training.prompts import Step
 from fr_training.trials import Locked, OwnList, Session, Trial
 
-LAYOUT = 1  # of sessions
+LAYOUT = 2  # of sessions
 TRIAL_LAYOUT = 2
 
 # Shared, because to make one for each call takes longer than a small trial does.
@@ -170,7 +170,7 @@ _TRIALS: dict[int, Callable[[list[Any]], Trial]] = {1: _trial_1, 2: _trial_2}
 
 _HEAD = (
     *("session_id", "trainee_id", "course_id", "sitting", "group", "secret", "started_ms"),
-    *("block", "block_started_ms", "block_paused_ms", "paused_ms", "finished_ms"),
+    *("block", "block_started_ms", "block_paused_ms", "paused_ms", "finished_ms", "extended"),
 )
 
 head_of: Callable[[Session], tuple[Any, ...]] = attrgetter(*_HEAD)  # all fields of a session but its trials
@@ -192,8 +192,12 @@ def unpack_session(data: bytes, trials: tuple[Trial, ...]) -> Session:
 
 
 def _session_1(trials: tuple[Trial, ...], fields: list[Any]) -> Session:
+    return _session_2(trials, [*fields, {}])
+
+
+def _session_2(trials: tuple[Trial, ...], fields: list[Any]) -> Session:
     head = dict(zip(_HEAD, fields, strict=True))
     return Session(**{**head, "secret": bytes.fromhex(head["secret"])}, trials=trials)
 
 
-_SESSIONS: dict[int, Callable[[tuple[Trial, ...], list[Any]], Session]] = {1: _session_1}
+_SESSIONS: dict[int, Callable[[tuple[Trial, ...], list[Any]], Session]] = {1: _session_1, 2: _session_2}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -14,6 +15,7 @@ from fr_core.storage.vault import DataKey, Vault
 from fr_core.storage.writer import Writer
 from fr_training.errors import UnknownCohort, UnknownTrainee
 from fr_training.store.caches import Recent
+from fr_training.store.codec import dump, reading
 from fr_training.store.codes import new_code, new_pseudonym, typed_code
 from fr_training.store.courses import Courses
 from fr_training.store.schema import GONE, READY, SCHEMA, Owner
@@ -32,8 +34,9 @@ INSERT INTO cohorts (cohort_id, course_no, created_ms, expires_ms, state, enroll
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING cohort_no
 """
 _SET = "UPDATE cohorts SET wrapped_key = ?, sealed = ? WHERE cohort_no = ?"
+_CLOSE = "UPDATE cohorts SET closed = ?, version = ? WHERE cohort_no = ?"
 _COHORTS = """
-SELECT c.cohort_no, c.cohort_id, c.course_no, c.created_ms, c.expires_ms, c.sealed, k.course_id,
+SELECT c.cohort_no, c.cohort_id, c.course_no, c.created_ms, c.expires_ms, c.sealed, c.closed, k.course_id,
     (SELECT count(*) FROM trainees t WHERE t.cohort_no = c.cohort_no)
 FROM cohorts c JOIN courses k ON k.course_no = c.course_no
 """
@@ -247,10 +250,29 @@ class Cohorts:
         return tuple(enrolled)
 
     def _cohort(self, now: Statements, row: Row) -> Cohort:
-        cohort_no, cohort_id, course_no, created_ms, expires_ms, sealed, course_id, trainees = row
+        cohort_no, cohort_id, course_no, created_ms, expires_ms, sealed, closed, course_id, trainees = row
         bound_to = _bound(cohort_no, cohort_id, course_no, created_ms, expires_ms)
         name = self.key(now, cohort_no).open(sealed, bound_to, "cohort").decode()
-        return Cohort(cohort_id, course_id, name, created_ms, expires_ms, trainees)
+        names = self._closed(now, cohort_no, closed)
+        return Cohort(cohort_id, course_id, name, created_ms, expires_ms, trainees, names)
+
+    def closed(self, now: Statements, cohort_no: int) -> frozenset[str]:
+        """The names of the sittings that are closed to a cohort that the same look has found."""
+        row = now.row("SELECT closed FROM cohorts WHERE cohort_no = ?", cohort_no)
+        return frozenset() if row is None else self._closed(now, cohort_no, row[0])
+
+    def close(self, tx: Transaction, cohort_no: int, names: frozenset[str]) -> None:
+        """Let just these sittings be closed to a cohort that the same transaction has found."""
+        tx.require_room(_TRAINEE_BYTES)
+        sealed = self.key(tx, cohort_no).seal(dump(sorted(names)), _bound_closed(cohort_no))
+        tx.write(_CLOSE, sealed, tx.version(), cohort_no)
+
+    def _closed(self, now: Statements, cohort_no: int, sealed: bytes | None) -> frozenset[str]:
+        if sealed is None:
+            return frozenset()
+        data = self.key(now, cohort_no).open(sealed, _bound_closed(cohort_no), "closed sittings")
+        with reading("closed sittings"):
+            return frozenset(map(str, json.loads(data)))
 
     def _found(self, now: Statements, column: str, value: str | bytes) -> Trainee:
         row = now.row(_TRAINEE_OF[column], value, self._clock_ms())
@@ -270,6 +292,10 @@ def _trainee(vault: Vault, row: Row) -> Trainee:
 
 def _bound(cohort_no: int, cohort_id: str, course_no: int, created_ms: int, expires_ms: int) -> bytes:
     return SCHEMA.bound("cohorts", cohort_no, cohort_id, course_no, created_ms, expires_ms)
+
+
+def _bound_closed(cohort_no: int) -> bytes:
+    return SCHEMA.bound("cohorts", cohort_no, "closed")
 
 
 def _require_count(trainees: int) -> None:

@@ -66,6 +66,8 @@ def pack_course(course: Course) -> bytes:
             "learned": [course.learned_from, course.learned_items, course.quarantined_items],
             "forecasts": [asdict(one) for one in course.forecasts],
             "machine": course.machine,
+            "excluded_items": course.excluded_items,
+            "made_from": [course.source, course.photos_left_out],
         }
     )
 
@@ -80,6 +82,7 @@ def unpack_course(course_id: str, data: bytes) -> Course:
 def _course_1(course_id: str, raw: dict[str, Any]) -> Course:
     forms = [Form(name, tuple(map(_item, items)), sha256) for name, sha256, items in raw["forms"]]
     learned_from, learned_items, quarantined_items = raw.get("learned", ((), 0, 0))  # earlier versions wrote none
+    source, photos_left_out = raw.get("made_from", ("", ()))
     return Course(
         course_id,
         _plan(raw["plan"]),
@@ -97,6 +100,9 @@ def _course_1(course_id: str, raw: dict[str, Any]) -> Course:
         quarantined_items,
         tuple(Forecast(**{**one, "right": Share(*one["right"])}) for one in raw.get("forecasts", ())),
         OperatingPoints(*raw.get("machine", ())),  # earlier versions wrote none
+        tuple(raw.get("excluded_items", ())),  # nor these
+        source,
+        tuple(photos_left_out),
     )
 
 

@@ -132,7 +132,12 @@ CREATE TABLE releases (
 CREATE INDEX releases_by_cohort ON releases (cohort_no);
 """
 
-MIGRATIONS: tuple[Step, ...] = (_V1, begin_audit, TAKES_MARK, _V4)
+_V5 = """
+-- The names of the sittings that are closed to a cohort; NULL while there is none.
+ALTER TABLE cohorts ADD COLUMN closed BLOB;
+"""
+
+MIGRATIONS: tuple[Step, ...] = (_V1, begin_audit, TAKES_MARK, _V4, _V5)
 
 SCHEMA = Schema(
     name="training store",

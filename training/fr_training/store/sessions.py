@@ -15,7 +15,7 @@ from fr_core.storage.protocol import Database, Row, Statements
 from fr_core.storage.vault import DataKey
 from fr_core.storage.writer import Writer
 from fr_training.courses import Course
-from fr_training.errors import UnknownSession, UnknownTrainee
+from fr_training.errors import SittingClosed, UnknownSession, UnknownTrainee
 from fr_training.store.caches import Remembered
 from fr_training.store.caches import Sessions as Cache
 from fr_training.store.codec import IDENTITY, head_of, pack_session, pack_trial, unpack_session, unpack_trial
@@ -75,15 +75,18 @@ class Sessions:
         """Return the session of a trainee in a sitting, which is made where there is none; never two.
 
         `make` is called at most once, on the thread that writes: it must be quick. Raises what it raises,
-        `UnknownTrainee`, and ValueError where it makes a session of another trainee, sitting or course.
+        `UnknownTrainee`, `SittingClosed` where there is none yet, and ValueError where it makes a session of another
+        trainee, sitting or course.
         """
         by = current_attribution()
 
         def start(tx: Transaction) -> Session:
-            trainee_no, cohort_no, course_no = self._numbers_of(tx, trainee.trainee_id)
+            trainee_no, cohort_no, course_no = self.numbers_of(tx, trainee.trainee_id)
             there = tx.row(_OF_SITTING, trainee_no, sitting)
             if there is not None:
                 return self._current(tx, there)
+            if sitting in self._cohorts.closed(tx, cohort_no):
+                raise _closed()
             session = make()
             course = self._courses.of_number(tx, course_no).course
             made = (session.trainee_id, session.sitting, session.course_id)
@@ -114,6 +117,7 @@ class Sessions:
         Returns:
             The result, once the change is durable. Or:
                 UnknownSession: there is none of that id.
+                SittingClosed: the sitting is closed, so that a session in it can only end.
                 ValueError: the change makes another session, or takes back a trial.
                 FrError: what `change` raises; nothing of it was kept.
         """
@@ -127,12 +131,27 @@ class Sessions:
                 raise StoreCorrupt(message("error.store.other_course"), check="course")
             changed, result = change(course, session)
             if changed is not session:
+                if changed.finished_ms is None and session.sitting in self._cohorts.closed(tx, row[1]):
+                    raise _closed()
                 self._write(tx, row, session, changed)
                 if told := tuple(of_session(by, tx.pseudonyms(), session, changed)):
                     tx.audit.append(told)
             return result
 
         return self._writer.submit(run)
+
+    def change_each(
+        self, tx: Transaction, cohort_no: int, change: Callable[[Course, Session], Session]
+    ) -> list[Session]:
+        """Change the sessions of a cohort, and return those for which `change` did not return the very same one."""
+        found = []
+        for row in tx.rows(_OF_COHORT, cohort_no, -1):
+            session = self._current(tx, row)
+            changed = change(self._courses.of_number(tx, row[2]).course, session)
+            if changed is not session:
+                self._write(tx, row, session, changed)
+                found.append(changed)
+        return found
 
     def get(self, session_id: str) -> Session:
         """The session of an id; raises `UnknownSession`."""
@@ -142,7 +161,7 @@ class Sessions:
     def of_trainee(self, trainee_id: str) -> tuple[Session, ...]:
         """All sessions of a trainee, in the order in which they were begun; raises `UnknownTrainee`."""
         with self._database.reading() as now:
-            trainee_no, _, _ = self._numbers_of(now, trainee_id)
+            trainee_no, _, _ = self.numbers_of(now, trainee_id)
             return tuple(self._current(now, row) for row in now.rows(_OF_TRAINEE, trainee_no))
 
     def since(self, cohort_id: str, mark: int) -> Changes:
@@ -177,7 +196,8 @@ class Sessions:
             raise UnknownSession(message("error.store.no_session"))
         return row
 
-    def _numbers_of(self, now: Statements, trainee_id: str) -> Row:
+    def numbers_of(self, now: Statements, trainee_id: str) -> Row:
+        """The numbers of a trainee, of the cohort and of the course; raises `UnknownTrainee`."""
         row = now.row(_TRAINEE, trainee_id, self._clock_ms())
         if row is None:
             raise UnknownTrainee(message("error.store.no_trainee"))
@@ -264,6 +284,10 @@ def _merged(session_no: int, key: DataKey, known: tuple[Trial, ...], new: list[R
 
 def _bound(session_no: int, cohort_no: int, trainee_no: int, sitting: str, mac: bytes) -> bytes:
     return SCHEMA.bound("sessions", session_no, cohort_no, trainee_no, sitting, mac)
+
+
+def _closed() -> SittingClosed:
+    return SittingClosed(message("error.store.sitting_closed"))
 
 
 def _incomplete() -> StoreCorrupt:

@@ -17,6 +17,7 @@ from fr_training.store.courses import Courses
 from fr_training.store.releases import Releases
 from fr_training.store.schema import GONE, MAKING, READY, SCHEMA
 from fr_training.store.sessions import Sessions
+from fr_training.store.sittings import Sittings
 from fr_training.store.transaction import Transaction
 from fr_training.trials import Session
 
@@ -91,6 +92,7 @@ class TrainingStore(SharedStore[Transaction]):
         self._courses = Courses(database, self._writer, self._clearing)
         self._cohorts = Cohorts(database, self._writer, self._clearing, self._courses, clock_ms, token_bytes)
         self._sessions = Sessions(database, self._writer, self._courses, self._cohorts, clock_ms)
+        self._sittings = Sittings(self._writer, self._courses, self._cohorts, self._sessions, clock_ms)
         self._releases = Releases(database, self._writer, self._cohorts, clock_ms)
         # These methods are those of the rooms, where each says what it does.
         self.add_course = self._courses.add
@@ -112,6 +114,8 @@ class TrainingStore(SharedStore[Transaction]):
         self.session = self._sessions.get
         self.sessions_of = self._sessions.of_trainee
         self.changes_since = self._sessions.since
+        self.set_closed = self._sittings.set_closed
+        self.extend = self._sittings.extend
         self.release = self._releases.add
         self.releases = self._releases.of_cohort
 

@@ -21,6 +21,7 @@ class Cohort:
     created_ms: int
     expires_ms: int
     trainees: int
+    closed: frozenset[str] = frozenset()  # names of the sittings that nobody may begin or go on with
 
 
 @dataclass(frozen=True, slots=True)

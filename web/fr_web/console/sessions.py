@@ -3,7 +3,7 @@
 import hmac
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, TypeAlias
@@ -17,6 +17,7 @@ IDLE_S, LONGEST_S = 30 * 60.0, 12 * 3600.0
 _ID_BYTES = 32
 # Of one network: a class of 60 may share an address, and each of them may mistype once.
 _WRONG_AT_ONCE, _WRONG_EVERY_S, _MOST_NETWORKS = 60, 2.0, 10_000
+_TABS = 3  # trials of which a session keeps the photos
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +33,9 @@ class Session:
     """Somebody who is signed in, with a key ("" where the server asks for none), and a trainee's code or "".
 
     `who` is the principal of the key, with a hash of the code. `sittings` has the server's id of each sitting that the
-    trainee began, by its name. `shown` has the photos of the trial on the page, by its id: the right answer stands
-    beside them, when the server no longer sends them. `drafts` has what a view keeps of unfinished work, by a name;
-    the same person finds it again after signing in again.
+    trainee began, by its name. `shown` has the photos of the trials that pages show, by their ids: the right answer
+    stands beside them, when the server no longer sends them. `drafts` has what a view keeps of unfinished work, by a
+    name; the same person finds it again after signing in again.
     """
 
     key: str = field(repr=False)
@@ -45,8 +46,16 @@ class Session:
     used_s: float = 0.0
     inquiry: Inquiry | None = None
     sittings: dict[str, str] = field(default_factory=dict, repr=False)
-    shown: Mapping[str, Sequence[object]] = field(default_factory=dict, repr=False)
+    shown: dict[str, Sequence[Any]] = field(default_factory=dict, repr=False)
     drafts: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def keep_shown(self, trial_id: str, looks: Sequence[Any]) -> Sequence[Any]:
+        """Keep the photos of a trial, and those of the last trials of other tabs; return them."""
+        self.shown.pop(trial_id, None)
+        self.shown[trial_id] = looks
+        for one in [*self.shown][:-_TABS]:
+            del self.shown[one]
+        return looks
 
 
 class Sessions:

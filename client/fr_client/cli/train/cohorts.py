@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Annotated
 
@@ -230,7 +230,8 @@ def show_cohort(context: typer.Context, cohort_id: CohortId, as_json: AsJson = F
         found = client.training.cohort(cohort_id)
         progress = progress_table(found.progress, datetime.now().astimezone())
         parts = (_described(found.cohort), f"Sittings: {summary_text(found.progress)}", progress)
-        print_answer(as_json, found, *parts, *map(release_text, found.releases))
+        closed = [f"Closed: {', '.join(found.cohort.closed_sittings)}."] if found.cohort.closed_sittings else []
+        print_answer(as_json, found, *parts, *closed, *map(release_text, found.releases))
 
 
 @cohort.command("watch")
@@ -252,6 +253,39 @@ def watch_cohort(
                     typer.echo(json.dumps(message_keys(one)))
     except KeyboardInterrupt:
         return  # Ctrl-C stops the command
+
+
+SittingName = Annotated[str, argument("SITTING", "Name of the sitting; `fr train course show` lists them.")]
+
+
+@cohort.command("close")
+def close_sitting(context: typer.Context, cohort_id: CohortId, sitting: SittingName, as_json: AsJson = False) -> None:
+    """Close a sitting: nobody begins it or answers in it, and the time of those who are in it stands still."""
+    with connected(context, as_json) as client:
+        found = client.training.set_sitting_closed(cohort_id, sitting, True)
+        print_answer(as_json, found, f"Closed {sitting}. `fr train cohort open` opens it again.")
+
+
+@cohort.command("open")
+def open_sitting(context: typer.Context, cohort_id: CohortId, sitting: SittingName, as_json: AsJson = False) -> None:
+    """Open a sitting that was closed: each trainee goes on when they want to."""
+    with connected(context, as_json) as client:
+        print_answer(as_json, client.training.set_sitting_closed(cohort_id, sitting, False), f"Opened {sitting}.")
+
+
+@cohort.command("extend")
+def extend_time(
+    context: typer.Context,
+    cohort_id: CohortId,
+    minutes: Annotated[int, typer.Option(min=1, max=1_440, metavar="N", help="How many more.", show_default=False)],
+    trainee_id: Annotated[str, typer.Option("--trainee", metavar="TRAINEE", help="Only this trainee.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Add minutes to the blocks that are running now and have a limit, of all trainees or of one."""
+    with connected(context, as_json) as client:
+        given = client.training.extend_time(cohort_id, timedelta(minutes=minutes), trainee_id)
+        more = counted(minutes, "more minute")
+        print_answer(as_json, {"trainee_ids": [*given]}, f"{counted(len(given), 'trainee')} got {more}.")
 
 
 @cohort.command("delete")

@@ -22,6 +22,7 @@ _WORDS = {
     "UNKNOWN_COHORT": _GONE,
     "CONSENT_REQUIRED": f"A sitting begins only when you agree. {_SAME}",
     "SESSION_PAUSED": f"The sitting was paused at another machine. {_SAME}",
+    "SITTING_CLOSED": f"Your trainer has closed this sitting. When it is open again, go on. {_SAME}",
     "PAUSES_USED_UP": "This block allows no more pauses: the time goes on. You can pause before the next block.",
     "SESSION_FINISHED": "This sitting is over, and takes no more answers.",
     "SESSION_UNFINISHED": "You have begun a sitting that is not finished. `fr train run --code -` continues it.",

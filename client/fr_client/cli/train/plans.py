@@ -68,7 +68,7 @@ def show_plan(
     with connected(context, as_json) as client:
         found = next((one for one in client.training.plans() if one.name == name), None)
         if found is None:
-            raise Unusable("UNKNOWN_PLAN", f"No plan {name} comes with the server; `fr train plan list` lists them.")
+            raise Unusable("UNKNOWN_PLAN", f"No plan {name} comes with the server.")
         if as_json:
             print_json(message_keys(found))
         else:

@@ -95,6 +95,11 @@ PHOTO = frozenset(
     {"UNDECODABLE", "UNSUPPORTED_FORMAT", "IMAGE_TOO_MANY_BYTES", "IMAGE_TOO_MANY_PIXELS", "SEVERAL_FRAMES"}
     | {"NO_FACE", "SEVERAL_FACES", "TOO_SMALL", "LOW_QUALITY"}
 )
+_PROGRAMS = (
+    "Have three programs at hand before you begin: one for SHA-256, such as `sha256sum`; one that cuts out a crop by "
+    "its pixels and saves it as PPM, such as ImageMagick or Pillow; and `fr audit file verify` (in a clone of FR Core, "
+    "`pip install '.[verify]'`). The server's pages in a browser, if it has them, need none of these."
+)
 # The server may say this often in a row that a trial is elsewhere; then it and this command disagree for good.
 _MOST_DETOURS = 5
 
@@ -166,6 +171,8 @@ class SessionRun:
         dialog.say(f"Block {begins.number} of {begins.of}: {block.title}")
         for line in block.instructions.splitlines():
             dialog.say(line)
+        if block.exercise == training_pb2.EXERCISE_EVIDENCE:
+            dialog.say(_PROGRAMS)
         if self.style.scale is Scale.SEVEN:
             dialog.say("Your keys are 1 to 7: type 1 for -3, 4 for 0, and 7 for 3.")
         if begins.enlarged > 1.0:

@@ -202,6 +202,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Trainees of the cohort still have the items ahead of them."""
     ERROR_REASON_PAUSES_USED_UP: _ErrorReason.ValueType  # 87
     """The time of the block has been stopped for as many answers as it may be."""
+    ERROR_REASON_UNKNOWN_ITEM: _ErrorReason.ValueType  # 88
+    """No course shows an item with this id, or was made to leave it out."""
+    ERROR_REASON_SITTING_CLOSED: _ErrorReason.ValueType  # 89
+    """The trainer has closed the sitting. It takes no answers until the trainer opens it again."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason for a refusal or a failure. docs/errors.md lists the status code and the advice for each."""
@@ -386,4 +390,8 @@ ERROR_REASON_ITEMS_AHEAD: ErrorReason.ValueType  # 86
 """Trainees of the cohort still have the items ahead of them."""
 ERROR_REASON_PAUSES_USED_UP: ErrorReason.ValueType  # 87
 """The time of the block has been stopped for as many answers as it may be."""
+ERROR_REASON_UNKNOWN_ITEM: ErrorReason.ValueType  # 88
+"""No course shows an item with this id, or was made to leave it out."""
+ERROR_REASON_SITTING_CLOSED: ErrorReason.ValueType  # 89
+"""The trainer has closed the sitting. It takes no answers until the trainer opens it again."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

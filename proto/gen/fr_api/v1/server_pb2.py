@@ -14,9 +14,10 @@ _sym_db = _symbol_database.Default()
 
 
 from fr_api.v1 import common_pb2 as fr__api_dot_v1_dot_common__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x66r_api/v1/server.proto\x12\tfr_api.v1\x1a\x16\x66r_api/v1/common.proto\"\x16\n\x14GetServerInfoRequest\"\xac\x01\n\tModelInfo\x12\x1e\n\x02id\x18\x01 \x01(\x0b\x32\x12.fr_api.v1.ModelId\x12\x16\n\x0e\x65mbedding_size\x18\x02 \x01(\r\x12\x18\n\x10\x64\x65tector_licence\x18\x03 \x01(\t\x12\x18\n\x10\x65mbedder_licence\x18\x04 \x01(\t\x12\x19\n\x11\x64\x65\x66\x61ult_threshold\x18\x05 \x01(\x01\x12\x18\n\x10threshold_source\x18\x06 \x01(\t\"f\n\nDeviceInfo\x12\x11\n\trequested\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tive\x18\x02 \x01(\t\x12\x0f\n\x07runtime\x18\x03 \x01(\t\x12\x11\n\tprecision\x18\x04 \x01(\t\x12\x11\n\tdetection\x18\x05 \x01(\t\"\x93\x01\n\x06Limits\x12\x17\n\x0fmax_image_bytes\x18\x01 \x01(\x04\x12\x18\n\x10max_image_pixels\x18\x02 \x01(\x04\x12\x15\n\rimage_formats\x18\x03 \x03(\t\x12\x11\n\tmax_top_k\x18\x04 \x01(\r\x12\x15\n\rmax_page_size\x18\x05 \x01(\r\x12\x15\n\rmax_in_flight\x18\x06 \x01(\r\"\xa7\x01\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12#\n\x05model\x18\x02 \x01(\x0b\x32\x14.fr_api.v1.ModelInfo\x12%\n\x06\x64\x65vice\x18\x03 \x01(\x0b\x32\x15.fr_api.v1.DeviceInfo\x12!\n\x06limits\x18\x04 \x01(\x0b\x32\x11.fr_api.v1.Limits\x12\x0e\n\x06notice\x18\x05 \x01(\t2h\n\rServerService\x12W\n\rGetServerInfo\x12\x1f.fr_api.v1.GetServerInfoRequest\x1a .fr_api.v1.GetServerInfoResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x66r_api/v1/server.proto\x12\tfr_api.v1\x1a\x16\x66r_api/v1/common.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x16\n\x14GetServerInfoRequest\"\xac\x01\n\tModelInfo\x12\x1e\n\x02id\x18\x01 \x01(\x0b\x32\x12.fr_api.v1.ModelId\x12\x16\n\x0e\x65mbedding_size\x18\x02 \x01(\r\x12\x18\n\x10\x64\x65tector_licence\x18\x03 \x01(\t\x12\x18\n\x10\x65mbedder_licence\x18\x04 \x01(\t\x12\x19\n\x11\x64\x65\x66\x61ult_threshold\x18\x05 \x01(\x01\x12\x18\n\x10threshold_source\x18\x06 \x01(\t\"f\n\nDeviceInfo\x12\x11\n\trequested\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tive\x18\x02 \x01(\t\x12\x0f\n\x07runtime\x18\x03 \x01(\t\x12\x11\n\tprecision\x18\x04 \x01(\t\x12\x11\n\tdetection\x18\x05 \x01(\t\"\x93\x01\n\x06Limits\x12\x17\n\x0fmax_image_bytes\x18\x01 \x01(\x04\x12\x18\n\x10max_image_pixels\x18\x02 \x01(\x04\x12\x15\n\rimage_formats\x18\x03 \x03(\t\x12\x11\n\tmax_top_k\x18\x04 \x01(\r\x12\x15\n\rmax_page_size\x18\x05 \x01(\r\x12\x15\n\rmax_in_flight\x18\x06 \x01(\r\"\xa7\x01\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12#\n\x05model\x18\x02 \x01(\x0b\x32\x14.fr_api.v1.ModelInfo\x12%\n\x06\x64\x65vice\x18\x03 \x01(\x0b\x32\x15.fr_api.v1.DeviceInfo\x12!\n\x06limits\x18\x04 \x01(\x0b\x32\x11.fr_api.v1.Limits\x12\x0e\n\x06notice\x18\x05 \x01(\t\"\x18\n\x16GetServerStatusRequest\",\n\nEndedCalls\x12\x0f\n\x07outcome\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\"n\n\nFailedCall\x12,\n\x08\x65nd_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"\xc4\x01\n\x17GetServerStatusResponse\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11\x63\x61lls_in_progress\x18\x02 \x01(\r\x12$\n\x05\x65nded\x18\x03 \x03(\x0b\x32\x15.fr_api.v1.EndedCalls\x12%\n\x06\x66\x61iled\x18\x04 \x03(\x0b\x32\x15.fr_api.v1.FailedCall\x12\x11\n\tfrontends\x18\x05 \x01(\r2\xc2\x01\n\rServerService\x12W\n\rGetServerInfo\x12\x1f.fr_api.v1.GetServerInfoRequest\x1a .fr_api.v1.GetServerInfoResponse\"\x03\x90\x02\x01\x12X\n\x0fGetServerStatus\x12!.fr_api.v1.GetServerStatusRequest\x1a\".fr_api.v1.GetServerStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -25,16 +26,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SERVERSERVICE'].methods_by_name['GetServerInfo']._loaded_options = None
   _globals['_SERVERSERVICE'].methods_by_name['GetServerInfo']._serialized_options = b'\220\002\001'
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=61
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=83
-  _globals['_MODELINFO']._serialized_start=86
-  _globals['_MODELINFO']._serialized_end=258
-  _globals['_DEVICEINFO']._serialized_start=260
-  _globals['_DEVICEINFO']._serialized_end=362
-  _globals['_LIMITS']._serialized_start=365
-  _globals['_LIMITS']._serialized_end=512
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=515
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=682
-  _globals['_SERVERSERVICE']._serialized_start=684
-  _globals['_SERVERSERVICE']._serialized_end=788
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=94
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=116
+  _globals['_MODELINFO']._serialized_start=119
+  _globals['_MODELINFO']._serialized_end=291
+  _globals['_DEVICEINFO']._serialized_start=293
+  _globals['_DEVICEINFO']._serialized_end=395
+  _globals['_LIMITS']._serialized_start=398
+  _globals['_LIMITS']._serialized_end=545
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=548
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=715
+  _globals['_GETSERVERSTATUSREQUEST']._serialized_start=717
+  _globals['_GETSERVERSTATUSREQUEST']._serialized_end=741
+  _globals['_ENDEDCALLS']._serialized_start=743
+  _globals['_ENDEDCALLS']._serialized_end=787
+  _globals['_FAILEDCALL']._serialized_start=789
+  _globals['_FAILEDCALL']._serialized_end=899
+  _globals['_GETSERVERSTATUSRESPONSE']._serialized_start=902
+  _globals['_GETSERVERSTATUSRESPONSE']._serialized_end=1098
+  _globals['_SERVERSERVICE']._serialized_start=1101
+  _globals['_SERVERSERVICE']._serialized_end=1295
 # @@protoc_insertion_point(module_scope)

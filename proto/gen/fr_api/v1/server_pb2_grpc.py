@@ -21,6 +21,11 @@ class ServerServiceStub:
                 request_serializer=fr__api_dot_v1_dot_server__pb2.GetServerInfoRequest.SerializeToString,
                 response_deserializer=fr__api_dot_v1_dot_server__pb2.GetServerInfoResponse.FromString,
                 _registered_method=True)
+        self.GetServerStatus = channel.unary_unary(
+                '/fr_api.v1.ServerService/GetServerStatus',
+                request_serializer=fr__api_dot_v1_dot_server__pb2.GetServerStatusRequest.SerializeToString,
+                response_deserializer=fr__api_dot_v1_dot_server__pb2.GetServerStatusResponse.FromString,
+                _registered_method=True)
 
 
 class ServerServiceServicer:
@@ -34,6 +39,13 @@ class ServerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetServerStatus(self, request, context):
+        """Returns how busy the server is, how its calls ended, and the newest calls that failed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ServerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -41,6 +53,11 @@ def add_ServerServiceServicer_to_server(servicer, server):
                     servicer.GetServerInfo,
                     request_deserializer=fr__api_dot_v1_dot_server__pb2.GetServerInfoRequest.FromString,
                     response_serializer=fr__api_dot_v1_dot_server__pb2.GetServerInfoResponse.SerializeToString,
+            ),
+            'GetServerStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetServerStatus,
+                    request_deserializer=fr__api_dot_v1_dot_server__pb2.GetServerStatusRequest.FromString,
+                    response_serializer=fr__api_dot_v1_dot_server__pb2.GetServerStatusResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -71,6 +88,33 @@ class ServerService:
             '/fr_api.v1.ServerService/GetServerInfo',
             fr__api_dot_v1_dot_server__pb2.GetServerInfoRequest.SerializeToString,
             fr__api_dot_v1_dot_server__pb2.GetServerInfoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetServerStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fr_api.v1.ServerService/GetServerStatus',
+            fr__api_dot_v1_dot_server__pb2.GetServerStatusRequest.SerializeToString,
+            fr__api_dot_v1_dot_server__pb2.GetServerStatusResponse.FromString,
             options,
             channel_credentials,
             insecure,

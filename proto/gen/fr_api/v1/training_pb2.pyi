@@ -698,7 +698,8 @@ class CreateCourseRequest(_message.Message):
     @_builtins.property
     def exclude_items(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Ids of items to leave out, as ListFormItems gives them, 16 hexadecimal digits each, at most 10,000. The course shows
-        others in their place. Ids that it would not show do not matter.
+        others in their place. Each must be an item of a course on the server, or one that such a course was made to leave
+        out.
         """
 
     def __init__(
@@ -935,6 +936,7 @@ class Block(_message.Message):
     TRIALS_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     FEEDBACK_FIELD_NUMBER: _builtins.int
+    TEST_FIELD_NUMBER: _builtins.int
     block_id: _builtins.str
     """Its id in the course."""
     title: _builtins.str
@@ -947,6 +949,8 @@ class Block(_message.Message):
     """Number of trials for one trainee."""
     feedback: _builtins.bool
     """True if the trainee sees the right answer after each answer."""
+    test: _builtins.bool
+    """True if the block is a test: before, after or long after the teaching. Never set for trainees."""
     @_builtins.property
     def limit(self) -> _duration_pb2.Duration:
         """The time limit; unset if there is none."""
@@ -961,10 +965,11 @@ class Block(_message.Message):
         trials: _builtins.int = ...,
         limit: _duration_pb2.Duration | None = ...,
         feedback: _builtins.bool = ...,
+        test: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_id", b"block_id", "exercise", b"exercise", "feedback", b"feedback", "instructions", b"instructions", "limit", b"limit", "title", b"title", "trials", b"trials"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_id", b"block_id", "exercise", b"exercise", "feedback", b"feedback", "instructions", b"instructions", "limit", b"limit", "test", b"test", "title", b"title", "trials", b"trials"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1129,18 +1134,26 @@ class GetCourseResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     COURSE_FIELD_NUMBER: _builtins.int
+    MADE_FROM_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def course(self) -> Global___Course:
         """The course."""
+
+    @_builtins.property
+    def made_from(self) -> Global___CreateCourseRequest:
+        """The request that made it, with the text of its plan; sent again, it makes the same course while the photos and the
+        model are the same. Unset for a course of an earlier version.
+        """
 
     def __init__(
         self,
         *,
         course: Global___Course | None = ...,
+        made_from: Global___CreateCourseRequest | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["course", b"course"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["course", b"course", "made_from", b"made_from"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["course", b"course"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["course", b"course", "made_from", b"made_from"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1596,6 +1609,7 @@ class Cohort(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     TRAINEES_FIELD_NUMBER: _builtins.int
+    CLOSED_SITTINGS_FIELD_NUMBER: _builtins.int
     cohort_id: _builtins.str
     """Its id, which the server assigns."""
     course_id: _builtins.str
@@ -1612,6 +1626,10 @@ class Cohort(_message.Message):
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """Time at which the server deletes its results."""
 
+    @_builtins.property
+    def closed_sittings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the sittings that are closed, in alphabetical order."""
+
     def __init__(
         self,
         *,
@@ -1621,14 +1639,125 @@ class Cohort(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         trainees: _builtins.int = ...,
+        closed_sittings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cohort_id", b"cohort_id", "course_id", b"course_id", "create_time", b"create_time", "display_name", b"display_name", "expire_time", b"expire_time", "trainees", b"trainees"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed_sittings", b"closed_sittings", "cohort_id", b"cohort_id", "course_id", b"course_id", "create_time", b"create_time", "display_name", b"display_name", "expire_time", b"expire_time", "trainees", b"trainees"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Cohort: _TypeAlias = Cohort  # noqa: Y015
+
+@_typing.final
+class SetSittingClosedRequest(_message.Message):
+    """A sitting to close or to open."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COHORT_ID_FIELD_NUMBER: _builtins.int
+    SITTING_FIELD_NUMBER: _builtins.int
+    CLOSED_FIELD_NUMBER: _builtins.int
+    cohort_id: _builtins.str
+    """The cohort."""
+    sitting: _builtins.str
+    """Name of the sitting."""
+    closed: _builtins.bool
+    """True to close it, false to open it."""
+    def __init__(
+        self,
+        *,
+        cohort_id: _builtins.str = ...,
+        sitting: _builtins.str = ...,
+        closed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "cohort_id", b"cohort_id", "sitting", b"sitting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetSittingClosedRequest: _TypeAlias = SetSittingClosedRequest  # noqa: Y015
+
+@_typing.final
+class SetSittingClosedResponse(_message.Message):
+    """The cohort as it is now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COHORT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def cohort(self) -> Global___Cohort:
+        """The cohort."""
+
+    def __init__(
+        self,
+        *,
+        cohort: Global___Cohort | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cohort", b"cohort"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cohort", b"cohort"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetSittingClosedResponse: _TypeAlias = SetSittingClosedResponse  # noqa: Y015
+
+@_typing.final
+class ExtendTimeRequest(_message.Message):
+    """Time to add."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COHORT_ID_FIELD_NUMBER: _builtins.int
+    TRAINEE_ID_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    cohort_id: _builtins.str
+    """The cohort."""
+    trainee_id: _builtins.str
+    """One of its trainees; empty for all."""
+    @_builtins.property
+    def more(self) -> _duration_pb2.Duration:
+        """The time to add to the limit of each running block: a minute to a day, and a day for a block in all."""
+
+    def __init__(
+        self,
+        *,
+        cohort_id: _builtins.str = ...,
+        trainee_id: _builtins.str = ...,
+        more: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["more", b"more"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cohort_id", b"cohort_id", "more", b"more", "trainee_id", b"trainee_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExtendTimeRequest: _TypeAlias = ExtendTimeRequest  # noqa: Y015
+
+@_typing.final
+class ExtendTimeResponse(_message.Message):
+    """The time is added."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRAINEE_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def trainee_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The trainees who have more time now. The others are in no block with a limit, or its time is over."""
+
+    def __init__(
+        self,
+        *,
+        trainee_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["trainee_ids", b"trainee_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExtendTimeResponse: _TypeAlias = ExtendTimeResponse  # noqa: Y015
 
 @_typing.final
 class ReleaseItemsRequest(_message.Message):
@@ -1683,6 +1812,7 @@ class Release(_message.Message):
     RELEASE_TIME_FIELD_NUMBER: _builtins.int
     ITEMS_FIELD_NUMBER: _builtins.int
     TEST_ITEMS_FIELD_NUMBER: _builtins.int
+    ITEM_IDS_FIELD_NUMBER: _builtins.int
     items: _builtins.int
     """Number of items that no earlier release named."""
     test_items: _builtins.int
@@ -1691,16 +1821,21 @@ class Release(_message.Message):
     def release_time(self) -> _timestamp_pb2.Timestamp:
         """Its time."""
 
+    @_builtins.property
+    def item_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of these items."""
+
     def __init__(
         self,
         *,
         release_time: _timestamp_pb2.Timestamp | None = ...,
         items: _builtins.int = ...,
         test_items: _builtins.int = ...,
+        item_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["release_time", b"release_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "release_time", b"release_time", "test_items", b"test_items"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_ids", b"item_ids", "items", b"items", "release_time", b"release_time", "test_items", b"test_items"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1863,6 +1998,7 @@ class SittingProgress(_message.Message):
     LAST_TIME_FIELD_NUMBER: _builtins.int
     SCORED_FIELD_NUMBER: _builtins.int
     RIGHT_FIELD_NUMBER: _builtins.int
+    EXTENDED_FIELD_NUMBER: _builtins.int
     trainee_id: _builtins.str
     """The trainee."""
     sitting: _builtins.str
@@ -1883,6 +2019,10 @@ class SittingProgress(_message.Message):
     def last_time(self) -> _timestamp_pb2.Timestamp:
         """Time at which the last answer was locked; unset if there is none."""
 
+    @_builtins.property
+    def extended(self) -> _duration_pb2.Duration:
+        """Time that was added to the limit of the current block; unset if there is none."""
+
     def __init__(
         self,
         *,
@@ -1895,10 +2035,11 @@ class SittingProgress(_message.Message):
         last_time: _timestamp_pb2.Timestamp | None = ...,
         scored: _builtins.int = ...,
         right: _builtins.int = ...,
+        extended: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["last_time", b"last_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["extended", b"extended", "last_time", b"last_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered", b"answered", "block_id", b"block_id", "last_time", b"last_time", "right", b"right", "scored", b"scored", "sitting", b"sitting", "state", b"state", "trainee_id", b"trainee_id", "trials", b"trials"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered", b"answered", "block_id", b"block_id", "extended", b"extended", "last_time", b"last_time", "right", b"right", "scored", b"scored", "sitting", b"sitting", "state", b"state", "trainee_id", b"trainee_id", "trials", b"trials"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2179,8 +2320,11 @@ class SittingState(_message.Message):
 
     SITTING_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
+    CLOSED_FIELD_NUMBER: _builtins.int
     state: Global___SessionState.ValueType
     """The state of the trainee's session."""
+    closed: _builtins.bool
+    """True if the trainer has closed the sitting: it cannot be begun or continued now."""
     @_builtins.property
     def sitting(self) -> Global___Sitting:
         """The sitting."""
@@ -2190,10 +2334,11 @@ class SittingState(_message.Message):
         *,
         sitting: Global___Sitting | None = ...,
         state: Global___SessionState.ValueType = ...,
+        closed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["sitting", b"sitting"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["sitting", b"sitting", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "sitting", b"sitting", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -81,6 +81,16 @@ class TrainingServiceStub:
                 request_serializer=fr__api_dot_v1_dot_training__pb2.WatchCohortRequest.SerializeToString,
                 response_deserializer=fr__api_dot_v1_dot_training__pb2.WatchCohortResponse.FromString,
                 _registered_method=True)
+        self.SetSittingClosed = channel.unary_unary(
+                '/fr_api.v1.TrainingService/SetSittingClosed',
+                request_serializer=fr__api_dot_v1_dot_training__pb2.SetSittingClosedRequest.SerializeToString,
+                response_deserializer=fr__api_dot_v1_dot_training__pb2.SetSittingClosedResponse.FromString,
+                _registered_method=True)
+        self.ExtendTime = channel.unary_unary(
+                '/fr_api.v1.TrainingService/ExtendTime',
+                request_serializer=fr__api_dot_v1_dot_training__pb2.ExtendTimeRequest.SerializeToString,
+                response_deserializer=fr__api_dot_v1_dot_training__pb2.ExtendTimeResponse.FromString,
+                _registered_method=True)
         self.DeleteCohort = channel.unary_unary(
                 '/fr_api.v1.TrainingService/DeleteCohort',
                 request_serializer=fr__api_dot_v1_dot_training__pb2.DeleteCohortRequest.SerializeToString,
@@ -266,6 +276,22 @@ class TrainingServiceServicer:
     def WatchCohort(self, request, context):
         """Sends the progress of each trainee immediately and after each change, until the caller cancels the call. For new
         trainees, it sends the sittings as not started. For deleted trainees, it sends nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetSittingClosed(self, request, context):
+        """Closes a sitting to a cohort, or opens it again; the sittings of a new cohort are open. Closing stops the time of the
+        sessions in it. Until it is open again, trainees neither begin it nor answer in it; they can only finish. Then each
+        trainee resumes. The audit records each call.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExtendTime(self, request, context):
+        """Adds time to the limits of the blocks that are running. The audit records each call.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -473,6 +499,16 @@ def add_TrainingServiceServicer_to_server(servicer, server):
                     servicer.WatchCohort,
                     request_deserializer=fr__api_dot_v1_dot_training__pb2.WatchCohortRequest.FromString,
                     response_serializer=fr__api_dot_v1_dot_training__pb2.WatchCohortResponse.SerializeToString,
+            ),
+            'SetSittingClosed': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetSittingClosed,
+                    request_deserializer=fr__api_dot_v1_dot_training__pb2.SetSittingClosedRequest.FromString,
+                    response_serializer=fr__api_dot_v1_dot_training__pb2.SetSittingClosedResponse.SerializeToString,
+            ),
+            'ExtendTime': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExtendTime,
+                    request_deserializer=fr__api_dot_v1_dot_training__pb2.ExtendTimeRequest.FromString,
+                    response_serializer=fr__api_dot_v1_dot_training__pb2.ExtendTimeResponse.SerializeToString,
             ),
             'DeleteCohort': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteCohort,
@@ -917,6 +953,60 @@ class TrainingService:
             '/fr_api.v1.TrainingService/WatchCohort',
             fr__api_dot_v1_dot_training__pb2.WatchCohortRequest.SerializeToString,
             fr__api_dot_v1_dot_training__pb2.WatchCohortResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetSittingClosed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fr_api.v1.TrainingService/SetSittingClosed',
+            fr__api_dot_v1_dot_training__pb2.SetSittingClosedRequest.SerializeToString,
+            fr__api_dot_v1_dot_training__pb2.SetSittingClosedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExtendTime(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fr_api.v1.TrainingService/ExtendTime',
+            fr__api_dot_v1_dot_training__pb2.ExtendTimeRequest.SerializeToString,
+            fr__api_dot_v1_dot_training__pb2.ExtendTimeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -71,6 +71,13 @@ class TrainingServiceStub:
     """Sends the progress of each trainee immediately and after each change, until the caller cancels the call. For new
     trainees, it sends the sittings as not started. For deleted trainees, it sends nothing.
     """
+    SetSittingClosed: _grpc.UnaryUnaryMultiCallable[_training_pb2.SetSittingClosedRequest, _training_pb2.SetSittingClosedResponse]
+    """Closes a sitting to a cohort, or opens it again; the sittings of a new cohort are open. Closing stops the time of the
+    sessions in it. Until it is open again, trainees neither begin it nor answer in it; they can only finish. Then each
+    trainee resumes. The audit records each call.
+    """
+    ExtendTime: _grpc.UnaryUnaryMultiCallable[_training_pb2.ExtendTimeRequest, _training_pb2.ExtendTimeResponse]
+    """Adds time to the limits of the blocks that are running. The audit records each call."""
     DeleteCohort: _grpc.UnaryUnaryMultiCallable[_training_pb2.DeleteCohortRequest, _training_pb2.DeleteCohortResponse]
     """Deletes a cohort with its trainees, their sessions and answers."""
     DeleteTrainee: _grpc.UnaryUnaryMultiCallable[_training_pb2.DeleteTraineeRequest, _training_pb2.DeleteTraineeResponse]
@@ -161,6 +168,13 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     """Sends the progress of each trainee immediately and after each change, until the caller cancels the call. For new
     trainees, it sends the sittings as not started. For deleted trainees, it sends nothing.
     """
+    SetSittingClosed: _aio.UnaryUnaryMultiCallable[_training_pb2.SetSittingClosedRequest, _training_pb2.SetSittingClosedResponse]  # type: ignore[assignment]
+    """Closes a sitting to a cohort, or opens it again; the sittings of a new cohort are open. Closing stops the time of the
+    sessions in it. Until it is open again, trainees neither begin it nor answer in it; they can only finish. Then each
+    trainee resumes. The audit records each call.
+    """
+    ExtendTime: _aio.UnaryUnaryMultiCallable[_training_pb2.ExtendTimeRequest, _training_pb2.ExtendTimeResponse]  # type: ignore[assignment]
+    """Adds time to the limits of the blocks that are running. The audit records each call."""
     DeleteCohort: _aio.UnaryUnaryMultiCallable[_training_pb2.DeleteCohortRequest, _training_pb2.DeleteCohortResponse]  # type: ignore[assignment]
     """Deletes a cohort with its trainees, their sessions and answers."""
     DeleteTrainee: _aio.UnaryUnaryMultiCallable[_training_pb2.DeleteTraineeRequest, _training_pb2.DeleteTraineeResponse]  # type: ignore[assignment]
@@ -326,6 +340,25 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         """Sends the progress of each trainee immediately and after each change, until the caller cancels the call. For new
         trainees, it sends the sittings as not started. For deleted trainees, it sends nothing.
         """
+
+    @_abc_1.abstractmethod
+    def SetSittingClosed(
+        self,
+        request: _training_pb2.SetSittingClosedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_training_pb2.SetSittingClosedResponse, _abc.Awaitable[_training_pb2.SetSittingClosedResponse]]:
+        """Closes a sitting to a cohort, or opens it again; the sittings of a new cohort are open. Closing stops the time of the
+        sessions in it. Until it is open again, trainees neither begin it nor answer in it; they can only finish. Then each
+        trainee resumes. The audit records each call.
+        """
+
+    @_abc_1.abstractmethod
+    def ExtendTime(
+        self,
+        request: _training_pb2.ExtendTimeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_training_pb2.ExtendTimeResponse, _abc.Awaitable[_training_pb2.ExtendTimeResponse]]:
+        """Adds time to the limits of the blocks that are running. The audit records each call."""
 
     @_abc_1.abstractmethod
     def DeleteCohort(

@@ -20,6 +20,7 @@ from fr_training.keys import ListKey, PairKey
 from fr_training.plan import MAX_SEED, BlockPlan, CoursePlan, SittingPlan
 from fr_training.plan_reading import read_plan
 from fr_training.prompts import ExerciseKind, Question
+from fr_training.sessions.flow import MOST_ADDED_MS
 from fr_training.sessions.results import Progress, SessionState
 from fr_training.sessions.review import forms_of_tests
 from fr_training.shipped_plans import plan_text
@@ -47,12 +48,13 @@ _ITEM_ID = re.compile(r"[0-9a-f]{16}")
 # --- what is sent ----------------------------------------------------------------------------------------------
 
 
-def sent_plan(source: pb.PlanSource) -> CoursePlan:
-    """Read the plan that was sent or named; raises `MissingField`, and as `plan_text` and `read_plan`."""
+def sent_plan(source: pb.PlanSource) -> tuple[CoursePlan, str]:
+    """Read the plan that was sent or named, and return its text too; raises `MissingField`, and as `read_plan`."""
     which = source.WhichOneof("source")
     if which is None:
         raise MissingField(message("error.rpc.plan_holds_neither_name"), field="plan")
-    return read_plan(plan_text(source.name) if which == "name" else source.toml)
+    text = plan_text(source.name) if which == "name" else source.toml
+    return read_plan(text), text
 
 
 def sent_datasets(names: Iterable[str]) -> tuple[str, ...]:
@@ -116,6 +118,13 @@ def sent_retention_ms(request: pb.CreateCohortRequest, plan: CoursePlan) -> int:
     return length.seconds * 1000
 
 
+def sent_more_ms(request: pb.ExtendTimeRequest) -> int:
+    """Return the time to add, in milliseconds; raises `InvalidField` where that is out of range."""
+    if not 60 <= request.more.seconds <= MOST_ADDED_MS // 1000:
+        raise InvalidField(message("error.session.too_much_time"), field="more")
+    return request.more.seconds * 1000
+
+
 def sent_sha256(text: str) -> str:
     """Return the hash of a photo; raises `InvalidField` for anything else."""
     if not _SHA256.fullmatch(text):
@@ -154,6 +163,7 @@ def block_message(block: BlockPlan, for_trainee: bool = True) -> pb.Block:
         trials=block.shown,
         limit=None if block.minutes is None else duration(timedelta(minutes=block.minutes)),
         feedback=block.feedback,
+        test=bool(block.occasion) and not for_trainee,
     )
 
 
@@ -182,6 +192,20 @@ def course_message(course: Course) -> pb.Course:
         quarantined_items=course.quarantined_items,
         excluded_photos=course.excluded.get(EXCLUDED, 0),
         forecasts=map(_forecast_message, course.forecasts),
+    )
+
+
+def made_from(course: Course) -> pb.CreateCourseRequest | None:
+    """Build the request that made a course; None for a course of an earlier version."""
+    if not course.source:
+        return None
+    return pb.CreateCourseRequest(
+        plan=pb.PlanSource(toml=course.source),
+        datasets=course.datasets,
+        seed=course.seed,
+        learn_from=course.learned_from,
+        exclude_photos=course.photos_left_out,
+        exclude_items=course.excluded_items,
     )
 
 
@@ -262,6 +286,7 @@ def cohort_message(cohort: Cohort) -> pb.Cohort:
         create_time=timestamp_ms(cohort.created_ms),
         expire_time=timestamp_ms(cohort.expires_ms),
         trainees=cohort.trainees,
+        closed_sittings=sorted(cohort.closed),
     )
 
 
@@ -272,6 +297,7 @@ def release_message(course: Course, release: Release) -> pb.Release:
         release_time=timestamp_ms(release.released_ms),
         items=len(release.items),
         test_items=sum(form in tests for form, _ in release.items),
+        item_ids=sorted({item_id for _, item_id in release.items}),
     )
 
 
@@ -292,4 +318,5 @@ def progress_message(trainee_id: str, sitting: str, found: Progress) -> pb.Sitti
         last_time=None if found.last_ms is None else timestamp_ms(found.last_ms),
         scored=found.scored,
         right=found.right,
+        extended=duration(timedelta(milliseconds=found.extended_ms)) if found.extended_ms else None,
     )

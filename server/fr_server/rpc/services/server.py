@@ -1,4 +1,4 @@
-"""ServerService: what this server is and what it accepts."""
+"""ServerService: what this server is and what it accepts, and how it does."""
 
 from fr_api.v1 import server_pb2 as pb
 from fr_api.v1 import server_pb2_grpc
@@ -6,8 +6,9 @@ from fr_core import __version__
 from fr_core.engine import Engine
 from fr_core.gallery.values import MAX_PAGE_SIZE, MAX_TOP_K
 from fr_server.config import Config
-from fr_server.rpc.convert.common import NOTICE, model_message
+from fr_server.rpc.convert.common import NOTICE, model_message, timestamp_ms
 from fr_server.rpc.interceptors.wrapping import Context
+from fr_server.telemetry.listener import Tally
 
 
 def server_info(config: Config, engine: Engine) -> pb.GetServerInfoResponse:
@@ -42,10 +43,27 @@ def server_info(config: Config, engine: Engine) -> pb.GetServerInfoResponse:
 
 
 class ServerService(server_pb2_grpc.ServerServiceServicer):
-    """Tells what does not change while the server runs."""
+    """Tells what does not change while the server runs, and what `tally` counts in this one of the `frontends`."""
 
-    def __init__(self, info: pb.GetServerInfoResponse) -> None:
+    def __init__(self, info: pb.GetServerInfoResponse, tally: Tally, frontends: int) -> None:
         self._info = info
+        self._tally = tally
+        self._frontends = frontends
 
     async def GetServerInfo(self, request: pb.GetServerInfoRequest, context: Context) -> pb.GetServerInfoResponse:
         return self._info
+
+    async def GetServerStatus(self, request: pb.GetServerStatusRequest, context: Context) -> pb.GetServerStatusResponse:
+        tally = self._tally
+        return pb.GetServerStatusResponse(
+            start_time=timestamp_ms(tally.since_ms),
+            calls_in_progress=tally.in_progress,
+            ended=[pb.EndedCalls(outcome=outcome, count=count) for outcome, count in sorted(tally.ended.items())],
+            failed=[
+                pb.FailedCall(
+                    end_time=timestamp_ms(one.at_ms), method=one.method, reason=one.reason, request_id=one.request_id
+                )
+                for one in tally.newest
+            ],
+            frontends=self._frontends,
+        )

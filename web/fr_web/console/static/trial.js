@@ -1,132 +1,14 @@
 "use strict";
-// Helps to look: zoom and pan of several pictures at once, flicker and curtain, drafts, the camera, the check of the
-// screen. Each page works without it, and there are no words here.
+// Helps to answer: arrows, drafts, an own photo, the camera, the check of the screen. Each page works without it, and
+// there are no words here.
 (() => {
-  const calm = matchMedia("(prefers-reduced-motion: reduce)");
-  const MOST_ZOOM = 6;
-  // Slower than three changes in a second, with a soft change: https://www.w3.org/WAI/WCAG22/quickref/#three-flashes-or-below-threshold
-  const FLICKER_MS = 1000;
-
-  // --- pictures that move together: `views` has how each group is seen
-
-  const views = new WeakMap();
-  const viewOf = (group) => {
-    if (!views.has(group)) views.set(group, { zoom: 1, x: 0, y: 0, mode: "", timer: 0 });
-    return views.get(group);
-  };
-
-  const apply = (group) => {
-    const view = viewOf(group);
-    const most = 50 * (view.zoom - 1);
-    view.x = Math.min(Math.max(view.x, -most), most);
-    view.y = Math.min(Math.max(view.y, -most), most);
-    for (const name of ["zoom", "x", "y"]) group.style.setProperty(`--${name}`, String(view[name]));
-    group.classList.toggle("looks-in", view.zoom > 1);
-  };
-
-  const zoomed = (group, factor) => {
-    const view = viewOf(group);
-    const zoom = Math.min(Math.max(view.zoom * factor, 1), MOST_ZOOM);
-    view.x *= zoom / view.zoom;
-    view.y *= zoom / view.zoom;
-    view.zoom = zoom;
-    apply(group);
-  };
-
-  const moved = (group, x, y) => {
-    const view = viewOf(group);
-    view.x += x;
-    view.y += y;
-    apply(group);
-  };
-
-  const turned = (group) => {
-    const hidden = group.style.getPropertyValue("--over") === "0";
-    group.style.setProperty("--over", hidden ? "1" : "0");
-  };
-
-  const overlaid = (group, mode) => {
-    const view = viewOf(group);
-    clearInterval(view.timer);
-    // Without motion, each press shows the other picture.
-    if (mode === "flicker" && view.mode === "flicker" && calm.matches && group.style.getPropertyValue("--over") !== "0") {
-      turned(group);
-      return;
-    }
-    view.mode = view.mode === mode ? "" : mode;
-    group.classList.toggle("looks-over", view.mode !== "");
-    for (const one of group.querySelectorAll("[aria-pressed]")) one.ariaPressed = String(one.dataset.look === view.mode);
-    const curtain = group.querySelector("[data-curtain]");
-    curtain.hidden = view.mode !== "curtain";
-    group.style.setProperty("--curtain", view.mode === "curtain" ? `${curtain.querySelector("input").value}%` : "0%");
-    group.style.setProperty("--over", "1");
-    if (view.mode === "flicker" && !calm.matches) {
-      view.timer = setInterval(() => {
-        if (group.isConnected) turned(group);
-        else clearInterval(view.timer);
-      }, FLICKER_MS);
-    }
-  };
-
-  const DONE = {
-    in: (group) => zoomed(group, 1.5),
-    out: (group) => zoomed(group, 1 / 1.5),
-    left: (group) => moved(group, 10, 0),
-    right: (group) => moved(group, -10, 0),
-    up: (group) => moved(group, 0, 10),
-    down: (group) => moved(group, 0, -10),
-    whole: (group) => zoomed(group, 0),
-    flicker: (group) => overlaid(group, "flicker"),
-    curtain: (group) => overlaid(group, "curtain"),
-  };
-
-  document.addEventListener("click", (event) => {
-    const pressed = event.target.closest("[data-look]");
-    if (pressed !== null) DONE[pressed.dataset.look](pressed.closest("[data-looks]"));
-  });
-
-  document.addEventListener("input", (event) => {
-    if (event.target.closest("[data-curtain]") === null) return;
-    event.target.closest("[data-looks]").style.setProperty("--curtain", `${event.target.value}%`);
-  });
-
-  document.addEventListener("wheel", (event) => {
-    const frame = event.target.closest?.("[data-frame]");
-    if (!frame || !event.ctrlKey) return; // a page that scrolls stays one that scrolls
-    event.preventDefault();
-    zoomed(frame.closest("[data-looks]"), event.deltaY < 0 ? 1.2 : 1 / 1.2);
-  }, { passive: false });
-
-  let held = null;
-  let dragged = false;
-  document.addEventListener("pointerdown", (event) => {
-    const frame = event.target.closest?.(".looks-in [data-frame]");
-    dragged = false;
-    held = frame ? { frame, x: event.clientX, y: event.clientY } : null;
-    if (frame && event.target.matches("img")) event.target.draggable = false;
-  });
-  document.addEventListener("pointermove", (event) => {
-    if (held === null) return;
-    const side = held.frame.getBoundingClientRect();
-    moved(held.frame.closest("[data-looks]"), 100 * (event.clientX - held.x) / side.width, 100 * (event.clientY - held.y) / side.height);
-    dragged ||= Math.hypot(event.clientX - held.x, event.clientY - held.y) > 2;
-    held.x = event.clientX;
-    held.y = event.clientY;
-  });
-  for (const kind of ["pointerup", "pointercancel"]) document.addEventListener(kind, () => { held = null; });
-  // A picture that was moved was not chosen.
-  document.addEventListener("click", (event) => {
-    if (dragged && event.target.closest("button.look") !== null) event.preventDefault();
-    dragged = false;
-  }, { capture: true });
-
   // --- arrows go from one answer to the next, in the order in which they stand
 
   const STEPS = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 };
   document.addEventListener("keydown", (event) => {
     const step = STEPS[event.key];
     if (step === undefined || event.ctrlKey || event.altKey || event.metaKey || localStorage.getItem("fr-keys") === "off") return;
-    if (event.target.closest("input, textarea, select, dialog, .wide")) return;
+    if (event.target.closest("input, textarea, select, dialog, .wide") || event.target.matches(".pane")) return;
     const group = document.querySelector("#page [data-arrows]");
     if (group === null) return;
     const all = [...group.querySelectorAll("button")];
@@ -157,6 +39,7 @@
     waiting = setTimeout(() => { if (form.isConnected) keep(form); }, DRAFT_MS);
   });
   document.addEventListener("submit", () => clearTimeout(waiting), { capture: true });
+  window.addEventListener("online", () => { for (const form of document.querySelectorAll("#page form[data-draft]")) keep(form); });
 
   // --- an own photo: the server does not keep it, so that this browser shows it until the trial is over
 
@@ -255,7 +138,6 @@
 
   const begin = () => {
     closed();
-    for (const one of document.querySelectorAll("#page [data-tools]")) one.hidden = false;
     if (navigator.mediaDevices?.getUserMedia) for (const one of document.querySelectorAll("#page [data-open]")) one.hidden = false;
     own();
     checked();

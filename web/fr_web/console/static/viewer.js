@@ -1,42 +1,76 @@
 "use strict";
-// Two photos under one zoom: moves both together, swaps them at a calm pace, and draws the curtain. Without it the
-// radio buttons of the page still choose what is seen.
+// Photos under one zoom: moves them together, changes between two at a calm pace, and draws the curtain. Without it,
+// the radio buttons of the page still choose what is seen and how large, and each photo scrolls.
 (() => {
-  const LEAST_MS = 400; // between two swaps: below three flashes a second, WCAG 2.3.1
+  const SWAP_MS = 1000;
+  const LEAST_MS = 400; // between two changes: below three flashes a second, WCAG 2.3.1
+  const calm = matchMedia("(prefers-reduced-motion: reduce)");
   const panes = (viewer) => [...viewer.querySelectorAll(".pane")];
-  let swapped = 0;
-  let places = new WeakMap();
-  let led = null; // the pane that moves because the other one did
-
-  const begin = () => {
-    places = new WeakMap();
-    for (const one of document.querySelectorAll("[data-viewer] [data-scripted]")) one.hidden = false;
+  const zooms = (viewer) => {
+    const all = [...viewer.querySelectorAll("[name=zoom]")];
+    return { all, at: all.findIndex((one) => one.checked) };
   };
+  let places = new WeakMap(); // of the middle of each pane in its photo, where that is not the middle
+  const led = new Set(); // panes that move because another one did
+  let swapped = -LEAST_MS;
+  let ticking = 0;
 
-  document.addEventListener("click", (event) => {
-    const viewer = event.target.closest?.("[data-viewer]");
-    if (!viewer || event.target.closest("[data-flicker]") === null) return;
-    if (performance.now() - swapped < LEAST_MS) return;
-    swapped = performance.now();
-    const shown = viewer.querySelector("[value=candidate]");
-    (shown.checked ? viewer.querySelector("[value=probe]") : shown).checked = true;
-  });
-
-  document.addEventListener("input", (event) => {
-    if (!event.target.matches?.("[data-curtain]")) return;
-    const viewer = event.target.closest("[data-viewer]");
-    viewer.querySelector(".stage").style.setProperty("--curtain", `${event.target.value}%`);
-    viewer.querySelector("[value=curtain]").checked = true;
-  });
-
-  // A zoom keeps the middle of each photo where it is.
-  document.addEventListener("change", (event) => {
-    const viewer = event.target.closest?.("[data-viewer]");
-    if (!viewer || !event.target.matches("[name=zoom], [name=view]")) return;
+  // A change keeps the middle of each photo where it is. The next larger zoom has the key +, the one before it -.
+  const settled = (viewer) => {
     for (const pane of panes(viewer)) {
       const [x, y] = places.get(pane) ?? [0.5, 0.5];
       pane.scrollTo(x * pane.scrollWidth - pane.clientWidth / 2, y * pane.scrollHeight - pane.clientHeight / 2);
     }
+    const { all, at } = zooms(viewer);
+    for (const one of all) one.removeAttribute("aria-keyshortcuts");
+    all[at + 1]?.setAttribute("aria-keyshortcuts", "+");
+    all[at - 1]?.setAttribute("aria-keyshortcuts", "-");
+  };
+
+  const stopped = () => {
+    clearInterval(ticking);
+    ticking = 0;
+    for (const one of document.querySelectorAll("[data-flicker]")) one.ariaPressed = "false";
+  };
+
+  const swap = (viewer) => {
+    if (performance.now() - swapped < LEAST_MS) return;
+    swapped = performance.now();
+    const right = viewer.querySelector("[value=right]");
+    (right.checked ? viewer.querySelector("[value=left]") : right).checked = true;
+    settled(viewer);
+  };
+
+  const begin = () => {
+    stopped();
+    places = new WeakMap();
+    for (const one of document.querySelectorAll("[data-viewer] [data-scripted]")) one.hidden = false;
+    for (const one of document.querySelectorAll("[data-viewer]")) settled(one);
+  };
+
+  // Where motion is not wanted, each press shows the other photo.
+  document.addEventListener("click", (event) => {
+    const pressed = event.target.closest?.("[data-flicker]");
+    if (!pressed) return;
+    const viewer = pressed.closest("[data-viewer]"), goes = ticking !== 0;
+    stopped();
+    if (goes) return;
+    swap(viewer);
+    if (calm.matches) return;
+    pressed.ariaPressed = "true";
+    ticking = setInterval(() => swap(viewer), SWAP_MS);
+  });
+
+  document.addEventListener("change", (event) => {
+    const viewer = event.target.closest?.("[data-viewer]");
+    if (!viewer || !event.target.matches("[name=zoom], [name=view]")) return;
+    if (event.target.name === "view") stopped();
+    settled(viewer);
+  });
+
+  document.addEventListener("input", (event) => {
+    if (!event.target.matches?.("[data-curtain]")) return;
+    event.target.closest("[data-viewer]").querySelector(".stage").style.setProperty("--curtain", `${event.target.value}%`);
   });
 
   // Photos that move together keep their distance, so that one can be laid over the other first.
@@ -50,18 +84,49 @@
     ];
     const before = places.get(pane) ?? [0.5, 0.5];
     places.set(pane, middle(pane));
-    if (led === pane) {
-      led = null;
-      return;
+    if (led.delete(pane) || !viewer.querySelector("[data-linked]")?.checked) return;
+    const [x, y] = places.get(pane).map((value, axis) => value - before[axis]);
+    for (const other of panes(viewer).filter((one) => one !== pane)) {
+      const [left, top] = [other.scrollLeft, other.scrollTop];
+      led.add(other);
+      other.scrollBy(x * other.scrollWidth, y * other.scrollHeight);
+      if (other.scrollLeft === left && other.scrollTop === top) led.delete(other);
+      places.set(other, middle(other));
     }
-    if (!viewer.querySelector("[data-linked]").checked) return;
-    const other = panes(viewer).find((one) => one !== pane);
-    const moved = places.get(pane).map((value, axis) => value - before[axis]);
-    const [left, top] = [other.scrollLeft, other.scrollTop];
-    led = other;
-    other.scrollBy(moved[0] * other.scrollWidth, moved[1] * other.scrollHeight);
-    if (other.scrollLeft === left && other.scrollTop === top) led = null;
-    places.set(other, middle(other));
+  }, { capture: true });
+
+  let wheeled = 0;
+  document.addEventListener("wheel", (event) => {
+    const viewer = event.target.closest?.(".pane")?.closest("[data-viewer]");
+    if (!viewer || !event.ctrlKey) return; // a page that scrolls stays one that scrolls
+    event.preventDefault();
+    if (event.timeStamp - wheeled < LEAST_MS / 2) return;
+    wheeled = event.timeStamp;
+    const { all, at } = zooms(viewer);
+    all[at + (event.deltaY < 0 ? 1 : -1)]?.click();
+  }, { passive: false });
+
+  // A mouse drags what a finger scrolls. A photo that was dragged was not chosen.
+  let held = null;
+  let dragged = false;
+  document.addEventListener("pointerdown", (event) => {
+    const pane = event.target.closest?.(".pane");
+    dragged = false;
+    const moves = pane && event.target !== pane && pane.scrollHeight > pane.clientHeight;
+    held = moves && event.pointerType === "mouse" && event.button === 0 ? { pane, x: event.clientX, y: event.clientY } : null;
+  });
+  document.addEventListener("pointermove", (event) => {
+    if (held === null) return;
+    const [x, y] = [held.x - event.clientX, held.y - event.clientY];
+    dragged ||= Math.hypot(x, y) > 2;
+    held.pane.scrollBy(x, y);
+    Object.assign(held, { x: event.clientX, y: event.clientY });
+  });
+  for (const kind of ["pointerup", "pointercancel"]) document.addEventListener(kind, () => { held = null; });
+  document.addEventListener("dragstart", (event) => { if (event.target.closest?.(".pane")) event.preventDefault(); });
+  document.addEventListener("click", (event) => {
+    if (dragged && event.target.closest(".pane button") !== null) event.preventDefault();
+    dragged = false;
   }, { capture: true });
 
   document.addEventListener("htmx:after:swap", begin);

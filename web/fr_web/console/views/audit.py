@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from starlette.responses import Response, StreamingResponse
@@ -26,6 +27,8 @@ CHAINS: Mapping[str, Message] = {
     "cases": message("console.audit.cases"),
     "training": message("console.audit.training"),
 }
+SIGNS: Mapping[str, Message] = {**CHAINS, "evidence": message("console.audit.evidence")}
+"""Chains and files that a key signs."""
 FINDINGS: Mapping[str, Message] = {
     "edited": message("console.finding.edited"),
     "missing": message("console.finding.missing"),
@@ -91,7 +94,11 @@ async def search(visit: Visit) -> Response:
 
 async def check(visit: Visit) -> Response:
     """Show the form of a check."""
-    return visit.page("audit_check.html", verdicts=None, chains=CHAINS)
+    return _check(visit)
+
+
+def _check(visit: Visit, error: FrApiError | None = None, **found: Any) -> Response:
+    return visit.page("audit_check.html", error, **{"verdicts": None, "chains": CHAINS, "signs": SIGNS, **found})
 
 
 async def verify(visit: Visit) -> Response:
@@ -106,8 +113,8 @@ async def verify(visit: Visit) -> Response:
         request = audit_pb2.VerifyAuditRequest(checkpoints=kept)
         found = await visit.ask(request, audit_pb2.VerifyAuditResponse)
     except FrApiError as error:
-        return visit.page("audit_check.html", error, verdicts=None, chains=CHAINS)
-    return visit.page("audit_check.html", verdicts=found.verdicts, given=len(kept), chains=CHAINS, findings=FINDINGS)
+        return _check(visit, error)
+    return _check(visit, verdicts=found.verdicts, given=len(kept), findings=FINDINGS)
 
 
 async def checkpoints(visit: Visit) -> Response:
@@ -118,6 +125,15 @@ async def checkpoints(visit: Visit) -> Response:
     name = f"checkpoints-{datetime.now(UTC):%Y-%m-%d-%H%M%S}.json"
     content = json.dumps(told, indent=1, sort_keys=True).encode()
     return Response(content, media_type="application/json", headers=_as_file(name))
+
+
+async def public_key(visit: Visit) -> Response:
+    """Send a public key, for people who check an exported chain or the evidence of a case."""
+    found = await visit.ask(audit_pb2.GetCheckpointsRequest(), audit_pb2.GetCheckpointsResponse)
+    name = visit.query("of")
+    if name not in found.public_keys:
+        raise invalid(visit.text(message("console.audit.no_chain")), "of")
+    return Response(found.public_keys[name], media_type="application/x-pem-file", headers=_as_file(f"{name}.pem"))
 
 
 async def export(visit: Visit) -> Response:
@@ -169,5 +185,6 @@ SCREENS = (
     Screen("/audit/check", check, roles=_AUDITS),
     Screen("/audit/check", verify, method="POST", roles=_AUDITS, streams=True),
     Screen("/audit/checkpoints", checkpoints, roles=_AUDITS),
+    Screen("/audit/key", public_key, roles=_AUDITS),
     Screen("/audit/export", export, roles=_AUDITS),
 )

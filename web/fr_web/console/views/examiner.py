@@ -32,34 +32,20 @@ OPINIONS: Mapping[int, Message] = {
     0: message("console.opinion.neither"),
     ANOTHER: message("console.opinion.another"),
 }
-# The components of FISWG's feature list for morphological analysis, in the words of the courses.
-PARTS: Mapping[str, Message] = {
-    "face_shape": message("component.face_shape"),
-    "forehead": message("component.forehead"),
-    "brows": message("component.brows"),
-    "eyes": message("component.eyes"),
-    "nose": message("component.nose"),
-    "cheeks": message("component.cheeks"),
-    "mouth": message("component.mouth"),
-    "jaw": message("component.jaw"),
-    "chin": message("component.chin"),
-    "ears": message("component.ears"),
-    "lines": message("component.lines"),
-    "marks": message("component.marks"),
-}
-LOOKS: Mapping[str, Message] = {
-    "face_shape": message("component.face_shape_look"),
-    "forehead": message("component.forehead_look"),
-    "brows": message("component.brows_look"),
-    "eyes": message("component.eyes_look"),
-    "nose": message("component.nose_look"),
-    "cheeks": message("component.cheeks_look"),
-    "mouth": message("component.mouth_look"),
-    "jaw": message("component.jaw_look"),
-    "chin": message("component.chin_look"),
-    "ears": message("component.ears_look"),
-    "lines": message("component.lines_look"),
-    "marks": message("component.marks_look"),
+# The components of FISWG's feature list for morphological analysis, and what to look at, in the words of the courses.
+PARTS: Mapping[str, tuple[Message, Message]] = {
+    "face_shape": (message("component.face_shape"), message("component.face_shape_look")),
+    "forehead": (message("component.forehead"), message("component.forehead_look")),
+    "brows": (message("component.brows"), message("component.brows_look")),
+    "eyes": (message("component.eyes"), message("component.eyes_look")),
+    "nose": (message("component.nose"), message("component.nose_look")),
+    "cheeks": (message("component.cheeks"), message("component.cheeks_look")),
+    "mouth": (message("component.mouth"), message("component.mouth_look")),
+    "jaw": (message("component.jaw"), message("component.jaw_look")),
+    "chin": (message("component.chin"), message("component.chin_look")),
+    "ears": (message("component.ears"), message("component.ears_look")),
+    "lines": (message("component.lines"), message("component.lines_look")),
+    "marks": (message("component.marks"), message("component.marks_look")),
 }
 SEEN: Mapping[int, Message] = {
     0: message("console.part.open"),
@@ -71,14 +57,14 @@ SEEN: Mapping[int, Message] = {
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What an examiner sees in the probe, before any candidate."""
+    """Notes of an examiner on the probe, before any candidate."""
 
     probe_notes: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """What an examiner observed of a candidate, one of `OPINIONS`; `parts` has one of `SEEN` for each of `PARTS`."""
+    """Observations of an examiner on a candidate, one of `OPINIONS`; `parts` has one of `SEEN` for each of `PARTS`."""
 
     template: str
     opinion: int = _NOT_CHOSEN
@@ -116,43 +102,50 @@ async def queue(visit: Visit) -> Response:
     )
 
 
-async def examination(visit: Visit) -> Response:
+async def examination(
+    visit: Visit, error: FrApiError | None = None, probe: Probe | None = None, opinion: Opinion | None = None
+) -> Response:
     """Show an examination: to somebody whose finding it waits for, first the probe, then a candidate beside it."""
-    return await _shown(visit)
-
-
-async def _asked(visit: Visit) -> review_pb2.Examination:
-    request = review_pb2.GetExaminationRequest(examination_id=visit.path["examination"])
-    return (await visit.ask(request, review_pb2.GetExaminationResponse)).examination
-
-
-async def _shown(visit: Visit, error: FrApiError | None = None, opinion: Opinion | None = None) -> Response:
     found = await _asked(visit)
+    told: dict[str, Any] = {
+        "examination": found,
+        "probe": embedded(found.probe.data),
+        "exercise": found.purpose in EXERCISES,
+        "purposes": OF_CASES,
+        "opinions": OPINIONS,
+        "kinds": FINDINGS,
+        "most": MOST_NOTES,
+    }
     if not is_blind(found):
         visit.who.drafts.pop(visit.path["examination"], None)
-        return _open(visit, found, error)
+        photos = {one.template_id: embedded(one.photo.data) for one in found.candidates}
+        return visit.page("examiner_examination.html", error, **told, photos=photos, states=STATES)
     draft = _draft(visit)
     if draft is None:
-        return visit.page("examiner_probe.html", error, **_told(found), typed=_typed(visit), most=MOST_NOTES)
-    number = _number(visit, found)
-    if number is None:
-        return visit.page("examiner_finding.html", error, **_finding(visit, found, draft))
+        return visit.page("examiner_probe.html", error, **told, form=probe or Probe())
+    asked = visit.query("candidate")
+    if asked == "finding":
+        return visit.page("examiner_finding.html", error, **told, draft=draft, notes=notes_of(visit, draft))
+    number = int(asked) if asked in map(str, range(1, len(found.candidates) + 1)) else 1
     candidate = found.candidates[number - 1]
     key = str(candidate.template_id)
     return visit.page(
         "examiner_compare.html",
         error,
-        **_told(found),
+        **told,
         draft=draft,
         number=number,
         candidate=candidate,
         photo=embedded(candidate.photo.data),
         form=opinion or draft.opinions.get(key) or Opinion(key),
-        opinions=OPINIONS,
         parts=PARTS,
-        looks=LOOKS,
         seen=SEEN,
     )
+
+
+async def _asked(visit: Visit) -> review_pb2.Examination:
+    request = review_pb2.GetExaminationRequest(examination_id=visit.path["examination"])
+    return (await visit.ask(request, review_pb2.GetExaminationResponse)).examination
 
 
 def _draft(visit: Visit) -> Draft | None:
@@ -165,37 +158,6 @@ def is_blind(found: review_pb2.Examination) -> bool:
     return any(not one.rank for one in found.candidates)
 
 
-def _told(found: review_pb2.Examination) -> dict[str, Any]:
-    """Return what every page of an examination shows of it."""
-    return {
-        "examination": found,
-        "probe": embedded(found.probe.data),
-        "exercise": found.purpose in EXERCISES,
-        "purposes": OF_CASES,
-    }
-
-
-def _typed(visit: Visit) -> str:
-    """Return the notes on the probe of a form that was refused, so that they are not lost."""
-    values = visit.fields.get("probe_notes", [])
-    return values[0].decode("utf-8", "replace") if values else ""
-
-
-def _number(visit: Visit, found: review_pb2.Examination) -> int | None:
-    """Return the number of the candidate that the address names, from 1; None for the page of the finding."""
-    asked = visit.query("candidate")
-    numbers = {str(number): number for number in range(1, len(found.candidates) + 1)}
-    return None if asked == "finding" else numbers.get(asked, 1)
-
-
-def _open(visit: Visit, found: review_pb2.Examination, error: FrApiError | None) -> Response:
-    """Show an examination to somebody who may see the ranking."""
-    photos = {one.template_id: embedded(one.photo.data) for one in found.candidates}
-    return visit.page(
-        "examiner_examination.html", error, **_told(found), photos=photos, states=STATES, kinds=FINDINGS, rated=OPINIONS
-    )
-
-
 async def act(visit: Visit) -> Response:
     """Keep notes on the probe or an opinion, or give the finding: an examination has one address."""
     path = f"/examinations/{visit.path['examination']}"
@@ -203,6 +165,7 @@ async def act(visit: Visit) -> Response:
         return await _give(visit, path)
     if "template" in visit.fields:
         return await _judge(visit, path)
+    form = Probe()
     try:
         form = visit.form(Probe)
         if not form.probe_notes:
@@ -211,7 +174,7 @@ async def act(visit: Visit) -> Response:
         if not is_blind(found):
             raise _too_late(visit)
     except FrApiError as error:
-        return await _shown(visit, error)
+        return await examination(visit, error, form)
     drafts = visit.who.drafts
     keys = tuple(str(one.template_id) for one in found.candidates)
     drafts.setdefault(visit.path["examination"], Draft(keys, form.probe_notes))
@@ -224,7 +187,7 @@ async def _judge(visit: Visit, path: str) -> Response:
     """Keep an opinion of a candidate, and go on to the next one without an opinion."""
     draft = _draft(visit)
     if draft is None:
-        return await _shown(visit, _too_late(visit))
+        return await examination(visit, _too_late(visit))
     form: Opinion | None = None
     try:
         form = visit.form(Opinion)
@@ -235,7 +198,7 @@ async def _judge(visit: Visit, path: str) -> Response:
         if not form.limits:
             raise invalid(visit.text(message("console.opinion.no_limits")), "limits")
     except FrApiError as error:
-        return await _shown(visit, error, form)
+        return await examination(visit, error, opinion=form)
     draft.opinions[form.template] = form
     left = [number for number, key in enumerate(draft.keys, 1) if key not in draft.opinions]
     return visit.go(path, candidate=str(left[0]) if left else "finding")
@@ -245,11 +208,11 @@ async def _give(visit: Visit, path: str) -> Response:
     """Give the finding, which is final; the same again is the same, so that the form may be sent twice."""
     draft = _draft(visit)
     if draft is None:
-        return await _shown(visit, _too_late(visit))
+        return await examination(visit, _too_late(visit))
     try:
         await visit.ask(_request(visit, draft), review_pb2.SubmitFindingResponse)
     except FrApiError as error:
-        return await _shown(visit, error)
+        return await examination(visit, error)
     return visit.go(path)
 
 
@@ -288,27 +251,13 @@ def notes_of(visit: Visit, draft: Draft) -> str:
         told = visit.text(OPINIONS[one.opinion])
         lines += ["", visit.text(message("console.notes.candidate", template=key, opinion=told))]
         for value in (1, 2, 3):
-            parts = [visit.text(words) for name, words in PARTS.items() if one.parts.get(name) == value]
+            parts = [visit.text(words) for name, (words, _) in PARTS.items() if one.parts.get(name) == value]
             if parts:
                 lines.append(f"{visit.text(SEEN[value])}: {', '.join(parts)}")
         if one.observed:
             lines.append(one.observed)
         lines.append(visit.text(message("console.notes.limits", limits=one.limits)))
     return "\n".join(lines)
-
-
-def _finding(visit: Visit, found: review_pb2.Examination, draft: Draft) -> dict[str, Any]:
-    return {
-        **_told(found),
-        "draft": draft,
-        "keys": draft.keys,
-        "missing": any(key not in draft.opinions for key in draft.keys),
-        "kinds": FINDINGS,
-        "potential": _POTENTIAL,
-        "opinions": OPINIONS,
-        "notes": notes_of(visit, draft),
-        "most": MOST_NOTES,
-    }
 
 
 def _too_late(visit: Visit) -> FrApiError:

@@ -129,8 +129,7 @@ async def _step(visit: Visit, error: FrApiError | None = None, **more: Any) -> R
 def _trial(visit: Visit, trial: pb.Trial, error: FrApiError | None = None, **more: Any) -> Response:
     """Show a trial at its step; what was typed for this very step is on the page again."""
     same = (text_of(visit.fields, "trial"), text_of(visit.fields, "step")) == (trial.trial_id, str(trial.step))
-    looks = compared(trial.pictures)
-    visit.who.shown = {trial.trial_id: looks}
+    looks = visit.who.keep_shown(trial.trial_id, compared(trial.pictures))
     own, at = visit.query("own"), visit.query("at")
     values: dict[str, Any] = {
         "trial": trial,
@@ -204,6 +203,8 @@ async def act(visit: Visit) -> Response:
     except FrApiError as error:
         if error.reason == "PAUSES_USED_UP":
             return await _step(visit, error)
+        if error.reason == "SITTING_CLOSED":
+            return visit.page("paused.html", error, name=visit.query("name"))
         if error.reason not in _GO_ON:
             raise
     return _on(visit)
@@ -233,6 +234,10 @@ async def _decide(visit: Visit, given: Given) -> Response:
     form: Any = visit.form(kind)  # type: ignore[type-var]  # each is a dataclass
     if isinstance(form, Rated) and form.contradicts(visit.text):
         return await _step(visit, contradicts=True)
+    if given.trial not in visit.who.shown:  # who has signed in again on a page
+        present = (await _next(visit)).trial
+        if present.trial_id == given.trial:
+            visit.who.keep_shown(given.trial, compared(present.pictures))
     request = pb.SubmitDecisionRequest(
         session_id=await _session(visit),
         trial_id=given.trial,

@@ -126,11 +126,13 @@ async def course(visit: Visit) -> Response:
 
 async def course_page(visit: Visit, error: FrApiError | None = None, **values: Any) -> Response:
     """Return the page of the course that the path names; `values` are what somebody has typed."""
-    found = await read_course(visit, visit.path["course"])
-    request = training_pb2.ListCohortsRequest(course_id=found.course_id, page_size=ON_A_PAGE)
+    asked = training_pb2.GetCourseRequest(course_id=visit.path["course"])
+    found = await visit.ask(asked, training_pb2.GetCourseResponse)
+    request = training_pb2.ListCohortsRequest(course_id=found.course.course_id, page_size=ON_A_PAGE)
     cohorts = await visit.ask(request, training_pb2.ListCohortsResponse)
-    told = {"forecasts": {one.form: one for one in found.forecasts}, "typed": {}, **values}
-    return visit.page("trainer_course.html", error, course=found, cohorts=cohorts.cohorts, **told)
+    told = {"forecasts": {one.form: one for one in found.course.forecasts}, "typed": {}, **values}
+    told |= {"course": found.course, "made_from": found.made_from, "cohorts": cohorts.cohorts}
+    return visit.page("trainer_course.html", error, **told)
 
 
 async def read_course(visit: Visit, course_id: str) -> training_pb2.Course:
@@ -179,7 +181,9 @@ async def set_probe(visit: Visit) -> Response:
 
 
 async def new_course(visit: Visit) -> Response:
-    """Show the data sets and plans to choose from; a draft fills the form."""
+    """Show the data sets and plans to choose from; a draft fills the form, or a course that `like` names."""
+    if like := visit.query("like"):
+        return await _form(visit, await _of_course(visit, like))
     draft = visit.who.drafts.get(f"draft:{visit.query('draft')}")
     return await _form(visit, draft.wanted if isinstance(draft, Draft) else Wanted())
 
@@ -305,7 +309,6 @@ async def _work(visit: Visit, one: Draft, request: training_pb2.CreateCourseRequ
                 one.forecast = step.course
             else:
                 one.made = step.course
-                visit.who.drafts[f"wanted:{step.course.course_id}"] = one.wanted
     except FrApiError as error:
         one.error = error
 
@@ -373,22 +376,21 @@ async def mark_items(visit: Visit) -> Response:
     if not marks.again:
         following = {"form": visit.query("form"), "from": visit.query("next")}
         return visit.go(f"/courses/{course_id}/items", **following)
-    found = await read_course(visit, course_id)
-    before = visit.who.drafts.get(f"wanted:{course_id}")
-    wanted = before if isinstance(before, Wanted) else await _of_course(visit, found)
+    wanted = await _of_course(visit, course_id)
     lines = dict.fromkeys([*wanted.leave_out.splitlines(), *sorted(left)])
     return visit.go("/courses/new", draft=_keep(visit, Draft(replace(wanted, leave_out="\n".join(lines)))))
 
 
-async def _of_course(visit: Visit, found: training_pb2.Course) -> Wanted:
-    """Return what a course was made from, as far as it tells; a plan of the server is found by its title."""
-    plans = await visit.ask(training_pb2.ListPlansRequest(), training_pb2.ListPlansResponse)
-    named = next((one.name for one in plans.plans if one.title == found.title), "")
+async def _of_course(visit: Visit, course_id: str) -> Wanted:
+    """Return what a course was made from; of one of an earlier version, its plan and what it left out are missing."""
+    request = training_pb2.GetCourseRequest(course_id=course_id)
+    found = await visit.ask(request, training_pb2.GetCourseResponse)
     return Wanted(
-        plan=named,
-        dataset=dict.fromkeys(found.datasets, 1),
-        learn=dict.fromkeys(found.learned_from, 1),
-        seed=found.seed,
+        toml=found.made_from.plan.toml,
+        dataset=dict.fromkeys(found.course.datasets, 1),
+        learn=dict.fromkeys(found.course.learned_from, 1),
+        seed=found.course.seed,
+        leave_out="\n".join((*found.made_from.exclude_items, *found.made_from.exclude_photos)),
     )
 
 

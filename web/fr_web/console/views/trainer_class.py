@@ -1,20 +1,25 @@
 """A cohort as a class: items that are released and shown step by step, reports and exports."""
 
+import asyncio
 import json
+import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+import grpc
 from starlette.responses import Response, StreamingResponse
 
 from fr_api.v1 import training_pb2
 from fr_client.errors import FrApiError
 from fr_locales.messages import message
 from fr_web.console.views.trainer import TRAINS, read_course
-from fr_web.console.views.trainer_cohorts import read_cohort
+from fr_web.console.views.trainer_cohorts import qr_code, read_cohort
 from fr_web.console.visit import Screen, Visit, embedded
-from fr_web.room import invalid
+from fr_web.errors import refused
+from fr_web.room import invalid, is_loopback_host
 
+_WALL_S = 0.5  # between two looks at what the trainer shows
 _MOST_REPORT_BYTES = 64 * 1024 * 1024
 _PAIRS = frozenset(
     {
@@ -105,12 +110,24 @@ async def items(visit: Visit) -> Response:
             raise
     listed = json.loads(content)["items"] if content else []
     listed.sort(key=lambda one: one["right"].get("value", 2.0))
-    return visit.page("trainer_items.html", cohort=found.cohort, releases=found.releases, items=listed)
+    shown = {item_id for one in found.releases for item_id in one.item_ids}
+    values: dict[str, Any] = {"cohort": found.cohort, "releases": found.releases, "items": listed, "shown": shown}
+    return visit.page("trainer_items.html", **values)
 
 
 async def show(visit: Visit) -> Response:
     """Show a released item to a class, step by step; a page has nothing of the steps that come after its own."""
-    request = training_pb2.GetClassItemRequest(cohort_id=visit.path["cohort"], item_id=visit.path["item"])
+    cohort_id, item_id = visit.path["cohort"], visit.path["item"]
+    shown = await _item(visit, cohort_id, item_id, visit.query("step"))
+    for one in _walls.values():
+        if (one.visit.session_id, one.cohort_id) == (visit.session_id, cohort_id):
+            one.item_id, one.step = item_id, shown["step"]
+    return visit.page("trainer_show.html", cohort_id=cohort_id, **shown)
+
+
+async def _item(visit: Visit, cohort_id: str, item_id: str, step: str) -> Mapping[str, Any]:
+    """Return what a page shows of an item up to a step, the first one if there is no such step."""
+    request = training_pb2.GetClassItemRequest(cohort_id=cohort_id, item_id=item_id)
     found = await visit.ask(request, training_pb2.GetClassItemResponse)
     steps = ["photos", "answers"]
     rated = found.exercise in _PAIRS and len(found.answers) == 7
@@ -120,27 +137,25 @@ async def show(visit: Visit) -> Response:
     if found.machine:
         steps.append("machine")
     steps.append("truth")
-    at = steps.index(visit.query("step")) if visit.query("step") in steps else 0
+    at = steps.index(step) if step in steps else 0
     shown = frozenset(steps[: at + 1])
     mean = sum(one.people * (place - 3) for place, one in enumerate(found.answers)) / people if people else 0.0
-    return visit.page(
-        "trainer_show.html",
-        cohort_id=visit.path["cohort"],
-        item_id=visit.path["item"],
-        exercise_title=found.block_title,
-        pictures=[(one.role == training_pb2.PICTURE_ROLE_PROBE, embedded(one.data)) for one in found.pictures],
-        question=found.question if found.HasField("question") else None,
-        shown=shown,
-        answers=found.answers if "answers" in shown else (),
-        most=max([one.people for one in found.answers], default=0) or 1,
-        people=found.people,
-        average=_average(found.answers, mean) if "average" in shown else None,
-        machine=found.machine if "machine" in shown else "",
-        truth=found.truth if "truth" in shown else "",
-        right=found.right if "truth" in shown else None,
-        back=steps[at - 1] if at else "",
-        following=steps[at + 1] if at + 1 < len(steps) else "",
-    )
+    return {
+        "item_id": item_id,
+        "step": steps[at],
+        "exercise_title": found.block_title,
+        "pictures": [(one.role == training_pb2.PICTURE_ROLE_PROBE, embedded(one.data)) for one in found.pictures],
+        "question": found.question if found.HasField("question") else None,
+        "answers": found.answers if "answers" in shown else (),
+        "most": max([one.people for one in found.answers], default=0) or 1,
+        "people": found.people,
+        "average": _average(found.answers, mean) if "average" in shown else None,
+        "machine": found.machine if "machine" in shown else "",
+        "truth": found.truth if "truth" in shown else "",
+        "right": found.right if "truth" in shown else None,
+        "back": steps[at - 1] if at else "",
+        "following": steps[at + 1] if at + 1 < len(steps) else "",
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +174,77 @@ def _average(answers: Sequence[training_pb2.AnswerCount], mean: float) -> Averag
     is_one = any(one.right for one in answers[4:])
     is_right = None if not mean else (mean > 0) == is_one
     return Average(mean, sum(counts[:3]), counts[3], sum(counts[4:]), is_right)
+
+
+# --- a projector
+
+
+@dataclass(slots=True)
+class Wall:
+    """A projector that shows a cohort, without a key, the item and step at which its trainer is, "" before one.
+
+    `visit` is of the trainer who made its link; the link ends with the trainer's session.
+    """
+
+    visit: Visit
+    cohort_id: str
+    item_id: str = ""
+    step: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Return whether the trainer is still signed in."""
+        return self.visit.desk.holds(self.visit)
+
+
+_walls: dict[str, Wall] = {}  # by what their addresses end with, which cannot be guessed
+
+
+async def make_wall(visit: Visit) -> Response:
+    """Make the link for a projector; one that the trainer made for this cohort before ends."""
+    cohort_id = (await read_cohort(visit)).cohort.cohort_id
+    own = (visit.session_id, cohort_id)
+    for wall_id, one in [*_walls.items()]:
+        if not one.holds or (one.visit.session_id, one.cohort_id) == own:
+            del _walls[wall_id]
+    wall_id = secrets.token_urlsafe(16)
+    _walls[wall_id] = Wall(visit, cohort_id)
+    url = visit.request.url
+    link = f"{url.scheme}://{url.netloc}/wall/{wall_id}"
+    only_here = is_loopback_host(visit.request.headers.get("host", ""))
+    values: dict[str, Any] = {"cohort_id": cohort_id, "link": link, "picture": qr_code(link), "only_here": only_here}
+    return visit.page("trainer_wall.html", **values)
+
+
+def _wall(visit: Visit) -> Wall:
+    found = _walls.get(visit.path["wall"])
+    if found is None or not found.holds:
+        raise refused(grpc.StatusCode.NOT_FOUND, "", visit.text(message("console.wall.over")))
+    return found
+
+
+async def _on_wall(one: Wall) -> Mapping[str, Any]:
+    return await _item(one.visit, one.cohort_id, one.item_id, one.step) if one.item_id else {"item_id": ""}
+
+
+async def wall(visit: Visit) -> Response:
+    """Show on a projector what the trainer shows."""
+    return visit.page("wall.html", wall_id=visit.path["wall"], **await _on_wall(_wall(visit)))
+
+
+async def wall_events(visit: Visit) -> Response:
+    """Follow what the trainer shows, in the language of the projector."""
+    one = _wall(visit)
+
+    async def states() -> AsyncGenerator[Mapping[str, Any] | None, None]:
+        before: object = None
+        while one is _walls.get(visit.path["wall"]):
+            now = (one.item_id, one.step)
+            yield await _on_wall(one) if now != before else None
+            before = now
+            await asyncio.sleep(_WALL_S)
+
+    return await replace(visit, session_id=one.visit.session_id).events("wall_item.html", states())
 
 
 # --- files
@@ -207,6 +293,9 @@ SCREENS = (
     Screen("/cohorts/{cohort}/release", release_items, method="POST", roles=TRAINS),
     Screen("/cohorts/{cohort}/items", items, roles=TRAINS),
     Screen("/cohorts/{cohort}/items/{item}", show, roles=TRAINS),
+    Screen("/cohorts/{cohort}/wall", make_wall, method="POST", roles=TRAINS),
+    Screen("/wall/{wall}", wall, is_open=True),
+    Screen("/wall/{wall}/events", wall_events, is_open=True),
     Screen("/cohorts/{cohort}/report", report, roles=TRAINS),
     Screen("/cohorts/{cohort}/export", export, roles=TRAINS),
     Screen("/cohorts/{cohort}/trainees/{trainee}/report", trainee_report, roles=TRAINS),

@@ -23,6 +23,7 @@ from fr_web.room import invalid, is_loopback_host
 
 _DAY_S = 86_400
 _MOST_DAYS = 3_650
+_MOST_MINUTES = 1_441  # one more than the server takes
 _IDLE_S = 180  # a running sitting without an answer for this long
 _STEP_S, _STILL_S = 1.0, 15.0  # between two boards at least, and at most
 _ASK_S = 2.0  # between two looks whether somebody is still signed in
@@ -44,6 +45,22 @@ class More:
 
     trainees: int
     class_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A sitting to close to a cohort, or to open again."""
+
+    sitting: str
+    closed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MoreTime:
+    """Minutes to add to the blocks that are running, of a trainee or of the whole cohort ("")."""
+
+    minutes: int
+    trainee: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +128,14 @@ def _slips(
     slips = []
     for one in enrolled:
         told = f"{site}#code={quote(one.code, safe='')}" + (f"&key={quote(class_key, safe='')}" if class_key else "")
-        picture = segno.make(told, micro=False).svg_data_uri(scale=4, border=2, light="#fff")
-        slips.append(Slip(one.trainee_id, one.code, picture))
+        slips.append(Slip(one.trainee_id, one.code, qr_code(told)))
     only_here = is_loopback_host(visit.request.headers.get("host", ""))
     return visit.page("trainer_slips.html", cohort=cohort, slips=slips, site=site, only_here=only_here)
+
+
+def qr_code(told: str) -> str:
+    """Return the address of a QR code, as an image that the page holds."""
+    return segno.make(told, micro=False).svg_data_uri(scale=4, border=2, light="#fff")
 
 
 async def read_cohort(visit: Visit) -> training_pb2.GetCohortResponse:
@@ -128,13 +149,33 @@ async def cohort(visit: Visit) -> Response:
     return await _page(visit)
 
 
-async def _page(visit: Visit, error: FrApiError | None = None) -> Response:
+async def _page(visit: Visit, error: FrApiError | None = None, given: int | None = None) -> Response:
+    """Return the page of the cohort that the path names; `given` is how many trainees have just got more time."""
     found = await read_cohort(visit)
     course = await read_course(visit, found.cohort.course_id)
     state = _board(course, {(one.trainee_id, one.sitting): one for one in found.progress})
-    return visit.page(
-        "trainer_cohort.html", error, cohort=found.cohort, releases=found.releases, course=course, **state
-    )
+    values = {"cohort": found.cohort, "releases": found.releases, "course": course, "given": given, **state}
+    return visit.page("trainer_cohort.html", error, **values)
+
+
+async def turn_sitting(visit: Visit) -> Response:
+    """Close a sitting to the cohort, which stops the time of all who are in it, or open it again."""
+    form, cohort_id = visit.form(Turn), visit.path["cohort"]
+    request = training_pb2.SetSittingClosedRequest(cohort_id=cohort_id, sitting=form.sitting, closed=form.closed)
+    await visit.ask(request, training_pb2.SetSittingClosedResponse)
+    return visit.go(f"/cohorts/{cohort_id}")
+
+
+async def extend_time(visit: Visit) -> Response:
+    """Add to the time of the blocks that are running, of one trainee or of all."""
+    form = visit.form(MoreTime)
+    request = training_pb2.ExtendTimeRequest(cohort_id=visit.path["cohort"], trainee_id=form.trainee)
+    request.more.FromSeconds(60 * min(max(form.minutes, 0), _MOST_MINUTES))
+    try:
+        answer = await visit.ask(request, training_pb2.ExtendTimeResponse)
+    except FrApiError as error:
+        return await _page(visit, error)
+    return await _page(visit, given=len(answer.trainee_ids))
 
 
 async def trainee(visit: Visit) -> Response:
@@ -178,6 +219,7 @@ class BoardRow:
     answered: int
     trials: int
     idle_minutes: int  # 0 for somebody who answers, or who has not begun
+    added_minutes: int  # to the limit of the block
 
 
 def _board(course: training_pb2.Course, progress: Progress) -> Mapping[str, Any]:
@@ -198,6 +240,7 @@ def _board(course: training_pb2.Course, progress: Progress) -> Mapping[str, Any]
                 one.answered,
                 one.trials,
                 int(still_s // 60) if is_idle else 0,
+                one.extended.ToSeconds() // 60,
             )
         )
     counts = [(words, sum(one.state == state for one in progress.values())) for state, words in STATES.items()]
@@ -259,6 +302,8 @@ SCREENS = (
     Screen("/cohorts/{cohort}", cohort, roles=TRAINS),
     Screen("/cohorts/{cohort}/events", board_events, roles=TRAINS),
     Screen("/cohorts/{cohort}/trainees", add_trainees, method="POST", roles=TRAINS),
+    Screen("/cohorts/{cohort}/sittings", turn_sitting, method="POST", roles=TRAINS),
+    Screen("/cohorts/{cohort}/time", extend_time, method="POST", roles=TRAINS),
     Screen("/cohorts/{cohort}/delete", delete_cohort, method="POST", roles=TRAINS),
     Screen("/cohorts/{cohort}/trainees/{trainee}", trainee, roles=TRAINS),
     Screen("/cohorts/{cohort}/trainees/{trainee}", delete_trainee, method="POST", roles=TRAINS),

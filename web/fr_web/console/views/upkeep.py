@@ -25,7 +25,7 @@ _MOST_DAYS = 36_500
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What of a gallery can change: `retention_days` is 0 for no limit, and `closes` a day or ""."""
+    """The settings of a gallery that can change: `retention_days` is 0 for no limit, and `closes` a day or ""."""
 
     display_name: str = ""
     retention_days: int = 0
@@ -119,7 +119,7 @@ async def delete(visit: Visit) -> Response:
 
 
 async def retention(visit: Visit) -> Response:
-    """Show how many templates are past their time."""
+    """Show how many templates are past their retention."""
     request = gallery_pb2.PurgeExpiredRequest(dry_run=True)
     return visit.page("retention.html", found=await visit.ask(request, gallery_pb2.PurgeExpiredResponse), done=False)
 

@@ -15,6 +15,7 @@ from fr_server.rpc.convert.training import (
     enrolled_message,
     progress_message,
     release_message,
+    sent_more_ms,
     sent_retention_ms,
     sent_trainees,
 )
@@ -95,6 +96,18 @@ class CohortCalls(training_pb2_grpc.TrainingServiceServicer):
                 if told:
                     yield told
             await asyncio.sleep(_LOOK_S)
+
+    async def SetSittingClosed(
+        self, request: pb.SetSittingClosedRequest, context: Context
+    ) -> pb.SetSittingClosedResponse:
+        set_closed = self._resources.store.set_closed
+        cohort = await self._resources.work.storage(set_closed, request.cohort_id, request.sitting, request.closed)
+        return pb.SetSittingClosedResponse(cohort=cohort_message(cohort))
+
+    async def ExtendTime(self, request: pb.ExtendTimeRequest, context: Context) -> pb.ExtendTimeResponse:
+        more_ms, extend = sent_more_ms(request), self._resources.store.extend
+        given = await self._resources.work.storage(extend, request.cohort_id, request.trainee_id, more_ms)
+        return pb.ExtendTimeResponse(trainee_ids=given)
 
     async def DeleteCohort(self, request: pb.DeleteCohortRequest, context: Context) -> pb.DeleteCohortResponse:
         await self._resources.work.storage(self._resources.store.delete_cohort, request.cohort_id)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from fr_api.v1 import training_pb2 as pb
@@ -19,6 +20,7 @@ from fr_server.rpc.convert.gallery import page_size
 from fr_server.rpc.convert.training import (
     course_message,
     item_message,
+    made_from,
     needs_message,
     plan_message,
     sent_datasets,
@@ -42,7 +44,7 @@ from fr_training.bank.pool import PoolPhoto
 from fr_training.build.course import Progress, build_course
 from fr_training.build.people import LastAnalysis, NamedPeople, read_datasets
 from fr_training.courses import Course, Item
-from fr_training.errors import CourseBuilding, UnknownCohort
+from fr_training.errors import CourseBuilding, UnknownCohort, UnknownItem
 from fr_training.grading.items import learned
 from fr_training.plan import CoursePlan
 from fr_training.shipped_plans import plan_names
@@ -57,6 +59,10 @@ _LOOK_S = 0.1
 _LIST = "courses"
 # Cohorts that are looked up at once.
 _COHORTS = 100
+# Courses whose items are looked through at once, of a megabyte or so each.
+_COURSES = 8
+# Ids that a refusal names.
+_NAMED = 5
 
 _STAGES = {"photos": pb.COURSE_STAGE_PHOTOS, "forms": pb.COURSE_STAGE_FORMS, "pictures": pb.COURSE_STAGE_PICTURES}
 
@@ -78,7 +84,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         return pb.ListPlansResponse(plans=plans)
 
     async def CheckPlan(self, request: pb.CheckPlanRequest, context: Context) -> pb.CheckPlanResponse:
-        plan = await self._resources.work.storage(sent_plan, request.plan)
+        plan, _ = await self._resources.work.storage(sent_plan, request.plan)
         wanted = needs(plan)
         response = pb.CheckPlanResponse(title=plan.title, needs=needs_message(wanted))
         if names := sent_datasets(request.datasets):
@@ -93,7 +99,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
     async def CreateCourse(
         self, request: pb.CreateCourseRequest, context: Context
     ) -> AsyncIterator[pb.CreateCourseResponse]:
-        plan = await self._resources.work.storage(sent_plan, request.plan)
+        plan, source = await self._resources.work.storage(sent_plan, request.plan)
         seed, names = sent_seed(request, plan), sent_datasets(request.datasets)
         if not names:
             raise MissingField(message("error.rpc.datasets_names_no_data"), field="datasets")
@@ -107,7 +113,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         seen = _Seen()
         running = asyncio.ensure_future(
             self._resources.work.course(
-                self._made, plan, names, seed, learn_from, exclude, aside, request.only_forecast, seen
+                self._made, plan, source, names, seed, learn_from, exclude, aside, request.only_forecast, seen
             )
         )
         running.add_done_callback(partial(self._ended, caller))
@@ -121,8 +127,12 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
 
     async def GetCourse(self, request: pb.GetCourseRequest, context: Context) -> pb.GetCourseResponse:
         store = self._resources.store
-        course = await self._resources.work.storage(lambda: course_message(store.course(request.course_id)))
-        return pb.GetCourseResponse(course=course)
+
+        def found() -> pb.GetCourseResponse:
+            course = store.course(request.course_id)
+            return pb.GetCourseResponse(course=course_message(course), made_from=made_from(course))
+
+        return await self._resources.work.storage(found)
 
     async def ListCourses(self, request: pb.ListCoursesRequest, context: Context) -> pb.ListCoursesResponse:
         size, before = page_size(request), last_moment(_LIST, request.page_token)
@@ -167,6 +177,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
     def _made(
         self,
         plan: CoursePlan,
+        source: str,
         names: tuple[str, ...],
         seed: int,
         learn_from: tuple[str, ...],
@@ -178,6 +189,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         resources = self._resources
         for known in learn_from:
             resources.store.course(known)  # refused before any photo is read
+        _require_items(resources.store, aside)
         with dataset_errors():
             datasets = _read(names)
             require_enough(plan, _available(datasets))
@@ -205,16 +217,15 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
                 current_ticket().require_wanted()
                 if only_forecast:
                     return built.course
-                resources.store.add_course(
-                    built.course, built.pictures, built.gallery, built.probe_keys, built.identities
-                )
+                course = replace(built.course, source=source, photos_left_out=tuple(sorted(exclude)))
+                resources.store.add_course(course, built.pictures, built.gallery, built.probe_keys, built.identities)
                 self._settle(gallery, course_id)
             except BaseException:
                 _drop(gallery)
                 raise
         fields = {"forms": len(built.course.forms), "pictures": len(built.pictures)}
         log.info("Made a course: %d forms, %d pictures", *fields.values(), extra={FIELDS: fields})
-        return built.course
+        return course
 
     def _settle(self, gallery: CourseGallery, course_id: str) -> None:
         """Let the gallery of a stored course stay; where that fails, or the call has ended, there is no course."""
@@ -238,6 +249,20 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         self._builds.give_back(caller)
         if not running.cancelled():
             running.exception()  # which nobody may wait for any more
+
+
+def _require_items(store: TrainingStore, wanted: frozenset[str]) -> None:
+    """Raise `UnknownItem` for ids of items that no course shows, or was made to leave out."""
+    unknown, page = set(wanted), store.courses(None, _COURSES) if wanted else ()
+    while page and unknown:
+        for course in page:
+            unknown -= {item.item_id for form in course.forms.values() for item in form.items}
+            unknown.difference_update(course.excluded_items)
+        current_ticket().require_wanted()
+        page = store.courses((page[-1].created_ms, page[-1].course_id), _COURSES)
+    if unknown:
+        named = ", ".join(sorted(unknown)[:_NAMED])
+        raise UnknownItem(message("error.rpc.no_such_items", count=len(unknown), items=named), field="exclude_items")
 
 
 def _answers(store: TrainingStore, course_id: str) -> Mapping[str, Sequence[Result]]:

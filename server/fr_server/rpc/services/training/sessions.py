@@ -82,6 +82,7 @@ class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
                         state=STATES[
                             state_of(begun[sitting.name]) if sitting.name in begun else SessionState.NOT_STARTED
                         ],
+                        closed=sitting.name in cohort.closed,
                     )
                     for sitting in course.plan.sittings
                 ],
