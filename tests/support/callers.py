@@ -145,6 +145,11 @@ class Staffed:
     def admin(self) -> Caller:
         return self.caller(Role.ADMIN)
 
+    @property
+    def everybody(self) -> Caller:
+        """Somebody with all roles but the trainee's."""
+        return self.caller(*(set(Role) - {Role.TRAINEE}))
+
     def examiner(self, number: int) -> Caller:
         return self.caller(Role.EXAMINER, number=number)
 

@@ -12,9 +12,9 @@ from fr_client.errors import FrApiError
 from fr_web.console import forms, sessions, words
 from support.callers import BLUES, Staffed
 from support.servers import photo, running
-from support.surfer import Surfer, escaped
+from support.surfer import Surfer, escaped, signed_in
 from support.surfer import words as words_of
-from support.web import Web, web
+from support.web import web
 
 VENDORED = {
     "htmx.min.js": "a0abb04f2f45a1f89d1d4844023245537e5e6014c87b144553e0607b4cc32130",
@@ -23,23 +23,6 @@ VENDORED = {
     "LICENSE-htmx": "d3d2456f76414f2456104660ebd65aff1c04cd7966b942bdabd63f3cdb316a38",
 }
 """Of htmx.org 4.0.1 from npm (0BSD): dist/, dist/ext/ and LICENSE."""
-
-
-@pytest.fixture(scope="module")
-def gallery(at: Staffed) -> str:
-    at.gallery("g", operational=False)
-    return "g"
-
-
-@pytest.fixture
-def surfer(site: Web, gallery: str) -> Surfer:
-    return Surfer(site)
-
-
-@pytest.fixture
-def operator(surfer: Surfer, at: Staffed) -> Surfer:
-    assert surfer.sign_in(at.operator.token).status == 303
-    return surfer
 
 
 def test_the_vendored_scripts_are_those_of_the_registry() -> None:
@@ -81,8 +64,7 @@ def test_signing_out_ends_the_session_for_whoever_kept_its_cookie(operator: Surf
 def test_an_allowed_site_may_call_and_still_not_use_the_pages(at: Staffed) -> None:
     site = "https://tools.example"
     with web(at.server.address, origins=(site,)) as started:
-        surfer = Surfer(started)
-        surfer.sign_in(at.operator.token)
+        surfer = signed_in(started, at.operator.token)
         headers = {"Origin": site, "Sec_Fetch_Site": "cross-site"}
         assert surfer.post("/sign-out", {}, **headers).status == 403
         assert surfer.get("/galleries").status == 200
@@ -126,16 +108,15 @@ def test_an_operational_gallery_asks_for_a_purpose_once(at: Staffed, operator: S
     assert operator.upload("/search", gallery="official", photo=photo(BLUES[0])).status == 200
 
 
-def test_an_admin_makes_a_gallery_and_reads_why_not(at: Staffed, surfer: Surfer) -> None:
-    surfer.sign_in(at.admin.token)
+def test_an_admin_makes_a_gallery_and_reads_why_not(admin: Surfer) -> None:
     fields = {"gallery_id": "made", "display_name": "Made here", "use": "3", "retention_days": "30"}
-    assert surfer.post("/galleries", fields).headers["location"] == "/galleries/made"
-    assert "Made here" in words_of(surfer.get("/galleries/made"))
-    again = surfer.post("/galleries", fields)
+    assert admin.post("/galleries", fields).headers["location"] == "/galleries/made"
+    assert "Made here" in words_of(admin.get("/galleries/made"))
+    again = admin.post("/galleries", fields)
     assert again.status == 409
     assert "already" in words_of(again)
     assert 'value="Made here"' in words_of(again)  # nothing typed is lost
-    assert surfer.post("/galleries", {**fields, "use": "99"}).status == 400
+    assert admin.post("/galleries", {**fields, "use": "99"}).status == 400
 
 
 def test_subjects_come_page_by_page(at: Staffed, operator: Surfer) -> None:

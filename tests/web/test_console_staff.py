@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from fr_client.cli.main import build
 from fr_datasets.links import Link, write_link
-from support.browser import PROBE, Look, World, chromium, needs_browser
+from support.browser import PROBE, Look, World, needs_browser, opened
 from support.photos import draw_lfw
 from support.servers import photo
 
@@ -108,20 +108,11 @@ class Hand:
         return pytest.fail(f"the Tab key does not come to {what}")
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as started:
-        yield started
-
-
 @pytest.fixture
 def hand(browser: Any, console_world: World, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Hand]:
     how = getattr(request, "param", "pointer")
-    context = browser.new_context(locale="en-GB", reduced_motion="reduce", java_script_enabled=how != "without scripts")
-    look = Look(context.new_page(), console_world.address)
-    yield Hand(look, console_world, tmp_path, keys=how == "keys")
-    context.close()
-    look.require_sound()
+    with opened(browser, console_world.address, java_script_enabled=how != "without scripts") as look:
+        yield Hand(look, console_world, tmp_path, keys=how == "keys")
 
 
 def fr(*arguments: object) -> tuple[int, str]:
