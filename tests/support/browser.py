@@ -19,7 +19,7 @@ from unittest.mock import patch
 import pytest
 
 import pseudo_locales
-from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2, training_pb2
+from fr_api.v1 import training_pb2
 from fr_trust.access.roles import Role
 from support.callers import BLUES, Staffed, staffed
 from support.counts import NIGHTLY
@@ -36,6 +36,8 @@ LEFT_TO_RIGHT, RIGHT_TO_LEFT = "en-XA", "ar-XB"
 # https://www.deque.com/axe/core-documentation/api-documentation/: WCAG 2.2 AA, and what is good practice beside it.
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 PATIENCE_MS = 30_000
+_HAS_FOCUS = """one => one === document.activeElement ||
+  (one.type === "radio" && document.activeElement.form === one.form && document.activeElement.name === one.name)"""
 
 PLAN = """
 format = 1
@@ -116,13 +118,6 @@ class World:
         )
         trainer.ReleaseItems(request)
 
-    def enrol(self, gallery: str, subject_id: str, blue: int, name: str = "", **metadata: str) -> None:
-        face = recognition_pb2.Probe(image=common_pb2.Image(data=photo(blue)))
-        request = gallery_pb2.EnrolRequest(
-            gallery_id=gallery, subject_id=subject_id, display_name=name, metadata=metadata, face=face
-        )
-        self.staff.operator.gallery.Enrol(request)
-
 
 @contextmanager
 def world(folder: Path) -> Iterator[World]:
@@ -181,6 +176,15 @@ class Look:
     def press(self, name: str | re.Pattern[str]) -> Look:
         self.page.get_by_role("button", name=name).first.click()
         return self
+
+    def tab_to(self, where: str, most: int = 250) -> Any:
+        """Move the focus with the Tab key alone; a group of radio buttons has one place for it."""
+        found = self.page.locator(where).first
+        for _ in range(most):
+            if found.evaluate(_HAS_FOCUS):
+                return found
+            self.page.keyboard.press("Tab")
+        return pytest.fail(f"the Tab key does not come to {where}")
 
     def heading(self, words: str | re.Pattern[str]) -> Look:
         """Wait until a page with this heading is there."""

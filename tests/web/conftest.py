@@ -9,7 +9,6 @@ import pytest
 
 from support.browser import Look, World, chromium, opened, world
 from support.callers import Staffed, staffed
-from support.courses import link_people
 from support.surfer import Surfer, signed_in
 from support.web import Web, web
 
@@ -58,19 +57,17 @@ def auditor(site: Web, gallery: str, at: Staffed) -> Surfer:
     return signed_in(site, at.auditor.token)
 
 
-@pytest.fixture(scope="module")
-def people_at_hand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Servers of this process find a data set of people."""
-    folder = tmp_path_factory.mktemp("people")
-    with patch.dict(os.environ, {"FR_HOME": str(folder / "home")}):
-        link_people(folder / "people", 40)
-        yield
-
-
 @pytest.fixture(scope="session")
 def console_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with world(tmp_path_factory.mktemp("console")) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def people_at_hand(console_world: World) -> Iterator[None]:
+    """Servers of this process find a data set of people."""
+    with patch.dict(os.environ, {"FR_HOME": str(console_world.home)}):
+        yield
 
 
 @pytest.fixture(scope="module")

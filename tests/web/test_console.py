@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fr_api.v1 import access_pb2, gallery_pb2
+from fr_api.v1 import access_pb2
 from fr_client.errors import FrApiError
 from fr_web.console import forms, sessions, words
 from support.callers import BLUES, Staffed
@@ -85,9 +85,7 @@ def test_a_search_shows_leads_and_keeps_nothing(at: Staffed, operator: Surfer) -
 
 
 def test_a_subject_is_erased_only_by_somebody_who_means_it(at: Staffed, operator: Surfer) -> None:
-    face = gallery_pb2.EnrolRequest(gallery_id="g", subject_id="to / erase")
-    face.face.image.data = photo(77)
-    at.operator.gallery.Enrol(face)
+    at.enrol("g", "to / erase", 77)
     path = f"/galleries/g/subject?id={escaped('to / erase')}"
     assert "Subject to / erase" in words_of(operator.get(path))
     assert operator.post(path, {}).status == 400
@@ -121,11 +119,8 @@ def test_an_admin_makes_a_gallery_and_reads_why_not(admin: Surfer) -> None:
 
 def test_subjects_come_page_by_page(at: Staffed, operator: Surfer) -> None:
     at.gallery("many", operational=False, people=0)
-    request = gallery_pb2.EnrolRequest(gallery_id="many")
     for number in range(52):
-        request.subject_id = f"s{number:02}"
-        request.face.image.data = photo(number + 1)
-        at.operator.gallery.Enrol(request)
+        at.enrol("many", f"s{number:02}", number + 1)
     first = words_of(operator.get("/galleries/many"))
     following = re.search(r'href="(/galleries/many\?page=[^"]+)"', first)
     assert following is not None
@@ -181,6 +176,21 @@ def test_sessions_are_bounded_in_all_and_of_one_person() -> None:
     for number in range(2, 11):
         kept.begin(person(number))
     assert kept.find(other) is None
+
+
+def test_drafts_are_forgotten_after_the_longest_session() -> None:
+    clock = SteppedClock()
+    kept = sessions.Sessions(clock)
+
+    def again() -> sessions.Session:
+        kept.begin(one := person())
+        return one
+
+    again().drafts["x"] = "notes"
+    clock.now_s = sessions.LONGEST_S
+    assert again().drafts == {"x": "notes"}
+    clock.now_s += sessions.LONGEST_S + 1
+    assert again().drafts == {}
 
 
 def test_languages_follow_the_cookie_then_the_browser() -> None:

@@ -1,13 +1,11 @@
 """A whole course in a real browser: three trainees take every exercise at once, while a trainer leads them."""
 
-import os
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 
@@ -67,9 +65,8 @@ def looks(browser: Any, console_world: World) -> Iterator[list[Look]]:
 
 
 @pytest.fixture(scope="module")
-def course(console_world: World) -> training_pb2.Course:
-    with patch.dict(os.environ, {"FR_HOME": str(console_world.home)}):
-        return create(console_world.staff.caller(Role.TRAINER).training, PLAN)
+def course(console_world: World, people_at_hand: None) -> training_pb2.Course:
+    return create(console_world.staff.caller(Role.TRAINER).training, PLAN)
 
 
 def slips(look: Look, course_id: str, folder: Path) -> tuple[str, list[str]]:

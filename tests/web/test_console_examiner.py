@@ -11,7 +11,6 @@ from fr_core.errors import EvidenceUnusable
 from fr_core.scoring.calibration import WorstFaces
 from fr_core.scoring.calibration_json import to_json
 from fr_trust.evidence.verify import verify_bundle
-from fr_web.console import sessions
 from support.callers import BLUES, NONE, POTENTIAL, PROBE, Staffed
 from support.engines import calibration
 from support.servers import photo
@@ -194,22 +193,6 @@ def test_notes_survive_signing_in_again_and_stay_with_their_examiner(
     first.post("/sign-out", {})
     assert "a mole" in words(signed_in(site, at.examiner(1).token).get(path)), "the first notes stay"
     assert "a mole" not in words(signed_in(site, at.examiner(2).token).get(path))
-
-
-def test_drafts_are_forgotten_after_the_longest_session() -> None:
-    now = [0.0]
-    kept = sessions.Sessions(lambda: now[0])
-
-    def again() -> sessions.Session:
-        one = sessions.Session("key", "", "key:a", frozenset())
-        kept.begin(one)
-        return one
-
-    again().drafts["x"] = "notes"
-    now[0] = sessions.LONGEST_S
-    assert again().drafts == {"x": "notes"}
-    now[0] += sessions.LONGEST_S + 1
-    assert again().drafts == {}
 
 
 @pytest.mark.parametrize(

@@ -9,15 +9,6 @@ from support.browser import PROBE, Look, World, join, needs_browser, opened, sig
 pytestmark = needs_browser
 
 
-def tab_to(look: Look, selector: str) -> None:
-    """Move the focus with the Tab key alone."""
-    for _ in range(40):
-        look.page.keyboard.press("Tab")
-        if look.page.evaluate("one => document.activeElement.matches(one)", selector):
-            return
-    pytest.fail(f"the Tab key does not come to {selector}")
-
-
 def focused_heading(look: Look, words: str) -> None:
     look.heading(words)
     look.page.locator("h1:focus").wait_for()
@@ -27,15 +18,15 @@ def focused_heading(look: Look, words: str) -> None:
 def test_a_trainee_takes_a_course_with_keys_alone(look: Look, console_world: World) -> None:
     code = next(console_world.codes)
     look.open("/")
-    tab_to(look, "#code")
+    look.tab_to("#code")
     look.page.keyboard.type(code)
-    tab_to(look, "#class")
+    look.tab_to("#class")
     look.page.keyboard.type(console_world.key("trainee"))
     look.page.keyboard.press("Enter")
     focused_heading(look, "Course: Squares")
-    tab_to(look, "[name=consent]")
+    look.tab_to("[name=consent]")
     look.page.keyboard.press("Space")
-    tab_to(look, "form[action='/course'] button")
+    look.tab_to("form[action='/course'] button")
     look.page.keyboard.press("Enter")
     focused_heading(look, "Block 1 of 2")
     look.page.keyboard.press("Enter")
@@ -90,7 +81,7 @@ def test_everything_works_without_scripts(browser: Any, console_world: World) ->
         look.page.get_by_role("link", name="Next").click()
         look.heading("Trial 2 of 4").press("Pause").heading("Paused").press("Go on").heading("Trial 2 of 4")
         look.press("Sign out").heading("Sign in")
-        console_world.enrol("people", "no scripts", 201)
+        console_world.staff.enrol("people", "no scripts", 201)
         sign_in(look.page, console_world, "operator")
         look.open("/search?gallery=people").page.locator("#photo").set_input_files([PROBE])
         look.page.locator("form[action='/search'] button").click()

@@ -22,9 +22,6 @@ from support.photos import draw_lfw
 from support.servers import photo
 
 pytestmark = needs_browser
-HAS_FOCUS = """one => one === document.activeElement ||
-  (one.type === "radio" && document.activeElement.form === one.form && document.activeElement.name === one.name)"""
-LONGEST_WAY = 250  # of Tab keys through a page
 
 
 @dataclass
@@ -41,7 +38,7 @@ class Hand:
         if not self.keys:
             self.look.page.locator(what).first.click()
             return
-        box = self._reached(what).evaluate("one => one.type === 'checkbox'")
+        box = self.look.tab_to(what).evaluate("one => one.type === 'checkbox'")
         self.look.page.keyboard.press("Space" if box else "Enter")
 
     def go(self, what: str, heading: str) -> None:
@@ -51,7 +48,7 @@ class Hand:
 
     def write(self, what: str, text: str) -> None:
         if self.keys:
-            self._reached(what)
+            self.look.tab_to(what)
             self.look.page.keyboard.type(text)
         else:
             self.look.page.locator(what).first.fill(text)
@@ -64,7 +61,7 @@ class Hand:
         if not self.keys:
             page.locator(what).first.select_option(value) if is_list else radio.check()
             return
-        at = self._reached(what)
+        at = self.look.tab_to(what)
         page.keyboard.press("Home" if is_list else "Space")
         for _ in range(20):
             if at.input_value() == value if is_list else radio.is_checked():
@@ -75,7 +72,7 @@ class Hand:
     def give(self, what: str, *files: dict[str, Any] | Path) -> None:
         """Choose files; the dialog is the browser's, and not ours."""
         if self.keys:
-            self._reached(what)
+            self.look.tab_to(what)
         self.look.page.locator(what).set_input_files(list(files))
 
     def saved(self, what: str) -> Path:
@@ -97,15 +94,6 @@ class Hand:
 
     def text(self) -> str:
         return str(self.look.page.inner_text("main"))
-
-    def _reached(self, what: str) -> Any:
-        """Return an element that the Tab key comes to; a group of radio buttons has one place for it."""
-        found = self.look.page.locator(what).first
-        for _ in range(LONGEST_WAY):
-            if found.evaluate(HAS_FOCUS):
-                return found
-            self.look.page.keyboard.press("Tab")
-        return pytest.fail(f"the Tab key does not come to {what}")
 
 
 @pytest.fixture

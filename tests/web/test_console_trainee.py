@@ -13,8 +13,6 @@ from fr_api.v1 import training_pb2
 from fr_training.build.pictures import SIDE, TEMPLATE
 from fr_training.exercises.checks import COMPONENTS
 from fr_training.store.training_store import TrainingStore
-from fr_training.trials import Session
-from fr_training.trials import Trial as Kept
 from fr_trust.access.roles import Role
 from fr_web.console.views.looks import PLACES
 from support.browser import World
@@ -56,18 +54,6 @@ def room(console_world: World) -> Class:
     return Class(console_world, console_world.every_exercise())
 
 
-def sessions_of(room: Class) -> list[Session]:
-    trainees = room.store.trainees(room.made.cohort.cohort_id)
-    return [one for kept in trainees for one in room.store.sessions_of(kept.trainee_id)]
-
-
-def locked(room: Class, trainee: Trainee) -> list[Kept]:
-    sessions = sessions_of(room)
-    secret = re.search(r'name="trial" value="(\w+)"', trainee.seen[0].body.decode())
-    assert secret is not None
-    return next(list(one.trials) for one in sessions if any(t.trial_id == secret[1] for t in one.trials))
-
-
 @pytest.fixture(scope="module")
 def taken(room: Class) -> Trainee:
     trainee = room.trainee()
@@ -78,9 +64,10 @@ def taken(room: Class) -> Trainee:
 def test_every_step_of_every_exercise_is_answered_without_scripts(room: Class, taken: Trainee) -> None:
     expected = {*pb.TrialStep.values()} - {pb.TRIAL_STEP_UNSPECIFIED, pb.TRIAL_STEP_SEND_PROBE}
     assert {*taken.steps} - {0} == expected
-    trials = locked(room, taken)
-    assert all(one.done for one in trials)
-    said = json.dumps([str(one.answer) for trial in trials for one in trial.locked])
+    (trainee_id,) = (one.trainee_id for one in room.made.enrolled if one.code == taken.code)
+    (session,) = room.store.sessions_of(trainee_id)
+    assert all(one.done for one in session.trials)
+    said = json.dumps([str(one.answer) for trial in session.trials for one in trial.locked])
     assert "0.805" in said
     assert "difficulty=3" in said
 
@@ -96,7 +83,8 @@ def test_nothing_tells_what_is_right_before_the_answer(room: Class, taken: Train
         return [one for one in secrets if one in around]
 
     assert told(b"<img alt=" + secrets[-1] + b">")  # control
-    ids = {one.session_id.encode() for one in sessions_of(room)}
+    kept = (room.store.sessions_of(one.trainee_id) for one in room.made.enrolled)
+    ids = {one.session_id.encode() for sessions_of_one in kept for one in sessions_of_one}
     for page in taken.seen:
         around = str(page.headers).encode() + page.body
         assert not told(around)

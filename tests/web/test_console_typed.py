@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 import pytest
 
-from fr_api.v1 import access_pb2, common_pb2, gallery_pb2, recognition_pb2, training_pb2
+from fr_api.v1 import access_pb2, gallery_pb2, training_pb2
 from fr_trust.access.roles import Role
 from fr_web.console.views import SCREENS
 from support.browser import TRAINEE_PLAN, Look, World, chromium, needs_browser, world
@@ -20,7 +20,6 @@ from support.counts import NIGHTLY
 from support.courses import Chance, answer_until, create, finish, start
 from support.crawler import Crawler, faults_of, hostile, marks_of
 from support.photos import link_lfw
-from support.servers import photo
 from support.surfer import Surfer, escaped
 from support.web import Answered, web
 
@@ -99,14 +98,8 @@ def fill(staff: Staffed) -> None:
     )
     staff.admin.gallery.CreateGallery(new)
     for blue in BLUES[:2]:
-        face = gallery_pb2.EnrolRequest(
-            gallery_id="typed",
-            subject_id=typed("id of a subject") + str(blue),
-            display_name=typed("name of a subject"),
-            metadata={typed("key of metadata")[:60]: typed("metadata of a subject")},
-            face=recognition_pb2.Probe(image=common_pb2.Image(data=photo(blue))),
-        )
-        staff.operator.gallery.Enrol(face)
+        told = {typed("key of metadata")[:60]: typed("metadata of a subject")}
+        staff.enrol("typed", typed("id of a subject") + str(blue), blue, typed("name of a subject"), **told)
     roles = [access_pb2.ROLE_TRAINEE]
     staff.admin.access.CreateKey(access_pb2.CreateKeyRequest(label=typed("label of a key"), roles=roles))
     case_id = staff.operator.opens(typed("reference of a case"))
