@@ -124,12 +124,10 @@ async def delete_course(visit: Visit) -> Response:
 async def set_probe(visit: Visit) -> Response:
     """Record which person a photo shows; the server hears the hash of its file alone."""
     form = visit.form(Person)
-    request = training_pb2.SetProbeKeyRequest(
-        course_id=visit.path["course"],
-        image_sha256=sha256(form.photo).hexdigest(),
-        identity=form.identity or None,
-        absent=form.absent or None,
-    )
+    request = training_pb2.SetProbeKeyRequest(course_id=visit.path["course"], identity=form.identity)
+    request.image_sha256 = sha256(form.photo).hexdigest()
+    if form.absent:
+        request.absent = True
     try:
         if not form.photo:
             raise visit.invalid(message("console.search.no_photo"), "photo")
