@@ -46,7 +46,7 @@ class Surfer:
         sent = {"Content_Type": FORM_TYPE, **self._from_page(), **headers}
         return self._kept(self.site.ask("POST", path, body, **{name: value for name, value in sent.items() if value}))
 
-    def upload(self, path: str, files: Sequence[tuple[str, bytes]] = (), **parts: str | bytes) -> Answered:
+    def upload(self, path: str, files: Sequence[tuple[str, bytes]] = (), /, **parts: str | bytes) -> Answered:
         """Send a form with files, as a browser does; the token comes first."""
         body, kind = form(files, token=self.token, **parts)
         return self.send(path, body.replace(b'"photo.png"', b'"%s"' % self.file.replace('"', "%22").encode()), kind)

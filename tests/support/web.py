@@ -196,7 +196,7 @@ def base64_of(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
 
-def form(files: Sequence[tuple[str, bytes]] = (), **parts: str | bytes) -> tuple[bytes, str]:
+def form(files: Sequence[tuple[str, bytes]] = (), /, **parts: str | bytes) -> tuple[bytes, str]:
     """A form of texts and files, and its Content-Type; `__` in a name is a dot; `files` are photos with their names."""
     boundary = "a-boundary"
     lines = []
