@@ -140,7 +140,9 @@ def answer(stub: Stub, session_id: str, trial: Trial, how: Chance) -> tuple[Any,
     return response, response.trial if response.HasField("trial") else None
 
 
-def answer_until(stub: Stub, session_id: str, step: int, how: Chance | None = None) -> Trial:
+def answer_until(
+    stub: Stub, session_id: str, step: training_pb2.TrialStep.ValueType, how: Chance | None = None
+) -> Trial:
     """Answer trials until one waits for a step."""
     while (trial := next_trial(stub, session_id)) is not None:
         if trial.step == step:

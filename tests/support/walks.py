@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from fr_api.v1 import training_pb2
 from fr_trust.access.roles import Role
 from support.browser import PROBE, Look, World, join
 from support.courses import answer_until, start
@@ -77,7 +78,7 @@ def taken(look: Look, sitting: str, seen: Callable[[str], None] = lambda step: N
         page.wait_for_selector("main:not([data-before])")
 
 
-def at_step(look: Look, world: World, code: str, step: int, sitting: str = "all") -> str:
+def at_step(look: Look, world: World, code: str, step: training_pb2.TrialStep.ValueType, sitting: str = "all") -> str:
     """Sign in as a trainee who has answered until a step, and open its page; return the session."""
     caller = world.staff.caller(Role.TRAINEE)
     session_id = start(caller.training, code, sitting)
