@@ -81,7 +81,7 @@ def shown(folder: Path) -> Iterator[World]:
         _class(made, course.course_id, "Autumn", (12,) * 12)
         made.staff.gallery("team", operational=False, people=0)
         for blue, name in ((10, "Rosa"), (40, "Bela"), (90, "Dora")):
-            made.enrol("team", name.lower(), blue, name)
+            made.staff.enrol("team", name.lower(), blue, name)
         yield made
 
 

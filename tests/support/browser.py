@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from unittest.mock import patch
 import pytest
 
 import pseudo_locales
-from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2, training_pb2
+from fr_api.v1 import training_pb2
 from fr_trust.access.roles import Role
 from support.callers import BLUES, Staffed, staffed
 from support.counts import NIGHTLY
@@ -36,6 +36,8 @@ LEFT_TO_RIGHT, RIGHT_TO_LEFT = "en-XA", "ar-XB"
 # https://www.deque.com/axe/core-documentation/api-documentation/: WCAG 2.2 AA, and what is good practice beside it.
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 PATIENCE_MS = 30_000
+_HAS_FOCUS = """one => one === document.activeElement ||
+  (one.type === "radio" && document.activeElement.form === one.form && document.activeElement.name === one.name)"""
 
 PLAN = """
 format = 1
@@ -116,37 +118,25 @@ class World:
         )
         trainer.ReleaseItems(request)
 
-    def enrol(self, gallery: str, subject_id: str, blue: int, name: str = "", **metadata: str) -> None:
-        face = recognition_pb2.Probe(image=common_pb2.Image(data=photo(blue)))
-        request = gallery_pb2.EnrolRequest(
-            gallery_id=gallery, subject_id=subject_id, display_name=name, metadata=metadata, face=face
-        )
-        self.staff.operator.gallery.Enrol(request)
-
 
 @contextmanager
 def world(folder: Path) -> Iterator[World]:
     """Run a server without models, in which each role has something to do, with both pseudo-languages on its pages."""
     home, catalogues = folder / "home", folder / "catalogues"
     pseudo_locales.write(catalogues)
-    with patch.dict(os.environ, {"FR_HOME": str(home), "FR_CATALOGUES": str(catalogues)}):
-        link_people(folder / "people", 40)
-        staff_at = staffed(folder / "data")
-        staff = staff_at.__enter__()
-        site_at = web(staff.server.address)
-        site = site_at.__enter__()
-        trainer = staff.caller(Role.TRAINER).training
-        course = create(trainer, PLAN)
-    try:
+    with ExitStack() as stack:
+        with patch.dict(os.environ, {"FR_HOME": str(home), "FR_CATALOGUES": str(catalogues)}):
+            link_people(folder / "people", 40)
+            staff = stack.enter_context(staffed(folder / "data"))
+            site = stack.enter_context(web(staff.server.address))
+            trainer = staff.caller(Role.TRAINER).training
+            course = create(trainer, PLAN)
         staff.gallery("people", operational=False)
         staff.gallery("cases")
         staff.operator.searches(staff.operator.opens("AZ 1"), "cases", top_k=2)
         request = training_pb2.CreateCohortRequest(course_id=course.course_id, trainees=TRAINEES)
         enrolled = trainer.CreateCohort(request).enrolled
         yield World(staff, site, course, iter([one.code for one in enrolled]), home)
-    finally:
-        site_at.__exit__(None, None, None)
-        staff_at.__exit__(None, None, None)
 
 
 @contextmanager
@@ -186,6 +176,15 @@ class Look:
     def press(self, name: str | re.Pattern[str]) -> Look:
         self.page.get_by_role("button", name=name).first.click()
         return self
+
+    def tab_to(self, where: str, most: int = 250) -> Any:
+        """Move the focus with the Tab key alone; a group of radio buttons has one place for it."""
+        found = self.page.locator(where).first
+        for _ in range(most):
+            if found.evaluate(_HAS_FOCUS):
+                return found
+            self.page.keyboard.press("Tab")
+        return pytest.fail(f"the Tab key does not come to {where}")
 
     def heading(self, words: str | re.Pattern[str]) -> Look:
         """Wait until a page with this heading is there."""
@@ -238,39 +237,47 @@ def _barriers(page: Any, everything: bool) -> list[str]:
     return [f"{one['id']}: {one['nodes'][0]['html'][:200]}" for one in found["violations"]]
 
 
+@contextmanager
+def opened(browser: Any, address: str, **options: Any) -> Iterator[Look]:
+    """Show a page of a browser that nobody has used, in English; fail if anything was wrong on it."""
+    context = browser.new_context(**{"locale": "en-GB", "reduced_motion": "reduce", **options})
+    try:
+        look = Look(context.new_page(), address)
+        yield look
+    finally:
+        context.close()
+    look.require_sound()
+
+
+def in_language(language: str) -> dict[str, Any]:
+    """Options of `opened`: a phone for the longest sentences, else a desktop."""
+    size = {"width": 360, "height": 740} if language == LEFT_TO_RIGHT else {"width": 1280, "height": 800}
+    return {"locale": None, "extra_http_headers": {"accept-language": language}, "viewport": size}
+
+
 @dataclass
 class Visitors:
     """Makes pages of the browser for people of each role; one page serves those of a language, one after another."""
 
     browser: Any
     world: World
-    looks: dict[tuple[str, bool], tuple[Look, str]] = field(default_factory=dict)
+    looks: dict[str, Look] = field(default_factory=dict)
+    roles: dict[str, str] = field(default_factory=dict)
 
-    def of(self, role: str, language: str = LEFT_TO_RIGHT, allowed: Sequence[int] = (), script: bool = True) -> Look:
+    def of(self, role: str, language: str, allowed: Sequence[int]) -> Look:
         """A page of somebody with the key of a role, of a trainee with a code of their own, or of "nobody"."""
-        place = (language, script)
-        if place not in self.looks:
-            self.looks[place] = self._look(language, script), ""
-        look, before = self.looks[place]
+        if language not in self.looks:
+            context = self.browser.new_context(reduced_motion="reduce", **in_language(language))
+            self.looks[language] = Look(context.new_page(), self.world.address)
+        look = self.looks[language]
         look.problems.clear()
         look.allowed = allowed
         if role == "nobody":
             look.page.context.clear_cookies()
-        elif role != before or role == "trainee":
+        elif role != self.roles.get(language) or role == "trainee":
             sign_in(look.open("/sign-in").page, self.world, role)
-        self.looks[place] = look, role
+        self.roles[language] = role
         return look
-
-    def _look(self, language: str, script: bool) -> Look:
-        """A page on a phone for the longest sentences, else on a desktop."""
-        context = self.browser.new_context(
-            extra_http_headers={"accept-language": language},
-            java_script_enabled=script,
-            reduced_motion="reduce",
-            viewport={"width": 360, "height": 740} if language == LEFT_TO_RIGHT else {"width": 1280, "height": 800},
-        )
-        context.set_default_timeout(PATIENCE_MS)
-        return Look(context.new_page(), self.world.address)
 
 
 def sign_in(page: Any, world: World, role: str) -> None:
@@ -278,15 +285,21 @@ def sign_in(page: Any, world: World, role: str) -> None:
     from playwright.sync_api import expect
 
     if role == "trainee":
-        form = page.locator("form[action='/sign-in']").first
-        form.locator("[name=code]").fill(next(world.codes))
-        form.locator("[name=key]").fill(world.key(role))
+        join(page, next(world.codes), world.key(role))
     else:
         form = page.locator("form[action='/sign-in']").last
         form.locator("[name=key]").fill(world.key(role))
-    form.locator("button").click()
+        form.locator("button").click()
     page.wait_for_url(lambda address: "sign-in" not in address)
     expect(page.locator("nav")).to_be_visible(timeout=PATIENCE_MS)
+
+
+def join(place: Any, code: str, key: str) -> None:
+    """Fill in and send the form of a trainee, on its page or in the dialog of another."""
+    form = place.locator("form[data-fragment]")
+    form.locator("[name=code]").fill(code)
+    form.locator("[name=key]").fill(key)
+    form.locator("button").first.click()
 
 
 Act = Callable[[Look], object]

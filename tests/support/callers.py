@@ -145,6 +145,11 @@ class Staffed:
     def admin(self) -> Caller:
         return self.caller(Role.ADMIN)
 
+    @property
+    def everybody(self) -> Caller:
+        """Somebody with all roles but the trainee's."""
+        return self.caller(*(set(Role) - {Role.TRAINEE}))
+
     def examiner(self, number: int) -> Caller:
         return self.caller(Role.EXAMINER, number=number)
 
@@ -153,10 +158,14 @@ class Staffed:
         use = GalleryUse.OPERATIONAL if operational else GalleryUse.TEST
         self.server.app.galleries.create(gallery_id, "", NULL_MODEL, 64, None, None, photos, use)
         for blue in BLUES[:people]:
-            face = recognition_pb2.Probe(image=common_pb2.Image(data=photo(blue)))
-            self.operator.gallery.Enrol(
-                gallery_pb2.EnrolRequest(gallery_id=gallery_id, subject_id=f"{gallery_id} {blue}", face=face)
-            )
+            self.enrol(gallery_id, f"{gallery_id} {blue}", blue)
+
+    def enrol(self, gallery_id: str, subject_id: str, blue: int, name: str = "", **metadata: str) -> None:
+        face = recognition_pb2.Probe(image=common_pb2.Image(data=photo(blue)))
+        request = gallery_pb2.EnrolRequest(
+            gallery_id=gallery_id, subject_id=subject_id, display_name=name, metadata=metadata, face=face
+        )
+        self.operator.gallery.Enrol(request)
 
 
 def reason_of(call: Callable[[], Any]) -> str:

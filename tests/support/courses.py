@@ -140,6 +140,24 @@ def answer(stub: Stub, session_id: str, trial: Trial, how: Chance) -> tuple[Any,
     return response, response.trial if response.HasField("trial") else None
 
 
+def answer_until(
+    stub: Stub, session_id: str, step: training_pb2.TrialStep.ValueType, how: Chance | None = None
+) -> Trial:
+    """Answer trials until one waits for a step."""
+    while (trial := next_trial(stub, session_id)) is not None:
+        if trial.step == step:
+            return trial
+        answer(stub, session_id, trial, how or Chance())
+    raise AssertionError(f"no trial comes to {training_pb2.TrialStep.Name(step)}")
+
+
+def finish(stub: Stub, code: str, sitting: str = "all", how: Chance | None = None) -> None:
+    """Take a sitting from its beginning to its end."""
+    session_id = start(stub, code, sitting)
+    assert list(take(stub, session_id, how or Chance()))
+    stub.FinishSession(training_pb2.FinishSessionRequest(session_id=session_id))
+
+
 def take(
     stub: Stub, session_id: str, how: Chance, on_trial: Callable[[Trial], None] = lambda trial: None
 ) -> Iterator[Any]:

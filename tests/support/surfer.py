@@ -2,18 +2,19 @@
 
 import html
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from fr_api.v1 import training_pb2
-from support.courses import Chance, Stub, answer, next_trial, start
+from support.courses import Stub, answer_until, start
 from support.web import Answered, Web, form
 
 pb: Any = training_pb2
 FORM_TYPE = "application/x-www-form-urlencoded"
-HOSTILE = "<script>alert(1)</script>"
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)> {{ 7*7 }}"
 
 
 @dataclass
@@ -31,6 +32,11 @@ class Surfer:
         scheme = "http" if self.site.context is None else "https"
         return f"{scheme}://{self.site.host}:{self.site.port}"
 
+    @property
+    def cookie(self) -> str:
+        """The header that a browser sends."""
+        return "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+
     def get(self, path: str, **headers: str) -> Answered:
         return self._kept(self.site.ask("GET", path, **{"Accept": "text/html", **self._cookie(), **headers}))
 
@@ -40,10 +46,13 @@ class Surfer:
         sent = {"Content_Type": FORM_TYPE, **self._from_page(), **headers}
         return self._kept(self.site.ask("POST", path, body, **{name: value for name, value in sent.items() if value}))
 
-    def upload(self, path: str, **parts: str | bytes) -> Answered:
-        body, kind = form(token=self.token, **parts)
-        body = body.replace(b'"photo.png"', b'"%s"' % self.file.replace('"', "%22").encode())
-        return self._kept(self.site.ask("POST", path, body, **{**self._from_page(), "Content_Type": kind}))
+    def upload(self, path: str, files: Sequence[tuple[str, bytes]] = (), /, **parts: str | bytes) -> Answered:
+        """Send a form with files, as a browser does; the token comes first."""
+        body, kind = form(files, token=self.token, **parts)
+        return self.send(path, body.replace(b'"photo.png"', b'"%s"' % self.file.replace('"', "%22").encode()), kind)
+
+    def send(self, path: str, body: bytes, kind: str, **headers: str) -> Answered:
+        return self._kept(self.site.ask("POST", path, body, **{**self._from_page(), "Content_Type": kind, **headers}))
 
     def sign_in(self, key: str, code: str = "") -> Answered:
         self.get("/sign-in")
@@ -57,7 +66,7 @@ class Surfer:
         return {"Accept": "text/html", "Origin": self.origin, "Sec_Fetch_Site": "same-origin", **self._cookie()}
 
     def _cookie(self) -> dict[str, str]:
-        return {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())} if self.cookies else {}
+        return {"Cookie": self.cookie} if self.cookies else {}
 
     def _kept(self, answer: Answered) -> Answered:
         self.received.append(answer)
@@ -68,6 +77,12 @@ class Surfer:
         return answer
 
 
+def signed_in(site: Web, key: str, code: str = "") -> Surfer:
+    made = Surfer(site)
+    assert made.sign_in(key, code).status == 303
+    return made
+
+
 def words(answer: Answered) -> str:
     """The page as text: what a person could read, and the attributes."""
     return html.unescape(answer.body.decode())
@@ -75,6 +90,20 @@ def words(answer: Answered) -> str:
 
 def escaped(text: str) -> str:
     return quote(text, safe="")
+
+
+_HASH = {"sha256": "AB" * 32 + "  original.jpg"}
+_RATING = {"rating": "2", "p_same": "80,5", "difficulty": "3"}
+_ANSWERS: dict[int, dict[str, str]] = {
+    pb.TRIAL_STEP_RATE: _RATING,
+    pb.TRIAL_STEP_RATE_AGAIN: _RATING,
+    pb.TRIAL_STEP_NOTE: {"notes": f"A mark. {HOSTILE}"},
+    pb.TRIAL_STEP_TRIAGE: {"usability": "2", "reasons.1": "1", "reasons.3": "3"},
+    pb.TRIAL_STEP_PREDICT: {"percent": "12.5"},
+    pb.TRIAL_STEP_CONCLUDE: {"row": "1"},
+    pb.TRIAL_STEP_HASH: _HASH,
+    pb.TRIAL_STEP_DERIVE: _HASH,
+}
 
 
 @dataclass
@@ -109,12 +138,8 @@ class Trainee:
 
     def until(self, step: str) -> Answered:
         """Answer trials, without pages, until one waits for a step; returns its page."""
-        session = start(self.stub, self.code, self.sitting)
-        while (trial := next_trial(self.stub, session)) is not None:
-            if trial.step == pb.TrialStep.Value(f"TRIAL_STEP_{step}"):
-                return self.page()
-            answer(self.stub, session, trial, Chance())
-        raise AssertionError(f"no trial comes to {step}")
+        answer_until(self.stub, start(self.stub, self.code, self.sitting), pb.TrialStep.Value(f"TRIAL_STEP_{step}"))
+        return self.page()
 
     def take(self) -> None:
         page = self.begin()
@@ -155,22 +180,12 @@ class Trainee:
                 r'type="hidden" name="(trial|step|candidate|part|choice|confirm|ratings\.\w+)" value="([^"]*)"', text
             )
         )
-        if step in (pb.TRIAL_STEP_RATE, pb.TRIAL_STEP_RATE_AGAIN):
-            return {**found, "rating": "2", "p_same": "80,5", "difficulty": "3"}
+        if step in _ANSWERS:
+            return {**found, **_ANSWERS[step]}
         if step == pb.TRIAL_STEP_CHOOSE:
             return {**found, "odd": re.findall(r'name="odd" value="(\w+)"', text)[1]}
-        if step == pb.TRIAL_STEP_NOTE:
-            return {**found, "notes": f"A mark. {HOSTILE}"}
         if step == pb.TRIAL_STEP_OBSERVE:
             return {**found, "lock": "1"} if 'name="lock"' in text else {**found, "comparison": "1", "similarity": "7"}
-        if step == pb.TRIAL_STEP_TRIAGE:
-            return {**found, "usability": "2", "reasons.1": "1", "reasons.3": "3"}
-        if step == pb.TRIAL_STEP_PREDICT:
-            return {**found, "percent": "12.5"}
-        if step == pb.TRIAL_STEP_CONCLUDE:
-            return {**found, "row": "1"}
-        if step in (pb.TRIAL_STEP_HASH, pb.TRIAL_STEP_DERIVE):
-            return {**found, "sha256": "AB" * 32 + "  original.jpg"}
         if "confirm" in found:
             return found
         if "candidate" in found:

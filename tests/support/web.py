@@ -10,7 +10,7 @@ import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -196,12 +196,13 @@ def base64_of(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
 
-def form(**parts: str | bytes) -> tuple[bytes, str]:
-    """A form of texts and files, and its Content-Type; `__` in a name is a dot."""
+def form(files: Sequence[tuple[str, bytes]] = (), /, **parts: str | bytes) -> tuple[bytes, str]:
+    """A form of texts and files, and its Content-Type; `__` in a name is a dot; `files` are photos with their names."""
     boundary = "a-boundary"
     lines = []
-    for name, value in parts.items():
-        file = '; filename="photo.png"' if isinstance(value, bytes) else ""
+    named = [(name, value, "photo.png") for name, value in parts.items()]
+    for name, value, called in named + [("photo", content, called) for called, content in files]:
+        file = f'; filename="{called}"' if isinstance(value, bytes) else ""
         content = value if isinstance(value, bytes) else value.encode()
         head = f'Content-Disposition: form-data; name="{name.replace("__", ".")}"{file}'
         lines.append(b"--%s\r\n%s\r\n\r\n%s\r\n" % (boundary.encode(), head.encode(), content))

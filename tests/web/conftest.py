@@ -2,14 +2,14 @@
 
 import os
 from collections.abc import Iterator
+from typing import Any
 from unittest.mock import patch
 
 import pytest
 
-from fr_trust.access.roles import Role
-from support.browser import World, world
+from support.browser import Look, World, chromium, opened, world
 from support.callers import Staffed, staffed
-from support.courses import link_people
+from support.surfer import Surfer, signed_in
 from support.web import Web, web
 
 
@@ -22,7 +22,7 @@ def at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Staffed]:
 @pytest.fixture(scope="module")
 def everybody(at: Staffed) -> str:
     """A key of all roles but the trainee's."""
-    return at.caller(*(set(Role) - {Role.TRAINEE})).token
+    return at.everybody.token
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +32,52 @@ def site(at: Staffed, everybody: str) -> Iterator[Web]:
 
 
 @pytest.fixture(scope="module")
-def people_at_hand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Servers of this process find a data set of people."""
-    folder = tmp_path_factory.mktemp("people")
-    with patch.dict(os.environ, {"FR_HOME": str(folder / "home")}):
-        link_people(folder / "people", 40)
-        yield
+def gallery(at: Staffed) -> str:
+    at.gallery("g", operational=False)
+    return "g"
+
+
+@pytest.fixture
+def surfer(site: Web, gallery: str) -> Surfer:
+    return Surfer(site)
+
+
+@pytest.fixture
+def operator(site: Web, gallery: str, at: Staffed) -> Surfer:
+    return signed_in(site, at.operator.token)
+
+
+@pytest.fixture
+def admin(site: Web, gallery: str, at: Staffed) -> Surfer:
+    return signed_in(site, at.admin.token)
+
+
+@pytest.fixture
+def auditor(site: Web, gallery: str, at: Staffed) -> Surfer:
+    return signed_in(site, at.auditor.token)
 
 
 @pytest.fixture(scope="session")
 def console_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with world(tmp_path_factory.mktemp("console")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def people_at_hand(console_world: World) -> Iterator[None]:
+    """Servers of this process find a data set of people."""
+    with patch.dict(os.environ, {"FR_HOME": str(console_world.home)}):
+        yield
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def look(browser: Any, console_world: World) -> Iterator[Look]:
+    """A page that begins signed out, in English; what goes wrong on it fails the test."""
+    with opened(browser, console_world.address) as made:
         yield made

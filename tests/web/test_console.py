@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from fr_api.v1 import access_pb2, gallery_pb2
+from fr_api.v1 import access_pb2
 from fr_client.errors import FrApiError
 from fr_web.console import forms, sessions, words
 from support.callers import BLUES, Staffed
 from support.servers import photo, running
-from support.surfer import Surfer, escaped
+from support.surfer import Surfer, escaped, signed_in
 from support.surfer import words as words_of
-from support.web import Web, web
+from support.web import web
 
 VENDORED = {
     "htmx.min.js": "a0abb04f2f45a1f89d1d4844023245537e5e6014c87b144553e0607b4cc32130",
@@ -23,23 +23,6 @@ VENDORED = {
     "LICENSE-htmx": "d3d2456f76414f2456104660ebd65aff1c04cd7966b942bdabd63f3cdb316a38",
 }
 """Of htmx.org 4.0.1 from npm (0BSD): dist/, dist/ext/ and LICENSE."""
-
-
-@pytest.fixture(scope="module")
-def gallery(at: Staffed) -> str:
-    at.gallery("g", operational=False)
-    return "g"
-
-
-@pytest.fixture
-def surfer(site: Web, gallery: str) -> Surfer:
-    return Surfer(site)
-
-
-@pytest.fixture
-def operator(surfer: Surfer, at: Staffed) -> Surfer:
-    assert surfer.sign_in(at.operator.token).status == 303
-    return surfer
 
 
 def test_the_vendored_scripts_are_those_of_the_registry() -> None:
@@ -81,8 +64,7 @@ def test_signing_out_ends_the_session_for_whoever_kept_its_cookie(operator: Surf
 def test_an_allowed_site_may_call_and_still_not_use_the_pages(at: Staffed) -> None:
     site = "https://tools.example"
     with web(at.server.address, origins=(site,)) as started:
-        surfer = Surfer(started)
-        surfer.sign_in(at.operator.token)
+        surfer = signed_in(started, at.operator.token)
         headers = {"Origin": site, "Sec_Fetch_Site": "cross-site"}
         assert surfer.post("/sign-out", {}, **headers).status == 403
         assert surfer.get("/galleries").status == 200
@@ -103,9 +85,7 @@ def test_a_search_shows_leads_and_keeps_nothing(at: Staffed, operator: Surfer) -
 
 
 def test_a_subject_is_erased_only_by_somebody_who_means_it(at: Staffed, operator: Surfer) -> None:
-    face = gallery_pb2.EnrolRequest(gallery_id="g", subject_id="to / erase")
-    face.face.image.data = photo(77)
-    at.operator.gallery.Enrol(face)
+    at.enrol("g", "to / erase", 77)
     path = f"/galleries/g/subject?id={escaped('to / erase')}"
     assert "Subject to / erase" in words_of(operator.get(path))
     assert operator.post(path, {}).status == 400
@@ -126,25 +106,21 @@ def test_an_operational_gallery_asks_for_a_purpose_once(at: Staffed, operator: S
     assert operator.upload("/search", gallery="official", photo=photo(BLUES[0])).status == 200
 
 
-def test_an_admin_makes_a_gallery_and_reads_why_not(at: Staffed, surfer: Surfer) -> None:
-    surfer.sign_in(at.admin.token)
+def test_an_admin_makes_a_gallery_and_reads_why_not(admin: Surfer) -> None:
     fields = {"gallery_id": "made", "display_name": "Made here", "use": "3", "retention_days": "30"}
-    assert surfer.post("/galleries", fields).headers["location"] == "/galleries/made"
-    assert "Made here" in words_of(surfer.get("/galleries/made"))
-    again = surfer.post("/galleries", fields)
+    assert admin.post("/galleries", fields).headers["location"] == "/galleries/made"
+    assert "Made here" in words_of(admin.get("/galleries/made"))
+    again = admin.post("/galleries", fields)
     assert again.status == 409
     assert "already" in words_of(again)
     assert 'value="Made here"' in words_of(again)  # nothing typed is lost
-    assert surfer.post("/galleries", {**fields, "use": "99"}).status == 400
+    assert admin.post("/galleries", {**fields, "use": "99"}).status == 400
 
 
 def test_subjects_come_page_by_page(at: Staffed, operator: Surfer) -> None:
     at.gallery("many", operational=False, people=0)
-    request = gallery_pb2.EnrolRequest(gallery_id="many")
     for number in range(52):
-        request.subject_id = f"s{number:02}"
-        request.face.image.data = photo(number + 1)
-        at.operator.gallery.Enrol(request)
+        at.enrol("many", f"s{number:02}", number + 1)
     first = words_of(operator.get("/galleries/many"))
     following = re.search(r'href="(/galleries/many\?page=[^"]+)"', first)
     assert following is not None
@@ -200,6 +176,21 @@ def test_sessions_are_bounded_in_all_and_of_one_person() -> None:
     for number in range(2, 11):
         kept.begin(person(number))
     assert kept.find(other) is None
+
+
+def test_drafts_are_forgotten_after_the_longest_session() -> None:
+    clock = SteppedClock()
+    kept = sessions.Sessions(clock)
+
+    def again() -> sessions.Session:
+        kept.begin(one := person())
+        return one
+
+    again().drafts["x"] = "notes"
+    clock.now_s = sessions.LONGEST_S
+    assert again().drafts == {"x": "notes"}
+    clock.now_s += sessions.LONGEST_S + 1
+    assert again().drafts == {}
 
 
 def test_languages_follow_the_cookie_then_the_browser() -> None:

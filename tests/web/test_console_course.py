@@ -1,19 +1,19 @@
 """A whole course in a real browser: three trainees take every exercise at once, while a trainer leads them."""
 
-import os
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 
 from fr_api.v1 import training_pb2
 from fr_trust.access.roles import Role
-from support.browser import PROBE, Look, World, chromium, needs_browser, sign_in
+from support.browser import Look, World, needs_browser, opened, sign_in
 from support.courses import create
+from support.walks import STEPS, press, taken
 
 pytestmark = needs_browser
 PLAN = """
@@ -44,51 +44,6 @@ title = "An own photo"
 blocks = [{id = "own", exercise = "own_probe", trials = 1, size = 3}]
 """
 TRAINEES = 3
-LONG = "form:has({}) button:not(.quiet)"
-# The first of these that a page has tells its step: what is filled in there, the keys, or the button that is pressed.
-STEPS: dict[str, tuple[str, str | tuple[str, ...]]] = {
-    "[name=block]": ("", ("Enter",)),
-    "#percent": ("12", LONG.format("#percent")),
-    "#sha256": ("ab" * 32, LONG.format("#sha256")),
-    "#notes": ("A mark on the chin.", LONG.format("#notes")),
-    "#row": ("3", LONG.format("#row")),
-    "[type=radio][name=row]": ("", ("1", "Enter")),
-    "[name=similarity]": ("", ("n",)),
-    "[name=lock]": ("", ("Enter",)),
-    "[name=confirm]": ("", ("Enter",)),
-    "[name=odd]": ("", ("2",)),
-    "[name=usability]": ("", ("2", "4", "Enter")),
-    "[name=choice]": ("", ("n", "Enter")),
-    "[name=rating]": ("", ("6",)),
-    "#file": ("", LONG.format("#file")),
-    "a[aria-keyshortcuts=Enter]": ("", ("Enter",)),
-}
-AT = """steps => {
-    document.querySelector("main").dataset.before = "1";
-    return steps.find(one => document.querySelector(`main ${one}`) !== null) ?? "";
-}"""
-
-
-def taken(look: Look, sitting: str) -> Iterator[str]:
-    """Take a sitting, and yield the step before each page that the answer brings: others go on meanwhile."""
-    page = look.page
-    form = look.open("/course").page.locator(f"form:has([name=sitting][value={sitting}])")
-    form.locator("[name=consent]").check()
-    form.locator("button").click()
-    page.locator("[name=block]").wait_for(state="attached")
-    while step := page.evaluate(AT, list(STEPS)):
-        filled, then = STEPS[step]
-        if step == "#file":
-            page.locator(step).set_input_files([PROBE])
-        elif filled:
-            page.locator(step).fill(filled)
-        if isinstance(then, str):
-            page.locator(then).first.click()
-        else:
-            for key in then:
-                page.keyboard.press(key)
-        yield step
-        page.wait_for_selector("main:not([data-before])")
 
 
 def side_by_side(*walks: Iterator[str]) -> list[set[str]]:
@@ -100,35 +55,18 @@ def side_by_side(*walks: Iterator[str]) -> list[set[str]]:
     return told
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as started:
-        yield started
-
-
 @pytest.fixture
 def looks(browser: Any, console_world: World) -> Iterator[list[Look]]:
     """A page of a trainer, who has signed in, and one of each trainee; what went wrong on one fails the test."""
-    contexts = [browser.new_context(locale="en-GB", reduced_motion="reduce") for _ in range(1 + TRAINEES)]
-    made = [Look(context.new_page(), console_world.address) for context in contexts]
-    sign_in(made[0].open("/").page, console_world, "trainer")
-    yield made
-    for context, look in zip(contexts, made, strict=True):
-        context.close()
-        look.require_sound()
+    with ExitStack() as stack:
+        made = [stack.enter_context(opened(browser, console_world.address)) for _ in range(1 + TRAINEES)]
+        sign_in(made[0].open("/").page, console_world, "trainer")
+        yield made
 
 
 @pytest.fixture(scope="module")
-def course(console_world: World) -> training_pb2.Course:
-    with patch.dict(os.environ, {"FR_HOME": str(console_world.home)}):
-        return create(console_world.staff.caller(Role.TRAINER).training, PLAN)
-
-
-def join(look: Look, code: str, key: str) -> None:
-    """Follow the link of a slip."""
-    look.page.goto(f"{look.address}/#code={code}&key={key}")
-    look.page.locator("form[data-fragment] button").click()
-    look.page.locator("nav").wait_for()
+def course(console_world: World, people_at_hand: None) -> training_pb2.Course:
+    return create(console_world.staff.caller(Role.TRAINER).training, PLAN)
 
 
 def slips(look: Look, course_id: str, folder: Path) -> tuple[str, list[str]]:
@@ -159,9 +97,7 @@ def projected(look: Look, place: str, course: training_pb2.Course) -> None:
     page.locator("main tr:has-text('pairs') th a").first.click()
     page.locator(".projected .faces img").nth(1).wait_for()
     while page.locator("#truth-head").count() == 0:
-        page.evaluate("document.querySelector('main').dataset.before = '1'")
-        page.keyboard.press("PageDown")
-        page.wait_for_selector("main:not([data-before])")
+        press(look, "PageDown")
     page.locator("main", has_text=f"of {TRAINEES} trainees were right").wait_for()
 
 
@@ -172,7 +108,9 @@ def test_a_class_takes_a_whole_course_while_its_trainer_leads(
     place, codes = slips(trainer, course.course_id, tmp_path)
     assert len(codes) == TRAINEES
     for look, code in zip(trainees, codes, strict=True):
-        join(look, code, console_world.key("trainee"))
+        look.open(f"/#code={code}&key={console_world.key('trainee')}")
+        assert look.page.url == f"{look.address}/", "the link of a slip leaves no trace"
+        look.press("Join").page.locator("nav").wait_for()
     trainer.open(place)
     first = taken(trainees[0], "all")
     for _ in range(2):

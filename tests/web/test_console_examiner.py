@@ -11,22 +11,13 @@ from fr_core.errors import EvidenceUnusable
 from fr_core.scoring.calibration import WorstFaces
 from fr_core.scoring.calibration_json import to_json
 from fr_trust.evidence.verify import verify_bundle
-from fr_web.console import sessions
-from support.callers import BLUES, NONE, POTENTIAL, PROBE, Caller, Staffed
+from support.callers import BLUES, NONE, POTENTIAL, PROBE, Staffed
 from support.engines import calibration
 from support.servers import photo
-from support.surfer import Surfer, escaped, words
+from support.surfer import HOSTILE, Surfer, escaped, signed_in, words
 from support.web import Web
 
-HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)> {{ 7*7 }}"
-UNFIT = (
-    ("opinion", "7"),
-    ("opinion", ""),
-    ("limits", ""),
-    ("template", "999"),
-    ("parts.eyes", "9"),
-    ("parts.x", "1"),
-)
+UNFIT = (("opinion", "7"), ("opinion", ""), ("limits", ""), ("template", "999"), ("parts.eyes", "9"), ("parts.x", "1"))
 
 
 @pytest.fixture(scope="module")
@@ -37,26 +28,13 @@ def gallery(at: Staffed) -> str:
 
 
 @pytest.fixture
-def operator(site: Web, at: Staffed, gallery: str) -> Surfer:
-    return signed_in(site, at.operator)
-
-
-def signed_in(site: Web, caller: Caller) -> Surfer:
-    surfer = Surfer(site)
-    assert surfer.sign_in(caller.token).status == 303
-    return surfer
-
-
-@pytest.fixture
 def reference(request: pytest.FixtureRequest) -> str:
     return f"AZ {request.node.name}"[:128]
 
 
 def opened(operator: Surfer, reference: str, purpose: int = common_pb2.PURPOSE_INVESTIGATION) -> str:
-    operator.get("/cases")
     answer = operator.post("/cases", {"case_reference": reference, "purpose": str(purpose)})
     assert answer.status == 303, words(answer)
-    operator.get(answer.headers["location"])
     return answer.headers["location"]
 
 
@@ -77,26 +55,34 @@ def templates(at: Staffed, number: int, path: str) -> list[int]:
     return [one.template_id for one in at.examiner(number).examination(path.rpartition("/")[2]).candidates]
 
 
-def judged(surfer: Surfer, path: str, opinions: dict[int, int]) -> str:
+def judged(surfer: Surfer, path: str, opinions: dict[int, int], more: str = "") -> str:
     """Note the probe, and give an opinion of each candidate; return the page of the finding."""
-    surfer.get(path)
-    assert surfer.post(path, {"probe_notes": "a scar beside the left eye"}).headers["location"] == f"{path}?candidate=1"
+    noted = surfer.post(path, {"probe_notes": f"a scar beside the left eye {more}"})
+    assert noted.headers["location"] == f"{path}?candidate=1"
     for template, opinion in opinions.items():
         fields = {
             "template": str(template),
             "opinion": str(opinion),
-            "limits": "ears hidden",
+            "limits": f"ears hidden {more}",
             "parts.eyes": "1",
         }
         assert surfer.post(f"{path}?candidate=1", fields).status == 303
     return words(surfer.get(f"{path}?candidate=finding"))
 
 
-def test_a_case_from_the_probe_to_evidence_that_verifies(
-    at: Staffed, site: Web, operator: Surfer, reference: str
-) -> None:
+@pytest.fixture
+def asked(at: Staffed, operator: Surfer, reference: str) -> tuple[str, str]:
+    """The addresses of a case, and of an examination in it that waits for two findings."""
     case = opened(operator, reference)
-    leads = searched(operator, case)
+    searched(operator, case)
+    return case, waiting(at, 1, case)
+
+
+def test_a_case_from_the_probe_to_evidence_that_verifies(at: Staffed, site: Web, operator: Surfer) -> None:
+    """All that people type would be a script if a page took it for a part of itself."""
+    case = opened(operator, HOSTILE)
+    leads = searched(operator, case, notes=f"sharp, frontal {HOSTILE}")
+    received = operator.received
     assert "Leads for a human examiner" in leads
     assert "No error rates are known for this search." in leads
     assert "sharp, frontal" in leads
@@ -104,10 +90,11 @@ def test_a_case_from_the_probe_to_evidence_that_verifies(
     assert (early.status, early.headers["content-type"]) == (400, "text/html; charset=utf-8")
     path = waiting(at, 1, case)
     for number in (1, 2):
-        surfer = signed_in(site, at.examiner(number))
+        surfer = signed_in(site, at.examiner(number).token)
+        surfer.received = received
         assert path in words(surfer.get("/examinations"))
         keys = templates(at, number, path)
-        page = judged(surfer, path, {key: 2 if key == min(keys) else -1 for key in keys})
+        page = judged(surfer, path, {key: 2 if key == min(keys) else -1 for key in keys}, HOSTILE)
         assert "Noted on the probe before the candidates:\na scar beside the left eye" in page
         assert "alike: Eyes" in page
         fields = {"kind": str(POTENTIAL), "template": str(min(keys)), "sure": "1"}
@@ -118,6 +105,11 @@ def test_a_case_from_the_probe_to_evidence_that_verifies(
     shown = words(operator.get(path))
     assert shown.count("a scar beside the left eye") == 2
     assert "potential candidate: one of them may be the person" in words(operator.get(case))
+    for one in ("/cases", f"{case}/search"):
+        operator.get(one)
+    received.append(signed_in(site, at.auditor.token).get(f"/custody?reference={escaped(HOSTILE)}"))
+    assert not any(b"<script>alert" in one.body or b"<img src=x" in one.body for one in received)
+    assert sum(HOSTILE in words(one) for one in received) >= 12  # control: it is shown, as text
     sent = operator.get(f"{case}/evidence")
     assert (sent.status, sent.headers["content-type"]) == (200, "application/zip")
     assert re.fullmatch(r'attachment; filename="case-[0-9a-f]{16}\.zip"', sent.headers["content-disposition"])
@@ -140,13 +132,11 @@ def secrets(at: Staffed, path: str) -> list[str]:
 
 
 def test_nothing_of_the_ranking_or_of_other_findings_is_told_before_the_own_one(
-    at: Staffed, site: Web, operator: Surfer, reference: str
+    at: Staffed, site: Web, operator: Surfer, asked: tuple[str, str]
 ) -> None:
-    case = opened(operator, reference)
-    searched(operator, case)
-    path = waiting(at, 1, case)
+    case, path = asked
     at.examiner(1).finds(path.rpartition("/")[2], NONE, notes="a secret observation")
-    surfer = signed_in(site, at.examiner(2))
+    surfer = signed_in(site, at.examiner(2).token)
     pages = [words(surfer.get("/examinations")), words(surfer.get(case)), words(surfer.get(path))]
     assert 'class="viewer"' not in pages[-1], "no candidate is shown before the notes on the probe"
     keys = templates(at, 2, path)
@@ -164,11 +154,8 @@ def test_nothing_of_the_ranking_or_of_other_findings_is_told_before_the_own_one(
     assert "a secret observation" not in shown
 
 
-def test_a_finding_follows_from_the_opinions(at: Staffed, site: Web, operator: Surfer, reference: str) -> None:
-    case = opened(operator, reference)
-    searched(operator, case)
-    path = waiting(at, 1, case)
-    surfer = signed_in(site, at.examiner(1))
+def test_a_finding_follows_from_the_opinions(at: Staffed, site: Web, asked: tuple[str, str]) -> None:
+    path, surfer = asked[1], signed_in(site, at.examiner(1).token)
     keys = templates(at, 1, path)
     assert surfer.get(path).status == 200
     assert surfer.post(path, {"probe_notes": " "}).status == 400
@@ -180,28 +167,14 @@ def test_a_finding_follows_from_the_opinions(at: Staffed, site: Web, operator: S
     assert surfer.post(finding, {"kind": "3", "sure": "1"}).status == 400
     for key in keys[1:]:
         assert surfer.post(path, {"template": str(key), "opinion": "-1", "limits": "none"}).status == 303
-    refused: tuple[dict[str, str], ...] = (
-        {"kind": "3"},
-        {"kind": "9", "sure": "1"},
-        {"sure": "1"},
-        {"kind": str(NONE), "sure": "1"},
-        {"kind": str(POTENTIAL), "sure": "1"},
-        {"kind": str(POTENTIAL), "template": str(keys[0]), "sure": "1"},
-        {"kind": str(POTENTIAL), "template": "999", "sure": "1"},
-    )
-    for fields in refused:
+    lead = {"kind": str(POTENTIAL), "sure": "1"}
+    wrong = ({**lead, "kind": "9"}, {**lead, "kind": str(NONE)}, lead, {**lead, "template": str(keys[0])})
+    for fields in (*wrong, {"kind": "3"}, {"sure": "1"}, {**lead, "template": "999"}):
         assert surfer.post(finding, fields).status == 400, fields
-    for fields in (
-        {"opinion": "7"},
-        {"opinion": ""},
-        {"limits": ""},
-        {"template": "999"},
-        {"parts.eyes": "9"},
-        {"parts.x": "1"},
-    ):
-        given = {"template": str(keys[0]), "opinion": "1", "limits": "none", "observed": "kept text", **fields}
+    for name, value in UNFIT:
+        given = {"template": str(keys[0]), "opinion": "1", "limits": "none", "observed": "kept text", name: value}
         answer = surfer.post(f"{path}?candidate=1", given)
-        assert answer.status == 400, fields
+        assert answer.status == 400, name
         assert "kept text" in words(answer)
     long = {"template": str(keys[0]), "opinion": "0", "limits": "x" * 4_000}
     assert surfer.post(path, long).status == 303
@@ -212,34 +185,14 @@ def test_a_finding_follows_from_the_opinions(at: Staffed, site: Web, operator: S
 
 
 def test_notes_survive_signing_in_again_and_stay_with_their_examiner(
-    at: Staffed, site: Web, operator: Surfer, reference: str
+    at: Staffed, site: Web, asked: tuple[str, str]
 ) -> None:
-    case = opened(operator, reference)
-    searched(operator, case)
-    path = waiting(at, 1, case)
-    first = signed_in(site, at.examiner(1))
-    first.get(path)
+    path, first = asked[1], signed_in(site, at.examiner(1).token)
     first.post(path, {"probe_notes": "a mole"})
     first.post(path, {"probe_notes": "another text"})
     first.post("/sign-out", {})
-    assert "a mole" in words(signed_in(site, at.examiner(1)).get(path)), "the first notes stay"
-    assert "a mole" not in words(signed_in(site, at.examiner(2)).get(path))
-
-
-def test_drafts_are_forgotten_after_the_longest_session() -> None:
-    now = [0.0]
-    kept = sessions.Sessions(lambda: now[0])
-
-    def again() -> sessions.Session:
-        one = sessions.Session("key", "", "key:a", frozenset())
-        kept.begin(one)
-        return one
-
-    again().drafts["x"] = "notes"
-    now[0] = sessions.LONGEST_S
-    assert again().drafts == {"x": "notes"}
-    now[0] += sessions.LONGEST_S + 1
-    assert again().drafts == {}
+    assert "a mole" in words(signed_in(site, at.examiner(1).token).get(path)), "the first notes stay"
+    assert "a mole" not in words(signed_in(site, at.examiner(2).token).get(path))
 
 
 @pytest.mark.parametrize(
@@ -252,7 +205,7 @@ def test_exercises_are_marked_on_every_page(
     form = words(operator.get(f"{case}/search"))
     leads = searched(operator, case, "practice")
     path = waiting(at, 1, case)
-    surfer = signed_in(site, at.examiner(1))
+    surfer = signed_in(site, at.examiner(1).token)
     pages = [form, leads, words(operator.get(case)), words(operator.get(path)), words(surfer.get(path))]
     keys = templates(at, 1, path)
     pages += [judged(surfer, path, dict.fromkeys(keys, -1)), words(surfer.get(f"{path}?candidate=1"))]
@@ -262,35 +215,6 @@ def test_exercises_are_marked_on_every_page(
     assert ['class="exercise"' in page for page in pages] == [is_exercise] * len(pages)
     row = next(one for one in words(operator.get("/cases")).split("<tr>") if case in one)
     assert ("exercise-tag" in row) == is_exercise
-
-
-def test_what_people_type_in_cases_stays_text(at: Staffed, site: Web, operator: Surfer) -> None:
-    case = opened(operator, HOSTILE[:128])
-    leads = operator.upload(f"{case}/search", photo=PROBE, gallery="wanted", candidates="2", notes=HOSTILE)
-    path = waiting(at, 1, case)
-    surfer = signed_in(site, at.examiner(1))
-    surfer.get(path)
-    surfer.post(path, {"probe_notes": HOSTILE})
-    keys = templates(at, 1, path)
-    for key in keys:
-        fields = {"template": str(key), "opinion": "0", "limits": HOSTILE, "observed": HOSTILE}
-        assert surfer.post(path, fields).status == 303
-    shown = [
-        leads,
-        operator.get("/cases"),
-        operator.get(case),
-        surfer.get("/examinations"),
-        operator.get(f"{case}/search"),
-    ]
-    shown += [surfer.get(path), surfer.get(f"{path}?candidate=finding")]
-    surfer.post(f"{path}?candidate=finding", {"kind": "3", "sure": "1"})
-    shown.append(surfer.get(path))
-    shown.append(signed_in(site, at.auditor).get(f"/custody?reference={escaped(HOSTILE[:128])}"))
-    for answer in shown:
-        assert answer.status == 200
-        assert b"<script>alert" not in answer.body
-        assert b"<img src=x" not in answer.body
-    assert all(HOSTILE[:40] in words(answer) for answer in shown)  # control: it is shown, as text
 
 
 def test_a_search_needs_notes_and_keeps_what_was_typed(at: Staffed, operator: Surfer, reference: str) -> None:
@@ -340,23 +264,22 @@ def test_a_refused_case_loses_nothing_that_was_typed(operator: Surfer, reference
         assert operator.post("/cases", {"case_reference": "x", "purpose": purpose}).status == 400
 
 
-def test_only_an_auditor_sees_the_records_of_a_case(at: Staffed, site: Web, operator: Surfer, reference: str) -> None:
-    case = opened(operator, reference)
-    searched(operator, case)
+def test_only_an_auditor_sees_the_records_of_a_case(
+    at: Staffed, site: Web, operator: Surfer, reference: str, asked: tuple[str, str]
+) -> None:
+    case, _ = asked
     address = f"/custody?reference={escaped(reference)}"
-    page = words(signed_in(site, at.auditor).get(address))
+    page = words(signed_in(site, at.auditor.token).get(address))
     order = [page.index(f">{action}<") for action in ("case.open", "case.search")]
     assert order == sorted(order)
     assert at.operator.principal_id in page
     assert operator.get(address).status == 403
-    assert signed_in(site, at.auditor).get(case).status == 403
-    assert "The audit has no case" in words(signed_in(site, at.auditor).get("/custody?reference=none%20such"))
+    assert signed_in(site, at.auditor.token).get(case).status == 403
+    assert "The audit has no case" in words(signed_in(site, at.auditor.token).get("/custody?reference=none%20such"))
 
 
-def test_an_examiner_neither_searches_nor_exports(at: Staffed, site: Web, operator: Surfer, reference: str) -> None:
-    case = opened(operator, reference)
-    searched(operator, case)
-    surfer = signed_in(site, at.examiner(1))
+def test_an_examiner_neither_searches_nor_exports(at: Staffed, site: Web, asked: tuple[str, str]) -> None:
+    case, surfer = asked[0], signed_in(site, at.examiner(1).token)
     page = words(surfer.get(case))
     assert ("/evidence" in page, "/search" in page, "/close" in page) == (False, False, False)
     assert surfer.get(f"{case}/evidence?unfinished=1").status == 403

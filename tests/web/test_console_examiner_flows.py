@@ -1,29 +1,13 @@
 """Examiners look at two photos under one zoom in a real browser: together or apart, swapped, and under a curtain."""
 
-from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from support.browser import Look, World, chromium, needs_browser, sign_in
+from support.browser import Look, World, needs_browser, opened, sign_in
 
 pytestmark = [needs_browser, pytest.mark.nightly]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture
-def look(browser: Any, console_world: World) -> Iterator[Look]:
-    context = browser.new_context(locale="en-GB", reduced_motion="reduce")
-    made = Look(context.new_page(), console_world.address)
-    yield made
-    context.close()
-    made.require_sound()
 
 
 def at_candidate(look: Look, world: World, reference: str) -> None:
@@ -36,20 +20,17 @@ def at_candidate(look: Look, world: World, reference: str) -> None:
 
 
 def test_what_is_seen_is_chosen_without_scripts(browser: Any, console_world: World) -> None:
-    context = browser.new_context(locale="en-GB", java_script_enabled=False)
-    look = Look(context.new_page(), console_world.address)
-    at_candidate(look, console_world, "AZ bare")
-    assert not look.page.locator("[data-flicker]").is_visible()  # what needs a script is not shown
-    beside = look.page.locator(".pane").last.bounding_box()
-    look.page.locator("[value=right]").check()
-    over = look.page.locator(".pane").last.bounding_box()
-    assert over["width"] > 1.5 * beside["width"]
-    look.page.locator("[name=zoom][value='4']").check()
-    assert look.page.locator(".pane img").last.bounding_box()["width"] > 3 * over["width"]
-    look.page.locator("[value=left]").check()
-    look.page.locator(".stage > :last-child img").wait_for(state="hidden")
-    context.close()
-    look.require_sound()
+    with opened(browser, console_world.address, java_script_enabled=False) as look:
+        at_candidate(look, console_world, "AZ bare")
+        assert not look.page.locator("[data-flicker]").is_visible()  # what needs a script is not shown
+        beside = look.page.locator(".pane").last.bounding_box()
+        look.page.locator("[value=right]").check()
+        over = look.page.locator(".pane").last.bounding_box()
+        assert over["width"] > 1.5 * beside["width"]
+        look.page.locator("[name=zoom][value='4']").check()
+        assert look.page.locator(".pane img").last.bounding_box()["width"] > 3 * over["width"]
+        look.page.locator("[value=left]").check()
+        look.page.locator(".stage > :last-child img").wait_for(state="hidden")
 
 
 def test_both_photos_move_together_until_one_is_laid_over_the_other(look: Look, console_world: World) -> None:

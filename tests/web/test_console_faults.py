@@ -20,11 +20,12 @@ import pytest
 
 from fr_api.v1 import training_pb2, training_pb2_grpc
 from fr_trust.access.roles import Role
-from support.browser import PLAN, Look, World, chromium, needs_browser
+from support.browser import PLAN, Look, World, join, needs_browser, opened
 from support.commands import Script, say, script
 from support.courses import Chance, Clock, Stub, answer, create, enrol, link_people, next_trial, start, store_of
 from support.faults import until
 from support.servers import running
+from support.walks import at_step
 from support.web import Web, web
 
 pytestmark = [needs_browser, pytest.mark.nightly]
@@ -32,12 +33,6 @@ CUT_S = 30
 AHEAD_S = 300  # the clock of a server that starts again
 BEGUN_S = 30 * 60  # of a block
 BROKEN = "Failed to fetch|ERR_INTERNET_DISCONNECTED|ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as started:
-        yield started
 
 
 @dataclass
@@ -65,10 +60,7 @@ class Seat:
         look.heading("Block 2 of 2").press("Begin the block").heading("Trial 1 of 2")
 
     def sign_in(self, place: Any) -> None:
-        form = place.locator("form[data-fragment]")
-        form.locator("[name=code]").fill(self.code)
-        form.locator("[name=key]").fill(self.key)
-        form.locator("button").first.click()
+        join(place, self.code, self.key)
 
 
 @pytest.fixture
@@ -84,15 +76,6 @@ def seats(console_world: World) -> list[Seat]:
 @pytest.fixture
 def seat(seats: list[Seat]) -> Seat:
     return seats[0]
-
-
-@pytest.fixture
-def look(browser: Any, console_world: World) -> Iterator[Look]:
-    context = browser.new_context(locale="en-GB", reduced_motion="reduce")
-    made = Look(context.new_page(), console_world.address)
-    yield made
-    context.close()
-    made.require_sound()
 
 
 def answers(world: World, seat: Seat) -> list[int]:
@@ -112,14 +95,11 @@ def photos_on(look: Look) -> list[str]:
 
 def as_seen_anew(browser: Any, look: Look, seat: Seat) -> tuple[str, list[str], int]:
     """The heading, the photos and the seconds left that somebody finds who signs in elsewhere."""
-    context = browser.new_context(locale="en-GB")
-    other = Look(context.new_page(), look.address)
-    seat.sign_in(other.open("/").page)
-    other.page.locator("nav").wait_for()
-    other.open("/course/sitting?name=pairs").page.locator(".pane").first.wait_for()
-    found = other.page.locator("h1").inner_text(), photos_on(other), seconds_left(other)
-    context.close()
-    return found
+    with opened(browser, look.address) as other:
+        seat.sign_in(other.open("/").page)
+        other.page.locator("nav").wait_for()
+        other.open("/course/sitting?name=pairs").page.locator(".pane").first.wait_for()
+        return other.page.locator("h1").inner_text(), photos_on(other), seconds_left(other)
 
 
 @pytest.mark.parametrize("sends_again", [True, False], ids=["sends again", "control: does not"])
@@ -186,11 +166,9 @@ def test_a_reload_shows_the_trial_of_before_with_the_clock_of_before(
     look.heading("Trial 2 of 2")
     assert photos_on(look) != photos  # control
     assert answers(console_world, seat) == [2]
-    context = browser.new_context(locale="en-GB")
-    fresh = Look(context.new_page(), look.address)
-    other.enter(fresh)
-    assert seconds_left(fresh) > left - CUT_S  # control: a clock that begins has more
-    context.close()
+    with opened(browser, look.address) as fresh:
+        other.enter(fresh)
+        assert seconds_left(fresh) > left - CUT_S  # control: a clock that begins has more
 
 
 def test_a_person_who_was_signed_out_goes_on_at_their_trial(
@@ -237,19 +215,13 @@ def signed_out_elsewhere(look: Look) -> None:
 
 def test_notes_that_were_typed_without_a_connection_are_saved_when_it_is_back(console_world: World, look: Look) -> None:
     console_world.every_exercise()
-    caller = console_world.staff.caller(Role.TRAINEE)
-    trainee, look.expected = Seat(caller.training, next(console_world.others), caller.token), BROKEN
-    session, how = start(trainee.stub, trainee.code), Chance()
-    while (trial := next_trial(trainee.stub, session)) is not None and trial.step != training_pb2.TRIAL_STEP_NOTE:
-        step: Any = trial
-        while step is not None:
-            _, step = answer(trainee.stub, session, step, how)
-    trainee.sign_in(look.open("/").page)
-    look.page.locator("nav").wait_for()
-    look.open("/course/sitting?name=all").page.context.set_offline(True)
+    look.expected = BROKEN
+    session = at_step(look, console_world, next(console_world.others), training_pb2.TRIAL_STEP_NOTE)
+    stub = console_world.staff.caller(Role.TRAINEE).training
+    look.page.context.set_offline(True)
     look.page.locator("#notes").press_sequentially("A mark")
     look.page.locator("[data-saved]", has_text="not").wait_for()
-    kept = next_trial(trainee.stub, session)
+    kept = next_trial(stub, session)
     assert kept is not None
     assert kept.draft.notes == ""  # control
     look.page.context.set_offline(False)
@@ -320,9 +292,7 @@ def test_a_server_that_is_killed_in_mid_trial_goes_on_there(browser: Any, home: 
         seat.practise()
         own = nullcontext(Web("127.0.0.1", server.web_port)) if pages else web(f"127.0.0.1:{server.port}")
         site = after.enter_context(own)
-        context = browser.new_context(locale="en-GB")
-        after.callback(context.close)
-        look = Look(context.new_page(), f"http://localhost:{site.port}")
+        look = after.enter_context(opened(browser, f"http://localhost:{site.port}"))
         seat.enter(look)
         if how.startswith("control"):
             server.die()
@@ -350,7 +320,6 @@ def test_a_server_that_is_killed_in_mid_trial_goes_on_there(browser: Any, home: 
             seat.sign_in(look.page.locator("#again"))
         look.heading("The sitting is over")
         assert ratings(stub, made.cohort.cohort_id) == ["3", "-3"]
-        look.require_sound()
 
 
 def test_the_death_of_a_server_gives_no_time_back(browser: Any, home: Path) -> None:
@@ -363,9 +332,7 @@ def test_the_death_of_a_server_gives_no_time_back(browser: Any, home: Path) -> N
         looks = []
         for one in (seat, other):
             one.practise()
-            context = browser.new_context(locale="en-GB")
-            after.callback(context.close)
-            looks.append(Look(context.new_page(), f"http://localhost:{site.port}"))
+            looks.append(after.enter_context(opened(browser, f"http://localhost:{site.port}")))
         seat.enter(looks[0])
         photos = photos_on(looks[0])
         server.die()

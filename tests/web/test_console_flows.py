@@ -1,39 +1,12 @@
 """People use the console in a real browser: by keys alone, without scripts, and with connections that break."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from support.browser import PROBE, Look, World, chromium, needs_browser, sign_in
+from support.browser import PROBE, Look, World, join, needs_browser, opened, sign_in
 
 pytestmark = needs_browser
-MOST_BYTES = 150 * 1024
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture
-def look(browser: Any, console_world: World) -> Iterator[Look]:
-    """A page that begins signed out, in English; what went wrong on it fails the test."""
-    context = browser.new_context(locale="en-GB", reduced_motion="reduce")
-    made = Look(context.new_page(), console_world.address)
-    yield made
-    context.close()
-    made.require_sound()
-
-
-def tab_to(look: Look, selector: str) -> None:
-    """Move the focus with the Tab key alone."""
-    for _ in range(40):
-        look.page.keyboard.press("Tab")
-        if look.page.evaluate("one => document.activeElement.matches(one)", selector):
-            return
-    pytest.fail(f"the Tab key does not come to {selector}")
 
 
 def focused_heading(look: Look, words: str) -> None:
@@ -45,15 +18,15 @@ def focused_heading(look: Look, words: str) -> None:
 def test_a_trainee_takes_a_course_with_keys_alone(look: Look, console_world: World) -> None:
     code = next(console_world.codes)
     look.open("/")
-    tab_to(look, "#code")
+    look.tab_to("#code")
     look.page.keyboard.type(code)
-    tab_to(look, "#class")
+    look.tab_to("#class")
     look.page.keyboard.type(console_world.key("trainee"))
     look.page.keyboard.press("Enter")
     focused_heading(look, "Course: Squares")
-    tab_to(look, "[name=consent]")
+    look.tab_to("[name=consent]")
     look.page.keyboard.press("Space")
-    tab_to(look, "form[action='/course'] button")
+    look.tab_to("form[action='/course'] button")
     look.page.keyboard.press("Enter")
     focused_heading(look, "Block 1 of 2")
     look.page.keyboard.press("Enter")
@@ -101,23 +74,20 @@ def at_first_trial(look: Look, world: World) -> None:
 
 
 def test_everything_works_without_scripts(browser: Any, console_world: World) -> None:
-    context = browser.new_context(locale="en-GB", java_script_enabled=False)
-    look = Look(context.new_page(), console_world.address)
-    at_first_trial(look, console_world)
-    assert look.page.locator(".pair img").count() == 2
-    look.press("+3").heading("The right answer")
-    look.page.get_by_role("link", name="Next").click()
-    look.heading("Trial 2 of 4").press("Pause").heading("Paused").press("Go on").heading("Trial 2 of 4")
-    look.press("Sign out").heading("Sign in")
-    console_world.enrol("people", "no scripts", 201)
-    sign_in(look.page, console_world, "operator")
-    look.open("/search?gallery=people").page.locator("#photo").set_input_files([PROBE])
-    look.page.locator("form[action='/search'] button").click()
-    look.heading("Leads for a human examiner")
-    look.open("/galleries/people/subject?id=no%20scripts").page.locator("[name=sure]").check()
-    look.press("Erase").heading("Receipt of an erasure")
-    context.close()
-    look.require_sound()
+    with opened(browser, console_world.address, java_script_enabled=False) as look:
+        at_first_trial(look, console_world)
+        assert look.page.locator(".pair img").count() == 2
+        look.press("+3").heading("The right answer")
+        look.page.get_by_role("link", name="Next").click()
+        look.heading("Trial 2 of 4").press("Pause").heading("Paused").press("Go on").heading("Trial 2 of 4")
+        look.press("Sign out").heading("Sign in")
+        console_world.staff.enrol("people", "no scripts", 201)
+        sign_in(look.page, console_world, "operator")
+        look.open("/search?gallery=people").page.locator("#photo").set_input_files([PROBE])
+        look.page.locator("form[action='/search'] button").click()
+        look.heading("Leads for a human examiner")
+        look.open("/galleries/people/subject?id=no%20scripts").page.locator("[name=sure]").check()
+        look.press("Erase").heading("Receipt of an erasure")
 
 
 def test_an_answer_is_sent_again_when_the_connection_is_back(look: Look, console_world: World) -> None:
@@ -135,59 +105,19 @@ def test_an_answer_is_sent_again_when_the_connection_is_back(look: Look, console
 
 def test_somebody_whose_session_is_over_signs_in_on_the_page(look: Look, console_world: World) -> None:
     look.allowed = (401,)
-    code = next(console_world.codes)
-    keys = {"code": code, "key": console_world.key("trainee")}
-    form = look.open("/").page.locator("form[data-fragment]")
-    for name, value in keys.items():
-        form.locator(f"[name={name}]").fill(value)
-    look.press("Join").heading("Course: Squares")
+    code, key = next(console_world.codes), console_world.key("trainee")
+    join(look.open("/").page, code, key)
+    look.heading("Course: Squares")
     look.open("/course").page.locator("[name=consent]").check()
     look.press("Begin").press("Begin the block").heading("Trial 1 of 4")
     look.page.keyboard.press("k")
     look.page.context.clear_cookies()
     look.page.keyboard.press("7")
     dialog = look.page.locator("#again")
-    dialog.locator("[name=code]").fill("wrong")
-    dialog.locator("button").first.click()
+    join(dialog, "wrong", "")
     dialog.locator("#again-refused").wait_for()
-    for name, value in keys.items():
-        dialog.locator(f"form[data-fragment] [name={name}]").fill(value)
-    dialog.locator("button").first.click()
+    join(dialog, code, key)
     look.heading("The right answer")
-
-
-def test_a_link_of_a_trainer_fills_in_the_code_and_leaves_no_trace(look: Look, console_world: World) -> None:
-    look.open(f"/#code={next(console_world.codes)}&key={console_world.key('trainee')}")
-    assert look.page.url == f"{console_world.address}/"
-    look.press("Join").heading("Course: Squares")
-
-
-def test_a_photo_is_dropped(look: Look, console_world: World) -> None:
-    sign_in(look.open("/").page, console_world, "operator")
-    look.open("/search?gallery=people")
-    look.page.evaluate(
-        """async (address) => {
-            const data = new DataTransfer();
-            const photo = document.createElement("canvas");
-            photo.width = photo.height = 64;
-            const blob = await new Promise((done) => { photo.toBlob(done); });
-            data.items.add(new File([blob], "dropped.png", { type: "image/png" }));
-            const zone = document.querySelector("[data-drop]");
-            zone.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
-        }""",
-        "",
-    )
-    assert look.page.evaluate("document.querySelector('#photo').files[0].name") == "dropped.png"
-
-
-def test_the_first_page_is_small(look: Look) -> None:
-    """Scripts and all; `test_console_typed.py` weighs every page. A look refuses other hosts."""
-    answers: list[Any] = []
-    look.page.on("response", lambda one: answers.append(one))
-    look.page.goto(f"{look.address}/", wait_until="networkidle")
-    loaded = [len(one.body()) for one in answers if one.url.startswith("http")]
-    assert len(loaded) >= 5
-    assert sum(loaded) <= MOST_BYTES
 
 
 INTRUDERS = {

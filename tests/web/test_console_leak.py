@@ -15,7 +15,7 @@ from fr_api.v1 import training_pb2
 from support.courses import create, enrol, link_people, store_of
 from support.leaks import LEAK, Row, bare, chance, planted, standing_out, truth_of
 from support.servers import Running, running
-from support.surfer import Surfer, Trainee
+from support.surfer import Trainee, signed_in
 from support.web import Answered, Web, web
 
 pytestmark = pytest.mark.nightly
@@ -76,8 +76,7 @@ def taken(server: Running, site: Web, course_id: str, sessions: int) -> list[Tak
     course = store.course(course_id)
     made = enrol(server.training, course_id, sessions)
     for number, one in enumerate(made.enrolled):
-        trainee = Trainee(Surfer(site), server.training, one.code)
-        assert trainee.surfer.sign_in("", one.code).status == 303
+        trainee = Trainee(signed_in(site, "", one.code), server.training, one.code)
         trials = list(_trials(trainee))
         (session,) = store.sessions_of(one.trainee_id)
         kept = {trial.trial_id: trial for trial in session.trials}
@@ -156,38 +155,18 @@ def test_photos_on_pages_have_nothing_but_pixels(trials: list[Taken]) -> None:
         bare(base64.b64decode(min(photos)) + b"0")  # control
 
 
-def _header(answer: Answered) -> Answered:
-    return replace(answer, headers={**answer.headers, "x-cache": "hit"})
+def body(pattern: bytes, becomes: bytes) -> Callable[[Answered], Answered]:
+    return lambda one: replace(one, body=re.sub(pattern, becomes, one.body))
 
 
-def _spelling(answer: Answered) -> Answered:
-    """No length changes."""
-    return replace(answer, body=answer.body.replace(b'<img src="', b'<img Src="'))
-
-
-def _text(answer: Answered) -> Answered:
-    return replace(answer, body=answer.body.replace(b"</main>", b" </main>"))
-
-
-def _photo(answer: Answered) -> Answered:
-    return replace(answer, body=PHOTO.sub(rb"data:image/jpeg;base64,\g<1>AAAA", answer.body))
-
-
-def _drawn(answer: Answered) -> Answered:
-    return replace(answer, body=re.sub(rb'name="trial" value="\w\w', b'name="trial" value="00', answer.body))
-
-
-def _status(answer: Answered) -> Answered:
-    return replace(answer, status=203)
-
-
+UNDRAWN = "an id that is not drawn"
 LEAKS: dict[str, Callable[[Answered], Answered]] = {
-    "a header": _header,
-    "another spelling": _spelling,
-    "a blank": _text,
-    "a longer photo": _photo,
-    "an id that is not drawn": _drawn,
-    "a status": _status,
+    "a header": lambda one: replace(one, headers={**one.headers, "x-cache": "hit"}),
+    "another spelling": body(b'<img src="', b'<img Src="'),  # no length changes
+    "a blank": body(b"</main>", b" </main>"),
+    "a longer photo": body(PHOTO.pattern, rb"data:image/jpeg;base64,\g<1>AAAA"),
+    UNDRAWN: body(rb'name="trial" value="\w\w', b'name="trial" value="00'),
+    "a status": lambda one: replace(one, status=203),
 }
 
 
@@ -195,7 +174,7 @@ LEAKS: dict[str, Callable[[Answered], Answered]] = {
 def test_a_classifier_finds_what_is_planted(trials: list[Taken], name: str) -> None:
     """The control: on each page of one person, or of a list with the person."""
     spoilt = [replace(one, received=tuple(map(LEAKS[name], one.received))) if one.truth == 1 else one for one in trials]
-    found = chances(spoilt, ["pairs"] if LEAKS[name] is _drawn else ["pairs", "lists"])
+    found = chances(spoilt, ["pairs"] if name == UNDRAWN else ["pairs", "lists"])
     assert max(found.values()) < LEAK, found
 
 

@@ -16,66 +16,11 @@ from support.callers import BLUES, Staffed
 from support.counts import NIGHTLY
 from support.photos import draw_lfw, face
 from support.servers import photo
-from support.surfer import Surfer
+from support.surfer import Surfer, signed_in
 from support.surfer import words as words_of
-from support.web import Answered, Web, web, whole_answer
+from support.web import Answered, Web, form, web, whole_answer
 
-BOUNDARY = "a-boundary"
 JPEG_BUT_NO_PHOTO = b"\xff\xd8\xff no photo"
-
-
-@pytest.fixture(scope="module")
-def gallery(at: Staffed) -> str:
-    at.gallery("g", operational=False)
-    return "g"
-
-
-@pytest.fixture
-def surfer(site: Web, gallery: str) -> Surfer:
-    return Surfer(site)
-
-
-@pytest.fixture
-def operator(surfer: Surfer, at: Staffed) -> Surfer:
-    assert surfer.sign_in(at.operator.token).status == 303
-    return surfer
-
-
-@pytest.fixture
-def admin(surfer: Surfer, at: Staffed) -> Surfer:
-    assert surfer.sign_in(at.admin.token).status == 303
-    return surfer
-
-
-@pytest.fixture
-def auditor(surfer: Surfer, at: Staffed) -> Surfer:
-    assert surfer.sign_in(at.auditor.token).status == 303
-    return surfer
-
-
-def many(
-    surfer: Surfer, path: str, files: list[tuple[str, bytes]], accept: str = "text/html", **fields: str
-) -> Answered:
-    """Send a form with many files, as a browser does; the token comes first."""
-    parts = [
-        b'--%s\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
-        % (BOUNDARY.encode(), name.encode(), value.encode())
-        for name, value in {"token": surfer.token, **fields}.items()
-    ]
-    parts += [
-        b'--%s\r\nContent-Disposition: form-data; name="photo"; filename="%s"\r\nContent-Type: image/png\r\n\r\n%s\r\n'
-        % (BOUNDARY.encode(), name.encode(), content)
-        for name, content in files
-    ]
-    headers = {
-        "Accept": accept,
-        "Origin": surfer.origin,
-        "Sec_Fetch_Site": "same-origin",
-        "Cookie": "; ".join(f"{name}={value}" for name, value in surfer.cookies.items()),
-        "Content_Type": f"multipart/form-data; boundary={BOUNDARY}",
-    }
-    body = b"".join(parts) + b"--%s--\r\n" % BOUNDARY.encode()
-    return surfer.site.ask("POST", path, body, **headers)
 
 
 # --- enrolment
@@ -83,9 +28,8 @@ def many(
 
 def test_each_photo_is_enrolled_or_refused_on_its_own(at: Staffed, operator: Surfer) -> None:
     at.gallery("many", operational=False, people=0)
-    operator.get("/galleries/many/enrol")
     files = [("Ada Roe.png", photo(200)), ("bad.jpg", JPEG_BUT_NO_PHOTO), ("C:\\photos\\Bo.png", photo(60))]
-    told = words_of(many(operator, "/galleries/many/enrol", files, each="1"))
+    told = words_of(operator.upload("/galleries/many/enrol", files, each="1"))
     assert "Photos enrolled: 2, refused: 1" in told
     row = re.search(r"<bdi>bad.jpg</bdi>.*?</tr>", told, re.DOTALL)
     assert row is not None
@@ -97,33 +41,33 @@ def test_each_photo_is_enrolled_or_refused_on_its_own(at: Staffed, operator: Sur
 
 def test_all_photos_can_be_of_one_subject(at: Staffed, operator: Surfer) -> None:
     at.gallery("one", operational=False, people=0)
-    operator.get("/galleries/one/enrol")
     files = [("1.png", photo(200)), ("2.png", photo(202))]
-    missing = many(operator, "/galleries/one/enrol", files, each="0")
+    missing = operator.upload("/galleries/one/enrol", files, each="0")
     assert (missing.status, "fill in the subject" in words_of(missing)) == (400, True)
-    assert "Photos enrolled: 2" in words_of(many(operator, "/galleries/one/enrol", files, each="0", subject="Ada"))
-    again = words_of(many(operator, "/galleries/one/enrol", files, each="0", subject="Ada"))
+    assert "Photos enrolled: 2" in words_of(operator.upload("/galleries/one/enrol", files, each="0", subject="Ada"))
+    again = words_of(operator.upload("/galleries/one/enrol", files, each="0", subject="Ada"))
     assert "Photos enrolled: 0, refused: 2" in again
     assert "Ada" in words_of(operator.get("/galleries/one"))
 
 
 def test_a_photo_alone_is_told_as_json_to_the_page(at: Staffed, operator: Surfer) -> None:
     at.gallery("alone", operational=False, people=0)
-    operator.get("/galleries/alone/enrol")
-    path, accept = "/galleries/alone/enrol", "application/json"
-    stored = many(operator, path, [("Ada.png", photo(200))], accept, each="1")
-    refused = many(operator, path, [("Bo.jpg", JPEG_BUT_NO_PHOTO)], accept, each="1")
+    path = "/galleries/alone/enrol"
+
+    def told(*files: tuple[str, bytes]) -> Answered:
+        return operator.send(path, *form(files, token=operator.token, each="1"), Accept="application/json")
+
+    stored, refused = told(("Ada.png", photo(200))), told(("Bo.jpg", JPEG_BUT_NO_PHOTO))
     assert (stored.status, refused.status) == (200, 200)
     assert json.loads(stored.body)["subject"] == "Ada"
     assert json.loads(stored.body)["refused"] == ""
     assert json.loads(refused.body)["refused"]
-    assert many(operator, path, [], accept, each="1").status == 400
+    assert told().status == 400
 
 
 def test_people_who_look_alike_are_told_as_leads(operator: Surfer) -> None:
-    operator.get("/galleries/g/enrol")
     files = [("Twin.png", photo(BLUES[0]) + b"twin")]
-    told = words_of(many(operator, "/galleries/g/enrol", files, each="1", reports_similar="1"))
+    told = words_of(operator.upload("/galleries/g/enrol", files, each="1", reports_similar="1"))
     assert "Photos enrolled: 1" in told
     assert "Leads for a human examiner" in told
     assert f"g {BLUES[0]}" in told
@@ -135,72 +79,51 @@ def test_many_photos_are_never_in_memory_at_once(at: Staffed) -> None:
     at.gallery("crowd", operational=False, people=0)
     filler = os.urandom(200_000)
     with web(at.server.address, max_message_bytes=300_000) as started:
-        surfer = Surfer(started)
-        surfer.sign_in(at.operator.token)
-        surfer.get("/galleries/crowd/enrol")
+        surfer = signed_in(started, at.operator.token)
         # What follows the end of a PNG is no part of the picture.
         files = [(f"{number}.png", photo(number + 20) + filler) for number in range(most)]
         files += [("huge.png", photo(1) + filler * 40), ("last.png", photo(240))]
-        told = words_of(many(surfer, "/galleries/crowd/enrol", files, each="1"))
+        told = words_of(surfer.upload("/galleries/crowd/enrol", files, each="1"))
         assert f"Photos enrolled: {most + 1}, refused: 1" in told, told[:2000]
         assert "Send a smaller photo" in told
-        rest = many(surfer, "/galleries/crowd/enrol", [("a.png", photo(9))], each="1")
+        rest = surfer.upload("/galleries/crowd/enrol", [("a.png", photo(9))], each="1")
         assert "Photos enrolled: 1" in words_of(rest), "the room is free again"
 
 
 def test_a_name_of_a_file_is_text(operator: Surfer, at: Staffed) -> None:
     at.gallery("names", operational=False, people=0)
-    operator.get("/galleries/names/enrol")
     hostile = "<img src=x onerror=alert(1)>\u202e%22.png"
-    answer = many(operator, "/galleries/names/enrol", [(hostile, photo(200)), (hostile, b"x")], each="1")
+    answer = operator.upload("/galleries/names/enrol", [(hostile, photo(200)), (hostile, b"x")], each="1")
     assert "<img src=x" not in answer.body.decode()
     assert "&lt;img src=x onerror=alert(1)&gt;" in answer.body.decode()
 
 
 def test_a_form_that_is_cut_off_tells_what_was_done(at: Staffed, operator: Surfer) -> None:
     at.gallery("cut", operational=False, people=0)
-    operator.get("/galleries/cut/enrol")
-    body = (
-        (
-            f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="token"\r\n\r\n{operator.token}\r\n'
-            f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="photo"; filename="b.png"\r\n\r\n'
-        ).encode()
-        + photo(60)
-        + f"\r\n--{BOUNDARY}\r\n".encode()
-    )
-    headers = {
-        "Accept": "text/html",
-        "Origin": operator.origin,
-        "Sec_Fetch_Site": "same-origin",
-        "Cookie": "; ".join(f"{name}={value}" for name, value in operator.cookies.items()),
-        "Content_Type": f"multipart/form-data; boundary={BOUNDARY}",
-    }
-    answer = operator.site.ask("POST", "/galleries/cut/enrol", body, **headers)
+    body, kind = form([("b.png", photo(60))], token=operator.token)
+    answer = operator.send("/galleries/cut/enrol", body.removesuffix(b"--\r\n") + b"\r\n", kind)
     assert (answer.status, "cut off" in words_of(answer)) == (400, True)
     assert "Photos enrolled: 1, refused: 0" in words_of(answer)
 
 
 def test_photos_that_stop_coming_are_given_up(at: Staffed, gallery: str) -> None:
     with web(at.server.address, body_s=0.5) as started:
-        surfer = Surfer(started)
-        surfer.sign_in(at.operator.token)
-        surfer.get("/galleries/g/enrol")
-        cookies = "; ".join(f"{name}={value}" for name, value in surfer.cookies.items())
+        surfer = signed_in(started, at.operator.token)
+        body, kind = form(token=surfer.token)
         head = (
             f"POST /galleries/g/enrol HTTP/1.1\r\nHost: {started.host}:{started.port}\r\nAccept: text/html\r\n"
-            f"Origin: {surfer.origin}\r\nCookie: {cookies}\r\nContent-Length: 100000\r\n"
-            f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n\r\n"
-            f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="token"\r\n\r\n{surfer.token}\r\n--{BOUNDARY}'
+            f"Origin: {surfer.origin}\r\nCookie: {surfer.cookie}\r\nContent-Length: 100000\r\n"
+            f"Content-Type: {kind}\r\n\r\n"
         )
         with started.raw() as one:
-            one.sendall(head.encode())
+            one.sendall(head.encode() + body.removesuffix(b"--\r\n"))
             answer = whole_answer(one)
         assert answer.split(b" ", 2)[1] == b"504"
 
 
 def test_only_operators_enrol(admin: Surfer) -> None:
     assert "/enrol" not in words_of(admin.get("/galleries/g"))
-    answer = many(admin, "/galleries/g/enrol", [("Eve.png", photo(99))], each="1")
+    answer = admin.upload("/galleries/g/enrol", [("Eve.png", photo(99))], each="1")
     assert answer.status == 403
     assert "Eve" not in words_of(admin.get("/galleries/g"))
 
@@ -210,9 +133,7 @@ def test_only_operators_enrol(admin: Surfer) -> None:
 
 def test_duplicates_are_leads_in_pairs(at: Staffed, operator: Surfer) -> None:
     at.gallery("twice", operational=False)
-    operator.get("/galleries/twice/enrol")
-    many(operator, "/galleries/twice/enrol", [("Twin.png", photo(BLUES[1]) + b"twin")], each="1")
-    operator.get("/galleries/twice/duplicates")
+    operator.upload("/galleries/twice/enrol", [("Twin.png", photo(BLUES[1]) + b"twin")], each="1")
     told = words_of(operator.post("/galleries/twice/duplicates", {}))
     assert "Lead 1" in told
     assert "Twin" in told
@@ -231,7 +152,6 @@ def test_duplicates_of_an_operational_gallery_need_a_purpose(at: Staffed, operat
 
 def test_settings_change_and_a_gallery_is_deleted_by_its_typed_id(at: Staffed, admin: Surfer) -> None:
     at.gallery("old", operational=False)
-    admin.get("/galleries/old/settings")
     form = {"display_name": "Old <b>faces</b>", "retention_days": "30", "closes": "2999-01-31"}
     assert admin.post("/galleries/old/settings", form).status == 303
     page = admin.get("/galleries/old")
@@ -252,7 +172,6 @@ def test_what_is_past_its_time_is_counted_before_it_is_deleted(admin: Surfer) ->
 
 
 def test_an_operator_changes_no_gallery(operator: Surfer) -> None:
-    operator.get("/galleries/g")
     assert operator.post("/galleries/g/settings", {"display_name": "mine"}).status == 403
     assert operator.post("/galleries/g/delete", {"typed": "g"}).status == 403
     assert operator.post("/retention", {}).status == 403
@@ -263,7 +182,6 @@ def test_an_operator_changes_no_gallery(operator: Surfer) -> None:
 
 
 def test_two_photos_are_compared_without_a_verdict_of_identity(operator: Surfer) -> None:
-    operator.get("/compare")
     alike = words_of(operator.upload("/compare", a=photo(10), b=photo(10)))
     other = words_of(operator.upload("/compare", a=photo(10), b=photo(160)))
     assert "a lead to examine" in alike
@@ -276,7 +194,6 @@ def test_two_photos_are_compared_without_a_verdict_of_identity(operator: Surfer)
 
 
 def test_faces_are_numbered_with_their_quality(operator: Surfer) -> None:
-    operator.get("/detect")
     told = words_of(operator.upload("/detect", photo=photo(10)))
     assert "Faces found: 1" in told
     assert len(re.findall(r"<rect ", told)) == len(re.findall(r'<th scope="row">', told)) == 1
@@ -287,7 +204,6 @@ def test_faces_are_numbered_with_their_quality(operator: Surfer) -> None:
 
 
 def test_a_key_is_made_its_secret_shown_once_and_it_ends(at: Staffed, site: Web, admin: Surfer) -> None:
-    admin.get("/keys/new")
     form = {"label": "desk <i>1</i>", "role.3": "1", "galleries": "g x*", "days": "7", "searches_per_day": "5"}
     answer = admin.post("/keys", form)
     assert answer.headers["cache-control"] == "no-store"
@@ -311,7 +227,6 @@ def test_a_key_is_made_its_secret_shown_once_and_it_ends(at: Staffed, site: Web,
 
 
 def test_a_key_that_checks_itself_or_can_do_nothing_is_warned_of(admin: Surfer) -> None:
-    admin.get("/keys/new")
     told = words_of(admin.post("/keys", {"label": "", "role.3": "1", "role.4": "1"}))
     assert "check each other" in told
     assert "nothing to act on" in told
@@ -331,7 +246,6 @@ def test_an_auditor_sees_keys_and_changes_none(at: Staffed, auditor: Surfer) -> 
 
 
 def test_an_auditor_finds_what_was_done_to_a_subject(at: Staffed, auditor: Surfer) -> None:
-    auditor.get("/audit")
     told = words_of(auditor.post("/audit", {"chain": "galleries", "gallery": "g", "subject": f"g {BLUES[0]}"}))
     assert "gallery.enrol" in told
     none = words_of(auditor.post("/audit", {"chain": "galleries", "gallery": "g", "subject": "stranger"}))
@@ -341,7 +255,6 @@ def test_an_auditor_finds_what_was_done_to_a_subject(at: Staffed, auditor: Surfe
 
 
 def test_checkpoints_that_were_kept_show_that_nothing_was_changed(auditor: Surfer) -> None:
-    auditor.get("/audit/check")
     kept = auditor.get("/audit/checkpoints")
     assert kept.headers["content-disposition"].startswith("attachment")
     told = words_of(auditor.upload("/audit/check", checkpoints=kept.body))
@@ -384,8 +297,7 @@ def test_the_server_describes_itself_without_a_secret(at: Staffed, site: Web, ad
     assert "Galleries that your key reaches" in told
     counted = [int(re.findall(row.format(name), told)[0]) for name in ("Galleries", "Subjects", "Templates")]
     assert counted == [len(held), sum(one.subject_count for one in held), sum(one.template_count for one in held)]
-    trainer = Surfer(site)
-    trainer.sign_in(at.caller(Role.TRAINER).token)
+    trainer = signed_in(site, at.caller(Role.TRAINER).token)
     assert re.search(r"GalleryService/GetGallery</code></th><td><code dir=\"ltr\">UNKNOWN_GALLERY<", told)
     page = words_of(trainer.get("/server"))
     assert ["Takes calls" in page, "<dt>Subjects" in page, "UNKNOWN_GALLERY" in page] == [True, False, False]
@@ -403,9 +315,7 @@ def evaluated(at: Staffed, site: Web, tmp_path_factory: pytest.TempPathFactory) 
     home = tmp_path_factory.mktemp("home")
     with patch.dict(os.environ, {"FR_HOME": str(home)}):
         write_link("lfw", Link(draw_lfw(home / "lfw")), home / "datasets")
-        surfer = Surfer(site)
-        surfer.sign_in(at.caller(Role.TRAINER).token)
-        yield surfer
+        yield signed_in(site, at.caller(Role.TRAINER).token)
 
 
 @pytest.fixture(scope="module")
@@ -414,7 +324,6 @@ def report_id(evaluated: Surfer) -> str:
 
 
 def measured(surfer: Surfer, seed: int = 1) -> str:
-    surfer.get("/evaluation")
     told = words_of(surfer.post("/evaluation/run", {"dataset": "lfw", "kind": "1", "seed": str(seed)}))
     assert "photos done" in told
     found = re.findall(r"/evaluation/report\?id=([\w-]+)", told)
@@ -446,7 +355,6 @@ def test_the_hardest_pairs_are_shown_where_the_terms_allow_it(evaluated: Surfer,
         rows.append(f"{number:03},f")
     (home / "london" / "london_info.csv").write_text("\n".join(rows) + "\n")
     write_link("london", Link(home / "london"), home / "datasets")
-    evaluated.get("/evaluation")
     told = words_of(evaluated.post("/evaluation/run", {"dataset": "london", "kind": "1"}))
     other = re.findall(r"/evaluation/report\?id=([\w-]+)", told)[-1]
     page = words_of(evaluated.get(f"/evaluation/report?id={other}"))
@@ -468,7 +376,6 @@ def test_two_reports_are_compared_and_one_is_deleted(evaluated: Surfer, report_i
 
 
 def test_an_unknown_data_set_is_refused_as_a_page(evaluated: Surfer) -> None:
-    evaluated.get("/evaluation")
     answer = evaluated.post("/evaluation/run", {"dataset": "nonsense", "kind": "1"})
     assert answer.status in (400, 404)
     assert "This was not done" in words_of(answer)

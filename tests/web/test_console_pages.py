@@ -4,8 +4,8 @@ A new screen needs a row of `ROWS` for each of its states.
 """
 
 import itertools
-from collections.abc import Iterator
 from secrets import token_bytes
+from typing import Any
 
 import pytest
 
@@ -21,11 +21,10 @@ from support.browser import (
     Row,
     Visitors,
     World,
-    chromium,
     needs_browser,
 )
 from support.callers import BLUES
-from support.courses import Chance, start, take
+from support.courses import finish
 from support.servers import photo
 
 pytestmark = [needs_browser, pytest.mark.usefixtures("people_at_hand", "a_class")]
@@ -33,62 +32,64 @@ _NUMBERS = itertools.count(2)
 
 
 @pytest.fixture(scope="module")
-def visitors(console_world: World) -> Iterator[Visitors]:
-    with chromium() as browser:
-        yield Visitors(browser, console_world)
+def visitors(browser: Any, console_world: World) -> Visitors:
+    return Visitors(browser, console_world)
 
 
 @pytest.fixture(scope="module")
 def a_class(console_world: World) -> None:
     """A cohort with somebody who has taken the course, and the release of all its items."""
-    stub = console_world.staff.caller(Role.TRAINER).training
     request = training_pb2.CreateCohortRequest(
         course_id=console_world.course.course_id, display_name="A class", trainees=2
     )
-    made = stub.CreateCohort(request)
-    trainee = console_world.staff.caller(Role.TRAINEE).training
-    session_id = start(trainee, made.enrolled[0].code, "pairs")
-    for _ in take(trainee, session_id, Chance()):
-        pass
-    trainee.FinishSession(training_pb2.FinishSessionRequest(session_id=session_id))
-    blocks = [block.block_id for sitting in console_world.course.sittings for block in sitting.blocks]
-    release = training_pb2.ReleaseItemsRequest(cohort_id=made.cohort.cohort_id, block_ids=blocks)
-    release.include_tests = release.before_all_finished = True
-    stub.ReleaseItems(release)
+    made = console_world.staff.caller(Role.TRAINER).training.CreateCohort(request)
+    finish(console_world.staff.caller(Role.TRAINEE).training, made.enrolled[0].code, "pairs")
+    console_world.release(made.cohort)
 
 
-def led_on(*selectors: str) -> Act:
-    """Click one thing after another."""
+Doing = str | tuple[str, Any]
+"""What to press; or a field with its text, its files or True for a tick; "" with a key; what to wait for, with None."""
+
+
+def led_on(*doings: Doing) -> Act:
+    """Do one thing after another."""
 
     def act(look: Look) -> None:
-        for selector in selectors:
-            look.page.locator(selector).first.click()
-            look.page.wait_for_timeout(200)
+        for at, doing in enumerate(doings):
+            if isinstance(doing, tuple):
+                _done(look, *doing)
+                continue
+            look.page.locator(doing).first.click()
+            if isinstance(doings[min(at + 1, len(doings) - 1)], str):
+                look.page.wait_for_timeout(200)  # the next page may have what is pressed next, and so has this one
 
     return act
 
 
-def planned(look: Look) -> None:
-    look.page.locator("[name='dataset.people_folder']").check()
-    look.page.locator("[name=plan][value='']").check()
-    look.page.locator("#toml").fill(PLAN)
-    look.page.locator("form[action='/courses/new'] button").click()
-    look.page.locator("#work").wait_for()
+def _done(look: Look, where: str, how: Any) -> None:
+    field = look.page.locator(where or "body").first
+    how = how() if callable(how) else how
+    if how is None:
+        field.wait_for(state="attached")
+    elif how is True:
+        field.check()
+    elif not where:
+        look.page.keyboard.press(how)
+    elif isinstance(how, list):
+        field.set_input_files(how)
+    elif field.evaluate("one => one.matches('select')"):
+        field.select_option(how)
+    else:
+        field.fill(how)
 
 
-def forecast(look: Look) -> None:
-    planned(look)
-    look.page.locator("[name=do][value=check]").click()
-    look.page.locator("#forecast-head").wait_for()
-
-
-def of_class(path: str, *selectors: str) -> Act:
+def of_class(path: str, *doings: Doing) -> Act:
     """Open a page below the cohort "A class"."""
 
     def act(look: Look) -> None:
         place = look.page.locator("main th a", has_text="A class").first.get_attribute("href")
         look.open(f"{place}{path}")
-        led_on(*selectors)(look)
+        led_on(*doings)(look)
 
     return act
 
@@ -103,178 +104,27 @@ def truth_told(look: Look) -> None:
         look.page.locator(".steps").wait_for()
 
 
-def searched(look: Look) -> None:
-    look.page.locator("#photo").set_input_files([PROBE])
-    look.page.locator("main form[action='/search'] button").click()
-    look.page.locator(".leads").first.wait_for()
-
-
-def refused_search(look: Look) -> None:
-    look.page.locator("#photo").set_input_files([{**PROBE, "buffer": b"no photo"}])
-    look.page.locator("main form[action='/search'] button").click()
-    look.page.locator(".refusal").first.wait_for()
-
-
-def purpose_stated(look: Look) -> None:
-    look.page.locator("#case_reference").fill("17/2026")
-    look.page.locator("form[action='/purpose'] button").click()
-    look.page.locator("table").wait_for()
-
-
-def erased(look: Look) -> None:
-    enrolled(look)
-    look.open("/galleries/people/subject?id=New")
-    look.page.locator("[name=sure]").check()
-    look.page.locator("button.danger").click()
-    look.page.locator("code").wait_for()
-
-
-def consented(look: Look) -> None:
-    look.page.locator("[name=consent]").check()
-    look.page.locator("form[action='/course'] button").click()
-    look.page.locator("[name=block]").wait_for(state="attached")
-
-
-def trial(look: Look) -> None:
-    consented(look)
-    look.page.keyboard.press("Enter")
-    look.page.locator(".pair img").first.wait_for()
-
-
-def revealed(look: Look) -> None:
-    trial(look)
-    look.page.keyboard.press("7")
-    look.page.locator(".lines").wait_for()
-
-
-def paused(look: Look) -> None:
-    trial(look)
-    look.page.locator("form:has([name=pause]) button").click()
-    look.page.locator("[name=resume]").wait_for(state="attached")
-
-
-def case_searched(look: Look) -> None:
-    look.page.locator("#case_reference").fill(f"AZ {next(_NUMBERS)}")
-    look.page.locator("#purpose").select_option("6")
-    look.page.locator("form[action='/cases'] button").click()
-    look.page.locator("a.button").first.click()
-    look.page.locator("#photo").set_input_files([PROBE])
-    look.page.locator("#notes").fill("sharp, frontal")
-    look.page.locator("#gallery").select_option("cases")
-    look.page.locator("#candidates").fill("2")
-    look.page.locator("main form button").click()
-    look.page.locator(".leads").first.wait_for()
-
-
-def case_opened(look: Look) -> None:
-    case_searched(look)
-    look.page.locator("main a.button").click()
-    look.page.locator(".timeline").wait_for()
-
-
-def case_closed(look: Look) -> None:
-    case_opened(look)
-    look.page.locator("[name=sure]").check()
-    look.page.locator("button.danger").click()
-    look.page.locator("button.danger").wait_for(state="detached")
-
-
-def lead_shown(look: Look) -> None:
-    case_opened(look)
-    look.page.locator("tbody a").first.click()
-    look.page.locator("#findings-head").wait_for()
-
-
-def probe_alone(look: Look) -> None:
-    look.page.locator("tbody a").last.click()
-    look.page.locator("#probe_notes").wait_for()
-
-
-def notes_asked(look: Look) -> None:
-    probe_alone(look)
-    look.page.locator("#probe_notes").evaluate("one => { one.required = false; }")
-    look.page.locator("main form button").click()
-    look.page.locator(".refusal").first.wait_for()
+def finding_ready(look: Look) -> None:
+    candidate_beside(look)
+    while look.page.locator("#limits").count():
+        before = look.page.locator("h1").text_content()
+        led_on(("#limits", "ears hidden"), ("[name=opinion][value='-1']", True), "form[data-again] button")(look)
+        look.page.wait_for_function("before => document.querySelector('h1').textContent !== before", arg=before)
 
 
 def candidate_beside(look: Look) -> None:
-    look.page.locator("tbody a").last.click()
-    look.page.locator("#probe_notes, .stage").first.wait_for()
+    led_on(NEWEST, ("#probe_notes, .stage", None))(look)
     if look.page.locator("#probe_notes").count():
-        look.page.locator("#probe_notes").fill("a mole beside the left eye")
-        look.page.locator("main form button").click()
-    look.page.locator(".stage").wait_for()
+        led_on(("#probe_notes", "a mole beside the left eye"), "main form button", (".stage", None))(look)
 
 
 def under_the_curtain(look: Look) -> None:
     candidate_beside(look)
-    look.page.locator("[value=curtain]").check()
-    look.page.locator("[name=zoom][value='3']").check()
-
-
-def finding_ready(look: Look) -> None:
-    candidate_beside(look)
-    while look.page.locator("#limits").count():
-        look.page.locator("#limits").fill("ears hidden")
-        look.page.locator("[name=opinion][value='-1']").check()
-        before = look.page.locator("h1").text_content()
-        look.page.locator("form[data-again] button").click()
-        look.page.wait_for_function("before => document.querySelector('h1').textContent !== before", arg=before)
-
-
-def enrolled(look: Look) -> None:
-    new = {**PROBE, "name": "New.png", "buffer": photo(BLUES[0]) + token_bytes(8)}  # another photo of the same face
-    look.page.locator("#photo").set_input_files([new, {**PROBE, "buffer": b"no photo"}])
-    look.page.locator("form[data-many] button").click()
-    look.page.locator("#many tbody tr").nth(1).wait_for()
-    look.page.locator("form[data-many] button:enabled").wait_for()
-
-
-def enrolled_at_once(look: Look) -> None:
-    look.page.locator("form[data-many]").evaluate("one => delete one.dataset.many")  # as without JavaScript
-    new = {**PROBE, "name": "New.png", "buffer": photo(BLUES[0]) + token_bytes(8)}
-    look.page.locator("#photo").set_input_files([new, {**PROBE, "buffer": b"no photo"}])
-    look.page.locator("main form button").click()
-    look.page.locator("tbody .refused").wait_for()
-
-
-def gallery_deleted(look: Look) -> None:
-    name = f"passing-{next(_NUMBERS)}"
-    look.page.locator("#gallery_id").fill(name)
-    look.page.locator("main form button").click()
-    look.page.locator("a[href$='/settings']").click()
-    look.page.locator("#typed").fill(name)
-    look.page.locator("button.danger").click()
-    look.page.locator("main a[href='/galleries']").wait_for()
-
-
-def duplicates(look: Look) -> None:
-    look.page.locator("form[action$='/duplicates'] button").click()
-    look.page.locator("#end").wait_for()
-
-
-def compared(look: Look) -> None:
-    look.page.locator("#a").set_input_files([PROBE])
-    look.page.locator("#b").set_input_files([PROBE])
-    look.page.locator("form[action='/compare'] button").click()
-    look.page.locator(".pair img").first.wait_for()
-
-
-def detected(look: Look) -> None:
-    look.page.locator("#photo").set_input_files([PROBE])
-    look.page.locator("form[action='/detect'] button").click()
-    look.page.locator(".boxed").wait_for()
-
-
-def run(look: Look) -> None:
-    look.page.locator("form[action='/evaluation/run'] button").first.click()
-    look.page.locator("#end a").wait_for()
+    led_on(("[value=curtain]", True), ("[name=zoom][value='3']", True))(look)
 
 
 def measured(look: Look) -> None:
-    run(look)
-    look.page.locator("#end a").click()
-    look.page.locator(".plot").first.wait_for()
+    led_on(*RUN, "#end a", (".plot", None))(look)
     drawn = "[...document.querySelectorAll('.plot img')].map((one) => one.decode().then(() => one.naturalWidth > 99))"
     found = look.page.evaluate(f"Promise.all({drawn})")
     assert len(found) >= 3
@@ -287,26 +137,81 @@ def reports_compared(look: Look) -> None:
         look.open("/evaluation")
     for at in (0, 1):
         look.page.locator("tbody [type=checkbox]").nth(at).check()
-    look.page.locator("form[action='/evaluation/compare'] button").click()
-    look.page.locator("#report-2").wait_for()
+    led_on("form[action='/evaluation/compare'] button", ("#report-2", None))(look)
 
 
-def key_made(look: Look) -> None:
-    look.page.locator("[name='role.3']").check()
-    look.page.locator("[name='role.4']").check()
-    look.page.locator("form[action='/keys'] button").click()
-    look.page.locator("#secret").wait_for()
+def erased(look: Look) -> None:
+    led_on(*ENROLLED)(look)
+    look.open("/galleries/people/subject?id=New")
+    led_on(("[name=sure]", True), "button.danger", ("code", None))(look)
 
 
-def audit_searched(look: Look) -> None:
-    look.page.locator("#chain").select_option("galleries")
-    look.page.locator("form[action='/audit'] button").click()
-    look.page.locator("td details").first.wait_for()
+def enrolled_at_once(look: Look) -> None:
+    look.page.locator("form[data-many]").evaluate("one => delete one.dataset.many")  # as without JavaScript
+    led_on(("#photo", good_and_bad), "main form button", ("tbody .refused", None))(look)
 
 
-def audit_checked(look: Look) -> None:
-    look.page.locator("form[action='/audit/check'] button").click()
-    look.page.locator("tbody tr").first.wait_for()
+def notes_asked(look: Look) -> None:
+    led_on(*PROBE_ALONE)(look)
+    look.page.locator("#probe_notes").evaluate("one => { one.required = false; }")
+    led_on("main form button", (".refusal", None))(look)
+
+
+def good_and_bad() -> list[dict[str, Any]]:
+    """Another photo of the same face, and none."""
+    return [{**PROBE, "name": "New.png", "buffer": photo(BLUES[0]) + token_bytes(8)}, NO_PHOTO]
+
+
+def gallery_deleted(look: Look) -> None:
+    name = fresh()
+    led_on(("#gallery_id", name), "main form button", ("a[href$='/settings']", None), "a[href$='/settings']")(look)
+    led_on(("#typed", name), "button.danger", ("main a[href='/galleries']", None))(look)
+
+
+def fresh() -> str:
+    return f"passing-{next(_NUMBERS)}"
+
+
+NO_PHOTO = {**PROBE, "buffer": b"no photo"}
+PLANNED: tuple[Doing, ...] = (
+    ("[name='dataset.people_folder']", True),
+    ("[name=plan][value='']", True),
+    ("#toml", PLAN),
+    "form[action='/courses/new'] button",
+    ("#work", None),
+)
+FORECAST = (*PLANNED, "[name=do][value=check]", ("#forecast-head", None))
+SEARCH = "main form[action='/search'] button"
+CONSENTED: tuple[Doing, ...] = (("[name=consent]", True), "form[action='/course'] button", ("[name=block]", None))
+TRIAL = (*CONSENTED, ("", "Enter"), (".pair img", None))
+CASE_SEARCHED: tuple[Doing, ...] = (
+    ("#case_reference", fresh),
+    ("#purpose", "6"),
+    "form[action='/cases'] button",
+    "a.button",
+    ("#photo", [PROBE]),
+    ("#notes", "sharp, frontal"),
+    ("#gallery", "cases"),
+    ("#candidates", "2"),
+    "main form button",
+    (".leads", None),
+)
+CASE_OPENED = (*CASE_SEARCHED, "main a.button", (".timeline", None))
+NEWEST = "tbody tr:last-child a"
+PROBE_ALONE: tuple[Doing, ...] = (NEWEST, ("#probe_notes", None))
+ENROLLED: tuple[Doing, ...] = (
+    ("#photo", good_and_bad),
+    "form[data-many] button",
+    ("#many tbody tr:nth-child(2)", None),
+    ("form[data-many] button:enabled", None),
+)
+RUN: tuple[Doing, ...] = ("form[action='/evaluation/run'] button", ("#end a", None))
+KEY_MADE: tuple[Doing, ...] = (
+    ("[name='role.3']", True),
+    ("[name='role.4']", True),
+    "form[action='/keys'] button",
+    ("#secret", None),
+)
 
 
 ROWS = {
@@ -314,7 +219,7 @@ ROWS = {
     "a wrong key": Row(
         "nobody",
         "/",
-        lambda look: (look.page.locator("#key").fill("wrong"), look.page.locator("button").last.click()),
+        led_on(("#key", "wrong"), "form:has(#key) button"),
         allowed=(401,),
     ),
     "no such page": Row("operator", "/nonsense", allowed=(404,)),
@@ -324,55 +229,79 @@ ROWS = {
     "a new gallery": Row("admin", "/galleries/new"),
     "a gallery": Row("operator", "/galleries/people"),
     "a gallery whose purpose is asked": Row("operator", "/galleries/cases"),
-    "a purpose": Row("admin", "/galleries/cases", purpose_stated),
+    "a purpose": Row(
+        "admin",
+        "/galleries/cases",
+        led_on(("#case_reference", "17/2026"), "form[action='/purpose'] button", ("table", None)),
+    ),
     "a subject": Row("operator", "/galleries/people/subject?id=people%2010"),
     "the form of a search": Row("operator", "/search?gallery=people"),
-    "leads": Row("operator", "/search?gallery=people", searched),
-    "a refused photo": Row("operator", "/search?gallery=people", refused_search, allowed=(400,)),
+    "leads": Row("operator", "/search?gallery=people", led_on(("#photo", [PROBE]), SEARCH, (".leads", None))),
+    "a refused photo": Row(
+        "operator", "/search?gallery=people", led_on(("#photo", [NO_PHOTO]), SEARCH, (".refusal", None)), allowed=(400,)
+    ),
     "cases": Row("operator", "/cases"),
     "a search in a case": Row("operator", "/cases", led_on("tbody a", "main a.button")),
-    "a case that is closed": Row("operator", "/cases", case_closed),
-    "the leads of a case": Row("operator", "/cases", case_searched),
-    "a case": Row("operator", "/cases", case_opened),
-    "an examination with its ranking": Row("operator", "/cases", lead_shown),
+    "a case that is closed": Row(
+        "operator",
+        "/cases",
+        led_on(*CASE_OPENED, ("[name=sure]", True), "button.danger", (".timeline li:nth-child(3)", None)),
+    ),
+    "the leads of a case": Row("operator", "/cases", led_on(*CASE_SEARCHED)),
+    "a case": Row("operator", "/cases", led_on(*CASE_OPENED)),
+    "an examination with its ranking": Row(
+        "operator", "/cases", led_on(*CASE_OPENED, "tbody a", ("#findings-head", None))
+    ),
     "the queue of an examiner": Row("examiner", "/examinations"),
     "notes on the probe are missing": Row("examiner", "/examinations", notes_asked, allowed=(400,)),
-    "the probe alone": Row("examiner", "/examinations", probe_alone),
+    "the probe alone": Row("examiner", "/examinations", led_on(*PROBE_ALONE)),
     "a candidate beside the probe": Row("examiner", "/examinations", candidate_beside),
     "a curtain": Row("examiner", "/examinations", under_the_curtain),
     "a finding to give": Row("examiner", "/examinations", finding_ready),
     "the custody of a case": Row("auditor", "/custody?reference=AZ%201"),
     "photos to enrol": Row("operator", "/galleries/people/enrol"),
-    "photos enrolled and refused": Row("operator", "/galleries/people/enrol", enrolled),
+    "photos enrolled and refused": Row("operator", "/galleries/people/enrol", led_on(*ENROLLED)),
     "photos enrolled at once": Row("operator", "/galleries/people/enrol", enrolled_at_once),
     "a subject that is erased": Row("operator", "/galleries/people/enrol", erased),
     "a gallery that is deleted": Row("admin", "/galleries/new", gallery_deleted),
-    "duplicates": Row("operator", "/galleries/people/duplicates", duplicates),
+    "duplicates": Row(
+        "operator", "/galleries/people/duplicates", led_on("form[action$='/duplicates'] button", ("#end", None))
+    ),
     "settings of a gallery": Row("admin", "/galleries/people/settings"),
     "retention": Row("admin", "/retention"),
     "two photos to compare": Row("operator", "/compare"),
-    "two photos compared": Row("operator", "/compare", compared),
-    "faces of a photo": Row("operator", "/detect", detected),
+    "two photos compared": Row(
+        "operator",
+        "/compare",
+        led_on(("#a", [PROBE]), ("#b", [PROBE]), "form[action='/compare'] button", (".pair img", None)),
+    ),
+    "faces of a photo": Row(
+        "operator", "/detect", led_on(("#photo", [PROBE]), "form[action='/detect'] button", (".boxed", None))
+    ),
     "keys": Row("admin", "/keys"),
     "keys for an auditor": Row("auditor", "/keys"),
     "a new key": Row("admin", "/keys/new"),
-    "a key that was made": Row("admin", "/keys/new", key_made),
-    "the audit": Row("auditor", "/audit", audit_searched),
-    "the check of the audit": Row("auditor", "/audit/check", audit_checked),
+    "a key that was made": Row("admin", "/keys/new", led_on(*KEY_MADE)),
+    "the audit": Row(
+        "auditor", "/audit", led_on(("#chain", "galleries"), "form[action='/audit'] button", ("td details", None))
+    ),
+    "the check of the audit": Row(
+        "auditor", "/audit/check", led_on("form[action='/audit/check'] button", ("tbody tr", None))
+    ),
     "the server": Row("admin", "/server"),
     "data sets": Row("trainer", "/evaluation"),
-    "an evaluation": Row("trainer", "/evaluation", run),
+    "an evaluation": Row("trainer", "/evaluation", led_on(*RUN)),
     "a report": Row("trainer", "/evaluation", measured),
     "two reports": Row("trainer", "/evaluation", reports_compared),
     "the course": Row("trainee", "/course"),
-    "a block": Row("trainee", "/course", consented),
-    "a trial": Row("trainee", "/course", trial),
-    "the right answer": Row("trainee", "/course", revealed),
+    "a block": Row("trainee", "/course", led_on(*CONSENTED)),
+    "a trial": Row("trainee", "/course", led_on(*TRIAL)),
+    "the right answer": Row("trainee", "/course", led_on(*TRIAL, ("", "7"), (".lines", None))),
     "home of a trainer": Row("trainer", "/"),
     "courses": Row("trainer", "/courses"),
     "a course to make": Row("trainer", "/courses/new"),
-    "a plan that is checked": Row("trainer", "/courses/new", planned),
-    "how hard the forms will be": Row("trainer", "/courses/new", forecast),
+    "a plan that is checked": Row("trainer", "/courses/new", led_on(*PLANNED)),
+    "how hard the forms will be": Row("trainer", "/courses/new", led_on(*FORECAST)),
     "a course of a trainer": Row("trainer", "/courses", led_on("main th a")),
     "a contact sheet": Row("trainer", "/courses", led_on("main th a", ".cards a", "[name^='item.']")),
     "cohorts": Row("trainer", "/cohorts"),
@@ -389,7 +318,7 @@ ROWS = {
     "an item for the class": Row("trainer", "/cohorts", of_class("/items", "main th a")),
     "an item with its truth": Row("trainer", "/cohorts", truth_told),
     "a trainee of a trainer": Row("trainer", "/cohorts", of_class("", ".inline a")),
-    "a pause": Row("trainee", "/course", paused),
+    "a pause": Row("trainee", "/course", led_on(*TRIAL, "form:has([name=pause]) button", ("[name=resume]", None))),
 }
 
 

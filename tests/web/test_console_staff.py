@@ -17,14 +17,11 @@ from typer.testing import CliRunner
 
 from fr_client.cli.main import build
 from fr_datasets.links import Link, write_link
-from support.browser import PROBE, Look, World, chromium, needs_browser
+from support.browser import PROBE, Look, World, needs_browser, opened
 from support.photos import draw_lfw
 from support.servers import photo
 
 pytestmark = needs_browser
-HAS_FOCUS = """one => one === document.activeElement ||
-  (one.type === "radio" && document.activeElement.form === one.form && document.activeElement.name === one.name)"""
-LONGEST_WAY = 250  # of Tab keys through a page
 
 
 @dataclass
@@ -41,7 +38,7 @@ class Hand:
         if not self.keys:
             self.look.page.locator(what).first.click()
             return
-        box = self._reached(what).evaluate("one => one.type === 'checkbox'")
+        box = self.look.tab_to(what).evaluate("one => one.type === 'checkbox'")
         self.look.page.keyboard.press("Space" if box else "Enter")
 
     def go(self, what: str, heading: str) -> None:
@@ -51,7 +48,7 @@ class Hand:
 
     def write(self, what: str, text: str) -> None:
         if self.keys:
-            self._reached(what)
+            self.look.tab_to(what)
             self.look.page.keyboard.type(text)
         else:
             self.look.page.locator(what).first.fill(text)
@@ -64,7 +61,7 @@ class Hand:
         if not self.keys:
             page.locator(what).first.select_option(value) if is_list else radio.check()
             return
-        at = self._reached(what)
+        at = self.look.tab_to(what)
         page.keyboard.press("Home" if is_list else "Space")
         for _ in range(20):
             if at.input_value() == value if is_list else radio.is_checked():
@@ -75,7 +72,7 @@ class Hand:
     def give(self, what: str, *files: dict[str, Any] | Path) -> None:
         """Choose files; the dialog is the browser's, and not ours."""
         if self.keys:
-            self._reached(what)
+            self.look.tab_to(what)
         self.look.page.locator(what).set_input_files(list(files))
 
     def saved(self, what: str) -> Path:
@@ -98,30 +95,12 @@ class Hand:
     def text(self) -> str:
         return str(self.look.page.inner_text("main"))
 
-    def _reached(self, what: str) -> Any:
-        """Return an element that the Tab key comes to; a group of radio buttons has one place for it."""
-        found = self.look.page.locator(what).first
-        for _ in range(LONGEST_WAY):
-            if found.evaluate(HAS_FOCUS):
-                return found
-            self.look.page.keyboard.press("Tab")
-        return pytest.fail(f"the Tab key does not come to {what}")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as started:
-        yield started
-
 
 @pytest.fixture
 def hand(browser: Any, console_world: World, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Hand]:
     how = getattr(request, "param", "pointer")
-    context = browser.new_context(locale="en-GB", reduced_motion="reduce", java_script_enabled=how != "without scripts")
-    look = Look(context.new_page(), console_world.address)
-    yield Hand(look, console_world, tmp_path, keys=how == "keys")
-    context.close()
-    look.require_sound()
+    with opened(browser, console_world.address, java_script_enabled=how != "without scripts") as look:
+        yield Hand(look, console_world, tmp_path, keys=how == "keys")
 
 
 def fr(*arguments: object) -> tuple[int, str]:

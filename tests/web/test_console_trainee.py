@@ -13,15 +13,13 @@ from fr_api.v1 import training_pb2
 from fr_training.build.pictures import SIDE, TEMPLATE
 from fr_training.exercises.checks import COMPONENTS
 from fr_training.store.training_store import TrainingStore
-from fr_training.trials import Session
-from fr_training.trials import Trial as Kept
 from fr_trust.access.roles import Role
 from fr_web.console.views.looks import PLACES
 from support.browser import World
-from support.courses import Chance, start, store_of, take
+from support.courses import finish, store_of
 from support.leaks import forbidden
 from support.servers import photo
-from support.surfer import HOSTILE, Surfer, Trainee, words
+from support.surfer import HOSTILE, Surfer, Trainee, signed_in, words
 from support.web import Answered
 
 pb: Any = training_pb2
@@ -40,26 +38,20 @@ class Class:
         return store_of(self.world.staff.server)
 
     def trainee(self) -> Trainee:
-        surfer, caller, code = Surfer(self.world.site), self.world.staff.caller(Role.TRAINEE), next(self.world.others)
-        assert surfer.sign_in(caller.token, code).status == 303
-        return Trainee(surfer, caller.training, code)
+        caller, code = self.world.staff.caller(Role.TRAINEE), next(self.world.others)
+        return Trainee(signed_in(self.world.site, caller.token, code), caller.training, code)
+
+    def at(self, step: str, sitting: str = "all") -> tuple[Trainee, Answered]:
+        """Somebody new at a step, and its page."""
+        trainee = self.trainee()
+        trainee.sitting = sitting
+        trainee.begin()
+        return trainee, trainee.until(step)
 
 
 @pytest.fixture(scope="module")
 def room(console_world: World) -> Class:
     return Class(console_world, console_world.every_exercise())
-
-
-def sessions_of(room: Class) -> list[Session]:
-    trainees = room.store.trainees(room.made.cohort.cohort_id)
-    return [one for kept in trainees for one in room.store.sessions_of(kept.trainee_id)]
-
-
-def locked(room: Class, trainee: Trainee) -> list[Kept]:
-    sessions = sessions_of(room)
-    secret = re.search(r'name="trial" value="(\w+)"', trainee.seen[0].body.decode())
-    assert secret is not None
-    return next(list(one.trials) for one in sessions if any(t.trial_id == secret[1] for t in one.trials))
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +64,10 @@ def taken(room: Class) -> Trainee:
 def test_every_step_of_every_exercise_is_answered_without_scripts(room: Class, taken: Trainee) -> None:
     expected = {*pb.TrialStep.values()} - {pb.TRIAL_STEP_UNSPECIFIED, pb.TRIAL_STEP_SEND_PROBE}
     assert {*taken.steps} - {0} == expected
-    trials = locked(room, taken)
-    assert all(one.done for one in trials)
-    said = json.dumps([str(one.answer) for trial in trials for one in trial.locked])
+    (trainee_id,) = (one.trainee_id for one in room.made.enrolled if one.code == taken.code)
+    (session,) = room.store.sessions_of(trainee_id)
+    assert all(one.done for one in session.trials)
+    said = json.dumps([str(one.answer) for trial in session.trials for one in trial.locked])
     assert "0.805" in said
     assert "difficulty=3" in said
 
@@ -90,7 +83,8 @@ def test_nothing_tells_what_is_right_before_the_answer(room: Class, taken: Train
         return [one for one in secrets if one in around]
 
     assert told(b"<img alt=" + secrets[-1] + b">")  # control
-    ids = {one.session_id.encode() for one in sessions_of(room)}
+    kept = (room.store.sessions_of(one.trainee_id) for one in room.made.enrolled)
+    ids = {one.session_id.encode() for sessions_of_one in kept for one in sessions_of_one}
     for page in taken.seen:
         around = str(page.headers).encode() + page.body
         assert not told(around)
@@ -117,9 +111,7 @@ def test_right_answers_stand_beside_the_photos_of_their_trials(taken: Trainee) -
 
 
 def test_two_tabs_and_signing_in_again_leave_the_photos_of_a_right_answer(room: Class) -> None:
-    trainee = room.trainee()
-    trainee.begin()
-    page = trainee.until("RATE")
+    trainee, page = room.at("RATE")
     fields, path = trainee.answer(page), trainee.path
     trainee.sitting = "own"
     trainee.begin()
@@ -130,8 +122,7 @@ def test_two_tabs_and_signing_in_again_leave_the_photos_of_a_right_answer(room: 
     assert photos_of(following) != photos_of(page)
     again = trainee.surfer.post(path, fields)  # of a tab that stood still
     assert (photos_of(again), again.status) == (photos_of(page), 200)
-    other = Surfer(room.world.site)
-    assert other.sign_in(room.world.staff.caller(Role.TRAINEE).token, trainee.code).status == 303
+    other = signed_in(room.world.site, room.world.key("trainee"), trainee.code)
     assert photos_of(other.post(path, trainee.answer(following))) == photos_of(following)
 
 
@@ -151,16 +142,14 @@ def test_the_result_says_what_the_answers_come_to(taken: Trainee) -> None:
 def test_a_certificate_follows_the_last_sitting(room: Class) -> None:
     trainee = room.trainee()
     for sitting in ("all", "own"):
-        assert list(take(trainee.stub, start(trainee.stub, trainee.code, sitting), Chance()))
+        finish(trainee.stub, trainee.code, sitting)
     found = trainee.surfer.get("/course/certificate")
     assert (found.status, found.headers["content-disposition"]) == (200, 'attachment; filename="certificate.html"')
     assert b"<html" in found.body
 
 
 def test_an_answer_sent_twice_is_one_answer(room: Class) -> None:
-    trainee = room.trainee()
-    trainee.begin()
-    page = trainee.until("RATE")
+    trainee, page = room.at("RATE")
     fields = trainee.answer(page)
     first = trainee.surfer.post(trainee.path, fields)
     again = trainee.surfer.post(trainee.path, fields)
@@ -175,9 +164,8 @@ def test_an_answer_sent_twice_is_one_answer(room: Class) -> None:
 
 
 def test_a_probability_against_the_rating_is_asked_about_once(room: Class) -> None:
-    trainee = room.trainee()
-    trainee.begin()
-    fields = {**trainee.answer(trainee.until("RATE")), "rating": "3", "p_same": "10"}
+    trainee, page = room.at("RATE")
+    fields = {**trainee.answer(page), "rating": "3", "p_same": "10"}
     asked = trainee.surfer.post(trainee.path, fields)
     assert "opposite" in words(asked)
     assert 'value="10"' in words(asked)
@@ -189,9 +177,8 @@ def test_a_probability_against_the_rating_is_asked_about_once(room: Class) -> No
 
 
 def test_notes_stay_when_they_are_saved_and_when_they_are_only_typed(room: Class) -> None:
-    trainee = room.trainee()
-    trainee.begin()
-    fields = trainee.answer(trainee.until("NOTE"))
+    trainee, page = room.at("NOTE")
+    fields = trainee.answer(page)
     assert trainee.surfer.post(trainee.path, {**fields, "notes": HOSTILE, "save": "1"}).status == 303
     page = trainee.page()
     assert HOSTILE in words(page)
@@ -204,9 +191,7 @@ def test_notes_stay_when_they_are_saved_and_when_they_are_only_typed(room: Class
 
 
 def test_parts_go_back_and_are_kept(room: Class) -> None:
-    trainee = room.trainee()
-    trainee.begin()
-    page = trainee.until("OBSERVE")
+    trainee, page = room.at("OBSERVE")
     assert "Part 1 of 12" in words(page)
     assert page.body.count(b"<ellipse") == 2
     page = trainee.go_on(page)
@@ -222,10 +207,7 @@ def test_parts_go_back_and_are_kept(room: Class) -> None:
 
 
 def test_a_list_is_rated_before_it_is_decided(room: Class) -> None:
-    trainee = room.trainee()
-    trainee.begin()
-    trainee.until("DECIDE")
-    page = trainee.page()
+    trainee, page = room.at("DECIDE")
     assert "not rated yet" in words(page)
     fields = trainee.answer(page)
     early = {"trial": fields["trial"], "step": fields["step"], "choice": "none"}
@@ -243,9 +225,7 @@ def test_a_list_is_rated_before_it_is_decided(room: Class) -> None:
 
 
 def test_the_own_rating_stands_beside_the_advice(room: Class) -> None:
-    trainee = room.trainee()
-    trainee.begin()
-    page = trainee.until("RATE_AGAIN")
+    trainee, page = room.at("RATE_AGAIN")
     found = trainee.page("&own=2")
     assert re.search(r"locked: <b[^>]*>2</b>", found.body.decode())
     assert "The machine says" in words(page)
@@ -253,9 +233,7 @@ def test_the_own_rating_stands_beside_the_advice(room: Class) -> None:
 
 
 def test_evidence_is_examined_with_what_the_page_gives(room: Class) -> None:
-    trainee = room.trainee()
-    trainee.begin()
-    page = trainee.until("HASH")
+    trainee, page = room.at("HASH")
     files = trainee.path.replace("?", "/file?")
     original = trainee.surfer.get(f"{files}&file=original.jpg")
     assert original.headers["content-disposition"] == 'attachment; filename="original.jpg"'
@@ -292,10 +270,7 @@ def test_evidence_is_examined_with_what_the_page_gives(room: Class) -> None:
 
 
 def test_an_own_photo_is_searched_and_stays_on_one_page(room: Class) -> None:
-    trainee = room.trainee()
-    trainee.sitting = "own"
-    trainee.begin()
-    page = trainee.until("SEND_PROBE")
+    trainee, page = room.at("SEND_PROBE", "own")
     files = trainee.path.replace("?", "/file?")
     upload: dict[str, str] = dict(re.findall(r'name="(trial|step)" value="(\w+)"', page.body.decode()))
     assert trainee.surfer.upload(files, **upload, file=b"").status == 400
@@ -310,9 +285,7 @@ def test_an_own_photo_is_searched_and_stays_on_one_page(room: Class) -> None:
 
 
 def test_pausing_stops_where_there_is_no_pause_left(room: Class) -> None:
-    trainee = room.trainee()
-    trainee.begin()
-    page = trainee.until("RATE")
+    trainee, page = room.at("RATE")
     for _ in range(3):
         assert "Paused" in words(trainee.after({"pause": "1"}))
         page = trainee.after({"resume": "1"})

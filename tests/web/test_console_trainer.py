@@ -7,12 +7,11 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from fr_api.v1 import training_pb2
 from fr_trust.access.roles import Role
 from support.browser import World
-from support.courses import Chance, start, take
+from support.courses import finish
 from support.faults import until
-from support.surfer import Surfer, words
+from support.surfer import HOSTILE, Surfer, signed_in, words
 from support.web import Answered
 
 PLAN = """
@@ -32,7 +31,6 @@ name = "own"
 blocks = [{id = "own", exercise = "own_probe", trials = 1, size = 3}]
 """
 WANTED = {"plan": "", "toml": PLAN, "dataset.people_folder": "1"}
-HOSTILE = "<script>alert(1)</script>\"'{{ 7*7 }}"
 
 
 pytestmark = pytest.mark.usefixtures("people_at_hand")
@@ -40,9 +38,7 @@ pytestmark = pytest.mark.usefixtures("people_at_hand")
 
 @pytest.fixture
 def trainer(console_world: World) -> Surfer:
-    surfer = Surfer(console_world.site)
-    assert surfer.sign_in(console_world.key("trainer")).status == 303
-    return surfer
+    return signed_in(console_world.site, console_world.key("trainer"))
 
 
 def led(answer: Answered) -> str:
@@ -53,7 +49,6 @@ def led(answer: Answered) -> str:
 def made_course(trainer: Surfer) -> str:
     """Make a course by the pages, and return its address."""
     draft = led(trainer.post("/courses/new", WANTED))
-    trainer.get(draft)
     led(trainer.post(draft, {"do": "make"}))
     until(lambda: "The course is made" in words(trainer.get(draft)), 60)
     found = re.search(r'href="(/courses/[0-9a-f]+)"', words(trainer.get(draft)))
@@ -63,9 +58,7 @@ def made_course(trainer: Surfer) -> str:
 
 @pytest.fixture(scope="module")
 def course(console_world: World) -> str:
-    surfer = Surfer(console_world.site)
-    surfer.sign_in(console_world.key("trainer"))
-    return made_course(surfer)
+    return made_course(signed_in(console_world.site, console_world.key("trainer")))
 
 
 def slips(trainer: Surfer, course: str, **fields: str) -> tuple[str, list[str], Answered]:
@@ -75,16 +68,11 @@ def slips(trainer: Surfer, course: str, **fields: str) -> tuple[str, list[str], 
     assert page.status == 200, words(page)
     place = re.search(r'href="(/cohorts/[0-9a-f]+)"', words(page))
     assert place is not None
-    trainer.get("/cohorts")
     return place[1], re.findall(r"Code: <code[^>]*>([^<]+)</code>", words(page)), page
 
 
 def answers_all(world: World, code: str) -> None:
-    stub = world.staff.caller(Role.TRAINEE).training
-    session_id = start(stub, code, "pairs")
-    for _ in take(stub, session_id, Chance()):
-        pass
-    stub.FinishSession(training_pb2.FinishSessionRequest(session_id=session_id))
+    finish(world.staff.caller(Role.TRAINEE).training, code, "pairs")
 
 
 def test_a_plan_is_checked_before_a_course_is_made(trainer: Surfer) -> None:
@@ -113,7 +101,6 @@ def test_a_plan_is_checked_before_a_course_is_made(trainer: Surfer) -> None:
 
 def test_an_error_of_the_work_is_on_the_page_of_the_draft(trainer: Surfer) -> None:
     draft = led(trainer.post("/courses/new", {**WANTED, "plan": "three-day"}))
-    trainer.get(draft)
     led(trainer.post(draft, {"do": "make"}))
     until(lambda: "This was refused" in words(trainer.get(draft)) or 'class="refusal"' in words(trainer.get(draft)), 60)
     assert trainer.get("/courses/drafts/0123").status == 404
@@ -140,9 +127,7 @@ def test_items_are_left_out_of_the_next_course(trainer: Surfer, course: str) -> 
 
 
 def test_codes_are_shown_once_and_a_slip_holds_no_other_key(trainer: Surfer, console_world: World, course: str) -> None:
-    trainer.get(course)
     before = words(trainer.get("/cohorts")).count('href="/cohorts/')
-    trainer.get(course)
     refused = trainer.post(f"{course}/cohorts", {"trainees": "1", "class_key": console_world.key("trainer")})
     assert refused.status == 400
     assert console_world.key("trainer") not in words(refused)
@@ -164,8 +149,7 @@ def test_codes_are_shown_once_and_a_slip_holds_no_other_key(trainer: Surfer, con
 @contextmanager
 def events(surfer: Surfer, path: str) -> Iterator[http.client.HTTPResponse]:
     with closing(surfer.site.connect()) as connection:
-        cookie = "; ".join(f"{name}={value}" for name, value in surfer.cookies.items())
-        connection.request("GET", path, headers={"Accept": "text/html, text/event-stream", "Cookie": cookie})
+        connection.request("GET", path, headers={"Accept": "text/html, text/event-stream", "Cookie": surfer.cookie})
         answer = connection.getresponse()
         assert answer.status == 200
         yield answer
@@ -247,7 +231,6 @@ def test_a_projector_shows_what_the_trainer_shows_and_nothing_else(
 ) -> None:
     place, codes, _ = slips(trainer, course, name="Secret name")
     answers_all(console_world, codes[0])
-    trainer.get(place)
     led(trainer.post(f"{place}/release", {"block.practice": "1", "sure": "1", "ahead": "1"}))
     item = re.findall(rf'href="({place}/items/[0-9a-f]+)"', words(trainer.get(f"{place}/items")))[0]
 
@@ -284,12 +267,9 @@ def test_a_projector_shows_what_the_trainer_shows_and_nothing_else(
 
 def test_a_sitting_is_closed_to_a_class_and_gets_more_time(trainer: Surfer, console_world: World, course: str) -> None:
     place, (code, other, _), _ = slips(trainer, course, name="<b>Closed</b>")
-    trainee, late = Surfer(console_world.site), Surfer(console_world.site)
-    for surfer, own in ((trainee, code), (late, other)):
-        assert surfer.sign_in(console_world.key("trainee"), own).status == 303
-    trainee.get("/course")
+    key = console_world.key("trainee")
+    trainee, late = (signed_in(console_world.site, key, one) for one in (code, other))
     sitting = led(trainee.post("/course", {"sitting": "pairs", "consent": "1"}))
-    trainee.get(sitting)
     led(trainee.post(sitting, {"block": "practice"}))
     page = trainer.post(f"{place}/time", {"minutes": "5", "trainee": ""})
     assert (page.status, "Nobody got more time" in words(page)) == (200, True)
@@ -323,16 +303,11 @@ def test_reports_and_exports_are_files(trainer: Surfer, console_world: World, co
         assert file.headers["content-disposition"].startswith("attachment")
         assert file.body
     names = re.findall(rf'href="({place}/trainees/[^"]+)"', words(trainer.get(place)))
-    assert sorted(trainer.get(f"{one}/report?file=json").status for one in names) == [
-        200,
-        400,
-        400,
-    ]  # two have no answers
+    assert sorted(trainer.get(f"{one}/report?file=json").status for one in names) == [200, 400, 400]
     assert {trainer.get(f"{one}/report?file=certificate").status for one in names} == {400}  # a sitting is open
 
 
 def test_the_person_of_a_probe_is_set_without_sending_the_photo(trainer: Surfer, course: str) -> None:
-    trainer.get(course)
     assert trainer.upload(f"{course}/probe", photo=b"a photo", identity="Jane_Roe_001", absent="1").status == 400
     assert trainer.upload(f"{course}/probe", photo=b"a photo").status == 400
     assert trainer.upload(f"{course}/probe", photo=b"a photo", identity="nobody of them").status in (400, 404)
@@ -345,22 +320,19 @@ def test_what_is_deleted_is_meant(trainer: Surfer, console_world: World) -> None
     course = made_course(trainer)
     place, _, _ = slips(trainer, course)
     name = re.findall(rf'href="({place}/trainees/[^"]+)"', words(trainer.get(place)))[0]
-    trainer.get(name)
     assert trainer.post(name, {}).status == 400
     assert led(trainer.post(name, {"sure": "1"})) == place
     assert name not in words(trainer.get(place))
     assert trainer.post(f"{place}/delete", {}).status == 400
     assert led(trainer.post(f"{place}/delete", {"sure": "1"})) == "/cohorts"
     assert trainer.get(place).status == 404
-    trainer.get(course)
     assert trainer.post(f"{course}/delete", {}).status == 400
     assert led(trainer.post(f"{course}/delete", {"sure": "1"})) == "/courses"
     assert trainer.get(course).status == 404
 
 
 def test_other_roles_get_nothing_of_a_course(console_world: World, course: str) -> None:
-    surfer = Surfer(console_world.site)
-    surfer.sign_in(console_world.key("operator"))
+    surfer = signed_in(console_world.site, console_world.key("operator"))
     assert 'href="/courses"' not in words(surfer.get("/"))
     for path in ("/courses", "/courses/new", course, f"{course}/items", "/cohorts"):
         answer = surfer.get(path)

@@ -1,38 +1,37 @@
 """A trainer in a real browser: a board that changes by itself, and an item before a class by keys alone."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from fr_api.v1 import training_pb2
 from fr_trust.access.roles import Role
-from support.browser import Look, World, chromium, needs_browser, sign_in
-from support.courses import Chance, answer, next_trial, start
+from support.browser import Look, World, needs_browser, opened, sign_in
+from support.courses import Chance, Stub, answer, next_trial, start
 
 pytestmark = needs_browser
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as started:
-        yield started
-
-
 @pytest.fixture
-def look(browser: Any, console_world: World) -> Iterator[Look]:
-    """A page of a trainer, in English; what went wrong on it fails the test."""
-    context = browser.new_context(locale="en-GB", reduced_motion="reduce")
-    made = Look(context.new_page(), console_world.address)
-    sign_in(made.open("/").page, console_world, "trainer")
-    yield made
-    context.close()
-    made.require_sound()
+def look(look: Look, console_world: World) -> Look:
+    """A page of a trainer."""
+    sign_in(look.open("/").page, console_world, "trainer")
+    return look
 
 
 def cohort(world: World, name: str) -> training_pb2.CreateCohortResponse:
     request = training_pb2.CreateCohortRequest(course_id=world.course.course_id, display_name=name, trainees=1)
     return world.staff.caller(Role.TRAINER).training.CreateCohort(request)
+
+
+def one_answered(world: World, made: training_pb2.CreateCohortResponse) -> tuple[Stub, str]:
+    """Answer a trial of the first trainee; return the session."""
+    stub = world.staff.caller(Role.TRAINEE).training
+    session_id = start(stub, made.enrolled[0].code, "pairs")
+    trial = next_trial(stub, session_id)
+    assert trial is not None
+    answer(stub, session_id, trial, Chance())
+    return stub, session_id
 
 
 def test_a_board_changes_by_itself_and_the_focus_stays(look: Look, console_world: World) -> None:
@@ -43,11 +42,7 @@ def test_a_board_changes_by_itself_and_the_focus_stays(look: Look, console_world
     trainees.fill("7")
     board = look.page.locator("[data-live]")
     board.get_by_text("not started").first.wait_for()
-    stub = console_world.staff.caller(Role.TRAINEE).training
-    session_id = start(stub, made.enrolled[0].code, "pairs")
-    trial = next_trial(stub, session_id)
-    assert trial is not None
-    answer(stub, session_id, trial, Chance())
+    stub, session_id = one_answered(console_world, made)
     board.get_by_text("1 / 6").wait_for()
     stub.PauseSession(training_pb2.PauseSessionRequest(session_id=session_id))
     board.locator("td", has_text="paused").wait_for()
@@ -59,33 +54,26 @@ def test_an_item_is_shown_to_a_class_with_keys_alone_and_a_projector_follows(
     browser: Any, look: Look, console_world: World
 ) -> None:
     made = cohort(console_world, "Shown")
-    stub = console_world.staff.caller(Role.TRAINEE).training
-    session_id = start(stub, made.enrolled[0].code, "pairs")
-    trial = next_trial(stub, session_id)
-    assert trial is not None
-    answer(stub, session_id, trial, Chance())
+    one_answered(console_world, made)
     release = training_pb2.ReleaseItemsRequest(cohort_id=made.cohort.cohort_id, block_ids=["practice"])
     release.before_all_finished = True
     console_world.staff.caller(Role.TRAINER).training.ReleaseItems(release)
     look.open(f"/cohorts/{made.cohort.cohort_id}").press("Link for a projector").heading("A link for the projector")
-    context = browser.new_context(locale="en-GB")  # of a machine where nobody is signed in
-    wall = Look(context.new_page(), console_world.address)
-    wall.page.goto(look.page.locator("main a[href*='/wall/']").get_attribute("href"))
-    wall.page.get_by_text("The trainer shows nothing yet.").wait_for()
-    look.open(f"/cohorts/{made.cohort.cohort_id}/items").page.locator("main th a").first.click()
-    look.page.locator(".projected").wait_for()
-    assert look.page.locator(".faces img").count() == 2
-    assert look.page.locator("nav").count() == 0
-    for heading in ("answers-head", "average-head", "machine-head", "truth-head"):
-        assert look.page.locator(f"#{heading}").count() == 0
-        look.page.keyboard.press("PageDown")
-        look.page.locator(f"#{heading}").wait_for()
-        wall.page.locator(f"#{heading}").wait_for()
-    look.page.keyboard.press("PageUp")
-    for one in (look, wall):
-        one.page.locator("#truth-head").wait_for(state="detached")
-    context.close()
-    wall.require_sound()
+    with opened(browser, console_world.address) as wall:  # on a machine where nobody is signed in
+        wall.page.goto(look.page.locator("main a[href*='/wall/']").get_attribute("href"))
+        wall.page.get_by_text("The trainer shows nothing yet.").wait_for()
+        look.open(f"/cohorts/{made.cohort.cohort_id}/items").page.locator("main th a").first.click()
+        look.page.locator(".projected").wait_for()
+        assert look.page.locator(".faces img").count() == 2
+        assert look.page.locator("nav").count() == 0
+        for heading in ("answers-head", "average-head", "machine-head", "truth-head"):
+            assert look.page.locator(f"#{heading}").count() == 0
+            look.page.keyboard.press("PageDown")
+            look.page.locator(f"#{heading}").wait_for()
+            wall.page.locator(f"#{heading}").wait_for()
+        look.page.keyboard.press("PageUp")
+        for one in (look, wall):
+            one.page.locator("#truth-head").wait_for(state="detached")
     look.page.locator("h1").focus()
     look.page.keyboard.press("f")
     look.page.wait_for_function("document.fullscreenElement !== null")

@@ -11,17 +11,15 @@ from unittest.mock import patch
 
 import pytest
 
-from fr_api.v1 import access_pb2, common_pb2, gallery_pb2, recognition_pb2, training_pb2
+from fr_api.v1 import access_pb2, gallery_pb2, training_pb2
 from fr_trust.access.roles import Role
 from fr_web.console.views import SCREENS
-from support.browser import Look, World, chromium, needs_browser, world
+from support.browser import TRAINEE_PLAN, Look, World, chromium, needs_browser, world
 from support.callers import BLUES, NONE, Staffed, staffed
 from support.counts import NIGHTLY
-from support.courses import Chance, create, next_trial, start, take
-from support.courses import answer as answered
+from support.courses import Chance, answer_until, create, finish, start
 from support.crawler import Crawler, faults_of, hostile, marks_of
 from support.photos import link_lfw
-from support.servers import photo
 from support.surfer import Surfer, escaped
 from support.web import Answered, web
 
@@ -53,28 +51,11 @@ def toml(name: str) -> str:
     return typed(name).replace('"', '\\"')
 
 
-BLOCK = toml("title of a block")
-COURSE = f"""
-format = 1
-title = "{toml("title of a course")}"
-claims = false
-[[sittings]]
-name = "all"
-title = "{toml("title of a sitting")}"
-blocks = [
-  {{id = "pairs", title = "{BLOCK}", exercise = "verification", same = 1, different = 1, feedback = true}},
-  {{id = "odd", exercise = "triad", trials = 1, feedback = true}},
-  {{id = "features", exercise = "features", same = 1, different = 0}},
-  {{id = "lists", exercise = "candidates", size = 3, present = 1, absent = 0, feedback = true}},
-  {{id = "triage", exercise = "triage", usable = 1, limited = 0, reject = 0}},
-  {{id = "lab", exercise = "lab", about = "threshold", trials = 1, feedback = true}},
-  {{id = "aided", exercise = "aided", same = 1, different = 1, wrong = 1}},
-  {{id = "custody", exercise = "evidence", trials = 1, feedback = true}},
-]
-[[sittings]]
-name = "own"
-blocks = [{{id = "own", exercise = "own_probe", trials = 1, size = 3}}]
-"""
+COURSE = (
+    TRAINEE_PLAN.replace("Every exercise", toml("title of a course"))
+    .replace("Everything", toml("title of a sitting"))
+    .replace('"pairs",', f'"pairs", title = "{toml("title of a block")}",')
+)
 
 
 @pytest.fixture(scope="module")
@@ -117,14 +98,8 @@ def fill(staff: Staffed) -> None:
     )
     staff.admin.gallery.CreateGallery(new)
     for blue in BLUES[:2]:
-        face = gallery_pb2.EnrolRequest(
-            gallery_id="typed",
-            subject_id=typed("id of a subject") + str(blue),
-            display_name=typed("name of a subject"),
-            metadata={typed("key of metadata")[:60]: typed("metadata of a subject")},
-            face=recognition_pb2.Probe(image=common_pb2.Image(data=photo(blue))),
-        )
-        staff.operator.gallery.Enrol(face)
+        told = {typed("key of metadata")[:60]: typed("metadata of a subject")}
+        staff.enrol("typed", typed("id of a subject") + str(blue), blue, typed("name of a subject"), **told)
     roles = [access_pb2.ROLE_TRAINEE]
     staff.admin.access.CreateKey(access_pb2.CreateKeyRequest(label=typed("label of a key"), roles=roles))
     case_id = staff.operator.opens(typed("reference of a case"))
@@ -141,22 +116,7 @@ class Typing(Chance):
 
 
 def answer_all(made: World, code: str) -> None:
-    trainee = made.staff.caller(Role.TRAINEE).training
-    session_id = start(trainee, code)
-    assert list(take(trainee, session_id, Typing()))
-    trainee.FinishSession(training_pb2.FinishSessionRequest(session_id=session_id))
-
-
-def answer_until_a_hash(made: World, code: str) -> None:
-    trainee = made.staff.caller(Role.TRAINEE).training
-    session_id = start(trainee, code)
-    while (trial := next_trial(trainee, session_id)) and trial.step != training_pb2.TRIAL_STEP_HASH:
-        answered(trainee, session_id, trial, Typing())
-
-
-def everybody(made: World) -> str:
-    """A key of all roles but the trainee's."""
-    return made.staff.caller(*(set(Role) - {Role.TRAINEE})).token
+    finish(made.staff.caller(Role.TRAINEE).training, code, how=Typing())
 
 
 def signed_in(made: World, key: str, code: str = "", **options: Any) -> Crawler:
@@ -168,7 +128,7 @@ def signed_in(made: World, key: str, code: str = "", **options: Any) -> Crawler:
 @pytest.fixture(scope="module")
 def visitors(typed_world: World) -> list[Crawler]:
     """Somebody with all roles but the trainee's, a trainee who has finished, and a stranger, who followed all links."""
-    made = [signed_in(typed_world, everybody(typed_world)), Crawler(Surfer(typed_world.site))]
+    made = [signed_in(typed_world, typed_world.staff.everybody.token), Crawler(Surfer(typed_world.site))]
     if NIGHTLY:
         made.append(signed_in(typed_world, typed_world.key("trainee"), typed_world.keys["finished"]))
     for one in made:
@@ -223,9 +183,10 @@ def test_no_form_takes_what_people_typed_for_a_part_of_a_page(tmp_path: Path) ->
     """Every form of every page is filled with hostile texts and sent, those that delete at the end."""
     with typed_in(tmp_path) as made:
         codes = [made.keys["finished"], next(made.codes), next(made.codes)]
-        answer_until_a_hash(made, codes[-1])
+        stub = made.staff.caller(Role.TRAINEE).training
+        answer_until(stub, start(stub, codes[-1]), training_pb2.TRIAL_STEP_HASH, Typing())
         trainees = [signed_in(made, made.key("trainee"), code, each=40) for code in codes]
-        staff = signed_in(made, everybody(made))
+        staff = signed_in(made, made.staff.everybody.token)
         stranger = Crawler(Surfer(made.site), avoided=("/sign-out",))
         plan = {"plan": "", "toml": COURSE, "dataset.people_folder": "1"}
         draft = staff.surfer.post("/courses/new", plan).headers["location"]

@@ -21,16 +21,16 @@ from starlette.routing import BaseRoute, Route
 
 from fr_client.errors import FrApiError
 from fr_locales.messages import Message, message
-from fr_locales.rendering import languages, render
+from fr_locales.rendering import ENGLISH, languages, render
 from fr_web.backend import Backend
 from fr_web.boundary import Rules, metadata_of
 from fr_web.calls import Call, api_calls
 from fr_web.console.forms import Part, fields_of, parts_as_they_come, text_of
-from fr_web.console.sessions import Attempts, Session, Sessions
+from fr_web.console.sessions import Attempts, Sessions
 from fr_web.console.views import SCREENS
 from fr_web.console.views.entry import LANGUAGE_COOKIE
 from fr_web.console.visit import IN_PLACE, Screen, Visit, address
-from fr_web.console.words import ROLES, direction_of, language_of
+from fr_web.console.words import PURPOSES, QUALITY, ROLES, USES, direction_of, language_of
 from fr_web.errors import http_status, refused
 from fr_web.room import Room, is_loopback_host, network_of, too_large
 
@@ -70,6 +70,13 @@ class Console:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self._templates.globals |= {
+            "address": address,
+            "asset": _asset,
+            "scripts": _SCRIPTS,
+            "languages": self.languages,
+        }
+        self._templates.globals |= {"roles": ROLES, "uses": USES, "purposes": PURPOSES, "quality": QUALITY}
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes of all screens, and of the files that pages load."""
@@ -129,26 +136,24 @@ class Console:
         def t(one: str | Message, **filled: Any) -> str:
             return render(Message(one, filled) if isinstance(one, str) else one, visit.language)
 
-        shown = [one for one in SCREENS if one.nav is not None and self._may(visit.session, one)]
-        return self._templates.get_template(template).render(
-            t=t,
-            address=address,
-            asset=_asset,
-            scripts=_SCRIPTS,
-            language=visit.language,
-            languages=self.languages,
-            direction=direction_of(visit.language),
-            nonce=visit.nonce,
-            hx=Markup('hx-nonce="{}"').format(visit.nonce),
-            token=Markup('<input type="hidden" name="token" value="{}">').format(visit.token),
-            session=visit.session,
-            mark=_mark(visit),
-            roles=ROLES,
-            screens=shown,
-            here=visit.request.url.path,
-            place=_place(visit.request),
-            **values,
-        )
+        session = visit.session
+        told: dict[str, Any] = {
+            "t": t,
+            "language": visit.language,
+            "direction": direction_of(visit.language),
+            "english": Markup("" if visit.language == ENGLISH else ' lang="en" dir="ltr"'),
+            "nonce": visit.nonce,
+            "hx": Markup('hx-nonce="{}"').format(visit.nonce),
+            "token": Markup('<input type="hidden" name="token" value="{}">').format(visit.token),
+            "session": session,
+            "mark": _mark(visit),
+            "screens": [one for one in SCREENS if one.nav is not None and session is not None and one.is_for(session)],
+            "here": visit.request.url.path,
+            "place": _place(visit.request),
+        }
+        parts = vars(self._templates.get_template("parts.html").make_module(told))
+        told |= {name: one for name, one in parts.items() if not name.startswith("_")}
+        return self._templates.get_template(template).render({**told, **values})
 
     @contextmanager
     def attempt(self, visit: Visit) -> Iterator[None]:
@@ -175,10 +180,6 @@ class Console:
     def _metadata(self, visit: Visit) -> list[tuple[str, str]]:
         keys = [f"Bearer {visit.session.key}"] if visit.session is not None and visit.session.key else []
         return list(metadata_of(visit.request, self._rules, keys))
-
-    @staticmethod
-    def _may(session: Session | None, screen: Screen) -> bool:
-        return session is not None and (not screen.roles or bool(screen.roles & session.roles))
 
     # --- who asks, and from where
 

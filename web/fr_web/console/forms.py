@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 from urllib.parse import parse_qsl
 
+from google.protobuf.duration_pb2 import Duration
+
 from fr_web.bodies import FORM, MOST_PART_HEAD, boundary_of, part_of, parts_of
 from fr_web.room import Receive, Share, invalid
 
@@ -142,3 +144,8 @@ def _number(name: str, text: str) -> int:
     if not _WHOLE.fullmatch(text):
         raise invalid("The field takes a whole number.", name)
     return int(text)
+
+
+def duration_of(days: int, most: int = 36_500) -> Duration | None:
+    """Return a duration of days, `most` at most; None for 0, which is no limit. The server refuses fewer."""
+    return Duration(seconds=min(days, most) * 86_400) if days else None

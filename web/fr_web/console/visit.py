@@ -6,20 +6,23 @@ import base64
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import quote
 
 from google.protobuf.message import Message as Sent
+from google.protobuf.timestamp_pb2 import Timestamp
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from fr_client.errors import FrApiError
-from fr_locales.messages import Message
+from fr_locales.messages import Message, message
 from fr_locales.rendering import render
 from fr_web.console.forms import Fields, Part, read
 from fr_web.console.sessions import Inquiry, Role, Session
 from fr_web.errors import http_status
+from fr_web.room import invalid
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     FormT = TypeVar("FormT", bound=DataclassInstance)
 AnswerT = TypeVar("AnswerT", bound=Sent)
 
+ON_A_PAGE, MOST_LISTED = 50, 1_000  # of a list: what a page shows, and what one answer of the server has
 IN_PLACE = "fr-in-place"  # a header: the page stays, and only its session begins anew
 _OVER = "event: over\ndata: -\n\n"  # a page has hx-sse:close="over"
 _SHOWN = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG": "image/png", b"RIFF": "image/webp"}
@@ -103,9 +107,29 @@ class Visit:
         """Return the posted form; raises `FrApiError` if a field does not fit."""
         return read(kind, self.fields)
 
+    def require_sure(self) -> None:
+        """Raise `FrApiError` unless the form has the box ticked that says that it is meant."""
+        if "sure" not in self.fields:
+            raise self.invalid(message("console.not_sure"), "sure")
+
     def text(self, one: Message) -> str:
         """Return a message of the catalogue in the language of the page."""
         return render(one, self.language)
+
+    def invalid(self, words: Message, field: str = "") -> FrApiError:
+        """Return the refusal of what somebody typed, INVALID_FIELD."""
+        return invalid(self.text(words), field)
+
+    def day(self, text: str, field: str, later: int = 0) -> Timestamp | None:
+        """Return the beginning of a day, or of one so many days later, UTC; None for ""; raises `FrApiError`."""
+        if not text:
+            return None
+        made = Timestamp()
+        try:
+            made.FromDatetime(datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=later))
+        except (ValueError, OverflowError) as error:
+            raise self.invalid(message("console.no_day"), field) from error
+        return made
 
     async def ask(self, request: Sent, answer: type[AnswerT]) -> AnswerT:
         """Make the call that takes a request, with the key of who is signed in; raises `FrApiError`."""
@@ -171,6 +195,21 @@ class Visit:
 
         return StreamingResponse(sent(), media_type="text/event-stream", headers={"x-accel-buffering": "no"})
 
+    async def file(self, name: str, kind: str, content: bytes | AsyncGenerator[bytes, None]) -> Response:
+        """Send a file to keep, whole or piece by piece; a refusal comes before the first piece, and is raised."""
+        policy = "default-src 'none'; sandbox"
+        headers = {"content-disposition": f'attachment; filename="{name}"', "content-security-policy": policy}
+        if isinstance(content, bytes):
+            return Response(content, media_type=kind, headers=headers)
+        pieces, first = content, await anext(content, b"")
+
+        async def sent() -> AsyncIterator[bytes]:
+            yield first
+            async for piece in pieces:
+                yield piece
+
+        return StreamingResponse(sent(), media_type=kind, headers=headers)
+
     def go(self, path: str, **query: str) -> Response:
         """Lead the browser to another page, after a form."""
         return Response(status_code=303, headers={"location": address(path, **query)})
@@ -198,6 +237,10 @@ class Screen:
     is_open: bool = False
     takes_file: bool = False
     streams: bool = False
+
+    def is_for(self, session: Session) -> bool:
+        """Return whether it is a screen of somebody."""
+        return not self.roles or bool(self.roles & session.roles)
 
 
 def address(path: str, **query: str) -> str:

@@ -1,6 +1,7 @@
 """The screens of the console, in the order of navigation."""
 
 from fr_web.console.views import (
+    answering,
     audit,
     course,
     enrol,
@@ -19,6 +20,7 @@ from fr_web.console.views import (
     trainer,
     trainer_class,
     trainer_cohorts,
+    trainer_sheet,
     upkeep,
 )
 from fr_web.console.visit import Screen
@@ -27,8 +29,10 @@ SCREENS: tuple[Screen, ...] = (
     *entry.SCREENS,
     *course.SCREENS,
     *sitting.SCREENS,
+    *answering.SCREENS,
     *review.SCREENS,
     *trainer.SCREENS,
+    *trainer_sheet.SCREENS,
     *trainer_cohorts.SCREENS,
     *trainer_class.SCREENS,
     *examiner_cases.SCREENS,

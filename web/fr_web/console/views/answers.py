@@ -1,25 +1,32 @@
 """The answers to the steps of a trial, as forms bring them: each class says what the server calls its answer."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from fr_api.v1 import training_pb2 as pb
-from fr_locales.messages import Message, message
-from fr_web.room import invalid
+from fr_locales.messages import message
+from fr_web.console.visit import Visit
 
 _PERCENT = re.compile(r"([0-9]{1,3}(?:[.,][0-9]{1,4})?|[.,][0-9]{1,4})\s*%?")
-
-Say = Callable[[Message], str]
 
 
 class Decision(Protocol):
     """An answer that SubmitDecision takes."""
 
-    def answer(self, say: Say) -> Mapping[str, Any]:
-        """Return the field of the request; raises `FrApiError` if what was typed is none. `say` is `Visit.text`."""
+    def answer(self, visit: Visit) -> Mapping[str, Any]:
+        """Return the field of the request; raises `FrApiError` if what was typed is none."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """A block to begin, or a session to pause or to go on with."""
+
+    block: str = ""
+    pause: bool = False
+    resume: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +47,16 @@ class Rated:
     p_same: str = ""
     sure: bool = False
 
-    def answer(self, say: Say) -> Mapping[str, Any]:
+    def answer(self, visit: Visit) -> Mapping[str, Any]:
         """As `Decision`."""
         made = pb.PairRating(rating=self.rating)
         if self.p_same:
-            made.p_same = percent_of("p_same", self.p_same, say) / 100
+            made.p_same = percent_of("p_same", self.p_same, visit) / 100
         return {"rating": made}
 
-    def contradicts(self, say: Say) -> bool:
+    def contradicts(self, visit: Visit) -> bool:
         """Return whether the rating leans to one person and the probability to two, or the other way round."""
-        share = percent_of("p_same", self.p_same, say) if self.p_same else 50.0
+        share = percent_of("p_same", self.p_same, visit) if self.p_same else 50.0
         return not self.sure and self.rating * (share - 50.0) < 0
 
 
@@ -59,7 +66,7 @@ class Odd:
 
     odd: str
 
-    def answer(self, say: Say) -> Mapping[str, Any]:
+    def answer(self, visit: Visit) -> Mapping[str, Any]:
         """As `Decision`."""
         return {"odd_picture_id": self.odd}
 
@@ -71,7 +78,7 @@ class Judged:
     usability: int
     reasons: dict[str, int] = field(default_factory=dict)
 
-    def answer(self, say: Say) -> Mapping[str, Any]:
+    def answer(self, visit: Visit) -> Mapping[str, Any]:
         """As `Decision`."""
         made = pb.QualityDecision(usability=pb.Usability.ValueType(self.usability))
         made.reasons.extend(pb.Degradation.ValueType(one) for one in sorted({*self.reasons.values()}))
@@ -84,9 +91,9 @@ class Predicted:
 
     percent: str
 
-    def answer(self, say: Say) -> Mapping[str, Any]:
+    def answer(self, visit: Visit) -> Mapping[str, Any]:
         """As `Decision`."""
-        return {"prediction": pb.Prediction(percent=percent_of("percent", self.percent, say))}
+        return {"prediction": pb.Prediction(percent=percent_of("percent", self.percent, visit))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +102,10 @@ class Concluded:
 
     row: int
 
-    def answer(self, say: Say) -> Mapping[str, Any]:
+    def answer(self, visit: Visit) -> Mapping[str, Any]:
         """As `Decision`."""
         if self.row < 0:
-            raise invalid(say(message("console.conclude.no_row")), "row")
+            raise visit.invalid(message("console.conclude.no_row"), "row")
         return {"conclusion": pb.Conclusion(row=self.row)}
 
 
@@ -108,7 +115,7 @@ class Hashed:
 
     sha256: str
 
-    def answer(self, say: Say) -> Mapping[str, Any]:
+    def answer(self, visit: Visit) -> Mapping[str, Any]:
         """As `Decision`."""
         return {"file_hash": pb.FileHash(sha256=self.sha256.split()[0].lower())}
 
@@ -120,7 +127,7 @@ class Chosen:
     choice: str
     ratings: dict[str, int] = field(default_factory=dict)
 
-    def answer(self, say: Say) -> Mapping[str, Any]:
+    def answer(self, visit: Visit) -> Mapping[str, Any]:
         """As `Decision`."""
         made = pb.CandidateDecision(ratings=self.ratings)
         if self.choice == "none":
@@ -141,12 +148,12 @@ class Part:
     similarity: int = -1
     unseen: bool = False
 
-    def observation(self, say: Say) -> pb.Observation:
+    def observation(self, visit: Visit) -> pb.Observation:
         """Return the observation; raises `FrApiError` if it is not complete."""
         if self.unseen:
             return pb.Observation(component_id=self.part, comparison=pb.COMPARISON_NOT_VISIBLE)
         if self.comparison not in (pb.COMPARISON_SIMILAR, pb.COMPARISON_DIFFERENT) or self.similarity < 0:
-            raise invalid(say(message("console.parts.incomplete")), "comparison")
+            raise visit.invalid(message("console.parts.incomplete"), "comparison")
         comparison = pb.Comparison.ValueType(self.comparison)
         return pb.Observation(component_id=self.part, comparison=comparison, similarity=self.similarity)
 
@@ -164,10 +171,10 @@ DECISIONS: Mapping[int, type[Decision]] = {
 }
 
 
-def percent_of(name: str, typed: str, say: Say) -> float:
+def percent_of(name: str, typed: str, visit: Visit) -> float:
     """Return a number of percent from 0 to 100, with a point or a comma; raises `FrApiError` for another text."""
     found = _PERCENT.fullmatch(typed)
     number = float(found[1].replace(",", ".")) if found else -1.0
     if not 0.0 <= number <= 100.0:
-        raise invalid(say(message("console.trial.no_percent")), name)
+        raise visit.invalid(message("console.trial.no_percent"), name)
     return number

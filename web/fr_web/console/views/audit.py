@@ -2,23 +2,20 @@
 
 import json
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
-from google.protobuf.timestamp_pb2 import Timestamp
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from fr_api.v1 import access_pb2, audit_pb2
 from fr_client.errors import FrApiError
 from fr_locales.messages import Message, message
 from fr_web.console.forms import Part
-from fr_web.console.visit import Screen, Visit
-from fr_web.room import invalid
+from fr_web.console.visit import ON_A_PAGE, Screen, Visit
 
 _AUDITS = frozenset({access_pb2.ROLE_AUDITOR})
-_ON_A_PAGE = 50
 _MOST_CHECKPOINTS = 2_000
 _NAMED = re.compile(r"(access|galleries|cases|training)-[0-9]{1,16}\.json")
 CHAINS: Mapping[str, Message] = {
@@ -63,7 +60,11 @@ class Wanted:
 
 async def audit(visit: Visit) -> Response:
     """Show the form; a reference of a case or a subject stays out of addresses, so it is posted."""
-    return visit.page("audit.html", form=Wanted(), found=None, chains=CHAINS)
+    return _audit(visit, Wanted())
+
+
+def _audit(visit: Visit, form: Wanted, error: FrApiError | None = None, **found: Any) -> Response:
+    return visit.page("audit.html", error, **{"form": form, "found": None, "chains": CHAINS, **found})
 
 
 async def search(visit: Visit) -> Response:
@@ -73,8 +74,8 @@ async def search(visit: Visit) -> Response:
         form = visit.form(Wanted)
         request = audit_pb2.SearchAuditRequest(
             chain=form.chain,
-            start_time=_day(visit, form.first_day),
-            end_time=_day(visit, form.last_day, 1),
+            start_time=visit.day(form.first_day, "first_day"),
+            end_time=visit.day(form.last_day, "last_day", 1),
             actor=form.actor,
             action=form.action,
             outcome=form.outcome,
@@ -82,14 +83,13 @@ async def search(visit: Visit) -> Response:
             subject_id=form.subject,
             case_reference=form.case_reference,
             request_id=form.request,
-            page_size=_ON_A_PAGE,
+            page_size=ON_A_PAGE,
             page_token=form.page,
         )
         found = await visit.ask(request, audit_pb2.SearchAuditResponse)
     except FrApiError as error:
-        return visit.page("audit.html", error, form=form, found=None, chains=CHAINS)
-    records = [(one, json.loads(one.json)) for one in found.records]
-    return visit.page("audit.html", form=form, found=found, records=records, chains=CHAINS)
+        return _audit(visit, form, error)
+    return _audit(visit, form, found=found, records=[(one, json.loads(one.json)) for one in found.records])
 
 
 async def check(visit: Visit) -> Response:
@@ -109,7 +109,7 @@ async def verify(visit: Visit) -> Response:
         async for part in visit.files:
             kept += _checkpoints(visit, part) if part.file else ()
             if len(kept) > _MOST_CHECKPOINTS:
-                raise invalid(visit.text(message("console.audit.too_many", most=_MOST_CHECKPOINTS)), "checkpoints")
+                raise visit.invalid(message("console.audit.too_many", most=_MOST_CHECKPOINTS), "checkpoints")
         request = audit_pb2.VerifyAuditRequest(checkpoints=kept)
         found = await visit.ask(request, audit_pb2.VerifyAuditResponse)
     except FrApiError as error:
@@ -124,7 +124,7 @@ async def checkpoints(visit: Visit) -> Response:
     told = {"checkpoints": kept, "public_keys": dict(found.public_keys)}
     name = f"checkpoints-{datetime.now(UTC):%Y-%m-%d-%H%M%S}.json"
     content = json.dumps(told, indent=1, sort_keys=True).encode()
-    return Response(content, media_type="application/json", headers=_as_file(name))
+    return await visit.file(name, "application/json", content)
 
 
 async def public_key(visit: Visit) -> Response:
@@ -132,39 +132,17 @@ async def public_key(visit: Visit) -> Response:
     found = await visit.ask(audit_pb2.GetCheckpointsRequest(), audit_pb2.GetCheckpointsResponse)
     name = visit.query("of")
     if name not in found.public_keys:
-        raise invalid(visit.text(message("console.audit.no_chain")), "of")
-    return Response(found.public_keys[name], media_type="application/x-pem-file", headers=_as_file(f"{name}.pem"))
+        raise visit.invalid(message("console.audit.no_chain"), "of")
+    return await visit.file(f"{name}.pem", "application/x-pem-file", found.public_keys[name].encode())
 
 
 async def export(visit: Visit) -> Response:
     """Send a chain as lines of JSON, with a signed checkpoint at its end."""
     chain = visit.query("chain")
     if chain not in CHAINS:
-        raise invalid(visit.text(message("console.audit.no_chain")), "chain")
+        raise visit.invalid(message("console.audit.no_chain"), "chain")
     pieces = visit.each(audit_pb2.ExportAuditRequest(chain=chain), audit_pb2.ExportAuditResponse)
-    first = await anext(pieces, audit_pb2.ExportAuditResponse())
-
-    async def content() -> AsyncIterator[bytes]:
-        yield first.data
-        async for piece in pieces:
-            yield piece.data
-
-    return StreamingResponse(content(), media_type="application/jsonl", headers=_as_file(f"{chain}.jsonl"))
-
-
-def _as_file(name: str) -> Mapping[str, str]:
-    return {"content-disposition": f'attachment; filename="{name}"', "content-security-policy": "default-src 'none'"}
-
-
-def _day(visit: Visit, text: str, later: int = 0) -> Timestamp | None:
-    if not text:
-        return None
-    made = Timestamp()
-    try:
-        made.FromDatetime(datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=later))
-    except (ValueError, OverflowError) as error:
-        raise invalid(visit.text(message("console.no_day"))) from error
-    return made
+    return await visit.file(f"{chain}.jsonl", "application/jsonl", (one.data async for one in pieces))
 
 
 def _checkpoints(visit: Visit, part: Part) -> Sequence[audit_pb2.Checkpoint]:
@@ -176,7 +154,7 @@ def _checkpoints(visit: Visit, part: Part) -> Sequence[audit_pb2.Checkpoint]:
             return [audit_pb2.Checkpoint(chain=named[1], json=text.strip())]
         return [audit_pb2.Checkpoint(chain=one["chain"], json=one["json"]) for one in json.loads(text)["checkpoints"]]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise invalid(visit.text(message("console.audit.no_checkpoints")), "checkpoints") from error
+        raise visit.invalid(message("console.audit.no_checkpoints"), "checkpoints") from error
 
 
 SCREENS = (

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,7 +76,8 @@ async def start(visit: Visit) -> Response:
 
 async def result(visit: Visit) -> Response:
     """Show what the answers come to: few sentences, and the figures folded."""
-    found: Any = json.loads(await _report(visit, pb.TRAINING_REPORT_FILE_JSON))
+    pieces = [piece async for piece in _report(visit, pb.TRAINING_REPORT_FILE_JSON)]
+    found: Any = json.loads(b"".join(pieces))
     words = found["words"]
     shows = [*words["went_well"][:2], *words["bias"][:1], *words["change"][:1]]
     scored = [one for one in found["tests"] if isinstance(one["score"], (int, float))]
@@ -95,22 +96,19 @@ async def result(visit: Visit) -> Response:
 
 async def report(visit: Visit) -> Response:
     """Send the trainee's own report as a file: one page, which needs nothing else."""
-    return _file("report.html", await _report(visit, pb.TRAINING_REPORT_FILE_HTML))
+    return await visit.file("report.html", "text/html", _report(visit, pb.TRAINING_REPORT_FILE_HTML))
 
 
 async def certificate(visit: Visit) -> Response:
     """Send the certificate of completion as a file, to print."""
-    return _file("certificate.html", await _report(visit, pb.TRAINING_REPORT_FILE_CERTIFICATE))
+    pieces = _report(visit, pb.TRAINING_REPORT_FILE_CERTIFICATE)
+    return await visit.file("certificate.html", "text/html", pieces)
 
 
-async def _report(visit: Visit, file: pb.TrainingReportFile.ValueType) -> bytes:
+async def _report(visit: Visit, file: pb.TrainingReportFile.ValueType) -> AsyncGenerator[bytes]:
     request = pb.GetTrainingReportRequest(code=visit.who.code, file=file)
-    return b"".join([one.content async for one in visit.each(request, pb.GetTrainingReportResponse)])
-
-
-def _file(name: str, content: bytes) -> Response:
-    headers = {"content-disposition": f'attachment; filename="{name}"'}
-    return Response(content, media_type="text/html", headers=headers)
+    async for one in visit.each(request, pb.GetTrainingReportResponse):
+        yield one.content
 
 
 SCREENS = (

@@ -3,30 +3,30 @@
 import asyncio
 import json
 import unicodedata
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 
 import grpc
 from starlette.responses import Response
 
 from fr_api.v1 import access_pb2, common_pb2, gallery_pb2, recognition_pb2, server_pb2
 from fr_client.errors import NOT_BEGUN, FrApiError
-from fr_locales.messages import message
+from fr_locales.messages import Message, message
 from fr_web.console.forms import Part
+from fr_web.console.views.galleries import read_gallery
 from fr_web.console.visit import Screen, Visit
 from fr_web.console.words import QUALITY
-from fr_web.room import invalid
 
 _ENROLS = frozenset({access_pb2.ROLE_OPERATOR})
 _MOST_PHOTOS = 1_000
 _MOST_WAITS, _LONGEST_WAIT_S = 5, 5.0
 # What ends all photos of a form, and not one.
 _OF_ALL = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAVAILABLE)
-_POLICIES = (
-    common_pb2.SEVERAL_FACES_POLICY_PROMINENT,
-    common_pb2.SEVERAL_FACES_POLICY_LARGEST,
-    common_pb2.SEVERAL_FACES_POLICY_ERROR,
-)
+_POLICIES: Mapping[int, Message] = {
+    common_pb2.SEVERAL_FACES_POLICY_PROMINENT: message("console.enrol.prominent"),
+    common_pb2.SEVERAL_FACES_POLICY_LARGEST: message("console.enrol.largest"),
+    common_pb2.SEVERAL_FACES_POLICY_ERROR: message("console.enrol.several"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +63,12 @@ async def enrol(visit: Visit) -> Response:
     error = None
     try:
         if not wanted.each and not wanted.subject:
-            raise invalid(visit.text(message("console.enrol.no_subject")), "subject")
+            raise visit.invalid(message("console.enrol.no_subject"), "subject")
         if wanted.several_faces not in _POLICIES:
-            raise invalid(visit.text(message("console.enrol.no_policy")), "several_faces")
+            raise visit.invalid(message("console.enrol.no_policy"), "several_faces")
         await _enrol_all(visit, wanted, done)
         if not done:
-            raise invalid(visit.text(message("console.search.no_photo")), "photo")
+            raise visit.invalid(message("console.search.no_photo"), "photo")
     except FrApiError as refusal:  # what was done before is done, and is told too
         error = refusal
         async for _ in visit.files:
@@ -76,7 +76,7 @@ async def enrol(visit: Visit) -> Response:
     if not _is_read(visit):
         if error is not None:
             raise error
-        return _told(done[0])
+        return Response(json.dumps(asdict(done[0])), media_type="application/json")
     if error is not None and not done:
         return await _form(visit, wanted, error)
     refused = sum(1 for one in done if one.refused)
@@ -97,7 +97,7 @@ async def _enrol_all(visit: Visit, wanted: Enrolment, done: list[Outcome]) -> No
         if part.name != "photo" or not (part.file or part.content):
             continue
         if len(done) == _MOST_PHOTOS:
-            raise invalid(visit.text(message("console.enrol.too_many", most=_MOST_PHOTOS)), "photo")
+            raise visit.invalid(message("console.enrol.too_many", most=_MOST_PHOTOS), "photo")
         done.append(await _outcome(visit, wanted, part))
 
 
@@ -111,7 +111,7 @@ async def _outcome(visit: Visit, wanted: Enrolment, part: Part) -> Outcome:
         gallery_id=visit.path["gallery"],
         subject_id=subject,
         face=recognition_pb2.Probe(image=common_pb2.Image(data=part.content)),
-        several_faces=next(one for one in _POLICIES if one == wanted.several_faces),
+        several_faces=common_pb2.SeveralFacesPolicy.ValueType(wanted.several_faces),
         report_similar=wanted.reports_similar,
     )
     try:
@@ -151,33 +151,16 @@ def _is_read(visit: Visit) -> bool:
     return "text/html" in visit.request.headers.get("accept", "")
 
 
-def _told(one: Outcome) -> Response:
-    told: dict[str, Any] = {
-        "file": one.file,
-        "subject": one.subject,
-        "refused": one.refused,
-        "hints": one.hints,
-        "similar": one.similar,
-    }
-    return Response(json.dumps(told), media_type="application/json")
-
-
 async def _form(visit: Visit, form: Enrolment, error: FrApiError | None = None) -> Response:
-    request = gallery_pb2.GetGalleryRequest(gallery_id=visit.path["gallery"])
-    kept = await visit.ask(request, gallery_pb2.GetGalleryResponse)
     limits = (await visit.ask(server_pb2.GetServerInfoRequest(), server_pb2.GetServerInfoResponse)).limits
     return visit.page(
         "enrol.html",
         error,
-        gallery=kept.gallery,
+        gallery=await read_gallery(visit),
         form=form,
         formats=", ".join(limits.image_formats),
         most_mib=limits.max_image_bytes >> 20,
-        policies={
-            common_pb2.SEVERAL_FACES_POLICY_PROMINENT: message("console.enrol.prominent"),
-            common_pb2.SEVERAL_FACES_POLICY_LARGEST: message("console.enrol.largest"),
-            common_pb2.SEVERAL_FACES_POLICY_ERROR: message("console.enrol.several"),
-        },
+        policies=_POLICIES,
     )
 
 

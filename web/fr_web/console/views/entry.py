@@ -4,14 +4,13 @@ from dataclasses import dataclass
 
 from starlette.responses import Response
 
-from fr_api.v1 import access_pb2, training_pb2
+from fr_api.v1 import access_pb2, common_pb2, training_pb2
 from fr_client.errors import FrApiError
 from fr_locales.messages import message
 from fr_web.console.sessions import Inquiry, Session, who_of
 from fr_web.console.visit import IN_PLACE, Screen, Visit
 from fr_web.console.words import PURPOSES
 from fr_web.errors import http_status
-from fr_web.room import invalid
 
 _YEAR_S = 365 * 24 * 3600
 LANGUAGE_COOKIE = "fr-language"
@@ -71,14 +70,14 @@ async def _session(visit: Visit, form: SignIn) -> Session:
     begun = visit.session = Session(form.key, form.code if form.as_trainee else "", "", frozenset())
     if form.as_trainee:
         if not form.code:
-            raise invalid(visit.text(message("console.sign_in.no_code")), "code")
+            raise visit.invalid(message("console.sign_in.no_code"), "code")
         await visit.ask(training_pb2.JoinCourseRequest(code=form.code), training_pb2.JoinCourseResponse)
     found = await visit.ask(access_pb2.WhoAmIRequest(), access_pb2.WhoAmIResponse)
     trainee = access_pb2.ROLE_TRAINEE
     begun.who = who_of(found.principal_id, begun.code)
     begun.roles = frozenset({trainee} if form.as_trainee else {*found.roles} - {trainee})
     if not begun.roles:
-        raise invalid(visit.text(message("console.sign_in.key_of_class")), "code")
+        raise visit.invalid(message("console.sign_in.key_of_class"), "code")
     return begun
 
 
@@ -106,10 +105,9 @@ async def choose_language(visit: Visit) -> Response:
 async def state_purpose(visit: Visit) -> Response:
     """Remember why somebody reads and searches, until they sign out or state another purpose."""
     form = visit.form(Why)
-    purpose = next((one for one in PURPOSES if one == form.purpose), None)
-    if purpose is None:
-        raise invalid(visit.text(message("console.purpose.unknown")), "purpose")
-    visit.who.inquiry = Inquiry(purpose, form.case_reference)
+    if form.purpose not in PURPOSES:
+        raise visit.invalid(message("console.purpose.unknown"), "purpose")
+    visit.who.inquiry = Inquiry(common_pb2.Purpose.ValueType(form.purpose), form.case_reference)
     return visit.go(local(form.next))
 
 

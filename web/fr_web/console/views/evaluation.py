@@ -9,18 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from fr_api.v1 import access_pb2, evaluation_pb2
-from fr_client.errors import FrApiError
 from fr_locales.messages import Message, message
 from fr_web.console.curves import curves_of, drawn
-from fr_web.console.visit import Screen, Visit
-from fr_web.room import invalid
+from fr_web.console.visit import ON_A_PAGE, Screen, Visit
 
 _MEASURES = frozenset({access_pb2.ROLE_TRAINER, access_pb2.ROLE_ADMIN})
 _LISTS = _MEASURES | {access_pb2.ROLE_AUDITOR}
-_ON_A_PAGE = 50
 _STEPS = 20  # lines of progress
 _LARGEST_BYTES = 32 * 2**20  # of a report's page
 _MOST_SIZES = 16
@@ -56,13 +53,6 @@ class Run:
     gallery_sizes: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
-    """The word that a report is to be deleted."""
-
-    sure: bool = False
-
-
 async def evaluation(visit: Visit) -> Response:
     """List the data sets and the reports."""
     may_run = bool(visit.who.roles & _MEASURES)
@@ -70,7 +60,7 @@ async def evaluation(visit: Visit) -> Response:
     if may_run:
         request = evaluation_pb2.ListDatasetsRequest()
         datasets = (await visit.ask(request, evaluation_pb2.ListDatasetsResponse)).datasets
-    listing = evaluation_pb2.ListReportsRequest(page_size=_ON_A_PAGE, page_token=visit.query("page"))
+    listing = evaluation_pb2.ListReportsRequest(page_size=ON_A_PAGE, page_token=visit.query("page"))
     found = await visit.ask(listing, evaluation_pb2.ListReportsResponse)
     return visit.page("evaluation.html", datasets=datasets, found=found, kinds=KINDS, may_run=may_run)
 
@@ -78,8 +68,7 @@ async def evaluation(visit: Visit) -> Response:
 async def run(visit: Visit) -> Response:
     """Measure, and show how far it is; whoever leaves the page ends it."""
     form = visit.form(Run)
-    rows = _steps(visit, form)
-    return await visit.growing("evaluation_run.html", rows, form=form)
+    return await visit.growing("evaluation_run.html", _steps(visit, form), form=form)
 
 
 async def _steps(visit: Visit, form: Run) -> AsyncIterator[str]:
@@ -107,10 +96,6 @@ async def _steps(visit: Visit, form: Run) -> AsyncIterator[str]:
 
 async def report(visit: Visit) -> Response:
     """Show a report: what it says, its figures, its plots, and the hardest pairs where the data set allows it."""
-    return await _report(visit)
-
-
-async def _report(visit: Visit, error: FrApiError | None = None) -> Response:
     summary, said = await _read(visit, visit.query("id"))
     plots: list[tuple[Markup, str]] = []
     pairs: list[tuple[list[Markup], list[str]]] = []
@@ -119,7 +104,6 @@ async def _report(visit: Visit, error: FrApiError | None = None) -> Response:
         plots, pairs = list(_plots(text)), list(_pairs(text))
     return visit.page(
         "evaluation_report.html",
-        error,
         report=summary,
         kinds=KINDS,
         files=[(file, *_FILES[file]) for file in summary.files if file in _FILES],
@@ -135,10 +119,10 @@ async def compare(visit: Visit) -> Response:
     """Show two reports side by side, with the curves of both in one picture."""
     chosen = visit.request.query_params.getlist("id")
     if len(chosen) != 2 or chosen[0] == chosen[1]:
-        raise invalid(visit.text(message("console.evaluation.two")), "id")
+        raise visit.invalid(message("console.evaluation.two"), "id")
     both = [await _read(visit, one) for one in chosen]
     if both[0][0].kind != both[1][0].kind:
-        raise invalid(visit.text(message("console.evaluation.two_kinds")), "id")
+        raise visit.invalid(message("console.evaluation.two_kinds"), "id")
     reports = [summary for summary, _ in both]
     first, second = ({one.name: one for one in curves_of(said)} for _, said in both)
     pictures = [drawn([first[name], second[name]]) for name in first if name in second]
@@ -152,26 +136,17 @@ async def download(visit: Visit) -> Response:
     text = visit.query("file")
     file = next((one for one in _FILES if str(one) == text), None)
     if file is None:
-        raise invalid(visit.text(message("console.evaluation.no_file")), "file")
-    request = evaluation_pb2.GetReportRequest(report_id=visit.query("id"), file=_known(file))
-    pieces = visit.each(request, evaluation_pb2.GetReportResponse)
-    await anext(pieces, None)  # the summary, or the refusal
-
-    async def content() -> AsyncIterator[bytes]:
-        async for piece in pieces:
-            yield piece.content
-
-    headers = {
-        "content-disposition": f'attachment; filename="{_FILES[file][0]}"',
-        "content-security-policy": "default-src 'none'; sandbox",
-    }
-    return StreamingResponse(content(), media_type="application/octet-stream", headers=headers)
+        raise visit.invalid(message("console.evaluation.no_file"), "file")
+    request = evaluation_pb2.GetReportRequest(
+        report_id=visit.query("id"), file=evaluation_pb2.ReportFile.ValueType(file)
+    )
+    pieces = visit.each(request, evaluation_pb2.GetReportResponse)  # the first one is the summary, without content
+    return await visit.file(_FILES[file][0], "application/octet-stream", (one.content async for one in pieces))
 
 
 async def delete(visit: Visit) -> Response:
     """Delete a report with all its files."""
-    if not visit.form(Delete).sure:
-        return await _report(visit, invalid(visit.text(message("console.evaluation.not_sure")), "sure"))
+    visit.require_sure()
     request = evaluation_pb2.DeleteReportRequest(report_id=visit.query("id"))
     await visit.ask(request, evaluation_pb2.DeleteReportResponse)
     return visit.go("/evaluation")
@@ -186,24 +161,20 @@ async def _read(visit: Visit, report_id: str) -> tuple[evaluation_pb2.ReportSumm
 async def _file(visit: Visit, report_id: str, file: int) -> tuple[evaluation_pb2.ReportSummary, bytes]:
     """Return the summary and a file of a report; raises `FrApiError` if it is too large for a page."""
     summary, content = evaluation_pb2.ReportSummary(), bytearray()
-    request = evaluation_pb2.GetReportRequest(report_id=report_id, file=_known(file))
+    request = evaluation_pb2.GetReportRequest(report_id=report_id, file=evaluation_pb2.ReportFile.ValueType(file))
     async for one in visit.each(request, evaluation_pb2.GetReportResponse):
         if one.WhichOneof("part") == "report":
             summary = one.report
         content += one.content
         if len(content) > _LARGEST_BYTES:
-            raise invalid(visit.text(message("console.evaluation.too_large")), "id")
+            raise visit.invalid(message("console.evaluation.too_large"), "id")
     return summary, bytes(content)
-
-
-def _known(file: int) -> evaluation_pb2.ReportFile.ValueType:
-    return next(one for one in evaluation_pb2.ReportFile.values() if one == file)
 
 
 def _sizes(visit: Visit, text: str) -> list[int]:
     words = text.replace(",", " ").split()
     if len(words) > _MOST_SIZES or not all(one.isdecimal() and len(one) < 9 for one in words):
-        raise invalid(visit.text(message("console.evaluation.sizes_wrong")), "gallery_sizes")
+        raise visit.invalid(message("console.evaluation.sizes_wrong"), "gallery_sizes")
     return [int(one) for one in words]
 
 

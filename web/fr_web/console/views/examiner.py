@@ -12,13 +12,11 @@ from starlette.responses import Response
 from fr_api.v1 import access_pb2, review_pb2
 from fr_client.errors import FrApiError
 from fr_locales.messages import Message, message
-from fr_web.console.views.examiner_cases import EXERCISES, FINDINGS, OF_CASES, SEES, STATES
-from fr_web.console.visit import Screen, Visit, embedded
+from fr_web.console.views.examiner_cases import EXERCISES, FINDINGS, SEES, STATES, is_blind, read_examination
+from fr_web.console.visit import MOST_LISTED, ON_A_PAGE, Screen, Visit, embedded
 from fr_web.errors import refused
-from fr_web.room import invalid
 
 _EXAMINES = frozenset({access_pb2.ROLE_EXAMINER})
-_ON_A_PAGE, _MOST = 50, 1_000
 MOST_NOTES = 4_000  # characters of a finding's notes: `SubmitFindingRequest.notes`
 _MOST_DRAFTS = 100
 _POTENTIAL = review_pb2.FINDING_KIND_POTENTIAL_CANDIDATE
@@ -79,7 +77,6 @@ class Given:
 
     kind: int = 0
     template: str = ""
-    sure: bool = False
 
 
 @dataclass(slots=True)
@@ -93,9 +90,9 @@ class Draft:
 
 async def queue(visit: Visit) -> Response:
     """List the examinations that wait for a finding of the visitor; which of the findings, nobody is told."""
-    request = review_pb2.ListAwaitingRequest(page_size=_ON_A_PAGE, page_token=visit.query("page"))
+    request = review_pb2.ListAwaitingRequest(page_size=ON_A_PAGE, page_token=visit.query("page"))
     found = await visit.ask(request, review_pb2.ListAwaitingResponse)
-    known = await visit.ask(review_pb2.ListCasesRequest(page_size=_MOST), review_pb2.ListCasesResponse)
+    known = await visit.ask(review_pb2.ListCasesRequest(page_size=MOST_LISTED), review_pb2.ListCasesResponse)
     cases = {one.case_id: one for one in known.cases}
     return visit.page(
         "examiner_queue.html", found=found, cases=cases, exercises=EXERCISES, drafts=visit.who.drafts.keys()
@@ -106,12 +103,11 @@ async def examination(
     visit: Visit, error: FrApiError | None = None, probe: Probe | None = None, opinion: Opinion | None = None
 ) -> Response:
     """Show an examination: to somebody whose finding it waits for, first the probe, then a candidate beside it."""
-    found = await _asked(visit)
+    found = await read_examination(visit, visit.path["examination"])
     told: dict[str, Any] = {
         "examination": found,
         "probe": embedded(found.probe.data),
         "exercise": found.purpose in EXERCISES,
-        "purposes": OF_CASES,
         "opinions": OPINIONS,
         "kinds": FINDINGS,
         "most": MOST_NOTES,
@@ -143,19 +139,9 @@ async def examination(
     )
 
 
-async def _asked(visit: Visit) -> review_pb2.Examination:
-    request = review_pb2.GetExaminationRequest(examination_id=visit.path["examination"])
-    return (await visit.ask(request, review_pb2.GetExaminationResponse)).examination
-
-
 def _draft(visit: Visit) -> Draft | None:
     found: Draft | None = visit.who.drafts.get(visit.path["examination"])
     return found
-
-
-def is_blind(found: review_pb2.Examination) -> bool:
-    """Return whether the server hides ranks from the caller, whose finding the examination waits for."""
-    return any(not one.rank for one in found.candidates)
 
 
 async def act(visit: Visit) -> Response:
@@ -169,8 +155,8 @@ async def act(visit: Visit) -> Response:
     try:
         form = visit.form(Probe)
         if not form.probe_notes:
-            raise invalid(visit.text(message("console.examination.no_notes")), "probe_notes")
-        found = await _asked(visit)
+            raise visit.invalid(message("console.examination.no_notes"), "probe_notes")
+        found = await read_examination(visit, visit.path["examination"])
         if not is_blind(found):
             raise _too_late(visit)
     except FrApiError as error:
@@ -192,11 +178,11 @@ async def _judge(visit: Visit, path: str) -> Response:
     try:
         form = visit.form(Opinion)
         if form.template not in draft.keys:
-            raise invalid(visit.text(message("console.opinion.no_candidate")), "template")
+            raise visit.invalid(message("console.opinion.no_candidate"), "template")
         if form.opinion not in OPINIONS or any(one not in PARTS or form.parts[one] not in SEEN for one in form.parts):
-            raise invalid(visit.text(message("console.opinion.unknown")), "opinion")
+            raise visit.invalid(message("console.opinion.unknown"), "opinion")
         if not form.limits:
-            raise invalid(visit.text(message("console.opinion.no_limits")), "limits")
+            raise visit.invalid(message("console.opinion.no_limits"), "limits")
     except FrApiError as error:
         return await examination(visit, error, opinion=form)
     draft.opinions[form.template] = form
@@ -218,25 +204,24 @@ async def _give(visit: Visit, path: str) -> Response:
 
 def _request(visit: Visit, draft: Draft) -> review_pb2.SubmitFindingRequest:
     """Return the finding of a form; raises `FrApiError` if it does not follow from the opinions."""
+    visit.require_sure()
     form = visit.form(Given)
-    if not form.sure:
-        raise invalid(visit.text(message("console.finding.not_sure")), "sure")
     if any(key not in draft.opinions for key in draft.keys):
-        raise invalid(visit.text(message("console.finding.opinion_missing")), "kind")
-    kind = next((one for one in FINDINGS if one == form.kind), None)
-    if kind is None:
-        raise invalid(visit.text(message("console.finding.unknown")), "kind")
+        raise visit.invalid(message("console.finding.opinion_missing"), "kind")
+    kind = review_pb2.FindingKind.ValueType(form.kind)
+    if kind not in FINDINGS:
+        raise visit.invalid(message("console.finding.unknown"), "kind")
     picked = draft.opinions.get(form.template) if kind == _POTENTIAL else None
     if kind == _POTENTIAL and (picked is None or picked.opinion < 1):
-        raise invalid(visit.text(message("console.finding.unsupported")), "template")
+        raise visit.invalid(message("console.finding.unsupported"), "template")
     if kind == _NONE and any(one.opinion != ANOTHER for one in draft.opinions.values()):
-        raise invalid(visit.text(message("console.finding.not_excluded")), "kind")
+        raise visit.invalid(message("console.finding.not_excluded"), "kind")
     notes = notes_of(visit, draft)
     if len(notes) > MOST_NOTES:
-        raise invalid(visit.text(message("console.finding.too_long", length=len(notes), most=MOST_NOTES)), "notes")
+        raise visit.invalid(message("console.finding.too_long", length=len(notes), most=MOST_NOTES), "notes")
     return review_pb2.SubmitFindingRequest(
         examination_id=visit.path["examination"],
-        kind=review_pb2.FindingKind.ValueType(kind),
+        kind=kind,
         template_id=int(picked.template) if picked else 0,
         rating=picked.opinion if picked else 0,
         notes=notes,

@@ -1,28 +1,24 @@
 """Cases: the list, a case with its examinations and what happened to it, a search in it, its evidence, its end."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
-from google.protobuf.duration_pb2 import Duration
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from fr_api.v1 import access_pb2, audit_pb2, common_pb2, gallery_pb2, recognition_pb2, review_pb2
 from fr_client.errors import FrApiError
 from fr_locales.messages import Message, message
+from fr_web.console.forms import duration_of
 from fr_web.console.sessions import Purpose
-from fr_web.console.visit import Screen, Visit, embedded
-from fr_web.console.words import PURPOSES, QUALITY
-from fr_web.room import invalid
+from fr_web.console.views.galleries import list_galleries, name_of
+from fr_web.console.visit import MOST_LISTED, ON_A_PAGE, Screen, Visit, embedded
+from fr_web.console.words import PURPOSES
 
 SEES = frozenset({access_pb2.ROLE_OPERATOR, access_pb2.ROLE_EXAMINER})
 KEEPS = frozenset({access_pb2.ROLE_OPERATOR})
 _CHECKS = frozenset({access_pb2.ROLE_AUDITOR})
-_ON_A_PAGE = 50
-_MOST = 1_000  # of a list, in one answer of the server
-_MOST_DAYS = 36_500
 # A case for these is an exercise: its pages say so.
 EXERCISES = frozenset({common_pb2.PURPOSE_TRAINING, common_pb2.PURPOSE_TESTING})
 OF_CASES: Mapping[Purpose, Message] = {
@@ -67,11 +63,20 @@ class Wanted:
     false_leads: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Sure:
-    """The word that something is meant."""
+async def _read_case(visit: Visit) -> review_pb2.Case:
+    request = review_pb2.GetCaseRequest(case_id=visit.path["case"])
+    return (await visit.ask(request, review_pb2.GetCaseResponse)).case
 
-    sure: bool = False
+
+async def read_examination(visit: Visit, examination_id: str) -> review_pb2.Examination:
+    """Return an examination; raises `FrApiError`."""
+    request = review_pb2.GetExaminationRequest(examination_id=examination_id)
+    return (await visit.ask(request, review_pb2.GetExaminationResponse)).examination
+
+
+def is_blind(found: review_pb2.Examination) -> bool:
+    """Return whether the server hides ranks from the caller, whose finding the examination waits for."""
+    return any(not one.rank for one in found.candidates)
 
 
 async def cases(visit: Visit) -> Response:
@@ -80,14 +85,14 @@ async def cases(visit: Visit) -> Response:
 
 
 async def _cases(visit: Visit, form: NewCase, error: FrApiError | None = None) -> Response:
-    request = review_pb2.ListCasesRequest(page_size=_ON_A_PAGE, page_token=visit.query("page"))
+    request = review_pb2.ListCasesRequest(page_size=ON_A_PAGE, page_token=visit.query("page"))
     found = await visit.ask(request, review_pb2.ListCasesResponse)
     return visit.page(
         "examiner_cases.html",
         error,
         found=found,
         form=form,
-        purposes=OF_CASES,
+        case_purposes=OF_CASES,
         exercises=EXERCISES,
         may_open=bool(visit.who.roles & KEEPS),
     )
@@ -98,15 +103,12 @@ async def open_case(visit: Visit) -> Response:
     form = NewCase()
     try:
         form = visit.form(NewCase)
-        purpose = next((one for one in OF_CASES if one == form.purpose), None)
-        if purpose is None:
-            raise invalid(visit.text(message("console.purpose.unknown")), "purpose")
-        retention = Duration()
-        retention.FromTimedelta(timedelta(days=min(max(form.retention_days, 0), _MOST_DAYS)))
+        if form.purpose not in OF_CASES:
+            raise visit.invalid(message("console.purpose.unknown"), "purpose")
         request = review_pb2.OpenCaseRequest(
             case_reference=form.case_reference,
-            purpose=purpose,
-            retention=retention if form.retention_days else None,
+            purpose=common_pb2.Purpose.ValueType(form.purpose),
+            retention=duration_of(form.retention_days),
         )
         opened = await visit.ask(request, review_pb2.OpenCaseResponse)
     except FrApiError as error:
@@ -116,18 +118,11 @@ async def open_case(visit: Visit) -> Response:
 
 async def case(visit: Visit) -> Response:
     """Show a case, what happened to it, and what can be done with it."""
-    return await _case(visit)
-
-
-async def _case(visit: Visit, error: FrApiError | None = None) -> Response:
-    request = review_pb2.GetCaseRequest(case_id=visit.path["case"])
-    found = (await visit.ask(request, review_pb2.GetCaseResponse)).case
+    found = await _read_case(visit)
     concluded = review_pb2.EXAMINATION_STATE_CONCLUDED
     return visit.page(
         "examiner_case.html",
-        error,
         case=found,
-        purposes=OF_CASES,
         states=STATES,
         findings=FINDINGS,
         waiting=sum(one.state != concluded for one in found.examinations),
@@ -139,13 +134,9 @@ async def _case(visit: Visit, error: FrApiError | None = None) -> Response:
 
 async def close(visit: Visit) -> Response:
     """Close a case: it takes no more searches."""
-    if not visit.form(Sure).sure:
-        return await _case(visit, invalid(visit.text(message("console.case.not_sure")), "sure"))
+    visit.require_sure()
     case_id = visit.path["case"]
-    try:
-        await visit.ask(review_pb2.CloseCaseRequest(case_id=case_id), review_pb2.CloseCaseResponse)
-    except FrApiError as error:
-        return await _case(visit, error)
+    await visit.ask(review_pb2.CloseCaseRequest(case_id=case_id), review_pb2.CloseCaseResponse)
     return visit.go(f"/cases/{case_id}")
 
 
@@ -155,15 +146,16 @@ async def search(visit: Visit) -> Response:
 
 
 async def _search(visit: Visit, form: Wanted, error: FrApiError | None = None) -> Response:
-    case_id = visit.path["case"]
-    found = (await visit.ask(review_pb2.GetCaseRequest(case_id=case_id), review_pb2.GetCaseResponse)).case
-    listed = await visit.ask(gallery_pb2.ListGalleriesRequest(page_size=_MOST), gallery_pb2.ListGalleriesResponse)
+    found = await _read_case(visit)
+    kept = await list_galleries(visit)
+    bare = visit.text(message("console.case.no_photos"))
+    galleries = {one.gallery_id: name_of(one) + ("" if one.keeps_photos else f" ({bare})") for one in kept}
     return visit.page(
         "examiner_search.html",
         error,
         case=found,
         exercise=found.purpose in EXERCISES,
-        galleries=listed.galleries,
+        galleries=galleries,
         form=form,
     )
 
@@ -174,9 +166,9 @@ async def run(visit: Visit) -> Response:
     try:
         form = visit.form(Wanted)
         if not form.photo:
-            raise invalid(visit.text(message("console.search.no_photo")), "photo")
+            raise visit.invalid(message("console.search.no_photo"), "photo")
         if not form.notes:
-            raise invalid(visit.text(message("console.case.no_notes")), "notes")
+            raise visit.invalid(message("console.case.no_notes"), "notes")
         sought = gallery_pb2.SearchRequest(
             gallery_id=form.gallery,
             probe=recognition_pb2.Probe(image=common_pb2.Image(data=form.photo)),
@@ -188,8 +180,7 @@ async def run(visit: Visit) -> Response:
         answer = await visit.ask(request, review_pb2.SearchInCaseResponse)
     except FrApiError as error:
         return await _search(visit, form, error)
-    asked = review_pb2.GetExaminationRequest(examination_id=answer.examination.examination_id)
-    kept = (await visit.ask(asked, review_pb2.GetExaminationResponse)).examination
+    kept = await read_examination(visit, answer.examination.examination_id)
     photos = {one.template_id: embedded(one.photo.data) for one in kept.candidates if one.HasField("photo")}
     return visit.page(
         "examiner_leads.html",
@@ -199,10 +190,8 @@ async def run(visit: Visit) -> Response:
         notes=form.notes,
         probe=embedded(form.photo),
         photos=photos,
-        quality=QUALITY,
         states=STATES,
-        are_withheld=any(one.HasField("rates_withheld") for one in answer.found.results),
-        is_blind=any(not one.rank for one in kept.candidates),
+        is_blind=is_blind(kept),
     )
 
 
@@ -212,16 +201,8 @@ async def evidence(visit: Visit) -> Response:
         case_id=visit.path["case"], include_unfinished=bool(visit.query("unfinished"))
     )
     pieces = visit.each(request, review_pb2.ExportEvidenceResponse)
-    first = await anext(pieces)
-
-    async def sent() -> AsyncIterator[bytes]:
-        yield first.data
-        async for one in pieces:
-            yield one.data
-
     # The server knows the case, so that its id is one that it made.
-    headers = {"content-disposition": f'attachment; filename="case-{visit.path["case"]}.zip"'}
-    return StreamingResponse(sent(), media_type="application/zip", headers=headers)
+    return await visit.file(f"case-{visit.path['case']}.zip", "application/zip", (one.data async for one in pieces))
 
 
 async def custody(visit: Visit) -> Response:
@@ -229,7 +210,7 @@ async def custody(visit: Visit) -> Response:
     reference, more = visit.query("reference"), False
     rows: list[tuple[int, str, audit_pb2.AuditRecord, dict[str, Any]]] = []
     for chain in _CHAINS if reference else ():
-        request = audit_pb2.SearchAuditRequest(chain=chain, case_reference=reference, page_size=_MOST)
+        request = audit_pb2.SearchAuditRequest(chain=chain, case_reference=reference, page_size=MOST_LISTED)
         found = await visit.ask(request, audit_pb2.SearchAuditResponse)
         more = more or bool(found.next_page_token)
         rows += [(one.time.ToNanoseconds(), chain, one, json.loads(one.json)) for one in found.records]

@@ -1,10 +1,9 @@
 """Keys: the list, a new one with its secret shown once, its rotation and its end."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 
-from google.protobuf.duration_pb2 import Duration
 from starlette.responses import Response
 
 from fr_api.v1 import access_pb2
@@ -12,13 +11,12 @@ from fr_client.cli.admin.keys import APART, NEEDS
 from fr_client.errors import FrApiError
 from fr_client.words import ROLE_NAMES
 from fr_locales.messages import Message, message
-from fr_web.console.visit import Screen, Visit
+from fr_web.console.forms import duration_of
+from fr_web.console.visit import ON_A_PAGE, Screen, Visit
 from fr_web.console.words import ROLES
-from fr_web.room import invalid
 
 _LOOKS = frozenset({access_pb2.ROLE_ADMIN, access_pb2.ROLE_AUDITOR})
 _MAKES = frozenset({access_pb2.ROLE_ADMIN})
-_ON_A_PAGE = 50
 _MOST_DAYS = 5 * 366
 
 
@@ -37,20 +35,13 @@ class NewKey:
     certificate_sha256: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Sure:
-    """The word that something is meant."""
-
-    sure: bool = False
-
-
 async def keys(visit: Visit) -> Response:
     """List the keys that the visitor may see, without their secrets."""
-    request = access_pb2.ListKeysRequest(page_size=_ON_A_PAGE, page_token=visit.query("page"))
+    request = access_pb2.ListKeysRequest(page_size=ON_A_PAGE, page_token=visit.query("page"))
     found = await visit.ask(request, access_pb2.ListKeysResponse)
     own = await visit.ask(access_pb2.WhoAmIRequest(), access_pb2.WhoAmIResponse)
     may_make = bool(visit.who.roles & _MAKES)
-    return visit.page("keys.html", found=found, own=own, may_make=may_make, now=_now())
+    return visit.page("keys.html", found=found, own=own, may_make=may_make, now=time.time())
 
 
 async def new(visit: Visit) -> Response:
@@ -71,8 +62,7 @@ async def make(visit: Visit) -> Response:
 
 async def rotate(visit: Visit) -> Response:
     """Give a key a new secret, and show it."""
-    if not visit.form(Sure).sure:
-        raise invalid(visit.text(message("console.key.not_sure")), "sure")
+    visit.require_sure()
     request = access_pb2.RotateKeyRequest(key_id=visit.path["key"])
     made = await visit.ask(request, access_pb2.RotateKeyResponse)
     return _shown_once(visit, made.key, made.token)
@@ -80,8 +70,7 @@ async def rotate(visit: Visit) -> Response:
 
 async def revoke(visit: Visit) -> Response:
     """End a key for good."""
-    if not visit.form(Sure).sure:
-        raise invalid(visit.text(message("console.key.not_sure")), "sure")
+    visit.require_sure()
     await visit.ask(access_pb2.RevokeKeyRequest(key_id=visit.path["key"]), access_pb2.RevokeKeyResponse)
     return visit.go("/keys")
 
@@ -93,22 +82,20 @@ def _shown_once(visit: Visit, key: access_pb2.ApiKey, secret: str) -> Response:
 def _request(visit: Visit, form: NewKey) -> access_pb2.CreateKeyRequest:
     chosen = [role for role in ROLES if str(role) in form.role]
     if not chosen:
-        raise invalid(visit.text(message("console.key.no_role")), "role")
+        raise visit.invalid(message("console.key.no_role"), "role")
     budget = None
     if form.requests_per_s > 0 or form.burst > 0 or form.searches_per_day >= 0:
         searches = form.searches_per_day if form.searches_per_day >= 0 else None
         budget = access_pb2.Budget(
             requests_per_s=max(form.requests_per_s, 0), burst=max(form.burst, 0), searches_per_day=searches
         )
-    lifetime = Duration()
-    lifetime.FromTimedelta(timedelta(days=min(max(form.days, 0), _MOST_DAYS)))
     return access_pb2.CreateKeyRequest(
         label=form.label,
-        roles=[role for role in access_pb2.Role.values() if role in chosen],
+        roles=[access_pb2.Role.ValueType(role) for role in chosen],
         galleries=form.galleries.split(),
         courses=form.courses.split(),
         budget=budget,
-        lifetime=lifetime if form.days > 0 else None,
+        lifetime=duration_of(form.days, _MOST_DAYS),
         certificate_sha256=form.certificate_sha256,
     )
 
@@ -121,10 +108,6 @@ def _warnings(visit: Visit, key: access_pb2.ApiKey) -> Sequence[Message]:
     found = [message("console.key.apart", first=called[first], second=called[second]) for first, second in together]
     idle = [name for name in called if name in NEEDS and not any(given[one] for one in NEEDS[name])]
     return found + [message("console.key.no_scope", role=called[name]) for name in idle]
-
-
-def _now() -> float:
-    return datetime.now(UTC).timestamp()
 
 
 SCREENS = (

@@ -8,8 +8,6 @@ from fr_api.v1 import access_pb2, common_pb2, recognition_pb2
 from fr_client.errors import FrApiError
 from fr_locales.messages import message
 from fr_web.console.visit import Screen, Visit, embedded
-from fr_web.console.words import QUALITY
-from fr_web.room import invalid
 
 _COMPARES = frozenset({access_pb2.ROLE_OPERATOR})
 _DETECTS = frozenset({access_pb2.ROLE_OPERATOR, access_pb2.ROLE_EXAMINER})
@@ -40,7 +38,7 @@ async def compared(visit: Visit) -> Response:
     try:
         form = visit.form(Two)
         if not (form.a and form.b):
-            raise invalid(visit.text(message("console.compare.no_photo")), "a" if not form.a else "b")
+            raise visit.invalid(message("console.compare.no_photo"), "a" if not form.a else "b")
         request = recognition_pb2.CompareRequest(a=_probe(form.a), b=_probe(form.b))
         found = await visit.ask(request, recognition_pb2.CompareResponse)
     except FrApiError as error:
@@ -49,7 +47,7 @@ async def compared(visit: Visit) -> Response:
         (embedded(form.a), found.face_a, found.choice_a),
         (embedded(form.b), found.face_b, found.choice_b),
     )
-    return visit.page("compared.html", found=found, sides=sides, quality=QUALITY)
+    return visit.page("compared.html", found=found, sides=sides)
 
 
 async def detect(visit: Visit) -> Response:
@@ -62,12 +60,12 @@ async def detected(visit: Visit) -> Response:
     try:
         form = visit.form(One)
         if not form.photo:
-            raise invalid(visit.text(message("console.search.no_photo")), "photo")
+            raise visit.invalid(message("console.search.no_photo"), "photo")
         request = recognition_pb2.DetectRequest(image=common_pb2.Image(data=form.photo))
         found = await visit.ask(request, recognition_pb2.DetectResponse)
     except FrApiError as error:
         return visit.page("detect.html", error, found=None)
-    return visit.page("detect.html", found=found, photo=embedded(form.photo), quality=QUALITY)
+    return visit.page("detect.html", found=found, photo=embedded(form.photo))
 
 
 def _probe(photo: bytes) -> recognition_pb2.Probe:

@@ -7,12 +7,10 @@ from starlette.responses import Response
 from fr_api.v1 import access_pb2, common_pb2, gallery_pb2, recognition_pb2
 from fr_client.errors import FrApiError
 from fr_locales.messages import message
+from fr_web.console.views.galleries import list_galleries, must_state, name_of, read_gallery
 from fr_web.console.visit import Screen, Visit, embedded, inquiry_of
-from fr_web.console.words import PURPOSES, QUALITY
-from fr_web.room import invalid
 
 _SEARCHES = frozenset({access_pb2.ROLE_OPERATOR})
-_MOST_GALLERIES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +33,8 @@ async def run(visit: Visit) -> Response:
     try:
         form = visit.form(Wanted)
         if not form.photo:
-            raise invalid(visit.text(message("console.search.no_photo")), "photo")
-        kept = await visit.ask(gallery_pb2.GetGalleryRequest(gallery_id=form.gallery), gallery_pb2.GetGalleryResponse)
+            raise visit.invalid(message("console.search.no_photo"), "photo")
+        kept = await read_gallery(visit, form.gallery)
         request = gallery_pb2.SearchRequest(
             gallery_id=form.gallery,
             probe=recognition_pb2.Probe(image=common_pb2.Image(data=form.photo)),
@@ -48,20 +46,17 @@ async def run(visit: Visit) -> Response:
         return await _form(visit, form, error)
     return visit.page(
         "leads.html",
-        gallery=kept.gallery,
+        gallery=kept,
         found=found,
         probe=embedded(form.photo),
-        quality=QUALITY,
         potential=gallery_pb2.SEARCH_DECISION_POTENTIAL_CANDIDATES,
     )
 
 
 async def _form(visit: Visit, form: Wanted, error: FrApiError | None = None) -> Response:
-    request = gallery_pb2.ListGalleriesRequest(page_size=_MOST_GALLERIES)
-    found = await visit.ask(request, gallery_pb2.ListGalleriesResponse)
-    operational = any(one.use == gallery_pb2.GALLERY_USE_OPERATIONAL for one in found.galleries)
-    must_say = operational and not visit.who.inquiry
-    return visit.page("search.html", error, form=form, galleries=found.galleries, must_say=must_say, purposes=PURPOSES)
+    kept = await list_galleries(visit)
+    galleries = {one.gallery_id: name_of(one) for one in kept}
+    return visit.page("search.html", error, form=form, galleries=galleries, must_say=must_state(visit, *kept))
 
 
 SCREENS = (

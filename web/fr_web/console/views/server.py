@@ -2,38 +2,26 @@
 
 from starlette.responses import Response
 
-from fr_api.v1 import access_pb2, gallery_pb2, server_pb2
+from fr_api.v1 import access_pb2, server_pb2
 from fr_locales.messages import message
+from fr_web.console.views.galleries import list_galleries
 from fr_web.console.visit import Screen, Visit
 
 _COUNTS = frozenset({access_pb2.ROLE_ADMIN, access_pb2.ROLE_AUDITOR, access_pb2.ROLE_OPERATOR})
 _WATCHES = frozenset({access_pb2.ROLE_ADMIN, access_pb2.ROLE_AUDITOR})
 _LOOKS = _COUNTS | {access_pb2.ROLE_TRAINER}
-_MOST = 1_000
 
 
 async def server(visit: Visit) -> Response:
     """Describe the server that answers, and what the key of the visitor allows."""
     found = await visit.ask(server_pb2.GetServerInfoRequest(), server_pb2.GetServerInfoResponse)
     own = await visit.ask(access_pb2.WhoAmIRequest(), access_pb2.WhoAmIResponse)
-    galleries = await _galleries(visit) if visit.who.roles & _COUNTS else None
+    galleries = await list_galleries(visit) if visit.who.roles & _COUNTS else None
     calls = None
     if visit.who.roles & _WATCHES:
         calls = await visit.ask(server_pb2.GetServerStatusRequest(), server_pb2.GetServerStatusResponse)
     ready = await visit.desk.is_ready()
     return visit.page("server.html", found=found, own=own, galleries=galleries, calls=calls, ready=ready)
-
-
-async def _galleries(visit: Visit) -> list[gallery_pb2.Gallery]:
-    """Return all galleries that the key of the visitor reaches."""
-    galleries: list[gallery_pb2.Gallery] = []
-    request = gallery_pb2.ListGalleriesRequest(page_size=_MOST)
-    while True:
-        found = await visit.ask(request, gallery_pb2.ListGalleriesResponse)
-        galleries += found.galleries
-        if not found.next_page_token:
-            return galleries
-        request.page_token = found.next_page_token
 
 
 SCREENS = (

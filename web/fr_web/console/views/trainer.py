@@ -1,10 +1,10 @@
-"""A trainer's courses: a plan and data sets, a check of how hard the forms will be, the course, and its items."""
+"""A trainer's courses: a plan and data sets, a check of how hard the forms will be, and the course."""
 
 import asyncio
 import re
 import secrets
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
@@ -14,27 +14,13 @@ from starlette.responses import Response
 from fr_api.v1 import access_pb2, evaluation_pb2, training_pb2
 from fr_client.errors import FrApiError
 from fr_locales.messages import Message, message
-from fr_web.console.visit import Screen, Visit, embedded
+from fr_web.console.visit import ON_A_PAGE, Screen, Visit
 from fr_web.errors import refused
-from fr_web.room import invalid
 
 TRAINS = frozenset({access_pb2.ROLE_TRAINER})
-ON_A_PAGE = 50
-_ITEMS_ON_A_PAGE = 12
 _MOST_DRAFTS = 20
 _LEFT_OUT = re.compile(r"[0-9a-f]{16}|[0-9a-f]{64}")
 _STEP_S = 1.0
-_TRUTHS: Mapping[str, Message] = {
-    "same": message("console.truth.same"),
-    "different": message("console.truth.different"),
-    "absent": message("console.truth.absent"),
-    "row:0": message("console.truth.no_row"),
-    "record:0": message("console.truth.whole"),
-    "usable": message("console.truth.usable"),
-    "limited": message("console.truth.limited"),
-    "reject": message("console.truth.reject"),
-    "": message("console.truth.own"),
-}
 STAGES: Mapping[int, Message] = {
     training_pb2.COURSE_STAGE_PHOTOS: message("console.making.photos"),
     training_pb2.COURSE_STAGE_FORMS: message("console.making.forms"),
@@ -84,22 +70,6 @@ class Do:
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
-    """A page of a contact sheet: the items on it, those to leave out, and whether to make the course again."""
-
-    shown: dict[str, int]
-    item: dict[str, int]
-    again: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Sure:
-    """The word that a deletion is meant."""
-
-    sure: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Person:
     """A photo, and the name of the person whom it shows, or that it shows nobody of the course."""
 
@@ -126,51 +96,43 @@ async def course(visit: Visit) -> Response:
 
 async def course_page(visit: Visit, error: FrApiError | None = None, **values: Any) -> Response:
     """Return the page of the course that the path names; `values` are what somebody has typed."""
-    asked = training_pb2.GetCourseRequest(course_id=visit.path["course"])
-    found = await visit.ask(asked, training_pb2.GetCourseResponse)
+    found = await _get_course(visit, visit.path["course"])
     request = training_pb2.ListCohortsRequest(course_id=found.course.course_id, page_size=ON_A_PAGE)
     cohorts = await visit.ask(request, training_pb2.ListCohortsResponse)
-    told = {"forecasts": {one.form: one for one in found.course.forecasts}, "typed": {}, **values}
-    told |= {"course": found.course, "made_from": found.made_from, "cohorts": cohorts.cohorts}
-    return visit.page("trainer_course.html", error, **told)
+    told = {"course": found.course, "made_from": found.made_from, "cohorts": cohorts.cohorts}
+    forecasts = {one.form: one for one in found.course.forecasts}
+    return visit.page("trainer_course.html", error, **{"typed": {}, "forecasts": forecasts, **told, **values})
+
+
+async def _get_course(visit: Visit, course_id: str) -> training_pb2.GetCourseResponse:
+    return await visit.ask(training_pb2.GetCourseRequest(course_id=course_id), training_pb2.GetCourseResponse)
 
 
 async def read_course(visit: Visit, course_id: str) -> training_pb2.Course:
     """Return a course; raises `FrApiError`."""
-    request = training_pb2.GetCourseRequest(course_id=course_id)
-    return (await visit.ask(request, training_pb2.GetCourseResponse)).course
+    return (await _get_course(visit, course_id)).course
 
 
 async def delete_course(visit: Visit) -> Response:
     """Delete a course with all that its cohorts did."""
-    require_sure(visit)
+    visit.require_sure()
     request = training_pb2.DeleteCourseRequest(course_id=visit.path["course"])
     await visit.ask(request, training_pb2.DeleteCourseResponse)
     return visit.go("/courses")
 
 
-def require_sure(visit: Visit) -> None:
-    """Raise `FrApiError` unless the form says that a deletion is meant."""
-    if not visit.form(Sure).sure:
-        raise invalid(visit.text(message("console.trainer.not_sure")), "sure")
-
-
 async def set_probe(visit: Visit) -> Response:
     """Record which person a photo shows; the server hears the hash of its file alone."""
     form = visit.form(Person)
-    if not form.photo:
-        raise invalid(visit.text(message("console.search.no_photo")), "photo")
-    if form.absent == bool(form.identity):
-        error = invalid(visit.text(message("console.probe_key.one")), "identity")
-        return await course_page(visit, error, typed={"identity": form.identity})
-    request = training_pb2.SetProbeKeyRequest(
-        course_id=visit.path["course"], image_sha256=sha256(form.photo).hexdigest()
-    )
+    request = training_pb2.SetProbeKeyRequest(course_id=visit.path["course"], identity=form.identity)
+    request.image_sha256 = sha256(form.photo).hexdigest()
     if form.absent:
         request.absent = True
-    else:
-        request.identity = form.identity
     try:
+        if not form.photo:
+            raise visit.invalid(message("console.search.no_photo"), "photo")
+        if form.absent == bool(form.identity):
+            raise visit.invalid(message("console.probe_key.one"), "identity")
         await visit.ask(request, training_pb2.SetProbeKeyResponse)
     except FrApiError as error:
         return await course_page(visit, error, typed={"identity": form.identity})
@@ -183,7 +145,7 @@ async def set_probe(visit: Visit) -> Response:
 async def new_course(visit: Visit) -> Response:
     """Show the data sets and plans to choose from; a draft fills the form, or a course that `like` names."""
     if like := visit.query("like"):
-        return await _form(visit, await _of_course(visit, like))
+        return await _form(visit, await of_course(visit, like))
     draft = visit.who.drafts.get(f"draft:{visit.query('draft')}")
     return await _form(visit, draft.wanted if isinstance(draft, Draft) else Wanted())
 
@@ -208,14 +170,14 @@ async def plan_course(visit: Visit) -> Response:
     try:
         _request(visit, wanted)
         if not wanted.dataset:
-            raise invalid(visit.text(message("console.new.no_dataset")), "datasets")
+            raise visit.invalid(message("console.new.no_dataset"), "datasets")
         await visit.ask(_check(wanted), training_pb2.CheckPlanResponse)
     except FrApiError as error:
         return await _form(visit, wanted, error)
-    return visit.go(f"/courses/drafts/{_keep(visit, Draft(wanted))}")
+    return visit.go(f"/courses/drafts/{keep(visit, Draft(wanted))}")
 
 
-def _keep(visit: Visit, draft: Draft) -> str:
+def keep(visit: Visit, draft: Draft) -> str:
     """Keep a draft until the visitor signs out, and return its id; the oldest one that rests makes room."""
     kept = visit.who.drafts
     resting = [key for key, one in kept.items() if isinstance(one, Draft) and not one.runs]
@@ -239,7 +201,7 @@ def _request(visit: Visit, wanted: Wanted, *, only_forecast: bool = False) -> tr
     lines = [line.split()[0] for line in wanted.leave_out.splitlines() if line.strip()]
     for line in lines:
         if not _LEFT_OUT.fullmatch(line):
-            raise invalid(visit.text(message("console.new.bad_line", line=line[:80])), "leave_out")
+            raise visit.invalid(message("console.new.bad_line", line=line[:80]), "leave_out")
     return training_pb2.CreateCourseRequest(
         plan=_source(wanted),
         datasets=sorted(wanted.dataset),
@@ -248,6 +210,18 @@ def _request(visit: Visit, wanted: Wanted, *, only_forecast: bool = False) -> tr
         exclude_photos=[one for one in lines if len(one) == 64],
         seed=wanted.seed if wanted.seed >= 0 else None,
         only_forecast=only_forecast,
+    )
+
+
+async def of_course(visit: Visit, course_id: str) -> Wanted:
+    """Return what a course was made from; of one of an earlier version, its plan and what it left out are missing."""
+    found = await _get_course(visit, course_id)
+    return Wanted(
+        toml=found.made_from.plan.toml,
+        dataset=dict.fromkeys(found.course.datasets, 1),
+        learn=dict.fromkeys(found.course.learned_from, 1),
+        seed=found.course.seed,
+        leave_out="\n".join((*found.made_from.exclude_items, *found.made_from.exclude_photos)),
     )
 
 
@@ -313,87 +287,6 @@ async def _work(visit: Visit, one: Draft, request: training_pb2.CreateCourseRequ
         one.error = error
 
 
-# --- the contact sheet
-
-
-async def sheet(visit: Visit) -> Response:
-    """Show items of a form with their pictures and right answers."""
-    found = await read_course(visit, visit.path["course"])
-    form, start = visit.query("form"), _number(visit.query("from"))
-    request = training_pb2.ListFormItemsRequest(course_id=found.course_id, form=form)
-    items: list[training_pb2.FormItem] = []
-    number = 0
-    answers = visit.each(request, training_pb2.ListFormItemsResponse)
-    async for one in answers:
-        if number == start + _ITEMS_ON_A_PAGE:
-            number += 1
-            break
-        if number >= start:
-            items.append(one.item)
-        number += 1
-    await answers.aclose()
-    return visit.page(
-        "trainer_sheet.html",
-        course=found,
-        form=form,
-        start=start,
-        following=start + _ITEMS_ON_A_PAGE if number > start + _ITEMS_ON_A_PAGE else None,
-        before=max(start - _ITEMS_ON_A_PAGE, 0) if start else None,
-        items=[(one, _truth(one.truth), [embedded(picture.data) for picture in one.pictures]) for one in items],
-        left=_left(visit, found.course_id),
-    )
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 7 else 0
-
-
-def _truth(truth: str) -> Message:
-    """Return the right answer of an item in words; places count from 1."""
-    kind, _, place = truth.partition(":")
-    if truth in _TRUTHS or not place.isdecimal():
-        return _TRUTHS.get(truth, _TRUTHS[""])
-    number = int(place)
-    if kind == "odd":
-        return message("console.truth.odd", number=number + 1)
-    if kind == "mate":
-        return message("console.truth.mate", number=number + 1)
-    return (
-        message("console.truth.row", number=number) if kind == "row" else message("console.truth.record", number=number)
-    )
-
-
-def _left(visit: Visit, course_id: str) -> frozenset[str]:
-    found = visit.who.drafts.get(f"left:{course_id}", frozenset())
-    return found if isinstance(found, frozenset) else frozenset()
-
-
-async def mark_items(visit: Visit) -> Response:
-    """Remember the items to leave out; plan the course without them, or go on with the sheet."""
-    marks, course_id = visit.form(Marks), visit.path["course"]
-    left = _left(visit, course_id) - frozenset(marks.shown) | frozenset(marks.item)
-    visit.who.drafts[f"left:{course_id}"] = left
-    if not marks.again:
-        following = {"form": visit.query("form"), "from": visit.query("next")}
-        return visit.go(f"/courses/{course_id}/items", **following)
-    wanted = await _of_course(visit, course_id)
-    lines = dict.fromkeys([*wanted.leave_out.splitlines(), *sorted(left)])
-    return visit.go("/courses/new", draft=_keep(visit, Draft(replace(wanted, leave_out="\n".join(lines)))))
-
-
-async def _of_course(visit: Visit, course_id: str) -> Wanted:
-    """Return what a course was made from; of one of an earlier version, its plan and what it left out are missing."""
-    request = training_pb2.GetCourseRequest(course_id=course_id)
-    found = await visit.ask(request, training_pb2.GetCourseResponse)
-    return Wanted(
-        toml=found.made_from.plan.toml,
-        dataset=dict.fromkeys(found.course.datasets, 1),
-        learn=dict.fromkeys(found.course.learned_from, 1),
-        seed=found.course.seed,
-        leave_out="\n".join((*found.made_from.exclude_items, *found.made_from.exclude_photos)),
-    )
-
-
 SCREENS = (
     Screen(
         "/courses", courses, roles=TRAINS, nav=message("console.nav.courses"), about=message("console.about.courses")
@@ -404,8 +297,6 @@ SCREENS = (
     Screen("/courses/drafts/{draft}", act_on_draft, method="POST", roles=TRAINS),
     Screen("/courses/drafts/{draft}/events", draft_events, roles=TRAINS),
     Screen("/courses/{course}", course, roles=TRAINS),
-    Screen("/courses/{course}/items", sheet, roles=TRAINS),
-    Screen("/courses/{course}/items", mark_items, method="POST", roles=TRAINS),
     Screen("/courses/{course}/delete", delete_course, method="POST", roles=TRAINS),
     Screen("/courses/{course}/probe", set_probe, method="POST", roles=TRAINS, takes_file=True),
 )

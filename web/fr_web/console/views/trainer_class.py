@@ -3,21 +3,20 @@
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from fr_api.v1 import training_pb2
 from fr_client.errors import FrApiError
 from fr_locales.messages import message
 from fr_web.console.views.trainer import TRAINS, read_course
-from fr_web.console.views.trainer_cohorts import qr_code, read_cohort
+from fr_web.console.views.trainer_cohorts import qr_code, read_cohort, site_of
 from fr_web.console.visit import Screen, Visit, embedded
 from fr_web.errors import refused
-from fr_web.room import invalid, is_loopback_host
 
 _WALL_S = 0.5  # between two looks at what the trainer shows
 _MOST_REPORT_BYTES = 64 * 1024 * 1024
@@ -43,8 +42,6 @@ _EXPORTS: Mapping[str, tuple[training_pb2.ExportFormat.ValueType, str, str]] = {
     "badges": (training_pb2.EXPORT_FORMAT_OPEN_BADGES, "badges.json", "application/json"),
 }
 
-PieceT = TypeVar("PieceT", training_pb2.GetTrainingReportResponse, training_pb2.ExportResultsResponse)
-
 
 @dataclass(frozen=True, slots=True)
 class Release:
@@ -54,7 +51,6 @@ class Release:
     items: str = ""
     tests: bool = False
     ahead: bool = False
-    sure: bool = False
 
 
 async def release(visit: Visit) -> Response:
@@ -85,8 +81,7 @@ async def release_items(visit: Visit) -> Response:
         before_all_finished=form.ahead,
     )
     try:
-        if not form.sure:
-            raise invalid(visit.text(message("console.release.not_sure")), "sure")
+        visit.require_sure()
         await visit.ask(request, training_pb2.ReleaseItemsResponse)
     except FrApiError as error:
         return await _release(visit, form, error)
@@ -104,15 +99,14 @@ async def items(visit: Visit) -> Response:
         async for piece in visit.each(request, training_pb2.GetTrainingReportResponse):
             content += piece.content
             if len(content) > _MOST_REPORT_BYTES:
-                raise invalid(visit.text(message("console.items.too_many")))
+                raise visit.invalid(message("console.items.too_many"))
     except FrApiError as error:
         if error.reason != "NOTHING_TO_REPORT":
             raise
     listed = json.loads(content)["items"] if content else []
     listed.sort(key=lambda one: one["right"].get("value", 2.0))
     shown = {item_id for one in found.releases for item_id in one.item_ids}
-    values: dict[str, Any] = {"cohort": found.cohort, "releases": found.releases, "items": listed, "shown": shown}
-    return visit.page("trainer_items.html", **values)
+    return visit.page("trainer_items.html", cohort=found.cohort, releases=found.releases, items=listed, shown=shown)
 
 
 async def show(visit: Visit) -> Response:
@@ -209,11 +203,9 @@ async def make_wall(visit: Visit) -> Response:
             del _walls[wall_id]
     wall_id = secrets.token_urlsafe(16)
     _walls[wall_id] = Wall(visit, cohort_id)
-    url = visit.request.url
-    link = f"{url.scheme}://{url.netloc}/wall/{wall_id}"
-    only_here = is_loopback_host(visit.request.headers.get("host", ""))
-    values: dict[str, Any] = {"cohort_id": cohort_id, "link": link, "picture": qr_code(link), "only_here": only_here}
-    return visit.page("trainer_wall.html", **values)
+    site, only_here = site_of(visit)
+    link = f"{site}wall/{wall_id}"
+    return visit.page("trainer_wall.html", cohort_id=cohort_id, link=link, picture=qr_code(link), only_here=only_here)
 
 
 def _wall(visit: Visit) -> Wall:
@@ -264,28 +256,16 @@ async def _report(visit: Visit, names: Sequence[str], **whom: str) -> Response:
     wanted = visit.query("file")
     file, name, kind = _REPORTS[wanted if wanted in names else "html"]
     request = training_pb2.GetTrainingReportRequest(file=file, **whom)
-    return await _file(visit.each(request, training_pb2.GetTrainingReportResponse), name, kind)
+    pieces = visit.each(request, training_pb2.GetTrainingReportResponse)
+    return await visit.file(name, kind, (one.content async for one in pieces))
 
 
 async def export(visit: Visit) -> Response:
     """Send the results of a cohort for other systems."""
     file, name, kind = _EXPORTS.get(visit.query("format"), _EXPORTS["csv"])
     request = training_pb2.ExportResultsRequest(cohort_id=visit.path["cohort"], format=file)
-    return await _file(visit.each(request, training_pb2.ExportResultsResponse), name, kind)
-
-
-async def _file(pieces: AsyncGenerator[PieceT, None], name: str, kind: str) -> Response:
-    """Return a file piece by piece; a refusal comes before the first one, and is raised."""
-    first = await anext(pieces, None)
-
-    async def sent() -> AsyncIterator[bytes]:
-        if first is not None:
-            yield first.content
-        async for piece in pieces:
-            yield piece.content
-
-    headers = {"content-disposition": f'attachment; filename="{name}"'}
-    return StreamingResponse(sent(), media_type=kind, headers=headers)
+    pieces = visit.each(request, training_pb2.ExportResultsResponse)
+    return await visit.file(name, kind, (one.content async for one in pieces))
 
 
 SCREENS = (

@@ -2,25 +2,20 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
-from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
-from google.protobuf.timestamp_pb2 import Timestamp
 from starlette.responses import Response
 
 from fr_api.v1 import access_pb2, gallery_pb2
 from fr_client.errors import FrApiError
 from fr_locales.messages import message
-from fr_web.console.views.galleries import MAKES
+from fr_web.console.forms import duration_of
+from fr_web.console.views.galleries import MAKES, must_state, read_gallery
 from fr_web.console.visit import Screen, Visit, inquiry_of
-from fr_web.console.words import PURPOSES
-from fr_web.room import invalid
 
 _SCANS = frozenset({access_pb2.ROLE_OPERATOR})
 _MOST_PAIRS = 200
 _STEPS = 20  # lines of progress
-_MOST_DAYS = 36_500
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +36,16 @@ class Delete:
 
 async def duplicates(visit: Visit) -> Response:
     """Say what the search does, and ask for the purpose."""
-    kept = await _kept(visit)
-    must_say = kept.use == gallery_pb2.GALLERY_USE_OPERATIONAL and not visit.who.inquiry
-    return visit.page("duplicates.html", gallery=kept, must_say=must_say, purposes=PURPOSES, growing="")
+    kept = await read_gallery(visit)
+    return visit.page("duplicates.html", gallery=kept, must_say=must_state(visit, kept), growing="")
 
 
 async def find(visit: Visit) -> Response:
     """Search for people who may be in the gallery twice, and show the pairs as they are found."""
-    kept = await _kept(visit)
+    kept = await read_gallery(visit)
     request = gallery_pb2.FindDuplicatesRequest(gallery_id=kept.gallery_id, **inquiry_of(visit.who))
     rows = _pairs(visit, kept, request)
-    return await visit.growing("duplicates.html", rows, gallery=kept, must_say=False, purposes=PURPOSES)
+    return await visit.growing("duplicates.html", rows, gallery=kept, must_say=False)
 
 
 async def _pairs(
@@ -77,17 +71,16 @@ async def _pairs(
 
 async def settings(visit: Visit) -> Response:
     """Show what of a gallery can change."""
-    kept = await _kept(visit)
+    kept = await read_gallery(visit)
     return visit.page("gallery_settings.html", gallery=kept, form=_settings_of(kept))
 
 
 async def change(visit: Visit) -> Response:
     """Change of a gallery what differs, so that a closing time within a day stays as it is."""
-    kept = await _kept(visit)
+    kept = await read_gallery(visit)
     form = before = _settings_of(kept)
     try:
         form = visit.form(Settings)
-        days = min(max(form.retention_days, 0), _MOST_DAYS)
         changed = {
             "display_name": form.display_name != before.display_name,
             "expire_time": form.closes != before.closes,
@@ -96,8 +89,8 @@ async def change(visit: Visit) -> Response:
         request = gallery_pb2.UpdateGalleryRequest(
             gallery_id=visit.path["gallery"],
             display_name=form.display_name,
-            expire_time=_day(visit, form.closes),
-            retention=_days(days) if days else None,
+            expire_time=visit.day(form.closes, "closes"),
+            retention=duration_of(form.retention_days),
             update_mask=FieldMask(paths=[name for name, differs in changed.items() if differs]),
         )
         if any(changed.values()):
@@ -109,9 +102,9 @@ async def change(visit: Visit) -> Response:
 
 async def delete(visit: Visit) -> Response:
     """Delete a gallery with everything in it."""
-    kept = await _kept(visit)
+    kept = await read_gallery(visit)
     if visit.form(Delete).typed != kept.gallery_id:
-        error = invalid(visit.text(message("console.gallery.not_typed")), "typed")
+        error = visit.invalid(message("console.gallery.not_typed"), "typed")
         return visit.page("gallery_settings.html", error, gallery=kept, form=_settings_of(kept))
     request = gallery_pb2.DeleteGalleryRequest(gallery_id=kept.gallery_id)
     gone = await visit.ask(request, gallery_pb2.DeleteGalleryResponse)
@@ -130,32 +123,9 @@ async def purge(visit: Visit) -> Response:
     return visit.page("retention.html", found=found, done=True)
 
 
-async def _kept(visit: Visit) -> gallery_pb2.Gallery:
-    request = gallery_pb2.GetGalleryRequest(gallery_id=visit.path["gallery"])
-    return (await visit.ask(request, gallery_pb2.GetGalleryResponse)).gallery
-
-
 def _settings_of(kept: gallery_pb2.Gallery) -> Settings:
     closes = kept.expire_time.ToDatetime().date().isoformat() if kept.HasField("expire_time") else ""
     return Settings(kept.display_name, kept.retention.ToSeconds() // 86_400, closes)
-
-
-def _days(number: int) -> Duration:
-    made = Duration()
-    made.FromTimedelta(timedelta(days=number))
-    return made
-
-
-def _day(visit: Visit, text: str) -> Timestamp | None:
-    """Return the beginning of a day, UTC, None for ""; raises `FrApiError` (INVALID_FIELD)."""
-    if not text:
-        return None
-    made = Timestamp()
-    try:
-        made.FromDatetime(datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC))
-    except ValueError as error:
-        raise invalid(visit.text(message("console.no_day")), "closes") from error
-    return made
 
 
 SCREENS = (
