@@ -25,9 +25,8 @@ from fr_core.quality.assess import QualityLimits
 from fr_core.runtime.batcher import Batcher
 from fr_core.runtime.devices import ActiveDevice, as_one, parse_device, parse_precision
 from fr_core.runtime.observe import Observer
-from fr_core.runtime.onnx_graph import PixelInput
 from fr_core.runtime.open import open_sessions
-from fr_core.runtime.session import Session
+from fr_core.runtime.session import PixelInput, Session
 from fr_core.runtime.sizes import ACCELERATOR_SIZES, AUTO, allowed_sizes, parse_sizes
 from fr_core.scoring.calibration import Calibration
 from fr_core.scoring.calibration_json import from_json

@@ -16,8 +16,7 @@ Every edit leaves what the model computes as it is, but for `half`, which rounds
 * The input becomes pixels: bytes are a quarter of what floats are, and no float picture is made in Python.
 """
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +25,7 @@ from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 
 from fr_core.runtime.onnx_outside import keeps_data_outside
+from fr_core.runtime.session import PIXELS, PixelInput
 from fr_core.types import F32
 
 Array = npt.NDArray[Any]
@@ -34,16 +34,6 @@ Array = npt.NDArray[Any]
 _WIDE = 8
 
 _PREFIX = "fr_core/"
-PIXELS = "fr_core.pixels"  # no slash and no colon: it is named in TensorRT's options
-
-
-@dataclass(frozen=True, slots=True)
-class PixelInput:
-    """The input that a model expects: (channel - mean) / std, the channels in the order `colour`."""
-
-    colour: Literal["RGB", "BGR"]  # channel order of the model
-    mean: tuple[float, float, float]  # per channel, in the model's order, subtracted from pixel values 0 to 255
-    std: tuple[float, float, float]  # per channel, in the model's order, what the difference is divided by; not 0
 
 
 def prepared(model: bytes, pixels: PixelInput, half: bool = False, any_batch: bool = False) -> bytes:

@@ -9,8 +9,7 @@ import numpy as np
 from fr_core.errors import ConfigInvalid, DeviceUnavailable, message
 from fr_core.runtime.devices import PRECISIONS, DeviceKind, DeviceSpec, parse_device, parse_precision
 from fr_core.runtime.libraries import Libraries, installed_libraries
-from fr_core.runtime.onnx_graph import PixelInput, prepared, takes_one_picture
-from fr_core.runtime.session import Plan, Session, Shape
+from fr_core.runtime.session import PixelInput, Plan, Session, Shape
 
 # Side of the pictures with which a model of any size is tried: a multiple of every stride.
 _PROBE = 64
@@ -90,6 +89,8 @@ class _Opener:
         self._libraries = libraries
 
     def all_of(self, plan: Plan) -> list[Session]:
+        from fr_core.runtime.onnx_graph import takes_one_picture  # a library that front-ends do without
+
         kind = plan.spec.kind
         library = self._libraries[kind]
         refusal = library.refusal(kind, plan.precision)
@@ -108,6 +109,8 @@ class _Opener:
         return self._opened(plan, any_batch=False)
 
     def _opened(self, plan: Plan, any_batch: bool) -> list[Session]:
+        from fr_core.runtime.onnx_graph import prepared
+
         kind = plan.spec.kind
         # TensorRT makes fp16 itself, from float32 weights, and keeps what would suffer.
         half = kind == "cuda" and plan.precision == "fp16"

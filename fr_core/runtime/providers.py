@@ -2,8 +2,7 @@
 
 import hashlib
 
-from fr_core.runtime.onnx_graph import PIXELS
-from fr_core.runtime.session import Plan, Shape
+from fr_core.runtime.session import PIXELS, Plan, Shape
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"

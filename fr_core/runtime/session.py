@@ -2,13 +2,25 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from fr_core.runtime.devices import ActiveDevice, DeviceSpec, Precision
 from fr_core.types import F32, U8
 
 Shape = tuple[int, int, int]
 """(pictures, height, width) of one run."""
+
+PIXELS = "fr_core.pixels"
+"""Name of the input of pixels; no slash and no colon, since TensorRT's options contain it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PixelInput:
+    """The input that a model expects: (channel - mean) / std, the channels in the order `colour`."""
+
+    colour: Literal["RGB", "BGR"]  # channel order of the model
+    mean: tuple[float, float, float]  # per channel, in the model's order, subtracted from pixel values 0 to 255
+    std: tuple[float, float, float]  # per channel, in the model's order, what the difference is divided by; not 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -349,7 +349,8 @@ def test_every_waiter_ends_at_once_when_the_device_or_a_lane_is_gone(tmp_path: P
         health.close()
 
 
-@pytest.mark.parametrize("fault", ["lost", pytest.param("killed", marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("fault", ["lost", "killed"])
 def test_control_without_dying_the_waiters_hang_and_health_is_good(tmp_path: Path, fault: str) -> None:
     with faulty(tmp_path, Undying, **sections) as it:
         health, waiters = Health(it), Waiters(it)

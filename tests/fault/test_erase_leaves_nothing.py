@@ -131,6 +131,7 @@ def test_control_before_an_erasure_it_is_all_there_and_nothing_of_it_in_clear(tm
     assert found == {f"{DATABASE_NAME}-wal": STORED}
 
 
+@pytest.mark.nightly
 def test_control_without_the_scrub_it_is_in_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(GalleryStore, "scrub", lambda _: None)
     assert erased_in(tmp_path / "data", FEW_PEOPLE)[f"{DATABASE_NAME}-wal"] == STORED

@@ -43,15 +43,15 @@ from fr_server.telemetry.open import Telemetry
 from fr_server.workers.supervisor import Supervisor
 from fr_trust.access.roles import Role
 from support.callers import NONE, UNSURE, Caller, reason_of
-from support.commands import Script
-from support.counts import count
+from support.commands import Script, program
+from support.counts import NIGHTLY, count
 from support.courses import Chance, create, enrol, link_people, next_trial, start
 from support.faults import children_of, until
 from support.secured import figure, key_of
 from support.servers import NULL_QUALITY, null_engine, photo
 
 KILLS = count("FRONTEND_KILLS")
-FRONTENDS = 2
+FRONTENDS = 2 if NIGHTLY else 1
 # Changes that are acknowledged between two kills, at most; and for how long the server lives on after that.
 MOST_CHANGES = 60
 LONGEST_S = 0.05
@@ -124,7 +124,7 @@ class Server:
         self._process: Script | None = None
 
     def start(self) -> None:
-        command = [sys.executable, __file__, str(self.folder), str(self.port)]
+        command = program(__file__, self.folder, self.port)
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1"}
         self._process = Script(command, stdout=subprocess.PIPE, text=True, env=environment, process_group=0)
         self.port = int(self._process.line())

@@ -12,7 +12,7 @@ from soak import MOST_MIB_PER_HOUR, Plan, Sample, judge, prepare, sample, soak, 
 from support.secured import made, secure_channel, started_secured
 from support.servers import photo
 
-PLAN = Plan(warm_up_s=1.0, ramp_s=0.6, measured_s=4.0, every_s=0.05)
+PLAN = Plan(warm_up_s=0.5, ramp_s=0.6, measured_s=4.0, every_s=0.05)
 
 
 def test_a_server_under_load_keeps_nothing_open_and_one_with_a_leak_is_noticed(tmp_path: Path) -> None:

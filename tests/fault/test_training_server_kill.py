@@ -328,6 +328,7 @@ def test_what_a_server_acknowledged_is_there_once_after_its_death(home: Path) ->
     assert book.in_the_midst > KILLS / 5
 
 
+@pytest.mark.nightly
 def test_control_a_server_that_promises_too_early_is_found_out(home: Path) -> None:
     assert kill_many(home, 10, "promise", seed=2).wrong > 0
 

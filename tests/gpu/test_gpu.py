@@ -16,9 +16,8 @@ from fr_core.gallery.index.register import new_index
 from fr_core.imaging import ImageLimits, decode
 from fr_core.packs.cache import ModelCache
 from fr_core.packs.manifest import DetectorSpec, EmbedderSpec, load_pack
-from fr_core.runtime.onnx_graph import PixelInput
 from fr_core.runtime.open import open_sessions
-from fr_core.runtime.session import Session
+from fr_core.runtime.session import PixelInput, Session
 from fr_core.types import F32, U8
 from support.engines import AS_THEY_ARE, doubled
 

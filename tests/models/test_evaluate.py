@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 
 
-SETS = tuple(SetName) if NIGHTLY else (SetName.DEEPFACE, SetName.NONFACE, SetName.GROUPS, SetName.ODD_FORMATS)
+SETS = tuple(SetName) if NIGHTLY else (SetName.DEEPFACE, SetName.NONFACE, SetName.GROUPS)
 SETTINGS = [("f32", "thorough"), ("bf16", "fast")] if NIGHTLY else [("f32", "thorough")]
 BARS = [(part, key) for part, key in bars.BARS if part.partition("/")[0] in SETS]
 
@@ -101,8 +101,8 @@ def test_the_whole_sets_were_measured(report: Report) -> None:
     assert totals["nonface/easy", "photos_with_detections"] == 74
     assert totals["nonface/hard", "photos_with_detections"] == 26
     assert totals["groups", "photos_counted_right"] == 9
-    assert totals["odd_formats", "files_not_as_expected"] == 47
     if NIGHTLY:
+        assert totals["odd_formats", "files_not_as_expected"] == 47
         assert totals["lfw", "best_threshold_accuracy"] == 1200
         assert totals["lfw", "fold_accuracy"] == 1200
         assert totals["celeba_wild", "best_threshold_accuracy"] == 600
@@ -175,16 +175,17 @@ def test_lfw_in_one_command(testdata: Path, tmp_path: Path, option: str, accurac
 
 
 @pytest.mark.usefixtures("remembering")
-def test_a_tenth_of_lfw_in_one_command(testdata: Path, tmp_path: Path) -> None:
+def test_a_part_of_lfw_in_one_command(testdata: Path, tmp_path: Path) -> None:
+    each = 30 if NIGHTLY else 15  # pairs of one person, and of two, in each of two folds
     root = tmp_path / "lfw"
     root.mkdir()
     (root / "images").symlink_to(testdata / "lfw" / "images")
     _, *pairs = (testdata / "lfw" / "pairs.txt").read_text(encoding="utf-8").splitlines()
-    some = [pair for first in range(0, len(pairs), 300) for pair in pairs[first : first + 30]]
-    (root / "pairs.txt").write_text("\n".join(["2\t30", *some]) + "\n", encoding="utf-8")
+    some = [pair for first in range(0, len(pairs), 300) for pair in pairs[first : first + each]]
+    (root / "pairs.txt").write_text("\n".join([f"2\t{each}", *some]) + "\n", encoding="utf-8")
     report = evaluated(root, tmp_path, "--no-flip")
-    assert report["accuracy"]["mean"] >= 0.991  # one pair of 120 may be wrong
-    assert report["across_people"]["fnmr_at_fmr"]["0.01"]["fnmr"]["high"] <= 0.1
+    assert report["accuracy"]["mean"] >= 1 - 1 / (4 * each)  # one pair may be wrong
+    assert report["across_people"]["fnmr_at_fmr"]["0.01"]["fnmr"]["high"] <= 3 / each
     assert [(one["fold"], one["people_disjoint"]) for one in report["held_out"]] == [(1, True), (2, True)]
 
 

@@ -172,7 +172,7 @@ def test_a_course_from_the_first_command_of_the_pages_to_the_last(classroom: Cla
     look_at_what_was_written(classroom.folder)
     with classroom.client("trainer.toml") as trainer, classroom.client("classroom/admin.toml") as admin:
         assert [*trainer.training.courses(), *trainer.training.cohorts(), *admin.list_galleries()] == []
-    told = [classroom.run(line) for line in commands(PLANS)]
+    told = [classroom.run(line) for line in commands(PLANS) if line not in todo]
     assert (classroom.folder / "mine.toml").read_text() == plan_text("taster-90")
     assert "Enough" in told[-1]
     assert classroom.server is not None

@@ -23,7 +23,7 @@ from fr_training.courses import Course
 from fr_training.exercises.photos import advice
 from fr_training.keys import AnswerKey, PairKey
 from fr_training.sessions.views import key_of
-from support.counts import count
+from support.counts import NIGHTLY, count
 from support.courses import PLAN, Chance, Clock, Trial, answer, ask, create, enrol, next_trial, start, store_of, take
 from support.leaks import (
     LEAK,
@@ -408,7 +408,7 @@ sittings = [
 ]
 """
 # The first fills the memory, and is left out.
-SESSIONS = 5
+SESSIONS = 5 if NIGHTLY else 4
 # Times that a trial is asked for again: of several times, the least tells most.
 ASKED = 1
 

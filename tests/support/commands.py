@@ -85,12 +85,18 @@ class Script(subprocess.Popen[str]):
         return (line.strip() for line in self.stdout if line.endswith("\n"))
 
 
+def program(file: str, *words: object) -> list[str]:
+    """Return the command that runs a file of the tests; its garbage is collected seldom, as imports make none."""
+    start = "import gc, runpy, sys; gc.set_threshold(50_000); del sys.argv[0]; "
+    start += "runpy.run_path(sys.argv[0], run_name='__main__')"
+    return [sys.executable, "-P", "-c", start, file, *map(str, words)]
+
+
 @contextmanager
 def script(file: str, *words: object, **environment: str) -> Iterator[Script]:
     """Run a file of the tests as a script, with pipes to it and from it; it is killed at the end."""
     known = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **environment}
-    command = [sys.executable, file, *map(str, words)]
-    with Script(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=known) as process:
+    with Script(program(file, *words), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=known) as process:
         try:
             yield process
         finally:

@@ -23,6 +23,7 @@ COUNTS = {
     "ACCESS_FLIPS": (150, 5_000),
     "ACCESS_KILLS": (3, 200),
     "AUDIT_PRUNING_KILLS": (4, 200),
+    "BOOTSTRAPS": (40, 200),
     "BUSY_SECONDS": (5, 30),
     "CANCELLED_CALLS": (400, 20_000),
     "CASE_KILLS": (3, 200),
@@ -30,6 +31,7 @@ COUNTS = {
     "CORRUPTIONS": (20, 1_000),
     "CROWD_WINDOWS": (1, 20),
     "CUT_OFF_STRIDE": (16, 4),
+    "EQUAL_GROUPS": (12, 60),
     "FOREIGN_PAIRS": (30, 600),
     "FRONTEND_KILLS": (1, 20),
     "GALLERY_KILLS": (10, 1_000),
@@ -38,7 +40,7 @@ COUNTS = {
     "HOSTILE_TEXTS": (3, 1_000),
     "HOSTILE_TIMES": (1, 16),
     "LAST_RESOURCES": (1, 50),
-    "LEAK_PLANS": (2, 10),
+    "LEAK_PLANS": (1, 10),
     "LEAK_SEEDS": (1, 10),
     "MUTANTS": (500, 1_000_000),
     "PERMUTATIONS": (4_999, 9_999),
@@ -53,7 +55,7 @@ COUNTS = {
     "TRAINING_KILLS": (6, 200),
     "TRAINING_POWER_CUTS": (20, 1_000),
     "UPGRADE_STRIDE": (19, 1),
-    "WILD_PEOPLE": (12, 30),
+    "WILD_PEOPLE": (8, 30),
 }
 
 
@@ -68,5 +70,5 @@ def count(name: str) -> int:
 
 
 def examples(nightly: int) -> int:
-    """Return how many examples a property test draws: so many at night, a fifth in every run, 10 at least."""
-    return nightly if NIGHTLY else min(nightly, max(10, nightly // 5))
+    """Return how many examples a property test draws: so many at night, a tenth in every run, 10 at least."""
+    return nightly if NIGHTLY else min(nightly, max(10, nightly // 10))

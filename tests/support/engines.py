@@ -18,7 +18,7 @@ from fr_core.packs.manifest import DetectorSpec, Pack, load_pack
 from fr_core.pipeline import AnalyzedPhoto, Pipeline
 from fr_core.quality.assess import QualityLimits
 from fr_core.runtime.devices import ActiveDevice
-from fr_core.runtime.onnx_graph import PixelInput
+from fr_core.runtime.session import PixelInput
 from fr_core.scoring.calibration import Calibration, Provenance, fit_calibration
 from fr_core.types import F32, U8, AlignedFace, Detection, EmbeddedFace, Image, ModelId
 

@@ -38,7 +38,7 @@ from fr_server.pools import Pace
 from fr_server.telemetry.listener import OK, Ended, Listener
 from fr_server.telemetry.logs import configure_logging
 from fr_server.telemetry.open import Telemetry
-from support.commands import Script
+from support.commands import Script, program
 from support.servers import NULL_QUALITY, Running, batched_engine, photo, running
 
 SOON = 60.0  # seconds within which what a test waits for must come, on a busy machine too
@@ -230,7 +230,7 @@ def started_faulty(
     raw["server"] = {"port": 0, **raw["server"]}
     raw["gallery"] = {"folder": str(folder / "data")}
     settings = {"run_s": run_s, "paced": paced, "limits": limits, "config": raw}
-    return started(folder, sys.executable, "-P", __file__, json.dumps(settings))
+    return started(folder, *program(__file__, json.dumps(settings)))
 
 
 def started_guarded(

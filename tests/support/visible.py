@@ -14,15 +14,15 @@ from PIL import Image
 from fr_training.bank.labels import age_of, ethnicity_of, sex_of
 from fr_training.bank.pool import PoolPerson
 from fr_training.build.people import AnalysedPeople
-from fr_training.build.pictures import OVAL, SIDE
+from fr_training.build.pictures import SIDE, shown
 from fr_training.courses import Item
 from fr_training.keys import ListKey, PairKey, TriadKey, TriageKey
 from support.leaks import Row, bare
 
 F64 = npt.NDArray[np.float64]
 
-_FACE = OVAL > 0.99
-_AROUND = OVAL < 0.01
+_FACE = shown("oval") > 0.99
+_AROUND = shown("oval") < 0.01
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,7 +35,7 @@ from fr_core.scoring.differentials import (
 from fr_core.scoring.group_trials import EveryTwo, MatedTrials
 from fr_core.scoring.intervals import UndefinedRate, rate, wilson_interval
 from fr_locales.messages import Message
-from support.counts import examples
+from support.counts import count
 from support.evaluations import cancelled_call
 
 Ints = npt.NDArray[np.int64]
@@ -166,7 +166,7 @@ def test_labels_that_say_nothing_tell_what_chance_makes() -> None:
 def test_equal_groups_seldom_look_different() -> None:
     """Two groups of 50, a mated trial of each person and every two people compared, all alike."""
     inside, beyond = [], []
-    for seed in range(examples(60)):
+    for seed in range(count("EQUAL_GROUPS")):
         rng = np.random.default_rng(seed)
         own = rng.normal(size=100)
         first, second = np.triu_indices(100, 1)
@@ -269,7 +269,7 @@ def test_it_holds_the_true_rate_where_an_interval_of_independent_trials_does_not
     rng, (a, b) = np.random.default_rng(3), across(60)
     true = 1.0 - NormalDist().cdf(1.2 / sqrt(1.5))
     held = held_by_wilson = 0
-    runs = examples(200)
+    runs = count("BOOTSTRAPS")
     for seed in range(runs):
         person = rng.normal(0.0, 0.5, 60)
         scores = rng.normal(size=len(a)) + person[a] + person[b]

@@ -551,7 +551,7 @@ EXCEPTED = {
     "that it made and no other process has; nothing of a client is unpickled, only values that a front-end parsed",
     "server/fr_server/workers/messages.py: multiprocessing": "the type of that connection",
     "server/fr_server/workers/process.py: multiprocessing": "makes that socket pair",
-    "server/fr_server/workers/__main__.py: multiprocessing": "takes its end of that socket pair",
+    "server/fr_server/workers/frontend.py: multiprocessing": "takes its end of that socket pair",
     "benchmarks/fr_bench/speed/child.py: multiprocessing": "a child of a measurement, fed by it alone",
     "benchmarks/fr_bench/speed/generator.py: multiprocessing": "a child of a measurement",
     "benchmarks/fr_bench/speed/peer.py: multiprocessing": "a child of a measurement",

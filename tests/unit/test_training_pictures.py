@@ -24,14 +24,13 @@ from fr_training.build.pictures import (
     EYE_DISTANCE,
     FACE_WIDTH,
     GREY,
-    HEAD,
-    OVAL,
     SIDE,
     TEMPLATE,
     degrade,
     enlarged,
     poorer,
     render,
+    shown,
 )
 from fr_training.errors import PlanInvalid, UnknownPlan
 from fr_training.grading.certainty import FEW
@@ -462,7 +461,7 @@ def test_occlusion_covers_that_share_of_the_oval_from_any_side(share: float) -> 
     for level in range(100, 116):
         picture = np.full((SIDE, SIDE, 3), level, dtype=np.uint8)
         covered = (degrade(picture, Degraded.OCCLUSION, share) != level).all(axis=2)
-        assert abs(float((OVAL * covered).sum() / OVAL.sum()) - share) < 0.01
+        assert abs(float((shown("oval") * covered).sum() / shown("oval").sum()) - share) < 0.01
         sides.add((bool(covered[0, SIDE // 2]), bool(covered[SIDE // 2, 0]), bool(covered[-1, SIDE // 2])))
     assert len(sides) == 4
 
@@ -490,8 +489,8 @@ def test_a_picture_shows_ears_hairline_and_neck_and_says_how_far_it_is_enlarged(
     eyes = TEMPLATE[:2].mean(axis=0)
     for across, down in ((1.5, 0.3), (-1.5, 0.3), (0.0, -1.7), (0.0, 2.6)):  # ears, hairline, neck
         x, y = (eyes + EYE_DISTANCE * np.array([across, down])).astype(int)
-        assert HEAD[y, x] > 0.5, (across, down)
-    assert OVAL[int(eyes[1] + 2.4 * EYE_DISTANCE), SIDE // 2] == 0.0  # the face alone ends at the chin
+        assert shown("head")[y, x] > 0.5, (across, down)
+    assert shown("oval")[int(eyes[1] + 2.4 * EYE_DISTANCE), SIDE // 2] == 0.0  # the face alone ends at the chin
     for scale, times in ((1.0, 2.0), (2.0, 1.0), (4.0, 0.5)):
         assert enlarged(photo(900, 10, scale)[1]) == pytest.approx(times, rel=0.01)
 

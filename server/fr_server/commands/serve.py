@@ -56,7 +56,7 @@ def serve(
         from fr_core.errors import FrError
         from fr_server.config import load_config, print_config
         from fr_server.config.loading import require_safe
-        from fr_server.memory import share_one_heap
+        from fr_server.memory import share_one_heap, uncollected
         from fr_server.storage.seal import Started, require_sealed, unsealed
         from fr_server.telemetry.logs import configure_logging
 
@@ -90,7 +90,8 @@ def serve(
         give_up = _GiveUp()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, give_up)
-        from fr_server.main import build, run
+        with uncollected():
+            from fr_server.main import build, run
 
         asyncio.run(run(build(tree), ready_file, give_up.require_none, started))
     except FrError as error:

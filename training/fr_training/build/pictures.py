@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from functools import cache
 
 import cv2
 import numpy as np
@@ -44,28 +45,39 @@ def _ellipse(below: float, wide: float, high: float) -> F32:
     axes = (wide * EYE_DISTANCE, high * EYE_DISTANCE)
     x, y = (at - _EYES[0]) / axes[0], (at - _EYES[1] - below * EYE_DISTANCE) / axes[1]
     inside = (1.0 - np.hypot(x[None, :], y[:, None])) * min(axes)  # about the distance from the edge in pixels
-    shown = np.clip(inside / _SOFT, 0.0, 1.0)
-    return frozen_array((shown * shown * (3.0 - 2.0 * shown)).astype(np.float32))
+    part = np.clip(inside / _SOFT, 0.0, 1.0)
+    return frozen_array((part * part * (3.0 - 2.0 * part)).astype(np.float32))
 
 
 TEMPLATE = _template()
 """f32[5, 2], (x, y) pixels of a picture: where landmarks come to lie, those of `ARCFACE_TEMPLATE`, larger."""
 
-OVAL = _ellipse(0.25, 1.44, 1.84)
-"""f32[SIDE, SIDE]: how much of a picture shows, 0 outside and 1 inside: brow to chin, with little of the hair."""
 
-HEAD = _ellipse(0.45, 1.85, 2.4)
-"""As `OVAL`: the head with ears and hairline, and the neck, with little of the background and of clothes."""
+@cache
+def shown(mask: Mask) -> F32:
+    """Return f32[SIDE, SIDE], read-only: how much of a picture shows, 0 outside and 1 inside.
+
+    "oval" is brow to chin, with little of the hair; "head" has ears, hairline and neck, with little of the background
+    and of clothes; "none" is all.
+    """
+    if mask == "none":
+        return frozen_array(np.ones((SIDE, SIDE), dtype=np.float32))
+    return _ellipse(0.25, 1.44, 1.84) if mask == "oval" else _ellipse(0.45, 1.85, 2.4)
+
 
 _LOOK = 24  # pixels of the small picture whose pixels are compared
 
 
-def _small(mask: F32) -> F32:
-    return np.asarray(cv2.resize(mask, (_LOOK, _LOOK), interpolation=cv2.INTER_AREA), dtype=np.float32)
+@cache
+def _small(mask: Mask) -> F32:
+    small = cv2.resize(shown(mask), (_LOOK, _LOOK), interpolation=cv2.INTER_AREA)
+    return frozen_array(np.asarray(small, dtype=np.float32))
 
 
-_OF_COLOURS = {"oval": np.repeat(OVAL[..., None], 3, axis=2), "head": np.repeat(HEAD[..., None], 3, axis=2)}
-_SMALL = {"oval": _small(OVAL), "head": _small(HEAD), "none": _small(np.ones_like(OVAL))}
+@cache
+def _of_colours(mask: Mask) -> F32:
+    return frozen_array(np.repeat(shown(mask)[..., None], 3, axis=2))
+
 
 FACE_WIDTH = 2.2 * EYE_DISTANCE
 """Pixels of a picture across a face: cheekbones are about 137 mm apart, pupils 63 (survey ANSUR II, 2012)."""
@@ -152,7 +164,7 @@ def _compression(face: U8, quality: float) -> U8:
 def _occlusion(face: U8, share: float) -> U8:
     """Cover a share of the oval from one side: forehead, chin, left or right."""
     quarters = _digest(face)[0] % 4
-    covered = np.cumsum(np.rot90(OVAL, quarters).sum(axis=1, dtype=np.float64))
+    covered = np.cumsum(np.rot90(shown("oval"), quarters).sum(axis=1, dtype=np.float64))
     rows = int(np.searchsorted(covered, share * covered[-1])) + 1
     turned = np.rot90(face, quarters).copy()
     turned[:rows] = _COVER
@@ -216,7 +228,7 @@ def render(
     face = poorer(face, how)
     if not colour:
         face = np.asarray(cv2.cvtColor(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), dtype=np.uint8)
-    return frozen_array(face if mask == "none" else _masked(face, _OF_COLOURS[mask]))
+    return frozen_array(face if mask == "none" else _masked(face, _of_colours(mask)))
 
 
 def enlarged(landmarks: F32) -> float:
@@ -244,7 +256,7 @@ def looks_of_picture(picture: U8, mask: Mask) -> Looks:
 
 def _looks(small: U8, head: Mask) -> Looks:
     seen = small.astype(np.float32)
-    masks = (_SMALL["oval"], _SMALL[head])
+    masks = (_small("oval"), _small(head))
     luma = seen @ np.array((0.299, 0.587, 0.114), dtype=np.float32) - GREY  # ITU-R BT.601
     face, whole = (mask * luma for mask in masks)
     colours = [seen[mask > 0.5].mean(axis=0) for mask in masks]
