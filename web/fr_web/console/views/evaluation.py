@@ -58,7 +58,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """The word that a report is to be deleted."""
+    """The box that confirms the deletion of a report."""
 
     sure: bool = False
 

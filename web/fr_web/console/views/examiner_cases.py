@@ -55,7 +55,7 @@ class NewCase:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A search in a case: what is seen in the probe before the list is, and the search itself.
+    """A search in a case, and the notes on the probe, which come first.
 
     `false_leads` is how many in a hundred searches for strangers may give a lead, 0 for the threshold of the model.
     """
@@ -69,7 +69,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Sure:
-    """The word that something is meant."""
+    """The box that confirms an action."""
 
     sure: bool = False
 

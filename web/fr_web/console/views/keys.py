@@ -39,7 +39,7 @@ class NewKey:
 
 @dataclass(frozen=True, slots=True)
 class Sure:
-    """The word that something is meant."""
+    """The box that confirms an action."""
 
     sure: bool = False
 

@@ -94,7 +94,7 @@ class Marks:
 
 @dataclass(frozen=True, slots=True)
 class Sure:
-    """The word that a deletion is meant."""
+    """The box that confirms a deletion."""
 
     sure: bool = False
 
@@ -150,7 +150,7 @@ async def delete_course(visit: Visit) -> Response:
 
 
 def require_sure(visit: Visit) -> None:
-    """Raise `FrApiError` unless the form says that a deletion is meant."""
+    """Raise `FrApiError` unless the form confirms the deletion."""
     if not visit.form(Sure).sure:
         raise invalid(visit.text(message("console.trainer.not_sure")), "sure")
 
