@@ -41,7 +41,7 @@ class Enrolment:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a photo: enrolled for its subject, or refused with the server's words; and what to look at."""
+    """The outcome of a photo: enrolled for its subject, or refused with the server's words; and what to look at."""
 
     file: str
     subject: str = ""
