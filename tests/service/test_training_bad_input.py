@@ -787,7 +787,7 @@ def test_two_courses_at_once_are_refused(stub: Stub, refused: Refused) -> None:
 STAGES = {
     "before the photos": "fr_server.rpc.services.training.courses.build_course",
     "before the forms": "fr_training.build.course.compose",
-    "before the pictures": "fr_training.build.course._pictures",
+    "before the pictures": "fr_training.build.course.render",
     "before it is stored": "fr_training.store.courses._chunks",
 }
 

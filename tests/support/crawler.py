@@ -18,7 +18,10 @@ from support.surfer import Surfer
 from support.web import Answered
 
 _MARK = re.compile(r"frxss(\d+)")
-_OWN = re.compile(r"(/(?![/\\])|[?#]|$|data:,|data:image/(png|jpeg|webp|svg\+xml);base64,[A-Za-z0-9+/=]*$)")
+_OWN = re.compile(
+    r"(/(?![/\\])|[?#]|$|http://127\.0\.0\.1:\d+/|data:,|data:image/(png|jpeg|webp|svg\+xml);base64,[A-Za-z0-9+/=]*$|"
+    r"data:image/svg\+xml;charset=utf-8,[^<\"]*$)"
+)
 _LEADING = ("href", "src", "action", "formaction", "hx-get", "hx-post", "hx-sse:connect", "poster", "xlink:href")
 _POLICY = ("default-src 'none'", "base-uri 'none'", "form-action 'self'", "frame-ancestors 'none'")
 # Forms that end something come last, in this order.

@@ -173,8 +173,10 @@ def test_wrong_keys_come_to_an_end_and_right_ones_do_not(at: Staffed, everybody:
         assert (refused.status, "Too many wrong keys or codes" in words(refused)) == (429, True)
         assert guest.get("/server").status == 401
     with web(at.server.address) as site:  # control
-        for _ in range(70):
-            signed_in(site, everybody)
+        surfer = signed_in(site, everybody)
+        for _ in range(60):
+            surfer.get("/sign-in")
+            assert surfer.post("/sign-in", {"key": everybody}).status == 303
 
 
 def test_attempts_come_back_with_time_and_are_of_one_network() -> None:
@@ -262,7 +264,7 @@ ELSEWHERE = (
 )
 
 
-@pytest.mark.parametrize("elsewhere", ELSEWHERE)
+@pytest.mark.parametrize("elsewhere", ELSEWHERE if NIGHTLY else ELSEWHERE[:2])
 def test_the_way_after_a_form_stays_on_this_site(site: Web, everybody: str, elsewhere: str) -> None:
     surfer = signed_in(site, everybody)
     fields = {"key": everybody, "language": "en", "purpose": "1", "case_reference": "1", "next": elsewhere}

@@ -281,6 +281,7 @@ INJECTED = """() => [...document.querySelectorAll('*')]
 UNSEEN = {
     ("GET", "/courses/drafts/{draft}/events"),  # an answer without an end
     ("GET", "/cohorts/{cohort}/events"),
+    ("GET", "/wall/{wall}/events"),
     ("POST", "/course/sitting/draft"),  # sent by a script
     ("POST", "/sign-out"),
     ("POST", "/retention"),  # there is nothing to delete yet
