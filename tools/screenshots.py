@@ -26,7 +26,7 @@ from support.browser import PROBE, World, chromium, sign_in, world
 from support.courses import Chance, create, start, take
 
 WIDTH = 960
-COLOURS = 64  # of a file, so that it is small
+COLOURS = 64  # in a file, to keep it small
 _RATINGS = (3, 2, 3, 1, 2, -1, 2, 3, 0, -2, 2, 1)  # of the trainees of a class
 SCHEMES = {"light": "", "dark": "-dark"}
 PLAN = """
@@ -45,7 +45,7 @@ _LOADED = "() => [...document.querySelectorAll('main img')].every((one) => one.c
 
 @dataclass(frozen=True)
 class Shot:
-    """A page, and who is on its photos: a face is turned in the photo of a name that ends with *."""
+    """A page, and the drawn faces on its photos, by their names; a * after a name turns the face."""
 
     name: str
     role: str

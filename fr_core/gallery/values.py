@@ -93,7 +93,7 @@ class GalleryUpdate:
     display_name: str | Keep = KEEP  # a name for people, at most 256 characters
     # When it refuses enrolments and searches from, with a time zone; None = never.
     expires: datetime | Keep | None = KEEP
-    # The time that a template is kept from its creation, those that are there already too; None = until it is deleted.
+    # The time that each template, new or old, is kept after its creation; None = until it is deleted.
     retention: timedelta | Keep | None = KEEP
 
     def of(self, info: GalleryInfo) -> GalleryInfo:

@@ -95,7 +95,7 @@ def test_a_case_from_the_probe_to_evidence_that_verifies(at: Staffed, site: Web,
         assert path in words(surfer.get("/examinations"))
         keys = templates(at, number, path)
         page = judged(surfer, path, {key: 2 if key == min(keys) else -1 for key in keys}, HOSTILE)
-        assert "Noted on the probe before the candidates:\na scar beside the left eye" in page
+        assert "Notes on the probe, before any candidate was seen:\na scar beside the left eye" in page
         assert "alike: Eyes" in page
         fields = {"kind": str(POTENTIAL), "template": str(min(keys)), "sure": "1"}
         assert surfer.post(f"{path}?candidate=finding", fields).status == 303

@@ -87,7 +87,7 @@ def test_a_plan_is_checked_before_a_course_is_made(trainer: Surfer) -> None:
     before = words(trainer.get("/courses")).count('href="/courses/')
     draft = led(trainer.post("/courses/new", WANTED))
     page = words(trainer.get(draft))
-    assert "The lists have enough people." in page
+    assert "The data sets have enough people." in page
     led(trainer.post(draft, {"do": "check"}))
     until(lambda: "How hard the forms will be" in words(trainer.get(draft)), 60)
     told = trainer.get(f"{draft}/events")

@@ -30,7 +30,7 @@ class UnknownCourse(InputRefused, reason="UNKNOWN_COURSE"):
 
 
 class UnknownItem(InputRefused, reason="UNKNOWN_ITEM"):
-    """No course shows an item with this id, or was made to leave it out."""
+    """No course shows or leaves out an item with this id."""
 
 
 class UnknownCohort(InputRefused, reason="UNKNOWN_COHORT"):

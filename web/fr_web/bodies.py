@@ -223,7 +223,7 @@ def parts_of(content_type: str, body: bytes) -> Iterator[tuple[str, bool, bytes]
 
 
 def boundary_of(content_type: str) -> bytes:
-    """Return what stands before each part of a form; raises `FrApiError`."""
+    """Return the line that stands before each part of a form; raises `FrApiError`."""
     found = _BOUNDARY.search(content_type)
     if found is None:
         raise invalid("The form has no boundary in its Content-Type.")
@@ -231,7 +231,7 @@ def boundary_of(content_type: str) -> bytes:
 
 
 def part_of(piece: bytes) -> tuple[bytes, str, bytes]:
-    """Return what names a part of a form, a line of its head; the name in it; and the content. Raises `FrApiError`."""
+    """Return the line of a part's head that names it, the name, and the content; raises `FrApiError`."""
     head, end, content = piece.partition(b"\r\n\r\n")
     named = _NAME.search(head) if end and len(head) <= MOST_PART_HEAD else None
     if named is None:

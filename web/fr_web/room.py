@@ -77,7 +77,7 @@ class Room:
         self._held[share.address] += size
 
     def free(self, share: Share, size: int) -> None:
-        """Count bytes less, of a body that is read piece by piece."""
+        """Take back the bytes of a piece that the reader of a body is done with."""
         share.held -= size
         self._held[share.address] -= size
 

@@ -241,7 +241,7 @@ class Caller(Trainee):
         await self._next("")
 
     async def close(self) -> None:
-        """As `Trainee`: the channels are everybody's."""
+        """As `Trainee`. The channels stay open: all trainees share them."""
 
     async def _next(self, begin_block: str) -> None:
         request = training_pb2.NextTrialRequest(session_id=self._session_id, begin_block=begin_block)

@@ -162,7 +162,7 @@ class AsyncTraining:
         return (await self._calls.call(self._stub.SetSittingClosed, request)).cohort
 
     async def extend_time(self, cohort_id: str, more: timedelta, trainee_id: str = "") -> Sequence[str]:
-        """Add a minute to a day to the limits of the blocks that are running, of one trainee or of all ("").
+        """Add time, a minute to a day, to the limits of the running blocks, of one trainee or of all ("").
 
         Returns the pseudonyms of the trainees who have more time now.
         """

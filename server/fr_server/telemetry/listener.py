@@ -93,16 +93,16 @@ class Together(Listener):
 
 @dataclass(frozen=True, slots=True)
 class FailedCall:
-    """A call that failed, such as of `fr_api.v1.GalleryService/Search`; it ended `at_ms` after 1970, UTC."""
+    """A call that failed."""
 
-    at_ms: int
-    method: str
+    at_ms: int  # its end, milliseconds since 1970, UTC
+    method: str  # such as "fr_api.v1.GalleryService/Search"
     reason: str
     request_id: str
 
 
 class Tally(Listener):
-    """Counts calls by their outcomes, and keeps the `newest` that failed, the last one first; on the event loop.
+    """Counts calls by their outcomes, and keeps the `newest` that failed, the last one first. Runs on the event loop.
 
     `clock` gives milliseconds since 1970, UTC. The counts begin at `since_ms`.
     """

@@ -67,8 +67,8 @@ def compose(
 ) -> Composed:
     """Choose the people of every item.
 
-    `matcher`, with nobody enrolled, serves own probes alone, `spoil` labs on quality, which need it, and `seen` forms
-    of poorer photos that are to be equally hard.
+    `matcher`, with nobody enrolled, is for own probes, `spoil` for labs on quality, and `seen` for forms of poorer
+    photos that are to be equally hard.
 
     People with two photos come first: those of triads are kept, those of lists with the person and of pairs of one
     person are chosen. Then come the candidates of lists, pairs of two people, triads, photos to triage, and the

@@ -189,9 +189,9 @@ def _spread(
     room: Index,
     before: Index,
 ) -> Index:
-    """Take `count` times some of the people, over all difficulties, and add them to i64[k, forms] who were `before`.
+    """i64[k + count, forms]: the people taken `before`, and `count` more for each form, of all difficulties.
 
-    No other exercise may show them. `room`, as in `_fit`, still holds those who were before, and their foils.
+    No other exercise may show them. `room` is as in `_fit`, and counts those taken before and their foils too.
     """
     forms, size = len(one.forms), one.block.size
     people, best = _with_look_alikes(bench, album, people, size, count * forms)
@@ -209,31 +209,31 @@ def _taken(bench: Workbench, people: Index, b: F64, drawn: Index, fit: Callable[
 
 
 def _room(bench: Workbench, among: Bools) -> Index:
-    """i64[s]: the people among bool[n] whom lists of each sex may show, also those whose sex is not known."""
+    """i64[s]: the number of people among bool[n] whom lists of each sex may show; lists may show unknown sex too."""
     return _by_sex(bench, among) + int((bench.prepared.faces.traits.sex[among] == UNKNOWN).sum())
 
 
 def _by_sex(bench: Workbench, people: Bools | Index | Sequence[int]) -> Index:
-    """i64[s]: count the people of each sex that labels name."""
+    """i64[s]: the number of people of each sex that labels name."""
     sex = bench.prepared.faces.traits.sex
     own = sex[people]
     return np.bincount(own[own != UNKNOWN], minlength=int(sex.max()) + 1)
 
 
 def _fit(room: Index, people: int, one: FormSet, later: int, searched: Index) -> bool:
-    """True if i64[s] people by sex can be searched for in lists of one sex that show so many people each.
+    """True if lists of one sex can be filled for all people searched for, i64[s] by sex.
 
-    `room` counts those whom lists may show, i64[s]; `later` lists without the person searched for are to come.
+    A list takes `people`; `room` counts those whom lists may show, i64[s], and must be enough for `later` more lists.
     """
     left = room - people * searched
     return bool((left >= 0).all() and (left // (one.block.size + 1)).sum() >= later)
 
 
 def _with_foils(bench: Workbench, people: Index, b: F64, chosen: Index, fit: Callable[[Index], bool]) -> Index:
-    """Put people of another sex in the place of some whose lists would need more of one sex than there are.
+    """Replace some people by others of another sex, if their lists would need more of one sex than there are.
 
-    As few as possible, those with the nearest look-alikes, for the ones nearest in difficulty; indices in people. Where
-    nothing helps, `foils_of` says who is missing.
+    It replaces as few as possible, by those with the nearest look-alikes, each for the one nearest in difficulty; all
+    are indices in people. Where nothing helps, `foils_of` says who is missing.
     """
     sex = bench.prepared.faces.traits.sex[people]
     counts = _by_sex(bench, people[chosen.ravel()])

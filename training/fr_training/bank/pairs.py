@@ -181,7 +181,7 @@ def _clues(bench: Workbench, rows: Sequence[Sequence[PairDraft]]) -> F64:
 
 
 def _shown_clues(bench: Workbench, one: FormSet, rows: Sequence[Sequence[PairDraft]]) -> F64:
-    """As `_clues`, of photos as a block that makes them poorer shows them, if several forms are to be alike."""
+    """As `_clues`; if a block with several forms makes its photos poorer, of the poorer photos."""
     if bench.seen is None or len(one.forms) < 2 or not one.block.poorer.told:
         return _clues(bench, rows)
     looks = bench.seen([photo for row in rows for draft in row for photo in _shown(bench, draft)])

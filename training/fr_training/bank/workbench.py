@@ -46,7 +46,7 @@ class Judged:
 
 
 def suspect_people(learned: Learned, prepared: PreparedPool, looks: Collection[Poorer] = (AS_IT_IS,)) -> Bools:
-    """bool[n]: whose two photos are a pair that is set aside; no exercise shows them as those of one person.
+    """bool[n]: people whose two photos are a pair that is set aside: no exercise shows these as photos of one person.
 
     `looks` are what the blocks of the plan do to photos: a pair that is set aside in one of them is so in all.
     """

@@ -172,7 +172,7 @@ def _mean_change(scores: Sequence[Mapping[str, Score]], first: str, second: str)
 
 
 def _mean_points(points: F64) -> Estimate:
-    """The mean of changes of percent; of few trainees, Student's interval would go beyond what percents can change."""
+    """The mean of changes in percentage points; with few trainees, Student's interval would go beyond 100 points."""
     found = mean_of_people(points)
     return replace(found, low=max(found.low, -100.0), high=min(found.high, 100.0))
 

@@ -243,9 +243,9 @@ def halted(session: Session, now_ms: int) -> Session:
 
 
 def extended(course: Course, session: Session, more_ms: int, now_ms: int) -> Session:
-    """The session with more time for the block that is running; the same object where none runs, or has a limit.
+    """The session with more time for the running block; the same object if no block with a limit is running.
 
-    Raises `InvalidField` where the time added to the block would be longer than a day.
+    Raises `InvalidField` if more than a day would be added to the block in all.
     """
     if session.finished_ms is not None or session.block_started_ms is None:
         return session

@@ -39,7 +39,7 @@ class Progress:
     right: int = 0  # of these, the right ones
     # When the last answer was locked, milliseconds since 1970, UTC; None where there is none.
     last_ms: int | None = None
-    extended_ms: int = 0  # that were added to the limit of this block
+    extended_ms: int = 0  # milliseconds added to the limit of this block
 
 
 def results(course: Course, session: Session) -> tuple[Result, ...]:

@@ -51,7 +51,7 @@ class Prior:
     theta: Normal = Normal(0.0, 2.0)  # ability, logits
     criterion: Normal = Normal(0.0, 0.5)  # c, in standard deviations of the evidence
     log_scale: Normal = Normal(0.0, 0.5)  # natural logarithm of the scale
-    # The settings that are held for possible, with their probabilities; the shares add up to 1.
+    # The settings that are considered possible, with their probabilities; the shares add up to 1.
     settings: tuple[tuple[Setting, float], ...] = tuple(
         (Setting(correlation, slips), 1.0 / len(CORRELATIONS) / len(SLIPS))
         for correlation in CORRELATIONS

@@ -49,8 +49,8 @@ class Verified:
     # True if that is the expected key; false where none was given: then the bundle is merely consistent in itself, and
     # anybody may have made it.
     by_expected_key: bool
-    # True if its page was made anew of its documents, and is the same; false where another version of the product made
-    # it: then the page may say anything.
+    # True if the page, made again from the documents, is the same; false where another version of the product made it:
+    # then the page may say anything.
     page_compared: bool
     audit: AuditVerified | None  # what is known of the audit; None where the bundle has none
 

@@ -33,7 +33,7 @@ Fields = Mapping[str, "list[bytes]"]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Part:
-    """A part of a form that is read piece by piece: a field has no `file`, and of too large a file nothing is kept."""
+    """A part of a form that is read piece by piece: a field has no `file`; nothing is kept of too large a file."""
 
     name: str
     file: str | None

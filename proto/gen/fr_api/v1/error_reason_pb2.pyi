@@ -203,7 +203,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_PAUSES_USED_UP: _ErrorReason.ValueType  # 87
     """The time of the block has been stopped for as many answers as it may be."""
     ERROR_REASON_UNKNOWN_ITEM: _ErrorReason.ValueType  # 88
-    """No course shows an item with this id, or was made to leave it out."""
+    """No course shows or leaves out an item with this id."""
     ERROR_REASON_SITTING_CLOSED: _ErrorReason.ValueType  # 89
     """The trainer has closed the sitting. It takes no answers until the trainer opens it again."""
 
@@ -391,7 +391,7 @@ ERROR_REASON_ITEMS_AHEAD: ErrorReason.ValueType  # 86
 ERROR_REASON_PAUSES_USED_UP: ErrorReason.ValueType  # 87
 """The time of the block has been stopped for as many answers as it may be."""
 ERROR_REASON_UNKNOWN_ITEM: ErrorReason.ValueType  # 88
-"""No course shows an item with this id, or was made to leave it out."""
+"""No course shows or leaves out an item with this id."""
 ERROR_REASON_SITTING_CLOSED: ErrorReason.ValueType  # 89
 """The trainer has closed the sitting. It takes no answers until the trainer opens it again."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

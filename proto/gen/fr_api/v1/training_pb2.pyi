@@ -698,8 +698,7 @@ class CreateCourseRequest(_message.Message):
     @_builtins.property
     def exclude_items(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Ids of items to leave out, as ListFormItems gives them, 16 hexadecimal digits each, at most 10,000. The course shows
-        others in their place. Each must be an item of a course on the server, or one that such a course was made to leave
-        out.
+        others in their place. Each must be an item that a course on the server shows or leaves out.
         """
 
     def __init__(
@@ -1718,7 +1717,7 @@ class ExtendTimeRequest(_message.Message):
     """One of its trainees; empty for all."""
     @_builtins.property
     def more(self) -> _duration_pb2.Duration:
-        """The time to add to the limit of each running block: a minute to a day, and a day for a block in all."""
+        """The time to add to the limit of each running block: between a minute and a day. A block gets at most a day in all."""
 
     def __init__(
         self,

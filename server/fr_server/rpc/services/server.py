@@ -43,7 +43,7 @@ def server_info(config: Config, engine: Engine) -> pb.GetServerInfoResponse:
 
 
 class ServerService(server_pb2_grpc.ServerServiceServicer):
-    """Tells what does not change while the server runs, and what `tally` counts in this one of the `frontends`."""
+    """Tells what never changes while the server runs, and the counts of `tally`, for one of the `frontends`."""
 
     def __init__(self, info: pb.GetServerInfoResponse, tally: Tally, frontends: int) -> None:
         self._info = info

@@ -146,7 +146,7 @@ async def export(visit: Visit) -> Response:
 
 
 def _checkpoints(visit: Visit, part: Part) -> Sequence[audit_pb2.Checkpoint]:
-    """Return the checkpoints of a file of this page, or the one of `fr audit checkpoint`, which its name tells."""
+    """Return the checkpoints of a file that this page saved, or the one of a file that `fr audit checkpoint` named."""
     named = _NAMED.fullmatch(part.file or "")
     try:
         text = part.content.decode()

@@ -20,7 +20,7 @@ from fr_web.console.words import QUALITY
 _ENROLS = frozenset({access_pb2.ROLE_OPERATOR})
 _MOST_PHOTOS = 1_000
 _MOST_WAITS, _LONGEST_WAIT_S = 5, 5.0
-# What ends all photos of a form, and not one.
+# Refusals that end the whole form, not one photo alone.
 _OF_ALL = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAVAILABLE)
 _POLICIES: Mapping[int, Message] = {
     common_pb2.SEVERAL_FACES_POLICY_PROMINENT: message("console.enrol.prominent"),
@@ -41,7 +41,7 @@ class Enrolment:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The end of a photo: enrolled for its subject, or refused with the server's words; and what to look at."""
+    """The outcome of a photo: enrolled for its subject, or refused with the server's words; and what to look at."""
 
     file: str
     subject: str = ""

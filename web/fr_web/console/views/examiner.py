@@ -89,7 +89,7 @@ class Draft:
 
 
 async def queue(visit: Visit) -> Response:
-    """List the examinations that wait for a finding of the visitor; which of the findings, nobody is told."""
+    """List the examinations that wait for a finding of the visitor; nobody is told which finding it is."""
     request = review_pb2.ListAwaitingRequest(page_size=ON_A_PAGE, page_token=visit.query("page"))
     found = await visit.ask(request, review_pb2.ListAwaitingResponse)
     known = await visit.ask(review_pb2.ListCasesRequest(page_size=MOST_LISTED), review_pb2.ListCasesResponse)

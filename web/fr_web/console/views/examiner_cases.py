@@ -51,7 +51,7 @@ class NewCase:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A search in a case: what is seen in the probe before the list is, and the search itself.
+    """A search in a case, and the notes on the probe, which come first.
 
     `false_leads` is how many in a hundred searches for strangers may give a lead, 0 for the threshold of the model.
     """

@@ -78,7 +78,7 @@ _LINE = re.compile(r'\{"hash":"([0-9a-f]{64})","record":(.*)\}', re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A record of custody: its number, its text, its hash, and the hash that follows from it and the one before."""
+    """A record of custody: its number, its text, its hash, and the hash computed from it and from the one before."""
 
     number: int
     text: str

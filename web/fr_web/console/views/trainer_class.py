@@ -175,7 +175,7 @@ def _average(answers: Sequence[training_pb2.AnswerCount], mean: float) -> Averag
 
 @dataclass(slots=True)
 class Wall:
-    """A projector that shows a cohort, without a key, the item and step at which its trainer is, "" before one.
+    """A projector, which shows a cohort without a key what its trainer shows; item and step are "" before the first.
 
     `visit` is of the trainer who made its link; the link ends with the trainer's session.
     """

@@ -29,7 +29,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """The word that a gallery is to be deleted: its id, typed."""
+    """The typed id that confirms the deletion of a gallery."""
 
     typed: str = ""
 

@@ -252,7 +252,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
 
 
 def _require_items(store: TrainingStore, wanted: frozenset[str]) -> None:
-    """Raise `UnknownItem` for ids of items that no course shows, or was made to leave out."""
+    """Raise `UnknownItem` for ids of items that no course shows or leaves out."""
     unknown, page = set(wanted), store.courses(None, _COURSES) if wanted else ()
     while page and unknown:
         for course in page:
