@@ -30,7 +30,7 @@ from fr_web.console.sessions import Attempts, Session, Sessions
 from fr_web.console.views import SCREENS
 from fr_web.console.views.entry import LANGUAGE_COOKIE
 from fr_web.console.visit import IN_PLACE, Screen, Visit, address
-from fr_web.console.words import ROLES, direction_of, language_of
+from fr_web.console.words import FOR_PAGES, ROLES, direction_of, language_of
 from fr_web.errors import http_status, refused
 from fr_web.room import Room, is_loopback_host, network_of, too_large
 
@@ -144,6 +144,7 @@ class Console:
             session=visit.session,
             mark=_mark(visit),
             roles=ROLES,
+            for_pages=FOR_PAGES,
             screens=shown,
             here=visit.request.url.path,
             place=_place(visit.request),
