@@ -30,7 +30,7 @@ from fr_web.console.sessions import Attempts, Sessions
 from fr_web.console.views import SCREENS
 from fr_web.console.views.entry import LANGUAGE_COOKIE
 from fr_web.console.visit import IN_PLACE, Screen, Visit, address
-from fr_web.console.words import PURPOSES, QUALITY, ROLES, USES, direction_of, language_of
+from fr_web.console.words import FOR_PAGES, PURPOSES, QUALITY, ROLES, USES, direction_of, language_of
 from fr_web.errors import http_status, refused
 from fr_web.room import Room, is_loopback_host, network_of, too_large
 
@@ -77,6 +77,7 @@ class Console:
             "languages": self.languages,
         }
         self._templates.globals |= {"roles": ROLES, "uses": USES, "purposes": PURPOSES, "quality": QUALITY}
+        self._templates.globals |= {"for_pages": FOR_PAGES}
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes of all screens, and of the files that pages load."""

@@ -73,3 +73,10 @@ STATES: Mapping[int, Message] = {
     training_pb2.SESSION_STATE_PAUSED: message("console.state.paused"),
     training_pb2.SESSION_STATE_FINISHED: message("console.state.finished"),
 }
+# Refusals whose words name calls and options: these are for people who see only pages.
+FOR_PAGES: Mapping[str, Message] = {
+    "CREDENTIAL_MISSING": message("console.refused.key"),
+    "SITTING_CLOSED": message("console.refused.sitting_closed"),
+    "ITEMS_AHEAD": message("console.refused.items_ahead"),
+    "TEST_ITEMS": message("console.refused.test_items"),
+}
