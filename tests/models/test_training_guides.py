@@ -244,7 +244,8 @@ def lead_a_class_in_the_browser(classroom: Classroom) -> None:
 def made_key(staff: Surfer, role: str, more: dict[str, str]) -> str:
     (number,) = re.findall(rf'name="role\.(\d+)" value="1"> {role}</label>', text_of(staff.get("/keys/new")))
     made = text_of(staff.post("/keys", {f"role.{number}": "1", "courses": "*", **more}))
-    return re.findall(r'id="secret"[^>]* value="([^"]+)"', made)[0]
+    (secret,) = re.findall(r'id="secret"[^>]* value="([^"]+)"', made)
+    return str(secret)
 
 
 def watch_them_take_it(classroom: Classroom, line: str) -> None:
