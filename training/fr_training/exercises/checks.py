@@ -31,9 +31,11 @@ from fr_training.answers import (
     Observation,
     Observations,
     OddOneOut,
+    OptionChosen,
     PairRating,
     Prediction,
     ProbeSent,
+    Read,
     Triage,
     Usability,
 )
@@ -70,6 +72,8 @@ _GIVEN: Final[Mapping[Step, type[Given]]] = {
     Step.CONCLUDE: Conclusion,
     Step.HASH: FileHash,
     Step.DERIVE: FileHash,
+    Step.READ: Read,
+    Step.ANSWER: OptionChosen,
 }
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -139,6 +143,11 @@ def _require_given(given: Given, choices: Sequence[str]) -> None:
         case Conclusion():
             if given.row not in range(MAX_ROWS + 1):
                 raise InvalidRating(message("error.answer.no_such_row"), field="row")
+        case OptionChosen():
+            if given.option_id not in choices:
+                raise InvalidRating(message("error.answer.no_such_option"), field="option_id")
+        case Read():
+            pass
         case _:
             assert_never(given)
 

@@ -9,11 +9,13 @@ from fr_training.courses import Course
 from fr_training.grading.kinds import (
     EvidenceTaskFigures,
     LabFigures,
+    LessonFigures,
     ListFigures,
     TriadFigures,
     TriageFigures,
     evidence_figures,
     lab_figures,
+    lesson_figures,
     list_figures,
     triad_figures,
     triage_figures,
@@ -36,6 +38,7 @@ class KindFigures:
     triage: TriageFigures | None  # of photos by quality
     labs: LabFigures | None = None  # of the machine's errors
     evidence: EvidenceTaskFigures | None = None  # of evidence exercises
+    lessons: LessonFigures | None = None  # of the questions of lessons
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,7 @@ def _by_kind(shown: Sequence[Result], rated: Sequence[Result]) -> KindFigures:
     photos = of_exercises(shown, frozenset({ExerciseKind.TRIAGE}))
     labs = of_exercises(shown, frozenset({ExerciseKind.LAB}))
     evidence = of_exercises(shown, frozenset({ExerciseKind.EVIDENCE}))
+    lessons = of_exercises(shown, frozenset({ExerciseKind.LESSON}))
     return KindFigures(
         pairs=pair_figures(rated) if rated else None,
         triads=triad_figures(triads) if triads else None,
@@ -115,4 +119,5 @@ def _by_kind(shown: Sequence[Result], rated: Sequence[Result]) -> KindFigures:
         triage=triage_figures(photos) if photos else None,
         labs=lab_figures(labs) if labs else None,
         evidence=evidence_figures(evidence) if evidence else None,
+        lessons=lesson_figures(lessons) if lessons else None,
     )
