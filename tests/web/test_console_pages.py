@@ -48,7 +48,7 @@ def a_class(console_world: World) -> None:
 
 
 Doing = str | tuple[str, Any]
-"""What to press; or a field with its text, its files or True for a tick; "" with a key; what to wait for, with None."""
+"""An element to press; a field with its text, its files or True for a tick; "" with a key; None for what to wait for."""
 
 
 def led_on(*doings: Doing) -> Act:
