@@ -48,7 +48,7 @@ def a_class(console_world: World) -> None:
 
 
 Doing = str | tuple[str, Any]
-"""An element to press; a field with its text, its files or True for a tick; "" with a key; None for what to wait for."""
+"""An element to press; a field with its text, its files or True for a tick; "" with a key; or None, to wait for it."""
 
 
 def led_on(*doings: Doing) -> Act:
