@@ -17,14 +17,7 @@ from fr_locales.messages import message
 Part = Literal["train", "test"]
 
 # The folders that the archives unpack to, and the spellings under which they are passed on.
-FOLDERS = (
-    "images",
-    "lfw",
-    "lfw_funneled",
-    "lfw-funneled",
-    "lfw-deepfunneled",
-    "lfw_deepfunneled",
-)
+FOLDERS = ("images", "lfw", "lfw_funneled", "lfw-funneled", "lfw-deepfunneled", "lfw_deepfunneled")
 # The part of View 1, and the end of the names of its lists.
 DEV_PARTS: Mapping[Part, str] = {"train": "DevTrain.txt", "test": "DevTest.txt"}
 

@@ -79,9 +79,7 @@ def _blocks(
     promised = (folds or 1) * 2 * per_class
     if len(lines) != 1 + promised:
         raise DatasetMalformed(
-            path,
-            len(lines),
-            message("error.dataset.promised_pairs", promised=promised, lines=len(lines) - 1),
+            path, len(lines), message("error.dataset.promised_pairs", promised=promised, lines=len(lines) - 1)
         )
     pairs = []
     for index, text in enumerate(lines[1:]):

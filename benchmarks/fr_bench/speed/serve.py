@@ -17,15 +17,7 @@ from fr_bench.speed.generator import OK, Call, Generators, Sent, Target
 from fr_bench.speed.peer import OnRound, OpenPeer, agreement, alternate, opened_peer, peer_rate, rate_of
 from fr_bench.speed.pipeline import PipelineSubject
 from fr_bench.speed.report import BenchReport
-from fr_bench.speed.requests import (
-    PATHS,
-    Answer,
-    Method,
-    connected,
-    first_answers,
-    serialised,
-    temporary_gallery,
-)
+from fr_bench.speed.requests import PATHS, Answer, Method, connected, first_answers, serialised, temporary_gallery
 from fr_bench.speed.server_process import ServerProcess, Watch, free_port, started_server
 from fr_bench.speed.stats import latency, percentile, poisson_arrivals, rates
 from fr_bench.speed.values import (

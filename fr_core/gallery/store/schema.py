@@ -241,10 +241,7 @@ def _move_subjects(connection: Connection, vault: Vault) -> dict[int, tuple[int,
 
 
 def _move_templates(
-    connection: Connection,
-    vault: Vault,
-    galleries: dict[int, tuple[Binding, int]],
-    keys: dict[int, tuple[int, bytes]],
+    connection: Connection, vault: Vault, galleries: dict[int, tuple[Binding, int]], keys: dict[int, tuple[int, bytes]]
 ) -> None:
     insert = insertion("templates", TEMPLATES)
     for row in connection.execute("SELECT * FROM templates_v1 ORDER BY template_id"):

@@ -24,10 +24,7 @@ from fr_training.courses import Course
 from fr_training.exports.values import CohortResults, instant, json_lines, urn
 from fr_training.plan import CoursePlan, SittingPlan
 
-CONTEXT: Final = (
-    "https://www.w3.org/ns/credentials/v2",
-    "https://purl.imsglobal.org/spec/ob/v3p0/context-3.0.3.json",
-)
+CONTEXT: Final = ("https://www.w3.org/ns/credentials/v2", "https://purl.imsglobal.org/spec/ob/v3p0/context-3.0.3.json")
 NOTICE: Final = message("badge.notice")
 _MS: Final = 1_000
 

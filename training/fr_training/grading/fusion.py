@@ -141,10 +141,7 @@ def _placements(rated: Sequence[Result], values: Sequence[float]) -> tuple[F64, 
 
 
 def crowds(
-    cohort: Mapping[str, Sequence[Result]],
-    seed: int,
-    most_forms: int = MOST_FORMS,
-    least_trainees: int = 2,
+    cohort: Mapping[str, Sequence[Result]], seed: int, most_forms: int = MOST_FORMS, least_trainees: int = 2
 ) -> tuple[CrowdFigures, ...]:
     """Compute crowds on the forms of plain verification, the most rated first; adaptive blocks show each other items.
 

@@ -106,12 +106,7 @@ def triage_section(triage: TriageFigures) -> Section:
         (message("row.thrown_away"), triage.thrown_away, message("row.thrown_away_means")),
         *time_rows(triage.times),
     ]
-    answered = (
-        message("column.photos"),
-        message("column.usable"),
-        message("column.limited"),
-        message("column.reject"),
-    )
+    answered = (message("column.photos"), message("column.usable"), message("column.limited"), message("column.reject"))
     faults = (message("column.fault"), message("column.fault_judged"), message("column.fault_named"))
     return told(
         message("section.triage"),
@@ -182,11 +177,7 @@ def block_section(blocks: Sequence[BlockFigures]) -> Section:
 def _block(block: BlockFigures) -> Row:
     pairs, counts = block.figures.pairs, block.counts
     test = message("block.test", title=block.title, test=TESTS[block.test]) if block.test else block.title
-    begin = (
-        test,
-        exercise(block.exercise),
-        message("rate.of", part=counts.answered, total=counts.shown),
-    )
+    begin = (test, exercise(block.exercise), message("rate.of", part=counts.answered, total=counts.shown))
     if pairs is None:
         return *begin, _right(block.figures), "", "", "", ""
     errors, found = pairs.errors, pairs.errors.sensitivity

@@ -146,10 +146,7 @@ def photos_shown(pictures: Sequence[ShownPicture], order: Sequence[int]) -> dict
 
 
 def list_decision(
-    key: ListKey | None,
-    ids: Mapping[int, str],
-    chances: tuple[float, float, float, float],
-    rng: np.random.Generator,
+    key: ListKey | None, ids: Mapping[int, str], chances: tuple[float, float, float, float], rng: np.random.Generator
 ) -> ListDecision:
     """Decide on a list; where it is not known what is right, as if the person were not there.
 

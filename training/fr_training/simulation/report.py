@@ -29,14 +29,7 @@ from fr_training.simulation.claims import (
     series_of,
     thirds,
 )
-from fr_training.simulation.saving import (
-    GREATEST_INFORMATION,
-    MOST_ITEMS,
-    by_spread,
-    by_theta,
-    curves,
-    saving_claims,
-)
+from fr_training.simulation.saving import GREATEST_INFORMATION, MOST_ITEMS, by_spread, by_theta, curves, saving_claims
 from fr_training.simulation.study import Sizes, Study
 from fr_training.simulation.trainee import Population
 from fr_training.simulation.world_claims import block_claims, cohort_claims, series_of_world, world_claims

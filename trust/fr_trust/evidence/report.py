@@ -26,25 +26,14 @@ from fr_trust.evidence.words import (
 _PAIR = (20, 80)
 
 
-def report(
-    case: Case,
-    exhibits: Sequence[Exhibit],
-    made_ms: int,
-    made_by: str,
-    audit: Audited | None = None,
-) -> bytes:
+def report(case: Case, exhibits: Sequence[Exhibit], made_ms: int, made_by: str, audit: Audited | None = None) -> bytes:
     """Return the report of a case, as HTML; see `pieces`."""
     unfinished = sum(not is_concluded(exhibit.examination) for exhibit in exhibits)
     return b"".join(pieces(case, exhibits, (len(exhibits), unfinished), made_ms, made_by, audit))
 
 
 def pieces(
-    case: Case,
-    exhibits: Iterable[Exhibit],
-    counts: tuple[int, int],
-    made_ms: int,
-    made_by: str,
-    audit: Audited | None,
+    case: Case, exhibits: Iterable[Exhibit], counts: tuple[int, int], made_ms: int, made_by: str, audit: Audited | None
 ) -> Iterator[bytes]:
     """Yield the report, piece by piece; memory grows neither with the exhibits nor with their photos.
 
@@ -56,12 +45,7 @@ def pieces(
 
 
 def _body(
-    case: Case,
-    exhibits: Iterable[Exhibit],
-    counts: tuple[int, int],
-    made_ms: int,
-    made_by: str,
-    audit: Audited | None,
+    case: Case, exhibits: Iterable[Exhibit], counts: tuple[int, int], made_ms: int, made_by: str, audit: Audited | None
 ) -> Iterator[str]:
     total, unfinished = counts
     yield notice(render(message("evidence.notice")))
@@ -144,10 +128,7 @@ def _searched(case: Case, exhibit: Exhibit) -> str:
         (message("evidence.search_row.gallery"), gallery),
         (message("evidence.search_row.templates"), f"{searched.searched_templates:,}"),
         (message("evidence.search_row.model"), searched.model),
-        (
-            message("evidence.search_row.threshold"),
-            message("evidence.threshold", threshold=searched.threshold),
-        ),
+        (message("evidence.search_row.threshold"), message("evidence.threshold", threshold=searched.threshold)),
         (message("evidence.search_row.calibration"), calibration),
         (message("evidence.search_row.parameters"), parameters or message("evidence.no_parameters")),
         (message("evidence.search_row.findings_needed"), needed),

@@ -7,12 +7,7 @@ from typing import Any, BinaryIO
 
 from fr_core.errors import InvalidField, message
 from fr_trust.casework.codec import finding_digest, search_digest
-from fr_trust.casework.rules import (
-    examination_conclusion,
-    require_finding,
-    require_may_examine,
-    required_findings,
-)
+from fr_trust.casework.rules import examination_conclusion, require_finding, require_may_examine, required_findings
 from fr_trust.casework.values import Examination, State
 from fr_trust.errors import ExaminerNotIndependent, FindingLocked
 from fr_trust.evidence.archive import Entry, is_name, read, unusable

@@ -12,16 +12,7 @@ import typer
 from fr_api.v1 import access_pb2, review_pb2
 from fr_client.cli.files import new_file
 from fr_client.cli.gallery.error_rates import answer_keys
-from fr_client.cli.gallery.probes import (
-    Answered,
-    AsLines,
-    Brief,
-    Form,
-    Listed,
-    PhotoPaths,
-    answer_each,
-    find_probes,
-)
+from fr_client.cli.gallery.probes import Answered, AsLines, Brief, Form, Listed, PhotoPaths, answer_each, find_probes
 from fr_client.cli.gallery.recognise import SeveralFacesOption, TargetFmr, ThresholdOption
 from fr_client.cli.gallery.search import (
     Fused,
@@ -107,10 +98,7 @@ CaseId = Annotated[str, argument("CASE", "Id of the case; `fr case list` lists t
 @case.command("open")
 def open_case(
     context: typer.Context,
-    reference: Annotated[
-        str,
-        argument("REFERENCE", "Reference that people know it by; at most 128 letters."),
-    ],
+    reference: Annotated[str, argument("REFERENCE", "Reference that people know it by; at most 128 letters.")],
     purpose: Annotated[Purpose, typer.Option(help="Purpose of its searches.", show_default=False)],
     retention_days: Annotated[
         float | None,

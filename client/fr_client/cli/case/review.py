@@ -30,10 +30,7 @@ from fr_client.words import Finding
 
 review = typer.Typer(help="Examine the leads of searches, and give findings.", no_args_is_help=True)
 
-ExaminationId = Annotated[
-    str,
-    argument("EXAMINATION", "Id of the examination; `fr review list` lists them."),
-]
+ExaminationId = Annotated[str, argument("EXAMINATION", "Id of the examination; `fr review list` lists them.")]
 
 
 @review.command("list")
