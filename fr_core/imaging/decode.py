@@ -147,8 +147,7 @@ _READERS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
     "JPEG2000": Jpeg2KImagePlugin.Jpeg2KImageFile,
 }
 
-KNOWN_FORMATS: frozenset[str] = frozenset(_READERS)
-"""The formats that `ImageLimits.formats` may name."""
+KNOWN_FORMATS: frozenset[str] = frozenset(_READERS)  # the formats that `ImageLimits.formats` may name
 
 DEFAULT_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIC")
 """The formats of browsers and phones, which a server accepts unless `images.formats` names others."""

@@ -48,8 +48,7 @@ class Question:
         return self.among is not None and names_many(self.among)
 
 
-Ask = Callable[[GalleryInfo], Question]
-"""Returns the question for a gallery, or refuses it. It may run more than once."""
+Ask = Callable[[GalleryInfo], Question]  # returns the question for a gallery, or refuses it. It may run more than once.
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -64,11 +64,8 @@ _SELECT_ALL = _SELECT.format(more="")
 _SELECT_MARK = "SELECT seq, body, hash, mac FROM audit WHERE seq = 0"
 _DELETE = "DELETE FROM audit WHERE seq <= ?"
 
-PRUNE = "audit.prune"
-"""Action of the record that says which records were deleted."""
-
-SALT_BYTES = 16
-"""Random bytes of each record."""
+PRUNE = "audit.prune"  # action of the record that says which records were deleted
+SALT_BYTES = 16  # random bytes of each record
 
 _SIGNING_KEY, _PSEUDONYM_KEY = "audit signing key", "audit pseudonym key"
 _PAGE = 1_000

@@ -21,8 +21,7 @@ from fr_training.statistics.estimates import Estimate, Z
 from fr_training.statistics.fusion import GroupArea, fuse_with_machine, group_area
 from fr_training.trials import Result
 
-LARGEST = 8
-"""Crowds hardly gain beyond: VSS 2017 abstract on fusion of examiners, crowds peak near eight people."""
+LARGEST = 8  # crowds hardly gain beyond: VSS 2017 abstract on fusion of examiners, crowds peak near eight people
 
 MOST_FORMS = 4
 MOST_GROUPS = 100

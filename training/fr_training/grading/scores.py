@@ -39,14 +39,12 @@ from fr_training.statistics.learning import CurvePoint, cohort_curve, person_cur
 from fr_training.statistics.signal_detection import Difference, difference
 from fr_training.trials import Result
 
-MIN_SCORED = 10
-"""Pairs below which a test has no score: one pair would move it by ten points and more."""
+MIN_SCORED = 10  # pairs below which a test has no score: one pair would move it by ten points and more
 
 MIN_FOR_NORM = 40
 """Pairs below which a score has no percentile of a published test: its own interval would cover most of the field."""
 
-MIN_COHORT = 5
-"""Trainees with a score below which nobody is placed among them: who is who would be plain."""
+MIN_COHORT = 5  # trainees with a score below which nobody is placed among them: who is who would be plain
 
 OTHER_TEST = message("standing.other_test")
 
@@ -118,8 +116,7 @@ class Score:
         return 100.0 * found.low, 100.0 * found.high
 
 
-Kind = Literal["pairs", "triads", "lists"]
-"""Of the answers that a test scores apart from each other."""
+Kind = Literal["pairs", "triads", "lists"]  # of the answers that a test scores apart from each other
 
 
 def of_kind(results: Iterable[Result], kind: Kind) -> tuple[Result, ...]:
@@ -246,8 +243,7 @@ def _of_norm(norm: Norm, own: Maybe[Score]) -> NormFigures:
     )
 
 
-STRETCH = 20
-"""Trials of a point of the curve; at fewer, the band is wider than what anybody learns."""
+STRETCH = 20  # trials of a point of the curve; at fewer, the band is wider than what anybody learns
 
 
 @dataclass(frozen=True, slots=True)

@@ -258,8 +258,7 @@ def extended(course: Course, session: Session, more_ms: int, now_ms: int) -> Ses
     return replace(session, extended={**session.extended, block.block_id: added})
 
 
-MOST_ADDED_MS = 24 * 60 * clock.MS_PER_MINUTE
-"""Time that may be added to the limit of a block, all additions together."""
+MOST_ADDED_MS = 24 * 60 * clock.MS_PER_MINUTE  # time that may be added to the limit of a block, all additions together
 
 
 def finish(session: Session, now_ms: int) -> Session:

@@ -13,8 +13,7 @@ from fr_training.statistics.item_response import FARTHEST, NODES, probability
 from fr_training.statistics.ordered_probit import AT_ITS_WORD, GUESS_RATE
 from fr_training.trials import Result
 
-WEAK = UNKNOWN_PEOPLE
-"""The prior that adaptive blocks work with: it knows hardly anything of the people."""
+WEAK = UNKNOWN_PEOPLE  # the prior that adaptive blocks work with: it knows hardly anything of the people
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,8 +52,7 @@ def all_met(claims: Iterable[Claim]) -> bool:
     return all(one.met is not False for one in claims)
 
 
-ENOUGH = 500
-"""Trainees from whom the bars on coverage, 93 to 97 %, are seldom missed by chance: of 60, one in three is."""
+ENOUGH = 500  # trainees from whom the bars on coverage, 93 to 97 %, are seldom missed by chance: of 60, one in three is
 
 
 def summary(study: Study, claims: Sequence[Claim]) -> str:

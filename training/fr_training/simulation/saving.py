@@ -15,8 +15,7 @@ from fr_training.simulation.trainee import Spread
 from fr_training.statistics.item_response import information
 from fr_training.statistics.ordered_probit import GUESS_RATE
 
-MOST_ITEMS = 0.6
-"""Of those of the fixed form, that an adaptive block may need."""
+MOST_ITEMS = 0.6  # of those of the fixed form, that an adaptive block may need
 
 GREATEST_INFORMATION = ((sqrt(5.0) - 1.0) / 2.0) ** 5
 """Of one answer about an ability, whichever pair it is to.

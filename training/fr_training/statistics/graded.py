@@ -59,8 +59,7 @@ class Prior:
     )
 
 
-UNKNOWN_PEOPLE = Prior()
-"""The prior of somebody without a class."""
+UNKNOWN_PEOPLE = Prior()  # the prior of somebody without a class
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,8 +53,7 @@ def weights_of(answers: Sequence[Rated], prior: Prior = UNKNOWN_PEOPLE) -> tuple
     return tuple(found)
 
 
-_PARTS = 8
-"""Of the pairs of a truth, by difficulty, whose means stand for them in a likelihood ratio."""
+_PARTS = 8  # of the pairs of a truth, by difficulty, whose means stand for them in a likelihood ratio
 
 
 def _parts(b: Sequence[float]) -> list[tuple[float, float]]:

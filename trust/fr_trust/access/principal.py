@@ -40,5 +40,4 @@ class Principal:
 LOCAL = Principal("local", ALL_ROLES, EVERYTHING, EVERYTHING, UNLIMITED)
 """Everybody, where the server asks nobody who calls."""
 
-SYSTEM = Principal("system", ALL_ROLES, EVERYTHING, EVERYTHING, UNLIMITED)
-"""The server itself: what nobody asked for."""
+SYSTEM = Principal("system", ALL_ROLES, EVERYTHING, EVERYTHING, UNLIMITED)  # the server itself: what nobody asked for

@@ -23,5 +23,4 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
-ALL_ROLES = frozenset(Role)
-"""Of the owner of a server that asks nobody who calls."""
+ALL_ROLES = frozenset(Role)  # of the owner of a server that asks nobody who calls

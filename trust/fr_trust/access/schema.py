@@ -30,8 +30,7 @@ _HEAD = struct.Struct("<16sqq")
 _DIGEST_BYTES = 16
 
 
-OWNER = -5
-"""Of the one key that seals what the store holds."""
+OWNER = -5  # of the one key that seals what the store holds
 
 _TABLES = """
 CREATE TABLE vault (
@@ -147,11 +146,8 @@ class Locks:
         return self._key.seal(json.dumps(_said(kept), separators=(",", ":")).encode(), bound)
 
 
-HEAD = "SELECT version, sealed FROM head WHERE head_no = 1"
-"""The columns of a head."""
-
-KEYS = "SELECT key_no, key_id, version, sealed FROM keys"
-"""The columns of a key."""
+HEAD = "SELECT version, sealed FROM head WHERE head_no = 1"  # the columns of a head
+KEYS = "SELECT key_no, key_id, version, sealed FROM keys"  # the columns of a key
 
 
 def _said(kept: Kept) -> dict[str, object]:

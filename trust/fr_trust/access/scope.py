@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from fr_core.errors import InvalidField, message
 
-MAX_PATTERNS = 256
-"""Of one scope."""
+MAX_PATTERNS = 256  # of one scope
 
 _ALL = "*"
 # An id of a gallery or course, or the beginning of one with * after it.

@@ -37,10 +37,8 @@ from fr_core.storage.audit.table import AuditTable
 from fr_core.storage.audit.values import MAX_NUMBER, VERSION, Record, canonical, decode
 from fr_core.storage.audit.verify import Broken, Marks, Verified, Why
 
-MOST_RECORDS = 5_000
-"""Largest number of records in a segment."""
-MOST_BYTES = 4 * 2**20
-"""A segment ends with the record that reaches this length."""
+MOST_RECORDS = 5_000  # largest number of records in a segment
+MOST_BYTES = 4 * 2**20  # A segment ends with the record that reaches this length
 
 
 _RECORD = re.compile(rb'\{"hash":"([0-9a-f]{64})","record":(\{.*\})\}')

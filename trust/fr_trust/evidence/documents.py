@@ -25,14 +25,12 @@ from fr_trust.evidence.values import Bound, Exhibit, Figures
 
 R = TypeVar("R")
 
-FORMAT = 1
-"""Of bundles: what a later one holds is not taken for this."""
+FORMAT = 1  # of bundles: what a later one holds is not taken for this
 
 PRODUCT = "fr-core"
 MANIFEST, SIGNATURE, PUBLIC_KEY, REPORT = "manifest.json", "manifest.sig", "public.pem", "report.html"
 AUDIT, CHECKPOINT, AUDIT_KEY = "audit.jsonl", "checkpoint.json", "audit_public.pem"
-UNFINISHED = "unfinished"
-"""The state of an examination that waits for a finding, whichever."""
+UNFINISHED = "unfinished"  # the state of an examination that waits for a finding, whichever
 
 # Part of the format: the check of a bundle compares these words.
 WHAT: Mapping[str, str] = {

@@ -44,8 +44,7 @@ pre {{ white-space: pre-wrap; }}
 <h1>{title}</h1>
 <p class="notice">Not for trainees: this page shows the right answers.</p>
 """
-_FORM = re.compile(r"[a-z0-9-]{1,50}")
-"""A server chooses no other file of this machine."""
+_FORM = re.compile(r"[a-z0-9-]{1,50}")  # A server chooses no other file of this machine
 
 _TRUTHS = {
     "same": "one person",
