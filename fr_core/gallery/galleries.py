@@ -16,11 +16,9 @@ from fr_core.gallery.query import ScoreFusion, SubjectFilter
 from fr_core.gallery.scan.blocks import Cursor, Scanner
 from fr_core.gallery.scan.clusters import Cluster, Clusters, Neighbours, Part, clusters, clusters_of, neighbours_after
 from fr_core.gallery.scan.duplicates import Duplicates, duplicates, duplicates_after
-from fr_core.gallery.search.loading import load
 from fr_core.gallery.search.memory import Memories
-from fr_core.gallery.search.searching import Ask, Question, search
-from fr_core.gallery.search.upkeep import Keeper
-from fr_core.gallery.search.views import Views
+from fr_core.gallery.search.searching import Ask, Question, Views, search
+from fr_core.gallery.search.upkeep import Keeper, load
 from fr_core.gallery.store.gallery_store import RESERVE_BYTES, GalleryStore, is_under_key
 from fr_core.gallery.store.known import known_gallery, known_subject, known_template
 from fr_core.gallery.values import (

@@ -33,9 +33,8 @@ from fr_server.authz.scope import StoreResolver
 from fr_server.clock import SteadyClock
 from fr_server.config import Config, folders
 from fr_server.gateway.listening import Listening, channel_limits
-from fr_server.jobs.checkpoints import Checkpoints
 from fr_server.jobs.periodic import KEY_ENDS_EVERY_S, for_ever, tell_key_ends, watch
-from fr_server.jobs.pruning import Pruning
+from fr_server.jobs.pruning import Checkpoints, Pruning
 from fr_server.pools import Work
 from fr_server.rpc.interceptors.admission import Admission
 from fr_server.rpc.interceptors.boundary import Boundary
@@ -46,12 +45,11 @@ from fr_server.rpc.services.audit import AuditService
 from fr_server.rpc.services.decisions import Decisions, compared_settings
 from fr_server.rpc.services.evaluation import EvaluationService
 from fr_server.rpc.services.gallery import GalleryService, unspecified_use
-from fr_server.rpc.services.health import HealthService
 from fr_server.rpc.services.probes import Probes
 from fr_server.rpc.services.recognition import RecognitionService
 from fr_server.rpc.services.review import ReviewService
 from fr_server.rpc.services.review_evidence import EvidenceRoom
-from fr_server.rpc.services.server import ServerService, server_info
+from fr_server.rpc.services.server import HealthService, ServerService, server_info
 from fr_server.rpc.services.training.resources import TrainingResources
 from fr_server.rpc.services.training.service import TrainingService
 from fr_server.rpc.services.training.storage import purge_training

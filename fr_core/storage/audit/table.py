@@ -18,9 +18,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from fr_core.errors import StoreCorrupt, message
 from fr_core.storage.audit.attribution import SYSTEM
-from fr_core.storage.audit.chain import first_hash, is_chain_id, new_chain_id, next_hash
+from fr_core.storage.audit.chain import Head, Kept, Pruned, first_hash, is_chain_id, is_whole, new_chain_id, next_hash
 from fr_core.storage.audit.checkpoints import Checkpoint, make_checkpoint, public_pem
-from fr_core.storage.audit.rows import Head, Kept, Pruned, is_whole
 from fr_core.storage.audit.values import PSEUDONYM_KEY_BYTES, Entry, Pseudonyms, canonical, decode, encode
 from fr_core.storage.dialect import contains
 from fr_core.storage.protocol import Connection, Row

@@ -14,9 +14,8 @@ from fr_locales.messages import message
 from fr_training.grading.values import PLAIN_PAIRS, Maybe, Undefined, pairs, unless_undefined
 from fr_training.prompts import ExerciseKind
 from fr_training.statistics.estimates import Estimate
-from fr_training.statistics.graded import UNKNOWN_PEOPLE, Graded, Prior, posterior
+from fr_training.statistics.graded import UNKNOWN_PEOPLE, Graded, Prior, Weight, posterior, weights_of
 from fr_training.statistics.graded_class import of_class
-from fr_training.statistics.graded_weights import Weight, weights_of
 from fr_training.statistics.ordered_probit import Rated
 from fr_training.trials import Result
 

@@ -15,8 +15,8 @@ from fr_training.grading.values import Undefined
 from fr_training.plan import CoursePlan
 from fr_training.plan_reading import read_plan
 from fr_training.sessions.results import results
-from fr_training.simulation.precision import Measured, measured
 from fr_training.simulation.runner import Items, Seat, items_of, made_course, run_sitting
+from fr_training.simulation.saving import Measured, measured
 from fr_training.simulation.trainee import Abilities, Population, SimulatedTrainee
 from fr_training.simulation.worlds import (
     GAIN,

@@ -12,9 +12,7 @@ from dataclasses import dataclass, field
 
 from fr_core.errors import InvalidField, message
 from fr_trust.access.budget import Budget
-from fr_trust.access.principal import Principal
-from fr_trust.access.roles import Role
-from fr_trust.access.scope import Scope
+from fr_trust.access.principal import Principal, Role, Scope
 from fr_trust.errors import NotPermitted
 
 SECRET_BYTES = 32

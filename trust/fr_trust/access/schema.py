@@ -23,8 +23,7 @@ from fr_core.storage.schema import TAKES_MARK, Schema, WrappedKeys, begin_audit
 from fr_core.storage.vault import Value, Vault
 from fr_trust.access.budget import Budget
 from fr_trust.access.keys import PEPPER_BYTES, ApiKey, Token, secret_hash
-from fr_trust.access.roles import Role
-from fr_trust.access.scope import Scope
+from fr_trust.access.principal import Role, Scope
 
 _HEAD = struct.Struct("<16sqq")
 _DIGEST_BYTES = 16

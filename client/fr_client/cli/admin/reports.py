@@ -41,7 +41,7 @@ _FILES: dict[ReportFile, str] = {
     "scores": "scores.csv",
     "calibration": "calibration.json",
 }
-# `fr_evaluation.kinds.LARGEST_GALLERY`, which a client alone does not have.
+# `fr_evaluation.report.LARGEST_GALLERY`, which a client alone does not have.
 MAX_SIZE = 10_000_000
 MOST_DIGITS = len(str(MAX_SIZE))
 

@@ -10,8 +10,7 @@ from fr_api.v1 import review_pb2 as pb
 from fr_core.errors import InvalidField, MissingField, message
 from fr_core.types import ModelId
 from fr_server.rpc.convert.common import NANOS_PER_S, NOTICE, by_name, model_message, timestamp_ms
-from fr_trust.access.principal import Principal
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Principal, Role
 from fr_trust.casework import rules
 from fr_trust.casework.values import Case, Examination, Finding, FindingKind, Listed, Purpose, Searched, State
 

@@ -15,8 +15,7 @@ from fr_server.rpc.interceptors.wrapping import Context
 from fr_server.rpc.services.paging import number_of, size_of
 from fr_trust.access.budget import Budget
 from fr_trust.access.keys import ApiKey, principal_id_of, reaches, require_may_give
-from fr_trust.access.principal import Principal
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Principal, Role
 from fr_trust.access.store import AccessStore
 from fr_trust.errors import NotPermitted
 

@@ -21,8 +21,8 @@ from fr_server.rpc.convert.gallery import page_size
 from fr_server.rpc.interceptors.wrapping import Context
 from fr_server.rpc.services.datasets import dataset_errors, dataset_root
 from fr_server.rpc.services.paging import last_moment, moment_token
-from fr_server.rpc.services.training.cohort_record import read_cohort
 from fr_server.rpc.services.training.course_gallery import CourseGallery, gallery_of_course
+from fr_server.rpc.services.training.own_probe import read_cohort
 from fr_server.rpc.services.training.resources import TrainingResources
 from fr_server.telemetry.logs import FIELDS, describe
 from fr_training.bank.labs import require_groups
