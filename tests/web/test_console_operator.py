@@ -11,7 +11,7 @@ import pytest
 
 from fr_api.v1 import gallery_pb2
 from fr_datasets.links import Link, write_link
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from support.callers import BLUES, Staffed
 from support.counts import NIGHTLY
 from support.photos import draw_lfw, face

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fr_api.v1 import training_pb2
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from support.browser import (
     LEFT_TO_RIGHT,
     PLAN,

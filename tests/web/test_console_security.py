@@ -14,7 +14,7 @@ from importlib import resources
 
 import pytest
 
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from fr_web.console import sessions
 from fr_web.console.views import SCREENS
 from fr_web.console.visit import IN_PLACE, Screen

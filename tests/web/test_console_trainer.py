@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from support.browser import World
 from support.courses import finish
 from support.faults import until

@@ -22,9 +22,8 @@ from starlette.routing import BaseRoute, Route
 from fr_client.errors import FrApiError
 from fr_locales.messages import Message, message
 from fr_locales.rendering import ENGLISH, languages, render
-from fr_web.backend import Backend
+from fr_web.backend import Backend, Call, api_calls
 from fr_web.boundary import Rules, metadata_of
-from fr_web.calls import Call, api_calls
 from fr_web.console.forms import Part, fields_of, parts_as_they_come, text_of
 from fr_web.console.sessions import Attempts, Sessions
 from fr_web.console.views import SCREENS
