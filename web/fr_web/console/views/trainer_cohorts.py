@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 from urllib.parse import quote
 
 import segno
@@ -122,7 +123,7 @@ def _slips(
     for one in enrolled:
         told = f"{site}#code={quote(one.code, safe='')}" + (f"&key={quote(class_key, safe='')}" if class_key else "")
         slips.append(Slip(one.trainee_id, one.code, qr_code(told)))
-    values = {"site": site, "only_here": only_here, "class_key": class_key}
+    values: dict[str, Any] = {"site": site, "only_here": only_here, "class_key": class_key}
     return visit.page("trainer_slips.html", cohort=cohort, slips=slips, **values)
 
 
