@@ -206,9 +206,11 @@ ENROLLED: tuple[Doing, ...] = (
     ("form[data-many] button:enabled", None),
 )
 RUN: tuple[Doing, ...] = ("form[action='/evaluation/run'] button", ("#end a", None))
+KEY_REFUSED: tuple[Doing, ...] = (("[name='role.3']", True), "form[action='/keys'] button", ("[aria-invalid]", None))
 KEY_MADE: tuple[Doing, ...] = (
     ("[name='role.3']", True),
     ("[name='role.4']", True),
+    ("#galleries", "people"),
     "form[action='/keys'] button",
     ("#secret", None),
 )
@@ -281,6 +283,7 @@ ROWS = {
     "keys": Row("admin", "/keys"),
     "keys for an auditor": Row("auditor", "/keys"),
     "a new key": Row("admin", "/keys/new"),
+    "a key without what it is for": Row("admin", "/keys/new", led_on(*KEY_REFUSED)),
     "a key that was made": Row("admin", "/keys/new", led_on(*KEY_MADE)),
     "the audit": Row(
         "auditor", "/audit", led_on(("#chain", "galleries"), "form[action='/audit'] button", ("td details", None))

@@ -243,6 +243,8 @@ UNSEEN = {
     ("GET", "/courses/drafts/{draft}/events"),  # an answer without an end
     ("GET", "/cohorts/{cohort}/events"),
     ("GET", "/wall/{wall}/events"),
+    ("GET", "/course/events"),
+    ("GET", "/course/sitting/events"),
     ("POST", "/course/sitting/draft"),  # sent by a script
     ("POST", "/sign-out"),
     ("POST", "/retention"),  # there is nothing to delete yet

@@ -52,6 +52,7 @@ def trainee_page(course: Course, figures: TraineeFigures) -> str:
         comparisons.standing_section(figures.standing),
         comparisons.crowd_section(figures.crowds),
         sections.block_section(figures.blocks),
+        sections.conduct_section(figures.conduct),
     ]
     title = message("page.trainee", course=course.plan.title)
     summary = message("page.trainee_summary", trainee=figures.trainee_id, answered=counts.answered, shown=counts.shown)
@@ -87,6 +88,7 @@ def cohort_page(course: Course, figures: CohortFigures) -> str:
         comparisons.crowd_section(figures.crowds),
         comparisons.pairing_section(figures.pairing),
         sections.block_section(figures.blocks),
+        sections.conduct_section(figures.conduct),
         _item_section(figures.items),
         _row_section(figures.rows),
     ]

@@ -10,6 +10,7 @@ from fr_training.answers import Degraded
 from fr_training.grading import kinds
 from fr_training.grading.blocks import BlockFigures, KindFigures
 from fr_training.grading.change_sentences import TESTS
+from fr_training.grading.figures import Conduct
 from fr_training.grading.values import Counts
 from fr_training.prompts import ExerciseKind, LabKind
 from fr_training.report.cells import FAULTS, HEADER, Row, table, time_rows, told, truth_text
@@ -184,6 +185,16 @@ def _right(found: KindFigures) -> object:
         if one is not None:
             return one.right
     return None if found.lists is None else found.lists.picks.right
+
+
+def conduct_section(found: Conduct) -> Section:
+    """The time that the trainer added, and the sittings that are closed."""
+    rows: list[Row] = []
+    for one in found.extended:
+        trainees = message("count.trainees", count=one.trainees)
+        rows.append((one.title, message("conduct.extended", trainees=trainees, minutes=one.minutes)))
+    rows += [(title, message("conduct.closed")) for title in found.closed]
+    return told(message("section.conduct"), None, table((message("column.block"), message("column.meaning")), rows))
 
 
 def count_section(counts: Counts) -> Section:
