@@ -10,6 +10,7 @@ import pytest
 from fr_api.v1 import access_pb2
 from fr_client.errors import FrApiError
 from fr_web.console import forms, sessions, words
+from fr_web.console.visit import IN_PLACE
 from support.callers import BLUES, Staffed
 from support.servers import photo, running
 from support.surfer import Surfer, escaped, signed_in
@@ -44,6 +45,16 @@ def test_a_key_opens_what_its_role_may_do(at: Staffed, surfer: Surfer) -> None:
     assert (refused.status, "NOT_PERMITTED" in words_of(refused)) == (403, False)
     assert surfer.sign_in(at.operator.token).status == 303
     assert 'href="/search"' in words_of(surfer.get("/"))
+
+
+def test_a_refusal_says_what_to_do_on_a_page(surfer: Surfer) -> None:
+    surfer.get("/sign-in")
+    page, in_place = surfer.post("/sign-in", {}), surfer.post("/sign-in", {}, **{IN_PLACE.replace("-", "_"): "1"})
+    told = re.search(r'<section class="refusal".*?</section>', words_of(page), re.DOTALL)
+    assert told is not None
+    for sentence in (told[0], words_of(in_place)):
+        assert "This server asks for a key." in sentence
+        assert "uthorization" not in sentence
 
 
 def test_no_key_is_in_any_page_or_cookie(at: Staffed, operator: Surfer) -> None:
