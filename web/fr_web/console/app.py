@@ -29,6 +29,7 @@ from fr_web.console.forms import Part, fields_of, parts_as_they_come, text_of
 from fr_web.console.sessions import Attempts, Sessions
 from fr_web.console.views import SCREENS
 from fr_web.console.views.entry import LANGUAGE_COOKIE
+from fr_web.console.views.keyboard import KEYBOARD_COOKIE, keys_of
 from fr_web.console.visit import IN_PLACE, Screen, Visit, address
 from fr_web.console.words import FOR_PAGES, PURPOSES, QUALITY, ROLES, USES, direction_of, language_of
 from fr_web.errors import http_status, refused
@@ -137,7 +138,7 @@ class Console:
         def t(one: str | Message, **filled: Any) -> str:
             return render(Message(one, filled) if isinstance(one, str) else one, visit.language)
 
-        session = visit.session
+        session, keys = visit.session, keys_of(visit.request.cookies.get(KEYBOARD_COOKIE, ""))
         told: dict[str, Any] = {
             "t": t,
             "language": visit.language,
@@ -147,6 +148,8 @@ class Console:
             "hx": Markup('hx-nonce="{}"').format(visit.nonce),
             "token": Markup('<input type="hidden" name="token" value="{}">').format(visit.token),
             "session": session,
+            "shortcut": lambda one: keys[str(one)],
+            "own_keys": [(usual, own) for usual, own in keys.items() if usual != own],
             "mark": _mark(visit),
             "screens": [one for one in SCREENS if one.nav is not None and session is not None and one.is_for(session)],
             "here": visit.request.url.path,

@@ -12,7 +12,7 @@ from fr_web.console.visit import IN_PLACE, Screen, Visit
 from fr_web.console.words import FOR_PAGES, PURPOSES
 from fr_web.errors import delay_of, http_status
 
-_YEAR_S = 365 * 24 * 3600
+YEAR_S = 365 * 24 * 3600
 LANGUAGE_COOKIE = "fr-language"
 
 
@@ -99,7 +99,7 @@ async def choose_language(visit: Visit) -> Response:
     answer = visit.go(local(form.next))
     if form.language in visit.desk.languages:
         secure = visit.request.url.scheme == "https"
-        answer.set_cookie(LANGUAGE_COOKIE, form.language, _YEAR_S, secure=secure, httponly=True, samesite="strict")
+        answer.set_cookie(LANGUAGE_COOKIE, form.language, YEAR_S, secure=secure, httponly=True, samesite="strict")
     return answer
 
 
