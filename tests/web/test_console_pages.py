@@ -48,7 +48,7 @@ def a_class(console_world: World) -> None:
 
 
 Doing = str | tuple[str, Any]
-"""What to press; or a field with its text, its files or True for a tick; "" with a key; what to wait for, with None."""
+"""Something to press; a field with its text, its files or True for a tick; "" with a key; what to wait for, with None."""
 
 
 def led_on(*doings: Doing) -> Act:
@@ -293,6 +293,13 @@ ROWS = {
     "an evaluation": Row("trainer", "/evaluation", led_on(*RUN)),
     "a report": Row("trainer", "/evaluation", measured),
     "two reports": Row("trainer", "/evaluation", reports_compared),
+    "other keys": Row("trainee", "/keyboard"),
+    "two actions on one key": Row(
+        "trainee",
+        "/keyboard",
+        led_on(("[name='key.1']", "1"), "form[action='/keyboard'] button", (".refusal", None)),
+        allowed=(400,),
+    ),
     "the course": Row("trainee", "/course"),
     "a block": Row("trainee", "/course", led_on(*CONSENTED)),
     "a trial": Row("trainee", "/course", led_on(*TRIAL)),

@@ -9,7 +9,6 @@ from functools import cache
 from hashlib import sha256
 from importlib import resources
 from typing import Any
-from urllib.parse import urlsplit
 
 import grpc
 from google.protobuf.message import Message as Sent
@@ -30,7 +29,7 @@ from fr_web.console.sessions import Attempts, Sessions
 from fr_web.console.views import SCREENS
 from fr_web.console.views.entry import LANGUAGE_COOKIE
 from fr_web.console.views.keyboard import KEYBOARD_COOKIE, keys_of
-from fr_web.console.visit import IN_PLACE, Screen, Visit, address
+from fr_web.console.visit import IN_PLACE, Screen, Visit, address, before
 from fr_web.console.words import FOR_PAGES, PURPOSES, QUALITY, ROLES, USES, direction_of, language_of
 from fr_web.errors import http_status, refused
 from fr_web.room import Room, is_loopback_host, network_of, too_large
@@ -295,8 +294,7 @@ def _place(request: Request) -> str:
     url = request.url
     if request.method == "GET":
         return f"{url.path}?{url.query}" if url.query else url.path
-    before = urlsplit(request.headers.get("referer", ""))
-    return before.path + (f"?{before.query}" if before.query else "") if before.netloc == url.netloc else "/"
+    return before(request)
 
 
 def _require_own_page(request: Request) -> None:

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from google.protobuf.message import Message as Sent
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -249,6 +249,12 @@ def address(path: str, **query: str) -> str:
     told = "&".join(f"{quote(name)}={quote(value, safe='')}" for name, value in query.items() if value)
     escaped = quote(path, safe="/%~?&=")
     return f"{escaped}?{told}" if told else escaped
+
+
+def before(request: Request) -> str:
+    """Return the page of this site that a request comes from, "/" if there is none."""
+    page = urlsplit(request.headers.get("referer", ""))
+    return page.path + (f"?{page.query}" if page.query else "") if page.netloc == request.url.netloc else "/"
 
 
 def _event(html: str) -> str:

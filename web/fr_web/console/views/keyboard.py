@@ -10,7 +10,7 @@ from fr_client.errors import FrApiError
 from fr_locales.messages import Message, message
 from fr_web.console.forms import text_of
 from fr_web.console.views.entry import YEAR_S, local
-from fr_web.console.visit import Screen, Visit
+from fr_web.console.visit import Screen, Visit, before
 
 KEYBOARD_COOKIE = "fr-keyboard"
 # What templates name a key by, which is the key itself until somebody changes it.
@@ -59,7 +59,7 @@ def _refusal(own: Sequence[str]) -> Message | None:
 
 async def keyboard(visit: Visit) -> Response:
     """Show the key of each action."""
-    return _page(visit, keys_of(visit.request.cookies.get(KEYBOARD_COOKIE, "")), local(visit.query("next")))
+    return _page(visit, keys_of(visit.request.cookies.get(KEYBOARD_COOKIE, "")), before(visit.request))
 
 
 def _page(visit: Visit, own: Mapping[str, str], back: str, error: FrApiError | None = None) -> Response:
