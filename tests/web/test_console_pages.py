@@ -296,6 +296,13 @@ ROWS = {
     "an evaluation": Row("trainer", "/evaluation", led_on(*RUN)),
     "a report": Row("trainer", "/evaluation", measured),
     "two reports": Row("trainer", "/evaluation", reports_compared),
+    "other keys": Row("trainee", "/keyboard"),
+    "two actions on one key": Row(
+        "trainee",
+        "/keyboard",
+        led_on(("[name='key.1']", "1"), "form[action='/keyboard'] button", (".refusal", None)),
+        allowed=(400,),
+    ),
     "the course": Row("trainee", "/course"),
     "a block": Row("trainee", "/course", led_on(*CONSENTED)),
     "a trial": Row("trainee", "/course", led_on(*TRIAL)),
