@@ -133,8 +133,11 @@
     bar.max = photos.length;
     place.hidden = false;
     place.querySelector("[data-stopped]").hidden = true;
-    place.querySelector("[data-stop]").onclick = () => { stopped = true; };
+    const stop = place.querySelector("[data-stop]");
+    stop.hidden = false;
+    stop.onclick = () => { stopped = true; };
     button.disabled = true;
+    place.scrollIntoView();
     const show = () => {
       bar.value = done;
       count("done", done);
@@ -157,6 +160,7 @@
     await Promise.all(Array.from({ length: AT_ONCE }, work));
     place.querySelector("[data-stopped]").hidden = done === photos.length;
     button.disabled = false;
+    stop.hidden = true;
     say(place.querySelector("dl").innerText);
   }, { capture: true });
 
