@@ -49,7 +49,7 @@ from fr_server.rpc.services.probes import Probes
 from fr_server.rpc.services.recognition import RecognitionService
 from fr_server.rpc.services.review import ReviewService
 from fr_server.rpc.services.review_evidence import EvidenceRoom
-from fr_server.rpc.services.server import HealthService, ServerService, server_info
+from fr_server.rpc.services.server import HealthService, ServerService
 from fr_server.rpc.services.training.resources import TrainingResources
 from fr_server.rpc.services.training.service import TrainingService
 from fr_server.rpc.services.training.storage import purge_training
@@ -388,8 +388,10 @@ class App:
             self._pruning = Pruning(audits, keep_days, folders.archive_folder(self.config), lock, self._clock)
         server_pb2_grpc.add_ServerServiceServicer_to_server(
             ServerService(
-                server_info(self.config, self.engine),
+                self.config,
+                self.engine,
                 self._tally,
+                work,
                 self.config.server.frontends if self._shares_port else 0,
             ),
             server,

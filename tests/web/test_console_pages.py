@@ -234,7 +234,7 @@ ROWS = {
     "a purpose": Row(
         "admin",
         "/galleries/cases",
-        led_on(("#case_reference", "17/2026"), "form[action='/purpose'] button", ("table", None)),
+        led_on(("#purpose", "1"), ("#case_reference", "17/2026"), "form[action='/purpose'] button", ("table", None)),
     ),
     "a subject": Row("operator", "/galleries/people/subject?id=people%2010"),
     "the form of a search": Row("operator", "/search?gallery=people"),

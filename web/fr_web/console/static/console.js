@@ -146,6 +146,7 @@
     stop.hidden = false;
     stop.onclick = () => { stopped = true; };
     button.disabled = true;
+    place.scrollIntoView();
     const show = () => {
       bar.value = done;
       count("done", done);
@@ -169,6 +170,7 @@
     stop.hidden = true;
     place.querySelector("[data-stopped]").hidden = done === photos.length;
     button.disabled = false;
+    stop.hidden = true;
     say(place.querySelector("dl").innerText);
   }, { capture: true });
 
