@@ -10,9 +10,9 @@ from math import log
 
 import numpy as np
 
-from fr_core.scoring.calibrators import pool, runs
 from fr_core.scoring.checks import F64, Bools
 from fr_core.scoring.intervals import UndefinedRate
+from fr_core.scoring.pav import pool, runs
 from fr_core.types import I64
 from fr_locales.messages import message
 
@@ -51,7 +51,7 @@ def min_cllr(mated: F64, nonmated: F64) -> float:
     """The least cost that any rising calibration of these very values reaches, in bits, in [0, 1].
 
     It depends on their order alone, so that similarities serve as well as LRs. Source: as for `cllr`; the best
-    calibration is that of pooled adjacent violators, see `fr_core.scoring.calibrators`.
+    calibration is that of pooled adjacent violators, see `fr_core.scoring.pav`.
 
     `mated`: f64[n], finite, of mated comparisons; `nonmated`: f64[m], finite, of non-mated comparisons.
 

@@ -8,12 +8,13 @@ import pytest
 
 from fr_core.scoring.auc import auc
 from fr_core.scoring.bootstrap import fmr_statistic, subject_bootstrap
-from fr_core.scoring.calibrators import fit_logistic, pool, runs, supported_limits
+from fr_core.scoring.calibrators import fit_logistic, supported_limits
 from fr_core.scoring.det import det_curve, equal_error_rate
 from fr_core.scoring.differentials import max_to_min, ratios_to_geometric_mean
 from fr_core.scoring.gallery_sizes import mated_at_sizes, nonmated_at_sizes
 from fr_core.scoring.identification import MatedSearches, cmc, fnir, fpir, identification_det
 from fr_core.scoring.likelihood import brier, log_loss, min_cllr
+from fr_core.scoring.pav import pool, runs
 from fr_core.scoring.rejection import rates_by_quality
 from fr_core.scoring.support import rule_of_three
 from support.lazy_module import LazyModule

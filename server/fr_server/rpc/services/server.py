@@ -1,15 +1,13 @@
 """ServerService: what this server is, accepts and does; and the standard health service, which answers anybody."""
 
 import asyncio
+import logging
+import os
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-
-import logging
-import os
-from collections.abc import Iterator
 
 from fr_api.v1 import server_pb2 as pb
 from fr_api.v1 import server_pb2_grpc
