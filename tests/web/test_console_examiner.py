@@ -244,6 +244,7 @@ def test_leads_stand_with_error_rates_or_with_the_reason_for_withholding_them(
         for page in pages
     ]
     assert told == [[True, False, False], [False, True, False]]
+    assert re.search(r"\(FMR\)\D*[0-9.]+ % \(between [0-9.]+ % and [0-9.]+ % with", pages[0])
 
 
 def test_a_case_is_closed_only_by_somebody_who_means_it(operator: Surfer, reference: str) -> None:
