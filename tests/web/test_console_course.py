@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fr_api.v1 import training_pb2
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from support.browser import Look, World, needs_browser, opened, sign_in
 from support.courses import create
 from support.walks import STEPS, press, taken

@@ -11,7 +11,7 @@ import pytest
 
 from fr_api.v1 import gallery_pb2
 from fr_datasets.links import Link, write_link
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from support.callers import BLUES, Staffed
 from support.counts import NIGHTLY
 from support.photos import draw_lfw, face
@@ -28,13 +28,19 @@ JPEG_BUT_NO_PHOTO = b"\xff\xd8\xff no photo"
 
 def test_each_photo_is_enrolled_or_refused_on_its_own(at: Staffed, operator: Surfer) -> None:
     at.gallery("many", operational=False, people=0)
-    files = [("Ada Roe.png", photo(200)), ("bad.jpg", JPEG_BUT_NO_PHOTO), ("C:\\photos\\Bo.png", photo(60))]
+    files = [
+        ("Ada Roe.png", photo(200)),
+        ("bad.jpg", JPEG_BUT_NO_PHOTO),
+        ("C:\\photos\\Bo.png", photo(60)),
+        ("none.jpg", b""),
+    ]
     told = words_of(operator.upload("/galleries/many/enrol", files, each="1"))
-    assert "Photos enrolled: 2, refused: 1" in told
+    assert "Photos enrolled: 2, refused: 2" in told
     row = re.search(r"<bdi>bad.jpg</bdi>.*?</tr>", told, re.DOTALL)
     assert row is not None
     assert "refused" in row[0]
     assert len(re.sub("<[^>]*>", "", row[0])) > 60, "the sentence and the remedy of the server"
+    assert "The file is empty." in told
     page = words_of(operator.get("/galleries/many"))
     assert [name in page for name in ("Ada Roe", ">Bo<", "photos\\Bo", "bad")] == [True, True, False, False]
 
@@ -306,6 +312,11 @@ def test_the_server_describes_itself_without_a_secret(at: Staffed, site: Web, ad
     counted = [int(re.findall(row.format(name), told)[0]) for name in ("Galleries", "Subjects", "Templates")]
     assert counted == [len(held), sum(one.subject_count for one in held), sum(one.template_count for one in held)]
     trainer = signed_in(site, at.caller(Role.TRAINER).token)
+    for name in ("Calls answered", "Photos that wait"):
+        assert re.search(row.format(name), told), name
+    assert re.findall(row.format("Calls refused[^<]*"), told) not in ([], ["0"])
+    assert re.search(r"</th>(<td class=\"number\">[\d.]+</td>){2}<td><code dir=\"ltr\">fr gallery backup<", told)
+    assert re.search(r"buffalo_s 1</bdi></th><td class=\"number\">512</td><td>[^<]+research[^<]+</td><td>In use<", told)
     assert re.search(r"GalleryService/GetGallery</code></th><td><code dir=\"ltr\">UNKNOWN_GALLERY<", told)
     page = words_of(trainer.get("/server"))
     assert ["Takes calls" in page, "<dt>Subjects" in page, "UNKNOWN_GALLERY" in page] == [True, False, False]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fr_api.v1 import training_pb2
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from support.browser import (
     LEFT_TO_RIGHT,
     PLAN,
@@ -48,7 +48,7 @@ def a_class(console_world: World) -> None:
 
 
 Doing = str | tuple[str, Any]
-"""What to press; or a field with its text, its files or True for a tick; "" with a key; what to wait for, with None."""
+"""An element to press; a field with its text, its files or True for a tick; "" with a key; or None, to wait for it."""
 
 
 def led_on(*doings: Doing) -> Act:
@@ -234,7 +234,7 @@ ROWS = {
     "a purpose": Row(
         "admin",
         "/galleries/cases",
-        led_on(("#case_reference", "17/2026"), "form[action='/purpose'] button", ("table", None)),
+        led_on(("#purpose", "1"), ("#case_reference", "17/2026"), "form[action='/purpose'] button", ("table", None)),
     ),
     "a subject": Row("operator", "/galleries/people/subject?id=people%2010"),
     "the form of a search": Row("operator", "/search?gallery=people"),
@@ -296,6 +296,13 @@ ROWS = {
     "an evaluation": Row("trainer", "/evaluation", led_on(*RUN)),
     "a report": Row("trainer", "/evaluation", measured),
     "two reports": Row("trainer", "/evaluation", reports_compared),
+    "other keys": Row("trainee", "/keyboard"),
+    "two actions on one key": Row(
+        "trainee",
+        "/keyboard",
+        led_on(("[name='key.1']", "1"), "form[action='/keyboard'] button", (".refusal", None)),
+        allowed=(400,),
+    ),
     "the course": Row("trainee", "/course"),
     "a block": Row("trainee", "/course", led_on(*CONSENTED)),
     "a trial": Row("trainee", "/course", led_on(*TRIAL)),

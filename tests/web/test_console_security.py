@@ -14,7 +14,7 @@ from importlib import resources
 
 import pytest
 
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from fr_web.console import sessions
 from fr_web.console.views import SCREENS
 from fr_web.console.visit import IN_PLACE, Screen
@@ -171,6 +171,8 @@ def test_wrong_keys_come_to_an_end_and_right_ones_do_not(at: Staffed, everybody:
             assert guest.post("/sign-in", fields).status in (401, 403, 404), number
         refused = guest.post("/sign-in", {"key": everybody})
         assert (refused.status, "Too many wrong keys or codes" in words(refused)) == (429, True)
+        for told in (refused, guest.post("/sign-in", {"key": everybody}, **{IN_PLACE.replace("-", "_"): "1"})):
+            assert (told.status, told.headers["retry-after"], told.headers["cache-control"]) == (429, "2", "no-store")
         assert guest.get("/server").status == 401
     with web(at.server.address) as site:  # control
         surfer = signed_in(site, everybody)

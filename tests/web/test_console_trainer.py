@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from support.browser import World
 from support.courses import finish
 from support.faults import until
@@ -137,8 +137,8 @@ def test_codes_are_shown_once_and_a_slip_holds_no_other_key(trainer: Surfer, con
     assert words(trainer.get("/cohorts")).count('href="/cohorts/') == before
     place, codes, page = slips(trainer, course, name=HOSTILE, class_key=console_world.key("trainee"))
     assert len(codes) == 3
-    for shown in ("data:image/svg+xml", f">{trainer.origin}/<", f">{console_world.key('trainee')}<"):
-        assert words(page).count(shown) == 3
+    for piece in ("data:image/svg+xml", f">{trainer.origin}/<", f">{console_world.key('trainee')}<"):
+        assert words(page).count(piece) == 3
     assert HOSTILE not in page.body.decode()
     assert HOSTILE in words(page)
     for path in (place, "/cohorts", course, f"{place}/release", f"{place}/items"):

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from fr_api.v1 import training_pb2
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from support.browser import Look, World, needs_browser, opened, sign_in
 from support.courses import Chance, Stub, answer, next_trial, start
 

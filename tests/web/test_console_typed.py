@@ -12,7 +12,7 @@ from unittest.mock import patch
 import pytest
 
 from fr_api.v1 import access_pb2, gallery_pb2, training_pb2
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from fr_web.console.views import SCREENS
 from support.browser import TRAINEE_PLAN, Look, World, chromium, needs_browser, world
 from support.callers import BLUES, NONE, Staffed, staffed

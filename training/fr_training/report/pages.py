@@ -25,11 +25,8 @@ from fr_training.statistics.agreement import Intraclass
 from fr_training.statistics.item_analysis import MIN_PEOPLE, Difficulty
 from fr_training.statistics.signal_detection import Sensitivity
 
-MOST_ITEMS = 40
-"""Items that the page lists; the JSON has all."""
-
-MOST = 3
-"""Sentences under a heading of a trainee's first page; the folded part has all."""
+MOST_ITEMS = 40  # items that the page lists; the JSON has all
+MOST = 3  # sentences under a heading of a trainee's first page; the folded part has all
 
 HEADINGS = (
     ("went_well", message("section.went_well")),

@@ -9,7 +9,6 @@ from functools import cache
 from hashlib import sha256
 from importlib import resources
 from typing import Any
-from urllib.parse import urlsplit
 
 import grpc
 from google.protobuf.message import Message as Sent
@@ -22,14 +21,14 @@ from starlette.routing import BaseRoute, Route
 from fr_client.errors import FrApiError
 from fr_locales.messages import Message, message
 from fr_locales.rendering import ENGLISH, languages, render
-from fr_web.backend import Backend
+from fr_web.backend import Backend, Call, api_calls
 from fr_web.boundary import Rules, metadata_of
-from fr_web.calls import Call, api_calls
 from fr_web.console.forms import Part, fields_of, parts_as_they_come, text_of
 from fr_web.console.sessions import Attempts, Sessions
 from fr_web.console.views import SCREENS
 from fr_web.console.views.entry import LANGUAGE_COOKIE
-from fr_web.console.visit import IN_PLACE, Screen, Visit, Wall, address, ways_back
+from fr_web.console.views.keyboard import KEYBOARD_COOKIE, keys_of
+from fr_web.console.visit import IN_PLACE, Screen, Visit, Wall, address, before, ways_back
 from fr_web.console.words import FOR_PAGES, PURPOSES, QUALITY, ROLES, USES, direction_of, language_of
 from fr_web.errors import http_status, refused
 from fr_web.room import Room, is_loopback_host, network_of, too_large
@@ -139,7 +138,7 @@ class Console:
         def t(one: str | Message, **filled: Any) -> str:
             return render(Message(one, filled) if isinstance(one, str) else one, visit.language)
 
-        session = visit.session
+        session, keys = visit.session, keys_of(visit.request.cookies.get(KEYBOARD_COOKIE, ""))
         told: dict[str, Any] = {
             "t": t,
             "language": visit.language,
@@ -149,6 +148,8 @@ class Console:
             "hx": Markup('hx-nonce="{}"').format(visit.nonce),
             "token": Markup('<input type="hidden" name="token" value="{}">').format(visit.token),
             "session": session,
+            "shortcut": lambda one: keys[str(one)],
+            "own_keys": [(usual, own) for usual, own in keys.items() if usual != own],
             "mark": _mark(visit),
             "screens": [one for one in SCREENS if one.nav is not None and session is not None and one.is_for(session)],
             "here": visit.request.url.path,
@@ -295,8 +296,7 @@ def _place(request: Request) -> str:
     url = request.url
     if request.method == "GET":
         return f"{url.path}?{url.query}" if url.query else url.path
-    before = urlsplit(request.headers.get("referer", ""))
-    return before.path + (f"?{before.query}" if before.query else "") if before.netloc == url.netloc else "/"
+    return before(request)
 
 
 def _require_own_page(request: Request) -> None:

@@ -34,10 +34,10 @@ class Session:
     """Somebody who is signed in, with a key ("" where the server asks for none), and a trainee's code or "".
 
     `who` is the principal of the key, with a hash of the code. `sittings` has the server's id of each sitting that the
-    trainee began, by its name. `shown` has the photos of the trials that pages show, by their ids: the right answer
-    stands beside them, when the server no longer sends them. `drafts` has what a view keeps of unfinished work, by a
-    name; the same person finds it again after signing in again. `told` is what the
-    next page says of what was just done.
+    trainee began, by its name. `shown` has the photos and the probes of the trials that pages show, by their ids: the
+    right answer stands beside them, when the server no longer sends them. `drafts` has what a view keeps of unfinished
+    work, by a name; the same person finds it again after signing in again. `told` is what the next page says of what
+    was just done.
     """
 
     key: str = field(repr=False)
@@ -49,7 +49,7 @@ class Session:
     inquiry: Inquiry | None = None
     told: Message | None = None
     sittings: dict[str, str] = field(default_factory=dict, repr=False)
-    shown: dict[str, Sequence[Any]] = field(default_factory=dict, repr=False)
+    shown: dict[str, tuple[Sequence[Any], str]] = field(default_factory=dict, repr=False)
     drafts: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def take_told(self) -> Message | None:
@@ -57,13 +57,12 @@ class Session:
         told, self.told = self.told, None
         return told
 
-    def keep_shown(self, trial_id: str, looks: Sequence[Any]) -> Sequence[Any]:
-        """Keep the photos of a trial, and those of the last trials of other tabs; return them."""
+    def keep_shown(self, trial_id: str, looks: Sequence[Any], probe: str) -> None:
+        """Keep the photos and the probe of a trial, and those of the last trials of other tabs."""
         self.shown.pop(trial_id, None)
-        self.shown[trial_id] = looks
+        self.shown[trial_id] = looks, probe
         for one in [*self.shown][:-_TABS]:
             del self.shown[one]
-        return looks
 
 
 class Sessions:

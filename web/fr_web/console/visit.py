@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from google.protobuf.message import Message as Sent
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -21,7 +21,7 @@ from fr_locales.messages import Message, message
 from fr_locales.rendering import render
 from fr_web.console.forms import Fields, Part, read
 from fr_web.console.sessions import Inquiry, Role, Session
-from fr_web.errors import http_status
+from fr_web.errors import delay_of, http_status
 from fr_web.room import invalid
 
 if TYPE_CHECKING:
@@ -148,8 +148,9 @@ class Visit:
     def page(self, template: str, error: FrApiError | None = None, status: int = 200, **values: Any) -> Response:
         """Return a page; with an error, it says above its content what was refused."""
         html = self.desk.html(self, template, {"error": error, **values})
-        status = status if error is None else http_status(error)
-        return Response(html, status, media_type="text/html")
+        if error is None:
+            return Response(html, status, media_type="text/html")
+        return Response(html, http_status(error), delay_of(error), media_type="text/html")
 
     async def growing(self, template: str, rows: AsyncIterator[str], **values: Any) -> Response:
         """Return a page that has its rows, HTML, where the template says `growing`: each is sent when it is made.
@@ -298,6 +299,12 @@ def address(path: str, **query: str) -> str:
     told = "&".join(f"{quote(name)}={quote(value, safe='')}" for name, value in query.items() if value)
     escaped = quote(path, safe="/%~?&=")
     return f"{escaped}?{told}" if told else escaped
+
+
+def before(request: Request) -> str:
+    """Return the page of this site that a request comes from, "/" if there is none."""
+    page = urlsplit(request.headers.get("referer", ""))
+    return page.path + (f"?{page.query}" if page.query else "") if page.netloc == request.url.netloc else "/"
 
 
 def _event(html: str) -> str:

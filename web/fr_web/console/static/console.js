@@ -146,6 +146,7 @@
     stop.hidden = false;
     stop.onclick = () => { stopped = true; };
     button.disabled = true;
+    place.scrollIntoView();
     const show = () => {
       bar.value = done;
       count("done", done);

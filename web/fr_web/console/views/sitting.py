@@ -160,14 +160,15 @@ async def until_open(
 def trial_page(visit: Visit, trial: pb.Trial, error: FrApiError | None = None, **more: Any) -> Response:
     """Show a trial at its step; what was typed for this very step is on the page again."""
     same = (text_of(visit.fields, "trial"), text_of(visit.fields, "step")) == (trial.trial_id, str(trial.step))
-    looks = visit.who.keep_shown(trial.trial_id, compared(trial.pictures))
+    looks, probe = compared(trial.pictures), probe_of(trial.pictures)
+    visit.who.keep_shown(trial.trial_id, looks, probe)
     own, at = visit.query("own"), visit.query("at")
     values: dict[str, Any] = {
         **_ALWAYS,
         "trial": trial,
         "name": visit.query("name"),
         "looks": looks,
-        "probe": probe_of(trial.pictures),
+        "probe": probe,
         "typed": lambda field: text_of(visit.fields, field) if same else "",
         "own": own if _OWN.fullmatch(own) else "",
         "is_own": trial.exercise == pb.EXERCISE_OWN_PROBE,

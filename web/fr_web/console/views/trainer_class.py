@@ -13,9 +13,10 @@ from starlette.responses import Response
 from fr_api.v1 import training_pb2
 from fr_client.errors import FrApiError
 from fr_locales.messages import message
+from fr_web.console.views.looks import compared, probe_of
 from fr_web.console.views.trainer import TRAINS, read_course
 from fr_web.console.views.trainer_cohorts import qr_code, read_cohort, site_of
-from fr_web.console.visit import Screen, Visit, Wall, embedded
+from fr_web.console.visit import Screen, Visit, Wall
 from fr_web.errors import refused
 
 _WALL_S = 0.5  # between two looks at what the trainer shows
@@ -138,7 +139,8 @@ async def _item(visit: Visit, cohort_id: str, item_id: str, step: str) -> Mappin
         "item_id": item_id,
         "step": steps[at],
         "exercise_title": found.block_title,
-        "pictures": [(one.role == training_pb2.PICTURE_ROLE_PROBE, embedded(one.data)) for one in found.pictures],
+        "probe": probe_of(found.pictures),
+        "looks": compared(found.pictures),
         "question": found.question if found.HasField("question") else None,
         "answers": found.answers if "answers" in shown else (),
         "most": max([one.people for one in found.answers], default=0) or 1,

@@ -10,7 +10,7 @@ from fr_api.v1 import training_pb2 as pb
 from fr_api.v1 import training_pb2_grpc
 from fr_core.errors import InvalidField, MissingField, UnknownReport, message
 from fr_server.rpc.interceptors.wrapping import Context
-from fr_server.rpc.services.training.cohort_record import CohortRecord, class_items, read_cohort
+from fr_server.rpc.services.training.own_probe import CohortRecord, class_items, read_cohort
 from fr_server.rpc.services.training.resources import PIECE, TrainingResources
 from fr_server.rpc.services.training.storage import signing_key
 from fr_training import report
