@@ -48,7 +48,7 @@ def a_class(console_world: World) -> None:
 
 
 Doing = str | tuple[str, Any]
-"""Something to press; a field with its text, its files or True for a tick; "" with a key; what to wait for, with None."""
+"""Something to press; a field with its text, files or True for a tick; "" with a key; what to wait for, with None."""
 
 
 def led_on(*doings: Doing) -> Act:
