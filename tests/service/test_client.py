@@ -22,7 +22,7 @@ from fr_core.embed.null import NULL_MODEL
 from fr_core.engine import Engine
 from fr_core.scoring.calibration_json import to_json
 from fr_server.config import Config
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from support.callers import Caller, Staffed, staffed
 from support.commands import blocks, page, shell
 from support.engines import calibration

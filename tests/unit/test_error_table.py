@@ -14,7 +14,7 @@ from fr_api.v1 import error_reason_pb2
 from fr_core import errors as e
 from fr_locales.rendering import render
 from fr_server.errors import STATUS, all_errors, reason_value, rich_status
-from fr_web.calls import api_calls
+from fr_web.backend import api_calls
 from fr_web.console.words import FOR_PAGES
 from fr_web.errors import error_response, refused
 

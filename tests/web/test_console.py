@@ -2,6 +2,7 @@
 
 import re
 from hashlib import sha256
+from html import unescape
 from importlib import resources
 from pathlib import Path
 
@@ -116,6 +117,15 @@ def test_an_operational_gallery_asks_for_a_purpose_once(at: Staffed, operator: S
     assert answer.headers["location"] == "/galleries/official"
     assert "official 10" in words_of(operator.get("/galleries/official"))
     assert operator.upload("/search", gallery="official", photo=photo(BLUES[0])).status == 200
+    page = words_of(operator.get("/galleries/official/subject?id=official%2010"))
+    assert "for the case <bdi>17/26</bdi>" in page
+    led = unescape(re.findall(r'href="(/purpose\?[^"]*)"', page)[0])
+    asked = words_of(operator.get(led))
+    (onward,) = re.findall('name="next" value="([^"]*official[^"]*)"', asked)
+    again = {"purpose": "2", "case_reference": "18/26", "next": unescape(onward)}
+    back = operator.post("/purpose", again).headers["location"]
+    assert "for the case <bdi>18/26</bdi>" in words_of(operator.get(back))
+    assert back == "/galleries/official/subject?id=official%2010"
 
 
 def test_an_admin_makes_a_gallery_and_reads_why_not(admin: Surfer) -> None:

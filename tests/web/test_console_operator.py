@@ -11,7 +11,7 @@ import pytest
 
 from fr_api.v1 import gallery_pb2
 from fr_datasets.links import Link, write_link
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from support.callers import BLUES, Staffed
 from support.counts import NIGHTLY
 from support.photos import draw_lfw, face
@@ -28,13 +28,19 @@ JPEG_BUT_NO_PHOTO = b"\xff\xd8\xff no photo"
 
 def test_each_photo_is_enrolled_or_refused_on_its_own(at: Staffed, operator: Surfer) -> None:
     at.gallery("many", operational=False, people=0)
-    files = [("Ada Roe.png", photo(200)), ("bad.jpg", JPEG_BUT_NO_PHOTO), ("C:\\photos\\Bo.png", photo(60))]
+    files = [
+        ("Ada Roe.png", photo(200)),
+        ("bad.jpg", JPEG_BUT_NO_PHOTO),
+        ("C:\\photos\\Bo.png", photo(60)),
+        ("none.jpg", b""),
+    ]
     told = words_of(operator.upload("/galleries/many/enrol", files, each="1"))
-    assert "Photos enrolled: 2, refused: 1" in told
+    assert "Photos enrolled: 2, refused: 2" in told
     row = re.search(r"<bdi>bad.jpg</bdi>.*?</tr>", told, re.DOTALL)
     assert row is not None
     assert "refused" in row[0]
     assert len(re.sub("<[^>]*>", "", row[0])) > 60, "the sentence and the remedy of the server"
+    assert "The file is empty." in told
     page = words_of(operator.get("/galleries/many"))
     assert [name in page for name in ("Ada Roe", ">Bo<", "photos\\Bo", "bad")] == [True, True, False, False]
 
@@ -227,9 +233,17 @@ def test_a_key_is_made_its_secret_shown_once_and_it_ends(at: Staffed, site: Web,
 
 
 def test_a_key_that_checks_itself_or_can_do_nothing_is_warned_of(admin: Surfer) -> None:
-    told = words_of(admin.post("/keys", {"label": "", "role.3": "1", "role.4": "1"}))
+    told = words_of(admin.post("/keys", {"label": "", "role.3": "1", "role.4": "1", "galleries": "g"}))
     assert "check each other" in told
-    assert "nothing to act on" in told
+    assert admin.post("/keys", {"role.6": "1"}).status == 200, "an administrator has the server"
+    before = words_of(admin.get("/keys")).count('class="card"')
+    for role, field in {"1": "courses", "2": "courses", "3": "galleries", "4": "galleries"}.items():
+        answer = admin.post("/keys", {"label": "kept", f"role.{role}": "1"})
+        page = words_of(answer)
+        assert (answer.status, page.count("nothing to act on")) == (400, 1), role
+        assert re.findall(r'name="(\w+)"[^>]*aria-invalid="true"', page) == [field], role
+        assert 'value="kept"' in page
+    assert words_of(admin.get("/keys")).count('class="card"') == before
     assert admin.post("/keys", {"label": "none"}).status == 400
 
 
@@ -298,6 +312,11 @@ def test_the_server_describes_itself_without_a_secret(at: Staffed, site: Web, ad
     counted = [int(re.findall(row.format(name), told)[0]) for name in ("Galleries", "Subjects", "Templates")]
     assert counted == [len(held), sum(one.subject_count for one in held), sum(one.template_count for one in held)]
     trainer = signed_in(site, at.caller(Role.TRAINER).token)
+    for name in ("Calls answered", "Photos that wait"):
+        assert re.search(row.format(name), told), name
+    assert re.findall(row.format("Calls refused[^<]*"), told) not in ([], ["0"])
+    assert re.search(r"</th>(<td class=\"number\">[\d.]+</td>){2}<td><code dir=\"ltr\">fr gallery backup<", told)
+    assert re.search(r"buffalo_s 1</bdi></th><td class=\"number\">512</td><td>[^<]+research[^<]+</td><td>In use<", told)
     assert re.search(r"GalleryService/GetGallery</code></th><td><code dir=\"ltr\">UNKNOWN_GALLERY<", told)
     page = words_of(trainer.get("/server"))
     assert ["Takes calls" in page, "<dt>Subjects" in page, "UNKNOWN_GALLERY" in page] == [True, False, False]

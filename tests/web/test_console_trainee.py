@@ -13,7 +13,7 @@ from fr_api.v1 import training_pb2
 from fr_training.build.pictures import SIDE, TEMPLATE
 from fr_training.exercises.checks import COMPONENTS
 from fr_training.store.training_store import TrainingStore
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from fr_web.console.views.looks import PLACES
 from support.browser import World
 from support.courses import finish, store_of

@@ -86,11 +86,7 @@ class Settings:
                 raise ValueError(f"{self.key_file} is empty, so it holds no key.")
             credentials = self.channel_credentials()
             return Client(
-                self.server,
-                timeout_s=self.timeout_s,
-                credentials=credentials,
-                token=token,
-                downscale=self.downscale,
+                self.server, timeout_s=self.timeout_s, credentials=credentials, token=token, downscale=self.downscale
             )
 
     def channel_credentials(self) -> TlsCredentials | None:

@@ -21,15 +21,14 @@ from starlette.routing import BaseRoute, Route
 from fr_client.errors import FrApiError
 from fr_locales.messages import Message, message
 from fr_locales.rendering import ENGLISH, languages, render
-from fr_web.backend import Backend
+from fr_web.backend import Backend, Call, api_calls
 from fr_web.boundary import Rules, metadata_of
-from fr_web.calls import Call, api_calls
 from fr_web.console.forms import Part, fields_of, parts_as_they_come, text_of
 from fr_web.console.sessions import Attempts, Sessions
 from fr_web.console.views import SCREENS
 from fr_web.console.views.entry import LANGUAGE_COOKIE
 from fr_web.console.views.keyboard import KEYBOARD_COOKIE, keys_of
-from fr_web.console.visit import IN_PLACE, Screen, Visit, address, before
+from fr_web.console.visit import IN_PLACE, Screen, Visit, Wall, address, before, ways_back
 from fr_web.console.words import FOR_PAGES, PURPOSES, QUALITY, ROLES, USES, direction_of, language_of
 from fr_web.errors import http_status, refused
 from fr_web.room import Room, is_loopback_host, network_of, too_large
@@ -59,6 +58,7 @@ class Console:
         self._rules = rules
         self._room, self._small = room, Room(_SMALL_FORM_BYTES, rules.body_s)
         self._sessions, self._attempts = sessions or Sessions(), Attempts()
+        self.walls: dict[str, Wall] = {}
         self.languages = languages()
         for one in self.languages:  # now: a catalogue takes a tenth of a second to read
             render(Message("list.separator"), one)
@@ -82,7 +82,8 @@ class Console:
     def routes(self) -> list[BaseRoute]:
         """Return the routes of all screens, and of the files that pages load."""
         made: list[BaseRoute] = [Route(f"/static/{{mark}}/{name}", _file(name)) for name in _FILES]
-        return made + [Route(one.path, self._answering(one), methods=[one.method]) for one in SCREENS]
+        screens = (*SCREENS, *ways_back(SCREENS))
+        return made + [Route(one.path, self._answering(one), methods=[one.method]) for one in screens]
 
     def _answering(self, screen: Screen) -> Callable[[Request], Any]:
         async def answer(request: Request) -> Response:
@@ -154,6 +155,7 @@ class Console:
             "here": visit.request.url.path,
             "place": _place(visit.request),
         }
+        told["error"] = values.get("error")
         parts = vars(self._templates.get_template("parts.html").make_module(told))
         told |= {name: one for name, one in parts.items() if not name.startswith("_")}
         return self._templates.get_template(template).render({**told, **values})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -66,6 +66,11 @@ class Desk(Protocol):
 
     async def is_ready(self) -> bool:
         """Return what the server says of its health."""
+        ...
+
+    @property
+    def walls(self) -> dict[str, Wall]:
+        """Return the projectors, by what their addresses end with, which cannot be guessed."""
         ...
 
 
@@ -211,9 +216,33 @@ class Visit:
 
         return StreamingResponse(sent(), media_type=kind, headers=headers)
 
-    def go(self, path: str, **query: str) -> Response:
-        """Lead the browser to another page, after a form."""
+    def go(self, path: str, told: Message | None = None, /, **query: str) -> Response:
+        """Lead the browser to another page, after a form; that page says once what it is `told`."""
+        if told is not None:
+            self.who.told = told
         return Response(status_code=303, headers={"location": address(path, **query)})
+
+
+@dataclass(slots=True)
+class Wall:
+    """A projector, which shows a cohort without a key what its trainer shows; item and step are "" before the first.
+
+    `visit` is of the trainer who made its link; the link ends with the trainer's session.
+    """
+
+    visit: Visit
+    cohort_id: str
+    item_id: str = ""
+    step: str = ""
+
+    def is_of(self, visit: Visit, cohort_id: str) -> bool:
+        """Return whether a trainer made its link, for a cohort."""
+        return (self.visit.session_id, self.cohort_id) == (visit.session_id, cohort_id)
+
+    @property
+    def holds(self) -> bool:
+        """Return whether the trainer is still signed in."""
+        return self.visit.desk.holds(self.visit)
 
 
 View = Callable[[Visit], Awaitable[Response]]
@@ -226,7 +255,8 @@ class Screen:
     `roles` are those of a caller who can use it, none for everybody: navigation and the home page show it to them. The
     server decides again in each call. `nav` is its name there, None to leave it out, and `about` its use in a
     sentence. `is_open` lets in people who are not signed in. `takes_file` lets a form be as large as a photo; a screen
-    that `streams` reads any number of photos, one by one, as `Visit.files`.
+    that `streams` reads any number of photos, one by one, as `Visit.files`. `once` says, to somebody who comes back to
+    the address of a form, that its page is not shown again.
     """
 
     path: str
@@ -238,10 +268,30 @@ class Screen:
     is_open: bool = False
     takes_file: bool = False
     streams: bool = False
+    once: Message | None = None
 
     def is_for(self, session: Session) -> bool:
         """Return whether it is a screen of somebody."""
         return not self.roles or bool(self.roles & session.roles)
+
+
+def ways_back(screens: Sequence[Screen]) -> Iterator[Screen]:
+    """Yield what the addresses of forms answer to a browser that loads them again: the nearest page above them."""
+    pages = {one.path for one in screens if one.method == "GET"}
+    for one in screens:
+        if one.path not in pages:
+            above = one.path.rpartition("/")[0]
+            while above and above not in pages:
+                above = above.rpartition("/")[0]
+            yield Screen(one.path, _led_back(above or "/", one.once), is_open=one.is_open)
+
+
+def _led_back(above: str, told: Message | None) -> View:
+    async def view(visit: Visit) -> Response:
+        names = {name: quote(value, safe="") for name, value in visit.path.items()}
+        return visit.go(above.format_map(names), told, **visit.request.query_params)
+
+    return view
 
 
 def address(path: str, **query: str) -> str:

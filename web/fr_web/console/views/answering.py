@@ -25,6 +25,7 @@ from fr_web.console.views.sitting import (
     session_of,
     step_page,
     trial_page,
+    turn,
 )
 from fr_web.console.visit import Screen, Visit, embedded
 from fr_web.errors import refused
@@ -47,7 +48,7 @@ async def act(visit: Visit) -> Response:
         if error.reason == "PAUSES_USED_UP":
             return await step_page(visit, error)
         if error.reason == "SITTING_CLOSED":
-            return visit.page("paused.html", error, name=visit.query("name"))
+            return visit.page("paused.html", error, **await turn(visit))
         if error.reason not in GO_ON:
             raise
     return go_on(visit)

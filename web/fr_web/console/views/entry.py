@@ -103,6 +103,11 @@ async def choose_language(visit: Visit) -> Response:
     return answer
 
 
+async def purpose(visit: Visit) -> Response:
+    """Ask somebody who has stated a purpose for another one."""
+    return visit.page("purpose.html", next=local(visit.query("next")))
+
+
 async def state_purpose(visit: Visit) -> Response:
     """Remember why somebody reads and searches, until they sign out or state another purpose."""
     form = visit.form(Why)
@@ -123,5 +128,6 @@ SCREENS = (
     Screen("/sign-in", sign_in, method="POST", is_open=True),
     Screen("/sign-out", sign_out, method="POST"),
     Screen("/language", choose_language, method="POST", is_open=True),
+    Screen("/purpose", purpose),
     Screen("/purpose", state_purpose, method="POST"),
 )
