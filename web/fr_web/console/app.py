@@ -110,7 +110,7 @@ class Console:
             told = error if error.message else None
             answer = visit.page("sign_in.html", told, http_status(error), next=_place(request), code="")
         else:
-            answer = visit.page("error.html", error)
+            answer = visit.page("error.html", error, before=_before(request))
         return self._headed(visit, answer)
 
     # --- what a visit needs of the console
@@ -292,8 +292,13 @@ def _place(request: Request) -> str:
     url = request.url
     if request.method == "GET":
         return f"{url.path}?{url.query}" if url.query else url.path
+    return _before(request)
+
+
+def _before(request: Request) -> str:
+    """Return the page of this site that led here, "/" if none did."""
     before = urlsplit(request.headers.get("referer", ""))
-    return before.path + (f"?{before.query}" if before.query else "") if before.netloc == url.netloc else "/"
+    return before.path + (f"?{before.query}" if before.query else "") if before.netloc == request.url.netloc else "/"
 
 
 def _require_own_page(request: Request) -> None:
