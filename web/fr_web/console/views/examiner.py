@@ -128,7 +128,8 @@ async def examination(
         return visit.page("examiner_probe.html", error, **told, form=probe or Probe())
     asked = visit.query("candidate")
     if asked == "finding":
-        return visit.page("examiner_finding.html", error, **told, draft=draft, notes=notes_of(visit, draft))
+        shown = {"draft": draft, "notes": notes_of(visit, draft), "given": visit.fields}
+        return visit.page("examiner_finding.html", error, **told, **shown)
     number = int(asked) if asked in map(str, range(1, len(found.candidates) + 1)) else 1
     candidate = found.candidates[number - 1]
     key = str(candidate.template_id)
