@@ -20,7 +20,7 @@ import pytest
 
 import pseudo_locales
 from fr_api.v1 import training_pb2
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from support.callers import BLUES, Staffed, staffed
 from support.counts import NIGHTLY
 from support.courses import create, link_people

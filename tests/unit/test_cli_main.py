@@ -24,7 +24,7 @@ from fr_client.cli.state import REMEDIES
 from fr_client.words import ROLES
 from fr_server.authz.rules import OF_COURSES, OF_GALLERIES, Rule, ScopeKind
 from fr_server.authz.table import RULES
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from support.cli import fr, fr_at
 from support.scripted import Script, serving_trust
 

@@ -36,14 +36,17 @@ from fr_training.simulation.claims import (
     thirds,
 )
 from fr_training.simulation.page import figures, page
-from fr_training.simulation.precision import WEAK, Precision, posterior_sds, prior_of
 from fr_training.simulation.report import all_claims, document, sections, summary
 from fr_training.simulation.saving import (
     GREATEST_INFORMATION,
+    WEAK,
+    Precision,
     by_spread,
     by_theta,
     curves,
     least_ratio,
+    posterior_sds,
+    prior_of,
     saving,
     saving_claims,
 )

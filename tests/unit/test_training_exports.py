@@ -19,9 +19,8 @@ from fr_training.courses import Course
 from fr_training.errors import NothingToReport
 from fr_training.exports import FORMS, export
 from fr_training.exports.ags import ags
-from fr_training.exports.certificate import certificate_html
 from fr_training.exports.csv_rows import COLUMNS, csv_rows, harmless
-from fr_training.exports.open_badges import needed, open_badges
+from fr_training.exports.open_badges import certificate_html, needed, open_badges
 from fr_training.exports.signing import SigningKey, new_signing_key, verify
 from fr_training.exports.values import CohortResults, Finished, stable_id, urn
 from fr_training.plan_reading import read_plan

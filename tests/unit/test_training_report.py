@@ -21,7 +21,7 @@ from fr_locales.rendering import render
 from fr_training.exports.signing import SigningKey, new_signing_key
 from fr_training.exports.values import CohortResults
 from fr_training.exports.xapi import xapi
-from fr_training.grading.figures import CohortFigures, TraineeFigures
+from fr_training.grading.figures import CohortFigures, Conduct, Extension, TraineeFigures
 from fr_training.grading.reports import cohort_figures, trainee_figures
 from fr_training.grading.values import Area, Time, Undefined
 from fr_training.prompts import ExerciseKind
@@ -108,6 +108,7 @@ def test_the_keys_of_a_trainee_are_those_that_programs_know() -> None:
     assert list(document) == [
         "format", "kind", "notice", "course", "trainee_id", "words", "counts", "together", "blocks", "tests", "ability",
         "changes", "standing", "learning", "aided", "prevalence", "groups", "verification", "cohort_roc", "crowds",
+        "conduct",
     ]  # fmt: skip
     assert (document["format"], document["kind"], document["notice"]) == (2, "training-trainee", NOTICE)
     assert set(document["words"]) == {"went_well", "bias", "practise", "change", "limits"}
@@ -140,7 +141,7 @@ def test_the_keys_of_a_cohort_are_those_that_programs_know() -> None:
     assert list(document) == [
         "format", "kind", "notice", "course", "trainees", "words", "counts", "together", "own", "blocks", "tests",
         "rows", "distributions", "changes", "learning", "aided", "prevalence", "groups", "verification", "crowds",
-        "pairing", "items", "quarantined",
+        "pairing", "items", "quarantined", "conduct",
     ]  # fmt: skip
     assert document["kind"] == "training-cohort"
     assert set(document["rows"][0]) == {
@@ -172,6 +173,15 @@ def test_figures_become_keys_by_the_rules_without_matplotlib() -> None:
         keys(object())
     program = "import sys; sys.modules['matplotlib'] = None; import fr_training.report, fr_training.grading.reports"
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60, cwd=".")
+
+
+def test_a_page_says_what_the_trainer_changed(trainees_page: str) -> None:
+    heading = render(message("section.conduct"))
+    assert heading not in trainees_page
+    changed = Conduct((Extension("pre", "First <test>", 1, 7.5),), ("Pairs",))
+    page = html.unescape(trainee_html(course(), replace(figures_of_one(), conduct=changed)))
+    for words in (heading, "First <test>", "added up to 7.5 min to its time, for 1 trainee", "has closed this sitting"):
+        assert words in page
 
 
 def test_a_page_has_notice_words_and_pictures_in_order(trainees_page: str, cohorts_page: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 from fr_api.v1 import gallery_pb2
 from fr_datasets.links import Link, write_link
 from fr_locales.messages import message
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from fr_web.console.curves import HEIGHT, Curve, drawn
 from support.callers import BLUES, Staffed
 from support.counts import NIGHTLY
@@ -235,9 +235,17 @@ def test_a_key_is_made_its_secret_shown_once_and_it_ends(at: Staffed, site: Web,
 
 
 def test_a_key_that_checks_itself_or_can_do_nothing_is_warned_of(admin: Surfer) -> None:
-    told = words_of(admin.post("/keys", {"label": "", "role.3": "1", "role.4": "1"}))
+    told = words_of(admin.post("/keys", {"label": "", "role.3": "1", "role.4": "1", "galleries": "g"}))
     assert "check each other" in told
-    assert "nothing to act on" in told
+    assert admin.post("/keys", {"role.6": "1"}).status == 200, "an administrator has the server"
+    before = words_of(admin.get("/keys")).count('class="card"')
+    for role, field in {"1": "courses", "2": "courses", "3": "galleries", "4": "galleries"}.items():
+        answer = admin.post("/keys", {"label": "kept", f"role.{role}": "1"})
+        page = words_of(answer)
+        assert (answer.status, page.count("nothing to act on")) == (400, 1), role
+        assert re.findall(r'name="(\w+)"[^>]*aria-invalid="true"', page) == [field], role
+        assert 'value="kept"' in page
+    assert words_of(admin.get("/keys")).count('class="card"') == before
     assert admin.post("/keys", {"label": "none"}).status == 400
 
 

@@ -13,7 +13,7 @@ from fr_api.v1 import training_pb2
 from fr_training.build.pictures import SIDE, TEMPLATE
 from fr_training.exercises.checks import COMPONENTS
 from fr_training.store.training_store import TrainingStore
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from fr_web.console.views.looks import PLACES
 from support.browser import World
 from support.courses import finish, store_of
@@ -98,13 +98,16 @@ def photos_of(page: Answered) -> list[str]:
 
 def test_right_answers_stand_beside_the_photos_of_their_trials(taken: Trainee) -> None:
     counts = {pb.TRIAL_STEP_RATE: 2, pb.TRIAL_STEP_RATE_AGAIN: 2, pb.TRIAL_STEP_CHOOSE: 3, pb.TRIAL_STEP_TRIAGE: 1}
-    counts |= {pb.TRIAL_STEP_DECIDE: 3, pb.TRIAL_STEP_CONCLUDE: 0}
+    counts |= {pb.TRIAL_STEP_DECIDE: 4, pb.TRIAL_STEP_CONCLUDE: 0}
     told = [(page, reveal) for page, reveal in taken.reveals if page is not None]
     assert {taken.step(page) for page, _ in told} == {*counts}
     for page, reveal in told:
         step, shown = taken.step(page), photos_of(reveal)
         assert len(shown) == counts[step] or (step == pb.TRIAL_STEP_CONCLUDE and len(shown) == 1)
         if step == pb.TRIAL_STEP_DECIDE:
+            assert shown[0] in photos_of(page)
+            assert re.findall("<figcaption>(.*?)</figcaption>", words(reveal)) == ["Probe"]
+            assert len(re.findall(r'alt="Candidate [123]">', words(reveal))) == 3
             assert len(re.findall(r'<bdi dir="ltr">[+-]\d\.\d{3}</bdi>', words(reveal))) == 3
         elif step != pb.TRIAL_STEP_CONCLUDE:
             assert shown == photos_of(page)
@@ -309,6 +312,12 @@ def test_released_answers_are_looked_at_again(room: Class, taken: Trainee) -> No
         assert folded
         assert HOSTILE.encode() not in found.body
     assert taken.surfer.get("/course/review/trial?id=0123456789abcdef").status in (403, 404, 409)
+    trainer = signed_in(room.world.site, room.world.key("trainer"))
+    place = f"/cohorts/{room.made.cohort.cohort_id}/items"
+    items = re.findall(rf'href="({place}/\w+)"', words(trainer.get(place)))
+    named = {tuple(re.findall("<figcaption[^>]*>(.*?)</figcaption>", words(trainer.get(one)))) for one in items}
+    photos = {("Photo A", "Photo B"), ("Photo 1", "Photo 2", "Photo 3"), ("Photo",), ()}
+    assert named == {*photos, ("Probe", "Candidate 1", "Candidate 2", "Candidate 3")}
 
 
 def test_only_a_trainee_has_these_pages(room: Class) -> None:

@@ -41,11 +41,16 @@ def test_every_step_is_open_to_all_and_done_with_keys_alone(
     told: set[str] = set()
 
     def seen(name: str) -> None:
+        if name == "verification" and name not in told and language == LEFT_TO_RIGHT:
+            places = [one.bounding_box() for one in look.page.locator(".pane, .scale").all()]
+            assert len({one["y"] for one in places[:2]}) == 1
+            assert max(one["y"] + one["height"] for one in places) <= 844, "all on one screen of a phone"
+            assert not any(one.is_visible() for one in look.page.locator("kbd, .keys").all())
         if name not in told:
             look.require_open_to_all(NIGHTLY or name in BY_DAY)
         told.add(name)
 
-    with opened(browser, console_world.address, **in_language(language)) as look:
+    with opened(browser, console_world.address, **in_language(language), has_touch=language == LEFT_TO_RIGHT) as look:
         join(look.open("/sign-in").page, next(codes), console_world.key("trainee"))
         look.page.locator("nav").wait_for()
         for _ in taken(look, "all", seen):

@@ -65,8 +65,7 @@ class LabKey:
     high: float
 
 
-CUSTODY_RECORDS = 6
-"""Records of the custody of an evidence exercise."""
+CUSTODY_RECORDS = 6  # records of the custody of an evidence exercise
 
 
 @dataclass(frozen=True, slots=True)

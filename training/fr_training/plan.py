@@ -17,8 +17,7 @@ MAX_SEED = 2**32 - 1
 Mask = Literal["head", "oval", "none"]
 MASKS: tuple[Mask, ...] = get_args(Mask)
 Occasion = Literal["", "pre", "post", "retention"]
-FMRS = ("0.01", "0.001", "0.0001")
-"""False match rates at which reports can show the machine."""
+FMRS = ("0.01", "0.001", "0.0001")  # False match rates at which reports can show the machine
 
 OCCASIONS: tuple[Occasion, ...] = ("pre", "post", "retention")
 

@@ -17,15 +17,7 @@ from fr_training.bank.foils import Kept, LacksFoilsError
 from fr_training.bank.forecast import Reference
 from fr_training.bank.labels import Index
 from fr_training.bank.labs import Spoil, lab_items
-from fr_training.bank.lists import (
-    Lists,
-    Matcher,
-    draft_lists,
-    draft_present,
-    enrolled,
-    list_items,
-    others_of_lists,
-)
+from fr_training.bank.lists import Lists, Matcher, draft_lists, draft_present, enrolled, list_items, others_of_lists
 from fr_training.bank.manifest import Shown, course_sha256, manifest_of, own_probe_id, sha256_of
 from fr_training.bank.needs import Available, available, needs, own_probe_size, require_enough
 from fr_training.bank.pairs import Drafts, draft_different, draft_same, others_of_pairs, pair_items

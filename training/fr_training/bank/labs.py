@@ -34,8 +34,7 @@ Spoil = Callable[[Sequence[PoolPhoto], Degraded | None, float], Sequence[F32 | N
 Returns embeddings, f32[D] of length 1; None where no face is found any more.
 """
 
-LEAST_IN_GROUP = 10
-"""People of a group, below which nothing is said of it."""
+LEAST_IN_GROUP = 10  # people of a group, below which nothing is said of it
 
 _MOST_SPOILT = 100  # whose photos are made poorer, as each is analysed several times
 _SIZES = (5, 10, 20, 50, 100, 200, 500, 1_000)  # of galleries

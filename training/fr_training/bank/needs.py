@@ -12,8 +12,7 @@ from fr_training.errors import TooFewPeople
 from fr_training.plan import PAIRS, BlockPlan, CoursePlan
 from fr_training.prompts import ExerciseKind
 
-LEAST_IN_LABS = 20
-"""People with two photos, below which a lab has nothing to measure."""
+LEAST_IN_LABS = 20  # people with two photos, below which a lab has nothing to measure
 
 
 @dataclass(frozen=True, slots=True)

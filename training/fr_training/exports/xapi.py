@@ -47,8 +47,7 @@ _ASKED: Final = {
 }
 """The name of an item, and the question about it."""
 
-_PHOTOS: Final = 3
-"""Of a triad."""
+_PHOTOS: Final = 3  # of a triad
 
 
 def definition(one: Result) -> dict[str, Any]:
@@ -105,8 +104,7 @@ def _component(component_id: str, description: Message) -> dict[str, Any]:
 
 _VERB: Final = {"id": "http://adlnet.gov/expapi/verbs/answered", "display": {"en-US": "answered"}}
 _ACTIVITIES: Final = "http://adlnet.gov/expapi/activities"
-_UNKNOWN_LANGUAGE: Final = "und"
-"""A plan does not say in which language its titles are (RFC 5646)."""
+_UNKNOWN_LANGUAGE: Final = "und"  # A plan does not say in which language its titles are (RFC 5646)
 
 EXTENSIONS: Final = (
     *("exercise", "form", "test", "ordinal", "b", "rating", "rating-before", "p-same", "difficulty", "advice"),

@@ -30,8 +30,7 @@ def ability(results: Sequence[Result], guessing: float) -> Maybe[Ability]:
     return eap(b, np.array([one.correct is True for one in placed], dtype=np.bool_), guessing)
 
 
-CHANCE = 1 / 3
-"""Share of right answers of somebody who guesses."""
+CHANCE = 1 / 3  # share of right answers of somebody who guesses
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +128,7 @@ def _is_pick(one: Result) -> bool:
     return one.answer not in ("none", "inconclusive", "")
 
 
-LEVELS = tuple(level.value for level in Usability)
-"""From usable to reject."""
+LEVELS = tuple(level.value for level in Usability)  # from usable to reject
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,7 @@ from fr_training.sessions.results import results
 from fr_training.sessions.views import ShowTrial, key_of, photos_of, show_trial
 from fr_training.trials import Result, Session, Trial
 
-ItemKey = tuple[str, str]
-"""Name of a form, and id of an item in it."""
+ItemKey = tuple[str, str]  # name of a form, and id of an item in it
 
 
 def items_named(course: Course, block_ids: Sequence[str], item_ids: Sequence[str]) -> frozenset[ItemKey]:

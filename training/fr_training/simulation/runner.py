@@ -33,8 +33,7 @@ from fr_training.trials import OwnList, Session
 
 MODEL = ModelId("simulated", "1", "0" * 64)
 
-Keyed = tuple[AnswerKey | None, float | None]
-"""The key of an item, and its difficulty."""
+Keyed = tuple[AnswerKey | None, float | None]  # the key of an item, and its difficulty
 
 
 def made_course(plan: CoursePlan, seed: int, now_ms: int) -> Course:
@@ -166,11 +165,8 @@ def _digits(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()[:ITEM_ID_DIGITS]
 
 
-BETWEEN_MS = 500
-"""From an answer to the next trial."""
-
-Items = Mapping[tuple[str, str], Item]
-"""Items by the name of their form and their id."""
+BETWEEN_MS = 500  # from an answer to the next trial
+Items = Mapping[tuple[str, str], Item]  # items by the name of their form and their id
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,16 +23,7 @@ from fr_client.cli.show import counted, plain, when
 from fr_client.cli.state import NoDownscale, Settings, Unusable, reporting
 from fr_client.cli.train.answers import Scale
 from fr_client.cli.train.codes import ASK, Code, asked_code
-from fr_client.cli.train.dialog import (
-    AGAIN,
-    Connect,
-    Countdown,
-    Dialog,
-    EndedForGood,
-    InputEnded,
-    Left,
-    Sender,
-)
+from fr_client.cli.train.dialog import AGAIN, Connect, Countdown, Dialog, EndedForGood, InputEnded, Left, Sender
 from fr_client.cli.train.messages import in_trainees_words, trainee_text
 from fr_client.cli.train.picture_file import PictureFile, Pictures, Viewer, WithViewer, chosen_viewer, picture_file
 from fr_client.cli.train.questions import Style

@@ -9,8 +9,7 @@ from fr_core.errors import InvalidField, MissingField, message
 from fr_server.rpc.convert.training import MAX_RELEASED, SHOWN_AS, release_message
 from fr_server.rpc.convert.trials import class_item_message, given_answer, reveal_message
 from fr_server.rpc.interceptors.wrapping import Context
-from fr_server.rpc.services.training.cohort_record import class_items, read_cohort
-from fr_server.rpc.services.training.own_probe import with_known_truth
+from fr_server.rpc.services.training.own_probe import class_items, read_cohort, with_known_truth
 from fr_server.rpc.services.training.resources import TrainingResources
 from fr_server.rpc.services.training.sessions import with_pictures
 from fr_training.courses import Course

@@ -8,18 +8,9 @@ from datetime import UTC, datetime
 from fr_api.v1 import training_pb2 as pb
 from fr_api.v1 import training_pb2_grpc
 from fr_locales.messages import message
+from fr_server.rpc.convert import trials
 from fr_server.rpc.convert.common import image_data, timestamp_ms
 from fr_server.rpc.convert.training import STATES, sitting_message
-from fr_server.rpc.convert.trials import (
-    block_to_begin,
-    left_message,
-    over_message,
-    reveal_message,
-    sent_decision,
-    sent_draft,
-    sent_notes,
-    trial_message,
-)
 from fr_server.rpc.interceptors.wrapping import Context
 from fr_server.rpc.services.training.own_probe import lock_found, search_for
 from fr_server.rpc.services.training.resources import TrainingResources
@@ -42,7 +33,7 @@ async def with_pictures(resources: TrainingResources, course_id: str, shown: Sho
     pictures = [one for one in remembered if one is not None]
     if len(pictures) < len(shown.photos):
         pictures = await resources.work.storage(_read, resources, course_id, shown.photos)
-    return trial_message(shown, pictures)
+    return trials.trial_message(shown, pictures)
 
 
 def _read(resources: TrainingResources, course_id: str, numbers: Sequence[int]) -> list[bytes]:
@@ -124,8 +115,8 @@ class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
         if isinstance(found, ShowTrial):
             return pb.NextTrialResponse(trial=await with_pictures(self._resources, course.course_id, found))
         if isinstance(found, ShowBlock):
-            return pb.NextTrialResponse(block=block_to_begin(course, found))
-        return pb.NextTrialResponse(over=over_message(found))
+            return pb.NextTrialResponse(block=trials.block_to_begin(course, found))
+        return pb.NextTrialResponse(over=trials.over_message(found))
 
     async def SubmitProbe(self, request: pb.SubmitProbeRequest, context: Context) -> pb.SubmitProbeResponse:
         resources, arrived_ms = self._resources, self._resources.now_ms()
@@ -147,17 +138,17 @@ class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
         return pb.SubmitProbeResponse(trial=await with_pictures(resources, course.course_id, shown))
 
     async def SaveDraft(self, request: pb.SaveDraftRequest, context: Context) -> pb.SaveDraftResponse:
-        now_ms, draft = self._resources.now_ms(), sent_draft(request.draft)
+        now_ms, draft = self._resources.now_ms(), trials.sent_draft(request.draft)
 
         def saved(course: Course, session: Session) -> tuple[Session, int | None]:
             return save_draft(course, session, request.trial_id, draft, now_ms)
 
         left = await self._resources.change(request.session_id, saved)
-        return pb.SaveDraftResponse(left=left_message(left))
+        return pb.SaveDraftResponse(left=trials.left_message(left))
 
     async def LockNotes(self, request: pb.LockNotesRequest, context: Context) -> pb.LockNotesResponse:
         now_ms = self._resources.now_ms()
-        step, answer = sent_notes(request)
+        step, answer = trials.sent_notes(request)
 
         def locked(course: Course, session: Session) -> tuple[Session, tuple[str, ShowTrial | None]]:
             after, found = lock(course, session, request.trial_id, step, answer, now_ms)
@@ -169,11 +160,11 @@ class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
 
     async def SubmitDecision(self, request: pb.SubmitDecisionRequest, context: Context) -> pb.SubmitDecisionResponse:
         now_ms = self._resources.now_ms()
-        step, answer = sent_decision(request)
+        step, answer = trials.sent_decision(request)
 
         def locked(course: Course, session: Session) -> tuple[Session, tuple[str, ShowTrial | None, pb.Reveal | None]]:
             after, found = lock(course, session, request.trial_id, step, answer, now_ms)
-            reveal = None if found.reveal is None else reveal_message(found.reveal)
+            reveal = None if found.reveal is None else trials.reveal_message(found.reveal)
             return after, (course.course_id, found.trial, reveal)
 
         course_id, shown, reveal = await self._resources.change(request.session_id, locked)
@@ -209,7 +200,7 @@ def _session_message(course: Course, session: Session, now_ms: int) -> pb.Sessio
         state=STATES[found.state],
         answered=found.answered,
         trials=found.trials,
-        left=None if block is None else left_message(left_ms(session, block, now_ms)),
+        left=None if block is None else trials.left_message(left_ms(session, block, now_ms)),
     )
 
 
