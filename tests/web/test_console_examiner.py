@@ -175,7 +175,7 @@ def test_a_finding_follows_from_the_opinions(at: Staffed, site: Web, asked: tupl
         answer = surfer.post(finding, fields)
         assert answer.status == 400, fields
         kept = re.findall(r'name="kind" value="(\d)" required checked', words(answer))
-        assert kept == [fields["kind"]] * (fields.get("kind") in ("1", "2", "3")), fields
+        assert kept == [fields.get("kind")] * (fields.get("kind") in ("1", "2", "3")), fields
     for name, value in UNFIT:
         given = {"template": str(keys[0]), "opinion": "1", "limits": "none", "observed": "kept text", name: value}
         answer = surfer.post(f"{path}?candidate=1", given)

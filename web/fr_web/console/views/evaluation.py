@@ -68,7 +68,7 @@ async def _list(visit: Visit, error: FrApiError | None = None) -> Response:
     listing = evaluation_pb2.ListReportsRequest(page_size=ON_A_PAGE, page_token=visit.query("page"))
     found = await visit.ask(listing, evaluation_pb2.ListReportsResponse)
     chosen = visit.request.query_params.getlist("id")
-    values = {"found": found, "kinds": KINDS, "may_run": may_run, "chosen": chosen}
+    values: dict[str, Any] = {"found": found, "kinds": KINDS, "may_run": may_run, "chosen": chosen}
     return visit.page("evaluation.html", error, datasets=datasets, **values)
 
 
