@@ -33,9 +33,10 @@ from fr_training.simulation.claims import (
     series_of,
 )
 from fr_training.simulation.page import figures, page
-from fr_training.simulation.precision import WEAK, Precision
 from fr_training.simulation.report import all_claims, document, sections, summary
 from fr_training.simulation.saving import (
+    WEAK,
+    Precision,
     saving,
 )
 from fr_training.simulation.study import Sizes, Study, run_study
@@ -445,6 +446,7 @@ blocks = [
   {id = "own", exercise = "own_probe", trials = 3, size = 5},
   {id = "lab", exercise = "lab", about = "threshold", trials = 2},
   {id = "custody", exercise = "evidence", trials = 2},
+  {id = "lesson", exercise = "lesson", lesson = "thresholds"},
 ]
 """
 

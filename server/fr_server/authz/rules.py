@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 
 
 class Kind(StrEnum):
