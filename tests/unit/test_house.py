@@ -329,13 +329,6 @@ def test_metrics_of_what_is_kept_are_right(told: Told) -> None:
     assert told.value("process_start_time_seconds") <= time.time()
 
 
-def test_expressions_are_read() -> None:
-    found = asked('sum by (a, le) (rate(x_total{job="j", why!="b|c"}[5m])) > 2 and on (z) time() - y_seconds < 3 * 4')
-    assert found.metrics == {"x_total": {"job", "why"}, "y_seconds": set()}
-    assert found.values == [("why", "b"), ("why", "c")]
-    assert found.grouped == {"a", "le", "z"}
-
-
 @pytest.mark.parametrize(("place", "expression"), expressions())
 def test_what_is_asked_for_is_told(told: Told, place: str, expression: str) -> None:
     found = asked(expression)
