@@ -25,6 +25,8 @@ from fr_trust.access.roles import Role
 from fr_trust.casework.rules import require_reference
 from fr_trust.errors import NotPermitted, PurposeRequired
 
+_PURPOSES = frozenset(common_pb2.Purpose.values())
+
 
 class Authorizer:
     """Decides what a principal may do; refuses a method without a rule."""
@@ -126,7 +128,7 @@ def require_stated(request: Message, info: GalleryInfo) -> None:
     if rule.stated is Stated.NOTHING:
         return
     purpose, reference = value_at(request, "purpose"), value_at(request, "case_reference")
-    if purpose not in common_pb2.Purpose.values():
+    if purpose not in _PURPOSES:
         raise InvalidField(message("error.rpc.purpose_not_value_purpose"), field="purpose")
     if purpose == common_pb2.PURPOSE_GALLERY_MAINTENANCE and rule.stated is not Stated.PURPOSE:
         raise InvalidField(message("error.authz.search_probes_cannot_purpose"), field="purpose")
