@@ -10,8 +10,7 @@ from fr_core.types import F32, U8, AlignedFace, frozen_array
 
 F64 = npt.NDArray[np.float64]
 
-CROP_SIZE = 112
-"""Side of the aligned crop in pixels."""
+CROP_SIZE = 112  # side of the aligned crop in pixels
 
 # f32[5, 2], (x, y) pixels of the 112 x 112 crop: left eye, right eye, nose tip, left and right corner of the mouth.
 # Source: `arcface_dst` of InsightFace, python-package/insightface/utils/face_align.py; SFace of the OpenCV zoo uses

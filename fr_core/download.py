@@ -12,10 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
 from urllib.parse import urlsplit
 
-ATTEMPTS = 5
-"""The most requests of one call after connections that broke off and brought at least one byte."""
-TIMEOUT_S = 60.0
-"""Of one read, not of the whole download."""
+ATTEMPTS = 5  # the most requests of one call after connections that broke off and brought at least one byte
+TIMEOUT_S = 60.0  # of one read, not of the whole download
 
 _CHUNK_BYTES = 1 << 18
 _LENGTH = re.compile(r"\d{1,18}")  # Python refuses numbers with thousands of digits

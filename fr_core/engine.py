@@ -32,8 +32,7 @@ from fr_core.scoring.calibration import Calibration
 from fr_core.scoring.calibration_json import from_json
 from fr_core.types import F32, U8, AlignedFace, ModelId, frozen_array
 
-SCALES = Scales()
-"""At which scales photos are looked at."""
+SCALES = Scales()  # at which scales photos are looked at
 
 T = TypeVar("T")
 

@@ -5,8 +5,7 @@ Keyboards, files and systems write the same name in different forms: macOS gives
 
 import unicodedata
 
-MAX_COMPOSED = 512
-"""Characters of an id that is normalised: NFD may need four for one."""
+MAX_COMPOSED = 512  # characters of an id that is normalised: NFD may need four for one
 # So many combining marks in a row, which no id needs (UAX 15, 13): sorting them takes quadratic time.
 _ENDLESS_MARKS = b"\1" * 31
 

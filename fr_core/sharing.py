@@ -16,8 +16,7 @@ from fr_locales.messages import Message
 
 T = TypeVar("T")
 
-EVERYBODY = ""
-"""The caller if the server does not ask who calls: it may have every place."""
+EVERYBODY = ""  # the caller if the server does not ask who calls: it may have every place
 
 
 def share_of(capacity: int) -> int:

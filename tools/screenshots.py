@@ -21,7 +21,7 @@ from drawn_faces import face
 from PIL import Image
 
 from fr_api.v1 import training_pb2
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from support.browser import PROBE, World, chromium, sign_in, world
 from support.courses import Chance, create, start, take
 

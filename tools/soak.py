@@ -28,7 +28,7 @@ from fr_core.download import NullProgress
 from fr_core.packs.photos import fetch_photos, photos_folder
 from fr_server.clock import wall_ms
 from fr_server.storage.opening import open_stores
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from soak_load import GALLERY, Pace, Target, Told, loading, saturating_per_s
 from support.faults import Started, started
 from support.secured import HOST, Made, figure, made, started_secured

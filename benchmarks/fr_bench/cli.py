@@ -14,16 +14,7 @@ from rich.console import Console
 
 from fr_bench.bench_commands.options import MISSED, PIPE_WIDTH, AsJson, SetName, Testdata
 from fr_evaluation.cli import identification, repeat, verification
-from fr_evaluation.cli_parts import (
-    Detection,
-    Device,
-    Flip,
-    Precision,
-    Threads,
-    errors_to_stderr,
-    opened,
-    progress_bars,
-)
+from fr_evaluation.cli_parts import Detection, Device, Flip, Precision, Threads, errors_to_stderr, opened, progress_bars
 
 if TYPE_CHECKING:
     from fr_bench.values import Report

@@ -19,19 +19,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
-MAX_DEPTH = 32
-"""Nesting of arrays and tables; the deepest documents of FR Core have ten levels."""
+MAX_DEPTH = 32  # nesting of arrays and tables; the deepest documents of FR Core have ten levels
 MAX_KEY_PARTS = 8
-MAX_WORD = 200
-"""Characters of a number, a date, or a key without quotation marks."""
+MAX_WORD = 200  # characters of a number, a date, or a key without quotation marks
 MAX_MARKS = 10_000
 """Number of `.`, `=`, `,`, `[` and `{` in TOML, outside of strings and comments; it limits the number of values."""
 
-MAX_VALUES = 250_000
-"""Values of a JSON document; this many take 50 MB at most."""
-
-MAX_LINE = 2**20
-"""Characters of a line of CSV."""
+MAX_VALUES = 250_000  # values of a JSON document; this many take 50 MB at most
+MAX_LINE = 2**20  # characters of a line of CSV
 
 _MAX_SENTENCE = 200
 # Quoted text, up to its end or the end of the document, and comments. It tries no part twice, so it takes linear time.

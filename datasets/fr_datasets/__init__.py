@@ -2,8 +2,7 @@
 
 * **a set**: one module each, such as `lfw`, `london` or `pairs_csv`, and its manifest in `manifests`; `catalogue` says
   which module checks which set;
-* **what they give**: `values` (pairs, people, crops, templates); `people_pairs` makes pairs of people, `labels` says
-  what is known of them;
+* **what they give**: `values` (pairs, people, crops, templates); `labels` says what is known of people;
 * **how lists are read**: `tables` reads lines and finds photos, `plain_pickle` reads a pickle without running it;
 * **on the disk**: `links` (where a set lies), `fetch`, `archives`;
 * **the command**: `cli`, `progress`, and `exit_status`, which turns errors into sentences.

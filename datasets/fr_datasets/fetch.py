@@ -11,8 +11,7 @@ from fr_datasets.manifests import Manifest, RemoteFile
 from fr_locales.messages import message
 
 PARTS = ".parts"
-MAX_BYTES = 64 << 30
-"""Of one file."""
+MAX_BYTES = 64 << 30  # of one file
 
 
 def fetch(manifest: Manifest, root: Path, progress: Progress) -> None:

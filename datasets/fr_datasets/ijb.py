@@ -74,9 +74,7 @@ def _number_rows(path: Path, columns: npt.NDArray[np.int64], dtype: type[Any]) -
         # NumPy counts rows from 0 where a number is at fault, from 1 where a column is.
         line = int(row[1]) + ("could not convert" in str(error)) if row else 1
         raise DatasetMalformed(
-            path,
-            line,
-            message("error.dataset.numbers", first=columns[0] + 1, last=columns[-1] + 1),
+            path, line, message("error.dataset.numbers", first=columns[0] + 1, last=columns[-1] + 1)
         ) from error
     wrong = ~np.isfinite(rows).all(axis=1)
     if wrong.any():

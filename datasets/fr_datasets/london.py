@@ -6,7 +6,7 @@ from pathlib import Path
 from fr_datasets.errors import DatasetMissing, require_file, require_folder
 from fr_datasets.labels import read_labels
 from fr_datasets.manifests import load_manifest
-from fr_datasets.people_pairs import pairs_of_people
+from fr_datasets.people_folder import pairs_of_people
 from fr_datasets.values import PairSet, PeopleSet, Person
 from fr_locales.messages import message
 

@@ -39,7 +39,7 @@ from fr_evaluation.cli_parts import (
     workers_of,
     write_files,
 )
-from fr_evaluation.kinds import LARGEST_GALLERY, MOST_DIGITS
+from fr_evaluation.report import LARGEST_GALLERY, MOST_DIGITS
 
 if TYPE_CHECKING:
     from fr_evaluation.files import AnyReport

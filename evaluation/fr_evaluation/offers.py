@@ -7,7 +7,7 @@ from pathlib import Path
 from fr_datasets.links import read_links
 from fr_datasets.manifests import Manifest, load_manifest
 from fr_evaluation.identification.run import PEOPLE_READERS
-from fr_evaluation.kinds import KINDS
+from fr_evaluation.report import KINDS
 from fr_evaluation.verification.run import PAIR_READERS
 
 READERS: Mapping[str, Collection[str]] = dict(zip(KINDS, (PAIR_READERS, PEOPLE_READERS), strict=True))

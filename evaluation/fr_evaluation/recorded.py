@@ -14,8 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from fr_core.errors import FrError, message
 from fr_evaluation.json_values import FORMAT, plain
-from fr_evaluation.kinds import KINDS, LARGEST_GALLERY
-from fr_evaluation.report import Settings
+from fr_evaluation.report import KINDS, LARGEST_GALLERY, Settings
 from fr_files.reading import TextRefused, bounded_lines, open_regular, read_at_most, read_json
 
 # kind -> what is read of its scores.csv

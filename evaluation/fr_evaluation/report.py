@@ -1,4 +1,4 @@
-"""Reports: what was measured, of what, with what, and everything needed to measure it again."""
+"""Kinds of evaluation, and reports: what was measured, of what, with what, and all that is needed to do so again."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +10,12 @@ from fr_core.imaging import ImageLimits
 from fr_core.quality.limits import QualityLimits
 from fr_datasets.manifests import Manifest
 from fr_locales.messages import message
+
+KINDS = ("verification", "identification")
+# Drawn strangers included; such a run takes hours.
+LARGEST_GALLERY = 10_000_000
+MOST_DIGITS = len(str(LARGEST_GALLERY))
+
 
 NOTICE = message("evaluation.notice")
 

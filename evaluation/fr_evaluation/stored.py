@@ -26,7 +26,7 @@ from fr_core.runtime.ticket import current_ticket
 from fr_core.storage.durable import cause, sync, write_new
 from fr_core.types import ModelId
 from fr_evaluation.files import NAMES
-from fr_evaluation.kinds import KINDS
+from fr_evaluation.report import KINDS
 from fr_files.reading import open_regular, read_json
 
 SUMMARY_NAME = "summary.json"

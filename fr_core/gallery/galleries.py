@@ -10,32 +10,15 @@ from pathlib import Path
 from typing import Self
 
 from fr_core.errors import FrError
-from fr_core.gallery import checks, pages
-from fr_core.gallery.changes import (
-    CreateGallery,
-    DeleteGallery,
-    DeleteSubject,
-    DeleteTemplate,
-    Enrol,
-    EnrolMany,
-    EraseSubject,
-    PruneAudit,
-    PurgeExpired,
-    SetCalibration,
-    UpdateGallery,
-    UpdateSubject,
-    require_sound,
-)
+from fr_core.gallery import changes, checks, pages
 from fr_core.gallery.purging import added_up, would_purge
 from fr_core.gallery.query import ScoreFusion, SubjectFilter
 from fr_core.gallery.scan.blocks import Cursor, Scanner
 from fr_core.gallery.scan.clusters import Cluster, Clusters, Neighbours, Part, clusters, clusters_of, neighbours_after
 from fr_core.gallery.scan.duplicates import Duplicates, duplicates, duplicates_after
-from fr_core.gallery.search.loading import load
 from fr_core.gallery.search.memory import Memories
-from fr_core.gallery.search.searching import Ask, Question, search
-from fr_core.gallery.search.upkeep import Keeper
-from fr_core.gallery.search.views import Views
+from fr_core.gallery.search.searching import Ask, Question, Views, search
+from fr_core.gallery.search.upkeep import Keeper, load
 from fr_core.gallery.store.gallery_store import RESERVE_BYTES, GalleryStore, is_under_key
 from fr_core.gallery.store.known import known_gallery, known_subject, known_template
 from fr_core.gallery.values import (
@@ -220,7 +203,7 @@ class Galleries:
         info = GalleryInfo(
             gallery_id, display_name, model, embedding_size, now, 0, 0, 1, end, retention, keeps_photos, use=use
         )
-        return self._writer.run(CreateGallery(info))
+        return self._writer.run(changes.CreateGallery(info))
 
     def get(self, gallery: GalleryRef) -> GalleryInfo:
         """Describe a gallery; raises `UnknownGallery`."""
@@ -246,7 +229,7 @@ class Galleries:
         Raises `InvalidField`: nothing is to change, the name is too long, or a time is none.
         """
         checks.require_gallery_update(update)
-        return self._writer.run(UpdateGallery(gallery, update, self._now()))
+        return self._writer.run(changes.UpdateGallery(gallery, update, self._now()))
 
     def set_calibration(self, gallery: GalleryRef, calibration: GalleryCalibration | None) -> GalleryInfo:
         """Say what similarities in a gallery mean, in one step of its version, or none where it says so already.
@@ -261,7 +244,7 @@ class Galleries:
         """
         if calibration is not None:
             checks.require_calibration_size(calibration.text)
-        return self._writer.run(SetCalibration(gallery, calibration))
+        return self._writer.run(changes.SetCalibration(gallery, calibration))
 
     def calibration(self, gallery: GalleryRef) -> str | None:
         """Read the calibration of a gallery as it was set, None where it has none; raises `UnknownGallery`."""
@@ -270,7 +253,7 @@ class Galleries:
 
     def delete(self, gallery: GalleryRef) -> Deleted:
         """Delete a gallery with everything in it, and overwrite it on the disk, later where that must wait."""
-        deleted = self._writer.run(DeleteGallery(gallery))
+        deleted = self._writer.run(changes.DeleteGallery(gallery))
         self._scrub()
         return deleted
 
@@ -286,8 +269,8 @@ class Galleries:
                 cannot hold.
             DuplicateImage: the gallery holds a template of this photo (metadata: template_id).
         """
-        require_sound(enrolment)
-        return self._writer.run(Enrol(gallery, enrolment, self._now()))
+        changes.require_sound(enrolment)
+        return self._writer.run(changes.Enrol(gallery, enrolment, self._now()))
 
     def enrol_many(self, gallery: GalleryRef, enrolments: Sequence[Enrolment]) -> tuple[Enrolled | FrError, ...]:
         """Add many templates in one change: each is kept or refused by itself.
@@ -298,7 +281,7 @@ class Galleries:
         its receipt, or the refusal that `enrol` would have raised. Raises `UnknownGallery`, `GalleryExpired`: nothing
         was kept.
         """
-        return self._writer.run(EnrolMany(gallery, enrolments, self._now()))
+        return self._writer.run(changes.EnrolMany(gallery, enrolments, self._now()))
 
     def search(
         self,
@@ -361,11 +344,11 @@ class Galleries:
         the name or the metadata are too long; `StorageLow`: the disk is nearly full.
         """
         checks.require_subject_update(update)
-        return self._writer.run(UpdateSubject(gallery, subject_id, update))
+        return self._writer.run(changes.UpdateSubject(gallery, subject_id, update))
 
     def delete_subject(self, gallery: GalleryRef, subject_id: str) -> Deleted:
         """Delete a subject with its templates; raises `UnknownGallery`, `UnknownSubject`."""
-        return self._writer.run(DeleteSubject(gallery, subject_id))
+        return self._writer.run(changes.DeleteSubject(gallery, subject_id))
 
     def template(self, gallery: GalleryRef, template_id: int) -> KeptTemplate:
         """Read a template with everything that is kept of it; raises `UnknownGallery`, `UnknownTemplate`."""
@@ -380,7 +363,7 @@ class Galleries:
 
         Raises `UnknownGallery`, `UnknownSubject`: there is none of that id.
         """
-        erased = self._writer.run(EraseSubject(gallery, subject_id, self._now()))
+        erased = self._writer.run(changes.EraseSubject(gallery, subject_id, self._now()))
         return replace(erased, scrubbed=self._scrub())
 
     def purge(self, dry_run: bool = False) -> tuple[Purged, ...]:
@@ -400,7 +383,7 @@ class Galleries:
 
     def delete_template(self, gallery: GalleryRef, template_id: int) -> Deleted:
         """Delete a template; its subject stays. Raises `UnknownGallery`, `UnknownTemplate`."""
-        return self._writer.run(DeleteTemplate(gallery, template_id))
+        return self._writer.run(changes.DeleteTemplate(gallery, template_id))
 
     def duplicates(self, gallery: GalleryRef, threshold: float) -> Iterator[Duplicates]:
         """Yield the pairs of similar templates of different subjects, each once, while they are searched for.
@@ -444,14 +427,14 @@ class Galleries:
 
     def prune_audit(self, after: int, upto: int, last: bool) -> bool:
         """Delete the oldest records of the audit, see `AuditTable.prune`; `last` also removes them from the log."""
-        pruned = self._writer.run(PruneAudit(after, upto))
+        pruned = self._writer.run(changes.PruneAudit(after, upto))
         if last:
             self._scrub()
         return pruned
 
     def _purge_some(self) -> tuple[Purged, ...]:
         """Do one step of a purge, which is to be overwritten; returns nothing where there is no more."""
-        purged = self._writer.run(PurgeExpired(self._now(), _PURGED_AT_ONCE))
+        purged = self._writer.run(changes.PurgeExpired(self._now(), _PURGED_AT_ONCE))
         if purged:
             self._owes_scrub = True
         return purged

@@ -77,8 +77,7 @@ class Keep(Enum):
     KEEP = "keep"
 
 
-KEEP: Final = Keep.KEEP
-"""Stands in an update for what stays as it is."""
+KEEP: Final = Keep.KEEP  # stands in an update for what stays as it is
 
 
 def updated(new: T | Keep, old: T) -> T:

@@ -10,12 +10,4 @@ from fr_core.imaging.decode import (
     decode,
 )
 
-__all__ = [
-    "DEFAULT_FORMATS",
-    "KNOWN_FORMATS",
-    "MAX_PIXELS_CEILING",
-    "Decoder",
-    "ImageLimits",
-    "PlainDecoder",
-    "decode",
-]
+__all__ = ["DEFAULT_FORMATS", "KNOWN_FORMATS", "MAX_PIXELS_CEILING", "Decoder", "ImageLimits", "PlainDecoder", "decode"]

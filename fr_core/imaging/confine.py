@@ -26,8 +26,7 @@ from fr_locales.messages import Message, message
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 """AUDIT_ARCH_* of linux/audit.h, by `platform.machine()`, in the order of the columns below."""
 
-ABSENT = -1
-"""The number of a call that an architecture does not have."""
+ABSENT = -1  # the number of a call that an architecture does not have
 
 FREE: dict[str, tuple[int, int]] = {
     "read": (0, 63),

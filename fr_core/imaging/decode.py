@@ -24,14 +24,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from fr_core.errors import (
-    ConfigInvalid,
-    ImageTooManyBytes,
-    ImageTooManyPixels,
-    SeveralFrames,
-    Undecodable,
-    UnsupportedFormat,
-)
+from fr_core import errors
 from fr_core.imaging.containers import Container, inspect, sniff
 from fr_core.imaging.tags import exif_orientation
 from fr_core.types import U8, Image, frozen_array
@@ -103,10 +96,10 @@ def _eight_bits(picture: PIL.Image.Image) -> PIL.Image.Image:
         real = np.asarray(picture)
         # NaN fails both comparisons.
         if not bool(((real >= 0.0) & (real <= 1.0)).all()):
-            raise UnsupportedFormat(message("error.imaging.photo_holds_floating_point"), samples="F")
+            raise errors.UnsupportedFormat(message("error.imaging.photo_holds_floating_point"), samples="F")
         return PIL.Image.fromarray(np.rint(real * 255.0).astype(np.uint8))
     if picture.mode == "I":
-        raise UnsupportedFormat(message("error.imaging.photo_holds_integers_bits"), samples="I")
+        raise errors.UnsupportedFormat(message("error.imaging.photo_holds_integers_bits"), samples="I")
     return picture
 
 
@@ -147,8 +140,7 @@ _READERS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
     "JPEG2000": Jpeg2KImagePlugin.Jpeg2KImageFile,
 }
 
-KNOWN_FORMATS: frozenset[str] = frozenset(_READERS)
-"""The formats that `ImageLimits.formats` may name."""
+KNOWN_FORMATS: frozenset[str] = frozenset(_READERS)  # the formats that `ImageLimits.formats` may name
 
 DEFAULT_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIC")
 """The formats of browsers and phones, which a server accepts unless `images.formats` names others."""
@@ -188,14 +180,16 @@ class ImageLimits:
 
     def __post_init__(self) -> None:
         if self.max_bytes < 1:
-            raise ConfigInvalid(message("error.imaging.max_bytes"), key="images.max_bytes")
+            raise errors.ConfigInvalid(message("error.imaging.max_bytes"), key="images.max_bytes")
         if self.max_faces < 1:
-            raise ConfigInvalid(message("error.imaging.max_faces"), key="images.max_faces")
+            raise errors.ConfigInvalid(message("error.imaging.max_faces"), key="images.max_faces")
         if not 1 <= self.max_pixels <= MAX_PIXELS_CEILING:
-            raise ConfigInvalid(message("error.imaging.max_pixels", most=MAX_PIXELS_CEILING), key="images.max_pixels")
+            raise errors.ConfigInvalid(
+                message("error.imaging.max_pixels", most=MAX_PIXELS_CEILING), key="images.max_pixels"
+            )
         unknown = sorted(set(self.formats) - KNOWN_FORMATS)
         if unknown or not self.formats:
-            raise ConfigInvalid(
+            raise errors.ConfigInvalid(
                 message("error.imaging.formats", formats=", ".join(sorted(KNOWN_FORMATS))), key="images.formats"
             )
 
@@ -237,16 +231,16 @@ def decode_pixels(data: bytes, limits: ImageLimits) -> U8:
     require_bytes(data, limits)
     name = sniff(data)
     if name is None:
-        raise Undecodable(message("error.imaging.bytes_no_image_known"))
+        raise errors.Undecodable(message("error.imaging.bytes_no_image_known"))
     if name not in limits.formats:
-        raise UnsupportedFormat(
+        raise errors.UnsupportedFormat(
             message("error.imaging.photo_format", name=name, accepted=", ".join(limits.formats)),
             format=name,
             accepted=",".join(limits.formats),
         )
     container = inspect(data, name)
     if container.pictures != 1:
-        raise SeveralFrames(message("error.imaging.file_holds_more_picture", name=name), format=name)
+        raise errors.SeveralFrames(message("error.imaging.file_holds_more_picture", name=name), format=name)
     if container.size is not None:
         _require_pixels(container.size, limits)
     return _pixels(container, limits)
@@ -258,13 +252,13 @@ def require_bytes(data: bytes, limits: ImageLimits) -> None:
     Raises `ImageTooManyBytes`: more than `limits.max_bytes`; `Undecodable`: empty.
     """
     if len(data) > limits.max_bytes:
-        raise ImageTooManyBytes(
+        raise errors.ImageTooManyBytes(
             message("error.imaging.photo_bytes_limit", length=len(data), most=limits.max_bytes),
             found=str(len(data)),
             limit=str(limits.max_bytes),
         )
     if not data:
-        raise Undecodable(message("error.imaging.photo_no_bytes"))
+        raise errors.Undecodable(message("error.imaging.photo_no_bytes"))
 
 
 def _pixels(container: Container, limits: ImageLimits) -> U8:
@@ -279,7 +273,7 @@ def _pixels(container: Container, limits: ImageLimits) -> U8:
             picture.load()
             return upright_rgb(picture, orientation)
     except _DAMAGE as error:
-        raise Undecodable(
+        raise errors.Undecodable(
             message("error.imaging.photo_damaged", format=container.format), format=container.format
         ) from error
 
@@ -304,7 +298,7 @@ def _jpeg_pixels(data: bytes, header: ImageFile.ImageFile) -> U8 | None:
 def _require_pixels(size: tuple[int, int], limits: ImageLimits) -> None:
     width, height = size
     if width * height > limits.max_pixels:
-        raise ImageTooManyPixels(
+        raise errors.ImageTooManyPixels(
             message("error.imaging.photo_x_pixels_limit", width=width, height=height, most=limits.max_pixels),
             width=str(width),
             height=str(height),

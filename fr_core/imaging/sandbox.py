@@ -22,8 +22,7 @@ _log = logging.getLogger(__name__)
 # with 2000 x 2000 pixels and the stack of a thread: HEIC 12, with transparency 18.
 _BYTES_PER_PIXEL = 30
 
-PHOTOS_PER_PROCESS = 1_000
-"""A worker that a photo took over without a trace decodes no more photos of others than this."""
+PHOTOS_PER_PROCESS = 1_000  # A worker that a photo took over without a trace decodes no more photos of others than this
 
 
 def needed_mib(limits: ImageLimits) -> int:

@@ -14,16 +14,9 @@ import simplejpeg  # noqa: F401 - imported here, because later the process canno
 from PIL import AvifImagePlugin
 
 from fr_core.errors import FrError
+from fr_core.imaging import sandbox_messages
 from fr_core.imaging.confine import confine, die_with, limit_processor_s
 from fr_core.imaging.decode import decode_pixels
-from fr_core.imaging.sandbox_messages import (
-    MAX_MESSAGE_BYTES,
-    OUT_OF_MEMORY,
-    READY,
-    pack_pixels,
-    pack_refusal,
-    unpack_request,
-)
 
 
 def main() -> None:
@@ -41,23 +34,23 @@ def main() -> None:
         die_with(parent)
         confine(memory_mib)
     except OSError as error:
-        os.write(link, str(error).encode()[:MAX_MESSAGE_BYTES])
+        os.write(link, str(error).encode()[: sandbox_messages.MAX_MESSAGE_BYTES])
         raise
-    os.write(link, READY)
-    while message := os.read(link, MAX_MESSAGE_BYTES):
+    os.write(link, sandbox_messages.READY)
+    while message := os.read(link, sandbox_messages.MAX_MESSAGE_BYTES):
         limit_processor_s(time_s)
         os.write(link, answer(message, memory, photo_at))
 
 
 def answer(message: bytes, memory: mmap.mmap, photo_at: int) -> bytes:
     """Decode the photo that lies in the shared memory from `photo_at` on; its pixels go to the start of it."""
-    size, limits = unpack_request(message)
+    size, limits = sandbox_messages.unpack_request(message)
     try:
         pixels = decode_pixels(memory[photo_at : photo_at + size], limits)
     except FrError as refused:
-        return pack_refusal(refused)
+        return sandbox_messages.pack_refusal(refused)
     except MemoryError:
-        return OUT_OF_MEMORY
+        return sandbox_messages.OUT_OF_MEMORY
     np.copyto(np.frombuffer(memory, np.uint8, pixels.size).reshape(pixels.shape), pixels)
     height, width, _ = pixels.shape
-    return pack_pixels(width, height)
+    return sandbox_messages.pack_pixels(width, height)

@@ -22,8 +22,7 @@ from fr_core.packs.cache import MAX_FILE_BYTES, ModelCache
 from fr_core.packs.manifest import FileSpec, RegistrySource, Source, ZipSource
 from fr_files.scratch import scratch_folder
 
-MAX_ARCHIVE_BYTES = 1 << 30
-"""The largest archive known, antelopev2.zip, has 0.36 GB."""
+MAX_ARCHIVE_BYTES = 1 << 30  # the largest archive known, antelopev2.zip, has 0.36 GB
 _MOST_WORDS = 200  # characters of a library's message, which may quote a name in the archive
 # `pip download --progress-bar raw` prints bytes so far, and bytes in all (0 = unknown).
 _PIP_PROGRESS = re.compile(r"Progress (\d+) of (\d+)")

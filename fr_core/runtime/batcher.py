@@ -43,8 +43,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 Run = Callable[[Sequence[Item]], Sequence[Result]]
 
-BULK_TURN = 8
-"""While both classes wait, one batch of so many is for bulk items."""
+BULK_TURN = 8  # while both classes wait, one batch of so many is for bulk items
 
 
 @dataclass(slots=True, eq=False)

@@ -88,8 +88,7 @@ class OpenVinoLibrary:
         return open_openvino(plan)
 
 
-Libraries = Mapping[DeviceKind, Library]
-"""Which library runs a kind of device."""
+Libraries = Mapping[DeviceKind, Library]  # which library runs a kind of device
 
 
 def installed_libraries() -> Libraries:

@@ -6,13 +6,11 @@ from typing import Literal, Protocol, get_args
 Stage = Literal["decode", "detect", "align", "embed", "assess"]
 """A step of the work on one photo; detect and embed include the wait for a batch."""
 
-STAGES: tuple[Stage, ...] = get_args(Stage)
-"""In their order."""
+STAGES: tuple[Stage, ...] = get_args(Stage)  # in their order
 
 ModelRole = Literal["detector", "embedder"]
 
-MODELS: tuple[ModelRole, ...] = get_args(ModelRole)
-"""In the order in which a photo meets them."""
+MODELS: tuple[ModelRole, ...] = get_args(ModelRole)  # in the order in which a photo meets them
 
 
 class Observer(Protocol):

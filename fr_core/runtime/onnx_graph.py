@@ -16,6 +16,7 @@ Every edit leaves what the model computes as it is, but for `half`, which rounds
 * The input becomes pixels: bytes are a quarter of what floats are, and no float picture is made in Python.
 """
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,56 @@ import numpy.typing as npt
 import onnx
 from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
+from onnx.external_data_helper import uses_external_data
 
-from fr_core.runtime.onnx_outside import keeps_data_outside
 from fr_core.runtime.session import PIXELS, PixelInput
 from fr_core.types import F32
+
+
+def keeps_data_outside(model: onnx.ModelProto) -> bool:
+    """Return whether any tensor of a model, wherever it stands, is to be read from another file.
+
+    OpenVINO, and onnx itself, read such a file from the folder in which the process happens to run, even where the
+    model comes from memory: others who can write there would choose the weights of a model whose bytes were verified.
+    """
+    return any(uses_external_data(tensor) for tensor in _tensors(model))
+
+
+def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    yield from _of_graph(model.graph)
+    for function in model.functions:
+        yield from _of_attributes(function.attribute_proto)
+        yield from _of_nodes(function.node)
+    for training in model.training_info:
+        yield from _of_graph(training.initialization)
+        yield from _of_graph(training.algorithm)
+
+
+def _of_graph(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    yield from graph.initializer
+    yield from _of_sparse(graph.sparse_initializer)
+    yield from _of_nodes(graph.node)
+
+
+def _of_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
+    for node in nodes:
+        yield from _of_attributes(node.attribute)
+
+
+def _of_attributes(attributes: Iterable[onnx.AttributeProto]) -> Iterator[onnx.TensorProto]:
+    for attribute in attributes:
+        yield attribute.t
+        yield from attribute.tensors
+        yield from _of_sparse([attribute.sparse_tensor, *attribute.sparse_tensors])
+        for graph in [attribute.g, *attribute.graphs]:
+            yield from _of_graph(graph)
+
+
+def _of_sparse(tensors: Iterable[onnx.SparseTensorProto]) -> Iterator[onnx.TensorProto]:
+    for tensor in tensors:
+        yield tensor.values
+        yield tensor.indices
+
 
 Array = npt.NDArray[Any]
 

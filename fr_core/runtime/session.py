@@ -7,11 +7,8 @@ from typing import Literal, Protocol
 from fr_core.runtime.devices import ActiveDevice, DeviceSpec, Precision
 from fr_core.types import F32, U8
 
-Shape = tuple[int, int, int]
-"""(pictures, height, width) of one run."""
-
-PIXELS = "fr_core.pixels"
-"""Name of the input of pixels; no slash and no colon, since TensorRT's options contain it."""
+Shape = tuple[int, int, int]  # (pictures, height, width) of one run
+PIXELS = "fr_core.pixels"  # name of the input of pixels; no slash and no colon, since TensorRT's options contain it
 
 
 @dataclass(frozen=True, slots=True)

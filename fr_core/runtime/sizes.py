@@ -5,11 +5,8 @@ from collections.abc import Sequence
 from fr_core.errors import ConfigInvalid, message
 from fr_core.runtime.session import Session
 
-AUTO = "auto"
-"""Asks for the sizes that suit."""
-
-ACCELERATOR_SIZES = (1, 2, 4, 8, 16, 32)
-"""Batch sizes that suit a CUDA device, for every model."""
+AUTO = "auto"  # asks for the sizes that suit
+ACCELERATOR_SIZES = (1, 2, 4, 8, 16, 32)  # batch sizes that suit a CUDA device, for every model
 
 
 def parse_sizes(text: str, key: str) -> tuple[int, ...] | None:

@@ -17,8 +17,7 @@ from fr_files.reading import TextRefused, read_json
 FORMAT = "fr-core calibration"
 VERSION = 2
 """The version of a calibration with `faces`. One without them has version 1, which earlier releases can read."""
-MAX_BYTES = 2**20
-"""Of a calibration; `fr_core.gallery` keeps no longer one."""
+MAX_BYTES = 2**20  # of a calibration; `fr_core.gallery` keeps no longer one
 # Numbers of 17 digits fill `MAX_BYTES` before a calibration has so many values.
 _MOST_VALUES = 60_000
 # With keys: those that FR Core ships hold 46, and each setting adds two.

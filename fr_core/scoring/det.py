@@ -52,12 +52,7 @@ class DetCurve:
         inner = [bisect_left(range(last), step, key=self._distance) for step in steps]
         kept = np.unique([0, *inner, last])
         return DetCurve(
-            self.thresholds[kept],
-            self.fmr[kept],
-            self.fnmr[kept],
-            self.n_mated,
-            self.n_nonmated,
-            self.mated_failures,
+            self.thresholds[kept], self.fmr[kept], self.fnmr[kept], self.n_mated, self.n_nonmated, self.mated_failures
         )
 
     def _distance(self, index: int) -> float:
@@ -148,10 +143,7 @@ def fnmr_at_fmr(mated: F64, nonmated: F64, target: float, mated_failures: int = 
 
 
 def threshold_table(
-    mated: F64,
-    nonmated: F64,
-    targets: Sequence[float] = TARGETS,
-    mated_failures: int = 0,
+    mated: F64, nonmated: F64, targets: Sequence[float] = TARGETS, mated_failures: int = 0
 ) -> tuple[ThresholdRow, ...]:
     """A row for each target; one that asks for more comparisons than there are says so, and has no point.
 

@@ -194,13 +194,7 @@ def draws_within(most: int, trials: GroupTrials) -> int:
     return min(most, max(FEWEST_DRAWS, MOST_WORK // max(1, trials.work)))
 
 
-def by_people(
-    trials: GroupTrials,
-    of_person: I64,
-    *,
-    seed: int,
-    replicates: int = 1000,
-) -> ByPeople:
+def by_people(trials: GroupTrials, of_person: I64, *, seed: int, replicates: int = 1000) -> ByPeople:
     """Ratios of the groups' rates with percentile intervals from resampling people, all of the same resamples.
 
     Args:

@@ -158,10 +158,7 @@ def threshold_at_fpir(nonmated: NonmatedSearches, target: float) -> float:
 
 
 def identification_point(
-    mated: MatedSearches,
-    nonmated: NonmatedSearches,
-    threshold: float,
-    rank: int | None = None,
+    mated: MatedSearches, nonmated: NonmatedSearches, threshold: float, rank: int | None = None
 ) -> IdentificationPoint:
     """Both error rates at one threshold; other arguments and errors are those of `fnir` and `fpir`.
 
@@ -180,10 +177,7 @@ def identification_point(
 
 
 def fnir_at_fpir(
-    mated: MatedSearches,
-    nonmated: NonmatedSearches,
-    target: float,
-    rank: int | None = None,
+    mated: MatedSearches, nonmated: NonmatedSearches, target: float, rank: int | None = None
 ) -> IdentificationPoint:
     """Both error rates at the lowest threshold whose FPIR is at most `target`.
 

@@ -7,8 +7,7 @@ from statistics import NormalDist
 from fr_core.errors.base import english
 from fr_locales.messages import Message, message
 
-DEFAULT_CONFIDENCE = 0.95
-"""Of intervals; every confidence lies in (0, 1)."""
+DEFAULT_CONFIDENCE = 0.95  # of intervals; every confidence lies in (0, 1)
 
 
 class UndefinedRate(ValueError):

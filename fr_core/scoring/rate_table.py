@@ -97,12 +97,7 @@ class RateTable:
             raise ValueError(f"The target must lie in (0, 1], and is {target}.")
         if 1 / self.nonmated > target:
             raise UndefinedRate(
-                message(
-                    "undefined.core.fmr",
-                    target=target,
-                    nonmated=self.nonmated,
-                    lowest=1 / self.nonmated,
-                )
+                message("undefined.core.fmr", target=target, nonmated=self.nonmated, lowest=1 / self.nonmated)
             )
         rows = zip(self.thresholds, self.false_matches, strict=True)
         return next(threshold for threshold, count in rows if count / self.nonmated <= target)
@@ -112,12 +107,7 @@ class RateTable:
         return max(bisect_right(self.thresholds, threshold) - 1, 0)
 
 
-def rate_table(
-    mated: F64,
-    nonmated: F64,
-    mated_failures: int = 0,
-    nonmated_failures: int = 0,
-) -> RateTable:
+def rate_table(mated: F64, nonmated: F64, mated_failures: int = 0, nonmated_failures: int = 0) -> RateTable:
     """The table of f64[n] mated and f64[m] non-mated finite similarities.
 
     A row for each of the first 100 errors of either kind, for every 2 % more of them, and for false match rates of .1,

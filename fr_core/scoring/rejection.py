@@ -53,11 +53,7 @@ def pair_qualities(first: F64, second: F64) -> F64:
 
 
 def discard_curve(
-    mated: F64,
-    qualities: F64,
-    threshold: float,
-    shares: Sequence[float] = SHARES,
-    failures: int = 0,
+    mated: F64, qualities: F64, threshold: float, shares: Sequence[float] = SHARES, failures: int = 0
 ) -> tuple[DiscardPoint, ...]:
     """The error-versus-discard characteristic: FNMR at a fixed threshold as the lowest qualities are discarded.
 
@@ -111,12 +107,7 @@ def quality_edges(qualities: F64, bins: int) -> F64:
 
 
 def rates_by_quality(
-    mated: F64,
-    mated_qualities: F64,
-    nonmated: F64,
-    nonmated_qualities: F64,
-    threshold: float,
-    edges: F64,
+    mated: F64, mated_qualities: F64, nonmated: F64, nonmated_qualities: F64, threshold: float, edges: F64
 ) -> tuple[QualityBin, ...]:
     """FNMR and FMR of each range of quality, with intervals.
 

@@ -84,12 +84,7 @@ def best_threshold_accuracy(similarities: F64, mated: Bools, failures: int = 0) 
     return BestThreshold((n - n_wrong) / n, threshold, n, n_wrong, wilson_interval(n - n_wrong, n))
 
 
-def kfold_accuracy(
-    similarities: F64,
-    mated: Bools,
-    folds: Ints,
-    failed_folds: Sequence[int] = (),
-) -> FoldAccuracy:
+def kfold_accuracy(similarities: F64, mated: Bools, folds: Ints, failed_folds: Sequence[int] = ()) -> FoldAccuracy:
     """Cross-validated accuracy: each fold is decided by the threshold that is best on all other folds.
 
     This is the rule of LFW's View 2, where there are ten folds. Source: Huang, Ramesh, Berg and Learned-Miller,
@@ -155,12 +150,7 @@ def false_non_match_rate(mated: F64, threshold: float, failures: int = 0) -> Rat
 
 
 def operating_point(
-    similarities: F64,
-    mated: Bools,
-    threshold: float,
-    *,
-    mated_failures: int = 0,
-    nonmated_failures: int = 0,
+    similarities: F64, mated: Bools, threshold: float, *, mated_failures: int = 0, nonmated_failures: int = 0
 ) -> OperatingPoint:
     """Both error rates at one threshold; arguments and errors are those of the two rates."""
     check_pairs(similarities, mated)

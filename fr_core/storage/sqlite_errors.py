@@ -7,8 +7,7 @@ import apsw
 
 from fr_core.errors import StoreCorrupt, StoreFailed, message
 
-DriverError = apsw.Error
-"""The error of a statement, before `sqlite_errors` turns it into an error of the store."""
+DriverError = apsw.Error  # the error of a statement, before `sqlite_errors` turns it into an error of the store
 
 
 @contextmanager

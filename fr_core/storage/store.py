@@ -57,10 +57,7 @@ class SharedStore(Generic[T]):
     SCHEMA: ClassVar[Schema]
 
     def __init__(
-        self,
-        database: Database,
-        transaction: Callable[[Database], T],
-        step: Callable[[T], bool] = lambda _: False,
+        self, database: Database, transaction: Callable[[Database], T], step: Callable[[T], bool] = lambda _: False
     ) -> None:
         self.broken: Future[None] = Future()
         self._database = database

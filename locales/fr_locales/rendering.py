@@ -51,7 +51,7 @@ class _Plain(Formatter):
 
     def format_field(self, value: Any, format_spec: str) -> str:
         text: str = super().format_field(value, format_spec)
-        if format_spec.endswith("g") and "e+" in text:
+        if format_spec.endswith("g") and "e" in text:
             text = format(Decimal(text), ",f" if "," in format_spec else "f")
         return text[1:] if re.fullmatch(r"-[0.]+%?", text) else text
 

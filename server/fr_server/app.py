@@ -31,19 +31,10 @@ from fr_server.authz.access_audit import GatewayAudit, Journal
 from fr_server.authz.authenticate import asks_who_calls, default_budget, make_authenticator
 from fr_server.authz.scope import StoreResolver
 from fr_server.clock import SteadyClock
-from fr_server.config import Config
-from fr_server.config.folders import (
-    access_folder,
-    archive_folder,
-    checkpoint_folder,
-    reports_folder,
-    require_audit_folders,
-    training_folder,
-)
+from fr_server.config import Config, folders
 from fr_server.gateway.listening import Listening, channel_limits
-from fr_server.jobs.checkpoints import Checkpoints
 from fr_server.jobs.periodic import KEY_ENDS_EVERY_S, for_ever, tell_key_ends, watch
-from fr_server.jobs.pruning import Pruning
+from fr_server.jobs.pruning import Checkpoints, Pruning
 from fr_server.pools import Work
 from fr_server.rpc.interceptors.admission import Admission
 from fr_server.rpc.interceptors.boundary import Boundary
@@ -54,12 +45,11 @@ from fr_server.rpc.services.audit import AuditService
 from fr_server.rpc.services.decisions import Decisions, compared_settings
 from fr_server.rpc.services.evaluation import EvaluationService
 from fr_server.rpc.services.gallery import GalleryService, unspecified_use
-from fr_server.rpc.services.health import HealthService
 from fr_server.rpc.services.probes import Probes
 from fr_server.rpc.services.recognition import RecognitionService
 from fr_server.rpc.services.review import ReviewService
 from fr_server.rpc.services.review_evidence import EvidenceRoom
-from fr_server.rpc.services.server import ServerService, server_info
+from fr_server.rpc.services.server import HealthService, ServerService
 from fr_server.rpc.services.training.resources import TrainingResources
 from fr_server.rpc.services.training.service import TrainingService
 from fr_server.rpc.services.training.storage import purge_training
@@ -171,7 +161,7 @@ class App:
             ConfigInvalid: the keys of the issuer of tokens, or the folder of checkpoints, cannot be used.
             ShuttingDown: the server was told to stop before it was ready.
         """
-        require_audit_folders(self.config)
+        folders.require_audit_folders(self.config)
         if self._load is not None:
             self._admission.refuse(NotReady(message("error.server.server_reading_galleries")))
         self._work = Work(self._part.workers)
@@ -371,13 +361,13 @@ class App:
             ),
             server,
         )
-        reports = Reports(reports_folder(self.config), self.config.gallery.reserve_mib * 2**20)
+        reports = Reports(folders.reports_folder(self.config), self.config.gallery.reserve_mib * 2**20)
         evaluation_pb2_grpc.add_EvaluationServiceServicer_to_server(
             EvaluationService(self.engine, self.config.model.flip, self._part.workers, reports, work), server
         )
         resources = TrainingResources(
             stores.training,
-            training_folder(self.config),
+            folders.training_folder(self.config),
             self.engine,
             self.galleries,
             work,
@@ -391,15 +381,17 @@ class App:
         )
         audits = audits_of(self.galleries, stores.training, stores.cases, stores.access)
         audit_pb2_grpc.add_AuditServiceServicer_to_server(AuditService(audits, evidence.public_key, work), server)
-        if (folder := checkpoint_folder(self.config)) is not None:
+        if (folder := folders.checkpoint_folder(self.config)) is not None:
             self._checkpoints = Checkpoints(audits, folder, self.telemetry.trust)
         if keep_days := self.config.audit.keep_days:
-            lock = access_folder(self.config) / "audit.pruning"
-            self._pruning = Pruning(audits, keep_days, archive_folder(self.config), lock, self._clock)
+            lock = folders.access_folder(self.config) / "audit.pruning"
+            self._pruning = Pruning(audits, keep_days, folders.archive_folder(self.config), lock, self._clock)
         server_pb2_grpc.add_ServerServiceServicer_to_server(
             ServerService(
-                server_info(self.config, self.engine),
+                self.config,
+                self.engine,
                 self._tally,
+                work,
                 self.config.server.frontends if self._shares_port else 0,
             ),
             server,

@@ -4,7 +4,7 @@ import asyncio
 import contextvars
 import math
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -17,6 +17,8 @@ from fr_core.sharing import FairThreads, Places
 from fr_server.authz.callers import current_sharer, require_caller_valid
 from fr_trust.evidence.archive import MAX_BUNDLE_BYTES
 
+# Photos whose times `PhotoTimes` keeps.
+_NEWEST_PHOTOS = 1000
 # Weight of the newest gap in the mean: some tens of photos are remembered.
 _NEWEST = 0.05
 # Weight of a photo that was done without waiting and tells of a quicker pace: slow photos are soon forgotten.
@@ -87,6 +89,24 @@ class Pace:
         self._gap_s = gap_s if self._gap_s is None else self._gap_s + weight * (gap_s - self._gap_s)
 
 
+class PhotoTimes:
+    """Counts photos that were `done`, and keeps the times of the newest. For one event loop."""
+
+    def __init__(self) -> None:
+        self.done = 0
+        self._newest_s: deque[float] = deque(maxlen=_NEWEST_PHOTOS)
+
+    def add(self, took_s: float) -> None:
+        """Count a photo, which took so many seconds, its wait included."""
+        self.done += 1
+        self._newest_s.append(took_s)
+
+    def within_s(self, share: float) -> float | None:
+        """Return the seconds in which a share of the newest photos was done, from 0 to 1; None before the first."""
+        took_s = sorted(self._newest_s)
+        return took_s[max(math.ceil(share * len(took_s)) - 1, 0)] if took_s else None
+
+
 P = ParamSpec("P")
 T = TypeVar("T")
 Request = TypeVar("Request")
@@ -142,6 +162,7 @@ class Work:
         self._audit = FairThreads(AUDIT_THREADS, "audit", stand_back)
         self._unread = Places(UNREAD_BYTES, message("error.sharing.bytes"))
         self._pace = Pace(workers)
+        self.photo_times = PhotoTimes()
         self.draining = asyncio.Event()
 
     async def photo(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -151,7 +172,7 @@ class Work:
         pace at which photos are done now; `CredentialInvalid` if that of the caller has ended while it waited: nothing
         is to come of the photo; and `Failure` if that cannot be known now.
         """
-        ticket = current_ticket()
+        ticket, began = current_ticket(), time.monotonic()
 
         def wanted() -> T:
             ticket.require_wanted()
@@ -163,8 +184,14 @@ class Work:
             left_s, ticket.begun = math.inf if ticket.begun else ticket.left_s, True
             with self._pace.photo(left_s, current_sharer()):
                 done = await _in(self._interactive, wanted)
+        self.photo_times.add(time.monotonic() - began)
         await require_caller_valid()
         return done
+
+    @property
+    def waiting_photos(self) -> int:
+        """Number of photos that wait for a thread."""
+        return self._interactive.waiting + self._bulk.waiting
 
     async def storage(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a task that reads or changes a store; raises like `_in`, as do the methods below."""

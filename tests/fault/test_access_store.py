@@ -18,10 +18,9 @@ import pytest
 
 from fr_core.errors import FrError, StoreCorrupt
 from fr_trust.access.keys import MadeKey
+from fr_trust.access.principal import NOTHING, Role
 from fr_trust.access.refusals import Why
-from fr_trust.access.roles import Role
 from fr_trust.access.schema import SCHEMA
-from fr_trust.access.scope import NOTHING
 from fr_trust.access.store import AccessStore
 from fr_trust.errors import CredentialInvalid
 from support.access import Clocks, new_key, open_store, why

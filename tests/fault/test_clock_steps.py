@@ -21,7 +21,7 @@ from fr_core.storage.audit.verify import Verified, verify
 from fr_server.clock import SteadyClock, boot_ms, wall_ms
 from fr_trust.access.budget import Budget
 from fr_trust.access.budgets import Budgets
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from fr_trust.access.store import AccessStore
 from support.callers import Caller, reason_of
 from support.counts import count

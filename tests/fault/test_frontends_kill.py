@@ -41,7 +41,7 @@ from fr_server.main import open_galleries
 from fr_server.storage.opening import open_access
 from fr_server.telemetry.open import Telemetry
 from fr_server.workers.supervisor import Supervisor
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from support.callers import NONE, UNSURE, Caller, reason_of
 from support.commands import Script, program
 from support.counts import NIGHTLY, count

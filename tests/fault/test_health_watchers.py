@@ -14,7 +14,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from fr_server.rpc.services.health import HealthService
+from fr_server.rpc.services.server import HealthService
 from support import hostile
 from support.faults import SOON, started_guarded
 from support.scripted import answering_aio

@@ -18,7 +18,7 @@ from fr_core.errors import UnknownGallery
 from fr_server.rpc.interceptors import boundary
 from fr_server.rpc.interceptors.boundary import STRANGERS_BYTES, Boundary
 from fr_server.rpc.interceptors.sizes import MOST_BYTES
-from fr_server.rpc.services.health import HealthService
+from fr_server.rpc.services.server import HealthService
 from support import hostile
 from support.faults import SOON, Started, highest_mib, started_guarded
 from support.scripted import answering_aio

@@ -31,7 +31,7 @@ from fr_server.clock import wall_ms
 from fr_server.main import open_galleries
 from fr_server.storage.opening import Stores, open_stores
 from fr_training.store.training_store import TrainingStore
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from support.callers import UNSURE, Caller, reason_of
 from support.counts import count
 from support.courses import Chance, answer, next_trial, store_of

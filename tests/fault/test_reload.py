@@ -20,7 +20,7 @@ from fr_server.gateway.pem import revocations_expire_ms
 from fr_server.main import Reloader
 from fr_server.storage.seal import Started
 from fr_server.telemetry.metrics import PrometheusObserver
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from support.commands import fr_ends
 from support.gateways import DAY_MS, Papers, now_ms
 from support.secured import Made, done, made, serve_here

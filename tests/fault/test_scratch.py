@@ -12,7 +12,7 @@ import pytest
 
 from fr_api.v1 import gallery_pb2, gallery_pb2_grpc
 from fr_files.scratch import scratch_folder
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from support.commands import script
 from support.counts import count
 from support.secured import HOST, made, started_secured

@@ -20,7 +20,7 @@ from fr_core.storage.migrations import unlocked, write_store_row
 from fr_server.engine import open_engine
 from fr_server.main import open_galleries
 from fr_server.telemetry.listener import Listener
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from support.commands import fr_ends
 from support.secured import Made, done, fill, made, put_back, serve_here
 

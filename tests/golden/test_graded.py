@@ -8,9 +8,8 @@ import numpy.typing as npt
 import pytest
 
 from fr_core.scoring.intervals import UndefinedRate
-from fr_training.statistics.graded import UNKNOWN_PEOPLE, Normal, Prior, posterior, right_at, theta_sds
+from fr_training.statistics.graded import UNKNOWN_PEOPLE, Normal, Prior, posterior, right_at, theta_sds, weights_of
 from fr_training.statistics.graded_class import MOST_PEOPLE, of_class
-from fr_training.statistics.graded_weights import weights_of
 from fr_training.statistics.item_response import probability
 from fr_training.statistics.ordered_probit import (
     AT_ITS_WORD,

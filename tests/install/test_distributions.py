@@ -19,7 +19,7 @@ from lock_file import read_lock
 from packaging.requirements import Requirement
 
 from fr_client import Connection
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from fr_trust.audit.export import export
 from support.audits import Audited
 from support.cases import SIGNER, filed

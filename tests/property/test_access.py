@@ -12,8 +12,7 @@ from fr_core.errors import InvalidField
 from fr_trust.access.budget import Budget
 from fr_trust.access.budgets import Budgets
 from fr_trust.access.keys import ApiKey, NewKey, Token, parse_token, reaches, require_may_give
-from fr_trust.access.roles import Role
-from fr_trust.access.scope import Scope
+from fr_trust.access.principal import Role, Scope
 from fr_trust.access.trusted_clock import SureTime
 from fr_trust.errors import NotPermitted, QuotaExceeded, RateLimited
 from support.access import DAY_MS, NOW_MS, Clocks

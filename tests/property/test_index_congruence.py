@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fr_core.gallery.index import faiss_gpu
+from fr_core.gallery.index.faiss_codes import Workers
 from fr_core.gallery.index.faiss_compact import CompactIndex
 from fr_core.gallery.index.faiss_flat import FaissFlatIndex
 from fr_core.gallery.index.faiss_gpu import GpuIndex
 from fr_core.gallery.index.faiss_scan import Share, scan_everything
-from fr_core.gallery.index.faiss_segment import Workers
-from fr_core.gallery.index.numpy_scan import NumpyIndex
 from fr_core.gallery.index.protocol import Hits, Upkeep, VectorIndex
+from fr_core.gallery.index.rows_index import NumpyIndex
 from fr_core.types import F32, I64, Embedding, ModelId
 from support.counts import examples
 

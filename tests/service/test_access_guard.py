@@ -28,7 +28,7 @@ from fr_server.authz.table import RULES
 from fr_server.pools import STORAGE_THREADS
 from fr_server.rpc.interceptors import streams
 from fr_trust.access.budget import Budget
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from fr_trust.errors import NotPermitted
 from support import hostile
 from support.access_world import (

@@ -23,7 +23,7 @@ from fr_server.gateway.authority import Issued
 from fr_server.telemetry.open import Telemetry
 from fr_server.telemetry.trust import Trust
 from fr_trust.access.budget import Budget
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from support.callers import PROBE, Caller, Staffed, how, paged, reason_of, staffed
 from support.courses import Clock
 from support.gateways import Papers

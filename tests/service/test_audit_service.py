@@ -32,7 +32,7 @@ from fr_server.authz.record import UNRECORDED
 from fr_server.clock import wall_ms
 from fr_server.storage.audits import CHAINS
 from fr_server.telemetry.trust import HandshakeFailure
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from fr_trust.access.store import AccessStore
 from fr_trust.audit.export import verify_export
 from support.callers import BLUES, METHODS, NONE, POTENTIAL, PROBE, Caller, Staffed, in_case, paged, reason_of, staffed

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -415,6 +416,22 @@ def test_health_is_a_word_or_a_document(fr: Fr) -> None:
     assert fr("health") == (0, "SERVING\n", "")
     code, out, error = fr("health", "--json")
     assert (code, json.loads(out), error) == (0, {"status": "SERVING"}, "")
+
+
+def test_the_status_is_a_few_numbers_or_a_document(fr: Fr, tmp_path: Path) -> None:
+    assert fr("gallery", "show", "none-such")[0] == 1
+    (tmp_path / "one.png").write_bytes(photo(9))
+    assert fr("detect", str(tmp_path / "one.png"))[0] == 0
+    code, out, error = fr("status")
+    assert (code, error) == (0, "")
+    assert re.search(r"GalleryService/GetGallery +\S+Z +UNKNOWN_GALLERY +[0-9a-f]{32}", out)
+    assert re.search(r"Time of a photo +median 0\.\d{3} s, 95 of 100 within \d+\.\d{3} s", out)
+    assert re.search(r"galleries +[\d.,]+ +[\d.,]+ +yes *\n", out)
+    assert re.search(r"buffalo_s 1 +512 +(yes|no) +yes +InsightFace", out)
+    found = json.loads(fr("status", "--json")[1])
+    refused = sum(int(one["count"]) for one in found["ended"] if one["outcome"] == "UNKNOWN_GALLERY")
+    assert refused >= 1
+    assert {one["name"] for one in found["stores"] if one["in_backups"]} == {"galleries"}
 
 
 @pytest.mark.parametrize("watch", [(), ("--watch",)])

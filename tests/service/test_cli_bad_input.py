@@ -105,13 +105,13 @@ REFUSED = {
     "detect a.png --draw a.png": ("PICTURE_UNWRITABLE", "is one of the photos themselves; choose another name."),
     "detect a.png two.png --draw people": ("FILE_EXISTS", "several photos need a new folder."),
     "compare a.png none.png": ("NO_FACE", "Send a photo in which a face can be seen from the front"),
-    "search nowhere a.png": ("UNKNOWN_GALLERY", "List those that you may use (`fr gallery list`), or create this one"),
-    "search ../etc a.png": ("UNKNOWN_GALLERY", "List those that you may use (`fr gallery list`), or create this one"),
+    "search nowhere a.png": ("UNKNOWN_GALLERY", "Choose one of those that you may use, or create this one."),
+    "search ../etc a.png": ("UNKNOWN_GALLERY", "Choose one of those that you may use, or create this one."),
     "search g none.png": ("NO_FACE", "Send a photo in which a face can be seen from the front"),
     "search g two.png": ("SEVERAL_FACES", "`fr search --several-faces all` searches each face."),
     "search g a.png --target-fmr 0.01": (
         "NO_CALIBRATION",
-        "a calibration of the gallery also helps (`fr gallery calibrate`).",
+        "a calibration of the gallery also helps. `fr gallery calibrate` sets one.",
     ),
     "enrol g nowhere": (
         "FILE_UNREADABLE",
@@ -125,14 +125,14 @@ REFUSED = {
     "enrol g people --refused people.csv": ("FILE_EXISTS", "stays as it is; choose another name."),
     "gallery create ../etc": ("INVALID_IDENTIFIER", "for a gallery a-z, 0-9, - and _."),
     "gallery create g": ("GALLERY_EXISTS", "Choose another id, or use the gallery that exists."),
-    "gallery calibrate g people.csv": ("CALIBRATION_INVALID", "Send the calibration.json"),
+    "gallery calibrate g people.csv": ("CALIBRATION_INVALID", "Take the calibration.json"),
     "gallery cluster g --csv people.csv": ("FILE_EXISTS", "stays as it is; choose another name."),
     "subject show g nobody": ("UNKNOWN_SUBJECT", "`fr subject list GALLERY` lists them."),
     "subject export g nobody out.zip": ("UNKNOWN_SUBJECT", "`fr subject list GALLERY` lists them."),
     "template delete g 99999 --yes": ("UNKNOWN_TEMPLATE", "`fr subject show GALLERY SUBJECT` shows them."),
     "train plan show nothing": ("UNKNOWN_PLAN", "`fr train plan list` lists them."),
     "train plan check bad.toml": ("PLAN_INVALID", "`fr train plan check FILE` shows its contents and its needs."),
-    "report get nothing --out out": ("UNKNOWN_REPORT", "(`fr report list`)."),
+    "report get nothing --out out": ("UNKNOWN_REPORT", "`fr report list` lists them."),
     "--key-file missing.key info": ("FILE_UNREADABLE", "missing.key cannot be read: No such file or directory."),
 }
 

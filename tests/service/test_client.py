@@ -22,7 +22,7 @@ from fr_core.embed.null import NULL_MODEL
 from fr_core.engine import Engine
 from fr_core.scoring.calibration_json import to_json
 from fr_server.config import Config
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from support.callers import Caller, Staffed, staffed
 from support.commands import blocks, page, shell
 from support.engines import calibration
@@ -90,7 +90,7 @@ def test_errors_carry_reason_code_message_metadata_and_request_id(server: Runnin
             client.get_gallery("nowhere")
         error = caught.value
         assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "UNKNOWN_GALLERY")
-        assert "List those that you may use" in error.message
+        assert "Choose one of those that you may use" in error.message
         assert error.request_id
         client.create_gallery("staff")
         with pytest.raises(FrApiError) as caught:
@@ -331,7 +331,7 @@ def test_a_gallery_outside_ones_scope_is_told_like_one_that_is_not_there(fr_as: 
     at.gallery("others")
     narrow = at.caller(Role.OPERATOR, galleries=("own-*",))
     said = [fr_as(narrow, "gallery", "show", one)[2] for one in ("others", "nowhere")]
-    assert all("List those that you may use (`fr gallery list`)" in one for one in said), said
+    assert all("Choose one of those that you may use" in one for one in said), said
     assert said[0].replace("others", "nowhere").partition(" (request")[0] == said[1].partition(" (request")[0]
 
 

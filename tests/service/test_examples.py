@@ -19,7 +19,7 @@ from tree_sitter import Language, Parser
 
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
 from fr_client import Client, Connection
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from support.commands import BIN, REPOSITORY, blocks, page
 from support.secured import Made, fill, made, started_secured
 from support.servers import photo, running

@@ -23,8 +23,7 @@ from fr_core.types import Embedding, frozen_array
 from fr_server.authz.authenticate import Credentials
 from fr_server.authz.rules import Scoped, ScopeKind
 from fr_server.authz.table import RULES
-from fr_trust.access.principal import Principal
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Principal, Role
 from fr_trust.access.store import AccessStore
 from support.access_world import (
     BESIDE,

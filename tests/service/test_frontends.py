@@ -52,7 +52,7 @@ from fr_server.storage.opening import open_access
 from fr_server.telemetry.metrics import PrometheusObserver, methods_of
 from fr_server.telemetry.open import Telemetry
 from fr_server.workers.supervisor import Supervisor
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from fr_trust.access.store import AccessStore
 from fr_trust.evidence.verify import verify_bundle
 from support.callers import POTENTIAL, Caller, reason_of

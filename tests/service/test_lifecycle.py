@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import apsw
 import grpc
@@ -35,6 +36,8 @@ from fr_core.engine import Engine
 from fr_core.errors import AddressUnavailable, InternalError, ShuttingDown, StoreCorrupt
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.store.gallery_store import DATABASE_NAME
+from fr_core.packs.cache import ModelCache, cache_folder
+from fr_core.packs.manifest import load_pack, pack_names
 from fr_core.runtime.observe import STAGES
 from fr_core.types import U8, Detection
 from fr_server.app import SERVICES, App, Load
@@ -103,7 +106,9 @@ def test_defect_is_an_internal_error_that_tells_nothing(tmp_path: Path, caplog: 
         assert "Jane" not in f"{caught.value.details()} {answer.refusal.message} {caplog.text}"
         assert "KeyError" in caplog.text
         assert str(request_id) in caplog.text
-        assert server.server.GetServerInfo(server_pb2.GetServerInfoRequest()).version
+        told = server.server.GetServerStatus(server_pb2.GetServerStatusRequest())
+        assert [(one.outcome, one.server_fault) for one in told.ended] == [("INTERNAL", True), ("OK", False)]
+        assert (told.photos.done, told.photos.waiting, told.photos.HasField("p95_s")) == (0, 0, False)
 
 
 def test_message_that_is_no_protobuf_is_refused_with_a_reason(server: Running) -> None:
@@ -152,6 +157,32 @@ def test_the_status_counts_calls_and_names_the_newest_that_failed(tmp_path: Path
     assert re.fullmatch("[0-9a-f]{32}", newest.request_id)
     assert {one.reason for one in told.failed[1:]} == {"UNKNOWN_GALLERY"}
     assert "jane-roe" not in str(told)
+
+
+def test_the_status_tells_photos_stores_and_packs(tmp_path: Path) -> None:
+    with patch.dict(os.environ, {"FR_HOME": str(tmp_path / "home")}), running(tmp_path / "data") as server:
+        sface, home = load_pack("sface"), ModelCache(cache_folder())
+        for spec in sface.files:
+            home.path(spec).parent.mkdir(parents=True)
+            home.path(spec).write_bytes(b"")
+        for _ in range(2):
+            server.recognition.Detect(DETECT)
+        told = server.server.GetServerStatus(server_pb2.GetServerStatusRequest())
+    assert (told.photos.done, told.photos.waiting) == (2, 0)
+    assert 0 < told.photos.median_s <= told.photos.p95_s < 60
+    stores = {one.name: one for one in told.stores}
+    assert {name: one.in_backups for name, one in stores.items()} == {
+        "galleries": True,
+        "training": False,
+        "cases": False,
+        "access": False,
+    }
+    assert all(one.size_bytes > 4096 and one.disk_free_bytes for one in told.stores)
+    packs = {one.pack: one for one in told.packs}
+    assert list(packs) == list(pack_names())
+    assert [one.pack for one in told.packs if one.installed] == ["sface"]
+    assert [one.pack for one in told.packs if one.active] == ["buffalo_s"]
+    assert (packs["sface"].embedding_size, packs["sface"].embedder_licence) == (128, sface.embedder.licence)
 
 
 def test_health_tells_each_service(server: Running) -> None:
@@ -203,7 +234,7 @@ def test_damage_is_told_and_the_log_says_what_to_do(tmp_path: Path, caplog: pyte
             assert (told.code, told.info.reason) == (grpc.StatusCode.DATA_LOSS, "STORE_CORRUPT")
             assert dict(told.info.metadata) == {"check": "subjects"}
             (line,) = (record.getMessage() for record in caplog.records if record.levelname == "ERROR")
-            assert "`fr server verify`" in line
+            assert "docs/runbooks/suspected-tampering.md" in line
             assert "Jane" not in caplog.text + told.status.message
         (answer,) = server.gallery.StreamEnrol(iter([gallery_pb2.StreamEnrolRequest(item_id="1", enrol=enrolment(3))]))
         assert answer.refusal.reason == error_reason_pb2.ERROR_REASON_STORE_CORRUPT

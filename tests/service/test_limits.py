@@ -31,7 +31,7 @@ from fr_server.rpc.interceptors.admission import Admission
 from fr_server.rpc.interceptors.wrapping import Context, first_of
 from fr_server.telemetry.listener import Ended, Listener
 from fr_server.telemetry.open import Telemetry
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from support.callers import Caller, Staffed, reason_of, staffed
 from support.courses import Chance, create, enrol, link_people, start, take
 from support.faults import FaultyModel, until

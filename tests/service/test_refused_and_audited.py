@@ -25,8 +25,7 @@ from fr_core.gallery.values import GalleryUse
 from fr_core.storage.audit.verify import Verified, verify
 from fr_server.authz.access_audit import Journal
 from fr_server.gateway.authority import Issued
-from fr_trust.access.roles import Role
-from fr_trust.access.scope import Scope
+from fr_trust.access.principal import Role, Scope
 from fr_trust.access.store import AccessStore
 from support.callers import reason_of
 from support.courses import Chance, Clock, answer, next_trial, store_of

@@ -23,7 +23,7 @@ from fr_api.v1 import audit_pb2, common_pb2, gallery_pb2, recognition_pb2, revie
 from fr_core.errors import EvidenceUnusable
 from fr_core.gallery.pages import page_token
 from fr_core.scoring.calibration_json import to_json
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from fr_trust.casework.store import CaseStore
 from fr_trust.casework.values import Examination
 from fr_trust.evidence.verify import verify_bundle

@@ -1,5 +1,6 @@
 """A trainer closes a sitting, opens it again and gives more time; nobody answers while it is closed."""
 
+import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -104,6 +105,13 @@ def test_time_is_added_where_a_limited_block_runs(stub: Stub, course: pb.Course,
         request = pb.ExtendTimeRequest(cohort_id=cohort_id, trainee_id=trainee_id, more=whole)
         return list(stub.ExtendTime(request).trainee_ids)
 
+    def told(**whom: str) -> tuple[list[tuple[int, float]], int]:
+        """The trainees of whom a report says that they got more time, with the minutes, and its closed sittings."""
+        request = pb.GetTrainingReportRequest(file=pb.TRAINING_REPORT_FILE_JSON, **whom)
+        conduct = json.loads(b"".join(one.content for one in stub.GetTrainingReport(request)))["conduct"]
+        assert {one["block_id"] for one in conduct["extended"]} == {"pairs"}
+        return [(one["trainees"], one["minutes"]) for one in conduct["extended"]], len(conduct["closed"])
+
     assert more(5) == []
     one, two = (start(stub, code, "first") for code in (first.code, second.code))
     next_trial(stub, one)
@@ -122,6 +130,10 @@ def test_time_is_added_where_a_limited_block_runs(stub: Stub, course: pb.Course,
     assert more(5) == [second.trainee_id]  # triads have no limit
     clock.ahead_ms += 14 * MINUTE_MS
     assert more(5) == []
+    assert told(trainee_id=first.trainee_id) == ([(1, 10.0)], 0)
+    assert told(trainee_id=second.trainee_id) == ([(1, 15.0)], 0)
+    turned(stub, cohort_id, True)
+    assert told(cohort_id=cohort_id) == ([(2, 15.0)], 1)
     assert reason_of(lambda: more(0)) == reason_of(lambda: more(24 * 60 + 1)) == "INVALID_FIELD"
     assert reason_of(lambda: more(5, enrol(stub, course.course_id).enrolled[0].trainee_id)) == "UNKNOWN_TRAINEE"
     assert reason_of(lambda: turned(stub, cohort_id, True, "none")) == "UNKNOWN_SITTING"

@@ -8,9 +8,8 @@ import pytest
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_trust.access.budget import Budget
 from fr_trust.access.keys import NewKey
+from fr_trust.access.principal import EVERYTHING, NOTHING, Role, Scope
 from fr_trust.access.refusals import Refused, Why, refusal_of
-from fr_trust.access.roles import Role
-from fr_trust.access.scope import EVERYTHING, NOTHING, Scope
 from fr_trust.access.store import AccessStore
 from fr_trust.errors import CredentialInvalid
 

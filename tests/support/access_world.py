@@ -32,8 +32,7 @@ from fr_training.store.codes import new_code
 from fr_trust.access.budget import UNLIMITED, Budget
 from fr_trust.access.budgets import Budgets
 from fr_trust.access.keys import NewKey
-from fr_trust.access.roles import Role
-from fr_trust.access.scope import Scope
+from fr_trust.access.principal import Role, Scope
 from fr_trust.access.store import AccessStore
 from fr_trust.casework.store import CaseStore
 from fr_trust.casework.values import Purpose

@@ -20,7 +20,7 @@ import pytest
 
 import pseudo_locales
 from fr_api.v1 import training_pb2
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from support.callers import BLUES, Staffed, staffed
 from support.counts import NIGHTLY
 from support.courses import create, link_people
@@ -72,6 +72,11 @@ blocks = [
 name = "own"
 blocks = [
   {id = "own", exercise = "own_probe", trials = 1, size = 3},
+]
+[[sittings]]
+name = "lesson"
+blocks = [
+  {id = "lesson", exercise = "lesson", lesson = "thresholds"},
 ]
 """
 TRAINEES = 40

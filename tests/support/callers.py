@@ -33,8 +33,7 @@ from fr_core.gallery.values import GalleryUse
 from fr_server.storage.opening import Stores
 from fr_trust.access.budget import UNLIMITED, Budget
 from fr_trust.access.keys import NewKey
-from fr_trust.access.roles import Role
-from fr_trust.access.scope import Scope
+from fr_trust.access.principal import Role, Scope
 from support.courses import Clock
 from support.servers import Running, ended, photo, refusal_of, running
 

@@ -189,5 +189,5 @@ def _filled(form: html.FormElement, is_plain: bool) -> dict[str, str]:
         elif kind in ("checkbox", "radio", "button") and one.get("disabled") is None:
             made.setdefault(name, one.get("value", "1"))
         elif kind == "select":
-            made[name] = str(next(iter(one.value_options), ""))
+            made[name] = next((str(value) for value in one.value_options if value), "")
     return made

@@ -38,8 +38,7 @@ from fr_server.storage.opening import open_access, open_stores
 from fr_server.telemetry.logs import configure_logging
 from fr_trust.access.budget import UNLIMITED, Budget
 from fr_trust.access.keys import NewKey
-from fr_trust.access.roles import Role
-from fr_trust.access.scope import EVERYTHING, Scope
+from fr_trust.access.principal import EVERYTHING, Role, Scope
 from fr_trust.access.store import AccessStore
 from fr_trust.casework.values import Purpose
 from support.commands import START_S, program

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from fr_api.v1 import training_pb2
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from support.browser import PROBE, Look, World, join
 from support.courses import answer_until, start
 
@@ -26,6 +26,8 @@ STEPS = {
     "limitation": Step(".lines#asked ~ p #notes", text="It shows less."),
     "note": Step("#notes", text="A mark on the chin."),
     "custody": Step("#row", text="3"),
+    "part of a lesson": Step(".lesson:not(details *) ~ form button", ("Enter",)),
+    "question of a lesson": Step("[type=radio][name=option]", ("1", "Enter")),
     "table": Step("[type=radio][name=row]", ("1", "Enter")),
     "part": Step("[name=similarity]", ("s", "8")),
     "all parts": Step("[name=lock]", ("Enter",)),

@@ -25,10 +25,8 @@ from fr_server.telemetry.trust import HandshakeFailure, Trust
 from fr_trust.access.budget import Budget
 from fr_trust.access.budgets import Budgets
 from fr_trust.access.keys import MAX_OVERLAP_MS, ApiKey, MadeKey, Token, new_token, parse_token, secret_hash
-from fr_trust.access.principal import Principal
+from fr_trust.access.principal import ALL_ROLES, EVERYTHING, NOTHING, Principal, Role, Scope
 from fr_trust.access.refusals import Why, refusal_of, refuse
-from fr_trust.access.roles import ALL_ROLES, Role
-from fr_trust.access.scope import EVERYTHING, NOTHING, Scope
 from fr_trust.access.store import AccessStore
 from fr_trust.access.trusted_clock import SureTime
 from fr_trust.errors import CredentialInvalid, QuotaExceeded, RateLimited, UnknownKey

@@ -29,9 +29,7 @@ from fr_server.telemetry.throttle import MOST_PER_GROUP, MOST_PER_WINDOW, Thrott
 from fr_server.telemetry.trust import HandshakeFailure, Trust
 from fr_training.store.codes import new_code, typed_code
 from fr_trust.access.budget import UNLIMITED
-from fr_trust.access.principal import Principal
-from fr_trust.access.roles import Role
-from fr_trust.access.scope import NOTHING, Scope
+from fr_trust.access.principal import NOTHING, Principal, Role, Scope
 from fr_trust.errors import CredentialInvalid, NotPermitted
 from support.access import open_store
 from support.callers import METHODS

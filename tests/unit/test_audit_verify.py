@@ -32,7 +32,7 @@ from fr_core.storage.audit.verify import Broken, Marks, Verified, Why, verify
 from fr_server.config import Config
 from fr_server.config.folders import checkpoint_folder, require_audit_folders
 from fr_server.config.tree import AuditConfig
-from fr_server.jobs.checkpoints import Checkpoints
+from fr_server.jobs.pruning import Checkpoints
 from fr_server.storage.audits import LocalAudit
 from fr_server.telemetry.trust import Chain, Trust
 from support.audits import Audited, an_entry, keys_of

@@ -16,8 +16,8 @@ from fr_bench.bench_commands.options import SetName
 from fr_bench.cli import evaluate
 from fr_bench.evaluate import Evaluation, count_groups, count_nonface, count_odd_formats, of_pairs, run
 from fr_bench.report import interval_text, to_json, value_text
-from fr_bench.speed import jpeg, search_gallery, search_truth
 from fr_bench.speed import search as search_photos
+from fr_bench.speed import search_gallery, search_truth
 from fr_bench.speed.child import BenchFailed
 from fr_bench.speed.report import BenchReport, page_of
 from fr_bench.speed.search import SearchOrder, bench_search, predictions
@@ -508,13 +508,3 @@ def test_what_cannot_be_measured_ends_with_status_2(options: Sequence[str], tmp_
     done = CliRunner().invoke(bench, ["search", *options, "--out", str(tmp_path)])
     assert done.exit_code == 2, done.output
     assert list(tmp_path.iterdir()) == []
-
-
-def test_jpegs_are_decoded_to_equal_pixels_beside_pillow(capsys: pytest.CaptureFixture[str]) -> None:
-    jpeg.main(["--rounds", "1", "--largest", "250"])
-    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
-    assert [row[:2] for row in rows] == [
-        [f"250 x 250{kind}", f"1/{scale}"] for kind in ("", ", progressive") for scale in (1, 2, 4)
-    ]
-    assert [row[-1] for row in rows] == ["0"] * 6
-    assert all(float(one) > 0 for row in rows for one in row[2:4])

@@ -3,14 +3,19 @@
 import base64
 import json
 import re
+from importlib import resources
 
 import grpc
+import polib
 import pytest
 from google.rpc import error_details_pb2
 
 from fr_api.v1 import error_reason_pb2
 from fr_core import errors as e
+from fr_locales.rendering import render
 from fr_server.errors import STATUS, all_errors, reason_value, rich_status
+from fr_web.backend import api_calls
+from fr_web.console.words import FOR_PAGES
 from fr_web.errors import error_response, refused
 
 CALLS = [error for error in all_errors() if not issubclass(error, e.Unrecoverable)]
@@ -56,3 +61,29 @@ def test_waiting_is_advised_only_where_it_helps() -> None:
     assert status.details[1].Unpack(retry)
     assert retry.retry_delay.ToMilliseconds() == 500
     assert len(rich_status(e.NoFaceFound("None.")).details) == 1
+
+
+# What people in a browser do not have: options, commands, names of calls and of their parts.
+OF_PROGRAMS = re.compile(r"(?<![\w-])--?[a-z]|\bfr [a-z]|\b[A-Z][a-z]+[A-Z][a-z]\w*|\bauthorization\b|Timeout-Ms")
+COMMANDS = ("bench", "config", "dataset", "evaluation", "packs", "server")
+"""Rooms whose findings no call ends with."""
+
+
+@pytest.mark.parametrize("error", CALLS, ids=lambda error: error.reason)
+def test_a_page_says_what_to_do_on_a_page(error: type[e.FrError]) -> None:
+    reason = error.reason
+    told = render(FOR_PAGES[reason]) if reason in FOR_PAGES else error("").advice
+    assert OF_PROGRAMS.findall(told) == []
+
+
+def test_what_is_found_names_no_call_no_option_and_no_command() -> None:
+    assert set(FOR_PAGES) <= {error.reason for error in CALLS}
+    assert OF_PROGRAMS.search(error_of_programs := e.FrError("Say --tests, call NextTrial, or run fr train.").what)
+    assert len(OF_PROGRAMS.findall(error_of_programs)) == 3
+    calls = {call.path.rpartition("/")[2] for call in api_calls().values()}
+    catalogue = polib.pofile(str(resources.files("fr_locales") / "en" / "LC_MESSAGES" / "fr.po"))
+    findings = {one.msgid: one.msgstr for one in catalogue if one.msgid.startswith("error.")}
+    assert len(findings) > 500
+    for name, finding in findings.items():
+        found = OF_PROGRAMS.findall(finding) if name.split(".")[1] not in COMMANDS else []
+        assert not any(one in calls or one.startswith(("-", "fr ")) for one in found), (name, finding)

@@ -24,7 +24,7 @@ from fr_core.types import Quality
 from fr_datasets.errors import DatasetError, DatasetMalformed
 from fr_datasets.labels import with_labels
 from fr_datasets.manifests import load_manifest
-from fr_datasets.people_pairs import pairs_of_people
+from fr_datasets.people_folder import pairs_of_people
 from fr_datasets.values import PairSet, PeopleSet, Person, VerificationPair
 from fr_evaluation.cli_parts import print_words
 from fr_evaluation.report import Dataset, Settings, settings_of

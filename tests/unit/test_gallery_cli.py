@@ -22,8 +22,7 @@ from fr_core.types import Embedding, ModelId
 from fr_training.store.training_store import TrainingStore
 from fr_trust.access.budget import UNLIMITED
 from fr_trust.access.keys import NewKey
-from fr_trust.access.roles import Role
-from fr_trust.access.scope import Scope
+from fr_trust.access.principal import Role, Scope
 from fr_trust.access.store import AccessStore
 from fr_trust.casework.store import CaseStore
 from fr_trust.casework.values import Purpose

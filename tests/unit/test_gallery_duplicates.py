@@ -9,15 +9,14 @@ import pytest
 
 from fr_core.errors import InvalidField, UnknownGallery
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.index.numpy_scan import NumpyIndex
 from fr_core.gallery.index.protocol import VectorIndex
+from fr_core.gallery.index.rows_index import NumpyIndex
 from fr_core.gallery.scan import blocks as scan
 from fr_core.gallery.scan import clusters as clustering
 from fr_core.gallery.scan import linkage
-from fr_core.gallery.scan.blocks import Cursor, Look, nearest, older_near
+from fr_core.gallery.scan.blocks import Cursor, Look, distinct, nearest, older_near
 from fr_core.gallery.scan.clusters import Cluster
 from fr_core.gallery.scan.duplicates import DuplicatePair, Duplicates
-from fr_core.gallery.scan.equal import distinct
 from fr_core.gallery.scan.linkage import average_linkage, components
 from fr_core.gallery.search.memory import GalleryMemory
 from fr_core.gallery.store.snapshot import Snapshot

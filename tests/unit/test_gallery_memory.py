@@ -17,8 +17,8 @@ import pytest
 from fr_core.errors import FrError, InternalError, ShuttingDown, StoreCorrupt, StoreFailed
 from fr_core.gallery.changes import AddedVector
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.index.numpy_scan import NumpyIndex
 from fr_core.gallery.index.protocol import Hits
+from fr_core.gallery.index.rows_index import NumpyIndex
 from fr_core.gallery.search import upkeep
 from fr_core.gallery.search.memory import GalleryMemory, Memories
 from fr_core.gallery.search.sharing import Nearest, SharedSearch

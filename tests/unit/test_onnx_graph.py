@@ -15,8 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from fr_core.runtime.onnx_graph import dequantise, prepared, takes_one_picture
-from fr_core.runtime.onnx_outside import keeps_data_outside
+from fr_core.runtime.onnx_graph import dequantise, keeps_data_outside, prepared, takes_one_picture
 from fr_core.runtime.open import open_sessions
 from fr_core.runtime.session import PIXELS, PixelInput
 from fr_core.types import F32, U8

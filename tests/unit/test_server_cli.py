@@ -19,7 +19,7 @@ from fr_server.gateway.pem import names_of
 from fr_server.gateway.tls import check_tls, tls_files
 from fr_server.storage.opening import open_access
 from fr_server.storage.seal import require_sealed
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from fr_trust.access.store import AccessStore
 from support.results import defined
 from support.secured import fr_server as fr

@@ -16,7 +16,7 @@ from fr_core.errors import CallEnded, Overloaded
 from fr_core.runtime.ticket import Ticket, hold
 from fr_core.sharing import EVERYBODY, FairThreads, Places, share_of
 from fr_server.authz.callers import calling
-from fr_server.pools import STORAGE_THREADS, Pace, Work, answer_each
+from fr_server.pools import STORAGE_THREADS, Pace, PhotoTimes, Work, answer_each
 from fr_trust.access.principal import SYSTEM
 from fr_trust.access.refusals import Why, refuse
 from fr_trust.errors import CredentialInvalid
@@ -389,6 +389,14 @@ def test_failures_and_idle_times_tell_nothing_of_the_pace() -> None:
     for photo in waiting:
         photo.close()
     assert pace.wait_s("a") == 0
+
+
+def test_times_of_photos_are_those_of_the_newest() -> None:
+    times = PhotoTimes()
+    assert times.within_s(0.95) is None
+    for took_s in range(2000, 0, -1):
+        times.add(float(took_s))
+    assert (times.done, times.within_s(0.5), times.within_s(0.95), times.within_s(1)) == (2000, 500, 950, 1000)
 
 
 def test_slow_photos_are_forgotten_once_quick_ones_are_done() -> None:

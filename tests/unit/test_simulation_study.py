@@ -36,14 +36,17 @@ from fr_training.simulation.claims import (
     thirds,
 )
 from fr_training.simulation.page import figures, page
-from fr_training.simulation.precision import WEAK, Precision, posterior_sds, prior_of
 from fr_training.simulation.report import all_claims, document, sections, summary
 from fr_training.simulation.saving import (
     GREATEST_INFORMATION,
+    WEAK,
+    Precision,
     by_spread,
     by_theta,
     curves,
     least_ratio,
+    posterior_sds,
+    prior_of,
     saving,
     saving_claims,
 )
@@ -542,6 +545,7 @@ blocks = [
   {id = "own", exercise = "own_probe", trials = 3, size = 5},
   {id = "lab", exercise = "lab", about = "threshold", trials = 2},
   {id = "custody", exercise = "evidence", trials = 2},
+  {id = "lesson", exercise = "lesson", lesson = "thresholds"},
 ]
 """
 

@@ -30,9 +30,8 @@ from fr_server.authz.tokens import MAX_TOKEN, TokenRules, Tokens
 from fr_server.rpc.interceptors.guard import Guard
 from fr_server.telemetry.trust import Trust
 from fr_trust.access.budgets import Budgets
-from fr_trust.access.principal import Principal
+from fr_trust.access.principal import Principal, Role
 from fr_trust.access.refusals import Refused, Why, refusal_of
-from fr_trust.access.roles import Role
 from fr_trust.errors import CredentialInvalid
 from support.access import BUDGET, NOW_MS, Clocks, open_store
 from support.gateways import Papers

@@ -14,7 +14,7 @@ from fr_core.errors import CallEnded, InvalidField
 from fr_core.imaging import ImageLimits, decode
 from fr_core.runtime.ticket import Ticket, hold
 from fr_datasets.errors import DatasetError, DatasetUnreadable
-from fr_datasets.lfw_lists import read_people
+from fr_datasets.lfw import read_people
 from fr_datasets.values import Person
 from fr_training.build.course import BuiltCourse, Progress
 from fr_training.build.people import (

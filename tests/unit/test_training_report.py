@@ -21,7 +21,7 @@ from fr_locales.rendering import render
 from fr_training.exports.signing import SigningKey, new_signing_key
 from fr_training.exports.values import CohortResults
 from fr_training.exports.xapi import xapi
-from fr_training.grading.figures import CohortFigures, TraineeFigures
+from fr_training.grading.figures import CohortFigures, Conduct, Extension, TraineeFigures
 from fr_training.grading.reports import cohort_figures, trainee_figures
 from fr_training.grading.values import Area, Time, Undefined
 from fr_training.prompts import ExerciseKind
@@ -36,7 +36,7 @@ from support import results as graded
 from support import sessions as made_sessions
 from support.browser import needs_browser
 from support.paper import PORTRAIT, paper, require_one_screen, require_sheets
-from support.results import course, evidence, lab, listed, pair, triad, triaged
+from support.results import course, evidence, lab, lesson, listed, pair, triad, triaged
 
 WHY = message("undefined.curve")
 NOTICE = render(message("page.notice"))
@@ -65,6 +65,7 @@ def everything(trainee: str) -> list[Result]:
         found += [triaged("reject", ("usable", "reject")[n % 2], n, degraded="blur", reasons="blur") for n in range(6)]
         found += [lab(n % 3, 1, n, near=n > 1) for n in range(4)]
         found += [evidence(n, 1, n) for n in range(2)]
+        found += [lesson(2, 1 + n, n) for n in range(2)]
     return found
 
 
@@ -108,6 +109,7 @@ def test_the_keys_of_a_trainee_are_those_that_programs_know() -> None:
     assert list(document) == [
         "format", "kind", "notice", "course", "trainee_id", "words", "counts", "together", "blocks", "tests", "ability",
         "changes", "standing", "learning", "aided", "prevalence", "groups", "verification", "cohort_roc", "crowds",
+        "conduct",
     ]  # fmt: skip
     assert (document["format"], document["kind"], document["notice"]) == (2, "training-trainee", NOTICE)
     assert set(document["words"]) == {"went_well", "bias", "practise", "change", "limits"}
@@ -126,6 +128,7 @@ def test_the_keys_of_a_trainee_are_those_that_programs_know() -> None:
         ".together.triads.ability.theta", ".together.lists.picks.false_alarms.value",
         ".together.lists.picks.wrong.of_decided.value", ".together.triage.confusion[].reject",
         ".together.labs.right.value", ".together.evidence.crop.value", ".together.labs.by_question[].near.value",
+        ".together.lessons.by_lesson[].right.value", ".together.lessons.by_lesson[].minutes",
         ".blocks[].figures.pairs.times.right.median_ms", ".tests[].score", ".changes[].score.verdict",
         ".changes[].sensitivity.dprime.value", ".standing.percentile_in_cohort", ".standing.norms[].caution",
         ".learning.points[].right.value", ".aided.misled.value", ".aided.bias.net.value",
@@ -140,7 +143,7 @@ def test_the_keys_of_a_cohort_are_those_that_programs_know() -> None:
     assert list(document) == [
         "format", "kind", "notice", "course", "trainees", "words", "counts", "together", "own", "blocks", "tests",
         "rows", "distributions", "changes", "learning", "aided", "prevalence", "groups", "verification", "crowds",
-        "pairing", "items", "quarantined",
+        "pairing", "items", "quarantined", "conduct",
     ]  # fmt: skip
     assert document["kind"] == "training-cohort"
     assert set(document["rows"][0]) == {
@@ -172,6 +175,15 @@ def test_figures_become_keys_by_the_rules_without_matplotlib() -> None:
         keys(object())
     program = "import sys; sys.modules['matplotlib'] = None; import fr_training.report, fr_training.grading.reports"
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60, cwd=".")
+
+
+def test_a_page_says_what_the_trainer_changed(trainees_page: str) -> None:
+    heading = render(message("section.conduct"))
+    assert heading not in trainees_page
+    changed = Conduct((Extension("pre", "First <test>", 1, 7.5),), ("Pairs",))
+    page = html.unescape(trainee_html(course(), replace(figures_of_one(), conduct=changed)))
+    for words in (heading, "First <test>", "added up to 7.5 min to its time, for 1 trainee", "has closed this sitting"):
+        assert words in page
 
 
 def test_a_page_has_notice_words_and_pictures_in_order(trainees_page: str, cohorts_page: str) -> None:
@@ -491,6 +503,7 @@ def test_a_pair_word_by_word(key: SigningKey) -> None:
         (triaged("limited", "reject"), "choice", ["limited"], "reject"),
         (lab(2, 1), "choice", ["row:2"], "row:1"),
         (evidence(2, 1), "other", None, "record:1"),
+        (lesson(2, 1), "choice", ["option:2"], "option:1"),
         (listed(3, "candidate:3", block="own"), "other", None, "candidate:3"),
     ],
 )

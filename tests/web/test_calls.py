@@ -16,7 +16,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2, server_pb2
 from fr_trust.access.budget import Budget
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from support.callers import METHODS, PROBE, Caller, Staffed
 from support.faults import until
 from support.servers import photo

@@ -2,6 +2,7 @@
 
 import re
 from hashlib import sha256
+from html import unescape
 from importlib import resources
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 from fr_api.v1 import access_pb2
 from fr_client.errors import FrApiError
 from fr_web.console import forms, sessions, words
+from fr_web.console.views.keyboard import KEYBOARD_COOKIE, KEYS
+from fr_web.console.visit import IN_PLACE
 from support.callers import BLUES, Staffed
 from support.servers import photo, running
 from support.surfer import Surfer, escaped, signed_in
@@ -44,6 +47,16 @@ def test_a_key_opens_what_its_role_may_do(at: Staffed, surfer: Surfer) -> None:
     assert (refused.status, "NOT_PERMITTED" in words_of(refused)) == (403, False)
     assert surfer.sign_in(at.operator.token).status == 303
     assert 'href="/search"' in words_of(surfer.get("/"))
+
+
+def test_a_refusal_says_what_to_do_on_a_page(surfer: Surfer) -> None:
+    surfer.get("/sign-in")
+    page, in_place = surfer.post("/sign-in", {}), surfer.post("/sign-in", {}, **{IN_PLACE.replace("-", "_"): "1"})
+    told = re.search(r'<section class="refusal".*?</section>', words_of(page), re.DOTALL)
+    assert told is not None
+    for sentence in (told[0], words_of(in_place)):
+        assert "This server asks for a key." in sentence
+        assert "uthorization" not in sentence
 
 
 def test_no_key_is_in_any_page_or_cookie(at: Staffed, operator: Surfer) -> None:
@@ -104,6 +117,15 @@ def test_an_operational_gallery_asks_for_a_purpose_once(at: Staffed, operator: S
     assert answer.headers["location"] == "/galleries/official"
     assert "official 10" in words_of(operator.get("/galleries/official"))
     assert operator.upload("/search", gallery="official", photo=photo(BLUES[0])).status == 200
+    page = words_of(operator.get("/galleries/official/subject?id=official%2010"))
+    assert "under the reference <bdi>17/26</bdi>" in page
+    led = unescape(re.findall(r'href="(/purpose\?[^"]*)"', page)[0])
+    asked = words_of(operator.get(led))
+    (onward,) = re.findall('name="next" value="([^"]*official[^"]*)"', asked)
+    again = {"purpose": "2", "case_reference": "18/26", "next": unescape(onward)}
+    back = operator.post("/purpose", again).headers["location"]
+    assert "under the reference <bdi>18/26</bdi>" in words_of(operator.get(back))
+    assert back == "/galleries/official/subject?id=official%2010"
 
 
 def test_an_admin_makes_a_gallery_and_reads_why_not(admin: Surfer) -> None:
@@ -212,6 +234,36 @@ def test_the_page_speaks_the_language_that_was_chosen(surfer: Surfer) -> None:
     assert "fr-language" not in answer.headers.get("set-cookie", "")
     answer = surfer.post("/language", {"language": "en", "next": "/sign-in"})
     assert "fr-language=en" in answer.headers["set-cookie"]
+
+
+FIELDS = {usual: f"key.{number}" for number, usual in enumerate(KEYS)}
+
+
+def test_a_browser_has_its_own_keys_and_no_two_of_them_are_one(operator: Surfer) -> None:
+    for typed, told in (({"k": "N"}, "Two actions have the key n"), ({"k": "ab"}, "A key is one character")):
+        refused = operator.post("/keyboard", {FIELDS[usual]: own for usual, own in typed.items()})
+        assert (refused.status, told in words_of(refused)) == (400, True)
+        assert KEYBOARD_COOKIE not in operator.cookies
+    fields = {FIELDS["k"]: "m", FIELDS["n"]: "k", FIELDS["?"]: "!", "next": "/search"}
+    assert operator.post("/keyboard", fields).headers["location"] == "/search"
+
+    def shown() -> dict[str, str]:
+        return dict(re.findall(r'name="(key\.\d+)"[^>]* value="(.*?)"', words_of(operator.get("/keyboard"))))
+
+    usual = {FIELDS[one]: one for one in KEYS}
+    assert shown() == {**usual, FIELDS["k"]: "m", FIELDS["n"]: "k", FIELDS["?"]: "!"}
+    for cookie in ("", "x", "%ff", "!".join("a" * len(KEYS)), "!".join(["%00", *list(KEYS)[1:]])):
+        operator.cookies[KEYBOARD_COOKIE] = cookie
+        assert shown() == usual, cookie
+
+
+def test_no_page_has_a_key_that_cannot_be_changed() -> None:
+    folder = resources.files("fr_web.console") / "templates"
+    told = [one for page in folder.iterdir() for one in re.findall(r'aria-keyshortcuts="(.*?)"', page.read_text())]
+    named = {key for one in told for key in re.findall(r"shortcut\('(.*?)'\)", one)}
+    assert len(named) > 10
+    assert named <= {*KEYS}
+    assert {re.sub(r"\{\{ shortcut\(.*?\) \}\}", "", one).strip() for one in told} == {"", "PageUp", "PageDown"}
 
 
 def test_a_form_says_which_field_does_not_fit() -> None:

@@ -97,10 +97,12 @@ def test_a_case_from_the_probe_to_evidence_that_verifies(at: Staffed, site: Web,
         page = judged(surfer, path, {key: 2 if key == min(keys) else -1 for key in keys}, HOSTILE)
         assert "Notes on the probe, before any candidate was seen:\na scar beside the left eye" in page
         assert "alike: Eyes" in page
+        assert page.count(f"(template {min(keys)}):") == 2, "in the list, and among the choices"
         fields = {"kind": str(POTENTIAL), "template": str(min(keys)), "sure": "1"}
         assert surfer.post(f"{path}?candidate=finding", fields).status == 303
         assert surfer.post(f"{path}?candidate=finding", fields).status == 303  # sent twice: the same
         assert "Similarity" in words(surfer.get(path))
+        assert ("Your finding is kept." in words(surfer.get(path))) == (number == 1)
         assert path not in words(surfer.get("/examinations"))
     shown = words(operator.get(path))
     assert shown.count("a scar beside the left eye") == 2
@@ -244,6 +246,12 @@ def test_leads_stand_with_error_rates_or_with_the_reason_for_withholding_them(
         for page in pages
     ]
     assert told == [[True, False, False], [False, True, False]]
+    rates = re.findall(r"<bdi>([^<]+ with a confidence of 95%\))", pages[0])
+    rate = r"(\d[\d.]*%|1 in \d[\d,]*)"
+    assert rates
+    assert all(re.fullmatch(rf"{rate} \(between {rate} and {rate} with a confidence of 95%\)", one) for one in rates), (
+        rates
+    )
 
 
 def test_a_case_is_closed_only_by_somebody_who_means_it(operator: Surfer, reference: str) -> None:

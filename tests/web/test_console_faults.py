@@ -19,7 +19,7 @@ import grpc
 import pytest
 
 from fr_api.v1 import training_pb2, training_pb2_grpc
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from support.browser import PLAN, Look, World, join, needs_browser, opened
 from support.commands import Script, say, script
 from support.courses import Chance, Clock, Stub, answer, create, enrol, link_people, next_trial, start, store_of

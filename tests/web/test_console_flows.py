@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
+from fr_web.console.views.keyboard import KEYS
 from support.browser import PROBE, Look, World, join, needs_browser, opened, sign_in
 
 pytestmark = needs_browser
+MOST_BYTES = 150 * 1024  # of the first pages together, without photos
 
 
 def focused_heading(look: Look, words: str) -> None:
@@ -15,15 +17,24 @@ def focused_heading(look: Look, words: str) -> None:
     assert look.page.locator("#live").text_content() == words
 
 
+def transferred(look: Look) -> int:
+    """Bytes that came over the line so far, headers and all; `Look` sees requests to other hosts."""
+    told = """() => [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
+        .map((one) => one.transferSize).reduce((all, one) => all + one)"""
+    return int(look.page.evaluate(told))
+
+
 def test_a_trainee_takes_a_course_with_keys_alone(look: Look, console_world: World) -> None:
     code = next(console_world.codes)
     look.open("/")
+    signing_in = transferred(look)
     look.tab_to("#code")
     look.page.keyboard.type(code)
     look.tab_to("#class")
     look.page.keyboard.type(console_world.key("trainee"))
     look.page.keyboard.press("Enter")
     focused_heading(look, "Course: Squares")
+    assert 10_000 < signing_in < transferred(look) <= MOST_BYTES
     look.tab_to("[name=consent]")
     look.page.keyboard.press("Space")
     look.tab_to("form[action='/course'] button")
@@ -64,6 +75,20 @@ def test_keys_can_be_turned_off(look: Look, console_world: World) -> None:
     look.page.locator("[data-keys]").check()
     look.page.locator("h1").focus()
     look.page.keyboard.press("7")
+    look.heading("The right answer")
+
+
+def test_keys_are_others_where_somebody_has_chosen_them(look: Look, console_world: World) -> None:
+    at_first_trial(look, console_world)
+    look.page.locator("footer a", has_text="Choose other keys").click()
+    for usual, own in (("7", "j"), ("+", "z"), ("1", "+")):
+        look.page.locator(f"[name='key.{list(KEYS).index(usual)}']").fill(own)
+    look.press("Keep these keys").heading("Trial 1 of 4")
+    for key in "7z":
+        look.page.keyboard.press(key)
+    assert look.page.locator("[name=zoom]:checked").get_attribute("value") == "2"
+    look.heading("Trial 1 of 4")
+    look.page.keyboard.press("j")
     look.heading("The right answer")
 
 

@@ -11,7 +11,9 @@ import pytest
 
 from fr_api.v1 import gallery_pb2
 from fr_datasets.links import Link, write_link
-from fr_trust.access.roles import Role
+from fr_locales.messages import message
+from fr_trust.access.principal import Role
+from fr_web.console.curves import HEIGHT, Curve, drawn
 from support.callers import BLUES, Staffed
 from support.counts import NIGHTLY
 from support.photos import draw_lfw, face
@@ -28,13 +30,19 @@ JPEG_BUT_NO_PHOTO = b"\xff\xd8\xff no photo"
 
 def test_each_photo_is_enrolled_or_refused_on_its_own(at: Staffed, operator: Surfer) -> None:
     at.gallery("many", operational=False, people=0)
-    files = [("Ada Roe.png", photo(200)), ("bad.jpg", JPEG_BUT_NO_PHOTO), ("C:\\photos\\Bo.png", photo(60))]
+    files = [
+        ("Ada Roe.png", photo(200)),
+        ("bad.jpg", JPEG_BUT_NO_PHOTO),
+        ("C:\\photos\\Bo.png", photo(60)),
+        ("none.jpg", b""),
+    ]
     told = words_of(operator.upload("/galleries/many/enrol", files, each="1"))
-    assert "Photos enrolled: 2, refused: 1" in told
+    assert "Photos enrolled: 2, refused: 2" in told
     row = re.search(r"<bdi>bad.jpg</bdi>.*?</tr>", told, re.DOTALL)
     assert row is not None
     assert "refused" in row[0]
     assert len(re.sub("<[^>]*>", "", row[0])) > 60, "the sentence and the remedy of the server"
+    assert "The file is empty." in told
     page = words_of(operator.get("/galleries/many"))
     assert [name in page for name in ("Ada Roe", ">Bo<", "photos\\Bo", "bad")] == [True, True, False, False]
 
@@ -227,9 +235,17 @@ def test_a_key_is_made_its_secret_shown_once_and_it_ends(at: Staffed, site: Web,
 
 
 def test_a_key_that_checks_itself_or_can_do_nothing_is_warned_of(admin: Surfer) -> None:
-    told = words_of(admin.post("/keys", {"label": "", "role.3": "1", "role.4": "1"}))
+    told = words_of(admin.post("/keys", {"label": "", "role.3": "1", "role.4": "1", "galleries": "g"}))
     assert "check each other" in told
-    assert "nothing to act on" in told
+    assert admin.post("/keys", {"role.6": "1"}).status == 200, "an administrator has the server"
+    before = words_of(admin.get("/keys")).count('class="card"')
+    for role, field in {"1": "courses", "2": "courses", "3": "galleries", "4": "galleries"}.items():
+        answer = admin.post("/keys", {"label": "kept", f"role.{role}": "1"})
+        page = words_of(answer)
+        assert (answer.status, page.count("nothing to act on")) == (400, 1), role
+        assert re.findall(r'name="(\w+)"[^>]*aria-invalid="true"', page) == [field], role
+        assert 'value="kept"' in page
+    assert words_of(admin.get("/keys")).count('class="card"') == before
     assert admin.post("/keys", {"label": "none"}).status == 400
 
 
@@ -298,6 +314,11 @@ def test_the_server_describes_itself_without_a_secret(at: Staffed, site: Web, ad
     counted = [int(re.findall(row.format(name), told)[0]) for name in ("Galleries", "Subjects", "Templates")]
     assert counted == [len(held), sum(one.subject_count for one in held), sum(one.template_count for one in held)]
     trainer = signed_in(site, at.caller(Role.TRAINER).token)
+    for name in ("Calls answered", "Photos that wait"):
+        assert re.search(row.format(name), told), name
+    assert re.findall(row.format("Calls refused[^<]*"), told) not in ([], ["0"])
+    assert re.search(r"</th>(<td class=\"number\">[\d.]+</td>){2}<td><code dir=\"ltr\">fr gallery backup<", told)
+    assert re.search(r"buffalo_s 1</bdi></th><td class=\"number\">512</td><td>[^<]+research[^<]+</td><td>In use<", told)
     assert re.search(r"GalleryService/GetGallery</code></th><td><code dir=\"ltr\">UNKNOWN_GALLERY<", told)
     page = words_of(trainer.get("/server"))
     assert ["Takes calls" in page, "<dt>Subjects" in page, "UNKNOWN_GALLERY" in page] == [True, False, False]
@@ -360,6 +381,7 @@ def test_the_hardest_pairs_are_shown_where_the_terms_allow_it(evaluated: Surfer,
     page = words_of(evaluated.get(f"/evaluation/report?id={other}"))
     assert "Hardest pairs" in page
     assert page.count("data:image/jpeg;base64,") >= 2
+    assert re.search(r"Similarity <bdi dir=\"ltr\">-?\d\.\d{3}<", page)
     control = words_of(evaluated.get(f"/evaluation/report?id={report_id}"))
     assert "data:image/jpeg" not in control
 
@@ -369,7 +391,6 @@ def test_two_reports_are_compared_and_one_is_deleted(evaluated: Surfer, report_i
     one, two = report_id, measured(evaluated, 2)
     told = words_of(evaluated.get(f"/evaluation/compare?id={one}&id={two}"))
     assert "the same list" in told
-    assert evaluated.get(f"/evaluation/compare?id={one}").status == 400
     assert evaluated.get(f"/evaluation/compare?id={one}&id={one}").status == 400
     assert evaluated.post(f"/evaluation/report?id={two}", {"sure": "1"}).status == 303
     assert evaluated.get(f"/evaluation/report?id={two}").status == 404
@@ -379,6 +400,37 @@ def test_an_unknown_data_set_is_refused_as_a_page(evaluated: Surfer) -> None:
     answer = evaluated.post("/evaluation/run", {"dataset": "nonsense", "kind": "1"})
     assert answer.status in (400, 404)
     assert "This was not done" in words_of(answer)
+    led = evaluated.get("/evaluation/report?id=none", Referer=f"{evaluated.origin}/evaluation?page=x")
+    assert (led.status, '<a href="/evaluation?page=x">Go back.' in words_of(led)) == (404, True)
+    elsewhere = evaluated.get("/evaluation/report?id=none", Referer="https://elsewhere.example/evaluation")
+    assert "Go back." not in words_of(elsewhere)
+
+
+def test_one_report_alone_is_not_compared_and_stays_chosen(evaluated: Surfer, report_id: str) -> None:
+    answer = evaluated.get(f"/evaluation/compare?id={report_id}")
+    told = words_of(answer)
+    assert (answer.status, "Tick two reports" in told, f'value="{report_id}" checked' in told) == (400, True, True)
+    available, absent = told.split("Data sets that the server does not have: ")
+    assert 'action="/evaluation/run"' in available
+    assert 'action="/evaluation/run"' not in absent
+
+
+@pytest.mark.parametrize(
+    ("rates", "ends"),
+    [
+        ((0.004, 0.002), ("0", "0.01")),
+        ((0.03, 0.0), ("0", "0.05")),
+        ((0.97, 1.0), ("0.95", "1")),
+        ((0.1, 1), ("0", "1")),
+    ],
+)
+def test_curves_near_an_end_of_the_axis_can_be_told_apart(rates: tuple[float, float], ends: tuple[str, str]) -> None:
+    axis = message("console.curve.fnir")
+    picture = drawn([Curve("search", axis, axis, tuple(zip((0.001, 0.01), rates, strict=True)), True)])
+    assert (picture.y_marks[0][1], picture.y_marks[-1][1]) == ends
+    heights = [y for _, y in picture.lines[0]]
+    assert abs(heights[0] - heights[1]) > 60
+    assert all(0 <= y <= HEIGHT for y in heights)
 
 
 def test_an_auditor_sees_that_there_are_reports_and_no_more(auditor: Surfer, report_id: str) -> None:

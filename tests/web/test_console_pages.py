@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fr_api.v1 import training_pb2
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from support.browser import (
     LEFT_TO_RIGHT,
     PLAN,
@@ -48,7 +48,7 @@ def a_class(console_world: World) -> None:
 
 
 Doing = str | tuple[str, Any]
-"""What to press; or a field with its text, its files or True for a tick; "" with a key; what to wait for, with None."""
+"""An element to press; a field with its text, its files or True for a tick; "" with a key; or None, to wait for it."""
 
 
 def led_on(*doings: Doing) -> Act:
@@ -206,9 +206,11 @@ ENROLLED: tuple[Doing, ...] = (
     ("form[data-many] button:enabled", None),
 )
 RUN: tuple[Doing, ...] = ("form[action='/evaluation/run'] button", ("#end a", None))
+KEY_REFUSED: tuple[Doing, ...] = (("[name='role.3']", True), "form[action='/keys'] button", ("[aria-invalid]", None))
 KEY_MADE: tuple[Doing, ...] = (
     ("[name='role.3']", True),
     ("[name='role.4']", True),
+    ("#galleries", "people"),
     "form[action='/keys'] button",
     ("#secret", None),
 )
@@ -232,8 +234,9 @@ ROWS = {
     "a purpose": Row(
         "admin",
         "/galleries/cases",
-        led_on(("#case_reference", "17/2026"), "form[action='/purpose'] button", ("table", None)),
+        led_on(("#purpose", "1"), ("#case_reference", "17/2026"), "form[action='/purpose'] button", ("table", None)),
     ),
+    "another purpose": Row("operator", "/purpose?next=/galleries"),
     "a subject": Row("operator", "/galleries/people/subject?id=people%2010"),
     "the form of a search": Row("operator", "/search?gallery=people"),
     "leads": Row("operator", "/search?gallery=people", led_on(("#photo", [PROBE]), SEARCH, (".leads", None))),
@@ -281,6 +284,7 @@ ROWS = {
     "keys": Row("admin", "/keys"),
     "keys for an auditor": Row("auditor", "/keys"),
     "a new key": Row("admin", "/keys/new"),
+    "a key without what it is for": Row("admin", "/keys/new", led_on(*KEY_REFUSED)),
     "a key that was made": Row("admin", "/keys/new", led_on(*KEY_MADE)),
     "the audit": Row(
         "auditor", "/audit", led_on(("#chain", "galleries"), "form[action='/audit'] button", ("td details", None))
@@ -293,6 +297,13 @@ ROWS = {
     "an evaluation": Row("trainer", "/evaluation", led_on(*RUN)),
     "a report": Row("trainer", "/evaluation", measured),
     "two reports": Row("trainer", "/evaluation", reports_compared),
+    "other keys": Row("trainee", "/keyboard"),
+    "two actions on one key": Row(
+        "trainee",
+        "/keyboard",
+        led_on(("[name='key.1']", "1"), "form[action='/keyboard'] button", (".refusal", None)),
+        allowed=(400,),
+    ),
     "the course": Row("trainee", "/course"),
     "a block": Row("trainee", "/course", led_on(*CONSENTED)),
     "a trial": Row("trainee", "/course", led_on(*TRIAL)),

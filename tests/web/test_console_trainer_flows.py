@@ -5,11 +5,15 @@ from typing import Any
 import pytest
 
 from fr_api.v1 import training_pb2
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from support.browser import Look, World, needs_browser, opened, sign_in
 from support.courses import Chance, Stub, answer, next_trial, start
 
 pytestmark = needs_browser
+IN_SIGHT = """(heading) => {
+  const box = document.getElementById(heading).closest("section").getBoundingClientRect();
+  return scrollY === 0 && box.top >= 0 && box.bottom <= innerHeight;
+}"""
 
 
 @pytest.fixture
@@ -59,7 +63,8 @@ def test_an_item_is_shown_to_a_class_with_keys_alone_and_a_projector_follows(
     release.before_all_finished = True
     console_world.staff.caller(Role.TRAINER).training.ReleaseItems(release)
     look.open(f"/cohorts/{made.cohort.cohort_id}").press("Link for a projector").heading("A link for the projector")
-    with opened(browser, console_world.address) as wall:  # on a machine where nobody is signed in
+    size = {"width": 1280, "height": 720}
+    with opened(browser, console_world.address, viewport=size) as wall:  # on a machine where nobody is signed in
         wall.page.goto(look.page.locator("main a[href*='/wall/']").get_attribute("href"))
         wall.page.get_by_text("The trainer shows nothing yet.").wait_for()
         look.open(f"/cohorts/{made.cohort.cohort_id}/items").page.locator("main th a").first.click()
@@ -71,6 +76,7 @@ def test_an_item_is_shown_to_a_class_with_keys_alone_and_a_projector_follows(
             look.page.keyboard.press("PageDown")
             look.page.locator(f"#{heading}").wait_for()
             wall.page.locator(f"#{heading}").wait_for()
+            wall.page.wait_for_function(IN_SIGHT, arg=heading)
         look.page.keyboard.press("PageUp")
         for one in (look, wall):
             one.page.locator("#truth-head").wait_for(state="detached")

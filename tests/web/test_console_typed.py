@@ -12,7 +12,7 @@ from unittest.mock import patch
 import pytest
 
 from fr_api.v1 import access_pb2, gallery_pb2, training_pb2
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from fr_web.console.views import SCREENS
 from support.browser import TRAINEE_PLAN, Look, World, chromium, needs_browser, world
 from support.callers import BLUES, NONE, Staffed, staffed
@@ -243,6 +243,8 @@ UNSEEN = {
     ("GET", "/courses/drafts/{draft}/events"),  # an answer without an end
     ("GET", "/cohorts/{cohort}/events"),
     ("GET", "/wall/{wall}/events"),
+    ("GET", "/course/events"),
+    ("GET", "/course/sitting/events"),
     ("POST", "/course/sitting/draft"),  # sent by a script
     ("POST", "/sign-out"),
     ("POST", "/retention"),  # there is nothing to delete yet

@@ -22,7 +22,7 @@ from fr_core.errors import AddressUnavailable, ConfigInvalid, PlaintextRefused
 from fr_server.config import config_from
 from fr_server.config.loading import require_safe
 from fr_server.web import WebInterface, require_web
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from fr_web.backend import Backend
 from fr_web.cli import invitation
 from fr_web.tls import names_in

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from fr_api.v1 import access_pb2, access_pb2_grpc
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from support.callers import PROBE, Staffed
 from support.servers import running
 from support.web import Web, base64_of, form, web, whole_answer

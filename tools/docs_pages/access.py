@@ -9,8 +9,7 @@ from fr_server.authz.table import RULES
 from fr_server.config.tree import AccessConfig
 from fr_server.rpc.interceptors.streams import RECHECK_S
 from fr_trust.access.keys import MAX_LIFETIME_MS, MAX_OVERLAP_MS
-from fr_trust.access.roles import Role
-from fr_trust.access.scope import MAX_PATTERNS
+from fr_trust.access.principal import MAX_PATTERNS, Role
 
 _DAY_MS = 86_400_000
 

@@ -113,8 +113,7 @@ class Poorer(NamedTuple):
         return {name: value for name, value in self._asdict().items() if value}
 
 
-AS_IT_IS = Poorer()
-"""Nothing is done to a photo."""
+AS_IT_IS = Poorer()  # nothing is done to a photo
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +138,7 @@ class Prediction:
     percent: float
 
 
-MAX_ROWS = 12
-"""Of the table of a lab, at most."""
+MAX_ROWS = 12  # of the table of a lab, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +155,18 @@ class FileHash:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class Read:
+    """At READ: the part was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class OptionChosen:
+    """At ANSWER: the option of a question, by the id under which it was shown."""
+
+    option_id: str
+
+
 Given = (
     PairRating
     | OddOneOut
@@ -168,6 +178,8 @@ Given = (
     | Prediction
     | Conclusion
     | FileHash
+    | Read
+    | OptionChosen
 )
 
 

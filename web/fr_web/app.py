@@ -16,10 +16,9 @@ from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fr_client.errors import FrApiError
-from fr_web.backend import Backend, Metadata
+from fr_web.backend import Backend, Call, Metadata, api_calls
 from fr_web.bodies import FORM, JSON, PROTO, as_json, encoded, from_query, is_long, kind_of
 from fr_web.boundary import REMOTE, Boundary, Rules, metadata_of
-from fr_web.calls import Call, api_calls
 from fr_web.console.app import Console
 from fr_web.errors import error_response, refused
 from fr_web.room import ClientGone, Room, invalid, network_of, too_large

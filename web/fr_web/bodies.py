@@ -12,7 +12,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from fr_client.errors import FrApiError
-from fr_web.calls import Call
+from fr_web.backend import Call
 from fr_web.misfits import UNREADABLE, expected, field_of, misfit
 from fr_web.room import invalid
 

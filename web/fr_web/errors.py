@@ -43,10 +43,10 @@ _HTTP_STATUS: Mapping[grpc.StatusCode, int] = MappingProxyType(
 # addresses, and what the server says of the metadata of gRPC.
 _OWN_WORDS: Mapping[str, str] = MappingProxyType(
     {
-        UNREACHABLE: "The server behind this address does not answer. Call again in a few seconds.",
-        CONNECTION_LOST: "The connection to the server broke before the answer came. Call again.",
+        UNREACHABLE: "The server behind this address does not answer. Try again in a few seconds.",
+        CONNECTION_LOST: "The connection to the server broke before the answer came. Try again.",
         "CREDENTIAL_MISSING": "The server asks for a key. Send it in the header Authorization: Bearer KEY.",
-        TIMED_OUT: "The answer did not come in time. Allow more time (Connect-Timeout-Ms).",
+        TIMED_OUT: "The answer did not come in time. Allow more time, or try again later.",
     }
 )
 _WITHOUT_REASON: Mapping[grpc.StatusCode, str] = MappingProxyType(
@@ -81,17 +81,20 @@ def http_status(error: FrApiError) -> int:
     return _HTTP_STATUS[error.code]
 
 
+def delay_of(error: FrApiError) -> Mapping[str, str]:
+    """Return the header that says after how many seconds it helps to ask again; none where waiting does not help."""
+    return {} if error.retry_after_s is None else {"retry-after": str(math.ceil(error.retry_after_s))}
+
+
 def error_response(error: FrApiError, status: int | None = None, headers: Mapping[str, str] | None = None) -> Response:
     """Return the answer for a refusal; `status` replaces that of its code."""
     told = {"code": _name_of(error.code), "message": error.message, "details": _details(error)}
     made = Response(
         json.dumps(told, ensure_ascii=False).encode(),
         status or http_status(error),
-        headers,
+        {**(headers or {}), **delay_of(error)},
         media_type="application/json",
     )
-    if error.retry_after_s is not None:
-        made.headers["retry-after"] = str(math.ceil(error.retry_after_s))
     if error.request_id:
         made.headers["x-request-id"] = error.request_id
     if error.code is _Code.UNAUTHENTICATED:

@@ -71,7 +71,7 @@ class Room:
         if share.held + size > self.most_bytes:
             raise too_large(self.most_bytes)
         if self._held.total() + size > 4 * self.most_bytes or self._held[share.address] + size > 2 * self.most_bytes:
-            words = "Too many large requests arrive at once. Call again after the delay."
+            words = "Too many large requests arrive at once. Wait a moment, then try again."
             raise refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED", words, _RETRY_S)
         share.held += size
         self._held[share.address] += size

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fr_bench.report import bar_text
+from fr_bench.speed import values
 from fr_bench.speed.page import Page, machine_text
 from fr_bench.speed.search_report import (
     SearchDetail,
@@ -17,22 +18,6 @@ from fr_bench.speed.search_report import (
     search_parts,
     search_tables,
     search_title,
-)
-from fr_bench.speed.values import (
-    PEER,
-    SERVER,
-    Agreement,
-    Batches,
-    Conditions,
-    EngineSettings,
-    Held,
-    Latency,
-    LoadPoint,
-    Memory,
-    PipelineDetail,
-    Rate,
-    Round,
-    ServeDetail,
 )
 from fr_core.runtime.devices import ActiveDevice
 
@@ -49,13 +34,13 @@ class BenchReport:
     faces_per_s: float | None
     peer_photos_per_s: float | None  # with one caller
     ratio: float | None  # photos_per_s / peer_photos_per_s, or of searches the peer's p50 / ours
-    conditions: Conditions
-    engine: EngineSettings | None  # None where no model ran, as `device`
+    conditions: values.Conditions
+    engine: values.EngineSettings | None  # None where no model ran, as `device`
     device: ActiveDevice | None
-    rounds: tuple[Round, ...]  # in the order in which they were run
-    rates: tuple[Rate, ...]
-    held: tuple[Held, ...]
-    detail: PipelineDetail | ServeDetail | SearchDetail
+    rounds: tuple[values.Round, ...]  # in the order in which they were run
+    rates: tuple[values.Rate, ...]
+    held: tuple[values.Held, ...]
+    detail: values.PipelineDetail | values.ServeDetail | SearchDetail
 
 
 def page_of(report: BenchReport) -> Page:
@@ -73,7 +58,9 @@ def page_of(report: BenchReport) -> Page:
     return Page(stem_text, title, lines, tables, report.held, _values(report, figures), partial(_plot, detail))
 
 
-def _plot(detail: PipelineDetail | ServeDetail | SearchDetail, folder: Path, stem: str) -> tuple[Path, ...]:
+def _plot(
+    detail: values.PipelineDetail | values.ServeDetail | SearchDetail, folder: Path, stem: str
+) -> tuple[Path, ...]:
     from fr_bench.speed.plots import plot, plot_search  # needs Matplotlib
 
     return plot_search(detail, folder, stem) if isinstance(detail, SearchDetail) else plot(detail, folder, stem)
@@ -100,23 +87,23 @@ def _values(report: BenchReport, figures: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _engine_of(report: BenchReport) -> tuple[EngineSettings, ActiveDevice]:
+def _engine_of(report: BenchReport) -> tuple[values.EngineSettings, ActiveDevice]:
     assert report.engine is not None  # photos were measured
     assert report.device is not None
     return report.engine, report.device
 
 
-def _title(report: BenchReport, detail: PipelineDetail | ServeDetail) -> str:
+def _title(report: BenchReport, detail: values.PipelineDetail | values.ServeDetail) -> str:
     engine, device = _engine_of(report)
     what = f"{engine.pack} on {device.active}, {engine.precision}, {engine.detection}, photos {detail.workload.name}"
-    method = f" {detail.load.method}, {detail.load.mode} loop:" if isinstance(detail, ServeDetail) else ":"
+    method = f" {detail.load.method}, {detail.load.mode} loop:" if isinstance(detail, values.ServeDetail) else ":"
     return f"fr bench {report.command}{method} {what}"
 
 
-def _stem(report: BenchReport, detail: PipelineDetail | ServeDetail) -> list[str]:
+def _stem(report: BenchReport, detail: values.PipelineDetail | values.ServeDetail) -> list[str]:
     engine, device = _engine_of(report)
     load: list[str] = []
-    if isinstance(detail, ServeDetail):
+    if isinstance(detail, values.ServeDetail):
         load = [detail.load.method, detail.load.mode]
         load += [f"{detail.load.frontends}-frontends"] if detail.load.frontends else []
         load += [
@@ -146,7 +133,7 @@ def _conditions_text(report: BenchReport) -> list[str]:
             f"Photos {work.name}: {work.distinct} distinct, {work.photos} a round, "
             f"mean {work.megapixels:.2f} megapixels and {work.kilobytes:.0f} kB"
         )
-    if isinstance(report.detail, ServeDetail):
+    if isinstance(report.detail, values.ServeDetail):
         load = report.detail.load
         how = (
             f"{load.concurrency} calls at once"
@@ -170,15 +157,15 @@ def measures(report: BenchReport) -> Measures:
     detail = report.detail
     if report.photos_per_s is not None:
         for rate in report.rates:
-            if rate.subject.startswith(PEER):
+            if rate.subject.startswith(values.PEER):
                 yield f"ratio to the {rate.subject}", f"{report.photos_per_s / rate.photos_per_s:.2f}"
-    if isinstance(detail, PipelineDetail):
+    if isinstance(detail, values.PipelineDetail):
         yield from _pipeline_rows(detail)
-    elif isinstance(detail, ServeDetail):
-        yield from _serve_rows(detail, sum(item.subject == SERVER for item in report.rounds))
+    elif isinstance(detail, values.ServeDetail):
+        yield from _serve_rows(detail, sum(item.subject == values.SERVER for item in report.rounds))
 
 
-def latency_text(latency: Latency | None) -> str:
+def latency_text(latency: values.Latency | None) -> str:
     """Percentiles, such as "p50 12.0 ms, p95 15.0 ms, p99 20.1 ms (200 calls)"."""
     if latency is None:
         return "none"
@@ -187,7 +174,7 @@ def latency_text(latency: Latency | None) -> str:
     )
 
 
-def _pipeline_rows(detail: PipelineDetail) -> Measures:
+def _pipeline_rows(detail: values.PipelineDetail) -> Measures:
     yield "latency of a photo in a round", latency_text(detail.latency)
     stages = detail.stages
     yield "one photo at a time", f"{stages.total_ms:.1f} ms"
@@ -203,7 +190,7 @@ def _pipeline_rows(detail: PipelineDetail) -> Measures:
     yield from _agreement_rows(detail.agreement)
 
 
-def _serve_rows(detail: ServeDetail, rounds: int) -> Measures:
+def _serve_rows(detail: values.ServeDetail, rounds: int) -> Measures:
     yield "latency of the answers", latency_text(detail.latency)
     if detail.pipeline_photos_per_s is not None and detail.server_to_pipeline is not None:
         yield "server / pipeline", f"{detail.server_to_pipeline:.3f}"
@@ -218,20 +205,20 @@ def _serve_rows(detail: ServeDetail, rounds: int) -> Measures:
     yield from _agreement_rows(detail.agreement)
 
 
-def _batch_rows(batches: Sequence[Batches]) -> Measures:
+def _batch_rows(batches: Sequence[values.Batches]) -> Measures:
     for item in batches:
         told = ", ".join(f"{'more' if size is None else f'{size:g}'}: {count}" for size, count in item.counts)
         yield f"batches of the {item.model}, size: number", told
 
 
-def _refusal_rows(point: LoadPoint, prefix: str) -> Measures:
+def _refusal_rows(point: values.LoadPoint, prefix: str) -> Measures:
     for outcome in point.outcomes:
         if outcome.reason != "OK":
             told = f"{outcome.calls} calls, {outcome.with_retry_info} with RetryInfo; {latency_text(outcome.latency)}"
             yield f"{prefix}{outcome.reason}", told
 
 
-def _point_rows(point: LoadPoint) -> Measures:
+def _point_rows(point: values.LoadPoint) -> Measures:
     name = f"{point.load:g} at once" if point.mode == "closed" else f"{point.load:.1f} arrivals/s"
     yield name, f"{point.photos_per_s:.1f} photos/s good; {latency_text(point.latency)}"
     yield from _refusal_rows(point, f"{name}: ")
@@ -245,11 +232,11 @@ def _point_rows(point: LoadPoint) -> Measures:
         yield f"{name}: memory of the server", _memory_text(point.memory)
 
 
-def _memory_text(memory: Memory) -> str:
+def _memory_text(memory: values.Memory) -> str:
     return f"{memory.start_mib:.0f} MiB, {memory.middle_mib:.0f} MiB half way, {memory.end_mib:.0f} MiB at the end"
 
 
-def _agreement_rows(agreement: Agreement | None) -> Measures:
+def _agreement_rows(agreement: values.Agreement | None) -> Measures:
     if agreement is None:
         return
     yield (

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import cast
 
+from fr_bench.speed import values
 from fr_bench.speed.child import BenchFailed
 from fr_bench.speed.conditions import conditions
 from fr_bench.speed.engine import opened_engine, server_options, workers_for
@@ -17,32 +18,9 @@ from fr_bench.speed.generator import OK, Call, Generators, Sent, Target
 from fr_bench.speed.peer import OnRound, OpenPeer, agreement, alternate, opened_peer, peer_rate, rate_of
 from fr_bench.speed.pipeline import PipelineSubject
 from fr_bench.speed.report import BenchReport
-from fr_bench.speed.requests import (
-    PATHS,
-    Answer,
-    Method,
-    connected,
-    first_answers,
-    serialised,
-    temporary_gallery,
-)
+from fr_bench.speed.requests import PATHS, Answer, Method, connected, first_answers, serialised, temporary_gallery
 from fr_bench.speed.server_process import ServerProcess, Watch, free_port, started_server
 from fr_bench.speed.stats import latency, percentile, poisson_arrivals, rates
-from fr_bench.speed.values import (
-    PIPELINE,
-    SERVER,
-    Agreement,
-    Batches,
-    EngineSettings,
-    Held,
-    Latency,
-    LoadPoint,
-    LoadSettings,
-    OutcomeCount,
-    Round,
-    ServeDetail,
-    round_of,
-)
 from fr_bench.speed.workload import PhotoList
 from fr_bench.values import Bar
 from fr_core.runtime.devices import ActiveDevice, Precision
@@ -79,7 +57,7 @@ def buckets(text: str) -> Cumulative:
     return found
 
 
-def batches_between(before: Cumulative, after: Cumulative) -> tuple[Batches, ...]:
+def batches_between(before: Cumulative, after: Cumulative) -> tuple[values.Batches, ...]:
     """The batches that ran between two readings, by model and bucket, up to the largest bucket that has any."""
     found = []
     for model in sorted({model for model, _ in after}):
@@ -91,7 +69,7 @@ def batches_between(before: Cumulative, after: Cumulative) -> tuple[Batches, ...
             below = total
         while counts and not counts[-1][1]:  # the buckets reach far beyond any batch
             counts.pop()
-        found.append(Batches(model, tuple(counts)))
+        found.append(values.Batches(model, tuple(counts)))
     return tuple(found)
 
 
@@ -106,8 +84,8 @@ CLOSED_DEADLINE_S = 120.0
 class ServeOrder:
     """The settings of a measurement of a server."""
 
-    engine: EngineSettings
-    load: LoadSettings
+    engine: values.EngineSettings
+    load: values.LoadSettings
     address: str | None  # of a running server; None to start one with `engine`
     repeat: int
     peer: str | None
@@ -126,13 +104,13 @@ class ServerSubject:
     generators: Generators
     address: str
     server: ServerProcess | None
-    load: LoadSettings
+    load: values.LoadSettings
     order: tuple[int, ...]
     faces: tuple[int, ...]
-    points: list[LoadPoint] = field(default_factory=list)
+    points: list[values.LoadPoint] = field(default_factory=list)
     latencies: list[float] = field(default_factory=list)
 
-    def run(self, turn: int) -> Round:
+    def run(self, turn: int) -> values.Round:
         """As `Subject.run`."""
         load = self.load.concurrency if self.load.rate is None else self.load.rate
         point, sent = self.measure(self.load.mode, load, turn)
@@ -143,9 +121,9 @@ class ServerSubject:
         if not answered and self.load.mode == "closed":  # of an open loop, no goodput at all is a finding
             reasons = ", ".join(f"{item.calls} {item.reason}" for item in point.outcomes)
             raise BenchFailed(message("error.bench.server_answered_no_call", reasons=reasons))
-        return round_of(SERVER, answered, round(point.faces_per_s * point.seconds), point.seconds)
+        return values.round_of(values.SERVER, answered, round(point.faces_per_s * point.seconds), point.seconds)
 
-    def measure(self, mode: str, load: float, turn: int) -> tuple[LoadPoint, Sent]:
+    def measure(self, mode: str, load: float, turn: int) -> tuple[values.LoadPoint, Sent]:
         """Put the server under a load: calls at once, or arrivals per second."""
         with Watch(self.address, self.server) as watch:
             if mode == "closed":
@@ -162,7 +140,9 @@ class ServerSubject:
         return replace(point, health=watch.health, memory=watch.memory), sent
 
 
-def point_of(mode: str, load: float, sent: Sent, faces: Sequence[int], settings: LoadSettings) -> LoadPoint:
+def point_of(
+    mode: str, load: float, sent: Sent, faces: Sequence[int], settings: values.LoadSettings
+) -> values.LoadPoint:
     """Sum up the calls of one load; `faces` are those of each photo.
 
     An open loop lasts from its start to the end of its arrivals, or to the last good answer where that is later. An
@@ -172,7 +152,7 @@ def point_of(mode: str, load: float, sent: Sent, faces: Sequence[int], settings:
     good = [c for c in sent.calls if c.outcome == OK and (not is_open or c.ended - c.due <= settings.deadline_s)]
     last = max((call.ended for call in good), default=sent.start)
     seconds = max(settings.seconds, last - sent.start) if is_open else sent.seconds
-    return LoadPoint(
+    return values.LoadPoint(
         mode,
         load,
         seconds,
@@ -186,12 +166,13 @@ def point_of(mode: str, load: float, sent: Sent, faces: Sequence[int], settings:
     )
 
 
-def outcomes(calls: Sequence[Call]) -> tuple[OutcomeCount, ...]:
+def outcomes(calls: Sequence[Call]) -> tuple[values.OutcomeCount, ...]:
     """The ways in which calls ended: OK first, the others by name."""
     reasons = sorted({call.outcome for call in calls}, key=lambda reason: (reason != OK, reason))
     grouped = [(reason, [call for call in calls if call.outcome == reason]) for reason in reasons]
     return tuple(
-        OutcomeCount(reason, len(own), sum(call.retry_info for call in own), _latency(own)) for reason, own in grouped
+        values.OutcomeCount(reason, len(own), sum(call.retry_info for call in own), _latency(own))
+        for reason, own in grouped
     )
 
 
@@ -241,14 +222,14 @@ def bench_serve(order: ServeOrder, listed: PhotoList, on_round: OnRound) -> Benc
         batches_before = read_metrics(metrics_url) if metrics_url else {}
         rounds = alternate((subject, *pipeline, *(peer.subjects if peer else ())), order.repeat, on_round)
         sweep = [subject.measure(load.mode, step, order.repeat + i)[0] for i, step in enumerate(order.sweep)]
-        peak = rate_of(rounds, SERVER)
+        peak = rate_of(rounds, values.SERVER)
         overload = None
         if order.overload is not None:
             overload, _ = subject.measure("open", order.overload * peak.photos_per_s, order.repeat + len(sweep))
         batches = batches_between(batches_before, read_metrics(metrics_url)) if metrics_url else ()
-    in_process = rate_of(rounds, PIPELINE).photos_per_s if order.with_pipeline else None
+    in_process = rate_of(rounds, values.PIPELINE).photos_per_s if order.with_pipeline else None
     theirs = peer_rate(rounds)
-    detail = ServeDetail(
+    detail = values.ServeDetail(
         listed.workload,
         load,
         latency(subject.latencies),
@@ -279,17 +260,17 @@ def bench_serve(order: ServeOrder, listed: PhotoList, on_round: OnRound) -> Benc
     )
 
 
-def _agreement(answers: Sequence[Answer], peer: OpenPeer | None) -> Agreement | None:
+def _agreement(answers: Sequence[Answer], peer: OpenPeer | None) -> values.Agreement | None:
     found = tuple(answer.found for answer in answers if answer.found is not None)
     return agreement(found, peer.faces) if peer and len(found) == len(answers) else None
 
 
-def _held(bar: Bar | None, photos_per_s: float, server_to_pipeline: float | None) -> tuple[Held, ...]:
-    held = [] if bar is None else [Held("photos_per_s", photos_per_s, bar, decides=True)]
+def _held(bar: Bar | None, photos_per_s: float, server_to_pipeline: float | None) -> tuple[values.Held, ...]:
+    held = [] if bar is None else [values.Held("photos_per_s", photos_per_s, bar, decides=True)]
     if server_to_pipeline is not None:
-        held.append(Held("server_to_pipeline", server_to_pipeline, SERVER_TO_PIPELINE_BAR))
+        held.append(values.Held("server_to_pipeline", server_to_pipeline, SERVER_TO_PIPELINE_BAR))
     return tuple(held)
 
 
-def _latency(calls: Sequence[Call]) -> Latency | None:
+def _latency(calls: Sequence[Call]) -> values.Latency | None:
     return latency([call.ended - call.due for call in calls])

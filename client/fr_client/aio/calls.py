@@ -76,6 +76,10 @@ class AsyncCalls:
         """Return the server's version, model, device and limits."""
         return await self.call(self._server.GetServerInfo, server_pb2.GetServerInfoRequest())
 
+    async def server_status(self) -> server_pb2.GetServerStatusResponse:
+        """Return how the server does; for administrators and auditors."""
+        return await self.call(self._server.GetServerStatus, server_pb2.GetServerStatusRequest())
+
     async def fit(self) -> Fit:
         """Return the function that makes photos fit the server; it asks for the limits once."""
         if self._fit is None:

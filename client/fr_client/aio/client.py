@@ -100,6 +100,10 @@ class AsyncClient(AsyncRecognition, AsyncSubjects, AsyncEvaluation):
         """Return the server's version, model, device and limits."""
         return await self._calls.server_info()
 
+    async def server_status(self) -> server_pb2.GetServerStatusResponse:
+        """Return how the server does: calls, photos, stores and model packs; for administrators and auditors."""
+        return await self._calls.server_status()
+
     async def fit_photo(self, photo: Photo) -> bytes:
         """Return a photo as every method sends it: unchanged, or as a smaller JPEG if it is over the server's limits.
 

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from fr_client.sync.client import Client
 
 MAX_TEXT_BYTES = 2**20
-STDIN = Path("-")
-"""Stands for standard input; `typed_path` makes another path of a file with this name."""
+STDIN = Path("-")  # stands for standard input; `typed_path` makes another path of a file with this name
 # Writes the cells of a row.
 WriteRow = Callable[[Sequence[str]], None]
 

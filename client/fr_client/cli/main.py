@@ -22,6 +22,7 @@ _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]]+):\d{1,5}|(dns|ipv4|ipv
 _COMMANDS = {
     "info": "gallery.recognise:info",
     "health": "admin.health:health",
+    "status": "admin.health:status",
     "whoami": "admin.keys:whoami",
     "detect": "gallery.recognise:detect",
     "compare": "gallery.recognise:compare",

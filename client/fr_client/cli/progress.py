@@ -22,11 +22,7 @@ Advance = Callable[[int, int], None]
 
 @contextmanager
 def progress(
-    verb: str,
-    noun: str,
-    total: int,
-    clock: Callable[[], float] = time.monotonic,
-    beside_output: bool = False,
+    verb: str, noun: str, total: int, clock: Callable[[], float] = time.monotonic, beside_output: bool = False
 ) -> Iterator[Advance]:
     """Show the progress of a run during the block, in words such as "Enrolling" and "photos"; `clock` gives seconds.
 

@@ -86,11 +86,7 @@ class Settings:
                 raise ValueError(f"{self.key_file} is empty, so it holds no key.")
             credentials = self.channel_credentials()
             return Client(
-                self.server,
-                timeout_s=self.timeout_s,
-                credentials=credentials,
-                token=token,
-                downscale=self.downscale,
+                self.server, timeout_s=self.timeout_s, credentials=credentials, token=token, downscale=self.downscale
             )
 
     def channel_credentials(self) -> TlsCredentials | None:
@@ -274,6 +270,16 @@ REMEDIES: Mapping[str, Remedy] = MappingProxyType(
         "CASE_EXISTS": Remedy("`fr case list` lists those that you may see."),
         "UNKNOWN_CASE": Remedy("`fr case list` lists them. CASE is the id of a case, not its reference."),
         "UNKNOWN_EXAMINATION": Remedy("`fr case show CASE` and `fr review list` list them."),
+        "NO_CALIBRATION": Remedy("`fr gallery calibrate` sets one."),
+        "DATASET_UNAVAILABLE": Remedy("`fr report dataset list` lists them."),
+        "UNKNOWN_REPORT": Remedy("`fr report list` lists them."),
+        "PLAN_INVALID": Remedy("`fr train plan check FILE` shows its contents and its needs."),
+        "UNKNOWN_COURSE": Remedy("`fr train course list` lists them."),
+        "UNKNOWN_COHORT": Remedy("`fr train cohort list` lists them."),
+        "UNKNOWN_TRAINEE": Remedy("`fr train cohort show COHORT` lists the ids, for a trainer."),
+        "NOT_RELEASED": Remedy("`fr train item release` does it, for a trainer."),
+        "TEST_ITEMS": Remedy("The option is --tests.", ("--tests",)),
+        "ITEMS_AHEAD": Remedy("The option is --before-all-finished.", ("--before-all-finished",)),
         "UNKNOWN_PLAN": Remedy("`fr train plan list` lists them."),
         "UNKNOWN_ITEM": Remedy("`fr train course sheet COURSE` shows them."),
         "GALLERY_EXPIRED": Remedy("`fr gallery update GALLERY --expires DATE` gives it a later end."),

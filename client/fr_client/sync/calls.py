@@ -77,6 +77,10 @@ class Calls:
         """Return the server's version, model, device and limits."""
         return self.call(self._server.GetServerInfo, server_pb2.GetServerInfoRequest())
 
+    def server_status(self) -> server_pb2.GetServerStatusResponse:
+        """Return how the server does; for administrators and auditors."""
+        return self.call(self._server.GetServerStatus, server_pb2.GetServerStatusRequest())
+
     def fit(self) -> Fit:
         """Return the function that makes photos fit the server; it asks for the limits once."""
         if self._fit is None:

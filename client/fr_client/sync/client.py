@@ -101,6 +101,10 @@ class Client(Recognition, Subjects, Evaluation):
         """Return the server's version, model, device and limits."""
         return self._calls.server_info()
 
+    def server_status(self) -> server_pb2.GetServerStatusResponse:
+        """Return how the server does: calls, photos, stores and model packs; for administrators and auditors."""
+        return self._calls.server_status()
+
     def fit_photo(self, photo: Photo) -> bytes:
         """Return a photo as every method sends it: unchanged, or as a smaller JPEG if it is over the server's limits.
 

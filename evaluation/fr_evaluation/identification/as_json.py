@@ -28,10 +28,7 @@ def report_keys(report: IdentificationReport) -> dict[str, Any]:
             "nonmated": len(nonmated.top_similarities) + nonmated.failures,
             "nonmated_failures": nonmated.failures,
         },
-        "strangers": {
-            "drawn": searches.mated[-1].gallery_size - searches.people,
-            "likeness": searches.likeness,
-        },
+        "strangers": {"drawn": searches.mated[-1].gallery_size - searches.people, "likeness": searches.likeness},
         "galleries": [_size(size) for size in report.figures.sizes],
         "undefined": report.figures.undefined,
     }

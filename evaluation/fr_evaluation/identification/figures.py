@@ -6,14 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from fr_core.runtime.ticket import current_ticket
-from fr_core.scoring.bootstrap import (
-    Bootstrap,
-    Statistic,
-    fmr_statistic,
-    fnmr_at_fmr_statistic,
-    share_statistic,
-    subject_bootstrap,
-)
+from fr_core.scoring import bootstrap
 from fr_core.scoring.identification import (
     IdentificationDet,
     IdentificationPoint,
@@ -34,14 +27,16 @@ from fr_evaluation.report import Report
 class RatesByPeople:
     """Both error rates by people; None where all resamples agree, as those without an error do."""
 
-    fpir: Bootstrap | None  # at the threshold that the searches as they are give for the target
-    fnir: Bootstrap | None  # at the threshold that each resample gives, whose choice is so in the interval
+    fpir: bootstrap.Bootstrap | None  # at the threshold that the searches as they are give for the target
+    fnir: bootstrap.Bootstrap | None  # at the threshold that each resample gives, whose choice is so in the interval
 
 
-def first_by_people(searches: Sequence[Search], seed: int) -> Bootstrap | None:
+def first_by_people(searches: Sequence[Search], seed: int) -> bootstrap.Bootstrap | None:
     """The share of mated searches whose mate is the first candidate; None as in `RatesByPeople`."""
     mated = [one for one in searches if one.mate is not None]
-    return _bootstrap(share_statistic(np.array([one.rank == 1 for one in mated], dtype=np.bool_)), mated, seed)
+    return _bootstrap(
+        bootstrap.share_statistic(np.array([one.rank == 1 for one in mated], dtype=np.bool_)), mated, seed
+    )
 
 
 def rates_by_people(searches: Sequence[Search], target: float, threshold: float, rank: int, seed: int) -> RatesByPeople:
@@ -62,17 +57,17 @@ def rates_by_people(searches: Sequence[Search], target: float, threshold: float,
             strangers.append(one)
             tops.append(one.other)
     highest = np.array(tops, dtype=np.float64)
-    fnir = fnmr_at_fmr_statistic(np.array(mates, dtype=np.float64), highest, target, len(lost))
+    fnir = bootstrap.fnmr_at_fmr_statistic(np.array(mates, dtype=np.float64), highest, target, len(lost))
     return RatesByPeople(
-        _bootstrap(fmr_statistic(highest, threshold), strangers, seed),
+        _bootstrap(bootstrap.fmr_statistic(highest, threshold), strangers, seed),
         _bootstrap(fnir, (*found, *lost, *strangers), seed),
     )
 
 
-def _bootstrap(statistic: Statistic, searches: Sequence[Search], seed: int) -> Bootstrap | None:
+def _bootstrap(statistic: bootstrap.Statistic, searches: Sequence[Search], seed: int) -> bootstrap.Bootstrap | None:
     people = np.array([one.person for one in searches], dtype=np.int64)
     try:
-        return subject_bootstrap(statistic, people, people, seed=seed, check=current_ticket().require_wanted)
+        return bootstrap.subject_bootstrap(statistic, people, people, seed=seed, check=current_ticket().require_wanted)
     except UndefinedRate:
         return None
 
@@ -104,7 +99,7 @@ class SizeFigures:
     at_fpir: tuple[FpirRow, ...]  # for each of `TARGETS`
     default: IdentificationPoint  # at the threshold of the pack
     # The first of `cmc`, by people; None where all resamples agree, and beside drawn strangers.
-    first_by_people: Bootstrap | None = None
+    first_by_people: bootstrap.Bootstrap | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

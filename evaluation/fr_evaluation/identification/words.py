@@ -3,21 +3,9 @@
 from collections.abc import Sequence
 
 from fr_core.scoring.support import ENOUGH_ERRORS
+from fr_evaluation import words
 from fr_evaluation.identification.figures import RANK, FpirRow, IdentificationReport, SizeFigures
 from fr_evaluation.identification.searches import Likeness
-from fr_evaluation.words import (
-    RULE_OF_30,
-    Section,
-    Table,
-    Text,
-    by_people_text,
-    counted_text,
-    few_errors_text,
-    section,
-    support_text,
-    sure_text,
-    threshold_text,
-)
 from fr_locales.messages import Message, message
 
 HIT_HEADER = (
@@ -34,7 +22,7 @@ THRESHOLD_HEADER = (
 )
 
 
-def summary(report: IdentificationReport) -> Text:
+def summary(report: IdentificationReport) -> words.Text:
     """Summarise the findings in a paragraph for the person who sets a threshold."""
     searches, figures, dataset = report.searches, report.figures, report.dataset
     if not figures.sizes:
@@ -72,9 +60,9 @@ def _at_threshold(row: FpirRow) -> Message | str:
     by_people = "" if sure is None else message("evaluation.identification.by_people", low=sure.low, high=sure.high)
     return message(
         "evaluation.identification.threshold",
-        threshold=threshold_text(row.point.threshold),
+        threshold=words.threshold_text(row.point.threshold),
         one_in=round(1 / row.target),
-        few=few_errors_text(row.point.fpir),
+        few=words.few_errors_text(row.point.fpir),
         missed=missed.value,
         low=missed.interval.low,
         high=missed.interval.high,
@@ -96,15 +84,15 @@ def _about_strangers(likeness: Sequence[Likeness]) -> tuple[Message, Message]:
     )
 
 
-def sections(report: IdentificationReport) -> tuple[Section, ...]:
+def sections(report: IdentificationReport) -> tuple[words.Section, ...]:
     """Everything but the summary."""
     sizes = report.figures.sizes
     hits = [
-        (f"{size.gallery_size:,}", sure_text(size.cmc[0], size.first_by_people), sure_text(size.cmc[-1]))
+        (f"{size.gallery_size:,}", words.sure_text(size.cmc[0], size.first_by_people), words.sure_text(size.cmc[-1]))
         for size in sizes
     ]
     thresholds = [
-        Table(
+        words.Table(
             THRESHOLD_HEADER,
             [*map(_threshold_row, size.at_fpir), _default_row(size)],
             _title(size, report.searches.people),
@@ -112,8 +100,8 @@ def sections(report: IdentificationReport) -> tuple[Section, ...]:
         for size in sizes
     ]
     return (
-        section(message("evaluation.hits.heading"), "", Table(HIT_HEADER, hits)),
-        section(message("evaluation.searches.heading"), RULE_OF_30, *thresholds),
+        words.section(message("evaluation.hits.heading"), "", words.Table(HIT_HEADER, hits)),
+        words.section(message("evaluation.searches.heading"), words.RULE_OF_30, *thresholds),
     )
 
 
@@ -124,17 +112,17 @@ def _title(size: SizeFigures, people: int) -> Message:
     return message("evaluation.searches.title", people=people)
 
 
-def _default_row(size: SizeFigures) -> tuple[Text, ...]:
+def _default_row(size: SizeFigures) -> tuple[words.Text, ...]:
     fpir, fnir = size.default.fpir, size.default.fnir
-    asked, threshold = message("evaluation.searches.default"), threshold_text(size.default.threshold, 4)
-    return asked, threshold, counted_text(fpir), sure_text(fnir), support_text(fpir)
+    asked, threshold = message("evaluation.searches.default"), words.threshold_text(size.default.threshold, 4)
+    return asked, threshold, words.counted_text(fpir), words.sure_text(fnir), words.support_text(fpir)
 
 
-def _threshold_row(row: FpirRow) -> tuple[Text, ...]:
+def _threshold_row(row: FpirRow) -> tuple[words.Text, ...]:
     asked = f"{row.target:g}"
     if row.point is None:
         return asked, "", "", "", message("evaluation.searches.unsupported")
     fpir, fnir, sure = row.point.fpir, row.point.fnir, row.by_people
-    observed = by_people_text(counted_text(fpir), None if sure is None else sure.fpir)
-    missed = sure_text(fnir, None if sure is None else sure.fnir)
-    return asked, threshold_text(row.point.threshold, 4), observed, missed, support_text(fpir)
+    observed = words.by_people_text(words.counted_text(fpir), None if sure is None else sure.fpir)
+    missed = words.sure_text(fnir, None if sure is None else sure.fnir)
+    return asked, words.threshold_text(row.point.threshold, 4), observed, missed, words.support_text(fpir)

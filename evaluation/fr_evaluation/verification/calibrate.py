@@ -217,12 +217,7 @@ def _by_people(
 
 
 def _tried_on(
-    fold: int,
-    compared: ComparedPairs,
-    across: AcrossPeople | None,
-    provenance: Provenance,
-    seed: int,
-    replicates: int,
+    fold: int, compared: ComparedPairs, across: AcrossPeople | None, provenance: Provenance, seed: int, replicates: int
 ) -> HeldOut:
     listed = (*compared.pairs, *compared.failed)
     tried = {name for pair in listed if (pair.fold or 0) == fold for name in pair.people or ()}

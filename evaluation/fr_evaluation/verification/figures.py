@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fr_core.runtime.ticket import current_ticket
+from fr_core.scoring import verification
 from fr_core.scoring.auc import Auc, auc_delong
 from fr_core.scoring.bootstrap import Bootstrap, fnmr_at_fmr_statistic, subject_bootstrap
 from fr_core.scoring.calibrators import LrCalibrator, fit_logistic, fit_steps
@@ -22,14 +23,6 @@ from fr_core.scoring.det import (
 )
 from fr_core.scoring.intervals import UndefinedRate
 from fr_core.scoring.likelihood import cllr, lr_calibration_error, min_cllr
-from fr_core.scoring.verification import (
-    BestThreshold,
-    FoldAccuracy,
-    OperatingPoint,
-    best_threshold_accuracy,
-    kfold_accuracy,
-    operating_point,
-)
 from fr_datasets.values import VerificationPair
 from fr_evaluation.verification.compare import F64, AcrossPeople, ComparedPairs
 from fr_locales.messages import message
@@ -80,9 +73,9 @@ class VerificationFigures:
     is thinned.
     """
 
-    accuracy: FoldAccuracy | None
-    best: BestThreshold | None
-    default: OperatingPoint | None
+    accuracy: verification.FoldAccuracy | None
+    best: verification.BestThreshold | None
+    default: verification.OperatingPoint | None
     equal_error_rate: EqualErrorRate | None
     auc: Auc | None
     at_fmr: tuple[RateAtFmr, ...]
@@ -116,7 +109,7 @@ def verification_figures(
         accuracy=defined("accuracy", lambda: _accuracy(compared)),
         best=defined(
             "accuracy_at_best_threshold",
-            lambda: best_threshold_accuracy(compared.similarities, compared.mated, len(compared.failed)),
+            lambda: verification.best_threshold_accuracy(compared.similarities, compared.mated, len(compared.failed)),
         ),
         default=defined("at_default_threshold", lambda: _operating_point(compared, threshold)),
         equal_error_rate=None if det is None else equal_error_rate(det),
@@ -132,14 +125,14 @@ def verification_figures(
     )
 
 
-def _accuracy(compared: ComparedPairs) -> FoldAccuracy:
+def _accuracy(compared: ComparedPairs) -> verification.FoldAccuracy:
     if not compared.folds.any():
         raise UndefinedRate(message("undefined.core.list_pairs_no_folds"))
-    return kfold_accuracy(compared.similarities, compared.mated, compared.folds, compared.failed_folds)
+    return verification.kfold_accuracy(compared.similarities, compared.mated, compared.folds, compared.failed_folds)
 
 
-def _operating_point(compared: ComparedPairs, threshold: float) -> OperatingPoint:
-    return operating_point(
+def _operating_point(compared: ComparedPairs, threshold: float) -> verification.OperatingPoint:
+    return verification.operating_point(
         compared.similarities,
         compared.mated,
         threshold,

@@ -7,25 +7,13 @@ from fr_core.scoring.calibration import Calibration
 from fr_core.scoring.det import ThresholdRow
 from fr_core.scoring.intervals import Rate
 from fr_core.scoring.verification import OperatingPoint
+from fr_evaluation import words
 from fr_evaluation.verification import section_words
 from fr_evaluation.verification.figures import VerificationFigures
 from fr_evaluation.verification.report import VerificationReport
-from fr_evaluation.words import (
-    RULE_OF_30,
-    Section,
-    Table,
-    Text,
-    counted_text,
-    few_errors_text,
-    interval_text,
-    section,
-    support_text,
-    sure_text,
-    threshold_text,
-)
 from fr_locales.messages import Message, message
 
-Row = tuple[Text, Text, Text, Text]
+Row = tuple[words.Text, words.Text, words.Text, words.Text]
 # Of one similarity, computed alone or with others.
 ROUNDING = 1e-6
 HEADER: Row = (
@@ -83,9 +71,9 @@ def _about_failures(report: VerificationReport) -> Message:
 def _at_threshold(target: float, point: OperatingPoint) -> Message:
     return message(
         "evaluation.verification.threshold",
-        threshold=threshold_text(point.threshold),
+        threshold=words.threshold_text(point.threshold),
         one_in=round(1 / target),
-        few=few_errors_text(point.fmr),
+        few=words.few_errors_text(point.fmr),
         missed=point.fnmr.value,
         low=point.fnmr.interval.low,
         high=point.fnmr.interval.high,
@@ -100,17 +88,17 @@ def rows(report: VerificationReport) -> list[Row]:
         name = message("evaluation.figures.accuracy", folds=len(right.folds))
         found.append((name, f"{right.mean:.4f}", "", _error(f"{right.standard_error:.4f}")))
     if (best := figures.best) is not None:
-        name = message("evaluation.figures.best_accuracy", threshold=threshold_text(best.threshold))
+        name = message("evaluation.figures.best_accuracy", threshold=words.threshold_text(best.threshold))
         counts = _counts(best.n - best.n_wrong, best.n)
-        found.append((name, f"{best.accuracy:.4f}", interval_text(best.interval), counts))
+        found.append((name, f"{best.accuracy:.4f}", words.interval_text(best.interval), counts))
     if (equal := figures.equal_error_rate) is not None:
-        where = message("evaluation.figures.at", threshold=threshold_text(equal.threshold))
+        where = message("evaluation.figures.at", threshold=words.threshold_text(equal.threshold))
         found.append((message("evaluation.figures.equal_error_rate"), f"{equal.value:.4f}", "", where))
     if (area := figures.auc) is not None:
-        error, interval = _error(f"{area.standard_error:.5f}"), interval_text(area.interval)
+        error, interval = _error(f"{area.standard_error:.5f}"), words.interval_text(area.interval)
         found.append((message("evaluation.figures.auc"), f"{area.value:.5f}", interval, error))
     if (default := figures.default) is not None:
-        threshold = threshold_text(default.threshold)
+        threshold = words.threshold_text(default.threshold)
         found.append(_rate_row(message("evaluation.figures.fmr", threshold=threshold), default.fmr))
         found.append(_rate_row(message("evaluation.figures.fnmr", threshold=threshold), default.fnmr))
     if (evidence := figures.evidence) is not None:
@@ -131,10 +119,10 @@ def _counts(part: int, total: int) -> Message:
 
 
 def _rate_row(label: Message, rate: Rate) -> Row:
-    return label, f"{rate.value:.4g}", interval_text(rate.interval), _counts(rate.count, rate.total)
+    return label, f"{rate.value:.4g}", words.interval_text(rate.interval), _counts(rate.count, rate.total)
 
 
-def _about_undefined(report: VerificationReport) -> Text:
+def _about_undefined(report: VerificationReport) -> words.Text:
     """Say which figures there are none of, and why; those that lack the same go together."""
     lacking: dict[str, list[str]] = {}
     for name, why in report.undefined.items():
@@ -145,10 +133,12 @@ def _about_undefined(report: VerificationReport) -> Text:
     return message("evaluation.figures.undefined", figures="; ".join(found))
 
 
-def sections(report: VerificationReport) -> tuple[Section, ...]:
+def sections(report: VerificationReport) -> tuple[words.Section, ...]:
     """Everything but the summary and the single pairs."""
     return (
-        section(message("evaluation.figures.heading"), _about_undefined(report), Table(HEADER, rows(report))),
+        words.section(
+            message("evaluation.figures.heading"), _about_undefined(report), words.Table(HEADER, rows(report))
+        ),
         _about_thresholds(report),
         *section_words.sections(report),
     )
@@ -166,7 +156,7 @@ def lists_everybody(figures: VerificationFigures) -> bool:
     )
 
 
-def _about_thresholds(report: VerificationReport) -> Section:
+def _about_thresholds(report: VerificationReport) -> words.Section:
     """By the pairs of the list and by every two people, told once where these are the same pairs."""
     figures, calibration = report.figures, report.calibration
     missed = [(one.row, one.by_subject) for one in figures.at_fmr]
@@ -178,13 +168,13 @@ def _about_thresholds(report: VerificationReport) -> Section:
         everybody = message("evaluation.thresholds.by_people", people=figures.people)
         by_list = _thresholds(message("evaluation.thresholds.by_list"), missed)
         told = [by_list, _thresholds(everybody, across, calibration)]
-    text = (RULE_OF_30, *(lacking for _, lacking in told))
-    return section(message("evaluation.thresholds.heading"), text, *(table for table, _ in told))
+    text = (words.RULE_OF_30, *(lacking for _, lacking in told))
+    return words.section(message("evaluation.thresholds.heading"), text, *(table for table, _ in told))
 
 
 def _thresholds(
     title: Message, rows: Sequence[tuple[ThresholdRow, Bootstrap | None]], calibration: Calibration | None = None
-) -> tuple[Table, Message | str]:
+) -> tuple[words.Table, Message | str]:
     """The rows that the comparisons support, each with the interval by people of its misses, and a sentence on the
     others.
 
@@ -193,16 +183,16 @@ def _thresholds(
     found = [_threshold_row(row.target, row.point, sure, calibration) for row, sure in rows if row.point is not None]
     lacking = [row.target for row, _ in rows if row.point is None]
     sentence = message("evaluation.thresholds.lacking", title=title, rate=max(lacking)) if lacking else ""
-    return Table(THRESHOLD_HEADER, found, title), sentence
+    return words.Table(THRESHOLD_HEADER, found, title), sentence
 
 
 def _threshold_row(
     target: float, point: OperatingPoint, missed_by_people: Bootstrap | None, calibration: Calibration | None
-) -> tuple[Text, ...]:
-    accepted, missed = counted_text(point.fmr), sure_text(point.fnmr, missed_by_people)
+) -> tuple[words.Text, ...]:
+    accepted, missed = words.counted_text(point.fmr), words.sure_text(point.fnmr, missed_by_people)
     if calibration is not None:
         limits, by_people = calibration.fmr_interval_at(point.threshold)
         if by_people:
             low, high = limits.low, limits.high
             accepted = message("evaluation.thresholds.accepted_by_people", rate=accepted, low=low, high=high)
-    return f"{target:g}", threshold_text(point.threshold, 4), accepted, missed, support_text(point.fmr)
+    return f"{target:g}", words.threshold_text(point.threshold, 4), accepted, missed, words.support_text(point.fmr)

@@ -161,8 +161,7 @@ class Layout:
 
 BACKUP_FILE = Layout(b"FRCB", (_BACKUP_V1, _BACKUP_V2, _BACKUP_V3))
 KEYS_FILE = Layout(b"FRCK", (_KEYS_V1,))
-NEW_KEYS_FILE = Layout(b"FRCN", (_KEYS_V1,))
-"""Keys that are not proved yet."""
+NEW_KEYS_FILE = Layout(b"FRCN", (_KEYS_V1,))  # keys that are not proved yet
 
 FORMAT_WITH_CALIBRATIONS, FORMAT_WITH_AUDIT = 2, 3
 

@@ -12,19 +12,8 @@ import apsw
 from fr_core.errors import StoreFailed, TargetTaken, message
 from fr_core.gallery.backup.files import NUMBERS
 from fr_core.gallery.backup.saved import SavedStore, SavedSubject, saved_store
+from fr_core.gallery.store import rows
 from fr_core.gallery.store.integrity import Verified, require_sound
-from fr_core.gallery.store.rows import (
-    CALIBRATIONS,
-    ERASURES,
-    GALLERIES,
-    METADATA,
-    SUBJECTS,
-    TEMPLATES,
-    gallery_columns,
-    insertion,
-    signed,
-    unpacked_metadata,
-)
 from fr_core.gallery.store.schema import DATABASE_NAME, SCHEMA
 from fr_core.storage.audit.attribution import current_attribution
 from fr_core.storage.audit.table import AuditTable
@@ -39,9 +28,9 @@ from fr_core.storage.vault import Vault
 
 # The trees of a million subjects' ids, numbers and metadata: what does not fit is written again and again.
 _CACHE_KIB = 262_144
-_INSERT_SUBJECT = insertion("subjects", SUBJECTS)
-_INSERT_METADATA = insertion("subject_metadata", METADATA)
-_INSERT_TEMPLATE = insertion("templates", TEMPLATES)
+_INSERT_SUBJECT = rows.insertion("subjects", rows.SUBJECTS)
+_INSERT_METADATA = rows.insertion("subject_metadata", rows.METADATA)
+_INSERT_TEMPLATE = rows.insertion("templates", rows.TEMPLATES)
 # A restoration that died may have left these in the folder.
 _LEFT = (SCHEMA.lock_name, f"{DATABASE_NAME}.new*")
 
@@ -155,11 +144,11 @@ def _fill(connection: apsw.Connection, saved: SavedStore, vault: Vault) -> int:
     for number, row in saved.galleries.items():
         info = replace(row.info, subject_count=subjects[number], template_count=templates[number])
         info = replace(info, version=info.version + (info != row.info))
-        columns = signed(vault, "galleries", *gallery_columns(number, info))
-        connection.execute(insertion("galleries", GALLERIES), columns)
-    connection.executemany(insertion("calibrations", CALIBRATIONS), saved.calibrations.items())
-    erasures = (signed(vault, "erasures", *columns) for *columns, _ in saved.erasures())
-    connection.executemany(insertion("erasures", ERASURES), erasures)
+        columns = rows.signed(vault, "galleries", *rows.gallery_columns(number, info))
+        connection.execute(rows.insertion("galleries", rows.GALLERIES), columns)
+    connection.executemany(rows.insertion("calibrations", rows.CALIBRATIONS), saved.calibrations.items())
+    erasures = (rows.signed(vault, "erasures", *columns) for *columns, _ in saved.erasures())
+    connection.executemany(rows.insertion("erasures", rows.ERASURES), erasures)
     _set_numbers(connection, saved)
     return left_out
 
@@ -175,9 +164,9 @@ def _record(audit: AuditTable, saved: SavedStore, left_out: int) -> None:
 def _insert_subject(connection: apsw.Connection, vault: Vault, subject: SavedSubject) -> None:
     number, gallery_no = subject.subject_no, subject.gallery_no
     columns = (subject.subject_id, subject.display_name, subject.metadata, subject.created_us, subject.wrapped_key)
-    connection.execute(_INSERT_SUBJECT, signed(vault, "subjects", number, gallery_no, *columns))
-    for key, value in unpacked_metadata(subject.metadata).items():
-        connection.execute(_INSERT_METADATA, signed(vault, "subject_metadata", gallery_no, key, value, number))
+    connection.execute(_INSERT_SUBJECT, rows.signed(vault, "subjects", number, gallery_no, *columns))
+    for key, value in rows.unpacked_metadata(subject.metadata).items():
+        connection.execute(_INSERT_METADATA, rows.signed(vault, "subject_metadata", gallery_no, key, value, number))
     for template in subject.templates:
         connection.execute(_INSERT_TEMPLATE, (*template.facts, gallery_no, template.sealed))
         if template.photo is not None:

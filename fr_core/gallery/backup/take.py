@@ -29,7 +29,7 @@ from fr_core.gallery.store.rows import (
     to_us,
 )
 from fr_core.gallery.store.snapshot import Snapshot
-from fr_core.storage.audit.rows import Head
+from fr_core.storage.audit.chain import Head
 from fr_core.storage.audit.table import AuditTable
 from fr_core.storage.dialect import LAST_NUMBERS
 from fr_core.storage.keys import KeyEncryptionKey

@@ -8,9 +8,8 @@ from functools import partial
 
 import numpy as np
 
-from fr_core.gallery.index.faiss_codes import TRAINED_ON, Codebook, Codes
+from fr_core.gallery.index.faiss_codes import TRAINED_ON, Codebook, Codes, Segment, Workers
 from fr_core.gallery.index.faiss_scan import Share, scan_codes, scan_everything
-from fr_core.gallery.index.faiss_segment import Segment, Workers
 from fr_core.gallery.index.growing import Rewriting
 from fr_core.gallery.index.protocol import Hits, IndexMemory, Upkeep, check_added, check_searched
 from fr_core.types import F32, I64

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fr_core.errors import DeviceUnavailable, message
+from fr_core.gallery.index.faiss_codes import Segment, Workers
 from fr_core.gallery.index.faiss_scan import Share, best_candidates, scan_everything
-from fr_core.gallery.index.faiss_segment import Segment, Workers
 from fr_core.gallery.index.protocol import Hits, IndexMemory, check_searched
 from fr_core.gallery.index.rows_index import RowsIndex
 from fr_core.types import F32, I64

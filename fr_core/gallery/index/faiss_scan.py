@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from fr_core.gallery.index.faiss_segment import Segment, Workers
+from fr_core.gallery.index.faiss_codes import Segment, Workers
 from fr_core.gallery.index.protocol import F64, Hits, best_of_each, exact_similarity, scan_error_bound
 from fr_core.types import F32, I64
 

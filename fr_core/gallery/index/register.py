@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from fr_core.errors import ConfigInvalid, message
-from fr_core.gallery.index.numpy_scan import NumpyIndex
 from fr_core.gallery.index.protocol import VectorIndex
+from fr_core.gallery.index.rows_index import NumpyIndex
 
 INDEX_NAMES = ("auto", "compact", "flat", "gpu", "numpy")
 
@@ -27,9 +27,9 @@ def index_maker(name: str, threads: int = 0) -> Callable[[int], VectorIndex]:
         from fr_core.gallery.index.faiss_flat import FaissFlatIndex
 
         return FaissFlatIndex
+    from fr_core.gallery.index.faiss_codes import Workers
     from fr_core.gallery.index.faiss_compact import CompactIndex
     from fr_core.gallery.index.faiss_gpu import gpu_count, gpu_indexes
-    from fr_core.gallery.index.faiss_segment import Workers
 
     workers = Workers(threads)
     if name == "gpu" or (name == "auto" and gpu_count()):

@@ -1,10 +1,12 @@
-"""The common part of indexes that keep all their vectors in one array: everything but the search."""
+"""Indexes that keep all their vectors in one array: all but the search, and the reference, which searches by NumPy."""
 
 from collections.abc import Callable
 from typing import Generic
 
-from fr_core.gallery.index.growing import Rewriting, Rows
-from fr_core.gallery.index.protocol import IndexMemory, Upkeep, check_added
+import numpy as np
+
+from fr_core.gallery.index.growing import Rewriting, Rows, VectorRows
+from fr_core.gallery.index.protocol import Hits, IndexMemory, Upkeep, best_first, check_added, check_searched
 from fr_core.types import F32, I64
 
 # Removed rows are dropped when they are more than one in so many, and more than a few.
@@ -59,3 +61,26 @@ class RowsIndex(Generic[Rows]):
     def _replace(self, new: Rows, ids: I64, vectors: F32) -> None:
         self._rows = new
         new.append(ids, vectors)
+
+
+class NumpyIndex(RowsIndex[VectorRows]):
+    """A `VectorIndex` that computes `exact_similarity` of everything."""
+
+    def __init__(self, dimension: int) -> None:
+        super().__init__(dimension, lambda: VectorRows(dimension))
+
+    @property
+    def exact(self) -> bool:
+        """Return whether a search surely returns the k best: always."""
+        return True
+
+    def search(self, probes: F32, k: int, among: I64 | None = None) -> Hits:
+        """Search; see `VectorIndex.search`."""
+        check_searched(probes, k, self._dimension)
+        rows = np.flatnonzero(self._rows.allowed(among))
+        ids = self._rows.ids[rows]
+        width = min(k, len(rows))
+        hits = Hits.unfilled(len(probes), width)
+        for n, probe in enumerate(probes):
+            hits.ids[n], hits.similarities[n] = best_first(ids, self._rows.similarities(rows, probe), width)
+        return hits

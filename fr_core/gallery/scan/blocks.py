@@ -14,13 +14,12 @@ import numpy as np
 
 from fr_core.errors import UnknownGallery, message
 from fr_core.gallery.index.protocol import F64, Hits, VectorIndex
-from fr_core.gallery.scan.equal import distinct
 from fr_core.gallery.search.memory import GalleryMemory
-from fr_core.gallery.search.views import Views
+from fr_core.gallery.search.searching import Views
 from fr_core.gallery.store.snapshot import Snapshot
 from fr_core.gallery.store.values import GalleryRow
 from fr_core.gallery.values import GalleryRef
-from fr_core.types import I64
+from fr_core.types import F32, I64
 
 T = TypeVar("T")
 
@@ -33,6 +32,14 @@ _WIDER = 4
 # second. Other calls wait for one pass.
 _GATHERED_BYTES = 2**26
 _MAX_ID = 2**63 - 1
+
+
+def distinct(vectors: F32) -> tuple[I64, I64]:
+    """Return the first row of each different vector of f32[n, D], i64[m], and which of these m each row is, i64[n]."""
+    whole_row = np.dtype((np.void, vectors.shape[1] * vectors.itemsize))
+    rows = np.ascontiguousarray(vectors).view(whole_row).ravel()
+    _, first, kind = np.unique(rows, return_index=True, return_inverse=True)
+    return first, kind
 
 
 @dataclass(frozen=True, slots=True)

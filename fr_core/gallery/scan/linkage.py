@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fr_core.gallery.index.protocol import F64, exact_similarity
-from fr_core.gallery.scan.equal import distinct
+from fr_core.gallery.scan.blocks import distinct
 from fr_core.types import F32, I64
 
 # Edges whose similarity is computed at a time: 32 MiB at D = 512.

@@ -7,23 +7,8 @@ Text compares by code point (SQLite's BINARY collation of UTF-8), as Python's st
 import zlib
 
 from fr_core.errors import StoreCorrupt, message
+from fr_core.gallery.store import rows
 from fr_core.gallery.store.integrity import require_no_contradictions
-from fr_core.gallery.store.rows import (
-    GALLERIES,
-    GALLERIES_V2,
-    GALLERIES_V3,
-    METADATA,
-    SUBJECTS,
-    TEMPLATES,
-    SubjectRow,
-    as_newer,
-    checked,
-    contradiction,
-    insertion,
-    names,
-    signed,
-    unpacked_metadata,
-)
 from fr_core.gallery.store.template_codec import Binding, unpack_vectors
 from fr_core.storage.connection import PAGE_BYTES
 from fr_core.storage.protocol import Connection
@@ -200,27 +185,27 @@ def _seal(connection: Connection, vault: Vault) -> None:
 
 def _add_calibrations(connection: Connection, vault: Vault) -> None:
     connection.execute(_V3)
-    _sign_galleries(connection, vault, GALLERIES_V2, GALLERIES_V3)
+    _sign_galleries(connection, vault, rows.GALLERIES_V2, rows.GALLERIES_V3)
 
 
 def _add_use(connection: Connection, vault: Vault) -> None:
     connection.execute(_V4)
-    _sign_galleries(connection, vault, GALLERIES_V3, GALLERIES)
+    _sign_galleries(connection, vault, rows.GALLERIES_V3, rows.GALLERIES)
 
 
 def _sign_galleries(connection: Connection, vault: Vault, before: tuple[str, ...], after: tuple[str, ...]) -> None:
     """Authenticate the rows of one version with the columns that the next has added."""
-    for row in list(connection.execute(f"SELECT {names(before)} FROM galleries")):
-        gallery_no, *_ = columns = as_newer(checked(vault, "galleries", row), before, after)
-        *_, mac = signed(vault, "galleries", *columns[:-1])
+    for row in list(connection.execute(f"SELECT {rows.names(before)} FROM galleries")):
+        gallery_no, *_ = columns = rows.as_newer(rows.checked(vault, "galleries", row), before, after)
+        *_, mac = rows.signed(vault, "galleries", *columns[:-1])
         connection.execute("UPDATE galleries SET mac = ? WHERE gallery_no = ?", (mac, gallery_no))
 
 
 def _move_galleries(connection: Connection, vault: Vault) -> dict[int, tuple[Binding, int]]:
     bindings: dict[int, tuple[Binding, int]] = {}
-    insert = insertion("galleries", GALLERIES_V2)
+    insert = rows.insertion("galleries", rows.GALLERIES_V2)
     for row in list(connection.execute("SELECT * FROM galleries_v1")):
-        connection.execute(insert, signed(vault, "galleries", *row, None, None, 0))
+        connection.execute(insert, rows.signed(vault, "galleries", *row, None, None, 0))
         gallery_no, _, _, *model, size, _, _, _, _ = row
         bindings[gallery_no] = (Binding("template", gallery_no, ModelId(*model)), size)
     return bindings
@@ -228,29 +213,29 @@ def _move_galleries(connection: Connection, vault: Vault) -> dict[int, tuple[Bin
 
 def _move_subjects(connection: Connection, vault: Vault) -> dict[int, tuple[int, bytes]]:
     keys: dict[int, tuple[int, bytes]] = {}
-    insert, insert_metadata = insertion("subjects", SUBJECTS), insertion("subject_metadata", METADATA)
+    insert, insert_metadata = (
+        rows.insertion("subjects", rows.SUBJECTS),
+        rows.insertion("subject_metadata", rows.METADATA),
+    )
     for row in connection.execute("SELECT * FROM subjects_v1 ORDER BY subject_no"):
         subject_no, gallery_no, _, _, metadata, _ = row
         _, wrapped = vault.new_key(gallery_no, subject_no)
         keys[subject_no] = (gallery_no, wrapped)
-        connection.execute(insert, signed(vault, "subjects", *row, wrapped))
-        for key, value in unpacked_metadata(metadata).items():
-            pair = signed(vault, "subject_metadata", gallery_no, key, value, subject_no)
+        connection.execute(insert, rows.signed(vault, "subjects", *row, wrapped))
+        for key, value in rows.unpacked_metadata(metadata).items():
+            pair = rows.signed(vault, "subject_metadata", gallery_no, key, value, subject_no)
             connection.execute(insert_metadata, pair)
     return keys
 
 
 def _move_templates(
-    connection: Connection,
-    vault: Vault,
-    galleries: dict[int, tuple[Binding, int]],
-    keys: dict[int, tuple[int, bytes]],
+    connection: Connection, vault: Vault, galleries: dict[int, tuple[Binding, int]], keys: dict[int, tuple[int, bytes]]
 ) -> None:
-    insert = insertion("templates", TEMPLATES)
+    insert = rows.insertion("templates", rows.TEMPLATES)
     for row in connection.execute("SELECT * FROM templates_v1 ORDER BY template_id"):
         template_id, gallery_no, subject_no, image_sha256, quality, created_us, crc32, vector = row
         if gallery_no not in galleries or subject_no not in keys:
-            raise contradiction("template_subject")
+            raise rows.contradiction("template_subject")
         if zlib.crc32(vector) != crc32:
             raise StoreCorrupt(message("error.gallery.checksum_stored_vector_differs"), check="vector_checksum")
         binding, size = galleries[gallery_no]
@@ -264,13 +249,13 @@ def _move_templates(
 def _rewrap(connection: Connection, before: Vault, after: Vault) -> None:
     """Wrap the key of every subject anew; raises `StoreCorrupt` for an altered row, which it would authenticate."""
     last = 0
-    select = f"SELECT {names(SUBJECTS)} FROM subjects WHERE subject_no > ? ORDER BY subject_no LIMIT {_BLOCK}"
+    select = f"SELECT {rows.names(rows.SUBJECTS)} FROM subjects WHERE subject_no > ? ORDER BY subject_no LIMIT {_BLOCK}"
     while block := list(connection.execute(select, (last,))):
-        for row in map(SubjectRow._make, block):
-            subject = checked(before, "subjects", row)
+        for row in map(rows.SubjectRow._make, block):
+            subject = rows.checked(before, "subjects", row)
             last = subject.subject_no
             rewrapped = after.rewrapped(before, subject.gallery_no, last, subject.wrapped_key)
-            *_, mac = signed(after, "subjects", *subject._replace(wrapped_key=rewrapped)[:-1])
+            *_, mac = rows.signed(after, "subjects", *subject._replace(wrapped_key=rewrapped)[:-1])
             sql = "UPDATE subjects SET wrapped_key = ?, mac = ? WHERE subject_no = ?"
             connection.execute(sql, (rewrapped, mac, last))
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from fr_core.storage.audit.values import NO_COUNTS, NO_DETAIL, Entry, Pseudonyms, decimal_of, model_of
 from fr_core.types import ModelId
 
-SYSTEM = "system"
-"""The actor of what nobody asked for: purging, startup, restoring."""
+SYSTEM = "system"  # the actor of what nobody asked for: purging, startup, restoring
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from fr_core.errors import StoreCorrupt, message
 from fr_core.storage.audit.attribution import SYSTEM
-from fr_core.storage.audit.chain import first_hash, is_chain_id, new_chain_id, next_hash
+from fr_core.storage.audit.chain import Head, Kept, Pruned, first_hash, is_chain_id, is_whole, new_chain_id, next_hash
 from fr_core.storage.audit.checkpoints import Checkpoint, make_checkpoint, public_pem
-from fr_core.storage.audit.rows import Head, Kept, Pruned, is_whole
 from fr_core.storage.audit.values import PSEUDONYM_KEY_BYTES, Entry, Pseudonyms, canonical, decode, encode
 from fr_core.storage.dialect import contains
 from fr_core.storage.protocol import Connection, Row
@@ -64,11 +63,8 @@ _SELECT_ALL = _SELECT.format(more="")
 _SELECT_MARK = "SELECT seq, body, hash, mac FROM audit WHERE seq = 0"
 _DELETE = "DELETE FROM audit WHERE seq <= ?"
 
-PRUNE = "audit.prune"
-"""Action of the record that says which records were deleted."""
-
-SALT_BYTES = 16
-"""Random bytes of each record."""
+PRUNE = "audit.prune"  # action of the record that says which records were deleted
+SALT_BYTES = 16  # random bytes of each record
 
 _SIGNING_KEY, _PSEUDONYM_KEY = "audit signing key", "audit pseudonym key"
 _PAGE = 1_000

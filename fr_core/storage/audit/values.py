@@ -15,8 +15,7 @@ from typing import Any, NewType
 
 from fr_core.types import ModelId
 
-VERSION = 1
-"""Part of every record: what a later layout writes is never taken for this one."""
+VERSION = 1  # part of every record: what a later layout writes is never taken for this one
 
 Pseudonym = NewType("Pseudonym", str)
 """16 hexadecimal digits that stand in for a subject or a case; `Pseudonyms` makes them."""
@@ -27,12 +26,9 @@ MAX_SUBJECTS = 1_000  # as many as a search returns candidates at most
 MAX_COUNTS = 16
 MAX_DETAILS = 16
 MAX_DETAIL_LENGTH = 128
-MAX_DETAIL_TOTAL = 512
-"""Characters of all keys and values of the details of one record."""
-MAX_BODY_BYTES = 32_768
-"""No record is longer; 1,000 subjects take 19,000."""
-MAX_NUMBER = 2**53 - 1
-"""The greatest number of a record: every reader of JSON reads it exactly (RFC 8259, 6)."""
+MAX_DETAIL_TOTAL = 512  # characters of all keys and values of the details of one record
+MAX_BODY_BYTES = 32_768  # no record is longer; 1,000 subjects take 19,000
+MAX_NUMBER = 2**53 - 1  # the greatest number of a record: every reader of JSON reads it exactly (RFC 8259, 6)
 
 NO_COUNTS: Mapping[str, int] = MappingProxyType({})
 NO_DETAIL: Mapping[str, str] = MappingProxyType({})

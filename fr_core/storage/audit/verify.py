@@ -11,9 +11,8 @@ from enum import StrEnum
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from fr_core.errors import StoreCorrupt, message
-from fr_core.storage.audit.chain import next_hash
+from fr_core.storage.audit.chain import Head, Pruned, is_whole, next_hash
 from fr_core.storage.audit.checkpoints import Checkpoint, key_id_of
-from fr_core.storage.audit.rows import Head, Pruned, is_whole
 from fr_core.storage.audit.table import PRUNE, AuditTable
 from fr_core.storage.audit.values import decode
 from fr_core.storage.protocol import Connection, Row

@@ -2,6 +2,6 @@
 
 `authenticate` says who calls, with an API key or one of the `tokens` whose keys `jwks` reads. `authorize` says what
 they may do: `scope` replaces ids that they may not know, and `score_rounding` removes what they may not be told.
-`record` and `access_audit` tell the audit what `audit_facts` reads from requests and answers. `callers` has the
+`record` and `access_audit` tell the audit what `authorize` reads from requests and answers. `callers` has the
 principal of the call, and the entries of lists that it sees. The guard, an interceptor, applies all this.
 """

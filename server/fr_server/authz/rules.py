@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 
 
 class Kind(StrEnum):

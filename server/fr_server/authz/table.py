@@ -5,7 +5,7 @@ from functools import partial
 from types import MappingProxyType
 
 from fr_server.authz.rules import Coarse, Kind, Rule, Scoped, ScopeKind, Stated, Variant
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 
 _EVERYBODY = frozenset(Role)
 _TRAINEE, _TRAINER, _OPERATOR = (frozenset({role}) for role in (Role.TRAINEE, Role.TRAINER, Role.OPERATOR))

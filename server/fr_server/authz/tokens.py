@@ -16,10 +16,8 @@ from fr_core.errors import InvalidField, NotReady
 from fr_files.reading import read_json
 from fr_server.authz.jwks import JsonWebKeys
 from fr_trust.access.budget import Budget
-from fr_trust.access.principal import Principal
+from fr_trust.access.principal import Principal, Role, Scope
 from fr_trust.access.refusals import Why, refuse
-from fr_trust.access.roles import Role
-from fr_trust.access.scope import Scope
 
 MAX_TOKEN = 8_192  # characters; what a client sends with a call has 16 KiB in all
 

@@ -458,8 +458,7 @@ def _opened(config: Config) -> Iterator[AccessStore]:
 def _new_admin(store: AccessStore, label: str, days: int) -> str:
     from fr_trust.access.budget import UNLIMITED
     from fr_trust.access.keys import DAY_MS, NewKey
-    from fr_trust.access.roles import Role
-    from fr_trust.access.scope import EVERYTHING
+    from fr_trust.access.principal import EVERYTHING, Role
 
     # Keys that it makes cannot have more rights than this one.
     new = NewKey(label, frozenset({Role.ADMIN}), EVERYTHING, EVERYTHING, UNLIMITED, days * DAY_MS)

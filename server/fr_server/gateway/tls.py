@@ -9,14 +9,7 @@ from cryptography import x509
 
 from fr_core.errors import TlsUnusable, message
 from fr_server.config import TlsConfig
-from fr_server.gateway.pem import (
-    read_certificates,
-    read_revocations,
-    require_current,
-    require_fits,
-    require_private,
-    unusable,
-)
+from fr_server.gateway import pem
 from fr_server.telemetry.trust import HandshakeFailure
 
 ALPN = "h2"
@@ -61,18 +54,18 @@ def check_tls(files: TlsFiles, now_ms: int) -> None:
     yet, the key does not fit or is readable by others, the only client authority has expired, or a list of revoked
     certificates has expired or comes from no client authority.
     """
-    chain = read_certificates(files.certificate)
+    chain = pem.read_certificates(files.certificate)
     for certificate in chain:
-        require_current(files.certificate, certificate, now_ms)
-    require_private(files.key)
-    require_fits(files.key, chain[0])
+        pem.require_current(files.certificate, certificate, now_ms)
+    pem.require_private(files.key)
+    pem.require_fits(files.key, chain[0])
     if files.client_certificates is ClientCertificates.OFF:
         return
     if files.client_ca is None:
         raise TlsUnusable(message("error.server.client_certificates_required_but"), file="client_ca")
-    authorities = read_certificates(files.client_ca)
+    authorities = pem.read_certificates(files.client_ca)
     if len(authorities) == 1:
-        require_current(files.client_ca, authorities[0], now_ms)
+        pem.require_current(files.client_ca, authorities[0], now_ms)
     revocations(files, now_ms)
 
 
@@ -80,7 +73,7 @@ def revocations(files: TlsFiles, now_ms: int) -> list[x509.CertificateRevocation
     """Return the lists of revoked client certificates; raises `TlsUnusable` as `check_tls`."""
     if files.client_certificates is ClientCertificates.OFF or files.client_ca is None or files.revoked is None:
         return []
-    return read_revocations(files.revoked, read_certificates(files.client_ca), now_ms)
+    return pem.read_revocations(files.revoked, pem.read_certificates(files.client_ca), now_ms)
 
 
 def server_context(files: TlsFiles, now_ms: int) -> ssl.SSLContext:
@@ -108,7 +101,7 @@ def server_context(files: TlsFiles, now_ms: int) -> ssl.SSLContext:
                 context.load_verify_locations(cafile=path)
                 context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        raise unusable(path, message("error.server.cannot_loaded")) from error
+        raise pem.unusable(path, message("error.server.cannot_loaded")) from error
     return context
 
 

@@ -22,8 +22,7 @@ Ended: TypeAlias = Callable[[str, float], None]
 Chore = Literal["purge_training", "purge_cases", "prune_audit", "checkpoints", "key_ends"]
 """The name of a periodic job in the log and in the metrics."""
 
-MOST_FAILED = 50
-"""Calls that failed, of which `Tally` keeps the newest."""
+MOST_FAILED = 50  # calls that failed, of which `Tally` keeps the newest
 
 CHORES: tuple[Chore, ...] = get_args(Chore)
 

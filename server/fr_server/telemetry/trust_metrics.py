@@ -74,10 +74,7 @@ API_KEY_EXPIRY = Spec(
     of_processes="livemostrecent",
 )
 DECODERS_REPLACED = Spec(
-    "fr_decoders_replaced_total",
-    "counter",
-    "Photo-decoding processes that the server replaced early.",
-    ("why",),
+    "fr_decoders_replaced_total", "counter", "Photo-decoding processes that the server replaced early.", ("why",)
 )
 
 TRUST_SPECS = specs_in(globals())

@@ -20,17 +20,7 @@ from fr_core.runtime.ticket import Ticket, current_ticket
 from fr_core.storage.audit.attribution import current_attribution
 from fr_core.types import F32, U8, AlignedFace
 from fr_server.storage.calls import AuditCalls, GalleryCalls
-from fr_server.workers.messages import (
-    AUDIT_METHODS,
-    GALLERY_METHODS,
-    Answer,
-    ArenaPlan,
-    Cancel,
-    GalleryCall,
-    Pictures,
-    Refusal,
-    Wire,
-)
+from fr_server.workers import messages
 from fr_server.workers.shared_memory import PATIENCE_S, Arena, Slots, picture_bytes
 
 
@@ -94,7 +84,7 @@ def _asking(method: str) -> Callable[..., Any]:
     return call
 
 
-for _method in GALLERY_METHODS | AUDIT_METHODS:
+for _method in messages.GALLERY_METHODS | messages.AUDIT_METHODS:
     setattr(_Remote, _method, _asking(_method))
 
 
@@ -112,7 +102,7 @@ class _Asked:
 class Asker:
     """Asks the engine's process, from any thread; who receives from the wire hands answers to `answered`."""
 
-    def __init__(self, wire: Wire, memory: int, plan: ArenaPlan) -> None:
+    def __init__(self, wire: messages.Wire, memory: int, plan: messages.ArenaPlan) -> None:
         self.slots = Slots(plan)
         self._wire = wire
         self._arena = Arena(memory, plan)
@@ -133,7 +123,7 @@ class Asker:
         except BaseException:
             for one in asked:
                 if not one.future.done():
-                    self._wire.send(Cancel(one.number))
+                    self._wire.send(messages.Cancel(one.number))
             raise
 
     def gallery(self, method: str, *arguments: object) -> Any:
@@ -143,16 +133,16 @@ class Asker:
         """
         asked = self._new(None)
         by, ticket = current_attribution(), current_ticket()
-        self._wire.send(GalleryCall(asked.number, method, arguments, ticket.bulk, ticket.caller, by))
+        self._wire.send(messages.GalleryCall(asked.number, method, arguments, ticket.bulk, ticket.caller, by))
         return asked.future.result()
 
-    def answered(self, message: Answer | Refusal) -> None:
+    def answered(self, message: messages.Answer | messages.Refusal) -> None:
         """End the request that a message is the answer to; its slot is free again."""
         with self._lock:
             asked = self._asked.pop(message.number)
         if asked.slot is not None:
             self.slots.give_back(asked.slot)
-        if isinstance(message, Answer):
+        if isinstance(message, messages.Answer):
             asked.future.set_result(message.value)
         else:
             asked.future.set_exception(message.error or EngineDefect())
@@ -185,7 +175,9 @@ class Asker:
         for view, picture in zip(self._arena.views(slot, shapes), pictures, strict=True):
             np.copyto(view, picture)
         asked = self._new(slot)
-        self._wire.send(Pictures(asked.number, model, slot, shapes, ticket.deadline, ticket.bulk, ticket.caller))
+        self._wire.send(
+            messages.Pictures(asked.number, model, slot, shapes, ticket.deadline, ticket.bulk, ticket.caller)
+        )
         return asked
 
     def _new(self, slot: int | None) -> _Asked:

@@ -23,16 +23,12 @@ CLUES = 5
 They are the columns of f64[n, CLUES]. The greater they are, the more the photos are like two of one person.
 """
 
-PIXELS, COLOURS = slice(0, 3), slice(3, 5)
-"""The clues of each kind."""
-
-NEAR_CHANCE = 0.1
-"""Area under the curve beyond .5 that a draw of items may have to be taken at once."""
+PIXELS, COLOURS = slice(0, 3), slice(3, 5)  # the clues of each kind
+NEAR_CHANCE = 0.1  # area under the curve beyond .5 that a draw of items may have to be taken at once
 
 _MISLEADS = 0.1  # area below .5 that is no reason to draw again: who goes by a clue then errs, and it teaches nothing
 
-DRAWS = 64
-"""Draws of items from which that one is taken in which clues tell least."""
+DRAWS = 64  # draws of items from which that one is taken in which clues tell least
 
 _STEPS = 48  # in which pairs are left out
 

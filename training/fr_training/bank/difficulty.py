@@ -22,8 +22,7 @@ from fr_training.statistics.item_response import update_difficulty
 
 Sign = Literal[-1, 1]
 
-DECIMALS = 3
-"""Of a difficulty: the last digits of a similarity differ from one processor to another."""
+DECIMALS = 3  # of a difficulty: the last digits of a similarity differ from one processor to another
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +68,7 @@ def updated(b_algo: float, b_human: float, n: int) -> float:
 
 MEAN_TOLERANCE = 0.05
 """Most difference of the means of b of two equated forms, in standard deviations of all items of a class."""
-SD_TOLERANCE = 0.1
-"""Most difference of the standard deviations of b, in the same unit."""
+SD_TOLERANCE = 0.1  # most difference of the standard deviations of b, in the same unit
 
 _DEALS = 20  # beginnings that are tried until one is good enough
 _GOOD_ENOUGH = 0.3  # of the tolerances

@@ -39,14 +39,15 @@ FEWEST = 10
 FEWEST_LISTS = 14
 """Lists below which reports do not say of one trainee that none went wrong; see `fr_training.grading.certainty.FEW`."""
 
-FAIR = 0.65
-"""Area under the curve up to which pixels or colours tell little."""
-CLEAR = 0.80
-"""Area above which they tell so much that a block no longer tests the comparison of faces."""
+FAIR = 0.65  # area under the curve up to which pixels or colours tell little
+CLEAR = 0.80  # area above which they tell so much that a block no longer tests the comparison of faces
 EASY = 0.93
 """Expected share of right answers from which a block is called easy: at most one answer in 14 tells anything."""
 
-_UNFORESEEN = (ExerciseKind.TRIAGE, ExerciseKind.OWN_PROBE, ExerciseKind.LAB, ExerciseKind.EVIDENCE)
+_UNFORESEEN = (
+    *(ExerciseKind.TRIAGE, ExerciseKind.OWN_PROBE, ExerciseKind.LAB, ExerciseKind.EVIDENCE),
+    ExerciseKind.LESSON,
+)
 _Z = NormalDist()
 _ALIKE = (2.0 * _Z.inv_cdf(0.80), 0.5)  # mean and SD over tests of d' for people who look alike
 _UNLIKE = 2.0 * _Z.inv_cdf(0.975)

@@ -13,12 +13,10 @@ import numpy as np
 from fr_training.bank.labels import Index, Traits
 from fr_training.bank.pool import F32, cosine
 
-NEIGHBOURS = 16
-"""Impostors that are looked at for each person."""
+NEIGHBOURS = 16  # impostors that are looked at for each person
 
 _BLOCK_CELLS = 1 << 22  # of f32: 16 MiB for each table of a block
-DOUBTFUL = 40.0
-"""Lost by people who are most likely the same person: more than all of `Traits.unlike`."""
+DOUBTFUL = 40.0  # lost by people who are most likely the same person: more than all of `Traits.unlike`
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -22,8 +22,7 @@ T = TypeVar("T", str, tuple[str, ...])
 SEX_KINDS = ("face_gender", "gender", "sex")
 ETHNICITY_KINDS = ("face_eth", "ethnicity", "race")
 AGE_KINDS = ("face_age", "age")
-AGE_BAND_YEARS = 10
-"""Two people are of one age band if their ages differ by at most so many years."""
+AGE_BAND_YEARS = 10  # two people are of one age band if their ages differ by at most so many years
 
 # A similarity lies in [-1, 1], so that each step outweighs every similarity, and all steps below it.
 _OTHER_AGE = 2.5

@@ -46,14 +46,9 @@ class Matcher(Protocol):
         """Take up people: the number of each, which is unique, and the photo to be found by. It is called once."""
 
 
-MOST_ENROLLED = 1_000
-"""People in the gallery that own probes search: a picture is made of each."""
-
-BEST_PROBES = 100
-"""Of so many people who may be searched for, one is taken: those with the nearest look-alikes."""
-
-SPARE_PROBES = 2
-"""People more than are searched for, so that lists of several difficulties can be chosen."""
+MOST_ENROLLED = 1_000  # people in the gallery that own probes search: a picture is made of each
+BEST_PROBES = 100  # of so many people who may be searched for, one is taken: those with the nearest look-alikes
+SPARE_PROBES = 2  # people more than are searched for, so that lists of several difficulties can be chosen
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +61,7 @@ class ListDraft:
     poorer: Poorer  # the probe
 
 
-Lists = Mapping[str, Sequence[ListDraft]]
-"""By name of a form."""
+Lists = Mapping[str, Sequence[ListDraft]]  # by name of a form
 
 
 def draft_present(bench: Workbench, sets: Sequence[FormSet], tests: int) -> Mapping[str, Index]:

@@ -42,11 +42,8 @@ class PairDraft:
         return (self.a,) if self.a == self.b else (self.a, self.b)
 
 
-_SPARE = 2
-"""Pairs of two people that are looked at for each that is wanted, at least, where clues are left out."""
-
-_FEW = 20
-"""Pairs of two people that are looked at for a small block, whose clues are a matter of luck, at least."""
+_SPARE = 2  # pairs of two people that are looked at for each that is wanted, at least, where clues are left out
+_FEW = 20  # pairs of two people that are looked at for a small block, whose clues are a matter of luck, at least
 
 Drafts = Mapping[str, list[list[PairDraft]]]
 """By key of a form set: for each item of a form, one draft for each form of the set."""

@@ -20,8 +20,7 @@ from fr_core.types import ModelId
 
 F32 = npt.NDArray[np.float32]
 
-UNIT_TOLERANCE = 1e-3
-"""Of the squared length of an embedding."""
+UNIT_TOLERANCE = 1e-3  # of the squared length of an embedding
 
 
 class Taken(NamedTuple):
@@ -168,12 +167,10 @@ def without_shared_photos(pool: Pool) -> Pool:
     return replace(pool, people=tuple(sorted(kept, key=lambda person: person.photos[0].sha256)))
 
 
-FEWEST = 20
-"""Fewest people with two photos in a data set; with fewer, the order shows nothing."""
+FEWEST = 20  # fewest people with two photos in a data set; with fewer, the order shows nothing
 LEAST_SHARE = 0.7
 """Share of people whose own difference points the same way as that of all others; by chance it is half."""
-CHANCE = 1e-3
-"""Probability below which the order is not chance."""
+CHANCE = 1e-3  # probability below which the order is not chance
 
 _MOST = 300  # people to check
 _DRAWS = 1_999

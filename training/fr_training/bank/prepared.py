@@ -22,8 +22,7 @@ from fr_training.bank.pool import F32, Pool, PoolPerson, PoolPhoto
 
 Bools = npt.NDArray[np.bool_]
 
-MOST_PHOTOS = 12
-"""Of a person, among which the pair is looked for; some people of LFW have hundreds."""
+MOST_PHOTOS = 12  # of a person, among which the pair is looked for; some people of LFW have hundreds
 
 _FOILS = 5  # of a list, the shortest of the usual ones
 _FEWEST_TO_DOUBT = 20  # mated pairs, for their median to say anything

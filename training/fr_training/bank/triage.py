@@ -20,8 +20,7 @@ from fr_training.courses import Item
 from fr_training.errors import TooFewPeople
 from fr_training.keys import CUSTODY_RECORDS, EvidenceKey, TriageKey
 
-UNIT_EYES = 64
-"""Pixels between the eyes of the faces that strengths in pixels, and JPEG qualities, are meant for."""
+UNIT_EYES = 64  # pixels between the eyes of the faces that strengths in pixels, and JPEG qualities, are meant for
 
 
 @dataclass(frozen=True, slots=True)

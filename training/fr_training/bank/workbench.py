@@ -29,8 +29,7 @@ from fr_training.prompts import ExerciseKind
 _MATED, _NONMATED = PairKey(mated=True, similarity=0.0), PairKey(mated=False, similarity=0.0)  # an id has no similarity
 
 
-Seen = Callable[[Sequence[Shown]], Sequence[Looks]]
-"""Looks at photos as blocks show them, which takes long."""
+Seen = Callable[[Sequence[Shown]], Sequence[Looks]]  # looks at photos as blocks show them, which takes long
 
 
 @dataclass(frozen=True, slots=True)

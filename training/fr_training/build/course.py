@@ -40,11 +40,8 @@ from fr_training.grading.values import unless_undefined
 from fr_training.keys import EvidenceKey
 from fr_training.plan import CoursePlan
 
-Progress = Literal["photos", "forms", "pictures"]
-"""The stages of building a course, in order."""
-
-EXCLUDED = "EXCLUDED"
-"""Why a photo was left out: the maker of the course wanted it so."""
+Progress = Literal["photos", "forms", "pictures"]  # the stages of building a course, in order
+EXCLUDED = "EXCLUDED"  # why a photo was left out: the maker of the course wanted it so
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,9 +13,8 @@ from dataclasses import replace
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from fr_core.storage.audit.chain import first_hash, next_hash
+from fr_core.storage.audit.chain import Kept, first_hash, next_hash
 from fr_core.storage.audit.checkpoints import make_checkpoint, public_pem
-from fr_core.storage.audit.rows import Kept
 from fr_core.storage.audit.values import VERSION, Entry, canonical, decode, encode
 from fr_core.types import U8
 from fr_training.courses import Item

@@ -21,11 +21,8 @@ from fr_training.bank.triage import UNIT_EYES
 from fr_training.build.jpegs import jpeg
 from fr_training.plan import Mask
 
-SIDE = 512
-"""Width and height of a picture, pixels."""
-
-EYE_DISTANCE = SIDE / 5
-"""Between the eyes of a face that fits the template, pixels."""
+SIDE = 512  # width and height of a picture, pixels
+EYE_DISTANCE = SIDE / 5  # between the eyes of a face that fits the template, pixels
 
 # Middle of the eyes. Faces reach about 1.3 eye distances above it (hairline) and 1.8 below (chin), heads 1.9 above; the
 # neck is seen to about 2.8 below.
@@ -188,8 +185,7 @@ def _u8(pixels: object) -> U8:
     return np.asarray(pixels, dtype=np.uint8)
 
 
-GREY = 128
-"""The grey around the face: in the middle of the scale, so that neither dark nor light skin stands out."""
+GREY = 128  # the grey around the face: in the middle of the scale, so that neither dark nor light skin stands out
 
 # Of a picture's pixel, in each direction, where a face is larger than the template.
 _SAMPLES = 4

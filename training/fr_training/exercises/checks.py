@@ -13,30 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, assert_never
 
 from fr_core.errors import InvalidField, MissingField, message
-from fr_training.answers import (
-    DIFFICULTIES,
-    MAX_NOTES,
-    MAX_ROWS,
-    MAX_SIMILARITY,
-    RATINGS,
-    Answer,
-    Compared,
-    Conclusion,
-    Draft,
-    FileHash,
-    Given,
-    ListChoice,
-    ListDecision,
-    Notes,
-    Observation,
-    Observations,
-    OddOneOut,
-    PairRating,
-    Prediction,
-    ProbeSent,
-    Triage,
-    Usability,
-)
+from fr_training import answers
 from fr_training.errors import InvalidRating, WrongStep
 from fr_training.prompts import Component, Step
 
@@ -57,24 +34,26 @@ COMPONENTS: Final[tuple[Component, ...]] = (
 """Each component once, roughly from the top of the face to the bottom."""
 
 
-_GIVEN: Final[Mapping[Step, type[Given]]] = {
-    Step.RATE: PairRating,
-    Step.CHOOSE: OddOneOut,
-    Step.NOTE: Notes,
-    Step.OBSERVE: Observations,
-    Step.DECIDE: ListDecision,
-    Step.TRIAGE: Triage,
-    Step.RATE_AGAIN: PairRating,
-    Step.SEND_PROBE: ProbeSent,
-    Step.PREDICT: Prediction,
-    Step.CONCLUDE: Conclusion,
-    Step.HASH: FileHash,
-    Step.DERIVE: FileHash,
+_GIVEN: Final[Mapping[Step, type[answers.Given]]] = {
+    Step.RATE: answers.PairRating,
+    Step.CHOOSE: answers.OddOneOut,
+    Step.NOTE: answers.Notes,
+    Step.OBSERVE: answers.Observations,
+    Step.DECIDE: answers.ListDecision,
+    Step.TRIAGE: answers.Triage,
+    Step.RATE_AGAIN: answers.PairRating,
+    Step.SEND_PROBE: answers.ProbeSent,
+    Step.PREDICT: answers.Prediction,
+    Step.CONCLUDE: answers.Conclusion,
+    Step.HASH: answers.FileHash,
+    Step.DERIVE: answers.FileHash,
+    Step.READ: answers.Read,
+    Step.ANSWER: answers.OptionChosen,
 }
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
-def require_answer(steps: Sequence[Step], step: Step, answer: Answer, choices: Sequence[str] = ()) -> None:
+def require_answer(steps: Sequence[Step], step: Step, answer: answers.Answer, choices: Sequence[str] = ()) -> None:
     """Require an answer that a step, of `steps` of the exercise, can take, of whose pictures `choices` may be chosen.
 
     Raises:
@@ -86,14 +65,15 @@ def require_answer(steps: Sequence[Step], step: Step, answer: Answer, choices: S
     given = answer.given
     if step not in steps or not isinstance(given, _GIVEN[step]):
         raise WrongStep(message("error.answer.of_other_step"), step=step)
-    if answer.difficulty is not None and answer.difficulty not in DIFFICULTIES:
+    if answer.difficulty is not None and answer.difficulty not in answers.DIFFICULTIES:
         raise InvalidRating(
-            message("error.answer.difficulty_range", low=DIFFICULTIES[0], high=DIFFICULTIES[-1]), field="difficulty"
+            message("error.answer.difficulty_range", low=answers.DIFFICULTIES[0], high=answers.DIFFICULTIES[-1]),
+            field="difficulty",
         )
     _require_given(given, choices)
 
 
-def require_draft(step: Step, draft: Draft, choices: Sequence[str] = ()) -> None:
+def require_draft(step: Step, draft: answers.Draft, choices: Sequence[str] = ()) -> None:
     """Require a draft that can become an answer to a step; parts may be missing. Raises as `require_answer`."""
     parts = {Step.NOTE: draft.notes, Step.OBSERVE: draft.observations, Step.DECIDE: draft.ratings}
     if any(part for of, part in parts.items() if of != step):
@@ -103,48 +83,53 @@ def require_draft(step: Step, draft: Draft, choices: Sequence[str] = ()) -> None
     _require_ratings(draft.ratings, choices)
 
 
-def _require_given(given: Given, choices: Sequence[str]) -> None:
+def _require_given(given: answers.Given, choices: Sequence[str]) -> None:
     match given:
-        case PairRating():
+        case answers.PairRating():
             _require_rating(given.rating, "rating")
             if given.p_same is not None and not 0.0 <= given.p_same <= 1.0:  # so that NaN is refused
                 raise InvalidRating(message("error.answer.probability_range"), field="p_same")
-        case OddOneOut():
+        case answers.OddOneOut():
             _require_picture(given.picture_id, choices, "odd_picture_id")
-        case Notes():
+        case answers.Notes():
             _require_notes(given.text)
-        case Observations():
+        case answers.Observations():
             left = _require_observations(given.observations)
             if left:
                 missing = message(
                     "error.answer.components_missing", missing=len(left), total=len(COMPONENTS), first=min(left)
                 )
                 raise MissingField(missing, field="observations")
-        case ListDecision():
+        case answers.ListDecision():
             _require_list_decision(given, choices)
-        case Triage():
-            if given.usability == Usability.USABLE and given.reasons:
+        case answers.Triage():
+            if given.usability == answers.Usability.USABLE and given.reasons:
                 raise InvalidField(message("error.answer.reasons_unasked"), field="reasons")
-            if given.usability != Usability.USABLE and not given.reasons:
+            if given.usability != answers.Usability.USABLE and not given.reasons:
                 raise MissingField(message("error.answer.reasons_missing"), field="reasons")
-        case ProbeSent():
+        case answers.ProbeSent():
             if not _SHA256.fullmatch(given.image_sha256):
                 raise InvalidField(message("error.answer.no_sha256"), field="image_sha256")
-        case FileHash():
+        case answers.FileHash():
             if not _SHA256.fullmatch(given.sha256):
                 raise InvalidField(message("error.answer.no_file_sha256"), field="sha256")
-        case Prediction():
+        case answers.Prediction():
             if not 0.0 <= given.percent <= 100.0:  # so that NaN is refused
                 raise InvalidRating(message("error.answer.percent_range"), field="percent")
-        case Conclusion():
-            if given.row not in range(MAX_ROWS + 1):
+        case answers.Conclusion():
+            if given.row not in range(answers.MAX_ROWS + 1):
                 raise InvalidRating(message("error.answer.no_such_row"), field="row")
+        case answers.OptionChosen():
+            if given.option_id not in choices:
+                raise InvalidRating(message("error.answer.no_such_option"), field="option_id")
+        case answers.Read():
+            pass
         case _:
             assert_never(given)
 
 
 def _require_rating(rating: int, field: str) -> None:
-    if rating not in RATINGS:
+    if rating not in answers.RATINGS:
         raise InvalidRating(message("error.answer.no_such_rating"), field=field)
 
 
@@ -160,32 +145,36 @@ def _require_notes(text: str) -> None:
 
 
 def _require_writable(text: str) -> None:
-    if len(text) > MAX_NOTES:
-        raise InvalidField(message("error.answer.notes_too_long", most=MAX_NOTES), field="notes", limit=str(MAX_NOTES))
+    if len(text) > answers.MAX_NOTES:
+        raise InvalidField(
+            message("error.answer.notes_too_long", most=answers.MAX_NOTES), field="notes", limit=str(answers.MAX_NOTES)
+        )
     # A lone surrogate (Cs) cannot be written as UTF-8.
     if any(unicodedata.category(one) in ("Cc", "Cs") and one not in "\n\t" for one in text):
         raise InvalidField(message("error.answer.notes_unprintable"), field="notes")
 
 
-def _require_observations(observations: Sequence[Observation]) -> set[str]:
+def _require_observations(observations: Sequence[answers.Observation]) -> set[str]:
     """Require observations of components, each once at most, and return the ids of those that are not observed."""
     left = {component.component_id for component in COMPONENTS}
     for one in observations:
         if one.component_id not in left:
             raise InvalidField(message("error.answer.component_unasked"), field="observations")
         left.remove(one.component_id)
-        seen = one.compared != Compared.NOT_VISIBLE
+        seen = one.compared != answers.Compared.NOT_VISIBLE
         if seen and one.similarity is None:
             raise MissingField(message("error.answer.similarity_missing"), field="similarity")
         if not seen and one.similarity is not None:
             raise InvalidField(message("error.answer.similarity_unasked"), field="similarity")
-        if one.similarity is not None and one.similarity not in range(MAX_SIMILARITY + 1):
-            raise InvalidRating(message("error.answer.similarity_range", most=MAX_SIMILARITY), field="similarity")
+        if one.similarity is not None and one.similarity not in range(answers.MAX_SIMILARITY + 1):
+            raise InvalidRating(
+                message("error.answer.similarity_range", most=answers.MAX_SIMILARITY), field="similarity"
+            )
     return left
 
 
-def _require_list_decision(given: ListDecision, candidates: Sequence[str]) -> None:
-    if given.choice == ListChoice.CANDIDATE:
+def _require_list_decision(given: answers.ListDecision, candidates: Sequence[str]) -> None:
+    if given.choice == answers.ListChoice.CANDIDATE:
         if given.picture_id is None:
             raise MissingField(message("error.answer.candidate_missing"), field="picture_id")
         _require_picture(given.picture_id, candidates, "picture_id")

@@ -1,7 +1,7 @@
 """Exports of results: what other programs take from a cohort.
 
 * `csv_rows` is for statistics and spreadsheets, `xapi` for learning record stores, `ags` for gradebooks, `open_badges`
-  for certificates of completion, which `certificate` writes as pages to print;
+  for certificates of completion, as pages to print too;
 * `values` is what they are made of, and how ids, times and JSON are written;
 * `signing` signs and verifies credentials, with the key as its own id.
 
@@ -15,9 +15,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from fr_training.exports.ags import ags
-from fr_training.exports.certificate import certificate_html
 from fr_training.exports.csv_rows import csv_rows
-from fr_training.exports.open_badges import open_badges
+from fr_training.exports.open_badges import certificate_html, open_badges
 from fr_training.exports.values import CohortResults, Finished
 from fr_training.exports.xapi import xapi
 

@@ -30,8 +30,7 @@ _BASE58: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
 
 ALGORITHM: Final = "RS256"
-KEY_BITS: Final = 2048
-"""Of a new key, and the least of any: RFC 7518, section 3.3, wants no shorter one for RS256."""
+KEY_BITS: Final = 2048  # of a new key, and the least of any: RFC 7518, section 3.3, wants no shorter one for RS256
 
 _EXPONENT: Final = 65537
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+")

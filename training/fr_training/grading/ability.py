@@ -14,17 +14,13 @@ from fr_locales.messages import message
 from fr_training.grading.values import PLAIN_PAIRS, Maybe, Undefined, pairs, unless_undefined
 from fr_training.prompts import ExerciseKind
 from fr_training.statistics.estimates import Estimate
-from fr_training.statistics.graded import UNKNOWN_PEOPLE, Graded, Prior, posterior
+from fr_training.statistics.graded import UNKNOWN_PEOPLE, Graded, Prior, Weight, posterior, weights_of
 from fr_training.statistics.graded_class import of_class
-from fr_training.statistics.graded_weights import Weight, weights_of
 from fr_training.statistics.ordered_probit import Rated
 from fr_training.trials import Result
 
-LEAST = 10
-"""Rated pairs below which there is no ability: the interval would be that of people nobody has seen."""
-
-LEAST_CLASS = 5
-"""Trainees with an ability below whom a class teaches nothing about each: who is who would be plain."""
+LEAST = 10  # rated pairs below which there is no ability: the interval would be that of people nobody has seen
+LEAST_CLASS = 5  # trainees with an ability below whom a class teaches nothing about each: who is who would be plain
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,18 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fr_training.courses import Course
-from fr_training.grading.kinds import (
-    EvidenceTaskFigures,
-    LabFigures,
-    ListFigures,
-    TriadFigures,
-    TriageFigures,
-    evidence_figures,
-    lab_figures,
-    list_figures,
-    triad_figures,
-    triage_figures,
-)
+from fr_training.grading import kinds
 from fr_training.grading.pairs import PairFigures, pair_figures
 from fr_training.grading.scores import Score, score
 from fr_training.grading.values import LISTS, Counts, Maybe, count, grouped, judged, of_exercises, pairs, plain_pairs
@@ -31,11 +20,12 @@ class KindFigures:
     """The figures of some trials, by the kind of exercise; None where no trial of the kind was answered."""
 
     pairs: PairFigures | None  # of two photos
-    triads: TriadFigures | None  # of three
-    lists: ListFigures | None  # of candidates
-    triage: TriageFigures | None  # of photos by quality
-    labs: LabFigures | None = None  # of the machine's errors
-    evidence: EvidenceTaskFigures | None = None  # of evidence exercises
+    triads: kinds.TriadFigures | None  # of three
+    lists: kinds.ListFigures | None  # of candidates
+    triage: kinds.TriageFigures | None  # of photos by quality
+    labs: kinds.LabFigures | None = None  # of the machine's errors
+    evidence: kinds.EvidenceTaskFigures | None = None  # of evidence exercises
+    lessons: kinds.LessonFigures | None = None  # of the questions of lessons
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +98,13 @@ def _by_kind(shown: Sequence[Result], rated: Sequence[Result]) -> KindFigures:
     photos = of_exercises(shown, frozenset({ExerciseKind.TRIAGE}))
     labs = of_exercises(shown, frozenset({ExerciseKind.LAB}))
     evidence = of_exercises(shown, frozenset({ExerciseKind.EVIDENCE}))
+    lessons = of_exercises(shown, frozenset({ExerciseKind.LESSON}))
     return KindFigures(
         pairs=pair_figures(rated) if rated else None,
-        triads=triad_figures(triads) if triads else None,
-        lists=list_figures(lists) if lists else None,
-        triage=triage_figures(photos) if photos else None,
-        labs=lab_figures(labs) if labs else None,
-        evidence=evidence_figures(evidence) if evidence else None,
+        triads=kinds.triad_figures(triads) if triads else None,
+        lists=kinds.list_figures(lists) if lists else None,
+        triage=kinds.triage_figures(photos) if photos else None,
+        labs=kinds.lab_figures(labs) if labs else None,
+        evidence=kinds.evidence_figures(evidence) if evidence else None,
+        lessons=kinds.lesson_figures(lessons) if lessons else None,
     )

@@ -23,8 +23,7 @@ from fr_training.prompts import ExerciseKind
 from fr_training.statistics.estimates import Estimate, RateDifference
 from fr_training.statistics.signal_detection import Sensitivity
 
-FEW = 14
-"""Trials below which "none went wrong" is worth no sentence: of 14, one in five would go wrong with 96 %."""
+FEW = 14  # trials below which "none went wrong" is worth no sentence: of 14, one in five would go wrong with 96 %
 
 NO_LEAN = 0.3
 """Of c: within it, answers lean neither way to speak of. At d' of 2, c of .3 makes 10 % of one error, 24 of another."""
@@ -32,8 +31,7 @@ NO_LEAN = 0.3
 NO_SHIFT = 0.5
 """Of the shift of c by advice: half a step of the criterion; Howard (2020) found a whole step of the rating scale."""
 
-SAME_SHARE = 0.1
-"""Of a difference of shares: within it, they are much the same."""
+SAME_SHARE = 0.1  # of a difference of shares: within it, they are much the same
 
 MIN_RARE = 10
 """Different pairs of two people in a block where they are rare, below which those pairs may just be harder ones."""

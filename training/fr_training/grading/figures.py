@@ -35,6 +35,27 @@ class Words:
 
 
 @dataclass(frozen=True, slots=True)
+class Extension:
+    """A block that took longer than its plan, because the trainer added to its time."""
+
+    block_id: str  # of the plan
+    title: str  # as the plan has it
+    trainees: int  # who got more time
+    minutes: float  # the most that one of them got
+
+
+@dataclass(frozen=True, slots=True)
+class Conduct:
+    """The changes of the trainer to the sittings."""
+
+    extended: tuple[Extension, ...] = ()  # in the order of the plan
+    closed: tuple[str, ...] = ()  # titles of the sittings that are closed to the cohort now
+
+
+AS_PLANNED = Conduct()
+
+
+@dataclass(frozen=True, slots=True)
 class TraineeFigures:
     """The figures of a trainee."""
 
@@ -55,6 +76,7 @@ class TraineeFigures:
     cohort_roc: Maybe[Roc]  # of all trainees' ratings together
     # What the average of several trainees of the cohort is worth, on the form that was rated most.
     crowds: tuple[CrowdFigures, ...]
+    conduct: Conduct = AS_PLANNED  # the time that was added, and what is closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,3 +153,4 @@ class CohortFigures:
     pairing: Maybe[PairingFigures]  # whom to pair for second opinions
     items: tuple[ItemRow, ...]  # each item, as trainees answered it
     quarantined: tuple[str, ...]  # ids of items to be looked at before they are used again
+    conduct: Conduct = AS_PLANNED  # the time that was added, and what is closed

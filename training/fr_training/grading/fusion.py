@@ -21,8 +21,7 @@ from fr_training.statistics.estimates import Estimate, Z
 from fr_training.statistics.fusion import GroupArea, fuse_with_machine, group_area
 from fr_training.trials import Result
 
-LARGEST = 8
-"""Crowds hardly gain beyond: VSS 2017 abstract on fusion of examiners, crowds peak near eight people."""
+LARGEST = 8  # crowds hardly gain beyond: VSS 2017 abstract on fusion of examiners, crowds peak near eight people
 
 MOST_FORMS = 4
 MOST_GROUPS = 100
@@ -141,10 +140,7 @@ def _placements(rated: Sequence[Result], values: Sequence[float]) -> tuple[F64, 
 
 
 def crowds(
-    cohort: Mapping[str, Sequence[Result]],
-    seed: int,
-    most_forms: int = MOST_FORMS,
-    least_trainees: int = 2,
+    cohort: Mapping[str, Sequence[Result]], seed: int, most_forms: int = MOST_FORMS, least_trainees: int = 2
 ) -> tuple[CrowdFigures, ...]:
     """Compute crowds on the forms of plain verification, the most rated first; adaptive blocks show each other items.
 

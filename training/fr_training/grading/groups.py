@@ -20,8 +20,7 @@ from fr_training.trials import Result
 MIN_TRIALS = 30
 """Fewer answers say more of chance than of the group. At 30, no error at all still allows a rate of .11."""
 
-MIN_ITEMS = 30
-"""Different pairs: with fewer, the rate is one of these photos, however many trainees answer them."""
+MIN_ITEMS = 30  # different pairs: with fewer, the rate is one of these photos, however many trainees answer them
 
 DRAWS = 2_000
 
@@ -85,8 +84,7 @@ class _Counted:
         return np.asarray((times @ self.wrong + 0.5) / (times @ self.answers + 1.0), dtype=np.float64)
 
 
-Draws: TypeAlias = dict[str, F64]
-"""By group, its rate in resamples."""
+Draws: TypeAlias = dict[str, F64]  # by group, its rate in resamples
 
 
 def group_figures(pairs: Sequence[Result], seed: int = 0) -> tuple[GroupFigures, ...]:

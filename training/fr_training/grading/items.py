@@ -19,16 +19,8 @@ from fr_training.grading.kinds import CHANCE
 from fr_training.grading.values import PLAIN_PAIRS, Maybe, Undefined, grouped, judged, unless_undefined
 from fr_training.plan import PAIRS
 from fr_training.prompts import ExerciseKind
+from fr_training.statistics import item_analysis
 from fr_training.statistics.estimates import Z
-from fr_training.statistics.item_analysis import (
-    MIN_PEOPLE,
-    NOTHING,
-    Difficulty,
-    ItemFigures,
-    below_guessing,
-    human_difficulty,
-    item_figures,
-)
 from fr_training.statistics.item_response import eap, update_difficulty
 from fr_training.trials import Result
 
@@ -55,7 +47,7 @@ class ItemRow:
     correlation: Maybe[float]
     low: float | None  # lower end of its 95 % interval; None where it is undefined
     high: float | None  # upper end, likewise
-    human_b: Maybe[Difficulty]  # difficulty by the answers, logits
+    human_b: Maybe[item_analysis.Difficulty]  # difficulty by the answers, logits
     updated_b: Maybe[float]  # both together, the machine's counted as ten people (b of the next forms)
     # Whether, of 20 people or more, the correlation is negative beyond chance, or fewer are right than guessing makes,
     # beyond chance: look at it before it is used again.
@@ -74,14 +66,14 @@ def item_rows(cohort: Mapping[str, Sequence[Result]]) -> tuple[ItemRow, ...]:
     return tuple(rows)
 
 
-def _figures(results: Sequence[Result], items: Iterable[str]) -> dict[str, ItemFigures]:
+def _figures(results: Sequence[Result], items: Iterable[str]) -> dict[str, item_analysis.ItemFigures]:
     """The figures of items of a form, in their order, as the trainees of one course answered them."""
     place = {item_id: number for number, item_id in enumerate(items)}
     people = {trainee: number for number, trainee in enumerate(dict.fromkeys(one.trainee_id for one in results))}
     answers = np.full((len(people), len(place)), np.nan)
     for one in judged(results):
         answers[people[one.trainee_id], place[one.item_id]] = float(one.correct is True)
-    return dict(zip(place, item_figures(answers), strict=True))
+    return dict(zip(place, item_analysis.item_figures(answers), strict=True))
 
 
 def misleads(answers: Sequence[Result]) -> bool:
@@ -92,10 +84,10 @@ def misleads(answers: Sequence[Result]) -> bool:
     """
     counted = [one for one in answers if one.exercise in COUNTED]
     right, wrong = (sum(one.correct is good for one in counted) for good in (True, False))
-    return bool(counted) and below_guessing(right, wrong, GUESSING[counted[0].exercise])
+    return bool(counted) and item_analysis.below_guessing(right, wrong, GUESSING[counted[0].exercise])
 
 
-def _row(shown: Sequence[Result], figure: ItemFigures, abilities: Mapping[str, float]) -> ItemRow:
+def _row(shown: Sequence[Result], figure: item_analysis.ItemFigures, abilities: Mapping[str, float]) -> ItemRow:
     one = shown[0]
     human = _human_difficulty(shown, abilities)
     updated: Maybe[float] = Undefined(message("undefined.machine_difficulty"))
@@ -121,21 +113,21 @@ def _row(shown: Sequence[Result], figure: ItemFigures, abilities: Mapping[str, f
     )
 
 
-def _misleads_the_able(figure: ItemFigures) -> bool:
+def _misleads_the_able(figure: item_analysis.ItemFigures) -> bool:
     """True for a correlation whose interval lies below 0; of 25 people one sound item in four is negative by chance."""
-    return figure.high is not None and figure.high < 0.0 and figure.people >= MIN_PEOPLE
+    return figure.high is not None and figure.high < 0.0 and figure.people >= item_analysis.MIN_PEOPLE
 
 
-def _human_difficulty(shown: Sequence[Result], abilities: Mapping[str, float]) -> Maybe[Difficulty]:
+def _human_difficulty(shown: Sequence[Result], abilities: Mapping[str, float]) -> Maybe[item_analysis.Difficulty]:
     guessing = GUESSING.get(shown[0].exercise)
     if guessing is None:
         return Undefined(message("undefined.kind_without_difficulty"))
     known = [one for one in judged(shown) if one.trainee_id in abilities]
-    if len(known) < MIN_PEOPLE:
-        return Undefined(message("undefined.few_for_difficulty", least=MIN_PEOPLE))
+    if len(known) < item_analysis.MIN_PEOPLE:
+        return Undefined(message("undefined.few_for_difficulty", least=item_analysis.MIN_PEOPLE))
     thetas = np.array([abilities[one.trainee_id] for one in known], dtype=np.float64)
     right = np.array([one.correct is True for one in known], dtype=np.bool_)
-    return unless_undefined(lambda: human_difficulty(thetas, right, guessing))
+    return unless_undefined(lambda: item_analysis.human_difficulty(thetas, right, guessing))
 
 
 def learned(courses: Iterable[Mapping[str, Sequence[Result]]]) -> Learned:
@@ -156,7 +148,7 @@ def learned(courses: Iterable[Mapping[str, Sequence[Result]]]) -> Learned:
         courses: of each course the results of the trainees of all its cohorts; each course once.
     """
     answers: dict[str, list[tuple[float, bool, float]]] = {}
-    figures: dict[str, list[ItemFigures]] = {}
+    figures: dict[str, list[item_analysis.ItemFigures]] = {}
     shown: dict[str, list[Result]] = {}
     for course in courses:
         counted = {trainee: _counted(results) for trainee, results in course.items()}
@@ -172,7 +164,7 @@ def learned(courses: Iterable[Mapping[str, Sequence[Result]]]) -> Learned:
         difficulties={
             item_id: ByPeople(_difficulty(given), len(given))
             for item_id, given in answers.items()
-            if len(given) >= MIN_PEOPLE
+            if len(given) >= item_analysis.MIN_PEOPLE
         },
         suspects=frozenset(
             item_id for item_id, found in figures.items() if _misleads_in_courses(found) or misleads(shown[item_id])
@@ -201,11 +193,11 @@ def _difficulty(answers: Sequence[tuple[float, bool, float]]) -> float:
     return -eap(-abilities, right, answers[0][2]).theta
 
 
-def _misleads_in_courses(found: Sequence[ItemFigures]) -> bool:
+def _misleads_in_courses(found: Sequence[item_analysis.ItemFigures]) -> bool:
     """True if the able get an item wrong more often than others do."""
     told = [(one.people, one.correlation) for one in found if one.correlation is not None]
-    if sum(people for people, _ in told) < MIN_PEOPLE:
+    if sum(people for people, _ in told) < item_analysis.MIN_PEOPLE:
         return False
-    most, weight = 1.0 - NOTHING, sum(people - 3 for people, _ in told)
+    most, weight = 1.0 - item_analysis.NOTHING, sum(people - 3 for people, _ in told)
     mean = sum((people - 3) * atanh(min(max(r, -most), most)) for people, r in told) / weight
     return mean + Z / sqrt(weight) < 0.0

@@ -1,9 +1,10 @@
-"""Computes the figures of triads, of candidate lists, of triage, of labs and of evidence."""
+"""Computes the figures of triads, of candidate lists, of triage, of labs, of evidence and of lessons."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 import numpy as np
 
@@ -30,8 +31,7 @@ def ability(results: Sequence[Result], guessing: float) -> Maybe[Ability]:
     return eap(b, np.array([one.correct is True for one in placed], dtype=np.bool_), guessing)
 
 
-CHANCE = 1 / 3
-"""Share of right answers of somebody who guesses."""
+CHANCE = 1 / 3  # share of right answers of somebody who guesses
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +129,7 @@ def _is_pick(one: Result) -> bool:
     return one.answer not in ("none", "inconclusive", "")
 
 
-LEVELS = tuple(level.value for level in Usability)
-"""From usable to reject."""
+LEVELS = tuple(level.value for level in Usability)  # from usable to reject
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,5 +254,44 @@ def evidence_figures(found: Sequence[Result]) -> EvidenceTaskFigures:
         original=part("original"),
         crop=part("crop"),
         chain=part("chain"),
+        times=times(found),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LessonAbout:
+    """One lesson."""
+
+    lesson: str  # its name
+    right: Maybe[Rate]  # share of right answers to its questions
+    minutes: Maybe[float]  # median over trainees of the time that they read it
+
+
+@dataclass(frozen=True, slots=True)
+class LessonFigures:
+    """The figures of lessons."""
+
+    trials: int  # questions that were answered
+    right: Maybe[Rate]  # share of right answers
+    by_lesson: tuple[LessonAbout, ...]  # in the order of the alphabet
+    times: Times  # of right and of wrong answers, the reading included
+
+
+def lesson_figures(found: Sequence[Result]) -> LessonFigures:
+    """Compute the figures of answered questions of lessons."""
+
+    def about(name: str, some: Sequence[Result]) -> LessonAbout:
+        reading = grouped(some, lambda one: one.trainee_id).values()
+        minutes = median(sum(one.read_ms or 0 for one in mine) / 60_000 for mine in reading)
+        return LessonAbout(name, _right(some), minutes)
+
+    def _right(some: Sequence[Result]) -> Maybe[Rate]:
+        return share(sum(one.correct is True for one in some), len(some), message("none.lessons"))
+
+    lessons = sorted(grouped(found, lambda one: one.lesson.partition(":")[0]).items())
+    return LessonFigures(
+        trials=len(found),
+        right=_right(found),
+        by_lesson=tuple(about(name, some) for name, some in lessons),
         times=times(found),
     )

@@ -22,15 +22,13 @@ from fr_training.statistics.decisions import calibration_error_by_chance
 from fr_training.statistics.estimates import Estimate, difference_of_rates
 from fr_training.trials import Result
 
-THIRDS = ("easy", "middle", "hard")
-"""Of the pairs of one truth, by the difficulty of their items."""
+THIRDS = ("easy", "middle", "hard")  # of the pairs of one truth, by the difficulty of their items
 
 NO_PAIRS = {"easy": message("none.easy"), "middle": message("none.middle"), "hard": message("none.hard")}
 
 CELLS = 2 * len(THIRDS)
 
-FEWEST = 5
-"""Trials below which a place of errors is not named."""
+FEWEST = 5  # trials below which a place of errors is not named
 
 
 @dataclass(frozen=True, slots=True)

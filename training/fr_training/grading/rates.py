@@ -42,8 +42,7 @@ class ErrorFigures:
 LEAST_OF_CLASS = 10
 """Pairs of one person, and of two, below which there is no d' and no c: intervals are wider than people differ."""
 
-Known = dict[SignalCounts, Sensitivity]
-"""Sensitivities by counts; several trainees have the same counts."""
+Known = dict[SignalCounts, Sensitivity]  # sensitivities by counts; several trainees have the same counts
 
 
 def error_figures(pairs: Sequence[Result], known: Known | None = None) -> ErrorFigures:
@@ -107,8 +106,7 @@ def require_enough(fewest: int) -> None:
         raise UndefinedRate(message("undefined.few_for_sensitivity", least=LEAST_OF_CLASS))
 
 
-MOST_POINTS = 60
-"""Of a curve that is kept for a plot."""
+MOST_POINTS = 60  # of a curve that is kept for a plot
 
 
 @dataclass(frozen=True, slots=True)

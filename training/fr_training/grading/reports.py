@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 
@@ -15,7 +15,17 @@ from fr_training.errors import NothingToReport
 from fr_training.grading.ability import ClassAbilities, ability_figures, class_abilities, theta_of
 from fr_training.grading.advice import aided_figures, prevalence_figures
 from fr_training.grading.blocks import block_figures, occasion_figures, together
-from fr_training.grading.figures import CohortChange, CohortFigures, Distribution, TraineeFigures, TraineeRow, Words
+from fr_training.grading.figures import (
+    AS_PLANNED,
+    CohortChange,
+    CohortFigures,
+    Conduct,
+    Distribution,
+    Extension,
+    TraineeFigures,
+    TraineeRow,
+    Words,
+)
 from fr_training.grading.fusion import crowds, pairing
 from fr_training.grading.groups import group_figures
 from fr_training.grading.items import item_rows
@@ -39,11 +49,27 @@ from fr_training.statistics.agreement import icc_agreement, icc_consistency, mcn
 from fr_training.statistics.change import GFMT2_SHORT, Change, Verdict
 from fr_training.statistics.clustered import mean_of_people
 from fr_training.statistics.estimates import Estimate
-from fr_training.trials import Result
+from fr_training.trials import Result, Session
+
+
+def conduct_of(course: Course, sessions: Iterable[Session], closed: Collection[str]) -> Conduct:
+    """The changes of the trainer for these sessions, and which sittings are `closed`, by their names."""
+    added: dict[str, list[int]] = {}
+    for session in sessions:
+        for block_id, more_ms in session.extended.items():
+            added.setdefault(block_id, []).append(more_ms)
+    return Conduct(
+        extended=tuple(
+            Extension(one.block_id, one.title, len(more), max(more) / 60_000)
+            for one in course.plan.blocks
+            if (more := added.get(one.block_id))
+        ),
+        closed=tuple(one.title or one.name for one in course.plan.sittings if one.name in closed),
+    )
 
 
 def trainee_figures(
-    course: Course, results: Sequence[Result], cohort: Mapping[str, Sequence[Result]]
+    course: Course, results: Sequence[Result], cohort: Mapping[str, Sequence[Result]], conduct: Conduct = AS_PLANNED
 ) -> TraineeFigures:
     """The figures of one trainee, of the results of all sessions.
 
@@ -76,6 +102,7 @@ def trainee_figures(
         verification=agreement_figures(results, first_judgements(cohort)),
         cohort_roc=_roc_of(everybody),
         crowds=crowds(on_my_forms, course.seed, most_forms=1, least_trainees=MIN_COHORT),
+        conduct=conduct,
     )
     return replace(figures, words=trainee_words(figures))
 
@@ -90,7 +117,9 @@ def _roc_of(everybody: Mapping[str, Sequence[Result]]) -> Maybe[Roc]:
 QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-def cohort_figures(course: Course, results: Mapping[str, Sequence[Result]]) -> CohortFigures:
+def cohort_figures(
+    course: Course, results: Mapping[str, Sequence[Result]], conduct: Conduct = AS_PLANNED
+) -> CohortFigures:
     """The figures of a cohort, of the results of each trainee by pseudonym; trainees without a result are left out.
 
     Without any result it raises NothingToReport.
@@ -125,6 +154,7 @@ def cohort_figures(course: Course, results: Mapping[str, Sequence[Result]]) -> C
         ),
         items=items,
         quarantined=tuple(one.item_id for one in items if one.quarantined),
+        conduct=conduct,
     )
     return replace(figures, words=cohort_words(figures))
 

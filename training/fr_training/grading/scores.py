@@ -25,28 +25,17 @@ from fr_training.grading.values import (
 )
 from fr_training.plan import OCCASIONS
 from fr_training.prompts import ExerciseKind
-from fr_training.statistics.change import (
-    GFMT2_SHORT,
-    NORMS,
-    PERCENT_CORRECT,
-    Change,
-    Norm,
-    change_of_tests,
-    percentile_in,
-    percentile_of_norm,
-)
+from fr_training.statistics import change
 from fr_training.statistics.learning import CurvePoint, cohort_curve, person_curve, stretches
 from fr_training.statistics.signal_detection import Difference, difference
 from fr_training.trials import Result
 
-MIN_SCORED = 10
-"""Pairs below which a test has no score: one pair would move it by ten points and more."""
+MIN_SCORED = 10  # pairs below which a test has no score: one pair would move it by ten points and more
 
 MIN_FOR_NORM = 40
 """Pairs below which a score has no percentile of a published test: its own interval would cover most of the field."""
 
-MIN_COHORT = 5
-"""Trainees with a score below which nobody is placed among them: who is who would be plain."""
+MIN_COHORT = 5  # trainees with a score below which nobody is placed among them: who is who would be plain
 
 OTHER_TEST = message("standing.other_test")
 
@@ -59,13 +48,13 @@ class ChangeFigures:
     second: str  # the later one
     # Change of percent correct. It is reliable where it is more than two forms of so many pairs differ by chance, and
     # more than a published test of this kind differs when it is taken again.
-    score: Maybe[Change] | None  # None where neither test has a pair
+    score: Maybe[change.Change] | None  # None where neither test has a pair
     norm: Message  # title of that test, whose SD and retest correlation are used
     sensitivity: Maybe[Difference] | None  # change of d' and of c, likewise
     # Change of percent correct of triads, and of decisions on lists, beyond what chance makes of so many answers; no
     # published test says how people differ in them. None where neither test has one.
-    triads: Maybe[Change] | None
-    lists: Maybe[Change] | None
+    triads: Maybe[change.Change] | None
+    lists: Maybe[change.Change] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +107,7 @@ class Score:
         return 100.0 * found.low, 100.0 * found.high
 
 
-Kind = Literal["pairs", "triads", "lists"]
-"""Of the answers that a test scores apart from each other."""
+Kind = Literal["pairs", "triads", "lists"]  # of the answers that a test scores apart from each other
 
 
 def of_kind(results: Iterable[Result], kind: Kind) -> tuple[Result, ...]:
@@ -144,7 +132,7 @@ def changes(results: Sequence[Result]) -> tuple[ChangeFigures, ...]:
 
 
 def _change(first: str, before: Sequence[Result], second: str, after: Sequence[Result]) -> ChangeFigures:
-    def of(kind: Kind) -> Maybe[Change] | None:
+    def of(kind: Kind) -> Maybe[change.Change] | None:
         answers = of_kind(before, kind), of_kind(after, kind)
         earlier, later = (score(some, kind) for some in answers)
         return change_of_score(earlier, later, kind) if any(answers) else None
@@ -155,14 +143,14 @@ def _change(first: str, before: Sequence[Result], second: str, after: Sequence[R
         first=first,
         second=second,
         score=of("pairs"),
-        norm=GFMT2_SHORT.title,
+        norm=change.GFMT2_SHORT.title,
         sensitivity=moved if any(rated) else None,
         triads=of("triads"),
         lists=of("lists"),
     )
 
 
-def change_of_score(before: Maybe[Score], after: Maybe[Score], kind: Kind = "pairs") -> Maybe[Change]:
+def change_of_score(before: Maybe[Score], after: Maybe[Score], kind: Kind = "pairs") -> Maybe[change.Change]:
     """A change of percent correct, judged by the numbers of answers; of pairs by a published test as well.
 
     That is the Glasgow Face Matching Test 2, short.
@@ -173,10 +161,10 @@ def change_of_score(before: Maybe[Score], after: Maybe[Score], kind: Kind = "pai
         return after
     of_tests = (before.right, before.pairs), (after.right, after.pairs)
     if kind != "pairs":
-        return change_of_tests(*of_tests)
-    if GFMT2_SHORT.sd is None or GFMT2_SHORT.retest is None:
+        return change.change_of_tests(*of_tests)
+    if change.GFMT2_SHORT.sd is None or change.GFMT2_SHORT.retest is None:
         return Undefined(message("undefined.no_retest"))
-    return change_of_tests(*of_tests, GFMT2_SHORT.sd, GFMT2_SHORT.retest)
+    return change.change_of_tests(*of_tests, change.GFMT2_SHORT.sd, change.GFMT2_SHORT.retest)
 
 
 def scores_by_test(results: Iterable[Result], kind: Kind = "pairs") -> dict[str, Score]:
@@ -195,7 +183,7 @@ def standing(own: Mapping[str, Score], cohort: Sequence[Mapping[str, Score]]) ->
     if isinstance(mine, Undefined):
         percentile = mine
     elif len(others) >= MIN_COHORT:
-        percentile = percentile_in(mine, others)
+        percentile = change.percentile_in(mine, others)
     placed = test and not isinstance(percentile, Undefined)
     low, high = own[test].interval if placed else (None, None)
     return StandingFigures(
@@ -205,7 +193,7 @@ def standing(own: Mapping[str, Score], cohort: Sequence[Mapping[str, Score]]) ->
         percentile_in_cohort=percentile,
         percentile_low=None if low is None else 100.0 * float((others < low).mean()),
         percentile_high=None if high is None else 100.0 * float((others <= high).mean()),
-        norms=tuple(_of_norm(norm, own[test] if test else _too_few()) for norm in NORMS),
+        norms=tuple(_of_norm(norm, own[test] if test else _too_few()) for norm in change.NORMS),
     )
 
 
@@ -219,18 +207,18 @@ def _too_few(kind: Kind = "pairs") -> Undefined:
     )
 
 
-def _of_norm(norm: Norm, own: Maybe[Score]) -> NormFigures:
+def _of_norm(norm: change.Norm, own: Maybe[Score]) -> NormFigures:
     percentile: Maybe[float]
     low = high = None
     if isinstance(own, Undefined):
         percentile = own
-    elif norm.unit != PERCENT_CORRECT or norm.sd is None:
+    elif norm.unit != change.PERCENT_CORRECT or norm.sd is None:
         percentile = Undefined(message("undefined.no_spread_published"))
     elif own.pairs < MIN_FOR_NORM:
         percentile = Undefined(message("undefined.few_for_norm", least=MIN_FOR_NORM))
     else:
         percentile, low, high = (
-            percentile_of_norm(score, norm.value, norm.sd) for score in (own.percent, *own.interval)
+            change.percentile_of_norm(score, norm.value, norm.sd) for score in (own.percent, *own.interval)
         )
     return NormFigures(
         title=norm.title,
@@ -246,8 +234,7 @@ def _of_norm(norm: Norm, own: Maybe[Score]) -> NormFigures:
     )
 
 
-STRETCH = 20
-"""Trials of a point of the curve; at fewer, the band is wider than what anybody learns."""
+STRETCH = 20  # trials of a point of the curve; at fewer, the band is wider than what anybody learns
 
 
 @dataclass(frozen=True, slots=True)

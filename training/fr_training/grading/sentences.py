@@ -24,11 +24,8 @@ from fr_training.grading.values import Counts, Maybe
 from fr_training.statistics.estimates import RateDifference
 from fr_training.statistics.fusion import GroupArea
 
-FEWEST = 5
-"""Trials, and different items, below which a share of errors is not told as something to practise."""
-
-BAR = 0.1
-"""Share of errors that is to be practised: the whole 95 % interval must lie above it."""
+FEWEST = 5  # trials, and different items, below which a share of errors is not told as something to practise
+BAR = 0.1  # share of errors that is to be practised: the whole 95 % interval must lie above it
 
 HARD = {"easy": message("pairs.easy"), "middle": message("pairs.middle"), "hard": message("pairs.hard")}
 TO_PRACTISE = {

@@ -23,8 +23,7 @@ from fr_training.trials import Result
 MIN_TRAINEES = 5
 """Trainees with a figure of their own below whom nothing is said of the cohort: too few to tell how they differ."""
 
-MIN_OWN = 10
-"""Pairs below which a trainee has no figure of their own here."""
+MIN_OWN = 10  # pairs below which a trainee has no figure of their own here
 
 
 @dataclass(frozen=True, slots=True)

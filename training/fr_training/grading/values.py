@@ -26,8 +26,7 @@ class Undefined:
     reason: Message  # a sentence for the reader, to be rendered
 
 
-Maybe: TypeAlias = T | Undefined
-"""A figure, or why there is none."""
+Maybe: TypeAlias = T | Undefined  # A figure, or why there is none
 
 
 def unless_undefined(figure: Callable[[], T]) -> Maybe[T]:

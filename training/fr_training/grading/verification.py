@@ -36,8 +36,7 @@ class AgreementFigures:
     fused_area: Maybe[Area]  # of the average of both
 
 
-Rated = Mapping[tuple[str, str, str], Result]
-"""Trainee, form and item -> the first judgement of a pair."""
+Rated = Mapping[tuple[str, str, str], Result]  # trainee, form and item -> the first judgement of a pair
 
 
 def first_judgements(cohort: Mapping[str, Sequence[Result]]) -> Rated:

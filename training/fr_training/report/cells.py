@@ -36,8 +36,7 @@ _TRUTHS = {
     "absent": message("truth.absent"),
     **{word.value: label for word, label in USABILITIES.items()},
 }
-Row: TypeAlias = tuple[object, ...]
-"""The cells of a row, each as `text` takes it."""
+Row: TypeAlias = tuple[object, ...]  # the cells of a row, each as `text` takes it
 
 
 def table(header: Sequence[Message], rows: Iterable[Row], title: Message | None = None) -> Table:

@@ -31,8 +31,7 @@ td { white-space: nowrap; }
 summary { font-weight: 600; padding: .5rem 0; }
 @media print { details:not([open]) { display: block; } section { border: 0; min-height: 0; } }
 """
-MANY = 4
-"""Photos from which on they are shown small, so that all fit on a screen."""
+MANY = 4  # photos from which on they are shown small, so that all fit on a screen
 
 _PROBE = message("deck.probe")
 _PAIR = ("A", "B")  # as trainees saw them

@@ -25,11 +25,8 @@ from fr_training.statistics.agreement import Intraclass
 from fr_training.statistics.item_analysis import MIN_PEOPLE, Difficulty
 from fr_training.statistics.signal_detection import Sensitivity
 
-MOST_ITEMS = 40
-"""Items that the page lists; the JSON has all."""
-
-MOST = 3
-"""Sentences under a heading of a trainee's first page; the folded part has all."""
+MOST_ITEMS = 40  # items that the page lists; the JSON has all
+MOST = 3  # sentences under a heading of a trainee's first page; the folded part has all
 
 HEADINGS = (
     ("went_well", message("section.went_well")),
@@ -55,6 +52,7 @@ def trainee_page(course: Course, figures: TraineeFigures) -> str:
         comparisons.standing_section(figures.standing),
         comparisons.crowd_section(figures.crowds),
         sections.block_section(figures.blocks),
+        sections.conduct_section(figures.conduct),
     ]
     title = message("page.trainee", course=course.plan.title)
     summary = message("page.trainee_summary", trainee=figures.trainee_id, answered=counts.answered, shown=counts.shown)
@@ -90,6 +88,7 @@ def cohort_page(course: Course, figures: CohortFigures) -> str:
         comparisons.crowd_section(figures.crowds),
         comparisons.pairing_section(figures.pairing),
         sections.block_section(figures.blocks),
+        sections.conduct_section(figures.conduct),
         _item_section(figures.items),
         _row_section(figures.rows),
     ]

@@ -18,8 +18,7 @@ from fr_training.statistics.estimates import Estimate
 from fr_training.statistics.item_response import Ability
 from fr_training.statistics.signal_detection import Sensitivity, prevalence_ppv
 
-ONE_IN = 100
-"""Pairs of which one shows one person, where the section tells how often "same" would be right."""
+ONE_IN = 100  # pairs of which one shows one person, where the section tells how often "same" would be right
 
 TINY = 1e-9  # in place of a rate of 0, at which nothing called "same" might be wrong
 

@@ -7,16 +7,10 @@ from collections.abc import Sequence
 from fr_evaluation.words import Section
 from fr_locales.messages import Message, message
 from fr_training.answers import Degraded
+from fr_training.grading import kinds
 from fr_training.grading.blocks import BlockFigures, KindFigures
 from fr_training.grading.change_sentences import TESTS
-from fr_training.grading.kinds import (
-    EvidenceTaskFigures,
-    LabFigures,
-    ListFigures,
-    PickFigures,
-    TriadFigures,
-    TriageFigures,
-)
+from fr_training.grading.figures import Conduct
 from fr_training.grading.values import Counts
 from fr_training.prompts import ExerciseKind, LabKind
 from fr_training.report.cells import FAULTS, HEADER, Row, table, time_rows, told, truth_text
@@ -35,6 +29,7 @@ EXERCISES = {
     ExerciseKind.OWN_PROBE: message("exercise.own_probe"),
     ExerciseKind.LAB: message("exercise.lab"),
     ExerciseKind.EVIDENCE: message("exercise.evidence"),
+    ExerciseKind.LESSON: message("exercise.lesson"),
 }
 
 
@@ -44,7 +39,7 @@ def exercise(word: str) -> Message:
 
 
 def of_kinds(found: KindFigures) -> list[Section]:
-    """Of pairs, triads, lists, triage, labs and evidence, as far as there are any."""
+    """Of pairs, triads, lists, triage, labs, evidence and lessons, as far as there are any."""
     return [
         *([] if found.pairs is None else pair_sections(found.pairs)),
         *([] if found.triads is None else [triad_section(found.triads)]),
@@ -52,10 +47,11 @@ def of_kinds(found: KindFigures) -> list[Section]:
         *([] if found.triage is None else [triage_section(found.triage)]),
         *([] if found.labs is None else [lab_section(found.labs)]),
         *([] if found.evidence is None else [evidence_task_section(found.evidence)]),
+        *([] if found.lessons is None else [lesson_section(found.lessons)]),
     ]
 
 
-def triad_section(triads: TriadFigures) -> Section:
+def triad_section(triads: kinds.TriadFigures) -> Section:
     """Of triads."""
     rows = [
         (message("row.odd_one"), triads.right, message("row.odd_one_means")),
@@ -66,7 +62,7 @@ def triad_section(triads: TriadFigures) -> Section:
     return told(message("section.triads"), message("about.triads", count=triads.trials), table(HEADER, rows))
 
 
-def list_section(lists: ListFigures) -> Section:
+def list_section(lists: kinds.ListFigures) -> Section:
     """Of candidate lists."""
     picks = lists.picks
     rows = [
@@ -94,11 +90,11 @@ def list_section(lists: ListFigures) -> Section:
     return told(message("section.lists"), about, table(HEADER, rows), by_length)
 
 
-def _of_length(picks: PickFigures) -> Row:
+def _of_length(picks: kinds.PickFigures) -> Row:
     return picks.candidates, picks.right, picks.foils, picks.false_alarms
 
 
-def triage_section(triage: TriageFigures) -> Section:
+def triage_section(triage: kinds.TriageFigures) -> Section:
     """Of triage."""
     rows = [
         (message("row.right"), triage.right, message("row.triage_right_means")),
@@ -106,12 +102,7 @@ def triage_section(triage: TriageFigures) -> Section:
         (message("row.thrown_away"), triage.thrown_away, message("row.thrown_away_means")),
         *time_rows(triage.times),
     ]
-    answered = (
-        message("column.photos"),
-        message("column.usable"),
-        message("column.limited"),
-        message("column.reject"),
-    )
+    answered = (message("column.photos"), message("column.usable"), message("column.limited"), message("column.reject"))
     faults = (message("column.fault"), message("column.fault_judged"), message("column.fault_named"))
     return told(
         message("section.triage"),
@@ -138,7 +129,7 @@ _LABS = {
 }
 
 
-def lab_section(labs: LabFigures) -> Section:
+def lab_section(labs: kinds.LabFigures) -> Section:
     """Of labs."""
     rows = [
         (message("row.right"), labs.right, message("row.lab_right_means")),
@@ -152,7 +143,7 @@ def lab_section(labs: LabFigures) -> Section:
     )
 
 
-def evidence_task_section(found: EvidenceTaskFigures) -> Section:
+def evidence_task_section(found: kinds.EvidenceTaskFigures) -> Section:
     """Of evidence exercises."""
     rows = [
         (message("row.right"), found.right, message("row.evidence_right_means")),
@@ -162,6 +153,19 @@ def evidence_task_section(found: EvidenceTaskFigures) -> Section:
         *time_rows(found.times),
     ]
     return told(message("section.evidence_tasks"), message("about.evidence", count=found.trials), table(HEADER, rows))
+
+
+def lesson_section(found: kinds.LessonFigures) -> Section:
+    """Of lessons."""
+    rows = [(message("row.right"), found.right, message("row.lesson_right_means")), *time_rows(found.times)]
+    about = ((one.lesson, one.right, one.minutes) for one in found.by_lesson)
+    header = (message("column.lesson"), message("column.right"), message("column.read_minutes"))
+    return told(
+        message("section.lessons"),
+        message("about.lessons", count=found.trials),
+        table(HEADER, rows),
+        table(header, about),
+    )
 
 
 def block_section(blocks: Sequence[BlockFigures]) -> Section:
@@ -182,11 +186,7 @@ def block_section(blocks: Sequence[BlockFigures]) -> Section:
 def _block(block: BlockFigures) -> Row:
     pairs, counts = block.figures.pairs, block.counts
     test = message("block.test", title=block.title, test=TESTS[block.test]) if block.test else block.title
-    begin = (
-        test,
-        exercise(block.exercise),
-        message("rate.of", part=counts.answered, total=counts.shown),
-    )
+    begin = (test, exercise(block.exercise), message("rate.of", part=counts.answered, total=counts.shown))
     if pairs is None:
         return *begin, _right(block.figures), "", "", "", ""
     errors, found = pairs.errors, pairs.errors.sensitivity
@@ -200,6 +200,16 @@ def _right(found: KindFigures) -> object:
         if one is not None:
             return one.right
     return None if found.lists is None else found.lists.picks.right
+
+
+def conduct_section(found: Conduct) -> Section:
+    """The time that the trainer added, and the sittings that are closed."""
+    rows: list[Row] = []
+    for one in found.extended:
+        trainees = message("count.trainees", count=one.trainees)
+        rows.append((one.title, message("conduct.extended", trainees=trainees, minutes=one.minutes)))
+    rows += [(title, message("conduct.closed")) for title in found.closed]
+    return told(message("section.conduct"), None, table((message("column.block"), message("column.meaning")), rows))
 
 
 def count_section(counts: Counts) -> Section:

@@ -5,17 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fr_core.errors import InvalidField, message
+from fr_training import errors
 from fr_training.answers import Answer, Draft
 from fr_training.courses import Course
-from fr_training.errors import (
-    BlockExpired,
-    DecisionLocked,
-    PausesUsedUp,
-    SessionFinished,
-    SessionPaused,
-    UnknownTrial,
-    WrongStep,
-)
 from fr_training.exercises import exercise_of
 from fr_training.plan import BlockPlan
 from fr_training.prompts import Step
@@ -31,7 +23,7 @@ def find_trial(session: Session, trial_id: str) -> Trial:
     for trial in reversed(session.trials):
         if trial.trial_id == trial_id:
             return trial
-    raise UnknownTrial(message("error.session.no_trial"))
+    raise errors.UnknownTrial(message("error.session.no_trial"))
 
 
 def answers_until(trial: Trial, step: Step, answer: Answer) -> int | None:
@@ -42,7 +34,7 @@ def answers_until(trial: Trial, step: Step, answer: Answer) -> int | None:
     for count, locked in enumerate(trial.locked, start=1):
         if locked.step == step:
             if locked.answer != answer:
-                raise DecisionLocked(message("error.session.answered_before"), step=step.value)
+                raise errors.DecisionLocked(message("error.session.answered_before"), step=step.value)
             return count
     return None
 
@@ -54,19 +46,21 @@ def require_turn(course: Course, session: Session, trial: Trial, step: Step, now
     `SessionFinished` or `SessionPaused`.
     """
     if trial.done:
-        raise WrongStep(message("error.session.trial_done"), step=step.value)
+        raise errors.WrongStep(message("error.session.trial_done"), step=step.value)
     if session.finished_ms is not None:
-        raise SessionFinished(message("error.session.finished"))
+        raise errors.SessionFinished(message("error.session.finished"))
     block = block_of(course, session, trial.block_id)
     if trial is not open_trial(session):
-        raise BlockExpired(message("error.session.block_over", block_id=block.block_id), block=block.block_id)
+        raise errors.BlockExpired(message("error.session.block_over", block_id=block.block_id), block=block.block_id)
     if session.paused_ms is not None:
-        raise SessionPaused(message("error.session.paused"))
+        raise errors.SessionPaused(message("error.session.paused"))
     if left_ms(session, block, now_ms) == 0:
-        raise BlockExpired(message("error.session.block_time_over", block_id=block.block_id), block=block.block_id)
+        raise errors.BlockExpired(
+            message("error.session.block_time_over", block_id=block.block_id), block=block.block_id
+        )
     waits = exercise_of(block.exercise).steps[len(trial.locked)]
     if step != waits:
-        raise WrongStep(message("error.session.other_step", waits=waits.value), step=waits.value)
+        raise errors.WrongStep(message("error.session.other_step", waits=waits.value), step=waits.value)
 
 
 def new_session(
@@ -101,7 +95,7 @@ def show(
     if session.finished_ms is not None:
         return session, over(course, session)
     if session.paused_ms is not None:
-        raise SessionPaused(message("error.session.paused"))
+        raise errors.SessionPaused(message("error.session.paused"))
     session = _closed(course, clock.adjusted(session, now_ms), now_ms)
     if session.finished_ms is not None:
         return session, over(course, session)
@@ -145,7 +139,7 @@ def lock(
         return session, locked_step(course, session, trial, before, now_ms)
     require_turn(course, session, trial, step, now_ms)
     if own is None and step == Step.SEND_PROBE:
-        raise WrongStep(message("error.session.waits_for_photo"), step=step.value)
+        raise errors.WrongStep(message("error.session.waits_for_photo"), step=step.value)
     exercise = exercise_of(block_of(course, session, trial.block_id).exercise)
     exercise.check(step, answer, picture_ids(session.secret, trial.ordinal, len(trial.order)))
     session = adjusted(session, now_ms)
@@ -203,16 +197,16 @@ def pause(course: Course, session: Session, now_ms: int) -> Session:
     Raises `SessionFinished`, and `PausesUsedUp` where the time of `MOST_PAUSED` other answers of the block was stopped.
     """
     if session.finished_ms is not None:
-        raise SessionFinished(message("error.session.finished"))
+        raise errors.SessionFinished(message("error.session.finished"))
     if session.paused_ms is None and not _may_stop(course, session):
-        raise PausesUsedUp(message("error.session.pauses_used_up", most=MOST_PAUSED), limit=str(MOST_PAUSED))
+        raise errors.PausesUsedUp(message("error.session.pauses_used_up", most=MOST_PAUSED), limit=str(MOST_PAUSED))
     return clock.paused(session, now_ms)
 
 
 def resume(session: Session, now_ms: int) -> Session:
     """Let the time go on, the limit of the block included, where it is stopped. Raises `SessionFinished`."""
     if session.finished_ms is not None:
-        raise SessionFinished(message("error.session.finished"))
+        raise errors.SessionFinished(message("error.session.finished"))
     return clock.resumed(session, now_ms)
 
 
@@ -258,8 +252,7 @@ def extended(course: Course, session: Session, more_ms: int, now_ms: int) -> Ses
     return replace(session, extended={**session.extended, block.block_id: added})
 
 
-MOST_ADDED_MS = 24 * 60 * clock.MS_PER_MINUTE
-"""Time that may be added to the limit of a block, all additions together."""
+MOST_ADDED_MS = 24 * 60 * clock.MS_PER_MINUTE  # time that may be added to the limit of a block, all additions together
 
 
 def finish(session: Session, now_ms: int) -> Session:
@@ -290,14 +283,14 @@ def _drawn(course: Course, session: Session, block: BlockPlan, now_ms: int) -> S
     if item is None:
         raise AssertionError("a block that has nothing more to show was closed before")
     ordinal = len(session.trials)
-    photos = len(item.photos)
+    places = item.places
     trial = Trial(
         trial_id=trial_id(session.secret, ordinal),
         ordinal=ordinal,
         block_id=block.block_id,
         form=block.forms[session.group],
         item_id=item.item_id,
-        order=exercise_of(block.exercise).order(photos, rng_of(session.secret, "order", ordinal)) if photos else (),
+        order=exercise_of(block.exercise).order(places, rng_of(session.secret, "order", ordinal)) if places else (),
         shown_ms=now_ms,
     )
     return replace(session, trials=(*session.trials, trial))

@@ -5,9 +5,9 @@
 * **what they take**: `runner` (a course of a plan without photos; sittings through the real flow, or on the machine of
   a server);
 * **what is found out**: `study` (everybody takes everything), `worlds` (classes take a shipped plan, also where no
-  model fits), `precision` (how well an ability is known after each pair);
+  model fits);
 * **beside its bar**: `claims` (estimates beside the truth, the share of right answers), `world_claims`, `saving`
-  (adaptive blocks against fixed forms);
+  (how well an ability is known after each pair, and adaptive blocks against fixed forms);
 * **for readers**: `report` (words, tables, JSON), `page` (HTML with pictures), `cli` (`fr train simulate`).
 
 The pair model. Two photos give evidence of unit variance, mean +m for one person and -m for two, and a trainee says

@@ -9,20 +9,7 @@ from math import exp, inf, sqrt
 
 import numpy as np
 
-from fr_training.answers import (
-    MAX_SIMILARITY,
-    Compared,
-    Degraded,
-    ListChoice,
-    ListDecision,
-    Observation,
-    Observations,
-    OddOneOut,
-    PairRating,
-    Prediction,
-    Triage,
-    Usability,
-)
+from fr_training import answers
 from fr_training.keys import LabKey, ListKey, TriadKey, TriageKey
 from fr_training.prompts import Component, Role, ShownPicture
 from fr_training.statistics.estimates import share_below, z_of
@@ -96,14 +83,14 @@ def second_evidence(
     return mean + memory * first + sqrt(1.0 - memory**2) * float(rng.standard_normal())
 
 
-def rating_of(evidence: float, criterion: float, strength: float, scale: Scale) -> PairRating:
+def rating_of(evidence: float, criterion: float, strength: float, scale: Scale) -> answers.PairRating:
     """The rating, and P(same) as an unbiased observer of that strength would state it, in steps of .01.
 
     The likelihood ratio of evidence x is exp(2 m x): Green and Swets (1966), see
     `fr_training.statistics.signal_detection`.
     """
     p_same = 1.0 / (1.0 + exp(min(-2.0 * strength * evidence, _LARGEST)))
-    return PairRating(scale.rating(evidence - criterion), round(p_same, 2))
+    return answers.PairRating(scale.rating(evidence - criterion), round(p_same, 2))
 
 
 def felt_difficulty(distance: float) -> int:
@@ -125,11 +112,11 @@ _ALIKE = 5.0  # of a component's similarity, 0 to 10, above which it is called s
 _PER_EVIDENCE = 2.0  # of a component's similarity, for each unit of evidence
 
 
-def odd_one_out(key: TriadKey, ids: Mapping[int, str], right: float, rng: np.random.Generator) -> OddOneOut:
+def odd_one_out(key: TriadKey, ids: Mapping[int, str], right: float, rng: np.random.Generator) -> answers.OddOneOut:
     """Choose the odd one with the chance `right`, else one of the two others; `ids` are by index in the photos."""
     others = sorted(index for index in ids if index != key.odd)
     wrong = int(rng.integers(len(others)))
-    return OddOneOut(ids[key.odd if rng.random() < right else others[wrong]])
+    return answers.OddOneOut(ids[key.odd if rng.random() < right else others[wrong]])
 
 
 def photos_shown(pictures: Sequence[ShownPicture], order: Sequence[int]) -> dict[int, str]:
@@ -146,11 +133,8 @@ def photos_shown(pictures: Sequence[ShownPicture], order: Sequence[int]) -> dict
 
 
 def list_decision(
-    key: ListKey | None,
-    ids: Mapping[int, str],
-    chances: tuple[float, float, float, float],
-    rng: np.random.Generator,
-) -> ListDecision:
+    key: ListKey | None, ids: Mapping[int, str], chances: tuple[float, float, float, float], rng: np.random.Generator
+) -> answers.ListDecision:
     """Decide on a list; where it is not known what is right, as if the person were not there.
 
     Args:
@@ -170,42 +154,44 @@ def list_decision(
     elif foils and draw < (false_alarm if mate is None else picks_mate + picks_foil):
         picked = foil
     if picked is not None:
-        return ListDecision(ListChoice.CANDIDATE, ids[picked], _ratings(ids, picked, int(rng.integers(1, 4)), rng))
-    choice = ListChoice.INCONCLUSIVE if leaves else ListChoice.NONE
+        return answers.ListDecision(
+            answers.ListChoice.CANDIDATE, ids[picked], _ratings(ids, picked, int(rng.integers(1, 4)), rng)
+        )
+    choice = answers.ListChoice.INCONCLUSIVE if leaves else answers.ListChoice.NONE
     best = min(ids, default=None)
-    return ListDecision(choice, None, _ratings(ids, best if leaves else None, 0, rng))
+    return answers.ListDecision(choice, None, _ratings(ids, best if leaves else None, 0, rng))
 
 
-def draw_triage(key: TriageKey, accuracy: float, rng: np.random.Generator) -> Triage:
+def draw_triage(key: TriageKey, accuracy: float, rng: np.random.Generator) -> answers.Triage:
     """Judge a photo: rightly with the chance `accuracy`; the reason that is named is right as often."""
-    wrong = [one for one in Usability if one != key.usability]
+    wrong = [one for one in answers.Usability if one != key.usability]
     other = wrong[int(rng.integers(len(wrong)))]
     usability = key.usability if rng.random() < accuracy else other
-    kinds = list(Degraded)
+    kinds = list(answers.Degraded)
     guessed, sees = kinds[int(rng.integers(len(kinds)))], rng.random() < accuracy
     reason = key.degraded if key.degraded is not None and sees else guessed
-    return Triage(usability, frozenset() if usability == Usability.USABLE else frozenset({reason}))
+    return answers.Triage(usability, frozenset() if usability == answers.Usability.USABLE else frozenset({reason}))
 
 
-def draw_prediction(key: LabKey, rng: np.random.Generator) -> Prediction:
+def draw_prediction(key: LabKey, rng: np.random.Generator) -> answers.Prediction:
     """Expect some percentage: about as often too few as too many, and half of the time more than a third wrong."""
-    return Prediction(float(np.clip(key.measured * exp(rng.normal(0.0, 0.5)), 0.0, 100.0)))
+    return answers.Prediction(float(np.clip(key.measured * exp(rng.normal(0.0, 0.5)), 0.0, 100.0)))
 
 
 def draw_observations(
     components: Sequence[Component], mated: bool, strength: float, rng: np.random.Generator
-) -> Observations:
+) -> answers.Observations:
     """Compare each component: about as similar as its own evidence says, and some are not visible."""
     found = []
     for component in components:
         evidence = float(rng.normal(strength if mated else -strength))
         if rng.random() < _NOT_VISIBLE:
-            found.append(Observation(component.component_id, Compared.NOT_VISIBLE, None))
+            found.append(answers.Observation(component.component_id, answers.Compared.NOT_VISIBLE, None))
             continue
-        similarity = int(np.clip(round(_ALIKE + _PER_EVIDENCE * evidence), 0, MAX_SIMILARITY))
-        compared = Compared.SIMILAR if similarity > _ALIKE else Compared.DIFFERENT
-        found.append(Observation(component.component_id, compared, similarity))
-    return Observations(tuple(found))
+        similarity = int(np.clip(round(_ALIKE + _PER_EVIDENCE * evidence), 0, answers.MAX_SIMILARITY))
+        compared = answers.Compared.SIMILAR if similarity > _ALIKE else answers.Compared.DIFFERENT
+        found.append(answers.Observation(component.component_id, compared, similarity))
+    return answers.Observations(tuple(found))
 
 
 def _ratings(ids: Mapping[int, str], best: int | None, rating: int, rng: np.random.Generator) -> dict[str, int]:

@@ -139,11 +139,8 @@ def _array(values: F64 | Sequence[float]) -> F64:
     return np.array(values, dtype=np.float64)
 
 
-MOST_OFF = 0.05
-"""The most that the share of right answers may be off the target."""
-
-FIRST = 10
-"""Trials of a block that are left out, in which the ability is still looked for."""
+MOST_OFF = 0.05  # the most that the share of right answers may be off the target
+FIRST = 10  # trials of a block that are left out, in which the ability is still looked for
 
 THIRDS = {
     "lowest third": message("figure.lowest_third"),

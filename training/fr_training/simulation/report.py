@@ -29,14 +29,7 @@ from fr_training.simulation.claims import (
     series_of,
     thirds,
 )
-from fr_training.simulation.saving import (
-    GREATEST_INFORMATION,
-    MOST_ITEMS,
-    by_spread,
-    by_theta,
-    curves,
-    saving_claims,
-)
+from fr_training.simulation.saving import GREATEST_INFORMATION, MOST_ITEMS, by_spread, by_theta, curves, saving_claims
 from fr_training.simulation.study import Sizes, Study
 from fr_training.simulation.trainee import Population
 from fr_training.simulation.world_claims import block_claims, cohort_claims, series_of_world, world_claims
@@ -59,8 +52,7 @@ def all_met(claims: Iterable[Claim]) -> bool:
     return all(one.met is not False for one in claims)
 
 
-ENOUGH = 500
-"""Trainees from whom the bars on coverage, 93 to 97 %, are seldom missed by chance: of 60, one in three is."""
+ENOUGH = 500  # trainees from whom the bars on coverage, 93 to 97 %, are seldom missed by chance: of 60, one in three is
 
 
 def summary(study: Study, claims: Sequence[Claim]) -> str:

@@ -15,8 +15,8 @@ from fr_training.grading.values import Undefined
 from fr_training.plan import CoursePlan
 from fr_training.plan_reading import read_plan
 from fr_training.sessions.results import results
-from fr_training.simulation.precision import Measured, measured
 from fr_training.simulation.runner import Items, Seat, items_of, made_course, run_sitting
+from fr_training.simulation.saving import Measured, measured
 from fr_training.simulation.trainee import Abilities, Population, SimulatedTrainee
 from fr_training.simulation.worlds import (
     GAIN,
@@ -34,8 +34,7 @@ from fr_training.statistics.item_response import Ability
 from fr_training.statistics.signal_detection import Sensitivity
 from fr_training.trials import Result
 
-START_MS = 1_700_000_000_000
-"""The beginning of every simulated session, milliseconds since 1970, UTC."""
+START_MS = 1_700_000_000_000  # the beginning of every simulated session, milliseconds since 1970, UTC
 
 DRAWS = 4_000
 """Of the posterior behind the interval of the net change by advice: its ends are then known to some hundredths of its
@@ -44,17 +43,10 @@ width, while a report draws more."""
 PAIRS, AIDED, FORM, ADAPTIVE, TRIADS = "pairs", "aided", "form", "adaptive", "triads"
 """Sittings of the study, each with one block of the same id."""
 
-FIXED_THETAS = (-2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
-"""Abilities of which some people each are looked at apart."""
-
-MOST_HELD = 200
-"""Trainees whose share of right answers in each adaptive block of a shipped plan is counted."""
-
-COHORTS = 4_000
-"""Cohorts with a gain, and as many without, whose mean change is judged."""
-
-REPLICATES = 16
-"""People of each of FIXED_THETAS."""
+FIXED_THETAS = (-2.0, -1.0, 0.0, 1.0, 2.0, 3.0)  # abilities of which some people each are looked at apart
+MOST_HELD = 200  # trainees whose share of right answers in each adaptive block of a shipped plan is counted
+COHORTS = 4_000  # cohorts with a gain, and as many without, whose mean change is judged
+REPLICATES = 16  # people of each of FIXED_THETAS
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,8 @@ from fr_training.simulation.claims import Claim, Series, bias_claim, coverage_cl
 from fr_training.simulation.study import Study
 from fr_training.simulation.worlds import EXACT, FITTED, Found, Taken, World
 
-LEAST_POWER = 0.85
-"""Of a cohort whose trainees all gain: the share that is called better."""
-
-MOST_FALSE = 0.05
-"""Share of cohorts without a gain that may be called better; 2.5 % are, by the interval."""
+LEAST_POWER = 0.85  # of a cohort whose trainees all gain: the share that is called better
+MOST_FALSE = 0.05  # share of cohorts without a gain that may be called better; 2.5 % are, by the interval
 
 
 def world_claims(study: Study) -> tuple[Claim, ...]:

@@ -35,11 +35,8 @@ from fr_training.statistics.ordered_probit import GUESS_RATE
 from fr_training.statistics.signal_detection import z_rate
 from fr_training.trials import Result
 
-CLASS = 25
-"""Trainees of a class, each of whom the others teach what to expect of."""
-
-COURSE = "three-day"
-"""The shipped plan whose first sitting with an adaptive block the worlds take."""
+CLASS = 25  # trainees of a class, each of whom the others teach what to expect of
+COURSE = "three-day"  # the shipped plan whose first sitting with an adaptive block the worlds take
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,11 +216,8 @@ def _expected(chances: Mapping[str, Sequence[float]]) -> tuple[float, float]:
     return means[0] - means[1], -(means[0] + means[1]) / 2
 
 
-GAIN = 8.0
-"""Points of percent right that a course brings, in the study of its power."""
-
-COHORT, TESTED = 12, 40
-"""Trainees of a cohort, and pairs of each test."""
+GAIN = 8.0  # points of percent right that a course brings, in the study of its power
+COHORT, TESTED = 12, 40  # trainees of a cohort, and pairs of each test
 
 
 def cohorts_called_better(population: Population, gain: float, cohorts: int, seed: int) -> float:

@@ -2,8 +2,8 @@
 
 * **decisions of pairs**: `decisions` (both error rates, the undecided), `signal_detection` (d' and the criterion c, and
   what their estimates are on average); stated probabilities;
-* **graded ratings**: `ordered_probit` (the model), `graded` (ability, criterion and scale of a person), `graded_class`
-  (what a class teaches about its people and its items), `graded_weights` (what each rating is worth as evidence);
+* **graded ratings**: `ordered_probit` (the model), `graded` (ability, criterion and scale of a person, and what each
+  rating is worth as evidence), `graded_class` (what a class teaches about its people and its items);
 * **ability and difficulty**: `item_response` (Rasch and guessing, the next item), `item_analysis` (items that mislead);
 * **agreement**: `agreement` (kappa, McNemar, intraclass correlation), `fusion` (several opinions);
 * **change**: `change` (reliable change, percentiles, published norms), `learning` (curves with bands);

@@ -51,8 +51,7 @@ def share_below(z: float) -> float:
 ENDS = (0.5 - DEFAULT_CONFIDENCE / 2, 0.5 + DEFAULT_CONFIDENCE / 2)
 """Shares of a distribution below the two ends of a 95 % interval."""
 
-Z = z_of(ENDS[1])
-"""Standard errors from a normal figure to either end of its 95 % interval."""
+Z = z_of(ENDS[1])  # standard errors from a normal figure to either end of its 95 % interval
 
 
 @dataclass(frozen=True, slots=True)

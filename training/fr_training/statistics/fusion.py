@@ -73,13 +73,7 @@ def fuse_with_machine(ratings: F64, similarities: F64) -> F64:
 
 
 def group_area(
-    ratings: F64,
-    mated: Bools,
-    size: int,
-    rng: np.random.Generator,
-    *,
-    most_groups: int,
-    replicates: int,
+    ratings: F64, mated: Bools, size: int, rng: np.random.Generator, *, most_groups: int, replicates: int
 ) -> GroupArea:
     """The mean area of the fused opinions of all groups of some size, or of a sample of them.
 

@@ -28,21 +28,15 @@ from fr_training.statistics.ordered_probit import (
     log_likelihood,
 )
 
-Normals: TypeAlias = tuple[Normal, Normal, Normal]
-"""Of ability, criterion and the logarithm of the scale."""
-
-WORTH = 5.0
-"""People whose spread the usual spread counts as, in a class of few."""
+Normals: TypeAlias = tuple[Normal, Normal, Normal]  # of ability, criterion and the logarithm of the scale
+WORTH = 5.0  # people whose spread the usual spread counts as, in a class of few
 
 USUAL: Normals = (Normal(0.6, 0.8), Normal(0.0, 0.3), Normal(0.0, 0.3))
 """Spread of ability among people (7.5 points of 81 % right, `fr_training.simulation.trainee.Population`), and assumed
 spreads of criterion and of the logarithm of the scale."""
 
-MOST_PEOPLE = 40
-"""Of a class from whom its prior is learned; more would change it by little."""
-
-LEAST_SHARE = 1e-3
-"""Of a setting; less likely ones are left out of the prior."""
+MOST_PEOPLE = 40  # of a class from whom its prior is learned; more would change it by little
+LEAST_SHARE = 1e-3  # of a setting; less likely ones are left out of the prior
 
 _ROUNDS = 25
 _SETTLED = 1e-3

@@ -56,14 +56,7 @@ def information(theta: F64 | float, b: F64 | float, g: F64 | float = 0.0) -> F64
     return np.asarray((1.0 - p) / p * ((p - g) / (1.0 - np.asarray(g))) ** 2, dtype=np.float64)
 
 
-def eap(
-    b: F64,
-    x: Bools,
-    g: F64 | float = 0.0,
-    *,
-    mean: float = 0.0,
-    sd: float = 1.0,
-) -> Ability:
+def eap(b: F64, x: Bools, g: F64 | float = 0.0, *, mean: float = 0.0, sd: float = 1.0) -> Ability:
     """The mean of the posterior of an ability under a normal prior, on 81 nodes within 4 standard deviations of it.
 
     Source: R. D. Bock and R. J. Mislevy, "Adaptive EAP estimation of ability in a microcomputer environment", Applied

@@ -25,8 +25,7 @@ import numpy as np
 from fr_core.scoring.checks import F64
 from fr_training.statistics import estimates
 
-LEVELS = 3
-"""Ratings go from -3 to 3."""
+LEVELS = 3  # ratings go from -3 to 3
 
 CUTS = (-1.3, -0.6, -0.1, 0.1, 0.6, 1.3)
 """Of the seven ratings, for somebody of scale 1, in standard deviations of the evidence. The shape is assumed; how wide
@@ -36,8 +35,7 @@ SIDE, HALF = LEVELS + 1, LEVELS + 2
 """SIDE stands for any rating above 0, and -SIDE for any below, of somebody whose sure and unsure ratings tell nothing;
 HALF and -HALF for the same of somebody who is never undecided either, and divides all evidence at c."""
 
-GUESS_RATE = 0.5
-"""Of a pair: one of two answers."""
+GUESS_RATE = 0.5  # of a pair: one of two answers
 
 SLIPS = (0.002, 0.02, 0.06)
 """Shares of answers that may be slips, spread evenly over the ratings, each as likely as another beforehand: one wild
@@ -133,8 +131,7 @@ def evidence_of(theta: F64, b: float, correlation: float) -> tuple[F64, F64]:
     return mean, np.sqrt(1.0 + np.maximum(drawn**2 @ _WEIGHTS - mean**2, 0.0))
 
 
-Nodes: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
-"""f32[theta, criterion, scale]."""
+Nodes: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.float32]]  # f32[theta, criterion, scale]
 
 
 @lru_cache(maxsize=512)  # 52 KB each; settings of one correlation share them

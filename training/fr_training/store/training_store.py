@@ -14,10 +14,9 @@ from fr_training.courses import Course
 from fr_training.errors import UnknownCohort, UnknownCourse
 from fr_training.store.cohorts import Cohorts
 from fr_training.store.courses import Courses
-from fr_training.store.releases import Releases
 from fr_training.store.schema import GONE, MAKING, READY, SCHEMA
 from fr_training.store.sessions import Sessions
-from fr_training.store.sittings import Sittings
+from fr_training.store.sittings import Releases, Sittings
 from fr_training.store.transaction import Transaction
 from fr_training.trials import Session
 

@@ -66,10 +66,7 @@ class Budgets:
     """
 
     def __init__(
-        self,
-        monotonic_s: Callable[[], float],
-        clock_ms: Callable[[], int],
-        max_principals: int = MAX_PRINCIPALS,
+        self, monotonic_s: Callable[[], float], clock_ms: Callable[[], int], max_principals: int = MAX_PRINCIPALS
     ) -> None:
         self._monotonic_s = monotonic_s
         self._clock_ms = clock_ms

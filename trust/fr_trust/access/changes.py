@@ -12,8 +12,7 @@ from fr_trust.access.schema import HEAD, KEYS, Head, Kept, Locks
 from fr_trust.access.trusted_clock import SureTime
 from fr_trust.errors import UnknownKey
 
-MAX_KEYS = 10_000
-"""That are kept, those that are not valid any more among them."""
+MAX_KEYS = 10_000  # that are kept, those that are not valid any more among them
 
 # What a key and its record take of the disk, with scopes of the usual length.
 _KEY_BYTES = 4_096

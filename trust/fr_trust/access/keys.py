@@ -12,20 +12,15 @@ from dataclasses import dataclass, field
 
 from fr_core.errors import InvalidField, message
 from fr_trust.access.budget import Budget
-from fr_trust.access.principal import Principal
-from fr_trust.access.roles import Role
-from fr_trust.access.scope import Scope
+from fr_trust.access.principal import Principal, Role, Scope
 from fr_trust.errors import NotPermitted
 
 SECRET_BYTES = 32
 PEPPER_BYTES = 32
-MAX_LABEL = 128
-"""Characters of a label."""
+MAX_LABEL = 128  # characters of a label
 DAY_MS = 86_400_000
-MAX_LIFETIME_DAYS = 1_826
-"""5 years, of which one is a leap year."""
-MAX_LIFETIME_MS = MAX_LIFETIME_DAYS * DAY_MS
-"""Five years, whichever of them are leap years."""
+MAX_LIFETIME_DAYS = 1_826  # 5 years, of which one is a leap year
+MAX_LIFETIME_MS = MAX_LIFETIME_DAYS * DAY_MS  # five years, whichever of them are leap years
 MAX_OVERLAP_MS = 30 * DAY_MS
 
 # Roles that see more than their galleries and courses: all keys, all audits.

@@ -23,15 +23,13 @@ from fr_core.storage.schema import TAKES_MARK, Schema, WrappedKeys, begin_audit
 from fr_core.storage.vault import Value, Vault
 from fr_trust.access.budget import Budget
 from fr_trust.access.keys import PEPPER_BYTES, ApiKey, Token, secret_hash
-from fr_trust.access.roles import Role
-from fr_trust.access.scope import Scope
+from fr_trust.access.principal import Role, Scope
 
 _HEAD = struct.Struct("<16sqq")
 _DIGEST_BYTES = 16
 
 
-OWNER = -5
-"""Of the one key that seals what the store holds."""
+OWNER = -5  # of the one key that seals what the store holds
 
 _TABLES = """
 CREATE TABLE vault (
@@ -147,11 +145,8 @@ class Locks:
         return self._key.seal(json.dumps(_said(kept), separators=(",", ":")).encode(), bound)
 
 
-HEAD = "SELECT version, sealed FROM head WHERE head_no = 1"
-"""The columns of a head."""
-
-KEYS = "SELECT key_no, key_id, version, sealed FROM keys"
-"""The columns of a key."""
+HEAD = "SELECT version, sealed FROM head WHERE head_no = 1"  # the columns of a head
+KEYS = "SELECT key_no, key_id, version, sealed FROM keys"  # the columns of a key
 
 
 def _said(kept: Kept) -> dict[str, object]:

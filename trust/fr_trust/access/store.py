@@ -21,10 +21,9 @@ from fr_trust.access.budget import UNLIMITED
 from fr_trust.access.changes import MAX_KEYS, Changes
 from fr_trust.access.key_cache import Keys, Ring
 from fr_trust.access.keys import MAX_OVERLAP_MS, SECRET_BYTES, ApiKey, MadeKey, NewKey, Token, parse_token
+from fr_trust.access.principal import NOTHING, Role
 from fr_trust.access.refusals import Why, refuse
-from fr_trust.access.roles import Role
 from fr_trust.access.schema import SCHEMA, Kept, Locks
-from fr_trust.access.scope import NOTHING
 from fr_trust.access.trusted_clock import MARK_EVERY_MS, SureTime
 
 _log = logging.getLogger(__name__)

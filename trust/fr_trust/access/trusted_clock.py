@@ -17,11 +17,8 @@ for an hour. So:
 import threading
 from collections.abc import Callable
 
-MARK_EVERY_MS = 60_000
-"""So far may the time that is kept lag behind the sure one."""
-
-TRUST_AFTER_MS = 3_600_000
-"""For so long must a clock that was set keep its distance."""
+MARK_EVERY_MS = 60_000  # so far may the time that is kept lag behind the sure one
+TRUST_AFTER_MS = 3_600_000  # for so long must a clock that was set keep its distance
 
 _SLACK_MS = 60_000
 

@@ -30,17 +30,14 @@ from hashlib import sha256
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from fr_core.errors import InvalidField, message
-from fr_core.storage.audit.chain import first_hash, hash_after, is_chain_id, next_hash
+from fr_core.storage.audit.chain import Kept, first_hash, hash_after, is_chain_id, next_hash
 from fr_core.storage.audit.checkpoints import Checkpoint, parse_checkpoint
-from fr_core.storage.audit.rows import Kept
 from fr_core.storage.audit.table import AuditTable
 from fr_core.storage.audit.values import MAX_NUMBER, VERSION, Record, canonical, decode
 from fr_core.storage.audit.verify import Broken, Marks, Verified, Why
 
-MOST_RECORDS = 5_000
-"""Largest number of records in a segment."""
-MOST_BYTES = 4 * 2**20
-"""A segment ends with the record that reaches this length."""
+MOST_RECORDS = 5_000  # largest number of records in a segment
+MOST_BYTES = 4 * 2**20  # A segment ends with the record that reaches this length
 
 
 _RECORD = re.compile(rb'\{"hash":"([0-9a-f]{64})","record":(\{.*\})\}')

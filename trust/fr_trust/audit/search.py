@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fr_core.storage.audit.rows import Kept
+from fr_core.storage.audit.chain import Kept
 from fr_core.storage.audit.table import AuditTable
 from fr_core.storage.audit.values import MAX_NUMBER, Pseudonym, Record, canonical
 

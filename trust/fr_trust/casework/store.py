@@ -192,11 +192,7 @@ class CaseStore(SharedStore[Transaction]):
         return frozenset((gallery_id,))
 
     def awaiting(
-        self,
-        principal_id: str,
-        sees: Callable[[str], bool],
-        after: tuple[int, str] | None = None,
-        size: int = 100,
+        self, principal_id: str, sees: Callable[[str], bool], after: tuple[int, str] | None = None, size: int = 100
     ) -> tuple[Examination, ...]:
         """A page of examinations that wait for a finding of somebody, without photos, the oldest first.
 

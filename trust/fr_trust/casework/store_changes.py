@@ -11,15 +11,8 @@ from fr_core.id_forms import forms_of
 from fr_core.storage.audit.attribution import Attribution
 from fr_core.storage.audit.values import Entry
 from fr_core.storage.statements import Transaction
+from fr_trust.casework import rules
 from fr_trust.casework.codec import SALT_BYTES, finding_digest, search_digest
-from fr_trust.casework.rules import (
-    examination_conclusion,
-    examination_state,
-    is_concluded,
-    require_finding,
-    require_may_examine,
-    require_open,
-)
 from fr_trust.casework.store_reading import Look, Roll
 from fr_trust.casework.store_schema import (
     CASE_OWNER,
@@ -147,10 +140,10 @@ class Changes:
         tx.require_room(_ROW_BYTES + 200 * len(own.candidates) + sum(len(sealed) for _, sealed in photos))
         look = self._look(tx)
         before = look.case(own.case_id)
-        require_open(before.case)
+        rules.require_open(before.case)
         head, ordinal, searched = look.view.head, before.case.examinations + 1, own.searched
         sealed = sealed_examination(before, ordinal, own)
-        waiting = int(not is_concluded(own))
+        waiting = int(not rules.is_concluded(own))
         row = tx.row(
             _INSERT_EXAMINATION, own.examination_id, before.case_no, ordinal, searched.searched_ms, waiting, sealed
         )
@@ -167,7 +160,7 @@ class Changes:
         head = replace(head, examinations=head.examinations + 1, waiting=head.waiting + waiting)
         self._put(tx, head, before, after)
         detail = {"digest": search_digest(own.examination_id, own.case_id, searched, own.candidates, own.salt)}
-        if (conclusion := examination_conclusion(own)) is not None:
+        if (conclusion := rules.examination_conclusion(own)) is not None:
             detail["conclusion"] = conclusion.kind.value
         self._record(
             tx,
@@ -190,15 +183,15 @@ class Changes:
                 if known.says_the_same(given):
                     return own
                 raise ExaminerNotIndependent(message("error.trust.you_given_another_finding"))
-        require_may_examine(own, given.examiner)
-        require_finding(given, own)
+        rules.require_may_examine(own, given.examiner)
+        rules.require_finding(given, own)
         tx.require_room(_ROW_BYTES + 8 * len(given.notes))
         number = kept.findings + 1
         last_ms = own.findings[-1].given_ms if own.findings else own.searched.searched_ms
         salt = self._token_bytes(SALT_BYTES).hex()
         finding = replace(given, given_ms=max(self._clock_ms(), last_ms), salt=salt)
         examined = replace(own, findings=(*own.findings, finding))
-        waiting = int(not is_concluded(examined))
+        waiting = int(not rules.is_concluded(examined))
         after = replace(kept, findings=number, waiting=waiting, examination=examined)
         tx.write(_INSERT_FINDING, kept.examination_no, number, sealed_finding(case, examination_id, number, finding))
         tx.write(_COUNT_FINDING, number, waiting, kept.examination_no)
@@ -254,8 +247,8 @@ class Changes:
     def _record_finding(self, tx: Transaction, by: Attribution, case: Case, own: Examination) -> None:
         number = len(own.findings)
         detail = {"digest": finding_digest(own.examination_id, number, own.findings[-1])}
-        detail["state"] = examination_state(own).value
-        conclusion = examination_conclusion(own)
+        detail["state"] = rules.examination_state(own).value
+        conclusion = rules.examination_conclusion(own)
         subjects: tuple[str, ...] = ()
         if conclusion is not None:  # until then nobody is told what was found
             detail["conclusion"] = conclusion.kind.value

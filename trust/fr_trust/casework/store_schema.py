@@ -32,23 +32,20 @@ from fr_trust.casework.values import Case, Examination, Finding, Purpose
 _HEAD = struct.Struct("<16sqqq")
 _DIGEST_BYTES = 16
 
-HEAD = "SELECT version, sealed FROM head WHERE head_no = 1"
-"""The columns of a head."""
+HEAD = "SELECT version, sealed FROM head WHERE head_no = 1"  # the columns of a head
 
 CASES = "SELECT case_no, case_id, version, opened_ms, expires_ms, open_mac, wrapped_key, sealed FROM cases"
 """The columns of a case."""
 
 _ELEMENT = "e.examination_no, e.examination_id, e.case_no, e.ordinal, e.searched_ms, e.findings, e.waiting"
 
-ELEMENTS = f"SELECT {_ELEMENT} FROM examinations e"
-"""The columns of an examination that the digest of its case is of."""
+ELEMENTS = f"SELECT {_ELEMENT} FROM examinations e"  # the columns of an examination that the digest of its case is of
 
 EXAMINATIONS = f"SELECT {_ELEMENT}, e.sealed FROM examinations e JOIN cases c ON c.case_no = e.case_no"
 """The columns of an examination whose case is not deleted."""
 
 
-STORE_OWNER, CASE_OWNER = -6, -7
-"""Owners of data keys: the store, whose key seals the head, and the cases."""
+STORE_OWNER, CASE_OWNER = -6, -7  # owners of data keys: the store, whose key seals the head, and the cases
 
 HEAD_BYTES = 40
 """Of what is sealed in the head: a digest of 128 bits and three numbers of 64; of an empty store all are 0."""

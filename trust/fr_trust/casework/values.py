@@ -7,8 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 MAX_REFERENCE = 128
-MAX_NOTES = 4_000
-"""Characters."""
+MAX_NOTES = 4_000  # Characters
 LOWEST_RATING, HIGHEST_RATING = 1, 3
 """The strength with which observations support that a candidate is the person: 1 weakly, 2 moderately, 3 strongly.
 

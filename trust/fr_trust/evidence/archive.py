@@ -18,8 +18,7 @@ from fr_locales.messages import Message, message
 
 MAX_BUNDLE_BYTES = 2**31 - 1
 MAX_FILES = 20_000
-ARCHIVE = "(archive)"
-"""Named where it is not a file of the archive that is wrong, but the archive."""
+ARCHIVE = "(archive)"  # named where it is not a file of the archive that is wrong, but the archive
 
 _NAME = re.compile(r"[a-z0-9_]{1,32}(/[a-z0-9_]{1,32}){0,3}\.[a-z0-9]{1,8}")
 _MAX_NAME = 160

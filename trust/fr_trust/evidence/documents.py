@@ -9,15 +9,7 @@ from fr_core.scoring.intervals import Interval, Rate
 from fr_core.storage.audit.values import MAX_NUMBER, canonical
 from fr_files.reading import read_json
 from fr_locales.messages import message
-from fr_trust.casework.codec import (
-    finding_of,
-    finding_said,
-    listed_of,
-    listed_said,
-    require_fields,
-    searched_of,
-    searched_said,
-)
+from fr_trust.casework import codec
 from fr_trust.casework.rules import examination_conclusion, is_concluded, required_findings
 from fr_trust.casework.values import Case, Examination, Finding, Listed, Searched, State
 from fr_trust.evidence.archive import unusable
@@ -25,14 +17,12 @@ from fr_trust.evidence.values import Bound, Exhibit, Figures
 
 R = TypeVar("R")
 
-FORMAT = 1
-"""Of bundles: what a later one holds is not taken for this."""
+FORMAT = 1  # of bundles: what a later one holds is not taken for this
 
 PRODUCT = "fr-core"
 MANIFEST, SIGNATURE, PUBLIC_KEY, REPORT = "manifest.json", "manifest.sig", "public.pem", "report.html"
 AUDIT, CHECKPOINT, AUDIT_KEY = "audit.jsonl", "checkpoint.json", "audit_public.pem"
-UNFINISHED = "unfinished"
-"""The state of an examination that waits for a finding, whichever."""
+UNFINISHED = "unfinished"  # the state of an examination that waits for a finding, whichever
 
 # Part of the format: the check of a bundle compares these words.
 WHAT: Mapping[str, str] = {
@@ -110,8 +100,8 @@ def search_document(exhibit: Exhibit) -> bytes:
             "examination_id": own.examination_id,
             "case_id": own.case_id,
             "salt": own.salt,
-            "searched": searched_said(own.searched),
-            "candidates": [listed_said(one) for one in own.candidates],
+            "searched": codec.searched_said(own.searched),
+            "candidates": [codec.listed_said(one) for one in own.candidates],
             "probe": names.pop(0),
             "photos": {str(number): name for number, name in names.items()},
             "figures": {str(template_id): _figures(one) for template_id, one in exhibit.figures.items()},
@@ -138,7 +128,7 @@ def findings_document(examination: Examination) -> bytes:
             "state": State.CONCLUDED.value if finished else UNFINISHED,
             "required_findings": most,
             "conclusion": told,
-            "findings": [finding_said(one) for one in examination.findings] if finished else [],
+            "findings": [codec.finding_said(one) for one in examination.findings] if finished else [],
         }
     )
 
@@ -193,15 +183,15 @@ def parsed(name: str, data: bytes, read: Callable[[dict[str, Any]], R]) -> R:
 
 def read_search(said: dict[str, Any]) -> SearchDocument:
     """Return what `search.json` says; raises ValueError, KeyError or TypeError."""
-    require_fields(said, _SEARCH)
+    codec.require_fields(said, _SEARCH)
     photos: dict[str, Any] = said["photos"]
     if not all(isinstance(name, str) for name in photos.values()):
         raise TypeError("a photo has no name")
     document = SearchDocument(
         **{
             **said,
-            "searched": searched_of(said["searched"]),
-            "candidates": tuple(map(listed_of, _list(said["candidates"]))),
+            "searched": codec.searched_of(said["searched"]),
+            "candidates": tuple(map(codec.listed_of, _list(said["candidates"]))),
             "photos": {_key(number): name for number, name in photos.items()},
             "figures": {_key(template_id): _figures_of(one) for template_id, one in said["figures"].items()},
         }
@@ -212,19 +202,19 @@ def read_search(said: dict[str, Any]) -> SearchDocument:
 
 def read_derivations(said: dict[str, Any]) -> Mapping[str, Any]:
     """Return what `derivations.json` says, unchecked; raises TypeError."""
-    require_fields(said, {"derivations": dict})
+    codec.require_fields(said, {"derivations": dict})
     derivations: dict[str, Any] = said["derivations"]
     return derivations
 
 
 def read_findings(said: dict[str, Any]) -> FindingsDocument:
     """Return what `findings.json` says; raises ValueError, KeyError or TypeError."""
-    require_fields(said, _FINDINGS)
+    codec.require_fields(said, _FINDINGS)
     conclusion = None
     if said["conclusion"] != {}:
-        require_fields(said["conclusion"], {"kind": str, "template_id": int})
+        codec.require_fields(said["conclusion"], {"kind": str, "template_id": int})
         conclusion = (said["conclusion"]["kind"], said["conclusion"]["template_id"])
-    given = tuple(map(finding_of, _list(said["findings"])))
+    given = tuple(map(codec.finding_of, _list(said["findings"])))
     for finding in given:
         require_time(finding.given_ms)
     return FindingsDocument(**{**said, "conclusion": conclusion, "findings": given})
@@ -279,7 +269,7 @@ def _rate(rate: Rate | None) -> dict[str, object] | None:
 
 def _figures_of(said: Any) -> Figures:
     """Return what `_figures` was given; raises ValueError or TypeError for anything else."""
-    require_fields(said, _FIGURES)
+    codec.require_fields(said, _FIGURES)
     log10_lr = said["log10_lr"]
     if log10_lr is not None and (type(log10_lr) not in (int, float) or abs(log10_lr) > _MAX_LOG10):
         raise ValueError("a likelihood ratio that is none")
@@ -290,7 +280,7 @@ def _figures_of(said: Any) -> Figures:
 def _rate_of(said: Any) -> Rate | None:
     if said is None:
         return None
-    require_fields(said, {"count": int, "total": int, "interval": list})
+    codec.require_fields(said, {"count": int, "total": int, "interval": list})
     count, total = said["count"], said["total"]
     low, high, confidence = said["interval"]
     if not 0 <= count <= total or total == 0:

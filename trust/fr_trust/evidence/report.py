@@ -8,43 +8,22 @@ from fr_locales.messages import Message, message
 from fr_locales.rendering import render
 from fr_trust.casework.rules import examination_conclusion, is_concluded, required_findings
 from fr_trust.casework.values import Case, Examination, Finding, FindingKind, Listed
+from fr_trust.evidence import words
 from fr_trust.evidence.page import bullets, document, heading, notice, paragraph, photos, table
 from fr_trust.evidence.values import Audited, Exhibit, Photo
-from fr_trust.evidence.words import (
-    KINDS,
-    LIMITATIONS,
-    PURPOSES,
-    database_effect,
-    independence,
-    of_audit,
-    of_both,
-    of_hd,
-    of_hp,
-)
 
 # Widths of what is told and of what it is, percent.
 _PAIR = (20, 80)
 
 
-def report(
-    case: Case,
-    exhibits: Sequence[Exhibit],
-    made_ms: int,
-    made_by: str,
-    audit: Audited | None = None,
-) -> bytes:
+def report(case: Case, exhibits: Sequence[Exhibit], made_ms: int, made_by: str, audit: Audited | None = None) -> bytes:
     """Return the report of a case, as HTML; see `pieces`."""
     unfinished = sum(not is_concluded(exhibit.examination) for exhibit in exhibits)
     return b"".join(pieces(case, exhibits, (len(exhibits), unfinished), made_ms, made_by, audit))
 
 
 def pieces(
-    case: Case,
-    exhibits: Iterable[Exhibit],
-    counts: tuple[int, int],
-    made_ms: int,
-    made_by: str,
-    audit: Audited | None,
+    case: Case, exhibits: Iterable[Exhibit], counts: tuple[int, int], made_ms: int, made_by: str, audit: Audited | None
 ) -> Iterator[bytes]:
     """Yield the report, piece by piece; memory grows neither with the exhibits nor with their photos.
 
@@ -56,12 +35,7 @@ def pieces(
 
 
 def _body(
-    case: Case,
-    exhibits: Iterable[Exhibit],
-    counts: tuple[int, int],
-    made_ms: int,
-    made_by: str,
-    audit: Audited | None,
+    case: Case, exhibits: Iterable[Exhibit], counts: tuple[int, int], made_ms: int, made_by: str, audit: Audited | None
 ) -> Iterator[str]:
     total, unfinished = counts
     yield notice(render(message("evidence.notice")))
@@ -73,7 +47,7 @@ def _body(
     yield _pairs(
         (message("evidence.case_row.case"), case.reference),
         (message("evidence.case_row.case_id"), case.case_id),
-        (message("evidence.case_row.purpose"), PURPOSES[case.purpose]),
+        (message("evidence.case_row.purpose"), words.PURPOSES[case.purpose]),
         (message("evidence.case_row.opened"), opened),
         (message("evidence.case_row.closed"), closed),
         (message("evidence.case_row.examinations"), f"{total}"),
@@ -82,10 +56,10 @@ def _body(
     for number, exhibit in enumerate(exhibits, 1):
         yield from _examination(number, case, exhibit)
     yield heading(2, render(message("evidence.not_said")))
-    yield bullets(map(render, LIMITATIONS))
+    yield bullets(map(render, words.LIMITATIONS))
     yield heading(2, render(message("evidence.checking")))
     yield paragraph(render(message("evidence.how_to_check")))
-    yield paragraph(render(of_audit(audit)))
+    yield paragraph(render(words.of_audit(audit)))
 
 
 def _examination(number: int, case: Case, exhibit: Exhibit) -> Iterator[str]:
@@ -95,7 +69,7 @@ def _examination(number: int, case: Case, exhibit: Exhibit) -> Iterator[str]:
     if conclusion is None:
         yield notice(render(message("evidence.unfinished")))
     else:
-        which, kind = _candidate(own, conclusion.template_id), KINDS[conclusion.kind]
+        which, kind = _candidate(own, conclusion.template_id), words.KINDS[conclusion.kind]
         told = message("evidence.conclusion", kind=kind)
         if which is not None:
             told = message("evidence.conclusion_ranked", kind=kind, rank=which.rank)
@@ -109,7 +83,7 @@ def _examination(number: int, case: Case, exhibit: Exhibit) -> Iterator[str]:
         return
     if conclusion is not None:
         yield heading(3, render(message("evidence.found")))
-        yield paragraph(render(independence(own)))
+        yield paragraph(render(words.independence(own)))
         yield paragraph(render(message("evidence.ratings")))
         columns = (
             message("evidence.finding_column.examiner"),
@@ -133,7 +107,7 @@ def _searched(case: Case, exhibit: Exhibit) -> str:
     parameters = "\n".join(f"{name} = {value}" for name, value in sorted(searched.parameters.items()))
     examiners = required_findings(searched.operational, len(own.candidates))
     needed = message("evidence.findings_needed", number=examiners) if examiners > 1 else f"{examiners}"
-    why = message("evidence.why", purpose=PURPOSES[case.purpose], reference=case.reference)
+    why = message("evidence.why", purpose=words.PURPOSES[case.purpose], reference=case.reference)
     gallery = message("evidence.gallery", gallery=searched.gallery_id, version=searched.gallery_version)
     return _pairs(
         (message("evidence.search_row.id"), own.examination_id),
@@ -144,10 +118,7 @@ def _searched(case: Case, exhibit: Exhibit) -> str:
         (message("evidence.search_row.gallery"), gallery),
         (message("evidence.search_row.templates"), f"{searched.searched_templates:,}"),
         (message("evidence.search_row.model"), searched.model),
-        (
-            message("evidence.search_row.threshold"),
-            message("evidence.threshold", threshold=searched.threshold),
-        ),
+        (message("evidence.search_row.threshold"), message("evidence.threshold", threshold=searched.threshold)),
         (message("evidence.search_row.calibration"), calibration),
         (message("evidence.search_row.parameters"), parameters or message("evidence.no_parameters")),
         (message("evidence.search_row.findings_needed"), needed),
@@ -167,7 +138,7 @@ def _photos(exhibit: Exhibit) -> Iterator[tuple[Photo, str]]:
 
 
 def _finding(number: int, own: Examination, finding: Finding) -> tuple[str, ...]:
-    which, kind = _candidate(own, finding.template_id), KINDS[finding.kind]
+    which, kind = _candidate(own, finding.template_id), words.KINDS[finding.kind]
     if which is not None:
         kind = message("evidence.picked", kind=kind, rank=which.rank, subject=which.subject_id)
     rating = f"{finding.rating:+d}" if finding.kind is FindingKind.POTENTIAL_CANDIDATE else ""
@@ -193,9 +164,9 @@ def _propositions(exhibit: Exhibit) -> Iterator[str]:
         (
             f"{one.rank}",
             f"{one.similarity:.4f}",
-            render(of_hp(figures)),
-            render(of_hd(figures)),
-            " ".join(map(render, (*of_both(figures, templates), database_effect(figures, templates)))),
+            render(words.of_hp(figures)),
+            render(words.of_hd(figures)),
+            " ".join(map(render, (*words.of_both(figures, templates), words.database_effect(figures, templates)))),
         )
         for one, figures in known
     ]

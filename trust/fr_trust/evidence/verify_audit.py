@@ -6,14 +6,7 @@ from typing import BinaryIO
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from fr_core.errors import InvalidField, message
-from fr_core.storage.audit.checkpoints import (
-    MAX_CHECKPOINT_BYTES,
-    Checkpoint,
-    key_id_of,
-    parse_checkpoint,
-    public_pem,
-    read_public_key,
-)
+from fr_core.storage.audit import checkpoints
 from fr_core.storage.audit.values import MAX_BODY_BYTES, decode
 from fr_core.storage.audit.verify import Broken
 from fr_trust.audit.export import verify_export
@@ -50,7 +43,7 @@ def verify_audit(
             raise unusable(AUDIT, "missing", message("error.trust.bundle_no_audit"))
         return None
     key = _key(read(file, entries[AUDIT_KEY], _MAX_KEY_BYTES), expected)
-    checkpoint = _checkpoint(read(file, entries[CHECKPOINT], MAX_CHECKPOINT_BYTES))
+    checkpoint = _checkpoint(read(file, entries[CHECKPOINT], checkpoints.MAX_CHECKPOINT_BYTES))
     told = _Told(case_id, wanted)
     found = verify_export(told.watched(_lines(file, entries[AUDIT])), key, (checkpoint,), may_withhold=True)
     if isinstance(found, Broken):
@@ -62,7 +55,9 @@ def verify_audit(
         raise unusable(AUDIT, "searches", message("error.trust.audit_tells_other_searches"))
     if not told.agrees():
         raise unusable(AUDIT, "digests", message("error.trust.audit_does_not_say_search"))
-    return AuditVerified(found.chain_id, found.records, found.seq, key_id_of(key), expected is not None, found.withheld)
+    return AuditVerified(
+        found.chain_id, found.records, found.seq, checkpoints.key_id_of(key), expected is not None, found.withheld
+    )
 
 
 class _Told:
@@ -128,16 +123,16 @@ def _lines(file: BinaryIO, entry: Entry) -> Iterator[bytes]:
 
 def _key(pem: bytes, expected: str | None) -> Ed25519PublicKey:
     try:
-        key = read_public_key(pem.decode("ascii"))
+        key = checkpoints.read_public_key(pem.decode("ascii"))
     except (InvalidField, UnicodeDecodeError):
         raise unusable(AUDIT_KEY, "key", message("error.trust.key_audit_cannot_read")) from None
-    if expected is not None and public_pem(key) != expected:
+    if expected is not None and checkpoints.public_pem(key) != expected:
         raise unusable(AUDIT_KEY, "other_key", message("error.trust.audit_signed_another_key"))
     return key
 
 
-def _checkpoint(data: bytes) -> Checkpoint:
+def _checkpoint(data: bytes) -> checkpoints.Checkpoint:
     try:
-        return parse_checkpoint(data)
+        return checkpoints.parse_checkpoint(data)
     except InvalidField:
         raise unusable(CHECKPOINT, "content", message("error.storage.checkpoint_cannot_read")) from None

@@ -7,37 +7,16 @@ from typing import Any, BinaryIO
 
 from fr_core.errors import InvalidField, message
 from fr_trust.casework.codec import finding_digest, search_digest
-from fr_trust.casework.rules import (
-    examination_conclusion,
-    require_finding,
-    require_may_examine,
-    required_findings,
-)
+from fr_trust.casework.rules import examination_conclusion, require_finding, require_may_examine, required_findings
 from fr_trust.casework.values import Examination, State
 from fr_trust.errors import ExaminerNotIndependent, FindingLocked
+from fr_trust.evidence import documents
 from fr_trust.evidence.archive import Entry, is_name, read, unusable
-from fr_trust.evidence.documents import (
-    AUDIT,
-    AUDIT_KEY,
-    CHECKPOINT,
-    MANIFEST,
-    NOTED_AT_THE_SEARCH,
-    PUBLIC_KEY,
-    REPORT,
-    SIGNATURE,
-    UNFINISHED,
-    FindingsDocument,
-    SearchDocument,
-    parsed,
-    read_derivations,
-    read_findings,
-    read_search,
-)
 
 # A search of as many candidates as there may be has a tenth of it; one of this length takes 30 times as much memory.
 _MAX_DOCUMENT_BYTES = 4 * 2**20
-_TOP = {MANIFEST, SIGNATURE, PUBLIC_KEY, REPORT}
-_AUDIT = {AUDIT, CHECKPOINT, AUDIT_KEY}
+_TOP = {documents.MANIFEST, documents.SIGNATURE, documents.PUBLIC_KEY, documents.REPORT}
+_AUDIT = {documents.AUDIT, documents.CHECKPOINT, documents.AUDIT_KEY}
 _DOCUMENTS = ("search.json", "derivations.json", "findings.json")
 _IN_FOLDER = re.compile(r"examinations/([0-9]{2,5})/((?:candidates/)?[a-z0-9]+\.[a-z0-9]+)")
 
@@ -72,7 +51,7 @@ def verify_case(file: BinaryIO, entries: Mapping[str, Entry], case_id: str) -> C
         where = f"{folder}/search.json"
         if search.case_id != case_id or search.examination_id in digests:
             raise unusable(where, "case", message("error.trust.examination_another_case_twice"))
-        finished = findings.state != UNFINISHED
+        finished = findings.state != documents.UNFINISHED
         if not finished:
             unfinished.append(search.examination_id)
         digests[search.examination_id] = Digests(
@@ -83,7 +62,7 @@ def verify_case(file: BinaryIO, entries: Mapping[str, Entry], case_id: str) -> C
 
 def examinations(
     file: BinaryIO, entries: Mapping[str, Entry]
-) -> Iterator[tuple[str, SearchDocument, FindingsDocument]]:
+) -> Iterator[tuple[str, documents.SearchDocument, documents.FindingsDocument]]:
     """Yield the folder of each examination with what its documents say, in their order; raises as `verify_case`."""
     for folder, names in _folders(entries).items():
         yield folder, *_examination(file, entries, folder, names)
@@ -103,23 +82,25 @@ def _folders(entries: Mapping[str, Entry]) -> dict[str, set[str]]:
         if name not in entries:
             raise unusable(name, "missing", message("error.trust.file_bundle_missing"))
     if sorted(numbers) != list(range(1, len(numbers) + 1)):
-        raise unusable(MANIFEST, "examinations", message("error.trust.examinations_bundle_not_all"))
+        raise unusable(documents.MANIFEST, "examinations", message("error.trust.examinations_bundle_not_all"))
     return dict(numbers[number] for number in sorted(numbers))
 
 
 def _examination(
     file: BinaryIO, entries: Mapping[str, Entry], folder: str, names: set[str]
-) -> tuple[SearchDocument, FindingsDocument]:
+) -> tuple[documents.SearchDocument, documents.FindingsDocument]:
     for name in _DOCUMENTS:
         if name not in names:
             raise unusable(f"{folder}/{name}", "missing", message("error.trust.document_examination_missing"))
     told: dict[str, Any] = {}
-    for name, how in zip(_DOCUMENTS, (read_search, read_derivations, read_findings), strict=True):
+    for name, how in zip(
+        _DOCUMENTS, (documents.read_search, documents.read_derivations, documents.read_findings), strict=True
+    ):
         data = read(file, entries[f"{folder}/{name}"], _MAX_DOCUMENT_BYTES)
-        told[name] = parsed(f"{folder}/{name}", data, how)
-    search: SearchDocument = told["search.json"]
-    findings: FindingsDocument = told["findings.json"]
-    noted = told["derivations.json"].get(NOTED_AT_THE_SEARCH)
+        told[name] = documents.parsed(f"{folder}/{name}", data, how)
+    search: documents.SearchDocument = told["search.json"]
+    findings: documents.FindingsDocument = told["findings.json"]
+    noted = told["derivations.json"].get(documents.NOTED_AT_THE_SEARCH)
     if noted is not None and noted != search.searched.derivations:
         raise unusable(f"{folder}/derivations.json", "derivations", message("error.trust.derivations_differ"))
     _require_photos(entries, folder, names, search)
@@ -127,7 +108,9 @@ def _examination(
     return search, findings
 
 
-def _require_photos(entries: Mapping[str, Entry], folder: str, names: set[str], search: SearchDocument) -> None:
+def _require_photos(
+    entries: Mapping[str, Entry], folder: str, names: set[str], search: documents.SearchDocument
+) -> None:
     where = f"{folder}/search.json"
     photos = {search.probe, *search.photos.values()}
     candidates = range(1, len(search.candidates) + 1)
@@ -144,11 +127,11 @@ def _require_photos(entries: Mapping[str, Entry], folder: str, names: set[str], 
             raise unusable(f"{folder}/{name}", "photo", message("error.trust.photo_candidate_not_enrolled"))
 
 
-def _require_conclusion(where: str, search: SearchDocument, told: FindingsDocument) -> None:
+def _require_conclusion(where: str, search: documents.SearchDocument, told: documents.FindingsDocument) -> None:
     if told.examination_id != search.examination_id:
         raise unusable(where, "examination", message("error.trust.findings_another_examination"))
     required = required_findings(search.searched.operational, len(search.candidates))
-    if told.state == UNFINISHED:
+    if told.state == documents.UNFINISHED:
         right = required > 0 and not told.findings and told.conclusion is None
     else:
         right = told.state == State.CONCLUDED.value and _follows(search, told)
@@ -156,7 +139,7 @@ def _require_conclusion(where: str, search: SearchDocument, told: FindingsDocume
         raise unusable(where, "conclusion", message("error.trust.what_concluded_does_not"))
 
 
-def _follows(search: SearchDocument, told: FindingsDocument) -> bool:
+def _follows(search: documents.SearchDocument, told: documents.FindingsDocument) -> bool:
     """Return whether the findings are those that the examiners of a search can give, and conclude what is told."""
     own = Examination(search.examination_id, search.case_id, search.searched, search.candidates)
     try:
@@ -170,14 +153,14 @@ def _follows(search: SearchDocument, told: FindingsDocument) -> bool:
     return conclusion is not None and (conclusion.kind.value, conclusion.template_id) == told.conclusion
 
 
-def _digest(where: str, search: SearchDocument) -> str:
+def _digest(where: str, search: documents.SearchDocument) -> str:
     try:
         return search_digest(search.examination_id, search.case_id, search.searched, search.candidates, search.salt)
     except (ValueError, TypeError):
         raise unusable(where, "salt", message("error.trust.search_no_salt")) from None
 
 
-def _finding_digests(where: str, told: FindingsDocument) -> tuple[str, ...]:
+def _finding_digests(where: str, told: documents.FindingsDocument) -> tuple[str, ...]:
     try:
         return tuple(finding_digest(told.examination_id, number, one) for number, one in enumerate(told.findings, 1))
     except (ValueError, TypeError):

@@ -9,7 +9,6 @@ from functools import cache
 from hashlib import sha256
 from importlib import resources
 from typing import Any
-from urllib.parse import urlsplit
 
 import grpc
 from google.protobuf.message import Message as Sent
@@ -22,14 +21,15 @@ from starlette.routing import BaseRoute, Route
 from fr_client.errors import FrApiError
 from fr_locales.messages import Message, message
 from fr_locales.rendering import ENGLISH, languages, render
-from fr_web.backend import Backend
+from fr_web.backend import Backend, Call, api_calls
 from fr_web.boundary import Rules, metadata_of
-from fr_web.calls import Call, api_calls
 from fr_web.console.forms import Part, fields_of, parts_as_they_come, text_of
+from fr_web.console.lessons import lesson_html
 from fr_web.console.sessions import Attempts, Sessions
 from fr_web.console.views import SCREENS
 from fr_web.console.views.entry import LANGUAGE_COOKIE
-from fr_web.console.visit import IN_PLACE, Screen, Visit, address
+from fr_web.console.views.keyboard import KEYBOARD_COOKIE, keys_of
+from fr_web.console.visit import IN_PLACE, Screen, Visit, Wall, address, before, ways_back
 from fr_web.console.words import FOR_PAGES, PURPOSES, QUALITY, ROLES, USES, direction_of, language_of
 from fr_web.errors import http_status, refused
 from fr_web.room import Room, is_loopback_host, network_of, too_large
@@ -59,6 +59,7 @@ class Console:
         self._rules = rules
         self._room, self._small = room, Room(_SMALL_FORM_BYTES, rules.body_s)
         self._sessions, self._attempts = sessions or Sessions(), Attempts()
+        self.walls: dict[str, Wall] = {}
         self.languages = languages()
         for one in self.languages:  # now: a catalogue takes a tenth of a second to read
             render(Message("list.separator"), one)
@@ -82,7 +83,8 @@ class Console:
     def routes(self) -> list[BaseRoute]:
         """Return the routes of all screens, and of the files that pages load."""
         made: list[BaseRoute] = [Route(f"/static/{{mark}}/{name}", _file(name)) for name in _FILES]
-        return made + [Route(one.path, self._answering(one), methods=[one.method]) for one in SCREENS]
+        screens = (*SCREENS, *ways_back(SCREENS))
+        return made + [Route(one.path, self._answering(one), methods=[one.method]) for one in screens]
 
     def _answering(self, screen: Screen) -> Callable[[Request], Any]:
         async def answer(request: Request) -> Response:
@@ -110,7 +112,7 @@ class Console:
             told = error if error.message else None
             answer = visit.page("sign_in.html", told, http_status(error), next=_place(request), code="")
         else:
-            answer = visit.page("error.html", error)
+            answer = visit.page("error.html", error, before=before(request))
         return self._headed(visit, answer)
 
     # --- what a visit needs of the console
@@ -137,21 +139,26 @@ class Console:
         def t(one: str | Message, **filled: Any) -> str:
             return render(Message(one, filled) if isinstance(one, str) else one, visit.language)
 
-        session = visit.session
+        session, keys = visit.session, keys_of(visit.request.cookies.get(KEYBOARD_COOKIE, ""))
         told: dict[str, Any] = {
             "t": t,
             "language": visit.language,
             "direction": direction_of(visit.language),
+            "direction_of": direction_of,
+            "lesson_html": lesson_html,
             "english": Markup("" if visit.language == ENGLISH else ' lang="en" dir="ltr"'),
             "nonce": visit.nonce,
             "hx": Markup('hx-nonce="{}"').format(visit.nonce),
             "token": Markup('<input type="hidden" name="token" value="{}">').format(visit.token),
             "session": session,
+            "shortcut": lambda one: keys[str(one)],
+            "own_keys": [(usual, own) for usual, own in keys.items() if usual != own],
             "mark": _mark(visit),
             "screens": [one for one in SCREENS if one.nav is not None and session is not None and one.is_for(session)],
             "here": visit.request.url.path,
             "place": _place(visit.request),
         }
+        told["error"] = values.get("error")
         parts = vars(self._templates.get_template("parts.html").make_module(told))
         told |= {name: one for name, one in parts.items() if not name.startswith("_")}
         return self._templates.get_template(template).render({**told, **values})
@@ -292,8 +299,7 @@ def _place(request: Request) -> str:
     url = request.url
     if request.method == "GET":
         return f"{url.path}?{url.query}" if url.query else url.path
-    before = urlsplit(request.headers.get("referer", ""))
-    return before.path + (f"?{before.query}" if before.query else "") if before.netloc == url.netloc else "/"
+    return before(request)
 
 
 def _require_own_page(request: Request) -> None:

@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Any, TypeAlias
 
 from fr_api.v1 import access_pb2, common_pb2
+from fr_locales.messages import Message
 
 Role: TypeAlias = access_pb2.Role.ValueType
 Purpose: TypeAlias = common_pb2.Purpose.ValueType
@@ -33,9 +34,10 @@ class Session:
     """Somebody who is signed in, with a key ("" where the server asks for none), and a trainee's code or "".
 
     `who` is the principal of the key, with a hash of the code. `sittings` has the server's id of each sitting that the
-    trainee began, by its name. `shown` has the photos of the trials that pages show, by their ids: the right answer
-    stands beside them, when the server no longer sends them. `drafts` has what a view keeps of unfinished work, by a
-    name; the same person finds it again after signing in again.
+    trainee began, by its name. `shown` has the photos and the probes of the trials that pages show, by their ids: the
+    right answer stands beside them, when the server no longer sends them. `drafts` has what a view keeps of unfinished
+    work, by a name; the same person finds it again after signing in again. `told` is what the next page says of what
+    was just done.
     """
 
     key: str = field(repr=False)
@@ -45,17 +47,22 @@ class Session:
     begun_s: float = 0.0
     used_s: float = 0.0
     inquiry: Inquiry | None = None
+    told: Message | None = None
     sittings: dict[str, str] = field(default_factory=dict, repr=False)
-    shown: dict[str, Sequence[Any]] = field(default_factory=dict, repr=False)
+    shown: dict[str, tuple[Sequence[Any], str]] = field(default_factory=dict, repr=False)
     drafts: dict[str, Any] = field(default_factory=dict, repr=False)
 
-    def keep_shown(self, trial_id: str, looks: Sequence[Any]) -> Sequence[Any]:
-        """Keep the photos of a trial, and those of the last trials of other tabs; return them."""
+    def take_told(self) -> Message | None:
+        """Return what a page says of what was just done, for one page."""
+        told, self.told = self.told, None
+        return told
+
+    def keep_shown(self, trial_id: str, looks: Sequence[Any], probe: str) -> None:
+        """Keep the photos and the probe of a trial, and those of the last trials of other tabs."""
         self.shown.pop(trial_id, None)
-        self.shown[trial_id] = looks
+        self.shown[trial_id] = looks, probe
         for one in [*self.shown][:-_TABS]:
             del self.shown[one]
-        return looks
 
 
 class Sessions:

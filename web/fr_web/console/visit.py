@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from google.protobuf.message import Message as Sent
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -21,7 +21,7 @@ from fr_locales.messages import Message, message
 from fr_locales.rendering import render
 from fr_web.console.forms import Fields, Part, read
 from fr_web.console.sessions import Inquiry, Role, Session
-from fr_web.errors import http_status
+from fr_web.errors import delay_of, http_status
 from fr_web.room import invalid
 
 if TYPE_CHECKING:
@@ -66,6 +66,11 @@ class Desk(Protocol):
 
     async def is_ready(self) -> bool:
         """Return what the server says of its health."""
+        ...
+
+    @property
+    def walls(self) -> dict[str, Wall]:
+        """Return the projectors, by what their addresses end with, which cannot be guessed."""
         ...
 
 
@@ -143,8 +148,9 @@ class Visit:
     def page(self, template: str, error: FrApiError | None = None, status: int = 200, **values: Any) -> Response:
         """Return a page; with an error, it says above its content what was refused."""
         html = self.desk.html(self, template, {"error": error, **values})
-        status = status if error is None else http_status(error)
-        return Response(html, status, media_type="text/html")
+        if error is None:
+            return Response(html, status, media_type="text/html")
+        return Response(html, http_status(error), delay_of(error), media_type="text/html")
 
     async def growing(self, template: str, rows: AsyncIterator[str], **values: Any) -> Response:
         """Return a page that has its rows, HTML, where the template says `growing`: each is sent when it is made.
@@ -210,9 +216,33 @@ class Visit:
 
         return StreamingResponse(sent(), media_type=kind, headers=headers)
 
-    def go(self, path: str, **query: str) -> Response:
-        """Lead the browser to another page, after a form."""
+    def go(self, path: str, told: Message | None = None, /, **query: str) -> Response:
+        """Lead the browser to another page, after a form; that page says once what it is `told`."""
+        if told is not None:
+            self.who.told = told
         return Response(status_code=303, headers={"location": address(path, **query)})
+
+
+@dataclass(slots=True)
+class Wall:
+    """A projector, which shows a cohort without a key what its trainer shows; item and step are "" before the first.
+
+    `visit` is of the trainer who made its link; the link ends with the trainer's session.
+    """
+
+    visit: Visit
+    cohort_id: str
+    item_id: str = ""
+    step: str = ""
+
+    def is_of(self, visit: Visit, cohort_id: str) -> bool:
+        """Return whether a trainer made its link, for a cohort."""
+        return (self.visit.session_id, self.cohort_id) == (visit.session_id, cohort_id)
+
+    @property
+    def holds(self) -> bool:
+        """Return whether the trainer is still signed in."""
+        return self.visit.desk.holds(self.visit)
 
 
 View = Callable[[Visit], Awaitable[Response]]
@@ -225,7 +255,8 @@ class Screen:
     `roles` are those of a caller who can use it, none for everybody: navigation and the home page show it to them. The
     server decides again in each call. `nav` is its name there, None to leave it out, and `about` its use in a
     sentence. `is_open` lets in people who are not signed in. `takes_file` lets a form be as large as a photo; a screen
-    that `streams` reads any number of photos, one by one, as `Visit.files`.
+    that `streams` reads any number of photos, one by one, as `Visit.files`. `once` says, to somebody who comes back to
+    the address of a form, that its page is not shown again.
     """
 
     path: str
@@ -237,10 +268,30 @@ class Screen:
     is_open: bool = False
     takes_file: bool = False
     streams: bool = False
+    once: Message | None = None
 
     def is_for(self, session: Session) -> bool:
         """Return whether it is a screen of somebody."""
         return not self.roles or bool(self.roles & session.roles)
+
+
+def ways_back(screens: Sequence[Screen]) -> Iterator[Screen]:
+    """Yield what the addresses of forms answer to a browser that loads them again: the nearest page above them."""
+    pages = {one.path for one in screens if one.method == "GET"}
+    for one in screens:
+        if one.path not in pages:
+            above = one.path.rpartition("/")[0]
+            while above and above not in pages:
+                above = above.rpartition("/")[0]
+            yield Screen(one.path, _led_back(above or "/", one.once), is_open=one.is_open)
+
+
+def _led_back(above: str, told: Message | None) -> View:
+    async def view(visit: Visit) -> Response:
+        names = {name: quote(value, safe="") for name, value in visit.path.items()}
+        return visit.go(above.format_map(names), told, **visit.request.query_params)
+
+    return view
 
 
 def address(path: str, **query: str) -> str:
@@ -248,6 +299,12 @@ def address(path: str, **query: str) -> str:
     told = "&".join(f"{quote(name)}={quote(value, safe='')}" for name, value in query.items() if value)
     escaped = quote(path, safe="/%~?&=")
     return f"{escaped}?{told}" if told else escaped
+
+
+def before(request: Request) -> str:
+    """Return the page of this site that a request comes from, "/" if there is none."""
+    page = urlsplit(request.headers.get("referer", ""))
+    return page.path + (f"?{page.query}" if page.query else "") if page.netloc == request.url.netloc else "/"
 
 
 def _event(html: str) -> str:

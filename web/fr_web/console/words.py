@@ -76,7 +76,6 @@ STATES: Mapping[int, Message] = {
 # Refusals whose words name calls and options: these are for people who see only pages.
 FOR_PAGES: Mapping[str, Message] = {
     "CREDENTIAL_MISSING": message("console.refused.key"),
-    "SITTING_CLOSED": message("console.refused.sitting_closed"),
     "ITEMS_AHEAD": message("console.refused.items_ahead"),
     "TEST_ITEMS": message("console.refused.test_items"),
 }

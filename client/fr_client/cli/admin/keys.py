@@ -13,20 +13,8 @@ from typing import Annotated, cast
 import typer
 
 from fr_api.v1 import access_pb2
+from fr_client.cli import show
 from fr_client.cli.files import new_file, read_file
-from fr_client.cli.show import (
-    console,
-    counted,
-    every,
-    pairs,
-    plain,
-    print_answer,
-    print_json,
-    print_list,
-    shown,
-    table,
-    when,
-)
 from fr_client.cli.state import AsJson, Settings, Unusable, Yes, argument, confirm, connected, days_long, require_one_of
 from fr_client.connection import Connection
 from fr_client.errors import FrApiError
@@ -101,7 +89,7 @@ def _own_end(client: Client) -> str:
     own = client.access.who_am_i().principal_id
     keys = client.access.keys()
     found = next((one for one in keys if f"key:{one.key_id}" == own), None)
-    return "" if found is None or not found.HasField("expire_time") else f": it ends {when(found.expire_time)}"
+    return "" if found is None or not found.HasField("expire_time") else f": it ends {show.when(found.expire_time)}"
 
 
 def question_before(client: Client, key_id: str) -> str:
@@ -157,10 +145,10 @@ def whoami(context: typer.Context, as_json: AsJson = False) -> None:
             *_rights_rows(found),
         ]
         if found.HasField("searches_left"):
-            rows.append(("Left today", counted(found.searches_left, "search", "searches")))
+            rows.append(("Left today", show.counted(found.searches_left, "search", "searches")))
         if found.HasField("expire_time"):
-            rows.append(("Valid", f"until {when(found.expire_time)}"))
-        print_answer(as_json, found, pairs(rows))
+            rows.append(("Valid", f"until {show.when(found.expire_time)}"))
+        show.print_answer(as_json, found, show.pairs(rows))
 
 
 @key.command("create")
@@ -232,7 +220,7 @@ def create_key(
         for doubt in warnings_of(made.key):
             typer.echo(f"Warning: {doubt}", err=True)
         if days is None and made.key.HasField("expire_time"):
-            end = when(made.key.expire_time)
+            end = show.when(made.key.expire_time)
             typer.echo(f"Without --days it ends {end}: the server's default, or the end of your own key.", err=True)
         _tell(made, connection_file or out, as_json)
 
@@ -241,13 +229,13 @@ def create_key(
 def list_keys(context: typer.Context, as_json: AsJson = False) -> None:
     """List the API keys, the newest first; never their secrets."""
     with connected(context, as_json) as client:
-        rows = table("Key", "Label", "Roles", "Galleries", "Courses", "Made", "Valid", whole=("Key",))
+        rows = show.table("Key", "Label", "Roles", "Galleries", "Courses", "Made", "Valid", whole=("Key",))
 
         def row(one: access_pb2.ApiKey) -> tuple[str, ...]:
             scope = (_role_text(one.roles), _patterns(one.galleries), _patterns(one.courses))
-            return one.key_id, one.label, *scope, when(one.create_time), _validity(one)
+            return one.key_id, one.label, *scope, show.when(one.create_time), _validity(one)
 
-        print_list(as_json, "keys", every(client.access.keys()), rows, row, "There is no key yet.")
+        show.print_list(as_json, "keys", show.every(client.access.keys()), rows, row, "There is no key yet.")
 
 
 @key.command("rotate")
@@ -285,7 +273,9 @@ def revoke_key(context: typer.Context, key_id: KeyId, yes: Yes = False, as_json:
         if question:
             confirm(question, yes, kept="Nothing was revoked.")
         revoked = client.access.revoke_key(key_id)
-        print_answer(as_json, revoked, f"Key {revoked.key_id} is invalid from {when(revoked.revoke_time)} on.")
+        show.print_answer(
+            as_json, revoked, f"Key {revoked.key_id} is invalid from {show.when(revoked.revoke_time)} on."
+        )
 
 
 def certificate_sha256(path: Path) -> str:
@@ -293,7 +283,7 @@ def certificate_sha256(path: Path) -> str:
     try:
         der = ssl.PEM_cert_to_DER_cert(certificates_of(read_file(path))[0])
     except ValueError as error:
-        raise Unusable("INVALID_FIELD", f"{shown(path)} holds no certificate in PEM.") from error
+        raise Unusable("INVALID_FIELD", f"{show.shown(path)} holds no certificate in PEM.") from error
     return hashlib.sha256(der).hexdigest()
 
 
@@ -326,8 +316,8 @@ def _tell(
     made: access_pb2.CreateKeyResponse | access_pb2.RotateKeyResponse, written: Path | None, as_json: bool
 ) -> None:
     if as_json:
-        secret = {"token": made.token} if written is None else {"file": shown(written)}
-        print_json({"key": message_keys(made.key), **secret})
+        secret = {"token": made.token} if written is None else {"file": show.shown(written)}
+        show.print_json({"key": message_keys(made.key), **secret})
         return
     one = made.key
     rows = [
@@ -337,12 +327,12 @@ def _tell(
         ("Certificate", one.certificate_sha256 or "not bound to one"),
         ("Valid", _validity(one)),
     ]
-    console().print(pairs(rows))
+    show.console().print(show.pairs(rows))
     if written is not None:
-        console().print(plain(f"It is in {shown(written)}. Anybody with that file can call the server."))
+        show.console().print(show.plain(f"It is in {show.shown(written)}. Anybody with that file can call the server."))
         return
     typer.echo("This is the key. You see it now and never again:", err=True)
-    typer.echo(plain(made.token).plain)  # in one line, however narrow the terminal is
+    typer.echo(show.plain(made.token).plain)  # in one line, however narrow the terminal is
 
 
 def _role_text(roles: Iterable[int]) -> str:
@@ -368,5 +358,5 @@ def _rights_rows(one: access_pb2.ApiKey | access_pb2.WhoAmIResponse) -> list[tup
 
 def _validity(one: access_pb2.ApiKey) -> str:
     if one.HasField("revoke_time"):
-        return f"revoked {when(one.revoke_time)}"
-    return f"until {when(one.expire_time)}" if one.HasField("expire_time") else "no end"
+        return f"revoked {show.when(one.revoke_time)}"
+    return f"until {show.when(one.expire_time)}" if one.HasField("expire_time") else "no end"

@@ -27,10 +27,7 @@ report.add_typer(create, name="create")
 report.add_typer(dataset, name="dataset")
 
 
-DatasetName = Annotated[
-    str,
-    argument("DATASET", "Name of the data set; `fr report dataset list` lists them."),
-]
+DatasetName = Annotated[str, argument("DATASET", "Name of the data set; `fr report dataset list` lists them.")]
 ReportId = Annotated[str, argument("ID", "Id of the report; `fr report list` lists them.")]
 Seed = Annotated[int | None, typer.Option(min=0, max=2**32 - 1, metavar="N", help="Of the random draws; 1 if unset.")]
 
@@ -44,7 +41,7 @@ _FILES: dict[ReportFile, str] = {
     "scores": "scores.csv",
     "calibration": "calibration.json",
 }
-# `fr_evaluation.kinds.LARGEST_GALLERY`, which a client alone does not have.
+# `fr_evaluation.report.LARGEST_GALLERY`, which a client alone does not have.
 MAX_SIZE = 10_000_000
 MOST_DIGITS = len(str(MAX_SIZE))
 

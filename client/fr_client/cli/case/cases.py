@@ -11,30 +11,10 @@ import typer
 
 from fr_api.v1 import access_pb2, review_pb2
 from fr_client.cli.files import new_file
+from fr_client.cli.gallery import search
 from fr_client.cli.gallery.error_rates import answer_keys
-from fr_client.cli.gallery.probes import (
-    Answered,
-    AsLines,
-    Brief,
-    Form,
-    Listed,
-    PhotoPaths,
-    answer_each,
-    find_probes,
-)
+from fr_client.cli.gallery.probes import Answered, AsLines, Brief, Form, Listed, PhotoPaths, answer_each, find_probes
 from fr_client.cli.gallery.recognise import SeveralFacesOption, TargetFmr, ThresholdOption
-from fr_client.cli.gallery.search import (
-    Fused,
-    OnlyAbove,
-    OnlySubjects,
-    TargetFpir,
-    TopK,
-    Where,
-    filter_text,
-    print_search,
-    search_line,
-    search_text,
-)
 from fr_client.cli.plugins import plugin_group
 from fr_client.cli.show import console, every, pairs, plain, print_answer, print_json, print_list, shown, table, when
 from fr_client.cli.state import (
@@ -107,10 +87,7 @@ CaseId = Annotated[str, argument("CASE", "Id of the case; `fr case list` lists t
 @case.command("open")
 def open_case(
     context: typer.Context,
-    reference: Annotated[
-        str,
-        argument("REFERENCE", "Reference that people know it by; at most 128 letters."),
-    ],
+    reference: Annotated[str, argument("REFERENCE", "Reference that people know it by; at most 128 letters.")],
     purpose: Annotated[Purpose, typer.Option(help="Purpose of its searches.", show_default=False)],
     retention_days: Annotated[
         float | None,
@@ -171,15 +148,15 @@ def search_in_case(
     gallery_id: GalleryId,
     photos: PhotoPaths = None,
     listed: Listed = None,
-    top_k: TopK = None,
+    top_k: search.TopK = None,
     threshold: ThresholdOption = None,
     target_fmr: TargetFmr = None,
-    target_fpir: TargetFpir = None,
-    only_above: OnlyAbove = False,
+    target_fpir: search.TargetFpir = None,
+    only_above: search.OnlyAbove = False,
     several_faces: SeveralFacesOption = "prominent",
-    where: Where = None,
-    only_subjects: OnlySubjects = None,
-    fusion: Fused = "max",
+    where: search.Where = None,
+    only_subjects: search.OnlySubjects = None,
+    fusion: search.Fused = "max",
     no_downscale: NoDownscale = False,
     brief: Brief = False,
     as_lines: AsLines = False,
@@ -215,12 +192,14 @@ def search_in_case(
                 sentence = f"There is no candidate to examine; the case keeps the search as {kept.examination_id}."
 
             def show() -> None:
-                print_search(gallery_id, found)
+                search.print_search(gallery_id, found)
                 console().print(plain(sentence))
 
             keys = {"found": answer_keys(found), "examination": message_keys(kept)}
-            line = f"{search_line(found)}; examination {kept.examination_id}"
-            return Answered(keys, line, show, found.notice, search_text(found, filter_text(where, only_subjects)))
+            line = f"{search.search_line(found)}; examination {kept.examination_id}"
+            return Answered(
+                keys, line, show, found.notice, search.search_text(found, search.filter_text(where, only_subjects))
+            )
 
         answer_each(context, client, probes, form, ask)
 

@@ -7,22 +7,9 @@ import typer
 from rich.text import Text
 
 from fr_api.v1 import review_pb2
+from fr_client.cli import show
 from fr_client.cli.case.cases import conclusion_text, found_text, purpose_text, state_text
 from fr_client.cli.files import new_folder, read_text
-from fr_client.cli.show import (
-    console,
-    counted,
-    every,
-    model_name,
-    pairs,
-    plain,
-    print_answer,
-    print_json,
-    print_list,
-    shown,
-    table,
-    when,
-)
 from fr_client.cli.state import AsJson, argument, connected, require_one_of
 from fr_client.private import private_file
 from fr_client.unpack import message_keys, photo_ending
@@ -30,25 +17,22 @@ from fr_client.words import Finding
 
 review = typer.Typer(help="Examine the leads of searches, and give findings.", no_args_is_help=True)
 
-ExaminationId = Annotated[
-    str,
-    argument("EXAMINATION", "Id of the examination; `fr review list` lists them."),
-]
+ExaminationId = Annotated[str, argument("EXAMINATION", "Id of the examination; `fr review list` lists them.")]
 
 
 @review.command("list")
 def list_awaiting(context: typer.Context, as_json: AsJson = False) -> None:
     """List the examinations that wait for your finding, the oldest first."""
     with connected(context, as_json) as client:
-        found = every(client.review.awaiting())
+        found = show.every(client.review.awaiting())
         columns = ("Examination", "Case", "Gallery", "Searched", "Candidates")
-        rows = table(*columns, right=("Candidates",), whole=("Examination", "Case"))
+        rows = show.table(*columns, right=("Candidates",), whole=("Examination", "Case"))
 
         def row(one: review_pb2.ExaminationSummary) -> tuple[str, ...]:
-            searched, candidates = when(one.create_time), str(one.candidate_count)
+            searched, candidates = show.when(one.create_time), str(one.candidate_count)
             return one.examination_id, one.case_id, one.gallery_id, searched, candidates
 
-        print_list(as_json, "examinations", found, rows, row, "No examination waits for your finding.")
+        show.print_list(as_json, "examinations", found, rows, row, "No examination waits for your finding.")
 
 
 @review.command("show")
@@ -69,12 +53,14 @@ def show_examination(
             with new_folder(out) as folder:
                 files = _write_photos(found, folder)
         if as_json:
-            print_json({**_without_photos(found), "folder": None if out is None else shown(out), "files": files})
+            show.print_json(
+                {**_without_photos(found), "folder": None if out is None else show.shown(out), "files": files}
+            )
             return
         _print_examination(found, files)
         if out is not None:
-            console().print(plain(f"Wrote {counted(len(files), 'photo')} to {shown(out)}."))
-        console().print(plain(found.notice), style="italic")
+            show.console().print(show.plain(f"Wrote {show.counted(len(files), 'photo')} to {show.shown(out)}."))
+        show.console().print(show.plain(found.notice), style="italic")
 
 
 @review.command("submit")
@@ -118,12 +104,12 @@ def submit_finding(
             examination_id, finding, template_id=template_id, rating=rating, notes=text
         )
         conclusion = conclusion_text(found.summary)
-        print_answer(
+        show.print_answer(
             as_json,
             _without_photos(found),
             f"The server has your finding. The examination: {state_text(found.summary.state)}.",
             *([f"It concludes: {conclusion}."] if conclusion else []),
-            Text(plain(found.notice).plain, "italic"),
+            Text(show.plain(found.notice).plain, "italic"),
         )
 
 
@@ -160,26 +146,26 @@ def _print_examination(found: review_pb2.Examination, files: dict[str, str]) -> 
         ("Reference", found.case_reference),
         ("Purpose", purpose_text(found.purpose) if found.purpose else ""),
         ("Gallery", f"{summary.gallery_id}, version {found.gallery_version}"),
-        ("Searched", when(summary.create_time)),
-        ("Model", model_name(found.model)),
+        ("Searched", show.when(summary.create_time)),
+        ("Model", show.model_name(found.model)),
         ("Threshold", f"{found.threshold:.4f}"),
         ("Probe", " ".join(filter(None, (f"sha256 {found.probe_sha256}", files.get("probe"))))),
         ("State", state_text(summary.state)),
         ("Findings", f"{found.required_findings} if the examiners agree" if found.candidates else "none needed"),
         ("Conclusion", conclusion_text(summary)),
     ]
-    console().print(pairs([(name, value) for name, value in rows if value]))
+    show.console().print(show.pairs([(name, value) for name, value in rows if value]))
     ranked = any(one.HasField("similarity") for one in found.candidates)
     columns = ("Rank", "Similarity") if ranked else ()
     named = any(one.subject_id for one in found.candidates)
-    made = table(*columns, "Template", *(("Subject",) if named else ()), "Photo", right=(*columns, "Template"))
+    made = show.table(*columns, "Template", *(("Subject",) if named else ()), "Photo", right=(*columns, "Template"))
     for one in found.candidates:
         kept = "kept" if one.HasField("photo") else "none kept"
         numbers = (str(one.rank), f"{one.similarity:.4f}") if ranked else ()
         words = (*((one.subject_id,) if named else ()), files.get(str(one.template_id), kept))
-        made.add_row(*numbers, str(one.template_id), *map(plain, words))
-    console().print(made if found.candidates else "There is no candidate.")
+        made.add_row(*numbers, str(one.template_id), *map(show.plain, words))
+    show.console().print(made if found.candidates else "There is no candidate.")
     for given in found.findings:
-        console().print(plain(f"{given.examiner}, {when(given.create_time)}: {found_text(given)}."))
+        show.console().print(show.plain(f"{given.examiner}, {show.when(given.create_time)}: {found_text(given)}."))
         for line in given.notes.splitlines():
-            console().print(plain(f"  {line}"))
+            show.console().print(show.plain(f"  {line}"))

@@ -11,6 +11,7 @@ import typer
 
 from fr_api.v1 import gallery_pb2
 from fr_client.channel import DEFAULT_MAX_IN_FLIGHT
+from fr_client.cli import state
 from fr_client.cli.files import refused_file, require_replaceable
 from fr_client.cli.gallery.enrol_log import EnrolLog
 from fr_client.cli.gallery.enrol_run import Enrolment, Options, RefusedPhoto, Result, Tally
@@ -19,19 +20,6 @@ from fr_client.cli.gallery.probes import AsLines, Brief, Form, Listed, PhotoPath
 from fr_client.cli.gallery.recognise import SeveralFacesOption
 from fr_client.cli.progress import progress
 from fr_client.cli.show import console, counted, face_text, number, pairs, plain, print_line, shown, table, when
-from fr_client.cli.state import (
-    Ending,
-    ForCase,
-    ForPurpose,
-    GalleryId,
-    NoDownscale,
-    Unusable,
-    argument,
-    connected,
-    error_keys,
-    options_of,
-    remedy_of,
-)
 from fr_client.errors import FrApiError
 from fr_client.sync.client import Client
 from fr_client.unpack import message_keys
@@ -43,10 +31,10 @@ _COLUMNS = ("file", "subject_id", "reason", "message")
 
 def enrol(
     context: typer.Context,
-    gallery_id: GalleryId,
+    gallery_id: state.GalleryId,
     source: Annotated[
         str,
-        argument(
+        state.argument(
             "SUBJECT|FOLDER", "Subject of each PHOTO; or a folder with a folder for each subject, or a CSV manifest."
         ),
     ],
@@ -78,9 +66,9 @@ def enrol(
     in_flight: Annotated[
         int, typer.Option(min=1, max=1024, help="Photos on their way at once; more for a server with a GPU.")
     ] = DEFAULT_MAX_IN_FLIGHT,
-    purpose: ForPurpose = None,
-    case: ForCase = "",
-    no_downscale: NoDownscale = False,
+    purpose: state.ForPurpose = None,
+    case: state.ForCase = "",
+    no_downscale: state.NoDownscale = False,
     brief: Brief = False,
     as_lines: AsLines = False,
 ) -> None:
@@ -106,8 +94,8 @@ def enrol(
         raise typer.BadParameter("--purpose and --case go together; give both.")
     form = Form(as_lines, brief)
     options = Options(several_faces, unnamed, report_similar, retry_refused, in_flight, purpose, case)
-    ending = Ending()
-    with connected(context, as_lines, lines=True) as client, ExitStack() as opened:
+    ending = state.Ending()
+    with state.connected(context, as_lines, lines=True) as client, ExitStack() as opened:
         photo_set = _photo_set(source, photos, listed, name, unnamed)
         gallery = _require_gallery(client, gallery_id, create)
         if refused_to is not None:
@@ -147,7 +135,7 @@ def _require_gallery(client: Client, gallery_id: str, create: bool) -> gallery_p
     try:
         found = client.get_gallery(gallery_id)
         if found.HasField("expire_time") and found.expire_time.ToDatetime(UTC) <= datetime.now(UTC):
-            raise Unusable("GALLERY_EXPIRED", f"The gallery {gallery_id} closed at {when(found.expire_time)}.")
+            raise state.Unusable("GALLERY_EXPIRED", f"The gallery {gallery_id} closed at {when(found.expire_time)}.")
         return found
     except FrApiError as error:
         if not (create and error.reason == "UNKNOWN_GALLERY"):
@@ -165,7 +153,7 @@ def _photo_set(source: str, photos: list[Path] | None, listed: Path | None, name
             raise typer.BadParameter("It works only with a subject and its photos.", param_hint="--name")
         if not path.exists():
             words = "does not exist. Name a folder or a manifest; or the id of a subject, and its photos after it."
-            raise Unusable("FILE_UNREADABLE", f"{shown(path)} {words}")
+            raise state.Unusable("FILE_UNREADABLE", f"{shown(path)} {words}")
         found = read_source(path, unnamed)
         tell_passed_over(path, found.ignored)
         return found
@@ -193,7 +181,7 @@ def _print_result(form: Form, photo: PhotoFile, result: Result) -> None:
 
 
 def _as_keys(
-    gallery_id: str, photo_set: PhotoSet, tally: Tally, ending: Ending, report_similar: bool
+    gallery_id: str, photo_set: PhotoSet, tally: Tally, ending: state.Ending, report_similar: bool
 ) -> dict[str, Any]:
     keys: dict[str, Any] = {
         "gallery_id": gallery_id,
@@ -213,7 +201,7 @@ def _as_keys(
             {"subject_ids": list(pair), "similarity": similarity} for pair, similarity in _most_similar(tally)
         ]
         keys["similar_unknown"] = tally.similar_unknown
-    return keys if ending.error is None else keys | {"error": error_keys(ending.error)}
+    return keys if ending.error is None else keys | {"error": state.error_keys(ending.error)}
 
 
 def _print_tally(gallery_id: str, photo_set: PhotoSet, tally: Tally, brief: bool) -> None:
@@ -248,7 +236,7 @@ def _print_tally(gallery_id: str, photo_set: PhotoSet, tally: Tally, brief: bool
 
 def _print_remedies(context: typer.Context, tally: Tally) -> None:
     for reason in dict.fromkeys(one.reason for one in tally.refused):
-        if hint := remedy_of(reason, options_of(context)):
+        if hint := state.remedy_of(reason, state.options_of(context)):
             typer.echo(f"{reason}: {hint}", err=True)
 
 

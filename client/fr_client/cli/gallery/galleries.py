@@ -7,20 +7,9 @@ from typing import Annotated
 import typer
 
 from fr_api.v1 import gallery_pb2
+from fr_client.cli import show
 from fr_client.cli.gallery import calibrations, duplicates, import_embeddings
 from fr_client.cli.plugins import plugin_group
-from fr_client.cli.show import (
-    counted,
-    end_of,
-    every,
-    model_name,
-    pairs,
-    print_answer,
-    print_list,
-    retention_of,
-    table,
-    when,
-)
 from fr_client.cli.state import AsJson, GalleryId, Yes, confirm, connected, days_long, require_one_of
 from fr_client.requests import KEEP
 from fr_client.words import USE_NAMES, Use
@@ -107,7 +96,7 @@ def update_gallery(
 def list_galleries(context: typer.Context, as_json: AsJson = False) -> None:
     """List the galleries."""
     with connected(context, as_json) as client:
-        _print_galleries(every(client.list_galleries()), as_json)
+        _print_galleries(show.every(client.list_galleries()), as_json)
 
 
 @gallery.command("show")
@@ -122,11 +111,12 @@ def delete_gallery(context: typer.Context, gallery_id: GalleryId, yes: Yes = Fal
     """Delete a gallery with its subjects and templates."""
     with connected(context, as_json) as client:
         found = client.get_gallery(gallery_id)
-        held = f"{counted(found.subject_count, 'subject')} and {counted(found.template_count, 'template')}"
+        held = f"{show.counted(found.subject_count, 'subject')} and {show.counted(found.template_count, 'template')}"
         confirm(f"Delete gallery {gallery_id} with {held}?", yes)
         deleted = client.delete_gallery(gallery_id)
-        what = f"{counted(deleted.deleted_subjects, 'subject')}, {counted(deleted.deleted_templates, 'template')}"
-        print_answer(as_json, deleted, f"Deleted gallery {gallery_id}: {what}.")
+        subjects = show.counted(deleted.deleted_subjects, "subject")
+        templates = show.counted(deleted.deleted_templates, "template")
+        show.print_answer(as_json, deleted, f"Deleted gallery {gallery_id}: {subjects}, {templates}.")
 
 
 gallery.command("import")(import_embeddings.import_embeddings)
@@ -146,27 +136,27 @@ def purge_expired(
         purged = client.purge_expired(dry_run=dry_run)
         verb = "Would delete" if dry_run else "Deleted"
         lines = [
-            f"{verb} from gallery {one.gallery_id}: {counted(one.templates, 'template')}, and "
-            f"{counted(one.subjects, 'subject')} with no other template."
+            f"{verb} from gallery {one.gallery_id}: {show.counted(one.templates, 'template')}, and "
+            f"{show.counted(one.subjects, 'subject')} with no other template."
             for one in purged.galleries
         ]
-        print_answer(as_json, purged, *(lines or ["Nothing has expired."]))
+        show.print_answer(as_json, purged, *(lines or ["Nothing has expired."]))
 
 
 def _print_galleries(found: Sequence[gallery_pb2.Gallery], as_json: bool) -> None:
-    optional = {"Expires": end_of, "Retention": retention_of}
+    optional = {"Expires": show.end_of, "Retention": show.retention_of}
     shown_too = {name: of for name, of in optional.items() if any(map(of, found))}
     numbers = ("Subjects", "Templates")
-    rows = table("Gallery", "Name", "Use", *numbers, "Model", "Created", *shown_too, right=numbers)
+    rows = show.table("Gallery", "Name", "Use", *numbers, "Model", "Created", *shown_too, right=numbers)
 
     def row(one: gallery_pb2.Gallery) -> list[str]:
         numbers = (str(one.subject_count), str(one.template_count))
         optional = (of(one) for of in shown_too.values())
-        model, created = model_name(one.model), when(one.create_time)
+        model, created = show.model_name(one.model), show.when(one.create_time)
         return [one.gallery_id, one.display_name, _use_of(one), *numbers, model, created, *optional]
 
     empty = "There is no gallery yet: `fr gallery create GALLERY` creates one."
-    print_list(as_json, "galleries", found, rows, row, empty)
+    show.print_list(as_json, "galleries", found, rows, row, empty)
 
 
 def _use_of(found: gallery_pb2.Gallery) -> str:
@@ -179,13 +169,13 @@ def _print_gallery(found: gallery_pb2.Gallery, as_json: bool) -> None:
         ("Name", found.display_name),
         ("Subjects", str(found.subject_count)),
         ("Templates", str(found.template_count)),
-        ("Model", model_name(found.model)),
-        ("Created", when(found.create_time)),
+        ("Model", show.model_name(found.model)),
+        ("Created", show.when(found.create_time)),
         ("Version", str(found.version)),
         ("Calibration", "its own" if found.has_calibration else "that of the model pack, if it has one"),
         ("Keeps photos", "yes" if found.keeps_photos else "no"),
         ("Use", _use_of(found)),
-        ("Expires", end_of(found) or "never"),
-        ("Retention", retention_of(found) or "no limit"),
+        ("Expires", show.end_of(found) or "never"),
+        ("Retention", show.retention_of(found) or "no limit"),
     ]
-    print_answer(as_json, found, pairs(rows))
+    show.print_answer(as_json, found, show.pairs(rows))

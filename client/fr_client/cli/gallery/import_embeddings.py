@@ -156,14 +156,8 @@ _MODEL = re.compile(r"(?P<pack>[^@:]+)@(?P<version>[^@:]+):(?P<sha256>[0-9a-f]{1
 def import_embeddings(
     context: typer.Context,
     gallery_id: GalleryId,
-    vectors: Annotated[
-        Path,
-        argument("VECTORS", "FILE.npy, a row for each embedding; or FILE.parquet."),
-    ],
-    subjects: Annotated[
-        Path | None,
-        argument("ROWS.csv", "With FILE.npy: the subject of each row."),
-    ] = None,
+    vectors: Annotated[Path, argument("VECTORS", "FILE.npy, a row for each embedding; or FILE.parquet.")],
+    subjects: Annotated[Path | None, argument("ROWS.csv", "With FILE.npy: the subject of each row.")] = None,
     *,
     model: Annotated[
         str,

@@ -13,18 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from fr_client.cli.files import (
-    STDIN,
-    read_file,
-    read_photo,
-    reading,
-    require_drawing,
-    require_pillow,
-    standard_input,
-    typed_path,
-    write_picture,
-    writing,
-)
+from fr_client.cli import files
 from fr_client.cli.gallery.photo_sources import read_unnamed, tell_passed_over
 from fr_client.cli.progress import progress
 from fr_client.cli.show import console, counted, plain, print_line, shown
@@ -68,7 +57,7 @@ _MAX_LIST_BYTES = 64 * 2**20
 
 PhotoPaths = Annotated[
     list[Path] | None,
-    argument("PHOTO", "Photo, or folder with photos in it; - reads a photo from standard input.", typed_path),
+    argument("PHOTO", "Photo, or folder with photos in it; - reads a photo from standard input.", files.typed_path),
 ]
 Listed = Annotated[
     Path | None,
@@ -76,7 +65,7 @@ Listed = Annotated[
         "--list",
         metavar="FILE",
         help="A file with more photos, one path on each line; - is standard input.",
-        parser=typed_path,
+        parser=files.typed_path,
     ),
 ]
 Brief = Annotated[bool, typer.Option("--brief", help="Print one line for each photo.")]
@@ -99,7 +88,7 @@ def find_probes(photos: Sequence[Path] | None, listed: Path | None, *others: Pat
     typed = list(photos or ())
     if not typed and listed is None:
         raise typer.BadParameter("Name a photo, a folder of photos, or - for standard input; or give --list FILE.")
-    if [*typed, listed, *others].count(STDIN) > 1:
+    if [*typed, listed, *others].count(files.STDIN) > 1:
         raise typer.BadParameter("Standard input can be read once only; name - once.")
     paths: list[Path] = []
     for one in typed:
@@ -110,7 +99,7 @@ def find_probes(photos: Sequence[Path] | None, listed: Path | None, *others: Pat
 
 
 def _in_folder(folder: Path) -> Iterator[Path]:
-    with reading(folder):
+    with files.reading(folder):
         found = read_unnamed(folder)
     tell_passed_over(folder, found.ignored)
     if not found.photos:
@@ -119,14 +108,14 @@ def _in_folder(folder: Path) -> Iterator[Path]:
 
 
 def _read_list(listed: Path) -> list[Path]:
-    data = standard_input(_MAX_LIST_BYTES) if listed == STDIN else read_file(listed, _MAX_LIST_BYTES)
+    data = files.standard_input(_MAX_LIST_BYTES) if listed == files.STDIN else files.read_file(listed, _MAX_LIST_BYTES)
     if b"\0" in data:
         raise Unusable("LIST_INVALID", f"{shown(listed)} is no list: that is a text with the path of a photo a line.")
     lines = data.removeprefix(codecs.BOM_UTF8).splitlines()
-    found = [typed_path(os.fsdecode(line)) for line in lines if line.strip()]
+    found = [files.typed_path(os.fsdecode(line)) for line in lines if line.strip()]
     if not found:
         raise Unusable("NO_PHOTOS", f"The list {shown(listed)} names no photo. Write the path of a photo in each line.")
-    if STDIN in found:
+    if files.STDIN in found:
         raise Unusable("LIST_INVALID", f"The list {shown(listed)} names -; name it on the command line instead.")
     return found
 
@@ -141,19 +130,19 @@ def pictures_to(
     if target is None:
         return lambda photo, draw: None
     if not probes.several:
-        require_drawing(target, *probes.paths, *sources)
-        return lambda photo, draw: write_picture(draw(), target)
-    require_pillow()
+        files.require_drawing(target, *probes.paths, *sources)
+        return lambda photo, draw: files.write_picture(draw(), target)
+    files.require_pillow()
     if os.path.lexists(target):
         raise Unusable("FILE_EXISTS", f"{shown(target)} is there already; several photos need a new folder.")
     numbers = {path: number for number, path in enumerate(probes.paths, start=1)}
 
     def write(photo: Path, draw: Callable[[], Image]) -> None:
         # Of bytes that every file system takes, and not too many of them.
-        drawn, name = draw(), "stdin" if photo == STDIN else os.fsencode(photo.stem)[:200].decode(errors="ignore")
-        with writing(target):
+        drawn, name = draw(), "stdin" if photo == files.STDIN else os.fsencode(photo.stem)[:200].decode(errors="ignore")
+        with files.writing(target):
             target.mkdir(mode=0o700, exist_ok=True)
-        write_picture(drawn, target / f"{numbers[photo]:04}-{name}.png", tell=False)
+        files.write_picture(drawn, target / f"{numbers[photo]:04}-{name}.png", tell=False)
 
     return write
 
@@ -271,7 +260,7 @@ def answer_each(
 
 def _answer_one(context: typer.Context, client: Client, path: Path, form: Form, ask: Ask) -> None:
     try:
-        answered = ask(read_photo(path, client), path)
+        answered = ask(files.read_photo(path, client), path)
     except (FrApiError, Unusable) as error:
         if not (form.as_json and error.reason in OF_A_PHOTO):
             raise
@@ -287,7 +276,7 @@ def _asking(client: Client, probes: Probes, ask: Ask) -> Iterator[Iterator[tuple
     pool = ThreadPoolExecutor(_AT_ONCE)
 
     def answer(path: Path) -> Answered:
-        return ask(read_photo(path, client), path)
+        return ask(files.read_photo(path, client), path)
 
     def ahead() -> Iterator[tuple[Path, Future[Answered]]]:
         waiting: list[tuple[Path, Future[Answered]]] = []

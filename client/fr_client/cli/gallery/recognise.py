@@ -134,9 +134,7 @@ def compare(
     threshold: Annotated[
         float | None,
         typer.Option(
-            min=-1.0,
-            max=1.0,
-            help="Similarity to compare that of the faces with; the model's default if unset.",
+            min=-1.0, max=1.0, help="Similarity to compare that of the faces with; the model's default if unset."
         ),
     ] = None,
     target_fmr: TargetFmr = None,

@@ -232,23 +232,148 @@ class EndedCalls(_message.Message):
 
     OUTCOME_FIELD_NUMBER: _builtins.int
     COUNT_FIELD_NUMBER: _builtins.int
+    SERVER_FAULT_FIELD_NUMBER: _builtins.int
     outcome: _builtins.str
     """"OK", "CANCELLED" or the reason of a refusal, such as "OVERLOADED"."""
     count: _builtins.int
     """Number of calls."""
+    server_fault: _builtins.bool
+    """True if the server was at fault, such as for INTERNAL; false for "OK", "CANCELLED" and refused requests."""
     def __init__(
         self,
         *,
         outcome: _builtins.str = ...,
         count: _builtins.int = ...,
+        server_fault: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "outcome", b"outcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "outcome", b"outcome", "server_fault", b"server_fault"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EndedCalls: _TypeAlias = EndedCalls  # noqa: Y015
+
+@_typing.final
+class PhotoWork(_message.Message):
+    """The photos of calls. Excludes those of evaluations, and of courses that are being made."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DONE_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    MEDIAN_S_FIELD_NUMBER: _builtins.int
+    P95_S_FIELD_NUMBER: _builtins.int
+    done: _builtins.int
+    """Number of photos that were analysed."""
+    waiting: _builtins.int
+    """Number of photos that wait for their turn."""
+    median_s: _builtins.float
+    """The time in which half of the newest 1000 photos were analysed, in seconds, with the wait. Absent before the first."""
+    p95_s: _builtins.float
+    """The time in which 95 % of the newest 1000 photos were analysed, in seconds, with the wait. Absent before the first."""
+    def __init__(
+        self,
+        *,
+        done: _builtins.int = ...,
+        waiting: _builtins.int = ...,
+        median_s: _builtins.float | None = ...,
+        p95_s: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_median_s", b"_median_s", "_p95_s", b"_p95_s", "median_s", b"median_s", "p95_s", b"p95_s"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_median_s", b"_median_s", "_p95_s", b"_p95_s", "done", b"done", "median_s", b"median_s", "p95_s", b"p95_s", "waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__median_s: _TypeAlias = _typing.Literal["median_s"]  # noqa: Y015
+    _WhichOneofArgType__median_s: _TypeAlias = _typing.Literal["_median_s", b"_median_s"]  # noqa: Y015
+    _WhichOneofReturnType__p95_s: _TypeAlias = _typing.Literal["p95_s"]  # noqa: Y015
+    _WhichOneofArgType__p95_s: _TypeAlias = _typing.Literal["_p95_s", b"_p95_s"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__median_s) -> _WhichOneofReturnType__median_s | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__p95_s) -> _WhichOneofReturnType__p95_s | None: ...
+
+Global___PhotoWork: _TypeAlias = PhotoWork  # noqa: Y015
+
+@_typing.final
+class StoreStatus(_message.Message):
+    """One store of the server."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    DISK_FREE_BYTES_FIELD_NUMBER: _builtins.int
+    IN_BACKUPS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"galleries", "training", "cases" or "access", as the chain of its audit."""
+    size_bytes: _builtins.int
+    """Size of its database, in bytes. Excludes reports and the pictures of data sets."""
+    disk_free_bytes: _builtins.int
+    """Free space on its disk, in bytes."""
+    in_backups: _builtins.bool
+    """True if `fr gallery backup` copies it. The server does not know when somebody made a backup."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+        disk_free_bytes: _builtins.int = ...,
+        in_backups: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disk_free_bytes", b"disk_free_bytes", "in_backups", b"in_backups", "name", b"name", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StoreStatus: _TypeAlias = StoreStatus  # noqa: Y015
+
+@_typing.final
+class PackStatus(_message.Message):
+    """A model pack that this version knows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PACK_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    EMBEDDING_SIZE_FIELD_NUMBER: _builtins.int
+    DETECTOR_LICENCE_FIELD_NUMBER: _builtins.int
+    EMBEDDER_LICENCE_FIELD_NUMBER: _builtins.int
+    INSTALLED_FIELD_NUMBER: _builtins.int
+    ACTIVE_FIELD_NUMBER: _builtins.int
+    pack: _builtins.str
+    """Name of the pack."""
+    version: _builtins.str
+    """Version of the pack."""
+    embedding_size: _builtins.int
+    """Number of values in an embedding."""
+    detector_licence: _builtins.str
+    """Licence of the detector's weights."""
+    embedder_licence: _builtins.str
+    """Licence of the embedder's weights."""
+    installed: _builtins.bool
+    """True if its files are on the server's machine. `fr models verify` checks them."""
+    active: _builtins.bool
+    """True for the pack that the server runs."""
+    def __init__(
+        self,
+        *,
+        pack: _builtins.str = ...,
+        version: _builtins.str = ...,
+        embedding_size: _builtins.int = ...,
+        detector_licence: _builtins.str = ...,
+        embedder_licence: _builtins.str = ...,
+        installed: _builtins.bool = ...,
+        active: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "detector_licence", b"detector_licence", "embedder_licence", b"embedder_licence", "embedding_size", b"embedding_size", "installed", b"installed", "pack", b"pack", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PackStatus: _TypeAlias = PackStatus  # noqa: Y015
 
 @_typing.final
 class FailedCall(_message.Message):
@@ -297,6 +422,9 @@ class GetServerStatusResponse(_message.Message):
     ENDED_FIELD_NUMBER: _builtins.int
     FAILED_FIELD_NUMBER: _builtins.int
     FRONTENDS_FIELD_NUMBER: _builtins.int
+    PHOTOS_FIELD_NUMBER: _builtins.int
+    STORES_FIELD_NUMBER: _builtins.int
+    PACKS_FIELD_NUMBER: _builtins.int
     calls_in_progress: _builtins.int
     """Calls in progress, this one included. A stream is one call."""
     frontends: _builtins.int
@@ -313,6 +441,18 @@ class GetServerStatusResponse(_message.Message):
     def failed(self) -> _containers.RepeatedCompositeFieldContainer[Global___FailedCall]:
         """The newest calls that failed, at most 50, the newest first."""
 
+    @_builtins.property
+    def photos(self) -> Global___PhotoWork:
+        """The photos of calls."""
+
+    @_builtins.property
+    def stores(self) -> _containers.RepeatedCompositeFieldContainer[Global___StoreStatus]:
+        """The stores that can be read."""
+
+    @_builtins.property
+    def packs(self) -> _containers.RepeatedCompositeFieldContainer[Global___PackStatus]:
+        """The model packs, by name."""
+
     def __init__(
         self,
         *,
@@ -321,10 +461,13 @@ class GetServerStatusResponse(_message.Message):
         ended: _abc.Iterable[Global___EndedCalls] | None = ...,
         failed: _abc.Iterable[Global___FailedCall] | None = ...,
         frontends: _builtins.int = ...,
+        photos: Global___PhotoWork | None = ...,
+        stores: _abc.Iterable[Global___StoreStatus] | None = ...,
+        packs: _abc.Iterable[Global___PackStatus] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["photos", b"photos", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls_in_progress", b"calls_in_progress", "ended", b"ended", "failed", b"failed", "frontends", b"frontends", "start_time", b"start_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls_in_progress", b"calls_in_progress", "ended", b"ended", "failed", b"failed", "frontends", b"frontends", "packs", b"packs", "photos", b"photos", "start_time", b"start_time", "stores", b"stores"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -40,7 +40,7 @@ class ServerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetServerStatus(self, request, context):
-        """Returns how busy the server is, how its calls ended, and the newest calls that failed.
+        """Returns how busy the server is, how its calls ended, how long photos take, what is stored, and which packs are there.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

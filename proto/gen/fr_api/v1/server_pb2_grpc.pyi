@@ -36,7 +36,7 @@ class ServerServiceStub:
     GetServerInfo: _grpc.UnaryUnaryMultiCallable[_server_pb2.GetServerInfoRequest, _server_pb2.GetServerInfoResponse]
     """Returns the version, the model, the device and the limits."""
     GetServerStatus: _grpc.UnaryUnaryMultiCallable[_server_pb2.GetServerStatusRequest, _server_pb2.GetServerStatusResponse]
-    """Returns how busy the server is, how its calls ended, and the newest calls that failed."""
+    """Returns how busy the server is, how its calls ended, how long photos take, what is stored, and which packs are there."""
 
 @_typing.type_check_only
 class ServerServiceAsyncStub(ServerServiceStub):
@@ -46,7 +46,7 @@ class ServerServiceAsyncStub(ServerServiceStub):
     GetServerInfo: _aio.UnaryUnaryMultiCallable[_server_pb2.GetServerInfoRequest, _server_pb2.GetServerInfoResponse]  # type: ignore[assignment]
     """Returns the version, the model, the device and the limits."""
     GetServerStatus: _aio.UnaryUnaryMultiCallable[_server_pb2.GetServerStatusRequest, _server_pb2.GetServerStatusResponse]  # type: ignore[assignment]
-    """Returns how busy the server is, how its calls ended, and the newest calls that failed."""
+    """Returns how busy the server is, how its calls ended, how long photos take, what is stored, and which packs are there."""
 
 class ServerServiceServicer(metaclass=_abc_1.ABCMeta):
     """Describes the server."""
@@ -65,6 +65,6 @@ class ServerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _server_pb2.GetServerStatusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_server_pb2.GetServerStatusResponse, _abc.Awaitable[_server_pb2.GetServerStatusResponse]]:
-        """Returns how busy the server is, how its calls ended, and the newest calls that failed."""
+        """Returns how busy the server is, how its calls ended, how long photos take, what is stored, and which packs are there."""
 
 def add_ServerServiceServicer_to_server(servicer: ServerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -7,9 +7,7 @@ from fr_core.errors import InvalidField, message
 from fr_server.rpc.convert.common import NANOS_PER_S, by_name, timestamp_ms
 from fr_trust.access.budget import Budget
 from fr_trust.access.keys import DAY_MS, ApiKey, MadeKey, NewKey
-from fr_trust.access.principal import Principal
-from fr_trust.access.roles import Role
-from fr_trust.access.scope import Scope
+from fr_trust.access.principal import Principal, Role, Scope
 
 _ROLES = by_name(Role, pb.Role, "ROLE")
 _BY_VALUE = {value: role for role, value in _ROLES.items()}

@@ -2,8 +2,8 @@
 
 from fr_api.v1 import evaluation_pb2 as pb
 from fr_core.errors import InvalidField, message
-from fr_evaluation.kinds import KINDS, LARGEST_GALLERY
 from fr_evaluation.offers import Offer
+from fr_evaluation.report import KINDS, LARGEST_GALLERY
 from fr_evaluation.stored import KeptReport
 from fr_server.rpc.convert.common import model_message, timestamp
 

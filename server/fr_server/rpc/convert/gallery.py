@@ -8,38 +8,17 @@ from typing import Any
 from fr_api.v1 import evaluation_pb2, training_pb2
 from fr_api.v1 import gallery_pb2 as pb
 from fr_core.errors import InvalidField, message
+from fr_core.gallery import values
 from fr_core.gallery.checks import require_threshold, require_top_k
 from fr_core.gallery.pages import require_page_size
 from fr_core.gallery.query import ScoreFusion, SubjectFilter
 from fr_core.gallery.search.filters import require_subject_count
-from fr_core.gallery.values import (
-    Enrolled,
-    Erased,
-    Found,
-    GalleryInfo,
-    GalleryUse,
-    KeptTemplate,
-    Purged,
-    Subject,
-    SubjectName,
-    TemplateInfo,
-)
 from fr_core.pipeline import Selected
 from fr_core.types import Candidate, Decision
+from fr_server.rpc.convert import common
 from fr_server.rpc.convert.calibration import InForce, error_rates, withheld_from
-from fr_server.rpc.convert.common import (
-    NANOS_PER_S,
-    NOTICE,
-    by_name,
-    choice_message,
-    duration,
-    embedding_message,
-    face_message,
-    model_message,
-    timestamp,
-)
 
-_USES = by_name(GalleryUse, pb.GalleryUse, "GALLERY_USE")
+_USES = common.by_name(values.GalleryUse, pb.GalleryUse, "GALLERY_USE")
 DEFAULT_TOP_K = 10
 DEFAULT_PAGE_SIZE = 100
 # Other subjects that an enrolment reports as similar.
@@ -54,7 +33,7 @@ _FUSIONS = {
 _TARGETS = ("target_fmr", "target_fpir")
 _FUSION_VALUES = {fusion: value for value, fusion in _FUSIONS.items()}
 
-_DECISIONS = by_name(Decision, pb.SearchDecision, "SEARCH_DECISION")
+_DECISIONS = common.by_name(Decision, pb.SearchDecision, "SEARCH_DECISION")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +41,7 @@ class SearchedFace:
     """The candidates for one face; `choice` is None if the probe was an embedding."""
 
     choice: Selected | None
-    found: Found
+    found: values.Found
 
 
 def top_k(request: pb.SearchRequest) -> int:
@@ -108,7 +87,7 @@ def retention(request: pb.CreateGalleryRequest | pb.UpdateGalleryRequest) -> tim
         return None
     seconds, nanos = request.retention.seconds, request.retention.nanos
     # `ToTimedelta` adds up whatever it finds.
-    if abs(nanos) >= NANOS_PER_S or seconds * nanos < 0:
+    if abs(nanos) >= common.NANOS_PER_S or seconds * nanos < 0:
         raise InvalidField(message("error.rpc.retention_no_duration"), field="retention")
     try:
         return request.retention.ToTimedelta()
@@ -138,25 +117,25 @@ def similar_threshold(request: pb.EnrolRequest) -> float | None:
     return request.similar_threshold
 
 
-def gallery_message(info: GalleryInfo) -> pb.Gallery:
+def gallery_message(info: values.GalleryInfo) -> pb.Gallery:
     """Build the message of a gallery."""
     return pb.Gallery(
         gallery_id=info.gallery_id,
         display_name=info.display_name,
-        model=model_message(info.model),
-        create_time=timestamp(info.created),
+        model=common.model_message(info.model),
+        create_time=common.timestamp(info.created),
         subject_count=info.subject_count,
         template_count=info.template_count,
         version=info.version,
-        expire_time=None if info.expires is None else timestamp(info.expires),
-        retention=None if info.retention is None else duration(info.retention),
+        expire_time=None if info.expires is None else common.timestamp(info.expires),
+        retention=None if info.retention is None else common.duration(info.retention),
         keeps_photos=info.keeps_photos,
         has_calibration=info.calibration_sha256 is not None,
         use=_USES[info.use],
     )
 
 
-def gallery_use(request: pb.CreateGalleryRequest, unspecified: GalleryUse) -> GalleryUse:
+def gallery_use(request: pb.CreateGalleryRequest, unspecified: values.GalleryUse) -> values.GalleryUse:
     """Return the use of a gallery, `unspecified` if the request has none; raises `InvalidField` for an unknown one."""
     if request.use == pb.GALLERY_USE_UNSPECIFIED:
         return unspecified
@@ -166,18 +145,20 @@ def gallery_use(request: pb.CreateGalleryRequest, unspecified: GalleryUse) -> Ga
     raise InvalidField(message("error.rpc.use_no_value_galleryuse"), field="use")
 
 
-def subject_message(subject: Subject) -> pb.Subject:
+def subject_message(subject: values.Subject) -> pb.Subject:
     """Build the message of a subject."""
     return pb.Subject(
         subject_id=subject.subject_id,
         display_name=subject.display_name,
         metadata=dict(subject.metadata),
-        create_time=timestamp(subject.created),
+        create_time=common.timestamp(subject.created),
         templates=[_template_message(template) for template in subject.templates],
     )
 
 
-def enrol_response(enrolled: Enrolled, choice: Selected | None, similar: Found | None = None) -> pb.EnrolResponse:
+def enrol_response(
+    enrolled: values.Enrolled, choice: Selected | None, similar: values.Found | None = None
+) -> pb.EnrolResponse:
     """Build the answer of Enrol; `choice` is None if the caller sent an embedding.
 
     `similar` are the subjects that reach the threshold, also the enrolled one; None if the caller did not ask for them.
@@ -186,9 +167,9 @@ def enrol_response(enrolled: Enrolled, choice: Selected | None, similar: Found |
         subject_id=enrolled.subject_id,
         template_id=enrolled.template_id,
         subject_created=enrolled.subject_created,
-        face=None if choice is None else face_message(choice.face.face),
+        face=None if choice is None else common.face_message(choice.face.face),
         gallery_version=enrolled.gallery_version,
-        choice=choice_message(choice),
+        choice=common.choice_message(choice),
     )
     if similar is not None:  # ranked anew, without the subject itself
         others = [one for one in similar.identification.candidates if one.subject_id != enrolled.subject_id]
@@ -197,29 +178,29 @@ def enrol_response(enrolled: Enrolled, choice: Selected | None, similar: Found |
     return response
 
 
-def erase_response(erased: Erased) -> pb.EraseSubjectResponse:
+def erase_response(erased: values.Erased) -> pb.EraseSubjectResponse:
     """Build the receipt of EraseSubject."""
     return pb.EraseSubjectResponse(
         receipt_id=erased.receipt_id,
         erased_templates=erased.templates,
         erased_photos=erased.photos,
-        erase_time=timestamp(erased.erased),
+        erase_time=common.timestamp(erased.erased),
         gallery_version=erased.gallery_version,
         scrubbed=erased.scrubbed,
     )
 
 
-def template_response(template: KeptTemplate, request: pb.GetTemplateRequest) -> pb.GetTemplateResponse:
+def template_response(template: values.KeptTemplate, request: pb.GetTemplateRequest) -> pb.GetTemplateResponse:
     """Build the answer of GetTemplate, with the embedding and the photo if the request asks for them."""
     response = pb.GetTemplateResponse(subject_id=template.subject_id, template=_template_message(template.info))
     if request.include_embedding:
-        response.embedding.CopyFrom(embedding_message(template.embedding))
+        response.embedding.CopyFrom(common.embedding_message(template.embedding))
     if request.include_photo and template.photo is not None:
         response.photo.data = template.photo
     return response
 
 
-def purge_response(purged: Sequence[Purged]) -> pb.PurgeExpiredResponse:
+def purge_response(purged: Sequence[values.Purged]) -> pb.PurgeExpiredResponse:
     """Build the answer of PurgeExpired."""
     return pb.PurgeExpiredResponse(
         galleries=[
@@ -244,8 +225,8 @@ def search_response(searched: Sequence[SearchedFace], in_force: InForce | None =
     response = pb.SearchResponse(
         threshold=first.threshold,
         gallery_version=min(one.identification.gallery_version for one in found),
-        model=model_message(first.model),
-        notice=NOTICE,
+        model=common.model_message(first.model),
+        notice=common.NOTICE,
         fusion=_FUSION_VALUES[found[0].fusion],
         searched_templates=min(templates),
         exhaustive=all(one.exhaustive for one in found),
@@ -255,9 +236,9 @@ def search_response(searched: Sequence[SearchedFace], in_force: InForce | None =
     for one, unlike in zip(searched, withheld, strict=True):
         identification = one.found.identification
         result = response.results.add(
-            face=None if one.choice is None else face_message(one.choice.face.face),
+            face=None if one.choice is None else common.face_message(one.choice.face.face),
             decision=_DECISIONS[identification.decision],
-            choice=choice_message(one.choice),
+            choice=common.choice_message(one.choice),
             rates_withheld=unlike,
         )
         for candidate in identification.candidates:
@@ -265,7 +246,7 @@ def search_response(searched: Sequence[SearchedFace], in_force: InForce | None =
     return response
 
 
-def _add(candidates: Any, candidate: Candidate, subject: SubjectName) -> None:
+def _add(candidates: Any, candidate: Candidate, subject: values.SubjectName) -> None:
     added = candidates.add(
         rank=candidate.rank,
         subject_id=candidate.subject_id,
@@ -278,10 +259,10 @@ def _add(candidates: Any, candidate: Candidate, subject: SubjectName) -> None:
         added.metadata[key] = value
 
 
-def _template_message(template: TemplateInfo) -> pb.Template:
+def _template_message(template: values.TemplateInfo) -> pb.Template:
     return pb.Template(
         template_id=template.template_id,
         image_sha256=template.image_sha256 or "",
-        create_time=timestamp(template.created),
+        create_time=common.timestamp(template.created),
         quality=template.quality,
     )

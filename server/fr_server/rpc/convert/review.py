@@ -10,15 +10,8 @@ from fr_api.v1 import review_pb2 as pb
 from fr_core.errors import InvalidField, MissingField, message
 from fr_core.types import ModelId
 from fr_server.rpc.convert.common import NANOS_PER_S, NOTICE, by_name, model_message, timestamp_ms
-from fr_trust.access.principal import Principal
-from fr_trust.access.roles import Role
-from fr_trust.casework.rules import (
-    examination_conclusion,
-    examination_state,
-    may_examine,
-    required_findings,
-    sees_findings,
-)
+from fr_trust.access.principal import Principal, Role
+from fr_trust.casework import rules
 from fr_trust.casework.values import Case, Examination, Finding, FindingKind, Listed, Purpose, Searched, State
 
 _PURPOSES = by_name(Purpose, common_pb2.Purpose, "PURPOSE")
@@ -95,7 +88,7 @@ def case_message(case: Case, examinations: Sequence[Examination] = (), principal
 def summary_message(examination: Examination, principal: Principal) -> pb.ExaminationSummary:
     """Build the short message of an examination, as the caller may know it."""
     searched = examination.searched
-    state, concluded = examination_state(examination), examination_conclusion(examination)
+    state, concluded = rules.examination_state(examination), rules.examination_conclusion(examination)
     return pb.ExaminationSummary(
         examination_id=examination.examination_id,
         case_id=examination.case_id,
@@ -115,7 +108,7 @@ def examination_message(examination: Examination, case: Case | None, principal: 
     neither the machine's ranking, nor another examiner's, nor what an id says of a person is to lead the eye.
     """
     searched = examination.searched
-    blind = Role.EXAMINER in principal.roles and may_examine(examination, principal.principal_id)
+    blind = Role.EXAMINER in principal.roles and rules.may_examine(examination, principal.principal_id)
     candidates = sorted(examination.candidates, key=lambda one: one.rank)
     if blind:
         candidates.sort(key=lambda one: _own_order(examination, principal, one))
@@ -124,12 +117,12 @@ def examination_message(examination: Examination, case: Case | None, principal: 
         probe=common_pb2.Image(data=examination.probe),
         probe_sha256=searched.probe_sha256,
         candidates=[_candidate_message(one, blind) for one in candidates],
-        findings=[_finding_message(one) for one in sees_findings(examination, principal.principal_id)],
+        findings=[_finding_message(one) for one in rules.sees_findings(examination, principal.principal_id)],
         threshold=searched.threshold,
         gallery_version=searched.gallery_version,
         model=model_message(model_of(searched)),
         calibration_id=searched.calibration_id,
-        required_findings=required_findings(searched.operational, len(examination.candidates)),
+        required_findings=rules.required_findings(searched.operational, len(examination.candidates)),
         notice=NOTICE,
         case_reference="" if case is None else case.reference,
         purpose=common_pb2.PURPOSE_UNSPECIFIED if case is None else _PURPOSES[case.purpose],

@@ -11,49 +11,34 @@ from fr_core.errors import InvalidField, MissingField, message
 from fr_locales.rendering import render
 from fr_server.rpc.convert.common import by_name, duration
 from fr_server.rpc.convert.training import EXERCISES, SHOWN_AS, block_message, question_message
-from fr_training.answers import (
-    Answer,
-    Compared,
-    Conclusion,
-    Degraded,
-    Draft,
-    FileHash,
-    Given,
-    ListChoice,
-    ListDecision,
-    Notes,
-    Observation,
-    Observations,
-    OddOneOut,
-    PairRating,
-    Prediction,
-    ProbeSent,
-    Triage,
-    Usability,
-)
+from fr_training import answers
 from fr_training.courses import Course
 from fr_training.errors import InvalidRating
 from fr_training.exercises import exercise_of
 from fr_training.grading.class_items import ClassItem
-from fr_training.prompts import Reveal, Role, Step
+from fr_training.lessons import ENGLISH, in_language
+from fr_training.prompts import LessonPage, Reveal, Role, Step
 from fr_training.sessions.views import Over, ShowBlock, ShowTrial
 from fr_training.trials import Locked
 
 STEPS = by_name(Step, pb.TrialStep, "TRIAL_STEP")
 _ROLES = by_name(Role, pb.PictureRole, "PICTURE_ROLE")
 _STEP_OF = {value: step for step, value in STEPS.items()}
-_COMPARISONS = by_name(Compared, pb.Comparison, "COMPARISON")
+_COMPARISONS = by_name(answers.Compared, pb.Comparison, "COMPARISON")
 _COMPARED = {value: one for one, value in _COMPARISONS.items()}
-_USABILITIES = by_name(Usability, pb.Usability, "USABILITY")
+_USABILITIES = by_name(answers.Usability, pb.Usability, "USABILITY")
 _USABILITY = {value: one for one, value in _USABILITIES.items()}
-_DEGRADATIONS = by_name(Degraded, pb.Degradation, "DEGRADATION")
+_DEGRADATIONS = by_name(answers.Degraded, pb.Degradation, "DEGRADATION")
 _DEGRADED = {value: one for one, value in _DEGRADATIONS.items()}
 
 # --- what is shown ---------------------------------------------------------------------------------------------
 
 
-def trial_message(shown: ShowTrial, pictures: Sequence[bytes]) -> pb.Trial:
-    """Build the message of a trial, with the JPEG files of its prompt's pictures in their order."""
+def trial_message(shown: ShowTrial, pictures: Sequence[bytes], language: str = ENGLISH) -> pb.Trial:
+    """Build the message of a trial, with the JPEG files of its prompt's pictures in their order.
+
+    `language` is that of lessons; where they have no translation, they stay English.
+    """
     prompt = shown.prompt
     advice = prompt.advice
     return pb.Trial(
@@ -75,7 +60,26 @@ def trial_message(shown: ShowTrial, pictures: Sequence[bytes]) -> pb.Trial:
         question=None if prompt.question is None else question_message(prompt.question),
         left=left_message(shown.left_ms),
         draft=None if shown.trial.draft is None else _draft_message(shown.trial.draft),
+        lesson=None if prompt.lesson is None else _lesson_message(prompt.lesson, language),
     )
+
+
+def _lesson_message(page: LessonPage, language: str) -> pb.LessonPage:
+    part, _ = in_language(page.part, (), language)
+    made = pb.LessonPage(
+        lesson=part.lesson,
+        lesson_title=part.lesson_title,
+        section=part.section,
+        title=part.title,
+        text=part.text,
+        figures=[pb.LessonFigure(name=o.name, alt=o.alt, caption=o.caption, svg=o.svg) for o in part.figures],
+        sources=part.sources,
+        question=part.question if page.option_ids else "",
+        language=part.language,
+    )
+    for option_id, index in zip(page.option_ids, part.order, strict=bool(page.option_ids)):
+        made.options.add(option_id=option_id, text=part.options[index])
+    return made
 
 
 def left_message(left_ms: int | None) -> Duration | None:
@@ -83,22 +87,22 @@ def left_message(left_ms: int | None) -> Duration | None:
     return None if left_ms is None else duration(timedelta(milliseconds=left_ms))
 
 
-def _draft_message(draft: Draft) -> pb.Draft:
+def _draft_message(draft: answers.Draft) -> pb.Draft:
     return pb.Draft(
         notes=draft.notes, observations=map(_observation_message, draft.observations), ratings=draft.ratings
     )
 
 
-def _observation_message(one: Observation) -> pb.Observation:
+def _observation_message(one: answers.Observation) -> pb.Observation:
     return pb.Observation(
         component_id=one.component_id, comparison=_COMPARISONS[one.compared], similarity=one.similarity
     )
 
 
-def block_to_begin(course: Course, shown: ShowBlock) -> pb.BlockToBegin:
-    """Build the message of a block that comes next."""
+def block_to_begin(course: Course, shown: ShowBlock, language: str = ENGLISH) -> pb.BlockToBegin:
+    """Build the message of a block that comes next; `language` as in `trial_message`."""
     enlarged = max((one.enlarged for one in course.forecasts if one.form in shown.block.forms), default=0.0)
-    block = block_message(shown.block)
+    block = block_message(shown.block, language=language)
     return pb.BlockToBegin(block=block, number=shown.number, of=shown.of, enlarged=enlarged)
 
 
@@ -107,10 +111,17 @@ def over_message(over: Over) -> pb.SessionOver:
     return pb.SessionOver(answered=over.answered, trials=over.trials)
 
 
-def reveal_message(reveal: Reveal) -> pb.Reveal:
-    """Build the message of what was right."""
+def reveal_message(reveal: Reveal, language: str = ENGLISH) -> pb.Reveal:
+    """Build the message of what was right; `language` as in `trial_message`."""
     text = "" if reveal.text is None else render(reveal.text)
-    return pb.Reveal(correct=reveal.correct, text=text, similarities=reveal.similarities, picture_id=reveal.picture_id)
+    made = pb.Reveal(correct=reveal.correct, text=text, similarities=reveal.similarities, picture_id=reveal.picture_id)
+    if reveal.lesson is not None:
+        told = reveal.lesson
+        part, reasons = in_language(told.part, told.reasons, language)
+        made.language = part.language
+        for option_id, n in zip(told.option_ids, part.order, strict=True):
+            made.options.add(option_id=option_id, text=part.options[n], reason=reasons[n], right=n == told.right)
+    return made
 
 
 def class_item_message(item: ClassItem, pictures: Sequence[bytes]) -> pb.GetClassItemResponse:
@@ -138,37 +149,41 @@ def given_answer(locked: Locked) -> pb.GivenAnswer:
     answer = locked.answer
     made = pb.GivenAnswer(step=STEPS[locked.step], difficulty=answer.difficulty, known_to_me=answer.known_to_me)
     match answer.given:
-        case PairRating(rating, p_same):
+        case answers.PairRating(rating, p_same):
             made.rating.CopyFrom(pb.PairRating(rating=rating, p_same=p_same))
-        case OddOneOut(picture_id):
+        case answers.OddOneOut(picture_id):
             made.odd_picture_id = picture_id
-        case ListDecision() as decided:
+        case answers.ListDecision() as decided:
             made.candidates.CopyFrom(_candidate_decision(decided))
-        case Triage(usability, reasons):
+        case answers.Triage(usability, reasons):
             made.quality.usability = _USABILITIES[usability]
             made.quality.reasons.extend(sorted(_DEGRADATIONS[reason] for reason in reasons))
-        case Notes(text):
+        case answers.Notes(text):
             made.notes = text
-        case Observations(observations):
+        case answers.Observations(observations):
             made.observations.observations.extend(map(_observation_message, observations))
-        case Prediction(percent):
+        case answers.Prediction(percent):
             made.prediction.percent = percent
-        case Conclusion(row):
+        case answers.Conclusion(row):
             made.conclusion.CopyFrom(pb.Conclusion(row=row))  # 0, for none, is an answer
-        case FileHash(sha256):
+        case answers.FileHash(sha256):
             made.file_hash.sha256 = sha256
-        case ProbeSent():
+        case answers.Read():
+            made.read = True
+        case answers.OptionChosen(option_id):
+            made.option_id = option_id
+        case answers.ProbeSent():
             pass  # no part of the photo is kept
         case _:
             assert_never(answer.given)
     return made
 
 
-def _candidate_decision(decided: ListDecision) -> pb.CandidateDecision:
+def _candidate_decision(decided: answers.ListDecision) -> pb.CandidateDecision:
     made = pb.CandidateDecision(ratings=decided.ratings)
     if decided.picture_id is not None:
         made.picture_id = decided.picture_id
-    elif decided.choice is ListChoice.NONE:
+    elif decided.choice is answers.ListChoice.NONE:
         made.none = True
     else:
         made.inconclusive = True
@@ -178,23 +193,23 @@ def _candidate_decision(decided: ListDecision) -> pb.CandidateDecision:
 # --- what is answered ------------------------------------------------------------------------------------------
 
 
-def sent_notes(request: pb.LockNotesRequest) -> tuple[Step, Answer]:
+def sent_notes(request: pb.LockNotesRequest) -> tuple[Step, answers.Answer]:
     """Return what was noted or observed, and its step; raises `MissingField` for neither, `InvalidField` for both."""
     if request.notes and request.observations:
         raise InvalidField(message("error.rpc.send_either_notes_observations"), field="notes")
     if request.observations:
-        return Step.OBSERVE, Answer(Observations(tuple(map(_observation, request.observations))))
+        return Step.OBSERVE, answers.Answer(answers.Observations(tuple(map(_observation, request.observations))))
     if not request.notes:
         raise MissingField(message("error.rpc.neither_notes_nor_observations"), field="notes")
-    return Step.NOTE, Answer(Notes(request.notes))
+    return Step.NOTE, answers.Answer(answers.Notes(request.notes))
 
 
-def sent_draft(draft: pb.Draft) -> Draft:
+def sent_draft(draft: pb.Draft) -> answers.Draft:
     """Return a draft; raises `InvalidRating` for a comparison that does not exist."""
-    return Draft(draft.notes, tuple(map(_observation, draft.observations)), dict(draft.ratings))
+    return answers.Draft(draft.notes, tuple(map(_observation, draft.observations)), dict(draft.ratings))
 
 
-def sent_decision(request: pb.SubmitDecisionRequest) -> tuple[Step, Answer]:
+def sent_decision(request: pb.SubmitDecisionRequest) -> tuple[Step, answers.Answer]:
     """Return the decision, and its step; raises `MissingField`, or `InvalidField` for unknown values."""
     if not request.step:
         raise MissingField(message("error.rpc.step_not_set"), field="step")
@@ -202,53 +217,57 @@ def sent_decision(request: pb.SubmitDecisionRequest) -> tuple[Step, Answer]:
         raise InvalidField(message("error.rpc.step_value_call_does"), field="step")
     given = _given(request)
     difficulty = request.difficulty if request.HasField("difficulty") else None
-    return _STEP_OF[request.step], Answer(given, difficulty, request.known_to_me)
+    return _STEP_OF[request.step], answers.Answer(given, difficulty, request.known_to_me)
 
 
-def _given(request: pb.SubmitDecisionRequest) -> Given:
+def _given(request: pb.SubmitDecisionRequest) -> answers.Given:
     which = request.WhichOneof("answer")
     if which == "rating":
         rating = request.rating
-        return PairRating(rating.rating, rating.p_same if rating.HasField("p_same") else None)
+        return answers.PairRating(rating.rating, rating.p_same if rating.HasField("p_same") else None)
     if which == "odd_picture_id":
-        return OddOneOut(request.odd_picture_id)
+        return answers.OddOneOut(request.odd_picture_id)
     if which == "candidates":
         return _list_decision(request.candidates)
     if which == "quality":
         return _triage(request.quality)
     if which == "prediction":
-        return Prediction(request.prediction.percent)
+        return answers.Prediction(request.prediction.percent)
     if which == "conclusion":
-        return Conclusion(request.conclusion.row)
+        return answers.Conclusion(request.conclusion.row)
     if which == "file_hash":
-        return FileHash(request.file_hash.sha256)
+        return answers.FileHash(request.file_hash.sha256)
+    if which == "option_id":
+        return answers.OptionChosen(request.option_id)
+    if which == "read" and request.read:
+        return answers.Read()
     raise MissingField(message("error.rpc.no_answer"), field="answer")
 
 
-def _list_decision(decision: pb.CandidateDecision) -> ListDecision:
+def _list_decision(decision: pb.CandidateDecision) -> answers.ListDecision:
     which = decision.WhichOneof("decision")
     ratings = dict(decision.ratings)
     if which == "picture_id":
-        return ListDecision(ListChoice.CANDIDATE, decision.picture_id, ratings)
+        return answers.ListDecision(answers.ListChoice.CANDIDATE, decision.picture_id, ratings)
     if which == "none" and decision.none:
-        return ListDecision(ListChoice.NONE, None, ratings)
+        return answers.ListDecision(answers.ListChoice.NONE, None, ratings)
     if which == "inconclusive" and decision.inconclusive:
-        return ListDecision(ListChoice.INCONCLUSIVE, None, ratings)
+        return answers.ListDecision(answers.ListChoice.INCONCLUSIVE, None, ratings)
     raise MissingField(message("error.rpc.no_decision"), field="candidates.decision")
 
 
-def _triage(decision: pb.QualityDecision) -> Triage:
+def _triage(decision: pb.QualityDecision) -> answers.Triage:
     if not decision.usability:
         raise MissingField(message("error.rpc.quality_usability_not_set"), field="quality.usability")
     if decision.usability not in _USABILITY:
         raise InvalidField(message("error.rpc.quality_usability_value_call"), field="quality.usability")
     if any(reason not in _DEGRADED for reason in decision.reasons):
         raise InvalidField(message("error.rpc.quality_reasons_holds_value"), field="quality.reasons")
-    return Triage(_USABILITY[decision.usability], frozenset(_DEGRADED[reason] for reason in decision.reasons))
+    return answers.Triage(_USABILITY[decision.usability], frozenset(_DEGRADED[reason] for reason in decision.reasons))
 
 
-def _observation(sent: pb.Observation) -> Observation:
+def _observation(sent: pb.Observation) -> answers.Observation:
     if sent.comparison not in _COMPARED:
         raise InvalidRating(message("error.rpc.comparison_component_similar_different"), field="comparison")
     similarity = sent.similarity if sent.HasField("similarity") else None
-    return Observation(sent.component_id, _COMPARED[sent.comparison], similarity)
+    return answers.Observation(sent.component_id, _COMPARED[sent.comparison], similarity)

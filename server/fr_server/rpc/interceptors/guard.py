@@ -18,9 +18,8 @@ import grpc
 
 from fr_core.errors import Failure, FrError, InputRefused
 from fr_core.storage.audit.attribution import Attribution, attributed
-from fr_server.authz.audit_facts import attribution_of, learn_message, learn_response
 from fr_server.authz.authenticate import Authenticator, Metadata
-from fr_server.authz.authorize import Authorizer
+from fr_server.authz.authorize import Authorizer, attribution_of, learn_message, learn_response
 from fr_server.authz.callers import calling
 from fr_server.authz.record import NOBODY, CallAudit, CallRecord, Recorder, noting
 from fr_server.authz.rules import Coarse, Kind, Rule, action_of

@@ -10,20 +10,12 @@ from fr_locales.messages import message
 from fr_server.authz.callers import current_principal, seen
 from fr_server.authz.record import OUTSIDE, note
 from fr_server.pools import Work
-from fr_server.rpc.convert.access import (
-    created_response,
-    key_message,
-    new_key,
-    overlap_ms,
-    rotated_response,
-    who_response,
-)
+from fr_server.rpc.convert import access
 from fr_server.rpc.interceptors.wrapping import Context
 from fr_server.rpc.services.paging import number_of, size_of
 from fr_trust.access.budget import Budget
 from fr_trust.access.keys import ApiKey, principal_id_of, reaches, require_may_give
-from fr_trust.access.principal import Principal
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Principal, Role
 from fr_trust.access.store import AccessStore
 from fr_trust.errors import NotPermitted
 
@@ -57,17 +49,17 @@ class AccessService(access_pb2_grpc.AccessServiceServicer):
 
     async def WhoAmI(self, request: pb.WhoAmIRequest, context: Context) -> pb.WhoAmIResponse:
         principal = current_principal()
-        return who_response(principal, await self._work.storage(self._own_key), self._searches_left(principal))
+        return access.who_response(principal, await self._work.storage(self._own_key), self._searches_left(principal))
 
     async def CreateKey(self, request: pb.CreateKeyRequest, context: Context) -> pb.CreateKeyResponse:
         principal = current_principal()
         own = await self._work.storage(self._own_key)
         ends_ms = None if own is None else own.expires_ms
-        new = new_key(request, self._default.at_most(principal.budget), self._key_days, ends_ms)
+        new = access.new_key(request, self._default.at_most(principal.budget), self._key_days, ends_ms)
         # A requested lifetime that is too long is refused; the default is shortened.
         asked = replace(new, not_after_ms=None) if request.HasField("lifetime") else new
         require_may_give(principal, own, asked, self._store.now_ms())
-        return created_response(await self._work.storage(self._store.create, new))
+        return access.created_response(await self._work.storage(self._store.create, new))
 
     async def ListKeys(self, request: pb.ListKeysRequest, context: Context) -> pb.ListKeysResponse:
         size = size_of(request.page_size)
@@ -75,18 +67,18 @@ class AccessService(access_pb2_grpc.AccessServiceServicer):
         before = number_of(last) if last else None
         shown, more = await self._work.storage(self._keys_seen, before, size)
         return pb.ListKeysResponse(
-            keys=[key_message(key) for key in shown],
+            keys=[access.key_message(key) for key in shown],
             next_page_token=pages.page_token(_CALL, str(shown[-1].number)) if more else "",
         )
 
     async def RotateKey(self, request: pb.RotateKeyRequest, context: Context) -> pb.RotateKeyResponse:
-        overlaps_ms = overlap_ms(request)
+        overlaps_ms = access.overlap_ms(request)
         key_id = await self._work.storage(self._given, request.key_id, overlaps_ms > 0)
-        return rotated_response(await self._work.storage(self._store.rotate, key_id, overlaps_ms))
+        return access.rotated_response(await self._work.storage(self._store.rotate, key_id, overlaps_ms))
 
     async def RevokeKey(self, request: pb.RevokeKeyRequest, context: Context) -> pb.RevokeKeyResponse:
         key_id = await self._work.storage(self._known, request.key_id)
-        return pb.RevokeKeyResponse(key=key_message(await self._work.storage(self._store.revoke, key_id)))
+        return pb.RevokeKeyResponse(key=access.key_message(await self._work.storage(self._store.revoke, key_id)))
 
     def _known(self, key_id: str) -> str:
         """Return the id of a key that the caller may see, or an id that no key has."""

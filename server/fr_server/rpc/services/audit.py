@@ -8,8 +8,8 @@ from fr_api.v1 import audit_pb2 as pb
 from fr_api.v1 import audit_pb2_grpc
 from fr_core.errors import InvalidField, MissingField, message
 from fr_core.gallery import pages
+from fr_core.storage.audit.chain import Kept
 from fr_core.storage.audit.checkpoints import Checkpoint, parse_checkpoint
-from fr_core.storage.audit.rows import Kept
 from fr_core.storage.audit.verify import Broken, Verified
 from fr_server.pools import Work
 from fr_server.rpc.convert.common import timestamp_ms

@@ -10,17 +10,7 @@ from fr_core.quality.assess import QualityLimits
 from fr_server.authz.callers import galleries_seen, sees_gallery
 from fr_server.authz.record import note
 from fr_server.pools import Work
-from fr_server.rpc.convert.gallery import (
-    erase_response,
-    expiry,
-    gallery_message,
-    gallery_use,
-    page_size,
-    purge_response,
-    retention,
-    subject_message,
-    template_response,
-)
+from fr_server.rpc.convert import gallery
 from fr_server.rpc.convert.gallery_updates import gallery_update, subject_update
 from fr_server.rpc.interceptors.wrapping import Context
 from fr_server.rpc.services.calibrations import Calibrations
@@ -66,26 +56,28 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
             request.display_name,
             self._pipeline.model,
             self._pipeline.embedding_size,
-            expiry(request),
-            retention(request),
+            gallery.expiry(request),
+            gallery.retention(request),
             request.keeps_photos,
-            gallery_use(request, self._unspecified_use),
+            gallery.gallery_use(request, self._unspecified_use),
         )
-        return pb.CreateGalleryResponse(gallery=gallery_message(info))
+        return pb.CreateGalleryResponse(gallery=gallery.gallery_message(info))
 
     async def GetGallery(self, request: pb.GetGalleryRequest, context: Context) -> pb.GetGalleryResponse:
         info = await self._work.storage(self._galleries.get, request.gallery_id)
-        return pb.GetGalleryResponse(gallery=gallery_message(info))
+        return pb.GetGalleryResponse(gallery=gallery.gallery_message(info))
 
     async def ListGalleries(self, request: pb.ListGalleriesRequest, context: Context) -> pb.ListGalleriesResponse:
-        page = await self._work.storage(galleries_seen, self._galleries.list, page_size(request), request.page_token)
+        page = await self._work.storage(
+            galleries_seen, self._galleries.list, gallery.page_size(request), request.page_token
+        )
         return pb.ListGalleriesResponse(
-            galleries=[gallery_message(info) for info in page.items], next_page_token=page.next_page_token
+            galleries=[gallery.gallery_message(info) for info in page.items], next_page_token=page.next_page_token
         )
 
     async def UpdateGallery(self, request: pb.UpdateGalleryRequest, context: Context) -> pb.UpdateGalleryResponse:
         info = await self._work.storage(self._galleries.update, request.gallery_id, gallery_update(request))
-        return pb.UpdateGalleryResponse(gallery=gallery_message(info))
+        return pb.UpdateGalleryResponse(gallery=gallery.gallery_message(info))
 
     async def DeleteGallery(self, request: pb.DeleteGalleryRequest, context: Context) -> pb.DeleteGalleryResponse:
         deleted = await self._work.storage(self._galleries.delete, request.gallery_id)
@@ -130,26 +122,26 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
     async def GetSubject(self, request: pb.GetSubjectRequest, context: Context) -> pb.GetSubjectResponse:
         info = await self.faces.enter(request)
         subject = await self._work.storage(self._galleries.subject, info, request.subject_id)
-        return pb.GetSubjectResponse(subject=subject_message(subject))
+        return pb.GetSubjectResponse(subject=gallery.subject_message(subject))
 
     async def ListSubjects(self, request: pb.ListSubjectsRequest, context: Context) -> pb.ListSubjectsResponse:
-        size, info = page_size(request), await self.faces.enter(request)
+        size, info = gallery.page_size(request), await self.faces.enter(request)
         page = await self._work.storage(self._galleries.subjects, info, size, request.page_token)
         return pb.ListSubjectsResponse(
-            subjects=[subject_message(subject) for subject in page.items], next_page_token=page.next_page_token
+            subjects=[gallery.subject_message(subject) for subject in page.items], next_page_token=page.next_page_token
         )
 
     async def GetTemplate(self, request: pb.GetTemplateRequest, context: Context) -> pb.GetTemplateResponse:
         info = await self.faces.enter(request)
         template = await self._work.storage(self._galleries.template, info, request.template_id)
         note(model=info.model)
-        return template_response(template, request)
+        return gallery.template_response(template, request)
 
     async def UpdateSubject(self, request: pb.UpdateSubjectRequest, context: Context) -> pb.UpdateSubjectResponse:
         update, info = subject_update(request), await self.faces.enter(request)
         updated = await self._work.storage(self._galleries.update_subject, info, request.subject_id, update)
         return pb.UpdateSubjectResponse(
-            subject=subject_message(updated.subject), gallery_version=updated.gallery_version
+            subject=gallery.subject_message(updated.subject), gallery_version=updated.gallery_version
         )
 
     async def DeleteSubject(self, request: pb.DeleteSubjectRequest, context: Context) -> pb.DeleteSubjectResponse:
@@ -157,7 +149,7 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
         return pb.DeleteSubjectResponse(deleted_templates=deleted.templates, gallery_version=deleted.gallery_version)
 
     async def EraseSubject(self, request: pb.EraseSubjectRequest, context: Context) -> pb.EraseSubjectResponse:
-        return erase_response(
+        return gallery.erase_response(
             await self._work.storage(self._galleries.erase_subject, request.gallery_id, request.subject_id)
         )
 
@@ -178,7 +170,7 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
 
     async def PurgeExpired(self, request: pb.PurgeExpiredRequest, context: Context) -> pb.PurgeExpiredResponse:
         purged = await self._work.storage(self._galleries.purge, request.dry_run)
-        return purge_response([one for one in purged if sees_gallery(one.gallery_id)])
+        return gallery.purge_response([one for one in purged if sees_gallery(one.gallery_id)])
 
     async def FindDuplicates(
         self, request: pb.FindDuplicatesRequest, context: Context

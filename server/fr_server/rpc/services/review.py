@@ -121,8 +121,7 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
         if len(found) > size:
             token = moment_token(_AWAITING, shown[-1].searched.searched_ms, shown[-1].examination_id)
         return pb.ListAwaitingResponse(
-            examinations=[summary_message(one, principal) for one in shown],
-            next_page_token=token,
+            examinations=[summary_message(one, principal) for one in shown], next_page_token=token
         )
 
     async def GetExamination(self, request: pb.GetExaminationRequest, context: Context) -> pb.GetExaminationResponse:

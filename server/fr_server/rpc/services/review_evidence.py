@@ -21,7 +21,7 @@ from fr_server.rpc.convert.common import face_message, face_policy
 from fr_server.rpc.convert.gallery import top_k
 from fr_server.rpc.services.decisions import Decisions
 from fr_server.storage.calls import GalleryCalls
-from fr_trust.access.roles import Role
+from fr_trust.access.principal import Role
 from fr_trust.casework.rules import may_examine
 from fr_trust.casework.store import CaseStore
 from fr_trust.casework.values import Case, Examination

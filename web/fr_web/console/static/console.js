@@ -24,6 +24,14 @@
     filled();
   };
 
+  // Of what a wall shows, the newest part is in sight.
+  const latest = async () => {
+    const last = [...document.querySelectorAll(".projected section")].at(-1);
+    if (last === undefined) return;
+    await Promise.allSettled([...document.querySelectorAll(".projected img")].map((one) => one.decode()));
+    last.scrollIntoView({ block: "nearest" });
+  };
+
   // The code and the key of a class come behind the # of an address, which browsers send to nobody.
   const filled = () => {
     const told = new URLSearchParams(location.hash.slice(1));
@@ -34,6 +42,7 @@
   };
 
   document.addEventListener("htmx:after:swap", (event) => {
+    latest();
     if (event.target.closest?.("[data-live]")) return; // a part that follows events: the focus stays
     const head = document.querySelector("#page .refusal") ?? document.querySelector("#page h1");
     head?.focus();
@@ -133,8 +142,11 @@
     bar.max = photos.length;
     place.hidden = false;
     place.querySelector("[data-stopped]").hidden = true;
-    place.querySelector("[data-stop]").onclick = () => { stopped = true; };
+    const stop = place.querySelector("[data-stop]");
+    stop.hidden = false;
+    stop.onclick = () => { stopped = true; };
     button.disabled = true;
+    place.scrollIntoView();
     const show = () => {
       bar.value = done;
       count("done", done);
@@ -155,6 +167,7 @@
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, work));
+    stop.hidden = true;
     place.querySelector("[data-stopped]").hidden = done === photos.length;
     button.disabled = false;
     say(place.querySelector("dl").innerText);
@@ -244,4 +257,5 @@
   }, { capture: true });
 
   begin();
+  latest();
 })();

@@ -15,7 +15,7 @@
   let swapped = -LEAST_MS;
   let ticking = 0;
 
-  // A change keeps the middle of each photo where it is. The next larger zoom has the key +, the one before it -.
+  // A change keeps the middle of each photo where it is. The next larger zoom has a key, and so has the one before it.
   const settled = (viewer) => {
     for (const pane of panes(viewer)) {
       const [x, y] = places.get(pane) ?? [0.5, 0.5];
@@ -23,8 +23,9 @@
     }
     const { all, at } = zooms(viewer);
     for (const one of all) one.removeAttribute("aria-keyshortcuts");
-    all[at + 1]?.setAttribute("aria-keyshortcuts", "+");
-    all[at - 1]?.setAttribute("aria-keyshortcuts", "-");
+    const { larger, smaller } = all[at].closest("fieldset").dataset;
+    all[at + 1]?.setAttribute("aria-keyshortcuts", larger);
+    all[at - 1]?.setAttribute("aria-keyshortcuts", smaller);
   };
 
   const stopped = () => {

@@ -10,6 +10,7 @@ from fr_web.console.views import (
     examiner,
     examiner_cases,
     galleries,
+    keyboard,
     keys,
     photos,
     review,
@@ -27,6 +28,7 @@ from fr_web.console.visit import Screen
 
 SCREENS: tuple[Screen, ...] = (
     *entry.SCREENS,
+    *keyboard.SCREENS,
     *course.SCREENS,
     *sitting.SCREENS,
     *answering.SCREENS,

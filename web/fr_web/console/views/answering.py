@@ -25,6 +25,7 @@ from fr_web.console.views.sitting import (
     session_of,
     step_page,
     trial_page,
+    turn,
 )
 from fr_web.console.visit import Screen, Visit, embedded
 from fr_web.errors import refused
@@ -47,7 +48,7 @@ async def act(visit: Visit) -> Response:
         if error.reason == "PAUSES_USED_UP":
             return await step_page(visit, error)
         if error.reason == "SITTING_CLOSED":
-            return visit.page("paused.html", error, name=visit.query("name"))
+            return visit.page("paused.html", error, **await turn(visit))
         if error.reason not in GO_ON:
             raise
     return go_on(visit)
@@ -79,20 +80,21 @@ async def _decide(visit: Visit, given: Given) -> Response:
     if given.trial not in visit.who.shown:  # who has signed in again on a page
         present = (await next_of(visit)).trial
         if present.trial_id == given.trial:
-            visit.who.keep_shown(given.trial, compared(present.pictures))
+            visit.who.keep_shown(given.trial, compared(present.pictures), probe_of(present.pictures))
     request = pb.SubmitDecisionRequest(
         session_id=await session_of(visit),
         trial_id=given.trial,
         step=pb.TrialStep.ValueType(given.step),
         known_to_me=given.known,
+        language=visit.language,
         **form.answer(visit),
     )
     if given.difficulty > 0:
         request.difficulty = given.difficulty
     found = await visit.ask(request, pb.SubmitDecisionResponse)
     if found.HasField("reveal"):
-        looks = visit.who.shown.get(given.trial, ())
-        return visit.page("reveal.html", reveal=found.reveal, name=visit.query("name"), looks=looks)
+        looks, probe = visit.who.shown.get(given.trial, ((), ""))
+        return visit.page("reveal.html", reveal=found.reveal, name=visit.query("name"), looks=looks, probe=probe)
     if found.HasField("trial") and given.step in (pb.TRIAL_STEP_RATE, pb.TRIAL_STEP_PREDICT):
         return go_on(visit, own=text_of(visit.fields, "rating") or f"{request.prediction.percent:g}")
     return go_on(visit)

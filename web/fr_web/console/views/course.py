@@ -12,7 +12,7 @@ from starlette.responses import Response
 from fr_api.v1 import training_pb2 as pb
 from fr_client.errors import FrApiError
 from fr_locales.messages import Message, message
-from fr_web.console.views.sitting import TAKES, begun
+from fr_web.console.views.sitting import TAKES, begun, joined_by, until_open
 from fr_web.console.visit import Screen, Visit
 from fr_web.console.words import STATES
 
@@ -47,16 +47,30 @@ async def course(visit: Visit) -> Response:
     return await _course(visit)
 
 
+async def _sittings(visit: Visit) -> Mapping[str, Any]:
+    """Return what a page shows of the sittings; it `waits` for the trainer where one is closed."""
+    joined = await joined_by(visit)
+    return {
+        "joined": joined,
+        "states": STATES,
+        "fresh": pb.SESSION_STATE_NOT_STARTED,
+        "finished": pb.SESSION_STATE_FINISHED,
+        "waits": any(one.closed and one.state != pb.SESSION_STATE_FINISHED for one in joined.sittings),
+    }
+
+
+async def events(visit: Visit) -> Response:
+    """Follow the sittings until the trainer has opened them all."""
+    return await visit.events("course_sittings.html", until_open(lambda: _sittings(visit), "waits"))
+
+
 async def _course(visit: Visit, error: FrApiError | None = None) -> Response:
-    joined = await visit.ask(pb.JoinCourseRequest(code=visit.who.code), pb.JoinCourseResponse)
-    states = [one.state for one in joined.sittings]
+    found = await _sittings(visit)
+    states = [one.state for one in found["joined"].sittings]
     return visit.page(
         "course.html",
         error,
-        joined=joined,
-        states=STATES,
-        fresh=pb.SESSION_STATE_NOT_STARTED,
-        finished=pb.SESSION_STATE_FINISHED,
+        **found,
         has_result=pb.SESSION_STATE_FINISHED in states
         and not {pb.SESSION_STATE_RUNNING, pb.SESSION_STATE_PAUSED} & {*states},
         card=CARD,
@@ -114,6 +128,7 @@ async def _report(visit: Visit, file: pb.TrainingReportFile.ValueType) -> AsyncG
 SCREENS = (
     Screen("/course", course, roles=TAKES, nav=message("console.nav.course"), about=message("console.about.course")),
     Screen("/course", start, method="POST", roles=TAKES),
+    Screen("/course/events", events, roles=TAKES),
     Screen("/course/result", result, roles=TAKES),
     Screen("/course/report", report, roles=TAKES),
     Screen("/course/certificate", certificate, roles=TAKES),

@@ -107,6 +107,8 @@ async def _outcome(visit: Visit, wanted: Enrolment, part: Part) -> Outcome:
     subject = _subject_of(file) if wanted.each else wanted.subject
     if part.is_too_large:
         return Outcome(file, subject, visit.text(message("console.enrol.too_large")))
+    if not part.content:
+        return Outcome(file, subject, visit.text(message("console.enrol.empty")))
     request = gallery_pb2.EnrolRequest(
         gallery_id=visit.path["gallery"],
         subject_id=subject,

@@ -9,10 +9,10 @@ from fr_client.errors import FrApiError
 from fr_locales.messages import message
 from fr_web.console.sessions import Inquiry, Session, who_of
 from fr_web.console.visit import IN_PLACE, Screen, Visit
-from fr_web.console.words import PURPOSES
-from fr_web.errors import http_status
+from fr_web.console.words import FOR_PAGES, PURPOSES
+from fr_web.errors import delay_of, http_status
 
-_YEAR_S = 365 * 24 * 3600
+YEAR_S = 365 * 24 * 3600
 LANGUAGE_COOKIE = "fr-language"
 
 
@@ -60,7 +60,8 @@ async def sign_in(visit: Visit) -> Response:
     except FrApiError as error:
         visit.session = None
         if in_place:
-            return Response(error.message, http_status(error), media_type="text/plain")
+            told = visit.text(FOR_PAGES[error.reason]) if error.reason in FOR_PAGES else error.message
+            return Response(told, http_status(error), delay_of(error), media_type="text/plain")
         return visit.page("sign_in.html", error, next=local(form.next), code=form.code)
     return Response(status_code=204) if in_place else visit.go(local(form.next))
 
@@ -98,8 +99,13 @@ async def choose_language(visit: Visit) -> Response:
     answer = visit.go(local(form.next))
     if form.language in visit.desk.languages:
         secure = visit.request.url.scheme == "https"
-        answer.set_cookie(LANGUAGE_COOKIE, form.language, _YEAR_S, secure=secure, httponly=True, samesite="strict")
+        answer.set_cookie(LANGUAGE_COOKIE, form.language, YEAR_S, secure=secure, httponly=True, samesite="strict")
     return answer
+
+
+async def purpose(visit: Visit) -> Response:
+    """Ask somebody who has stated a purpose for another one."""
+    return visit.page("purpose.html", next=local(visit.query("next")))
 
 
 async def state_purpose(visit: Visit) -> Response:
@@ -122,5 +128,6 @@ SCREENS = (
     Screen("/sign-in", sign_in, method="POST", is_open=True),
     Screen("/sign-out", sign_out, method="POST"),
     Screen("/language", choose_language, method="POST", is_open=True),
+    Screen("/purpose", purpose),
     Screen("/purpose", state_purpose, method="POST"),
 )

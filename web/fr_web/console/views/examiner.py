@@ -115,7 +115,14 @@ async def examination(
     if not is_blind(found):
         visit.who.drafts.pop(visit.path["examination"], None)
         photos = {one.template_id: embedded(one.photo.data) for one in found.candidates}
-        return visit.page("examiner_examination.html", error, **told, photos=photos, states=STATES)
+        return visit.page(
+            "examiner_examination.html",
+            error,
+            **told,
+            photos=photos,
+            states=STATES,
+            may_find=bool(visit.who.roles & _EXAMINES),
+        )
     draft = _draft(visit)
     if draft is None:
         return visit.page("examiner_probe.html", error, **told, form=probe or Probe())

@@ -1,7 +1,7 @@
 """Keys: the list, a new one with its secret shown once, its rotation and its end."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from starlette.responses import Response
@@ -18,6 +18,11 @@ from fr_web.console.words import ROLES
 _LOOKS = frozenset({access_pb2.ROLE_ADMIN, access_pb2.ROLE_AUDITOR})
 _MAKES = frozenset({access_pb2.ROLE_ADMIN})
 _MOST_DAYS = 5 * 366
+# Option of `fr key create` -> the field of the form, and its label.
+_SCOPES: Mapping[str, tuple[str, Message]] = {
+    "--gallery": ("galleries", message("console.key.galleries")),
+    "--course": ("courses", message("console.key.courses")),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,7 @@ def _request(visit: Visit, form: NewKey) -> access_pb2.CreateKeyRequest:
     chosen = [role for role in ROLES if str(role) in form.role]
     if not chosen:
         raise visit.invalid(message("console.key.no_role"), "role")
+    _require_scope(visit, [role for role in chosen if role != access_pb2.ROLE_ADMIN], form)
     budget = None
     if form.requests_per_s > 0 or form.burst > 0 or form.searches_per_day >= 0:
         searches = form.searches_per_day if form.searches_per_day >= 0 else None
@@ -100,20 +106,27 @@ def _request(visit: Visit, form: NewKey) -> access_pb2.CreateKeyRequest:
     )
 
 
+def _require_scope(visit: Visit, roles: Sequence[int], form: NewKey) -> None:
+    """Raise `FrApiError` for a role that has nothing to act on; an administrator has keys and the server."""
+    given = {"--gallery": bool(form.galleries), "--course": bool(form.courses)}
+    for role in roles:
+        needed = NEEDS.get(ROLE_NAMES[role], ())
+        if needed and not any(given[one] for one in needed):
+            name, label = _SCOPES[needed[0]]
+            raise visit.invalid(message("console.key.no_scope", field=label, role=ROLES[role]), name)
+
+
 def _warnings(visit: Visit, key: access_pb2.ApiKey) -> Sequence[Message]:
     """Return what is probably a mistake, as `fr key create` does."""
     called = {ROLE_NAMES[role]: visit.text(ROLES[role]) for role in key.roles if role in ROLES}
-    given = {"--gallery": bool(key.galleries), "--course": bool(key.courses)}
     together = [sorted(pair) for pair in APART if pair <= called.keys()]
-    found = [message("console.key.apart", first=called[first], second=called[second]) for first, second in together]
-    idle = [name for name in called if name in NEEDS and not any(given[one] for one in NEEDS[name])]
-    return found + [message("console.key.no_scope", role=called[name]) for name in idle]
+    return [message("console.key.apart", first=called[first], second=called[second]) for first, second in together]
 
 
 SCREENS = (
     Screen("/keys", keys, roles=_LOOKS, nav=message("console.nav.keys"), about=message("console.about.keys")),
     Screen("/keys", make, method="POST", roles=_MAKES),
     Screen("/keys/new", new, roles=_MAKES),
-    Screen("/keys/{key}/rotate", rotate, method="POST", roles=_MAKES),
+    Screen("/keys/{key}/rotate", rotate, method="POST", roles=_MAKES, once=message("console.key.gone")),
     Screen("/keys/{key}/revoke", revoke, method="POST", roles=_MAKES),
 )

@@ -26,6 +26,7 @@ class Shown:
     picture_id: str
     label: str
     src: Markup
+    is_candidate: bool
 
 
 def compared(pictures: Sequence[pb.Picture]) -> list[Shown]:
@@ -34,7 +35,10 @@ def compared(pictures: Sequence[pb.Picture]) -> list[Shown]:
     is_pair = len(found) == 2 and found[0].role == pb.PICTURE_ROLE_COMPARED
     alone = len(found) == 1 and found[0].role == pb.PICTURE_ROLE_COMPARED
     labels = ["A", "B"] if is_pair else [""] if alone else [str(number + 1) for number in range(len(found))]
-    return [Shown(one.picture_id, label, embedded(one.data)) for one, label in zip(found, labels, strict=True)]
+    return [
+        Shown(one.picture_id, label, embedded(one.data), one.role == pb.PICTURE_ROLE_CANDIDATE)
+        for one, label in zip(found, labels, strict=True)
+    ]
 
 
 def probe_of(pictures: Sequence[pb.Picture]) -> Markup:

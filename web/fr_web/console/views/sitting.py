@@ -1,7 +1,8 @@
 """A sitting: its blocks and trials, one step after another, and the files of evidence exercises."""
 
+import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,8 @@ _PAGES: Mapping[int, str] = {
     pb.TRIAL_STEP_CONCLUDE: "trial_conclude.html",
     pb.TRIAL_STEP_HASH: "trial_hash.html",
     pb.TRIAL_STEP_DERIVE: "trial_hash.html",
+    pb.TRIAL_STEP_READ: "trial_lesson.html",
+    pb.TRIAL_STEP_ANSWER: "trial_lesson.html",
 }
 USABILITIES: Mapping[int, Message] = {
     pb.USABILITY_USABLE: message("console.triage.usable"),
@@ -65,6 +68,7 @@ AGAIN = frozenset(
 )
 _OWN = re.compile(r"-?[0-9]{1,3}(\.[0-9]{1,4})?")  # an own answer to the step before, in the address
 ALL = "all"
+_LOOK_S = 3.0  # between two looks whether the trainer has opened a sitting
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,8 @@ async def session_of(visit: Visit) -> str:
 
 async def next_of(visit: Visit, begin_block: str = "") -> pb.NextTrialResponse:
     """Return what the sitting waits for; raises `FrApiError`."""
-    request = pb.NextTrialRequest(session_id=await session_of(visit), begin_block=begin_block)
+    session_id = await session_of(visit)
+    request = pb.NextTrialRequest(session_id=session_id, begin_block=begin_block, language=visit.language)
     return await visit.ask(request, pb.NextTrialResponse)
 
 
@@ -115,7 +120,7 @@ async def step_page(visit: Visit, error: FrApiError | None = None, **more: Any) 
     except FrApiError as refusal:
         if refusal.reason != "SESSION_PAUSED":
             raise
-        return visit.page("paused.html", name=name)
+        return visit.page("paused.html", **await turn(visit))
     kind = found.WhichOneof("next")
     if kind == "over":
         request = pb.FinishSessionRequest(session_id=await session_of(visit))
@@ -126,17 +131,47 @@ async def step_page(visit: Visit, error: FrApiError | None = None, **more: Any) 
     return trial_page(visit, found.trial, error, **more)
 
 
+async def joined_by(visit: Visit) -> pb.JoinCourseResponse:
+    """Return the course of the trainee."""
+    return await visit.ask(pb.JoinCourseRequest(code=visit.who.code), pb.JoinCourseResponse)
+
+
+async def turn(visit: Visit) -> Mapping[str, Any]:
+    """Return whether the trainer has closed the sitting that the address names."""
+    name, joined = visit.query("name"), await joined_by(visit)
+    return {"name": name, "closed": any(one.closed and one.sitting.name == name for one in joined.sittings)}
+
+
+async def events(visit: Visit) -> Response:
+    """Follow a paused sitting until the trainer has opened it."""
+    return await visit.events("paused_part.html", until_open(lambda: turn(visit), "closed"))
+
+
+async def until_open(
+    look: Callable[[], Awaitable[Mapping[str, Any]]], waits: str
+) -> AsyncGenerator[Mapping[str, Any] | None, None]:
+    """Yield what a page shows of sittings each time that it changes, until nothing of it `waits` for the trainer."""
+    before: Mapping[str, Any] = {}
+    while not before or before[waits]:
+        now = await look()
+        yield now if now != before else None
+        before = now
+        if now[waits]:
+            await asyncio.sleep(_LOOK_S)
+
+
 def trial_page(visit: Visit, trial: pb.Trial, error: FrApiError | None = None, **more: Any) -> Response:
     """Show a trial at its step; what was typed for this very step is on the page again."""
     same = (text_of(visit.fields, "trial"), text_of(visit.fields, "step")) == (trial.trial_id, str(trial.step))
-    looks = visit.who.keep_shown(trial.trial_id, compared(trial.pictures))
+    looks, probe = compared(trial.pictures), probe_of(trial.pictures)
+    visit.who.keep_shown(trial.trial_id, looks, probe)
     own, at = visit.query("own"), visit.query("at")
     values: dict[str, Any] = {
         **_ALWAYS,
         "trial": trial,
         "name": visit.query("name"),
         "looks": looks,
-        "probe": probe_of(trial.pictures),
+        "probe": probe,
         "typed": lambda field: text_of(visit.fields, field) if same else "",
         "own": own if _OWN.fullmatch(own) else "",
         "is_own": trial.exercise == pb.EXERCISE_OWN_PROBE,
@@ -199,5 +234,6 @@ async def file(visit: Visit) -> Response:
 
 SCREENS = (
     Screen(HERE, sitting, roles=TAKES),
+    Screen(f"{HERE}/events", events, roles=TAKES),
     Screen(f"{HERE}/file", file, roles=TAKES),
 )

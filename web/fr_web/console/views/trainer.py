@@ -49,6 +49,7 @@ class Draft:
     """A course that is planned, checked or made; `at` is the progress, `forecast` and `made` are the results."""
 
     wanted: Wanted
+    missing: int = 0  # people whom the data sets lack
     forecasts: bool = False
     task: asyncio.Task[None] | None = None
     at: training_pb2.CourseProgress | None = None
@@ -136,7 +137,9 @@ async def set_probe(visit: Visit) -> Response:
         await visit.ask(request, training_pb2.SetProbeKeyResponse)
     except FrApiError as error:
         return await course_page(visit, error, typed={"identity": form.identity})
-    return await course_page(visit, probe_set=request.image_sha256)
+    return visit.go(
+        f"/courses/{visit.path['course']}", message("console.probe_key.set", photo=request.image_sha256[:16])
+    )
 
 
 # --- a new one
@@ -154,14 +157,27 @@ async def _form(visit: Visit, wanted: Wanted, error: FrApiError | None = None) -
     plans = await visit.ask(training_pb2.ListPlansRequest(), training_pb2.ListPlansResponse)
     sets = await visit.ask(evaluation_pb2.ListDatasetsRequest(), evaluation_pb2.ListDatasetsResponse)
     earlier = await visit.ask(training_pb2.ListCoursesRequest(page_size=ON_A_PAGE), training_pb2.ListCoursesResponse)
+    datasets = [one for one in sets.datasets if evaluation_pb2.EVALUATION_KIND_IDENTIFICATION in one.kinds]
+    there = [one.name for one in datasets if one.available]
+    plan = plans.plans[0].name  # of any: the people of a data set are the same for each
+    held = await asyncio.gather(*(_people(visit, Wanted(plan=plan, dataset={name: 1})) for name in there))
     return visit.page(
         "trainer_new.html",
         error,
         form=wanted,
         plans=plans.plans,
-        datasets=[one for one in sets.datasets if evaluation_pb2.EVALUATION_KIND_IDENTIFICATION in one.kinds],
+        datasets=datasets,
+        people=dict(zip(there, held, strict=True)),
         earlier=earlier.courses,
     )
+
+
+async def _people(visit: Visit, wanted: Wanted) -> training_pb2.CheckPlanResponse | FrApiError:
+    """Return how many people a data set has, or why its list cannot be read."""
+    try:
+        return await visit.ask(_check(wanted), training_pb2.CheckPlanResponse)
+    except FrApiError as error:
+        return error
 
 
 async def plan_course(visit: Visit) -> Response:
@@ -236,6 +252,7 @@ async def draft(visit: Visit) -> Response:
     """Show what a plan needs and what there is, the check of its forms, the work, or the course."""
     one = _draft(visit)
     checked = await visit.ask(_check(one.wanted), training_pb2.CheckPlanResponse)
+    one.missing = checked.missing
     return visit.page("trainer_draft.html", checked=checked, **_state(visit, one))
 
 

@@ -13,9 +13,10 @@ from starlette.responses import Response
 from fr_api.v1 import training_pb2
 from fr_client.errors import FrApiError
 from fr_locales.messages import message
+from fr_web.console.views.looks import compared, probe_of
 from fr_web.console.views.trainer import TRAINS, read_course
 from fr_web.console.views.trainer_cohorts import qr_code, read_cohort, site_of
-from fr_web.console.visit import Screen, Visit, embedded
+from fr_web.console.visit import Screen, Visit, Wall
 from fr_web.errors import refused
 
 _WALL_S = 0.5  # between two looks at what the trainer shows
@@ -89,7 +90,7 @@ async def release_items(visit: Visit) -> Response:
 
 
 async def items(visit: Visit) -> Response:
-    """List the items that the cohort answered, those first that most trainees missed, without what is right."""
+    """List the items that the cohort answered, the released ones first, then by how many missed them; not the truth."""
     found = await read_cohort(visit)
     request = training_pb2.GetTrainingReportRequest(
         cohort_id=found.cohort.cohort_id, file=training_pb2.TRAINING_REPORT_FILE_JSON
@@ -104,8 +105,8 @@ async def items(visit: Visit) -> Response:
         if error.reason != "NOTHING_TO_REPORT":
             raise
     listed = json.loads(content)["items"] if content else []
-    listed.sort(key=lambda one: one["right"].get("value", 2.0))
     shown = {item_id for one in found.releases for item_id in one.item_ids}
+    listed.sort(key=lambda one: (one["item_id"] not in shown, one["right"].get("value", 2.0)))
     return visit.page("trainer_items.html", cohort=found.cohort, releases=found.releases, items=listed, shown=shown)
 
 
@@ -113,8 +114,8 @@ async def show(visit: Visit) -> Response:
     """Show a released item to a class, step by step; a page has nothing of the steps that come after its own."""
     cohort_id, item_id = visit.path["cohort"], visit.path["item"]
     shown = await _item(visit, cohort_id, item_id, visit.query("step"))
-    for one in _walls.values():
-        if (one.visit.session_id, one.cohort_id) == (visit.session_id, cohort_id):
+    for one in visit.desk.walls.values():
+        if one.is_of(visit, cohort_id):
             one.item_id, one.step = item_id, shown["step"]
     return visit.page("trainer_show.html", cohort_id=cohort_id, **shown)
 
@@ -138,7 +139,8 @@ async def _item(visit: Visit, cohort_id: str, item_id: str, step: str) -> Mappin
         "item_id": item_id,
         "step": steps[at],
         "exercise_title": found.block_title,
-        "pictures": [(one.role == training_pb2.PICTURE_ROLE_PROBE, embedded(one.data)) for one in found.pictures],
+        "probe": probe_of(found.pictures),
+        "looks": compared(found.pictures),
         "question": found.question if found.HasField("question") else None,
         "answers": found.answers if "answers" in shown else (),
         "most": max([one.people for one in found.answers], default=0) or 1,
@@ -173,43 +175,29 @@ def _average(answers: Sequence[training_pb2.AnswerCount], mean: float) -> Averag
 # --- a projector
 
 
-@dataclass(slots=True)
-class Wall:
-    """A projector, which shows a cohort without a key what its trainer shows; item and step are "" before the first.
-
-    `visit` is of the trainer who made its link; the link ends with the trainer's session.
-    """
-
-    visit: Visit
-    cohort_id: str
-    item_id: str = ""
-    step: str = ""
-
-    @property
-    def holds(self) -> bool:
-        """Return whether the trainer is still signed in."""
-        return self.visit.desk.holds(self.visit)
-
-
-_walls: dict[str, Wall] = {}  # by what their addresses end with, which cannot be guessed
-
-
 async def make_wall(visit: Visit) -> Response:
     """Make the link for a projector; one that the trainer made for this cohort before ends."""
+    cohort_id, walls = (await read_cohort(visit)).cohort.cohort_id, visit.desk.walls
+    for wall_id, one in [*walls.items()]:
+        if not one.holds or one.is_of(visit, cohort_id):
+            del walls[wall_id]
+    walls[secrets.token_urlsafe(16)] = Wall(visit, cohort_id)
+    return visit.go(f"/cohorts/{cohort_id}/wall")
+
+
+async def wall_link(visit: Visit) -> Response:
+    """Show the link that the trainer made for a projector."""
     cohort_id = (await read_cohort(visit)).cohort.cohort_id
-    own = (visit.session_id, cohort_id)
-    for wall_id, one in [*_walls.items()]:
-        if not one.holds or (one.visit.session_id, one.cohort_id) == own:
-            del _walls[wall_id]
-    wall_id = secrets.token_urlsafe(16)
-    _walls[wall_id] = Wall(visit, cohort_id)
+    made = [wall_id for wall_id, one in visit.desk.walls.items() if one.is_of(visit, cohort_id)]
+    if not made:
+        return visit.go(f"/cohorts/{cohort_id}")
     site, only_here = site_of(visit)
-    link = f"{site}wall/{wall_id}"
+    link = f"{site}wall/{made[0]}"
     return visit.page("trainer_wall.html", cohort_id=cohort_id, link=link, picture=qr_code(link), only_here=only_here)
 
 
 def _wall(visit: Visit) -> Wall:
-    found = _walls.get(visit.path["wall"])
+    found = visit.desk.walls.get(visit.path["wall"])
     if found is None or not found.holds:
         raise refused(grpc.StatusCode.NOT_FOUND, "", visit.text(message("console.wall.over")))
     return found
@@ -230,7 +218,7 @@ async def wall_events(visit: Visit) -> Response:
 
     async def states() -> AsyncGenerator[Mapping[str, Any] | None, None]:
         before: object = None
-        while one is _walls.get(visit.path["wall"]):
+        while one is visit.desk.walls.get(visit.path["wall"]):
             now = (one.item_id, one.step)
             yield await _on_wall(one) if now != before else None
             before = now
@@ -273,6 +261,7 @@ SCREENS = (
     Screen("/cohorts/{cohort}/release", release_items, method="POST", roles=TRAINS),
     Screen("/cohorts/{cohort}/items", items, roles=TRAINS),
     Screen("/cohorts/{cohort}/items/{item}", show, roles=TRAINS),
+    Screen("/cohorts/{cohort}/wall", wall_link, roles=TRAINS),
     Screen("/cohorts/{cohort}/wall", make_wall, method="POST", roles=TRAINS),
     Screen("/wall/{wall}", wall, is_open=True),
     Screen("/wall/{wall}/events", wall_events, is_open=True),

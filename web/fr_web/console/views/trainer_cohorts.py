@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 from urllib.parse import quote
 
 import segno
@@ -19,11 +20,12 @@ from fr_web.room import is_loopback_host
 
 _MOST_DAYS = 3_650
 _MOST_MINUTES = 1_441  # one more than the server takes
+_ONCE = message("console.slips.gone")
 
 
 @dataclass(frozen=True, slots=True)
 class NewCohort:
-    """A cohort to make; `class_key` goes into the QR codes, and `retention_days` is 0 for the plan's value."""
+    """A cohort to make; `class_key` goes onto the slips, and `retention_days` is 0 for the plan's value."""
 
     trainees: int
     name: str = ""
@@ -121,7 +123,8 @@ def _slips(
     for one in enrolled:
         told = f"{site}#code={quote(one.code, safe='')}" + (f"&key={quote(class_key, safe='')}" if class_key else "")
         slips.append(Slip(one.trainee_id, one.code, qr_code(told)))
-    return visit.page("trainer_slips.html", cohort=cohort, slips=slips, site=site, only_here=only_here)
+    values: dict[str, Any] = {"site": site, "only_here": only_here, "class_key": class_key}
+    return visit.page("trainer_slips.html", cohort=cohort, slips=slips, **values)
 
 
 def site_of(visit: Visit) -> tuple[str, bool]:
@@ -146,12 +149,12 @@ async def cohort(visit: Visit) -> Response:
     return await _page(visit)
 
 
-async def _page(visit: Visit, error: FrApiError | None = None, given: int | None = None) -> Response:
-    """Return the page of the cohort that the path names; `given` is how many trainees have just got more time."""
+async def _page(visit: Visit, error: FrApiError | None = None) -> Response:
+    """Return the page of the cohort that the path names."""
     found = await read_cohort(visit)
     course = await read_course(visit, found.cohort.course_id)
     state = board_of(course, {(one.trainee_id, one.sitting): one for one in found.progress})
-    values = {"cohort": found.cohort, "releases": found.releases, "course": course, "given": given, **state}
+    values = {"cohort": found.cohort, "releases": found.releases, "course": course, **state}
     return visit.page("trainer_cohort.html", error, **values)
 
 
@@ -172,7 +175,9 @@ async def extend_time(visit: Visit) -> Response:
         answer = await visit.ask(request, training_pb2.ExtendTimeResponse)
     except FrApiError as error:
         return await _page(visit, error)
-    return await _page(visit, given=len(answer.trainee_ids))
+    given = len(answer.trainee_ids)
+    told = message("console.time.given", count=given) if given else message("console.time.nobody")
+    return visit.go(f"/cohorts/{visit.path['cohort']}", told)
 
 
 async def trainee(visit: Visit) -> Response:
@@ -211,10 +216,10 @@ SCREENS = (
     Screen(
         "/cohorts", cohorts, roles=TRAINS, nav=message("console.nav.cohorts"), about=message("console.about.cohorts")
     ),
-    Screen("/courses/{course}/cohorts", make_cohort, method="POST", roles=TRAINS),
+    Screen("/courses/{course}/cohorts", make_cohort, method="POST", roles=TRAINS, once=_ONCE),
     Screen("/cohorts/{cohort}", cohort, roles=TRAINS),
     Screen("/cohorts/{cohort}/events", board_events, roles=TRAINS),
-    Screen("/cohorts/{cohort}/trainees", add_trainees, method="POST", roles=TRAINS),
+    Screen("/cohorts/{cohort}/trainees", add_trainees, method="POST", roles=TRAINS, once=_ONCE),
     Screen("/cohorts/{cohort}/sittings", turn_sitting, method="POST", roles=TRAINS),
     Screen("/cohorts/{cohort}/time", extend_time, method="POST", roles=TRAINS),
     Screen("/cohorts/{cohort}/delete", delete_cohort, method="POST", roles=TRAINS),

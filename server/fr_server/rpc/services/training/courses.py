@@ -16,26 +16,13 @@ from fr_core.runtime.ticket import current_ticket
 from fr_core.sharing import Places
 from fr_server.authz.callers import courses_seen, current_sharer
 from fr_server.pools import KEPT_S
+from fr_server.rpc.convert import training
 from fr_server.rpc.convert.gallery import page_size
-from fr_server.rpc.convert.training import (
-    course_message,
-    item_message,
-    made_from,
-    needs_message,
-    plan_message,
-    sent_datasets,
-    sent_excluded,
-    sent_items,
-    sent_learn_from,
-    sent_plan,
-    sent_seed,
-    sent_sha256,
-)
 from fr_server.rpc.interceptors.wrapping import Context
 from fr_server.rpc.services.datasets import dataset_errors, dataset_root
 from fr_server.rpc.services.paging import last_moment, moment_token
-from fr_server.rpc.services.training.cohort_record import read_cohort
 from fr_server.rpc.services.training.course_gallery import CourseGallery, gallery_of_course
+from fr_server.rpc.services.training.own_probe import read_cohort
 from fr_server.rpc.services.training.resources import TrainingResources
 from fr_server.telemetry.logs import FIELDS, describe
 from fr_training.bank.labs import require_groups
@@ -80,14 +67,14 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         self._builds = Places(1, message("error.sharing.courses"), kept_s=KEPT_S)
 
     async def ListPlans(self, request: pb.ListPlansRequest, context: Context) -> pb.ListPlansResponse:
-        plans = await self._resources.work.storage(lambda: [plan_message(name) for name in plan_names()])
+        plans = await self._resources.work.storage(lambda: [training.plan_message(name) for name in plan_names()])
         return pb.ListPlansResponse(plans=plans)
 
     async def CheckPlan(self, request: pb.CheckPlanRequest, context: Context) -> pb.CheckPlanResponse:
-        plan, _ = await self._resources.work.storage(sent_plan, request.plan)
+        plan, _ = await self._resources.work.storage(training.sent_plan, request.plan)
         wanted = needs(plan)
-        response = pb.CheckPlanResponse(title=plan.title, needs=needs_message(wanted))
-        if names := sent_datasets(request.datasets):
+        response = pb.CheckPlanResponse(title=plan.title, needs=training.needs_message(wanted))
+        if names := training.sent_datasets(request.datasets):
             datasets = await self._resources.work.storage(_read, names)
             require_groups(plan, [person.labels for dataset in datasets for person in dataset.people])
             there = _available(datasets)
@@ -99,12 +86,15 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
     async def CreateCourse(
         self, request: pb.CreateCourseRequest, context: Context
     ) -> AsyncIterator[pb.CreateCourseResponse]:
-        plan, source = await self._resources.work.storage(sent_plan, request.plan)
-        seed, names = sent_seed(request, plan), sent_datasets(request.datasets)
+        plan, source = await self._resources.work.storage(training.sent_plan, request.plan)
+        seed, names = training.sent_seed(request, plan), training.sent_datasets(request.datasets)
         if not names:
             raise MissingField(message("error.rpc.datasets_names_no_data"), field="datasets")
-        learn_from, exclude = sent_learn_from(request.learn_from), sent_excluded(request.exclude_photos)
-        aside = sent_items(request.exclude_items)
+        learn_from, exclude = (
+            training.sent_learn_from(request.learn_from),
+            training.sent_excluded(request.exclude_photos),
+        )
+        aside = training.sent_items(request.exclude_items)
         caller = current_sharer()
         try:
             self._builds.take(caller)
@@ -123,14 +113,14 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
                 raise ShuttingDown(message("error.rpc.server_shutting_down_make"))
             if (progress := seen.new()) is not None:
                 yield pb.CreateCourseResponse(progress=progress)
-        yield pb.CreateCourseResponse(course=course_message(running.result()))
+        yield pb.CreateCourseResponse(course=training.course_message(running.result()))
 
     async def GetCourse(self, request: pb.GetCourseRequest, context: Context) -> pb.GetCourseResponse:
         store = self._resources.store
 
         def found() -> pb.GetCourseResponse:
             course = store.course(request.course_id)
-            return pb.GetCourseResponse(course=course_message(course), made_from=made_from(course))
+            return pb.GetCourseResponse(course=training.course_message(course), made_from=training.made_from(course))
 
         return await self._resources.work.storage(found)
 
@@ -140,7 +130,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         def listed() -> pb.ListCoursesResponse:
             shown, more = courses_seen(self._resources.store, before, size)
             return pb.ListCoursesResponse(
-                courses=map(course_message, shown),
+                courses=map(training.course_message, shown),
                 next_page_token=moment_token(_LIST, shown[-1].created_ms, shown[-1].course_id) if more else "",
             )
 
@@ -156,7 +146,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
 
         def shown(name: str, item: Item) -> pb.FormItem:
             pictures = [store.picture(course.course_id, number) for number in item.photos]
-            return item_message(course, name, item, pictures)
+            return training.item_message(course, name, item, pictures)
 
         for name, form in course.forms.items():
             for item in form.items if request.form in ("", name) else ():
@@ -167,7 +157,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         return pb.DeleteCourseResponse()
 
     async def SetProbeKey(self, request: pb.SetProbeKeyRequest, context: Context) -> pb.SetProbeKeyResponse:
-        sha256, which = sent_sha256(request.image_sha256), request.WhichOneof("truth")
+        sha256, which = training.sent_sha256(request.image_sha256), request.WhichOneof("truth")
         if which is None or (which == "absent" and not request.absent):
             raise MissingField(message("error.rpc.truth_says_neither_who"), field="truth")
         identity = request.identity if which == "identity" else None

@@ -10,13 +10,13 @@ from fr_api.v1 import training_pb2 as pb
 from fr_api.v1 import training_pb2_grpc
 from fr_core.errors import InvalidField, MissingField, UnknownReport, message
 from fr_server.rpc.interceptors.wrapping import Context
-from fr_server.rpc.services.training.cohort_record import CohortRecord, class_items, read_cohort
+from fr_server.rpc.services.training.own_probe import CohortRecord, class_items, read_cohort
 from fr_server.rpc.services.training.resources import PIECE, TrainingResources
 from fr_server.rpc.services.training.storage import signing_key
 from fr_training import report
 from fr_training.errors import NothingToReport, NotReleased, SessionUnfinished, UnknownTrainee
 from fr_training.exports import CohortResults, Finished, certificate_html, export
-from fr_training.grading.reports import cohort_figures, trainee_figures
+from fr_training.grading.reports import cohort_figures, conduct_of, trainee_figures
 from fr_training.grading.verification import with_partners
 
 _FORMATS: Mapping[pb.ExportFormat.ValueType, str] = {
@@ -95,7 +95,8 @@ class ResultCalls(training_pb2_grpc.TrainingServiceServicer):
             numbers = {number for one in items for number in one.photos}
             pictures = {one: store.picture(course.course_id, one) for one in numbers}
             return report.deck_html(course, items, len(every) - len(items), pictures)
-        figures = cohort_figures(course, with_partners(found.by_trainee))
+        conduct = conduct_of(course, found.sessions, found.cohort.closed)
+        figures = cohort_figures(course, with_partners(found.by_trainee), conduct)
         return report.cohort_html(course, figures) if file == "html" else report.cohort_json(course, figures)
 
     def _of_trainee(self, found: CohortRecord, trainee_id: str, file: str) -> str:
@@ -107,7 +108,9 @@ class ResultCalls(training_pb2_grpc.TrainingServiceServicer):
             return certificate_html(self._to_export(found), trainee_id)
         by_trainee = with_partners(found.by_trainee)
         _require_some(bool(by_trainee[trainee_id]))
-        figures = trainee_figures(found.course, by_trainee[trainee_id], by_trainee)
+        own = [one for one in found.sessions if one.trainee_id == trainee_id]
+        conduct = conduct_of(found.course, own, found.cohort.closed)
+        figures = trainee_figures(found.course, by_trainee[trainee_id], by_trainee, conduct)
         return (
             report.trainee_html(found.course, figures) if file == "html" else report.trainee_json(found.course, figures)
         )

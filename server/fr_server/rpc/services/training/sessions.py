@@ -8,24 +8,16 @@ from datetime import UTC, datetime
 from fr_api.v1 import training_pb2 as pb
 from fr_api.v1 import training_pb2_grpc
 from fr_locales.messages import message
+from fr_server.rpc.convert import trials
 from fr_server.rpc.convert.common import image_data, timestamp_ms
 from fr_server.rpc.convert.training import STATES, sitting_message
-from fr_server.rpc.convert.trials import (
-    block_to_begin,
-    left_message,
-    over_message,
-    reveal_message,
-    sent_decision,
-    sent_draft,
-    sent_notes,
-    trial_message,
-)
 from fr_server.rpc.interceptors.wrapping import Context
 from fr_server.rpc.services.training.own_probe import lock_found, search_for
 from fr_server.rpc.services.training.resources import TrainingResources
 from fr_training.answers import ProbeSent
 from fr_training.courses import Course
 from fr_training.errors import ConsentRequired
+from fr_training.lessons import ENGLISH
 from fr_training.sessions.clock import left_ms
 from fr_training.sessions.flow import finish, lock, new_session, pause, rejoined, resume, save_draft, show
 from fr_training.sessions.order import sitting_of
@@ -36,13 +28,17 @@ from fr_training.store.values import Cohort
 from fr_training.trials import Session
 
 
-async def with_pictures(resources: TrainingResources, course_id: str, shown: ShowTrial) -> pb.Trial:
+async def with_pictures(
+    resources: TrainingResources, course_id: str, shown: ShowTrial, language: str = ENGLISH
+) -> pb.Trial:
     """Return the message of a trial, its pictures from memory or the store; raises `StoreFailed`, `StoreCorrupt`."""
+    if shown.prompt.lesson is not None:  # which may have to be read from its file
+        return await resources.work.storage(trials.trial_message, shown, (), language)
     remembered = [resources.store.remembered_picture(course_id, number) for number in shown.photos]
     pictures = [one for one in remembered if one is not None]
     if len(pictures) < len(shown.photos):
         pictures = await resources.work.storage(_read, resources, course_id, shown.photos)
-    return trial_message(shown, pictures)
+    return trials.trial_message(shown, pictures, language)
 
 
 def _read(resources: TrainingResources, course_id: str, numbers: Sequence[int]) -> list[bytes]:
@@ -122,10 +118,13 @@ class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
 
         course, found = await self._resources.change(request.session_id, shown)
         if isinstance(found, ShowTrial):
-            return pb.NextTrialResponse(trial=await with_pictures(self._resources, course.course_id, found))
+            trial = await with_pictures(self._resources, course.course_id, found, request.language or ENGLISH)
+            return pb.NextTrialResponse(trial=trial)
         if isinstance(found, ShowBlock):
-            return pb.NextTrialResponse(block=block_to_begin(course, found))
-        return pb.NextTrialResponse(over=over_message(found))
+            language = request.language or ENGLISH
+            block = await self._resources.work.storage(trials.block_to_begin, course, found, language)
+            return pb.NextTrialResponse(block=block)
+        return pb.NextTrialResponse(over=trials.over_message(found))
 
     async def SubmitProbe(self, request: pb.SubmitProbeRequest, context: Context) -> pb.SubmitProbeResponse:
         resources, arrived_ms = self._resources, self._resources.now_ms()
@@ -147,17 +146,17 @@ class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
         return pb.SubmitProbeResponse(trial=await with_pictures(resources, course.course_id, shown))
 
     async def SaveDraft(self, request: pb.SaveDraftRequest, context: Context) -> pb.SaveDraftResponse:
-        now_ms, draft = self._resources.now_ms(), sent_draft(request.draft)
+        now_ms, draft = self._resources.now_ms(), trials.sent_draft(request.draft)
 
         def saved(course: Course, session: Session) -> tuple[Session, int | None]:
             return save_draft(course, session, request.trial_id, draft, now_ms)
 
         left = await self._resources.change(request.session_id, saved)
-        return pb.SaveDraftResponse(left=left_message(left))
+        return pb.SaveDraftResponse(left=trials.left_message(left))
 
     async def LockNotes(self, request: pb.LockNotesRequest, context: Context) -> pb.LockNotesResponse:
         now_ms = self._resources.now_ms()
-        step, answer = sent_notes(request)
+        step, answer = trials.sent_notes(request)
 
         def locked(course: Course, session: Session) -> tuple[Session, tuple[str, ShowTrial | None]]:
             after, found = lock(course, session, request.trial_id, step, answer, now_ms)
@@ -168,16 +167,16 @@ class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
         return pb.LockNotesResponse(trial=trial)
 
     async def SubmitDecision(self, request: pb.SubmitDecisionRequest, context: Context) -> pb.SubmitDecisionResponse:
-        now_ms = self._resources.now_ms()
-        step, answer = sent_decision(request)
+        now_ms, language = self._resources.now_ms(), request.language or ENGLISH
+        step, answer = trials.sent_decision(request)
 
         def locked(course: Course, session: Session) -> tuple[Session, tuple[str, ShowTrial | None, pb.Reveal | None]]:
             after, found = lock(course, session, request.trial_id, step, answer, now_ms)
-            reveal = None if found.reveal is None else reveal_message(found.reveal)
+            reveal = None if found.reveal is None else trials.reveal_message(found.reveal, language)
             return after, (course.course_id, found.trial, reveal)
 
         course_id, shown, reveal = await self._resources.change(request.session_id, locked)
-        trial = None if shown is None else await with_pictures(self._resources, course_id, shown)
+        trial = None if shown is None else await with_pictures(self._resources, course_id, shown, language)
         return pb.SubmitDecisionResponse(trial=trial, reveal=reveal)
 
     async def PauseSession(self, request: pb.PauseSessionRequest, context: Context) -> pb.PauseSessionResponse:
@@ -209,7 +208,7 @@ def _session_message(course: Course, session: Session, now_ms: int) -> pb.Sessio
         state=STATES[found.state],
         answered=found.answered,
         trials=found.trials,
-        left=None if block is None else left_message(left_ms(session, block, now_ms)),
+        left=None if block is None else trials.left_message(left_ms(session, block, now_ms)),
     )
 
 
