@@ -397,6 +397,7 @@ BLOCK = {
     ExerciseKind.TRIAGE: "usable = 1\nlimited = 1\nreject = 1",
     ExerciseKind.OWN_PROBE: "trials = 1\nsize = 2",
     ExerciseKind.EVIDENCE: "trials = 1",
+    ExerciseKind.LESSON: 'lesson = "thresholds"',
     ExerciseKind.LAB: 'about = "threshold"\ntrials = 1',
     ExerciseKind.BLIND: 'verifies = "other"',
     ExerciseKind.AIDED: "same = 1\ndifferent = 1\nwrong = 1",

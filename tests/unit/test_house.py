@@ -58,7 +58,7 @@ def anchors(page: Path) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_links_of_the_docs_lead_to_files_and_headings(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)\s]+)\)", without_code(page)):
+    for target in re.findall(r"\]\(([^)\s]+)\)(?!`)", without_code(page)):
         if target.startswith(("https://", "http://")):
             continue
         name, _, anchor = target.partition("#")
