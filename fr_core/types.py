@@ -7,6 +7,7 @@ orientation was applied. "Left" and "right" are those of the picture, not of the
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -158,9 +159,10 @@ def checked_embedding(vector: npt.ArrayLike, model: ModelId, size: int) -> Embed
         raise EmbeddingWrongSize(
             message("error.types.embedding_size", found=found, size=size), expected=str(size), found=found
         )
-    if not np.isfinite(wide).all():
+    squared = float(wide.dot(wide))
+    if not math.isfinite(squared) and not np.isfinite(wide).all():  # else its squares are too large
         raise EmbeddingNotFinite(message("error.gallery.embedding_holds_value_not"))
-    length = float(np.linalg.norm(wide))
+    length = math.sqrt(squared)
     if not abs(length**2 - 1.0) <= UNIT_TOLERANCE:
         raise EmbeddingNotUnit(message("error.types.embedding_length_must", length=length), length=f"{length:.6g}")
     return Embedding(frozen_array((wide / length).astype(np.float32)), model)

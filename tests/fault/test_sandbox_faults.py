@@ -113,7 +113,7 @@ import fr_core.imaging.sandbox_worker as worker
 honest, link = worker.answer, int(sys.argv[1])
 
 def answer(message, memory, photo_at):
-    size, _ = worker.unpack_request(message)
+    size, _ = worker.sandbox_messages.unpack_request(message)
     photo = memory[photo_at : photo_at + size]
     if b"#says:" in photo:
         return photo.rpartition(b"#says:")[2]
@@ -495,9 +495,6 @@ def test_what_the_walls_forbid_is_allowed_without_them(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert Path("/proc/self/status").read_text()
     assert resource.prlimit(os.getppid(), resource.RLIMIT_CPU)
-
-
-# --- a server with `isolation.decoding` ---------------------------------------------------------------------------
 
 
 def test_a_crash_of_a_decoder_is_one_caller_s_refusal(tmp_path: Path) -> None:

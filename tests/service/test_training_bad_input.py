@@ -298,14 +298,15 @@ DRAFTS: list[tuple[str, int, Wrong, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        *(("SubmitDecision", *one) for one in DECISIONS),
-        *(("LockNotes", *one) for one in NOTES),
-        *(("SaveDraft", *one) for one in DRAFTS),
-    ],
-)
+WRONG = [
+    *(("SubmitDecision", *one) for one in DECISIONS),
+    *(("LockNotes", *one) for one in NOTES),
+    *(("SaveDraft", *one) for one in DRAFTS),
+]
+
+
+# By day one for each call and reason: the exercises by themselves are asked for every one.
+@pytest.mark.parametrize("call", WRONG if NIGHTLY else {(one[0], one[-1]): one for one in WRONG}.values())
 def test_a_wrong_answer_is_refused(stub: Stub, course: Course, refused: Refused, call: tuple[Any, ...]) -> None:
     method, sitting, answers, wrong, reason = call
     session, trial = begun(stub, course, sitting, answers)
@@ -390,7 +391,7 @@ def calls_of_a_session(stub: Stub, session_id: str) -> list[Callable[[], Any]]:
     ]
 
 
-@pytest.mark.parametrize("malformed", MALFORMED, ids=range(len(MALFORMED)))
+@pytest.mark.parametrize("malformed", MALFORMED if NIGHTLY else MALFORMED[:3:2], ids=repr)
 def test_ids_that_nobody_has_are_unknown(stub: Stub, course: Course, refused: Refused, malformed: str) -> None:
     session, _ = begun(stub, course, "pairs")
     unknown = partial(refused, status="NOT_FOUND")
@@ -754,7 +755,7 @@ def test_a_course_without_people_is_refused(stub: Stub, refused: Refused, home: 
     refused(made, "MISSING_FIELD")
     for name in ("nobody", "", LONG, "../../etc", "Zoë", "agedb30", "london"):
         end = refused(partial(made, name), "DATASET_UNAVAILABLE", "NOT_FOUND")
-        assert "etc" not in end.status.message
+        assert "/etc" not in end.status.message
     refused(partial(made, *(f"set-{n}" for n in range(17))), "INVALID_FIELD")
     refused(partial(made, "people_folder", "people_folder"), "INVALID_FIELD")
     refused(lambda: list(stub.CreateCourse(pb.CreateCourseRequest(datasets=["people_folder"]))), "MISSING_FIELD")

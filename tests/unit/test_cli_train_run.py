@@ -565,6 +565,7 @@ def test_an_error_ends_the_command_with_one_sentence(tmp_path: Path, monkeypatch
     with serving_training(service) as target:
         code, _, error = fr_at(target, "train", "run", "--code", "s3cret")
     words = "The server knows no such code. Type it as it is on your slip, or ask your trainer for a code."
+    words += " `fr train cohort show COHORT` lists the ids, for a trainer."
     assert (code, error) == (1, f"UNKNOWN_TRAINEE: {words} (request id-1)\n")
     slept: list[float] = []
     monkeypatch.setattr(run, "time", SimpleNamespace(monotonic=time.monotonic, sleep=slept.append))

@@ -236,6 +236,7 @@ ROWS = {
         "/galleries/cases",
         led_on(("#purpose", "1"), ("#case_reference", "17/2026"), "form[action='/purpose'] button", ("table", None)),
     ),
+    "another purpose": Row("operator", "/purpose?next=/galleries"),
     "a subject": Row("operator", "/galleries/people/subject?id=people%2010"),
     "the form of a search": Row("operator", "/search?gallery=people"),
     "leads": Row("operator", "/search?gallery=people", led_on(("#photo", [PROBE]), SEARCH, (".leads", None))),
@@ -283,7 +284,7 @@ ROWS = {
     "keys": Row("admin", "/keys"),
     "keys for an auditor": Row("auditor", "/keys"),
     "a new key": Row("admin", "/keys/new"),
-    "a key without what it is for": Row("admin", "/keys/new", led_on(*KEY_REFUSED)),
+    "a key without its galleries": Row("admin", "/keys/new", led_on(*KEY_REFUSED), allowed=(400,)),
     "a key that was made": Row("admin", "/keys/new", led_on(*KEY_MADE)),
     "the audit": Row(
         "auditor", "/audit", led_on(("#chain", "galleries"), "form[action='/audit'] button", ("td details", None))

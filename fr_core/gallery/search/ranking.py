@@ -28,6 +28,8 @@ class RankedSubjects:
 
 def by_best_template(subject_nos: I64, found: Nearest) -> RankedSubjects:
     """Rank subjects by the best of their templates; subject_nos i64[n] are whose what was found is."""
+    if len(set(subject_nos.tolist())) == len(subject_nos):  # as a rule; it takes half the time
+        return RankedSubjects(subject_nos, found.ids, found.similarities, found.exhaustive)
     _, first = np.unique(subject_nos, return_index=True)
     first.sort()
     return RankedSubjects(subject_nos[first], found.ids[first], found.similarities[first], found.exhaustive)

@@ -57,7 +57,8 @@ class Views:
             overtaken = False
             while True:
                 changes = self._memories.changes
-                with self._store.snapshot() as snapshot:
+                # `GalleryStore.snapshot` would read something at once; here that is the row of the gallery.
+                with self._store.database.reading_as(Snapshot) as snapshot:
                     row = known_gallery(snapshot, gallery)
                     search = None if overtaken else prepare(snapshot, row)
                     memory = self._memories.get(row.gallery_no)

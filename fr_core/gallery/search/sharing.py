@@ -97,5 +97,6 @@ class SharedSearch:
 
     def _pass(self, together: Sequence[_Waiting]) -> list[Nearest]:
         k = together[0].k
-        hits = self._search(np.stack([one.probe for one in together]), k)
+        probes = np.stack([one.probe for one in together]) if len(together) > 1 else together[0].probe[None, :]
+        hits = self._search(probes, k)
         return [Nearest.of(hits, n, k) for n in range(len(together))]

@@ -15,6 +15,7 @@ from fr_core.types import ModelId
 
 AnyRow = TypeVar("AnyRow", bound=Row)
 
+_decode = json.JSONDecoder().raw_decode
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -219,9 +220,9 @@ def unpacked_metadata(text: str) -> Mapping[str, str]:
     if not text:
         return NO_METADATA
     try:
-        metadata = json.loads(text)
+        metadata, end = _decode(text)
     except ValueError:
         raise StoreCorrupt(message("error.gallery.stored_metadata_cannot_read"), check="metadata") from None
-    if not isinstance(metadata, dict):
+    if not isinstance(metadata, dict) or end != len(text):
         raise StoreCorrupt(message("error.gallery.stored_metadata_no_pairs"), check="metadata")
     return MappingProxyType(metadata)

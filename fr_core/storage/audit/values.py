@@ -129,7 +129,7 @@ class Pseudonyms:
     """Makes the pseudonyms of one chain with its key: the first 64 bits of HMAC-SHA-256 (RFC 2104)."""
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
+        self._keyed = hmac.new(key, digestmod="sha256")  # a copy takes half the time of a new one
 
     def subject(self, gallery_id: str, subject_id: str) -> Pseudonym:
         """Return that of a subject of a gallery, by the caller's own id of it."""
@@ -150,7 +150,9 @@ class Pseudonyms:
         if "\0" in gallery_id:
             raise ValueError("a gallery id holds no NUL")
         said = f"{kind}\0{gallery_id}\0{own_id}".encode("utf-8", "surrogatepass")
-        return Pseudonym(hmac.digest(self._key, said, "sha256").hex()[:16])
+        hashing = self._keyed.copy()
+        hashing.update(said)
+        return Pseudonym(hashing.hexdigest()[:16])
 
 
 def encode(entry: Entry, seq: int, at_ms: int, clock_ms: int | None = None, salt: str | None = None) -> bytes:
@@ -217,8 +219,8 @@ def _require_word(value: object, pattern: re.Pattern[str], name: str) -> None:
 def _require_words(values: object, pattern: re.Pattern[str], most: int, name: str) -> None:
     if not isinstance(values, tuple) or len(values) > most:
         raise _unfit(name)
-    for value in values:
-        _require_word(value, pattern, name)
+    if not all(isinstance(value, str) and pattern.fullmatch(value) for value in values):
+        raise _unfit(name)
 
 
 def _require_number(value: object, name: str) -> None:

@@ -50,7 +50,9 @@ _IDS: Mapping[str, re.Pattern[str]] = MappingProxyType(
 _SUBJECTS = ("subject_id", "enrol.subject_id")
 # The part of an answer that holds the result.
 _RESULTS = ("found", "stored", "enrolled", "embedded")
-_PURPOSE = "PURPOSE_"
+_PURPOSES: Mapping[int, str] = {
+    value: name.removeprefix("PURPOSE_").lower() for name, value in common_pb2.Purpose.items()
+}
 
 
 def attribution_of(principal: Principal, request_id: str, request: Message | None) -> Attribution:
@@ -89,9 +91,9 @@ def learn_response(record: CallRecord, response: Message) -> None:
     model = value_at(answer, "model") or next(_embedded_by(answer), None)
     if isinstance(model, common_pb2.ModelId):
         record.model = ModelId(model.pack, model.version, model.sha256)
-    for field, value in answer.ListFields():
-        if field.is_repeated and field.message_type is not None and not field.message_type.GetOptions().map_entry:
-            record.counts[field.name] = len(value)
+    for name in _lists_of(answer.DESCRIPTOR):
+        if number := len(getattr(answer, name)):
+            record.counts[name] = number
     if isinstance(answer, gallery_pb2.SearchResponse):
         record.counts["candidates"] = sum(len(result.candidates) for result in answer.results)
     record.subject_ids += _subjects(answer)
@@ -107,6 +109,12 @@ def learn_message(record: CallRecord, response: Message) -> None:
             record.gallery_version = response.progress.gallery_version
         elif len(record.subject_ids) < MAX_SUBJECTS:
             record.subject_ids = list(dict.fromkeys((*record.subject_ids, *_scanned(response))))
+
+
+@cache
+def _lists_of(message: Descriptor) -> tuple[str, ...]:
+    kinds = [(field.name, field.message_type) for field in message.fields if field.is_repeated]
+    return tuple(name for name, kind in kinds if kind is not None and not kind.GetOptions().map_entry)
 
 
 @cache
@@ -142,9 +150,7 @@ def _sent(request: Message, name: str) -> Any:
 
 
 def _word(purpose: int | None) -> str | None:
-    if not purpose or purpose not in common_pb2.Purpose.values():
-        return None
-    return common_pb2.Purpose.Name(purpose).removeprefix(_PURPOSE).lower()  # type: ignore[arg-type]  # checked above
+    return None if not purpose else _PURPOSES.get(purpose)
 
 
 class Authorizer:
@@ -247,7 +253,7 @@ def require_stated(request: Message, info: GalleryInfo) -> None:
     if rule.stated is Stated.NOTHING:
         return
     purpose, reference = value_at(request, "purpose"), value_at(request, "case_reference")
-    if purpose not in common_pb2.Purpose.values():
+    if purpose not in _PURPOSES:
         raise InvalidField(message("error.rpc.purpose_not_value_purpose"), field="purpose")
     if purpose == common_pb2.PURPOSE_GALLERY_MAINTENANCE and rule.stated is not Stated.PURPOSE:
         raise InvalidField(message("error.authz.search_probes_cannot_purpose"), field="purpose")

@@ -81,11 +81,12 @@ class CallRecord:
 
     def ended(self, attribution: Attribution, action: str, outcome: str) -> Ended:
         """Return the record of the facts so far."""
-        attribution = replace(
-            attribution,
-            purpose=self.purpose or attribution.purpose,
-            case_reference=self.case_reference or attribution.case_reference,
-        )
+        if self.purpose or self.case_reference:
+            attribution = replace(
+                attribution,
+                purpose=self.purpose or attribution.purpose,
+                case_reference=self.case_reference or attribution.case_reference,
+            )
         subject_ids = tuple(dict.fromkeys(self.subject_ids))[:MAX_SUBJECTS]
         return Ended(
             attribution,

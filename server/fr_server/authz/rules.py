@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from fr_trust.access.principal import Role
 
@@ -108,6 +109,7 @@ class Rule:
         return next((variant.roles for variant in self.variants if fields[variant.field]), self.roles)
 
 
+@lru_cache(maxsize=512)
 def action_of(method: str) -> str:
     """Return what the audit calls a method: "gallery.stream_search" for "/fr_api.v1.GalleryService/StreamSearch"."""
     service, _, name = method.strip("/").rpartition("/")

@@ -101,6 +101,8 @@ def configure_logging(log_format: str, stream: TextIO | None = None) -> None:
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.captureWarnings(log_format == "json")
+    # Neither format has them, and each line, one for each call, would look for them.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.getLogger("grpc._cython.cygrpc").addFilter(_WordsOfGrpc(time.monotonic))
     logging.getLogger("faiss").setLevel(logging.WARNING)  # it logs each processor feature that it tries
 

@@ -130,8 +130,9 @@ class AccessStore(SharedStore[Transaction]):
         Raises `CredentialInvalid`: it is not valid now, always in the same words; `refusals.refusal_of` says why.
         """
         now = self._ring.look()
-        now_ms = self._time.now_ms(now.head.seen_ms)
-        self._keep_time(now.head.seen_ms)
+        now_ms, sure_ms = self._time.now_and_sure_ms(now.head.seen_ms)
+        if sure_ms >= now.head.seen_ms + MARK_EVERY_MS:
+            self._keep_time()
         digest = sha256(f"{token}\n{certificate_sha256}".encode(errors="surrogatepass")).digest()
         if self._known[0] is not now:
             self._known = (now, {})
@@ -211,9 +212,9 @@ class AccessStore(SharedStore[Transaction]):
             ends.append(kept.before_until_ms)
         return min(ends)
 
-    def _keep_time(self, seen_ms: int) -> None:
-        """Have the time kept, where what is kept is a minute old; nobody waits for it."""
-        if self._time.sure_ms() < seen_ms + MARK_EVERY_MS or not self._marking.acquire(blocking=False):
+    def _keep_time(self) -> None:
+        """Have the time kept; nobody waits for it."""
+        if not self._marking.acquire(blocking=False):
             return
         try:
             self._writer.submit(self._changes.keep_time).add_done_callback(self._time_kept)

@@ -45,7 +45,12 @@ class SureTime:
 
     def now_ms(self, kept_ms: int) -> int:
         """Return the time that keys expire by; `kept_ms` is what the store has kept."""
-        return max(kept_ms, *self._look())
+        return self.now_and_sure_ms(kept_ms)[0]
+
+    def now_and_sure_ms(self, kept_ms: int) -> tuple[int, int]:
+        """Return what `now_ms` and `sure_ms` return at one moment."""
+        clock_ms, sure_ms = self._look()
+        return max(kept_ms, clock_ms, sure_ms), sure_ms
 
     def _look(self) -> tuple[int, int]:
         with self._lock:

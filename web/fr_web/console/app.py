@@ -112,7 +112,7 @@ class Console:
             told = error if error.message else None
             answer = visit.page("sign_in.html", told, http_status(error), next=_place(request), code="")
         else:
-            answer = visit.page("error.html", error)
+            answer = visit.page("error.html", error, before=before(request))
         return self._headed(visit, answer)
 
     # --- what a visit needs of the console

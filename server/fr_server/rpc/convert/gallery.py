@@ -163,24 +163,19 @@ def enrol_response(
 
     `similar` are the subjects that reach the threshold, also the enrolled one; None if the caller did not ask for them.
     """
-    return pb.EnrolResponse(
+    response = pb.EnrolResponse(
         subject_id=enrolled.subject_id,
         template_id=enrolled.template_id,
         subject_created=enrolled.subject_created,
         face=None if choice is None else common.face_message(choice.face.face),
         gallery_version=enrolled.gallery_version,
-        similar=[] if similar is None else _others(similar, enrolled.subject_id),
         choice=common.choice_message(choice),
     )
-
-
-def _others(found: values.Found, subject_id: str) -> list[pb.Candidate]:
-    """Return the messages of the best candidates other than a subject, ranked anew."""
-    others = [one for one in found.identification.candidates if one.subject_id != subject_id]
-    return [
-        pb.Candidate(**_candidate(replace(one, rank=rank), found.subjects[one.subject_id]))
-        for rank, one in enumerate(others[:MAX_SIMILAR], start=1)
-    ]
+    if similar is not None:  # ranked anew, without the subject itself
+        others = [one for one in similar.identification.candidates if one.subject_id != enrolled.subject_id]
+        for rank, one in enumerate(others[:MAX_SIMILAR], start=1):
+            _add(response.similar, replace(one, rank=rank), similar.subjects[one.subject_id])
+    return response
 
 
 def erase_response(erased: values.Erased) -> pb.EraseSubjectResponse:
@@ -247,20 +242,21 @@ def search_response(searched: Sequence[SearchedFace], in_force: InForce | None =
             rates_withheld=unlike,
         )
         for candidate in identification.candidates:
-            result.candidates.add(**_candidate(candidate, one.found.subjects[candidate.subject_id]))
+            _add(result.candidates, candidate, one.found.subjects[candidate.subject_id])
     return response
 
 
-def _candidate(candidate: Candidate, subject: values.SubjectName) -> dict[str, Any]:
-    return {
-        "rank": candidate.rank,
-        "subject_id": candidate.subject_id,
-        "display_name": subject.display_name,
-        "metadata": dict(subject.metadata) or None,
-        "template_id": candidate.template_id,
-        "similarity": candidate.similarity,
-        "above_threshold": candidate.above_threshold,
-    }
+def _add(candidates: Any, candidate: Candidate, subject: values.SubjectName) -> None:
+    added = candidates.add(
+        rank=candidate.rank,
+        subject_id=candidate.subject_id,
+        display_name=subject.display_name,
+        template_id=candidate.template_id,
+        similarity=candidate.similarity,
+        above_threshold=candidate.above_threshold,
+    )
+    for key, value in subject.metadata.items():
+        added.metadata[key] = value
 
 
 def _template_message(template: values.TemplateInfo) -> pb.Template:
