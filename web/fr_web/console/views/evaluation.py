@@ -68,8 +68,9 @@ async def _list(visit: Visit, error: FrApiError | None = None) -> Response:
     listing = evaluation_pb2.ListReportsRequest(page_size=ON_A_PAGE, page_token=visit.query("page"))
     found = await visit.ask(listing, evaluation_pb2.ListReportsResponse)
     chosen = visit.request.query_params.getlist("id")
-    values: dict[str, Any] = {"found": found, "kinds": KINDS, "may_run": may_run, "chosen": chosen}
-    return visit.page("evaluation.html", error, datasets=datasets, **values)
+    return visit.page(
+        "evaluation.html", error, datasets=datasets, found=found, kinds=KINDS, may_run=may_run, chosen=chosen
+    )
 
 
 async def run(visit: Visit) -> Response:
