@@ -17,8 +17,10 @@ from fr_training.answers import (
     Observation,
     Observations,
     OddOneOut,
+    OptionChosen,
     PairRating,
     Prediction,
+    Read,
     Triage,
 )
 from fr_training.simulation.runner import StoreOracle
@@ -105,6 +107,10 @@ def _decision(answer: Answer) -> Decision:
             return training_pb2.FileHash(sha256=sha256)
         case Conclusion(row):
             return training_pb2.Conclusion(row=row)
+        case Read():
+            return training_pb2.LessonPage()
+        case OptionChosen(option_id):
+            return training_pb2.LessonOption(option_id=option_id)
     raise TypeError(f"a {type(answer.given).__name__} is no decision")
 
 

@@ -27,7 +27,7 @@ FaceSource = Photo | common_pb2.Embedding
 OnProgress = Callable[[int, int], None]
 # A plan: the name of one that comes with the server, a file, or the message.
 Plan = str | Path | training_pb2.PlanSource
-# An answer of `submit_decision`: a message, or the id of the odd picture.
+# An answer of `submit_decision`: a message, or the id of the odd picture; the page of a lesson says that it was read.
 Decision = (
     training_pb2.PairRating
     | training_pb2.CandidateDecision
@@ -35,6 +35,8 @@ Decision = (
     | training_pb2.Prediction
     | training_pb2.Conclusion
     | training_pb2.FileHash
+    | training_pb2.LessonPage
+    | training_pb2.LessonOption
     | str
 )
 # What `lock_notes` locks: notes on the probe, or an observation of each component.

@@ -113,7 +113,7 @@ import fr_core.imaging.sandbox_worker as worker
 honest, link = worker.answer, int(sys.argv[1])
 
 def answer(message, memory, photo_at):
-    size, _ = worker.unpack_request(message)
+    size, _ = worker.sandbox_messages.unpack_request(message)
     photo = memory[photo_at : photo_at + size]
     if b"#says:" in photo:
         return photo.rpartition(b"#says:")[2]

@@ -25,9 +25,11 @@ from fr_training.answers import (
     Observation,
     Observations,
     OddOneOut,
+    OptionChosen,
     PairRating,
     Prediction,
     ProbeSent,
+    Read,
     Triage,
     Usability,
 )
@@ -35,7 +37,7 @@ from fr_training.errors import InvalidRating, WrongStep
 from fr_training.exercises import EXERCISES, exercise_of
 from fr_training.exercises.checks import COMPONENTS
 from fr_training.exercises.exercise import Exercise
-from fr_training.keys import AnswerKey, EvidenceKey, LabKey, ListKey, PairKey, TriadKey, TriageKey
+from fr_training.keys import AnswerKey, EvidenceKey, LabKey, LessonKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.plan import PAIRS
 from fr_training.prompts import Advice, ExerciseKind, LabKind, Reveal, Step
 from fr_training.trials import Locked, Trial
@@ -74,11 +76,15 @@ def keys(kind: ExerciseKind, photos: int) -> st.SearchStrategy[AnswerKey]:
         return lab_keys
     if kind == ExerciseKind.EVIDENCE:
         return evidence_keys
+    if kind == ExerciseKind.LESSON:
+        reasons = st.tuples(*[st.text(max_size=9)] * photos)
+        return st.builds(LessonKey, st.just("a"), st.just("b"), st.integers(0, photos - 1), reasons)
     return list_keys(photos - (kind == ExerciseKind.CANDIDATES))
 
 
 def sizes(kind: ExerciseKind) -> st.SearchStrategy[int]:
     of_lists = {ExerciseKind.OWN_PROBE: st.integers(0, 8), ExerciseKind.CANDIDATES: st.integers(2, 8)}
+    of_lists[ExerciseKind.LESSON] = st.integers(3, 5)  # options
     of_one_size = {ExerciseKind.TRIAD: 3, ExerciseKind.TRIAGE: 1, ExerciseKind.LAB: 0, ExerciseKind.EVIDENCE: 1}
     return of_lists[kind] if kind in of_lists else st.just(of_one_size.get(kind, 2))
 
@@ -146,6 +152,10 @@ def good(step: Step, data: st.DataObject, shown: Sequence[str]) -> Given:
         return FileHash(data.draw(hashes))
     if step == Step.PREDICT:
         return Prediction(data.draw(percents))
+    if step == Step.READ:
+        return Read()
+    if step == Step.ANSWER:
+        return OptionChosen(data.draw(st.sampled_from(shown)))
     if step == Step.CONCLUDE:
         return Conclusion(data.draw(st.integers(0, 12)))
     choice = data.draw(st.sampled_from(ListChoice)) if shown else ListChoice.NONE
@@ -218,6 +228,8 @@ sent = st.one_of(
     st.builds(Prediction, st.floats()),
     st.builds(Conclusion, numbers),
     st.builds(FileHash, texts | hashes),
+    st.just(Read()),
+    st.builds(OptionChosen, pictures),
 )
 
 

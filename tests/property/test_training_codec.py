@@ -23,16 +23,28 @@ from fr_training.answers import (
     Observation,
     Observations,
     OddOneOut,
+    OptionChosen,
     PairRating,
     Prediction,
     ProbeSent,
+    Read,
     Triage,
     Usability,
 )
 from fr_training.courses import Course, Forecast, Form, Item, OperatingPoints, Share
-from fr_training.keys import EvidenceKey, LabKey, ListKey, PairKey, TriadKey, TriageKey
+from fr_training.keys import EvidenceKey, LabKey, LessonKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.plan import OCCASIONS, BlockPlan, CoursePlan, SittingPlan
-from fr_training.prompts import Evidence, ExerciseKind, Lab, LabKind, LabRow, Measured, Step
+from fr_training.prompts import (
+    Evidence,
+    ExerciseKind,
+    Lab,
+    LabKind,
+    LabRow,
+    LessonFigure,
+    LessonPart,
+    Measured,
+    Step,
+)
 from fr_training.store.codec import pack_session, pack_trial, unpack_session, unpack_trial
 from fr_training.store.course_codec import pack_course, unpack_course
 from fr_training.trials import Locked, OwnList, Session, Trial
@@ -79,13 +91,17 @@ def known(kind: type) -> st.SearchStrategy[Any]:
 
 
 known(Observation)
-GIVEN = (PairRating, OddOneOut, Notes, Observations, ListDecision, Triage, ProbeSent, Prediction, Conclusion, FileHash)
+GIVEN = (
+    *(PairRating, OddOneOut, Notes, Observations, ListDecision, Triage, ProbeSent, Prediction, Conclusion, FileHash),
+    *(Read, OptionChosen),
+)
 BY_TYPE["Given"] = st.one_of(*map(known, GIVEN))
 known(Answer), known(Locked), known(ListKey), known(OwnList), known(Draft)
 trials, sessions = known(Trial), known(Session)
-BY_TYPE["AnswerKey"] = st.one_of(*map(known, (PairKey, TriadKey, ListKey, TriageKey, LabKey, EvidenceKey)))
+BY_TYPE["AnswerKey"] = st.one_of(*map(known, (PairKey, TriadKey, ListKey, TriageKey, LabKey, EvidenceKey, LessonKey)))
 known(Measured), known(LabRow)
-BY_TYPE["Lab | Evidence"] = known(Lab) | known(Evidence)
+known(LessonFigure)
+BY_TYPE["Lab | Evidence | LessonPart"] = known(Lab) | known(Evidence) | known(LessonPart)
 known(Item), known(BlockPlan), known(SittingPlan), known(CoursePlan), known(ModelId)
 BY_TYPE["Share"] = st.builds(Share, *[BY_TYPE["float"]] * 3)
 BY_TYPE["OperatingPoints"] = st.builds(OperatingPoints, *[st.none() | BY_TYPE["float"]] * 3)

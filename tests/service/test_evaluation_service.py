@@ -210,8 +210,8 @@ def test_refusals_of_runs_name_nobody(server: Running, home: Path, caplog: pytes
         return refusal(lambda: list(server.evaluation.RunIdentification(request)))
 
     for name, said in (
-        ("", "There is no data set with that name. List"),
-        ("lfx", "There is no data set with that name. Did you mean lfw? List"),
+        ("", "There is no data set with that name. Choose"),
+        ("lfx", "There is no data set with that name. Did you mean lfw? Choose"),
         ("cplfw", "The data set cplfw is not linked on this server. "),
         ("nonface", "The data set nonface has no pairs to compare. "),
     ):

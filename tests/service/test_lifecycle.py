@@ -234,7 +234,7 @@ def test_damage_is_told_and_the_log_says_what_to_do(tmp_path: Path, caplog: pyte
             assert (told.code, told.info.reason) == (grpc.StatusCode.DATA_LOSS, "STORE_CORRUPT")
             assert dict(told.info.metadata) == {"check": "subjects"}
             (line,) = (record.getMessage() for record in caplog.records if record.levelname == "ERROR")
-            assert "`fr server verify`" in line
+            assert "docs/runbooks/suspected-tampering.md" in line
             assert "Jane" not in caplog.text + told.status.message
         (answer,) = server.gallery.StreamEnrol(iter([gallery_pb2.StreamEnrolRequest(item_id="1", enrol=enrolment(3))]))
         assert answer.refusal.reason == error_reason_pb2.ERROR_REASON_STORE_CORRUPT

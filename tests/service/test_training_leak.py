@@ -44,6 +44,13 @@ from support.servers import Running, running
 
 NAMES = ("Jane", "Roe", "people_folder", ".png", "low_prevalence")
 STEPS = ("RATE", "CHOOSE", "DECIDE")
+LESSON = """
+format = 1
+title = "A lesson"
+[[sittings]]
+name = "all"
+blocks = [{id = "lesson", exercise = "lesson", lesson = "thresholds", feedback = false}]
+"""
 # What a trainee may be told the exercises are: the others are verifications to look at.
 TOLD = set(training_pb2.Exercise.values()) - {
     training_pb2.EXERCISE_UNSPECIFIED,
@@ -83,6 +90,7 @@ _BLOCKS: Mapping[str, str] = {
     "low_prevalence": "same = {trials}\ndifferent = 1\nfeedback = {feedback}",
     "evidence": "trials = {trials}\nfeedback = {feedback}",
     "lab": 'about = "threshold"\ntrials = {trials}\nfeedback = {feedback}',
+    "lesson": 'lesson = "thresholds"\nfeedback = {feedback}',
     "own_probe": "trials = 1\nsize = {size}\nfeedback = {feedback}\nreveal_scores = {scores}",
 }
 
@@ -231,6 +239,10 @@ def require_shown(trial: Trial) -> None:
     assert bool(trial.components) == (trial.step == training_pb2.TRIAL_STEP_OBSERVE)
     asks = (training_pb2.EXERCISE_LAB, training_pb2.EXERCISE_EVIDENCE)
     assert trial.HasField("question") == (trial.exercise in asks)
+    assert trial.HasField("lesson") == (trial.exercise == training_pb2.EXERCISE_LESSON)
+    answers = trial.step == training_pb2.TRIAL_STEP_ANSWER
+    assert bool(trial.lesson.options) == bool(trial.lesson.question) == answers
+    assert not any(option.reason or option.right for option in trial.lesson.options)
     concludes = trial.step == training_pb2.TRIAL_STEP_CONCLUDE
     lab = trial.exercise == training_pb2.EXERCISE_LAB
     assert bool(trial.question.rows) == bool(trial.question.columns) == (concludes and lab)
@@ -269,6 +281,7 @@ def require_told_where_planned(heard: list[Heard], course: Course, trials: list[
 )
 @example(plan=PLAN, seed=1, group=0)
 @example(plan=PLAN, seed=2, group=1)
+@example(plan=LESSON, seed=3, group=0)
 @given(plan=plans(), seed=st.integers(0, 2**32 - 1), group=st.integers(0, 1))
 def test_no_byte_before_an_answer_tells(server: Running, photos: Photos, plan: str, seed: int, group: int) -> None:
     made = create(server.training, plan, seed=seed)

@@ -13,7 +13,7 @@ import grpc
 import pytest
 
 from fr_api.v1 import training_pb2
-from fr_training.keys import AnswerKey, EvidenceKey, LabKey, ListKey, PairKey, TriadKey, TriageKey
+from fr_training.keys import AnswerKey, EvidenceKey, LabKey, LessonKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.sessions import review
 from fr_training.sessions.views import key_of
 from support.callers import reason_of
@@ -38,6 +38,7 @@ sittings = [
     { id = "triage", exercise = "triage", usable = 1, limited = 1, reject = 1 },
     { id = "lab", exercise = "lab", about = "threshold", trials = 2 },
     { id = "custody", exercise = "evidence", trials = 1 },
+    { id = "lesson", exercise = "lesson", lesson = "thresholds", feedback = false },
   ] },
   { name = "own", blocks = [{ id = "own", exercise = "own_probe", trials = 1, size = 3 }] },
   { name = "last", blocks = [
@@ -45,7 +46,7 @@ sittings = [
   ] },
 ]
 """
-FIRST = ("odd", "lists", "parts", "aided", "triage", "lab", "custody")
+FIRST = ("odd", "lists", "parts", "aided", "triage", "lab", "custody", "lesson")
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +186,9 @@ def require_right(key: AnswerKey | None, order: tuple[int, ...], again: Any) -> 
             assert len(again.reveal.similarities) == len(key.similarities)
         case TriageKey() | LabKey() | EvidenceKey():
             assert again.reveal.text
+        case LessonKey():
+            assert [one.right for one in again.reveal.options].index(True) == order.index(key.right)
+            assert [one.reason for one in again.reveal.options] == [key.reasons[index] for index in order]
         case None:
             raise AssertionError("an answered trial has a key")
 
@@ -202,6 +206,7 @@ def test_every_answer_comes_back_as_it_was_given(opened: Class) -> None:
         "triage": ["quality"],
         "lab": ["prediction", "conclusion"],
         "custody": ["file_hash", "file_hash", "notes", "conclusion"],
+        "lesson": ["read", "option_id"],
         "own": [None, "notes", "candidates"],
     }
     assert all(len({tuple(one) for one in kinds}) == 1 for kinds in found.values())
@@ -337,9 +342,9 @@ def test_a_class_sees_released_items_alone(server: Running, closed: Class, opene
             assert sum(one.people for one in found.answers) == found.people <= 2
             assert found.right <= sum(one.people for one in found.answers if one.right)
             assert found.truth.startswith("The right answer")
-            assert len({len(one.data) for one in found.pictures}) == (block_id != "lab")
-            assert bool(found.machine) == (block_id not in ("triage", "lab", "custody"))
-            assert bool(found.question.rows) == (block_id == "lab")
+            assert len({len(one.data) for one in found.pictures}) == (block_id not in ("lab", "lesson"))
+            assert bool(found.machine) == (block_id not in ("triage", "lab", "custody", "lesson"))
+            assert bool(found.question.rows) == (block_id in ("lab", "lesson"))
             assert bool(found.question.files) == (block_id == "custody")
             assert any(one.right for one in found.answers)
     # Each trainee sends another photo, which the server does not keep.

@@ -73,6 +73,11 @@ name = "own"
 blocks = [
   {id = "own", exercise = "own_probe", trials = 1, size = 3},
 ]
+[[sittings]]
+name = "lesson"
+blocks = [
+  {id = "lesson", exercise = "lesson", lesson = "thresholds"},
+]
 """
 TRAINEES = 40
 

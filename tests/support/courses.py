@@ -106,6 +106,10 @@ class Chance:
             request.prediction.percent = self.rng.uniform(0.0, 100.0)
         elif trial.step == training_pb2.TRIAL_STEP_CONCLUDE:
             request.conclusion.row = self.rng.randint(0, len(trial.question.rows) or 6)
+        elif trial.step == training_pb2.TRIAL_STEP_READ:
+            request.read = True
+        elif trial.step == training_pb2.TRIAL_STEP_ANSWER:
+            request.option_id = self.rng.choice(trial.lesson.options).option_id
         elif trial.step in (training_pb2.TRIAL_STEP_HASH, training_pb2.TRIAL_STEP_DERIVE):
             request.file_hash.sha256 = f"{self.rng.getrandbits(256):064x}"
         else:

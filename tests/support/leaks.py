@@ -24,7 +24,7 @@ from fr_server.rpc.services.training.sessions import with_pictures
 from fr_training.answers import Usability
 from fr_training.build.pictures import SIDE
 from fr_training.courses import Course, Item
-from fr_training.keys import AnswerKey, EvidenceKey, LabKey, ListKey, PairKey, TriadKey, TriageKey
+from fr_training.keys import AnswerKey, EvidenceKey, LabKey, LessonKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.sessions.views import ShowTrial, key_of
 from fr_training.trials import Trial as Kept
 from support.counts import count
@@ -116,7 +116,8 @@ def forbidden(course: Course, photos: Sequence[str], names: Sequence[str]) -> tu
     hashes = [*photos, course.manifest_sha256, *(form.manifest_sha256 for form in course.forms.values())]
     items = [item for form in course.forms.values() for item in form.items]
     digits = [*hashes, *(item.item_id for item in items), course.course_id]
-    words = [*names, *digits, *(name for name in course.forms if name not in blocks)]
+    reasons = [one for item in items if isinstance(item.key, LessonKey) for one in item.key.reasons]
+    words = [*names, *reasons, *digits, *(name for name in course.forms if name not in blocks)]
     numbers = {number for item in items for number in (*_numbers(item.key), item.b or 0.0)}
     return (
         *(word.encode() for word in words),
@@ -141,6 +142,8 @@ def opposed(key: AnswerKey | None) -> AnswerKey | None:
             return replace(key, right=0 if key.right else 1, measured=key.measured / 2.0 + 25.0)
         case EvidenceKey():
             return EvidenceKey(key.crop, key.original, 0 if key.broken else 1)
+        case LessonKey():
+            return replace(key, right=(key.right + 1) % len(key.reasons), reasons=key.reasons[::-1])
     return None
 
 
@@ -308,8 +311,10 @@ def truth_of(course: Course, trial: Kept) -> tuple[int, int | None, int]:
 def planted(same: Callable[[training_pb2.Trial], None], wait_s: float) -> Any:
     """A server that waits for a while, or changes a trial, where one person is shown."""
 
-    async def showing(desk: TrainingResources, course_id: str, shown: ShowTrial) -> training_pb2.Trial:
-        trial = await with_pictures(desk, course_id, shown)
+    async def showing(
+        desk: TrainingResources, course_id: str, shown: ShowTrial, language: str = ""
+    ) -> training_pb2.Trial:
+        trial = await with_pictures(desk, course_id, shown, language)
         if truth_of(desk.store.course(course_id), shown.trial)[0] == 1:
             same(trial)
             await asyncio.sleep(wait_s)

@@ -25,6 +25,7 @@ blocks = [
   {id = "triage", exercise = "triage", usable = 5, limited = 5, reject = 5},
   {id = "lab", exercise = "lab", about = "threshold", trials = 4},
   {id = "custody", exercise = "evidence", trials = 2},
+  {id = "lesson", exercise = "lesson", lesson = "thresholds"},
   {id = "aided", exercise = "aided", same = 10, different = 10, wrong = 6},
   {id = "rare", exercise = "low_prevalence", same = 36, different = 4},
   {id = "open", exercise = "verification", same = 10, different = 10, feedback = true},
@@ -158,6 +159,13 @@ def evidence(record: int, answer: int, ordinal: int = 0, *, parts: str = "origin
     correct = answer == record and parts == "original+crop"
     parts = f"{parts}+chain" if answer == record else parts
     return _result("custody", ordinal, f"record:{record}", f"record:{answer}", correct, 90_000, reasons=parts)
+
+
+def lesson(right: int, chosen: int, ordinal: int = 0, *, section: str = "worth", read_ms: int = 60_000) -> Result:
+    about = {"lesson": f"thresholds:{section}", "read_ms": read_ms}
+    answer = f"option:{chosen}" if chosen else ""
+    correct = chosen == right if chosen else None
+    return _result("lesson", ordinal, f"option:{right}", answer, correct, 80_000, **about)
 
 
 RATINGS = st.sampled_from([None, -3, -2, -1, 0, 1, 2, 3])

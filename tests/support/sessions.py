@@ -24,12 +24,15 @@ from fr_training.answers import (
     Observation,
     Observations,
     OddOneOut,
+    OptionChosen,
     PairRating,
     Prediction,
     ProbeSent,
+    Read,
     Triage,
     Usability,
 )
+from fr_training.bank.labs import lesson_items
 from fr_training.courses import Course, Form, Item
 from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.plan import BlockPlan
@@ -96,6 +99,8 @@ def begun(made: Course, sitting: str = "first", group: int = 0, secret: bytes = 
 
 
 def _form(name: str, block: BlockPlan, numbers: count[int], spread: float) -> Form:
+    if block.exercise == ExerciseKind.LESSON:
+        return Form(name, tuple(lesson_items(block.lesson)), "0" * 64)
     keys = _keys(block)
     items = tuple(_item(f"{name} {n}", key, b, numbers) for n, (key, b) in enumerate(_with_b(keys, spread)))
     return Form(name, items, "0" * 64)
@@ -183,6 +188,11 @@ def _given(shown: ShowTrial, draw: random.Random) -> Given:
             return Prediction(draw.uniform(0.0, 100.0))
         case Step.CONCLUDE:
             return Conclusion(draw.randint(0, 3))
+        case Step.READ:
+            return Read()
+        case Step.ANSWER:
+            assert prompt.lesson is not None
+            return OptionChosen(draw.choice(prompt.lesson.option_ids))
 
 
 @dataclass

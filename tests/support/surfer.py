@@ -103,6 +103,7 @@ _ANSWERS: dict[int, dict[str, str]] = {
     pb.TRIAL_STEP_CONCLUDE: {"row": "1"},
     pb.TRIAL_STEP_HASH: _HASH,
     pb.TRIAL_STEP_DERIVE: _HASH,
+    pb.TRIAL_STEP_READ: {},
 }
 
 
@@ -184,6 +185,8 @@ class Trainee:
             return {**found, **_ANSWERS[step]}
         if step == pb.TRIAL_STEP_CHOOSE:
             return {**found, "odd": re.findall(r'name="odd" value="(\w+)"', text)[1]}
+        if step == pb.TRIAL_STEP_ANSWER:
+            return {**found, "option": re.findall(r'name="option" value="(\w+)"', text)[0]}
         if step == pb.TRIAL_STEP_OBSERVE:
             return {**found, "lock": "1"} if 'name="lock"' in text else {**found, "comparison": "1", "similarity": "7"}
         if "confirm" in found:

@@ -26,6 +26,8 @@ STEPS = {
     "limitation": Step(".lines#asked ~ p #notes", text="It shows less."),
     "note": Step("#notes", text="A mark on the chin."),
     "custody": Step("#row", text="3"),
+    "part of a lesson": Step(".lesson:not(details *) ~ form button", ("Enter",)),
+    "question of a lesson": Step("[type=radio][name=option]", ("1", "Enter")),
     "table": Step("[type=radio][name=row]", ("1", "Enter")),
     "part": Step("[name=similarity]", ("s", "8")),
     "all parts": Step("[name=lock]", ("Enter",)),

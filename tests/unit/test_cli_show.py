@@ -87,6 +87,8 @@ def test_no_number_for_people_has_an_exponent_or_a_sign_before_nothing() -> None
     assert {asked: number(*asked) for asked in shown} == shown
     limits = message("error.config.range", key="k", number=message("error.config.whole"), low=1, high=10**7)
     assert render(limits).endswith("from 1 to 10000000.")
+    small = message("error.config.range", key="k", number=message("error.config.whole"), low=3.9e-5, high=1)
+    assert render(small).endswith("from 0.000039 to 1.")
     assert render(
         message("error.config.range", key="k", number=message("error.config.whole"), low=-0.0, high=2.5e6)
     ) == ("`k` is a whole number from 0 to 2500000.")

@@ -224,6 +224,30 @@ def test_evidence_is_kept_as_files_while_it_is_asked_for(taken: Taken, tmp_path:
     assert "Type the number of a record, such as 3, or 0 if the chain is whole." in seen.text
 
 
+def test_a_lesson_is_read_answered_and_explained(taken: Taken, tmp_path: Path) -> None:
+    page = training_pb2.LessonPage(lesson_title="Errors", title="Two kinds", text="Read **this**.\n\n![a](figure:f)")
+    page.figures.add(name="f", alt="Two hills.", caption="Scores.", svg="<svg/>")
+    read, asked = trial("READ", exercise="LESSON"), trial("ANSWER", exercise="LESSON")
+    for one in (read, asked):
+        one.lesson.CopyFrom(page)
+    asked.lesson.question = "Which?"
+    for option_id in ("aa", "bb"):
+        asked.lesson.options.add(option_id=option_id, text=f"Option {option_id}")
+    reveal = training_pb2.Reveal(correct=True, text="Right.")
+    reveal.options.add(option_id="bb", text="Option bb", reason="Because.", right=True)
+    service = ScriptedTraining([read, asked], reveal)
+    seen = taken(service, *BEGIN, "", "t", "3", "2", "", style=Style(short=True, language="fr"))
+    first, second = decisions(service)
+    assert (first.read, second.option_id, second.language) == (True, "bb", "fr")
+    assert service.calls("NextTrial")[0].language == "fr"
+    assert seen.text.count("Errors: Two kinds") == 2  # t shows it again
+    assert "Figure: Scores. Two hills." in seen.text
+    assert f"File: {tmp_path / 'p' / 'trial-figure-f.svg'}" in seen.text
+    assert "Type a number from 1 to 2." in seen.text
+    assert "Which?\n1  Option aa\n2  Option bb\n" in seen.text
+    assert "1  Option bb  (right)\n   Because." in seen.text
+
+
 def test_a_sitting_does_not_begin_without_consent_or_ends_before_its_last_trial(taken: Taken) -> None:
     for answer in ((), ("n",), ("",)):
         service = rating()
@@ -541,6 +565,7 @@ def test_an_error_ends_the_command_with_one_sentence(tmp_path: Path, monkeypatch
     with serving_training(service) as target:
         code, _, error = fr_at(target, "train", "run", "--code", "s3cret")
     words = "The server knows no such code. Type it as it is on your slip, or ask your trainer for a code."
+    words += " `fr train cohort show COHORT` lists the ids, for a trainer."
     assert (code, error) == (1, f"UNKNOWN_TRAINEE: {words} (request id-1)\n")
     slept: list[float] = []
     monkeypatch.setattr(run, "time", SimpleNamespace(monotonic=time.monotonic, sleep=slept.append))

@@ -18,17 +18,8 @@ from fr_client.cli.train import answers as keys
 from fr_client.cli.train.answers import NotUnderstood, Scale
 from fr_client.cli.train.dialog import Countdown, Dialog
 from fr_client.cli.train.labels import Shown, labels
-from fr_client.cli.train.picture_file import (
-    GROUND,
-    HEAD,
-    HEIGHT,
-    SMALLEST,
-    WIDTH,
-    compose,
-    desktop_viewer,
-    layout,
-    picture_file,
-)
+from fr_client.cli.train.picture_file import desktop_viewer, picture_file
+from fr_client.cli.train.pictures import GROUND, HEAD, HEIGHT, SMALLEST, WIDTH, compose, layout
 from fr_client.cli.train.session import Blocks
 from support.scripted_training import face, picture
 

@@ -268,8 +268,8 @@ def test_a_report_loads_nothing_and_runs_nothing(page: _Read) -> None:
 def test_a_report_says_who_searched_what_and_concludes_in_three_words_alone(page: _Read) -> None:
     for said in (
         SEARCHER, "wanted, version 17", "1,234", "null@1:000000000000", "0.4375", "lfw-1, measured on noise, 2 people",
-        "fusion = max", "investigation, case", "Rank 1: Erika Mustermann 1, similarity 0.6875", "No photo is kept.",
-        *EXAMINERS[:3],
+        "fusion = max", "investigation, reference", "Rank 1: Erika Mustermann 1, similarity 0.6875",
+        "No photo is kept.", *EXAMINERS[:3],
         "Conclusion: potential candidate, rank 1.", "no candidate", "This examination is unfinished",
         "1 of 2 examinations are unfinished.",
     ):  # fmt: skip

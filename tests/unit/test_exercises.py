@@ -24,9 +24,11 @@ from fr_training.answers import (
     Observation,
     Observations,
     OddOneOut,
+    OptionChosen,
     PairRating,
     Prediction,
     ProbeSent,
+    Read,
     Triage,
     Usability,
 )
@@ -34,7 +36,7 @@ from fr_training.errors import InvalidRating, WrongStep
 from fr_training.exercises import EXERCISES, exercise_of
 from fr_training.exercises.checks import COMPONENTS
 from fr_training.exercises.exercise import Exercise, Graded
-from fr_training.keys import AnswerKey, EvidenceKey, LabKey, ListKey, PairKey, TriadKey, TriageKey
+from fr_training.keys import AnswerKey, EvidenceKey, LabKey, LessonKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.plan import PAIRS
 from fr_training.prompts import ExerciseKind, LabKind, Prompt, Reveal, Role, Step
 from fr_training.trials import Locked, Trial
@@ -268,6 +270,7 @@ KEYS: dict[ExerciseKind, AnswerKey] = {
     ExerciseKind.TRIAGE: BLURRED,
     ExerciseKind.EVIDENCE: EvidenceKey("0" * 64, "f" * 64, 3),
     ExerciseKind.LAB: LabKey(LabKind.GALLERY, 2, 30.0, 25.0, 35.0),
+    ExerciseKind.LESSON: LessonKey("thresholds", "worth", 1, ("no", "yes")),
 }
 
 
@@ -289,6 +292,7 @@ KEYS: dict[ExerciseKind, AnswerKey] = {
             (Prediction(35.0),),
             Graded("row:2", "", None, lab="gallery", predicted=35.0, measured=30.0, near=True),
         ),
+        (ExerciseKind.LESSON, (Read(),), Graded("option:2", "", None, lesson="thresholds:worth")),
     ],
 )
 def test_a_trial_that_ends_early_has_no_answer(kind: ExerciseKind, given: Sequence[Given], graded: Graded) -> None:
@@ -327,6 +331,8 @@ GOOD: Mapping[Step, tuple[Given, tuple[str, ...]]] = {
     Step.CONCLUDE: (Conclusion(12), ()),
     Step.HASH: (FileHash(SHA), ("pa",)),
     Step.DERIVE: (FileHash(SHA), ("pa",)),
+    Step.READ: (Read(), PAIR),
+    Step.ANSWER: (OptionChosen("pb"), PAIR),
 }
 STEPS = [(kind, step) for kind, exercise in EXERCISES.items() for step in exercise.steps]
 

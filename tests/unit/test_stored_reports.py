@@ -198,7 +198,7 @@ def test_a_false_summary_leaves_the_others_listed(reports: Reports, folder: Path
     assert path.read_text(encoding="utf-8") != text
     page = reports.page("", 10)
     assert (page.reports, page.damaged) == ((whole,), 1)
-    with pytest.raises(StoreCorrupt, match="DeleteReport"):
+    with pytest.raises(StoreCorrupt, match="Delete a damaged report"):
         reports.open(damaged.report_id, "report.json")
 
 

@@ -80,7 +80,7 @@ NAMES = (
     "course_id,cohort,seed,manifest_sha256,model,model_sha256,trainee_id,sitting,block_id,form,test,exercise,ordinal,"
     "item_id,b,truth,answer,correct,rating,rating_before,p_same,advice,similarity,log10_lr,machine,mate_rank,candidates,"
     "difficulty,known_to_me,feedback,shown_at,took_ms,paused,reasons,degraded,partner,groups,notes,observations,"
-    "machine_search,machine_at_fmr,adaptive,lab,predicted,measured,near"
+    "machine_search,machine_at_fmr,adaptive,lab,predicted,measured,near,lesson,read_ms"
 )
 
 
@@ -112,9 +112,9 @@ def test_two_rows_are_written_just_so(key: SigningKey) -> None:
         f"{NAMES}\r\n"
         f"{constants},aided,aided,,aided,0,aided-0,-0.25,same,different,false,-2,1,0.1,different,-0.125,-0.125,different,"
         ',0,5,true,false,1970-01-01T00:00:00.000Z,4000,false,,,,"{""age"": ""30"", ""gender"": ""f""}",,,'
-        "different,different,false,,,,\r\n"
+        "different,different,false,,,,,,\r\n"
         f"{constants},triage,triage,,triage,3,triage-3,,reject,,,,,,,,,,,0,,false,false,"
-        "2023-11-14T22:13:20.123Z,,false,,,,,,,,,false,,,,\r\n"
+        "2023-11-14T22:13:20.123Z,,false,,,,,,,,,false,,,,,,\r\n"
     )
 
 

@@ -85,6 +85,7 @@ def test_every_exercise_is_known() -> None:
         "own_probe": ("trials = 1\nsize = 5\n", 1),
         "evidence": ("trials = 2\n", 2),
         "lab": ('about = "quality"\ntrials = 2\n', 2),
+        "lesson": ('lesson = "thresholds"\n', 6),
         "aided": (PAIRS + "wrong = 1\n", 5),
         "blind": ('verifies = "verification"\n', 5),
     }

@@ -36,7 +36,7 @@ from support import results as graded
 from support import sessions as made_sessions
 from support.browser import needs_browser
 from support.paper import PORTRAIT, paper, require_one_screen, require_sheets
-from support.results import course, evidence, lab, listed, pair, triad, triaged
+from support.results import course, evidence, lab, lesson, listed, pair, triad, triaged
 
 WHY = message("undefined.curve")
 NOTICE = render(message("page.notice"))
@@ -65,6 +65,7 @@ def everything(trainee: str) -> list[Result]:
         found += [triaged("reject", ("usable", "reject")[n % 2], n, degraded="blur", reasons="blur") for n in range(6)]
         found += [lab(n % 3, 1, n, near=n > 1) for n in range(4)]
         found += [evidence(n, 1, n) for n in range(2)]
+        found += [lesson(2, 1 + n, n) for n in range(2)]
     return found
 
 
@@ -127,6 +128,7 @@ def test_the_keys_of_a_trainee_are_those_that_programs_know() -> None:
         ".together.triads.ability.theta", ".together.lists.picks.false_alarms.value",
         ".together.lists.picks.wrong.of_decided.value", ".together.triage.confusion[].reject",
         ".together.labs.right.value", ".together.evidence.crop.value", ".together.labs.by_question[].near.value",
+        ".together.lessons.by_lesson[].right.value", ".together.lessons.by_lesson[].minutes",
         ".blocks[].figures.pairs.times.right.median_ms", ".tests[].score", ".changes[].score.verdict",
         ".changes[].sensitivity.dprime.value", ".standing.percentile_in_cohort", ".standing.norms[].caution",
         ".learning.points[].right.value", ".aided.misled.value", ".aided.bias.net.value",
@@ -501,6 +503,7 @@ def test_a_pair_word_by_word(key: SigningKey) -> None:
         (triaged("limited", "reject"), "choice", ["limited"], "reject"),
         (lab(2, 1), "choice", ["row:2"], "row:1"),
         (evidence(2, 1), "other", None, "record:1"),
+        (lesson(2, 1), "choice", ["option:2"], "option:1"),
         (listed(3, "candidate:3", block="own"), "other", None, "candidate:3"),
     ],
 )

@@ -118,13 +118,13 @@ def test_an_operational_gallery_asks_for_a_purpose_once(at: Staffed, operator: S
     assert "official 10" in words_of(operator.get("/galleries/official"))
     assert operator.upload("/search", gallery="official", photo=photo(BLUES[0])).status == 200
     page = words_of(operator.get("/galleries/official/subject?id=official%2010"))
-    assert "for the case <bdi>17/26</bdi>" in page
+    assert "under the reference <bdi>17/26</bdi>" in page
     led = unescape(re.findall(r'href="(/purpose\?[^"]*)"', page)[0])
     asked = words_of(operator.get(led))
     (onward,) = re.findall('name="next" value="([^"]*official[^"]*)"', asked)
     again = {"purpose": "2", "case_reference": "18/26", "next": unescape(onward)}
     back = operator.post("/purpose", again).headers["location"]
-    assert "for the case <bdi>18/26</bdi>" in words_of(operator.get(back))
+    assert "under the reference <bdi>18/26</bdi>" in words_of(operator.get(back))
     assert back == "/galleries/official/subject?id=official%2010"
 
 

@@ -11,7 +11,9 @@ import pytest
 
 from fr_api.v1 import gallery_pb2
 from fr_datasets.links import Link, write_link
+from fr_locales.messages import message
 from fr_trust.access.principal import Role
+from fr_web.console.curves import HEIGHT, Curve, drawn
 from support.callers import BLUES, Staffed
 from support.counts import NIGHTLY
 from support.photos import draw_lfw, face
@@ -366,6 +368,7 @@ def test_the_hardest_pairs_are_shown_where_the_terms_allow_it(evaluated: Surfer,
     page = words_of(evaluated.get(f"/evaluation/report?id={other}"))
     assert "Hardest pairs" in page
     assert page.count("data:image/jpeg;base64,") >= 2
+    assert re.search(r"Similarity <bdi dir=\"ltr\">-?\d\.\d{3}<", page)
     control = words_of(evaluated.get(f"/evaluation/report?id={report_id}"))
     assert "data:image/jpeg" not in control
 
@@ -375,7 +378,6 @@ def test_two_reports_are_compared_and_one_is_deleted(evaluated: Surfer, report_i
     one, two = report_id, measured(evaluated, 2)
     told = words_of(evaluated.get(f"/evaluation/compare?id={one}&id={two}"))
     assert "the same list" in told
-    assert evaluated.get(f"/evaluation/compare?id={one}").status == 400
     assert evaluated.get(f"/evaluation/compare?id={one}&id={one}").status == 400
     assert evaluated.post(f"/evaluation/report?id={two}", {"sure": "1"}).status == 303
     assert evaluated.get(f"/evaluation/report?id={two}").status == 404
@@ -385,6 +387,37 @@ def test_an_unknown_data_set_is_refused_as_a_page(evaluated: Surfer) -> None:
     answer = evaluated.post("/evaluation/run", {"dataset": "nonsense", "kind": "1"})
     assert answer.status in (400, 404)
     assert "This was not done" in words_of(answer)
+    led = evaluated.get("/evaluation/report?id=none", Referer=f"{evaluated.origin}/evaluation?page=x")
+    assert (led.status, '<a href="/evaluation?page=x">Go back.' in words_of(led)) == (404, True)
+    elsewhere = evaluated.get("/evaluation/report?id=none", Referer="https://elsewhere.example/evaluation")
+    assert "Go back." not in words_of(elsewhere)
+
+
+def test_one_report_alone_is_not_compared_and_stays_chosen(evaluated: Surfer, report_id: str) -> None:
+    answer = evaluated.get(f"/evaluation/compare?id={report_id}")
+    told = words_of(answer)
+    assert (answer.status, "Tick two reports" in told, f'value="{report_id}" checked' in told) == (400, True, True)
+    available, absent = told.split("Data sets that the server does not have: ")
+    assert 'action="/evaluation/run"' in available
+    assert 'action="/evaluation/run"' not in absent
+
+
+@pytest.mark.parametrize(
+    ("rates", "ends"),
+    [
+        ((0.004, 0.002), ("0", "0.01")),
+        ((0.03, 0.0), ("0", "0.05")),
+        ((0.97, 1.0), ("0.95", "1")),
+        ((0.1, 1), ("0", "1")),
+    ],
+)
+def test_curves_near_an_end_of_the_axis_can_be_told_apart(rates: tuple[float, float], ends: tuple[str, str]) -> None:
+    axis = message("console.curve.fnir")
+    picture = drawn([Curve("search", axis, axis, tuple(zip((0.001, 0.01), rates, strict=True)), True)])
+    assert (picture.y_marks[0][1], picture.y_marks[-1][1]) == ends
+    heights = [y for _, y in picture.lines[0]]
+    assert abs(heights[0] - heights[1]) > 60
+    assert all(0 <= y <= HEIGHT for y in heights)
 
 
 def test_an_auditor_sees_that_there_are_reports_and_no_more(auditor: Surfer, report_id: str) -> None:

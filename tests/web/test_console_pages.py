@@ -236,6 +236,7 @@ ROWS = {
         "/galleries/cases",
         led_on(("#purpose", "1"), ("#case_reference", "17/2026"), "form[action='/purpose'] button", ("table", None)),
     ),
+    "another purpose": Row("operator", "/purpose?next=/galleries"),
     "a subject": Row("operator", "/galleries/people/subject?id=people%2010"),
     "the form of a search": Row("operator", "/search?gallery=people"),
     "leads": Row("operator", "/search?gallery=people", led_on(("#photo", [PROBE]), SEARCH, (".leads", None))),

@@ -12,6 +12,7 @@ import pytest
 from fr_api.v1 import training_pb2
 from fr_training.build.pictures import SIDE, TEMPLATE
 from fr_training.exercises.checks import COMPONENTS
+from fr_training.lessons import lesson
 from fr_training.store.training_store import TrainingStore
 from fr_trust.access.principal import Role
 from fr_web.console.views.looks import PLACES
@@ -62,7 +63,8 @@ def taken(room: Class) -> Trainee:
 
 
 def test_every_step_of_every_exercise_is_answered_without_scripts(room: Class, taken: Trainee) -> None:
-    expected = {*pb.TrialStep.values()} - {pb.TRIAL_STEP_UNSPECIFIED, pb.TRIAL_STEP_SEND_PROBE}
+    elsewhere = {pb.TRIAL_STEP_SEND_PROBE, pb.TRIAL_STEP_READ, pb.TRIAL_STEP_ANSWER}
+    expected = {*pb.TrialStep.values()} - {pb.TRIAL_STEP_UNSPECIFIED} - elsewhere
     assert {*taken.steps} - {0} == expected
     (trainee_id,) = (one.trainee_id for one in room.made.enrolled if one.code == taken.code)
     (session,) = room.store.sessions_of(trainee_id)
@@ -144,7 +146,7 @@ def test_the_result_says_what_the_answers_come_to(taken: Trainee) -> None:
 
 def test_a_certificate_follows_the_last_sitting(room: Class) -> None:
     trainee = room.trainee()
-    for sitting in ("all", "own"):
+    for sitting in ("all", "own", "lesson"):
         finish(trainee.stub, trainee.code, sitting)
     found = trainee.surfer.get("/course/certificate")
     assert (found.status, found.headers["content-disposition"]) == (200, 'attachment; filename="certificate.html"')
@@ -318,6 +320,32 @@ def test_released_answers_are_looked_at_again(room: Class, taken: Trainee) -> No
     named = {tuple(re.findall("<figcaption[^>]*>(.*?)</figcaption>", words(trainer.get(one)))) for one in items}
     photos = {("Photo A", "Photo B"), ("Photo 1", "Photo 2", "Photo 3"), ("Photo",), ()}
     assert named == {*photos, ("Probe", "Candidate 1", "Candidate 2", "Candidate 3")}
+
+
+def test_a_lesson_is_read_and_answered_part_by_part(room: Class) -> None:
+    trainee = room.trainee()
+    trainee.sitting = "lesson"
+    trainee.take()
+    assert trainee.steps == [pb.TRIAL_STEP_READ, pb.TRIAL_STEP_ANSWER] * 6
+    sections = lesson("thresholds").sections
+    for number, page in enumerate(trainee.seen):
+        text, section = words(page), sections[number // 2]
+        assert section.part.title in text
+        assert text.count("<figure") == len(section.part.figures)
+        assert not any(one in text for one in section.key.reasons)
+        assert ('name="option"' in text) == bool(number % 2)
+        assert ("Show the text again" in text) == bool(number % 2)
+    told = [words(reveal) for _, reveal in trainee.reveals]
+    for text, section in zip(told, sections, strict=True):
+        assert all(one in text for one in section.key.reasons)
+        assert text.count("The right one") == 1
+    room.world.release(room.made.cohort)
+    listed = words(trainee.surfer.get("/course/review?all=1"))
+    link = re.search(r'href="(/course/review/trial\?id=\w+)"', listed)
+    assert link is not None
+    again = words(trainee.surfer.get(link[1]))
+    assert sections[0].part.question in again
+    assert all(one in again.partition("Your answers")[2] for one in sections[0].key.reasons)
 
 
 def test_only_a_trainee_has_these_pages(room: Class) -> None:

@@ -24,6 +24,7 @@ from support.walks import STEPS, at_step, press, taken
 
 pytestmark = needs_browser
 # A page of each kind; axe looks at the others by night.
+LESSON = ("part of a lesson", "question of a lesson")
 BY_DAY = ("verification", "part", "decision", "table", "custody")
 
 
@@ -55,12 +56,24 @@ def test_every_step_is_open_to_all_and_done_with_keys_alone(
         look.page.locator("nav").wait_for()
         for _ in taken(look, "all", seen):
             pass
-        assert told == {*STEPS} - {"own photo"}
+        assert told == {*STEPS} - {"own photo", *LESSON}
         look.open("/course/result").page.locator("details summary").click()
         look.require_open_to_all()
         look.open("/course/review?all=1").page.locator(".card a").first.click()
         look.page.locator("details summary").click()
         look.require_open_to_all()
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("language", [LEFT_TO_RIGHT, RIGHT_TO_LEFT])
+def test_a_lesson_is_open_to_all_and_done_with_keys_alone(
+    browser: Any, console_world: World, codes: Iterator[str], language: str
+) -> None:
+    with opened(browser, console_world.address, **in_language(language)) as look:
+        join(look.open("/sign-in").page, next(codes), console_world.key("trainee"))
+        look.page.locator("nav").wait_for()
+        told = list(taken(look, "lesson", lambda name: look.require_open_to_all()))
+        assert told == ["block", *([*LESSON, "right answer"] * 6)]
 
 
 def test_photos_of_a_trial_have_the_keys_of_all_photos(look: Look, console_world: World, codes: Iterator[str]) -> None:

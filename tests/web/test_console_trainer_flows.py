@@ -77,7 +77,6 @@ def test_an_item_is_shown_to_a_class_with_keys_alone_and_a_projector_follows(
             look.page.locator(f"#{heading}").wait_for()
             wall.page.locator(f"#{heading}").wait_for()
             wall.page.wait_for_function(IN_SIGHT, arg=heading)
-            wall.page.screenshot(path=f"/tmp/wt/t1-wall-{heading}.png")
         look.page.keyboard.press("PageUp")
         for one in (look, wall):
             one.page.locator("#truth-head").wait_for(state="detached")

@@ -155,6 +155,18 @@ class FileHash:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class Read:
+    """At READ: the part was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class OptionChosen:
+    """At ANSWER: the option of a question, by the id under which it was shown."""
+
+    option_id: str
+
+
 Given = (
     PairRating
     | OddOneOut
@@ -166,6 +178,8 @@ Given = (
     | Prediction
     | Conclusion
     | FileHash
+    | Read
+    | OptionChosen
 )
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from fr_core.types import ModelId
 from fr_training.keys import AnswerKey
 from fr_training.plan import CoursePlan
-from fr_training.prompts import Evidence, Lab
+from fr_training.prompts import Evidence, Lab, LessonPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,13 @@ class Item:
     people: tuple[int, ...]  # numbers of the people shown, each once
     # Labels that all people shown share, by kind, such as "gender": "female"; for differentials.
     groups: Mapping[str, str] = field(default_factory=dict, hash=False)
-    asked: Lab | Evidence | None = None  # of a lab, which shows no photo, or of an evidence exercise; None elsewhere
+    # Of a lab or a lesson, which show no photo, or of an evidence exercise; None elsewhere.
+    asked: Lab | Evidence | LessonPart | None = None
+
+    @property
+    def places(self) -> int:
+        """Number of its photos, or of the options of a lesson: a trial has an order of them."""
+        return len(self.asked.options) if isinstance(self.asked, LessonPart) else len(self.photos)
 
 
 @dataclass(frozen=True, slots=True)

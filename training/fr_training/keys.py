@@ -77,4 +77,14 @@ class EvidenceKey:
     broken: int
 
 
-AnswerKey = PairKey | TriadKey | ListKey | TriageKey | LabKey | EvidenceKey
+@dataclass(frozen=True, slots=True)
+class LessonKey:
+    """Of a question of a lesson: the index of the right option, and a reason for each option, in their order."""
+
+    lesson: str  # name of the lesson
+    section: str  # id of its part
+    right: int
+    reasons: tuple[str, ...]
+
+
+AnswerKey = PairKey | TriadKey | ListKey | TriageKey | LabKey | EvidenceKey | LessonKey

@@ -41,6 +41,7 @@ COUNTS: Mapping[ExerciseKind, tuple[str, ...]] = {
     ExerciseKind.OWN_PROBE: ("trials", "size"),
     ExerciseKind.LAB: ("trials",),
     ExerciseKind.EVIDENCE: ("trials",),
+    ExerciseKind.LESSON: (),
 }
 """The keys that give the numbers of trials of an exercise, all of them needed."""
 
@@ -62,7 +63,8 @@ class BlockPlan:
     reveal_scores: bool = True  # of lists: whether the machine's similarities are told after each decision
     same: int = 0  # pairs of one person
     different: int = 0  # pairs of two people
-    # Of a triad, own probe, lab or evidence exercise; of an adaptive block, how many of its items a trainee is shown.
+    # Of a triad, own probe, lab or evidence exercise; parts of a lesson; of an adaptive block, how many of its items a
+    # trainee is shown.
     trials: int = 0
     size: int = 0  # candidates of a list
     present: int = 0  # lists with the person searched for
@@ -72,6 +74,7 @@ class BlockPlan:
     reject: int = 0
     wrong: int = 0  # of an aided exercise, trials whose advice is wrong
     about: str = ""  # of a lab, its question, a `LabKind`
+    lesson: str = ""  # of a lesson, its name
     adaptive: bool = False  # whether items are chosen by how the trainee does
     target: float = 0.8  # share of right answers that an adaptive block aims at, in (.5, 1)
     scale: float = 0.0  # as in `Poorer`, for all photos of pairs and triads, and for the probes of lists

@@ -11,6 +11,7 @@ from typing import Any, NoReturn, TypeVar, get_args
 from fr_files.reading import TextRefused, read_toml
 from fr_locales.messages import Message, message
 from fr_training.errors import PlanInvalid, UnknownExercise
+from fr_training.lessons import Lesson, lesson, lesson_names
 from fr_training.plan import (
     COUNTS,
     FEWEST_TO_SHOW,
@@ -240,6 +241,7 @@ def _block(table: _Table) -> BlockPlan:
             message("error.plan.exercise_unknown", where=table.where, known=known, hint=hint), block=block_id
         ) from None
     adaptive = exercise == ExerciseKind.VERIFICATION and table.flag("adaptive", False)
+    taught = _lesson(table) if exercise == ExerciseKind.LESSON else None
     counts = {
         key: table.whole(key, 1, MAX_LIST) if key == "size" else table.whole(key, 0, MAX_TRIALS)
         for key in COUNTS[exercise]
@@ -248,15 +250,17 @@ def _block(table: _Table) -> BlockPlan:
     block = BlockPlan(
         block_id=block_id,
         exercise=exercise,
-        title=table.text("title", block_id, most=200),
+        title=table.text("title", block_id if taught is None else taught.title, most=200),
         instructions=table.text("instructions", ""),
         minutes=table.whole("minutes", 1, MAX_MINUTES, 0) or None,
-        feedback=table.flag("feedback", False),
+        feedback=table.flag("feedback", taught is not None),
         reveal_scores=table.flag("reveal_scores", True) if "size" in counts else True,
         adaptive=adaptive,
         target=table.share("target", 0.8) if adaptive else 0.8,
         wrong=table.whole("wrong", 0, MAX_TRIALS) if exercise == ExerciseKind.AIDED else 0,
         about=table.choice("about", tuple(LabKind), "") if exercise == ExerciseKind.LAB else "",
+        lesson="" if taught is None else taught.name,
+        trials=0 if taught is None else len(taught.sections),
         equated=table.name("equated", "") if exercise != ExerciseKind.BLIND else "",
         occasion=next((one for one in OCCASIONS if one == occasion), ""),
         verifies=table.name("verifies") if exercise == ExerciseKind.BLIND else "",
@@ -271,6 +275,13 @@ def _block(table: _Table) -> BlockPlan:
     table.end(message("error.plan.the_block", name=block_id))
     _require_consistent(block, table)
     return block
+
+
+def _lesson(table: _Table) -> Lesson:
+    name = table.name("lesson")
+    if name not in lesson_names():
+        table.wrong("lesson", message("error.plan.must_be_one_of", choices=", ".join(lesson_names())))
+    return lesson(name)
 
 
 def _require_consistent(block: BlockPlan, table: _Table) -> None:

@@ -27,6 +27,7 @@ class ExerciseKind(StrEnum):
     OWN_PROBE = "own_probe"
     LAB = "lab"
     EVIDENCE = "evidence"
+    LESSON = "lesson"
 
 
 class Step(StrEnum):
@@ -44,6 +45,8 @@ class Step(StrEnum):
     CONCLUDE = "conclude"
     HASH = "hash"
     DERIVE = "derive"
+    READ = "read"
+    ANSWER = "answer"
 
 
 class Role(StrEnum):
@@ -152,6 +155,56 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class LessonFigure:
+    """A drawing of a lesson, as an SVG document; `alt` says in words what it shows, the caption stands below it."""
+
+    name: str
+    alt: str
+    caption: str
+    svg: str
+
+
+@dataclass(frozen=True, slots=True)
+class LessonPart:
+    """A part of a lesson with the question about it, in one language.
+
+    `text` is CommonMark with tables, without HTML; the address of a figure in it is `figure:NAME`. `options` stand in
+    the order of the lesson.
+    """
+
+    lesson: str  # its name, as a plan has it
+    section: str  # id, the same in every language
+    language: str
+    lesson_title: str
+    title: str
+    text: str
+    question: str
+    options: tuple[str, ...]
+    sources: tuple[str, ...]  # that the part cites, each with its number
+    figures: tuple[LessonFigure, ...] = ()
+    # Shown position -> index in `options`; empty in a course, where no trial has an order yet.
+    order: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LessonTold:
+    """The reasons for every option of a part, in the order of `part.options`, and the index of the right one."""
+
+    part: LessonPart
+    option_ids: tuple[str, ...]  # in the order of `part.order`
+    reasons: tuple[str, ...]
+    right: int
+
+
+@dataclass(frozen=True, slots=True)
+class LessonPage:
+    """A part of a lesson as a trainee sees it; `option_ids`, in the order of `part.order`, come at ANSWER alone."""
+
+    part: LessonPart
+    option_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """A question in words, with a table, and files, by their names, where the step has them."""
 
@@ -165,7 +218,8 @@ class Question:
 class Prompt:
     """A trial at the step that it waits for.
 
-    Components come at OBSERVE alone, advice at RATE_AGAIN alone, a question in labs and evidence exercises.
+    Components come at OBSERVE alone, advice at RATE_AGAIN alone, a question in labs and evidence exercises, a page in
+    lessons.
     """
 
     exercise: ExerciseKind
@@ -174,6 +228,7 @@ class Prompt:
     components: tuple[Component, ...] = ()
     advice: Advice | None = None
     question: Question | None = None
+    lesson: LessonPage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,3 +240,4 @@ class Reveal:
     # Of the machine, by picture id, in [-1, 1]; empty where they are not shown.
     similarities: Mapping[str, float] = field(default_factory=dict, hash=False)
     picture_id: str = ""  # of the mate or of the odd one out; empty where there is none, or it is not shown
+    lesson: LessonTold | None = None

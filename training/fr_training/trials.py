@@ -88,8 +88,8 @@ class Result:
     ordinal: int  # in the session, from 0
     item_id: str
     b: float | None  # difficulty of the item
-    # "same", "different"; "odd:1"; "mate:3", "absent"; "usable", "limited", "reject"; "row:2"; "record:3"; "" where it
-    # is unknown.
+    # "same", "different"; "odd:1"; "mate:3", "absent"; "usable", "limited", "reject"; "row:2"; "record:3"; "option:2",
+    # from 1; "" where it is unknown.
     truth: str
     answer: str  # in the same words, with "none" and "inconclusive" for lists, "undecided" for a rating of 0
     # Whether the answer was right; None where it is neither (no answer, undecided, inconclusive, unscored).
@@ -124,3 +124,5 @@ class Result:
     predicted: float | None = None  # of a lab, what the trainee expected, percent
     measured: float | None = None  # of a lab, what was measured, percent
     near: bool | None = None  # of a lab, whether the prediction was near; None where there is none
+    lesson: str = ""  # of a lesson, its name and the id of the part, joined by ":"
+    read_ms: int | None = None  # of a lesson, for how long the part was read, pauses left out

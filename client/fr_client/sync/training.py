@@ -216,9 +216,12 @@ class Training:
         request = training_pb2.ListReviewRequest(code=code, all=include_right)
         return self._calls.call(self._stub.ListReview, request)
 
-    def review(self, code: str, trial_id: str) -> training_pb2.GetReviewResponse:
-        """Return one of these trials with its pictures, the trainee's answers, and the right one."""
-        request = training_pb2.GetReviewRequest(code=code, trial_id=trial_id)
+    def review(self, code: str, trial_id: str, language: str = "") -> training_pb2.GetReviewResponse:
+        """Return one of these trials with its pictures, the trainee's answers, and the right one.
+
+        `language` is that of lessons, such as "fr"; empty for English, as which those without a translation come.
+        """
+        request = training_pb2.GetReviewRequest(code=code, trial_id=trial_id, language=language)
         return self._calls.call(self._stub.GetReview, request)
 
     def join(self, code: str) -> training_pb2.JoinCourseResponse:
@@ -233,12 +236,13 @@ class Training:
         request = training_pb2.StartSessionRequest(code=code, sitting=sitting, consent=consent)
         return (self._calls.call(self._stub.StartSession, request)).session
 
-    def next_trial(self, session_id: str, begin_block: str = "") -> training_pb2.NextTrialResponse:
+    def next_trial(self, session_id: str, begin_block: str = "", language: str = "") -> training_pb2.NextTrialResponse:
         """Return the next step: a block to begin, the trial that waits for an answer, or the end.
 
-        `begin_block` is the id of the block to begin, from the answer before; its time starts now.
+        `begin_block` is the id of the block to begin, from the answer before; its time starts now. `language` as in
+        `review`.
         """
-        request = training_pb2.NextTrialRequest(session_id=session_id, begin_block=begin_block)
+        request = training_pb2.NextTrialRequest(session_id=session_id, begin_block=begin_block, language=language)
         return self._calls.call(self._stub.NextTrial, request)
 
     def submit_probe(self, session_id: str, trial_id: str, photo: Photo) -> training_pb2.Trial:
@@ -269,11 +273,13 @@ class Training:
         *,
         difficulty: int | None = None,
         known_to_me: bool = False,
+        language: str = "",
     ) -> training_pb2.SubmitDecisionResponse:
         """Lock a decision. It is durable when this returns; the server accepts the same one again, and refuses another.
 
-        `trial` is that which the trainee saw; a string is the id of the odd picture. `difficulty` goes from 1 (easy) to
-        5. A trial with somebody whom the trainee knows counts in no figure.
+        `trial` is that which the trainee saw; a string is the id of the odd picture, `trial.lesson` says that it was
+        read. `difficulty` goes from 1 (easy) to 5. A trial with somebody whom the trainee knows counts in no figure.
+        `language` as in `review`.
         """
         request = training_pb2.SubmitDecisionRequest(
             session_id=session_id,
@@ -281,15 +287,20 @@ class Training:
             step=trial.step,
             difficulty=difficulty,
             known_to_me=known_to_me,
+            language=language,
         )
         if isinstance(decision, str):
             request.odd_picture_id = decision
+        elif isinstance(decision, training_pb2.LessonPage):
+            request.read = True
+        elif isinstance(decision, training_pb2.LessonOption):
+            request.option_id = decision.option_id
         elif type(decision) in _ANSWERS:
             getattr(request, _ANSWERS[type(decision)]).CopyFrom(decision)
         else:
             raise TypeError(
                 "A decision is a PairRating, a CandidateDecision, a QualityDecision, a Prediction, a Conclusion, "
-                "a FileHash, or the id of a picture."
+                "a FileHash, a LessonPage, a LessonOption, or the id of a picture."
             )
         return self._calls.call(self._stub.SubmitDecision, request)
 

@@ -16,7 +16,7 @@ from fr_training.answers import AS_IT_IS
 from fr_training.bank.foils import Kept, LacksFoilsError
 from fr_training.bank.forecast import Reference
 from fr_training.bank.labels import Index
-from fr_training.bank.labs import Spoil, lab_items
+from fr_training.bank.labs import Spoil, lab_items, lesson_items
 from fr_training.bank.lists import Lists, Matcher, draft_lists, draft_present, enrolled, list_items, others_of_lists
 from fr_training.bank.manifest import Shown, course_sha256, manifest_of, own_probe_id, sha256_of
 from fr_training.bank.needs import Available, available, needs, own_probe_size, require_enough
@@ -163,6 +163,8 @@ def _items(bench: Workbench, sets: Sequence[FormSet]) -> tuple[dict[str, list[It
             items |= triage_items(bench, one)
         elif one.block.exercise == ExerciseKind.EVIDENCE:
             items |= original_items(bench, one)
+        elif one.block.exercise == ExerciseKind.LESSON:
+            items |= {name: lesson_items(one.block.lesson) for name in one.forms}
         elif one.block.exercise == ExerciseKind.OWN_PROBE:
             numbers = range(one.block.trials)
             items |= {name: [Item(own_probe_id(name, n), (), None, None, ()) for n in numbers] for name in one.forms}
@@ -243,9 +245,9 @@ def _enrolled(bench: Workbench, lists: Lists, own: int, matcher: Matcher) -> Map
 
 
 def _form(bench: Workbench, name: str, one: FormSet, items: Sequence[Item]) -> Form:
-    """The items in an order that is drawn, so that it tells nothing."""
+    """The items in an order that is drawn, so that it tells nothing; a lesson keeps its own."""
     order = bench.rng("order", name).permutation(len(items)).tolist()
-    drawn = tuple(items[number] for number in order)
+    drawn = tuple(items if one.block.exercise == ExerciseKind.LESSON else (items[number] for number in order))
     model = bench.prepared.pool.model
     shown = [[bench.book.pictures[number] for number in item.photos] for item in drawn]
     manifest = manifest_of(name, one.block.exercise, model, bench.seed, drawn, shown)

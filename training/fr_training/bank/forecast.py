@@ -44,7 +44,10 @@ CLEAR = 0.80  # area above which they tell so much that a block no longer tests 
 EASY = 0.93
 """Expected share of right answers from which a block is called easy: at most one answer in 14 tells anything."""
 
-_UNFORESEEN = (ExerciseKind.TRIAGE, ExerciseKind.OWN_PROBE, ExerciseKind.LAB, ExerciseKind.EVIDENCE)
+_UNFORESEEN = (
+    *(ExerciseKind.TRIAGE, ExerciseKind.OWN_PROBE, ExerciseKind.LAB, ExerciseKind.EVIDENCE),
+    ExerciseKind.LESSON,
+)
 _Z = NormalDist()
 _ALIKE = (2.0 * _Z.inv_cdf(0.80), 0.5)  # mean and SD over tests of d' for people who look alike
 _UNLIKE = 2.0 * _Z.inv_cdf(0.975)

@@ -1,4 +1,4 @@
-"""Makes the questions of labs from the errors of the course's own model on the course's own photos.
+"""Makes the questions of labs from the errors of the course's own model on the course's own photos, and of lessons.
 
 Nothing here is made up: thresholds, galleries and groups are those of the embeddings from which the course is made, and
 photos are made poorer and analysed anew.
@@ -25,6 +25,7 @@ from fr_training.bank.workbench import FormSet, Workbench
 from fr_training.courses import Item
 from fr_training.errors import TooFewPeople
 from fr_training.keys import LabKey
+from fr_training.lessons import lesson
 from fr_training.plan import CoursePlan
 from fr_training.prompts import Lab, LabKind, LabRow
 
@@ -92,6 +93,17 @@ def _item(lab: Lab) -> Item:
     key = _key(lab)
     told = {"kind": "Lab", "lab": asdict(lab), "right": key.right}
     return Item(sha256_of(canonical(told))[:ITEM_ID_DIGITS], (), key, None, (), asked=lab)
+
+
+def lesson_items(name: str) -> list[Item]:
+    """The parts of a lesson, in their order; what is asked and what is right make their ids, and not the text."""
+    items = []
+    for one in lesson(name).sections:
+        part, key = one.part, one.key
+        asked = {"section": part.section, "question": part.question, "options": part.options, "right": key.right}
+        told = {"kind": "Lesson", "lesson": name, **asked}
+        items.append(Item(sha256_of(canonical(told))[:ITEM_ID_DIGITS], (), key, None, (), asked=part))
+    return items
 
 
 def _key(lab: Lab) -> LabKey:

@@ -11,7 +11,7 @@ from fr_core.types import ModelId
 from fr_training.answers import AS_IT_IS, Degraded, Poorer
 from fr_training.bank.pool import PoolPhoto
 from fr_training.courses import Form, Item
-from fr_training.keys import AnswerKey, EvidenceKey, LabKey, ListKey, PairKey, TriadKey, TriageKey
+from fr_training.keys import AnswerKey, EvidenceKey, LabKey, LessonKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.prompts import ExerciseKind
 
 
@@ -74,6 +74,8 @@ def truth_of(key: AnswerKey | None) -> str:
             return f"row:{key.right}"
         case EvidenceKey():
             return f"record:{key.broken}"
+        case LessonKey():
+            return f"option:{key.right + 1}"
     return ""
 
 

@@ -143,4 +143,5 @@ def _takes(block: BlockPlan) -> tuple[int, int]:
         return 2 * block.trials, block.trials
     if block.exercise == ExerciseKind.CANDIDATES:
         return block.items + (_foils(block) if block.equated else 0), block.present
-    return 0 if block.exercise in (ExerciseKind.OWN_PROBE, ExerciseKind.LAB) else block.items, 0
+    nobody = (ExerciseKind.OWN_PROBE, ExerciseKind.LAB, ExerciseKind.LESSON)
+    return 0 if block.exercise in nobody else block.items, 0

@@ -2,7 +2,7 @@
 
 * `exercise` says what every exercise can do; `exercise_of` finds one by its word in a plan;
 * `photos` has those of pairs, triads and single photos, `lists` those of candidates, for a probe of the course or an
-  own photo, `labs` those of questions about the machine and about evidence, and
+  own photo, `labs` those of questions about the machine and about evidence, and of lessons, and
   `questions` their words;
 * `checks` refuses answers that cannot be, and lists the components of a face.
 
@@ -19,7 +19,7 @@ from typing import Final
 from fr_locales.messages import message
 from fr_training.answers import MAX_SIMILARITY
 from fr_training.exercises.exercise import Exercise
-from fr_training.exercises.labs import EvidenceExercise, LabExercise
+from fr_training.exercises.labs import EvidenceExercise, LabExercise, LessonExercise
 from fr_training.exercises.lists import Candidates, OwnProbe
 from fr_training.exercises.photos import Aided, Features, RatedPair, Triad, Triage
 from fr_training.prompts import ExerciseKind
@@ -40,6 +40,7 @@ _ALL: Final[tuple[Exercise, ...]] = (
     OwnProbe(ExerciseKind.OWN_PROBE, message("instructions.own_probe", scale=_LISTS)),
     LabExercise(ExerciseKind.LAB, message("instructions.lab")),
     EvidenceExercise(ExerciseKind.EVIDENCE, message("instructions.evidence")),
+    LessonExercise(ExerciseKind.LESSON, message("instructions.lesson")),
 )
 
 EXERCISES: Final[Mapping[ExerciseKind, Exercise]] = MappingProxyType({exercise.kind: exercise for exercise in _ALL})

@@ -47,6 +47,8 @@ _GIVEN: Final[Mapping[Step, type[answers.Given]]] = {
     Step.CONCLUDE: answers.Conclusion,
     Step.HASH: answers.FileHash,
     Step.DERIVE: answers.FileHash,
+    Step.READ: answers.Read,
+    Step.ANSWER: answers.OptionChosen,
 }
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -117,6 +119,11 @@ def _require_given(given: answers.Given, choices: Sequence[str]) -> None:
         case answers.Conclusion():
             if given.row not in range(answers.MAX_ROWS + 1):
                 raise InvalidRating(message("error.answer.no_such_row"), field="row")
+        case answers.OptionChosen():
+            if given.option_id not in choices:
+                raise InvalidRating(message("error.answer.no_such_option"), field="option_id")
+        case answers.Read():
+            pass
         case _:
             assert_never(given)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Final, TypeVar
+from typing import ClassVar, Final, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -13,8 +13,20 @@ from fr_locales.messages import Message, message
 from fr_training.answers import Answer, Draft, Given
 from fr_training.exercises.checks import require_answer, require_draft
 from fr_training.exercises.questions import question
-from fr_training.keys import AnswerKey
-from fr_training.prompts import Evidence, ExerciseKind, Lab, Prompt, Reveal, Role, ShownPicture, Step
+from fr_training.keys import AnswerKey, LessonKey
+from fr_training.prompts import (
+    Evidence,
+    ExerciseKind,
+    Lab,
+    LessonPage,
+    LessonPart,
+    LessonTold,
+    Prompt,
+    Reveal,
+    Role,
+    ShownPicture,
+    Step,
+)
 from fr_training.trials import Locked, Trial
 
 OPENING: Final[Mapping[bool | None, Message]] = {
@@ -47,13 +59,18 @@ class Graded:
     predicted: float | None = None
     measured: float | None = None
     near: bool | None = None
+    lesson: str = ""
+
+
+Asked: TypeAlias = Lab | Evidence | LessonPart
+"""The question of an item, beside its photos."""
 
 
 class Exercise(ABC):
     """One kind of exercise: its steps, what is shown at each, which answers it takes, and what they are worth.
 
     "Shown position" counts the pictures of a trial from 0 in the order in which they are shown; `order` maps it to the
-    index in the item's photos. Picture ids are given by shown position.
+    index in the item's photos. Picture ids are given by shown position. The options of a lesson stand for pictures.
 
     Attributes:
         instructions: the text before a block whose plan has no words of its own; it tells nothing of any item.
@@ -74,7 +91,7 @@ class Exercise(ABC):
         return (*range(first), *(int(index) + first for index in rng.permutation(photos - first)))
 
     def prompt(
-        self, step: Step, picture_ids: Sequence[str], key: AnswerKey | None, asked: Lab | Evidence | None = None
+        self, step: Step, picture_ids: Sequence[str], key: AnswerKey | None, asked: Asked | None = None
     ) -> Prompt:
         """Build what is shown at a step: of `picture_ids`, those of all pictures of the trial, the ones that it shows.
 
@@ -85,7 +102,7 @@ class Exercise(ABC):
         if step not in self.steps:
             raise ValueError(f"the exercise has no step {step}")
         prompt = self._prompt(step, picture_ids, key)
-        return prompt if asked is None else replace(prompt, question=question(step, asked))
+        return prompt if asked is None else self._with(prompt, picture_ids, asked)
 
     def check(self, step: Step, answer: Answer, picture_ids: Sequence[str]) -> None:
         """Require an answer that the step can take; raises what `require_answer` does."""
@@ -103,15 +120,23 @@ class Exercise(ABC):
         or an answer, is one of another exercise.
         """
 
-    def reveal(self, key: AnswerKey, trial: Trial, picture_ids: Sequence[str]) -> Reveal:
-        """Tell what was right, for a trial that is done; see `grade`.
+    def reveal(self, key: AnswerKey, trial: Trial, picture_ids: Sequence[str], asked: Asked | None = None) -> Reveal:
+        """Tell what was right, for a trial that is done; see `grade`, and `prompt` for `asked`.
 
         The machine's similarities are in `similarities` alone, so that a caller can leave them out. ValueError where a
         step is not answered yet: nobody learns before that what is right.
         """
         if any(given_at(trial.locked, step) is None for step in self.steps):
             raise ValueError("what was right is told when every step is answered, not before")
-        return self._reveal(key, self.grade(key, trial, picture_ids).correct, trial, picture_ids)
+        told = self._reveal(key, self.grade(key, trial, picture_ids).correct, trial, picture_ids)
+        if isinstance(key, LessonKey) and isinstance(asked, LessonPart):
+            return replace(told, lesson=LessonTold(asked, tuple(picture_ids), key.reasons, key.right))
+        return told
+
+    def _with(self, prompt: Prompt, picture_ids: Sequence[str], asked: Asked) -> Prompt:
+        if isinstance(asked, LessonPart):
+            return replace(prompt, lesson=LessonPage(asked, tuple(picture_ids) if prompt.step == Step.ANSWER else ()))
+        return replace(prompt, question=question(prompt.step, asked))
 
     def _prompt(self, step: Step, picture_ids: Sequence[str], key: AnswerKey | None) -> Prompt:
         return Prompt(self.kind, step, shown(picture_ids, Role.COMPARED))

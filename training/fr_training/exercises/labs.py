@@ -1,4 +1,4 @@
-"""Defines labs and evidence exercises.
+"""Defines labs, evidence exercises and lessons.
 
 A lab shows no photo: a trainee predicts an error of the machine, sees what was measured, and concludes from it.
 The prediction is locked before the table comes, so that a wrong idea of the machine shows; the
@@ -6,6 +6,8 @@ conclusion can be read from the table.
 
 In an evidence exercise a trainee hashes an original, derives a crop of it, writes down what the crop cannot show, and
 finds the record that breaks the chain of its custody. The server has no opinion on the words: a trainer reads them.
+
+A lesson is a text in parts. Each part is read, then a question about it is answered.
 """
 
 from __future__ import annotations
@@ -14,10 +16,10 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final
 
 from fr_locales.messages import Message, message
-from fr_training.answers import Conclusion, FileHash, Prediction
+from fr_training.answers import Conclusion, FileHash, OptionChosen, Prediction
 from fr_training.exercises.exercise import OPENING, Exercise, Graded, answer_at, key_as
-from fr_training.keys import AnswerKey, EvidenceKey, LabKey
-from fr_training.prompts import LabKind, Reveal, Step
+from fr_training.keys import AnswerKey, EvidenceKey, LabKey, LessonKey
+from fr_training.prompts import LabKind, Prompt, Reveal, Step
 from fr_training.trials import Trial
 
 _LESSON: Final[Mapping[LabKind, Message]] = {
@@ -103,6 +105,31 @@ class EvidenceExercise(Exercise):
             record=message("evidence.record", record=key.broken) if key.broken else message("evidence.whole"),
         )
         return Reveal(correct, text)
+
+
+class LessonExercise(Exercise):
+    """A part of a lesson, then a question about it; options are shown in another order in each session."""
+
+    steps: ClassVar[tuple[Step, ...]] = (Step.READ, Step.ANSWER)
+
+    def grade(self, key: AnswerKey | None, trial: Trial, picture_ids: Sequence[str]) -> Graded:
+        """Grade the option; options are counted from 1 in the order of the lesson."""
+        key = key_as(key, LessonKey)
+        chosen = answer_at(trial.locked, Step.ANSWER, OptionChosen)
+        index = None if chosen is None else trial.order[picture_ids.index(chosen.option_id)]
+        return Graded(
+            truth=f"option:{key.right + 1}",
+            answer="" if index is None else f"option:{index + 1}",
+            correct=None if index is None else index == key.right,
+            lesson=f"{key.lesson}:{key.section}",
+        )
+
+    def _prompt(self, step: Step, picture_ids: Sequence[str], key: AnswerKey | None) -> Prompt:
+        return Prompt(self.kind, step, ())
+
+    def _reveal(self, key: AnswerKey, correct: bool | None, trial: Trial, picture_ids: Sequence[str]) -> Reveal:
+        right = trial.order.index(key_as(key, LessonKey).right) + 1
+        return Reveal(correct, message("reveal.lesson", opening=OPENING[correct], number=right))
 
 
 _PARTS: Final = ("original", "crop", "chain")

@@ -1,4 +1,4 @@
-"""Puts the questions of labs and evidence exercises into words, as far as a step may know them."""
+"""Puts the questions of labs, evidence exercises and lessons into words, as far as a step may know them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from fr_locales.messages import Message, message
-from fr_training.prompts import Evidence, Lab, LabKind, LabRow, Measured, Question, Step
+from fr_training.prompts import Evidence, Lab, LabKind, LabRow, LessonPart, Measured, Question, Step
 
 _NAMED: Final[Mapping[LabKind, Message]] = {
     LabKind.THRESHOLD: message("lab.column_threshold"),
@@ -26,12 +26,22 @@ RECORDS, PUBLIC_KEY = "trial-records.jsonl", "trial-public.pem"
 """Names of the files of an evidence exercise, as `fr train run` keeps them beside its picture."""
 
 
-def question(step: Step, asked: Lab | Evidence) -> Question:
+def question(step: Step, asked: Lab | Evidence | LessonPart) -> Question:
     """The question at a step; at PREDICT nothing of the row that is asked for but its setting.
 
-    The records of an evidence exercise come with its last step, when what it asks before is locked.
+    The records of an evidence exercise come with its last step, when what it asks before is locked. The options of a
+    lesson stand in its own order, as trainers see them.
     """
-    return _of_evidence(step, asked) if isinstance(asked, Evidence) else _of_lab(step, asked)
+    match asked:
+        case Evidence():
+            return _of_evidence(step, asked)
+        case Lab():
+            return _of_lab(step, asked)
+    return Question(
+        message("lesson.asked", lesson=asked.lesson_title, part=asked.title, question=asked.question),
+        (message("lesson.column_number"), message("lesson.column_option")),
+        tuple((str(number), option) for number, option in enumerate(asked.options, start=1)),
+    )
 
 
 def _of_evidence(step: Step, asked: Evidence) -> Question:

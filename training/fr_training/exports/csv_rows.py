@@ -92,6 +92,8 @@ COLUMNS: tuple[Column, ...] = (
     _of_trial("predicted", "of a lab, what the trainee expected, percent"),
     _of_trial("measured", "of a lab, what was measured, percent"),
     _of_trial("near", "of a lab, whether the prediction was near"),
+    _of_trial("lesson", "of a lesson, its name and its part, joined by :"),
+    _of_trial("read_ms", "milliseconds in which the part of a lesson was read, pauses left out"),
 )
 """Every attribute of `Result`, after what the course has; meanings in more words are there."""
 

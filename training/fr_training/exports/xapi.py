@@ -31,6 +31,7 @@ from fr_training.answers import MAX_ROWS, RATINGS, Usability
 from fr_training.courses import Course
 from fr_training.exports.values import HOME, CohortResults, duration, instant, json_lines, stable_id, urn
 from fr_training.grading.class_items import SCALE
+from fr_training.lessons import MAX_OPTIONS
 from fr_training.plan import PAIRS, BlockPlan, SittingPlan
 from fr_training.prompts import ExerciseKind
 from fr_training.trials import Result
@@ -43,6 +44,7 @@ _ASKED: Final = {
     ExerciseKind.TRIAGE: (message("item.triage"), message("item.triage_asks")),
     ExerciseKind.LAB: (message("item.lab"), message("item.lab_asks")),
     ExerciseKind.EVIDENCE: (message("item.evidence"), message("item.evidence_asks")),
+    ExerciseKind.LESSON: (message("item.lesson"), message("item.lesson_asks")),
     **dict.fromkeys(PAIRS, (message("item.pair"), message("item.pair_asks"))),
 }
 """The name of an item, and the question about it."""
@@ -53,8 +55,8 @@ _PHOTOS: Final = 3  # of a triad
 def definition(one: Result) -> dict[str, Any]:
     """The definition of the item of a trial; xAPI 1.0.3, part two, 2.4.4.1.
 
-    Pairs are of the interaction `likert`: each rating on the right side is right. Triads, lists, triages and labs are a
-    `choice` in the words of `Result.answer`, and own probes and evidence are `other`.
+    Pairs are of the interaction `likert`: each rating on the right side is right. Triads, lists, triages, labs and
+    lessons are a `choice` in the words of `Result.answer`, and own probes and evidence are `other`.
     """
     name, question = map(render, _ASKED[one.exercise])
     found: dict[str, Any] = {
@@ -88,6 +90,8 @@ def _choices(one: Result) -> list[dict[str, Any]]:
     if one.exercise == ExerciseKind.LAB:
         none = _component("row:0", message("lab.no_row"))
         return [none, *(_component(f"row:{n}", message("lab.row", row=n)) for n in range(1, MAX_ROWS + 1))]
+    if one.exercise == ExerciseKind.LESSON:
+        return [_component(f"option:{n}", message("item.option", number=n)) for n in range(1, MAX_OPTIONS + 1)]
     if one.exercise == ExerciseKind.TRIAD:
         return [_component(f"odd:{index}", message("choice.photo", number=index + 1)) for index in range(_PHOTOS)]
     people = [_component(f"candidate:{n}", message("choice.candidate", number=n + 1)) for n in range(one.candidates)]

@@ -25,6 +25,7 @@ class KindFigures:
     triage: kinds.TriageFigures | None  # of photos by quality
     labs: kinds.LabFigures | None = None  # of the machine's errors
     evidence: kinds.EvidenceTaskFigures | None = None  # of evidence exercises
+    lessons: kinds.LessonFigures | None = None  # of the questions of lessons
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,7 @@ def _by_kind(shown: Sequence[Result], rated: Sequence[Result]) -> KindFigures:
     photos = of_exercises(shown, frozenset({ExerciseKind.TRIAGE}))
     labs = of_exercises(shown, frozenset({ExerciseKind.LAB}))
     evidence = of_exercises(shown, frozenset({ExerciseKind.EVIDENCE}))
+    lessons = of_exercises(shown, frozenset({ExerciseKind.LESSON}))
     return KindFigures(
         pairs=pair_figures(rated) if rated else None,
         triads=kinds.triad_figures(triads) if triads else None,
@@ -104,4 +106,5 @@ def _by_kind(shown: Sequence[Result], rated: Sequence[Result]) -> KindFigures:
         triage=kinds.triage_figures(photos) if photos else None,
         labs=kinds.lab_figures(labs) if labs else None,
         evidence=kinds.evidence_figures(evidence) if evidence else None,
+        lessons=kinds.lesson_figures(lessons) if lessons else None,
     )

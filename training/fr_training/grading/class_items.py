@@ -14,9 +14,9 @@ from fr_training.exercises import exercise_of
 from fr_training.exercises.labs import lesson_of
 from fr_training.exercises.questions import question
 from fr_training.grading.values import judged
-from fr_training.keys import CUSTODY_RECORDS, EvidenceKey, LabKey, ListKey, PairKey, TriadKey, TriageKey
+from fr_training.keys import CUSTODY_RECORDS, EvidenceKey, LabKey, LessonKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.plan import BlockPlan
-from fr_training.prompts import ExerciseKind, Lab, Question
+from fr_training.prompts import ExerciseKind, Lab, LessonPart, Question
 from fr_training.trials import Result
 
 USABILITIES = {
@@ -62,7 +62,7 @@ class ClassItem:
     right: int  # of these, who were right
     machine: Message | None  # its opinion at the threshold of a search; None where it has none, as of a photo's quality
     truth: Message
-    question: Question | None = None  # of a lab or an evidence exercise, as at its last step
+    question: Question | None = None  # of a lab, a lesson or an evidence exercise, as at its last step
 
     @property
     def share(self) -> float:
@@ -138,6 +138,8 @@ def _parts(item: Item, order: Sequence[int], answers: Sequence[Result], machine:
                 "item.truth_evidence", opening=_TRUTH, record=told, original=evidence.original, crop=evidence.crop
             )
             return tuple(bars), truth, None
+        case LessonKey() as key:
+            return _chosen(item, given, key)
     raise AssertionError("an item that is answered has a key")
 
 
@@ -150,6 +152,14 @@ def _concluded(item: Item, given: Counter[str], key: LabKey) -> _Parts:
     measured = f"{key.measured:.3g}"
     truth = message("item.truth_lab", opening=_TRUTH, right=rows[key.right], measured=measured, lesson=lesson_of(key))
     return bars, truth, None
+
+
+def _chosen(item: Item, given: Counter[str], key: LessonKey) -> _Parts:
+    """The options of a question, by their numbers: the question lists them."""
+    count = len(item.asked.options) if isinstance(item.asked, LessonPart) else len(key.reasons)
+    bars = (Bar(message("item.option", number=n + 1), given[f"option:{n + 1}"], n == key.right) for n in range(count))
+    right, reason = message("item.option", number=key.right + 1), key.reasons[key.right]
+    return tuple(bars), message("item.truth_lesson", opening=_TRUTH, right=right, reason=reason), None
 
 
 def _rated(answers: Sequence[Result], key: PairKey) -> tuple[Bar, ...]:

@@ -46,7 +46,7 @@ class Extension:
 
 @dataclass(frozen=True, slots=True)
 class Conduct:
-    """What the trainer changed in the sittings."""
+    """The changes of the trainer to the sittings."""
 
     extended: tuple[Extension, ...] = ()  # in the order of the plan
     closed: tuple[str, ...] = ()  # titles of the sittings that are closed to the cohort now

@@ -1,9 +1,10 @@
-"""Computes the figures of triads, of candidate lists, of triage, of labs and of evidence."""
+"""Computes the figures of triads, of candidate lists, of triage, of labs, of evidence and of lessons."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 import numpy as np
 
@@ -253,5 +254,44 @@ def evidence_figures(found: Sequence[Result]) -> EvidenceTaskFigures:
         original=part("original"),
         crop=part("crop"),
         chain=part("chain"),
+        times=times(found),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LessonAbout:
+    """One lesson."""
+
+    lesson: str  # its name
+    right: Maybe[Rate]  # share of right answers to its questions
+    minutes: Maybe[float]  # median over trainees of the time that they read it
+
+
+@dataclass(frozen=True, slots=True)
+class LessonFigures:
+    """The figures of lessons."""
+
+    trials: int  # questions that were answered
+    right: Maybe[Rate]  # share of right answers
+    by_lesson: tuple[LessonAbout, ...]  # in the order of the alphabet
+    times: Times  # of right and of wrong answers, the reading included
+
+
+def lesson_figures(found: Sequence[Result]) -> LessonFigures:
+    """Compute the figures of answered questions of lessons."""
+
+    def about(name: str, some: Sequence[Result]) -> LessonAbout:
+        reading = grouped(some, lambda one: one.trainee_id).values()
+        minutes = median(sum(one.read_ms or 0 for one in mine) / 60_000 for mine in reading)
+        return LessonAbout(name, _right(some), minutes)
+
+    def _right(some: Sequence[Result]) -> Maybe[Rate]:
+        return share(sum(one.correct is True for one in some), len(some), message("none.lessons"))
+
+    lessons = sorted(grouped(found, lambda one: one.lesson.partition(":")[0]).items())
+    return LessonFigures(
+        trials=len(found),
+        right=_right(found),
+        by_lesson=tuple(about(name, some) for name, some in lessons),
         times=times(found),
     )

@@ -53,7 +53,7 @@ from fr_training.trials import Result, Session
 
 
 def conduct_of(course: Course, sessions: Iterable[Session], closed: Collection[str]) -> Conduct:
-    """What the trainer changed for these sessions, and which sittings are `closed`, by their names."""
+    """The changes of the trainer for these sessions, and which sittings are `closed`, by their names."""
     added: dict[str, list[int]] = {}
     for session in sessions:
         for block_id, more_ms in session.extended.items():

@@ -29,6 +29,7 @@ EXERCISES = {
     ExerciseKind.OWN_PROBE: message("exercise.own_probe"),
     ExerciseKind.LAB: message("exercise.lab"),
     ExerciseKind.EVIDENCE: message("exercise.evidence"),
+    ExerciseKind.LESSON: message("exercise.lesson"),
 }
 
 
@@ -38,7 +39,7 @@ def exercise(word: str) -> Message:
 
 
 def of_kinds(found: KindFigures) -> list[Section]:
-    """Of pairs, triads, lists, triage, labs and evidence, as far as there are any."""
+    """Of pairs, triads, lists, triage, labs, evidence and lessons, as far as there are any."""
     return [
         *([] if found.pairs is None else pair_sections(found.pairs)),
         *([] if found.triads is None else [triad_section(found.triads)]),
@@ -46,6 +47,7 @@ def of_kinds(found: KindFigures) -> list[Section]:
         *([] if found.triage is None else [triage_section(found.triage)]),
         *([] if found.labs is None else [lab_section(found.labs)]),
         *([] if found.evidence is None else [evidence_task_section(found.evidence)]),
+        *([] if found.lessons is None else [lesson_section(found.lessons)]),
     ]
 
 
@@ -151,6 +153,19 @@ def evidence_task_section(found: kinds.EvidenceTaskFigures) -> Section:
         *time_rows(found.times),
     ]
     return told(message("section.evidence_tasks"), message("about.evidence", count=found.trials), table(HEADER, rows))
+
+
+def lesson_section(found: kinds.LessonFigures) -> Section:
+    """Of lessons."""
+    rows = [(message("row.right"), found.right, message("row.lesson_right_means")), *time_rows(found.times)]
+    about = ((one.lesson, one.right, one.minutes) for one in found.by_lesson)
+    header = (message("column.lesson"), message("column.right"), message("column.read_minutes"))
+    return told(
+        message("section.lessons"),
+        message("about.lessons", count=found.trials),
+        table(HEADER, rows),
+        table(header, about),
+    )
 
 
 def block_section(blocks: Sequence[BlockFigures]) -> Section:

@@ -283,14 +283,14 @@ def _drawn(course: Course, session: Session, block: BlockPlan, now_ms: int) -> S
     if item is None:
         raise AssertionError("a block that has nothing more to show was closed before")
     ordinal = len(session.trials)
-    photos = len(item.photos)
+    places = item.places
     trial = Trial(
         trial_id=trial_id(session.secret, ordinal),
         ordinal=ordinal,
         block_id=block.block_id,
         form=block.forms[session.group],
         item_id=item.item_id,
-        order=exercise_of(block.exercise).order(photos, rng_of(session.secret, "order", ordinal)) if photos else (),
+        order=exercise_of(block.exercise).order(places, rng_of(session.secret, "order", ordinal)) if places else (),
         shown_ms=now_ms,
     )
     return replace(session, trials=(*session.trials, trial))

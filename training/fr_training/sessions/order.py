@@ -139,12 +139,14 @@ def next_item(course: Course, session: Session, block: BlockPlan) -> Item | None
     """The item that a block shows next, one that it has not shown; None where it has shown all.
 
     The order follows from the secret of the session and from the ids of the items, so that it is another in every
-    session and tells nothing. An adaptive block chooses by difficulty instead.
+    session and tells nothing. An adaptive block chooses by difficulty instead, and a lesson keeps its own order.
     """
     form = course.forms[block.forms[session.group]]
     trials = [trial for trial in session.trials if trial.block_id == block.block_id]
     shown = frozenset(trial.item_id for trial in trials)
     items = [item for item in form.items if item.item_id not in shown]
+    if block.exercise == ExerciseKind.LESSON:
+        return next(iter(items), None)
     if block.adaptive:
         same = sum(map(is_mated, form.items))
         total = trials_of(course, block, session.group)

@@ -116,6 +116,7 @@ def _result(course: Course, session: Session, trial: Trial) -> Result:
         notes=given.text if isinstance(given := given_at(trial.locked, Step.NOTE), Notes) else "",
         observations=_observed(given_at(trial.locked, Step.OBSERVE)),
         groups=item.groups,
+        read_ms=next((one.took_ms for one in trial.locked if one.step == Step.READ), None),
     )
 
 

@@ -18,7 +18,7 @@ from fr_training.plan import BlockPlan
 from fr_training.prompts import Reveal
 from fr_training.sessions.order import block_of, item_of, picture_ids
 from fr_training.sessions.results import results
-from fr_training.sessions.views import ShowTrial, key_of, photos_of, show_trial
+from fr_training.sessions.views import ShowTrial, asked_of, key_of, photos_of, show_trial
 from fr_training.trials import Result, Session, Trial
 
 ItemKey = tuple[str, str]  # name of a form, and id of an item in it
@@ -130,4 +130,4 @@ def shown_again(course: Course, one: Reviewable) -> tuple[ShowTrial, Reveal]:
     key = key_of(course, trial)
     assert key is not None  # every step is answered
     ids = picture_ids(session.secret, trial.ordinal, len(trial.order))
-    return shown, exercise_of(one.block.exercise).reveal(key, trial, ids)
+    return shown, exercise_of(one.block.exercise).reveal(key, trial, ids, asked_of(course, trial))

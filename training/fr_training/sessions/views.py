@@ -8,7 +8,7 @@ from fr_training.courses import Course
 from fr_training.exercises import exercise_of
 from fr_training.keys import AnswerKey
 from fr_training.plan import BlockPlan
-from fr_training.prompts import Prompt, Reveal
+from fr_training.prompts import Evidence, Lab, LessonPart, Prompt, Reveal
 from fr_training.sessions.clock import left_ms
 from fr_training.sessions.order import block_of, item_of, picture_ids, sitting_of, trials_of, trials_of_sitting
 from fr_training.trials import Session, Trial
@@ -61,8 +61,8 @@ def show_trial(course: Course, session: Session, trial: Trial, now_ms: int) -> S
     exercise = exercise_of(block.exercise)
     step = exercise.steps[len(trial.locked)]
     ids = picture_ids(session.secret, trial.ordinal, len(trial.order))
-    prompt = exercise.prompt(step, ids, key_of(course, trial), item_of(course, trial).asked)
-    numbers = dict(zip(ids, photos_of(course, trial), strict=True))
+    prompt = exercise.prompt(step, ids, key_of(course, trial), asked_of(course, trial))
+    numbers = dict(zip(ids, photos_of(course, trial), strict=bool(prompt.pictures)))
     first = next(one.ordinal for one in session.trials if one.block_id == trial.block_id)
     return ShowTrial(
         trial=trial,
@@ -85,7 +85,7 @@ def locked_step(course: Course, session: Session, trial: Trial, answers: int, no
     if key is None:
         return LockedStep(None, None)
     ids = picture_ids(session.secret, trial.ordinal, len(trial.order))
-    return LockedStep(None, _as_far_as_told(block, exercise.reveal(key, trial, ids)))
+    return LockedStep(None, _as_far_as_told(block, exercise.reveal(key, trial, ids, asked_of(course, trial))))
 
 
 def _as_far_as_told(block: BlockPlan, reveal: Reveal) -> Reveal | None:
@@ -110,7 +110,13 @@ def key_of(course: Course, trial: Trial) -> AnswerKey | None:
 def photos_of(course: Course, trial: Trial) -> tuple[int, ...]:
     """Numbers of the course's pictures by shown position."""
     photos = trial.own.photos if trial.own is not None else item_of(course, trial).photos
-    return tuple(photos[index] for index in trial.order)
+    return tuple(photos[index] for index in trial.order) if photos else ()
+
+
+def asked_of(course: Course, trial: Trial) -> Lab | Evidence | LessonPart | None:
+    """The question of a trial; None where photos ask it. The options of a lesson have the order of the trial."""
+    asked = item_of(course, trial).asked
+    return replace(asked, order=trial.order) if isinstance(asked, LessonPart) else asked
 
 
 def _as_it_was(trial: Trial, answers: int) -> Trial:

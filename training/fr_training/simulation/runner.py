@@ -16,6 +16,7 @@ import numpy as np
 from fr_core.types import ModelId
 from fr_locales.messages import message
 from fr_training.answers import Answer, ProbeSent, Usability
+from fr_training.bank.labs import lesson_items
 from fr_training.bank.manifest import ITEM_ID_DIGITS, course_sha256
 from fr_training.bank.triage import DEGRADATIONS
 from fr_training.courses import Course, Form, Item, OperatingPoints
@@ -78,6 +79,9 @@ def made_own_list(block: BlockPlan, rng: np.random.Generator) -> OwnList:
 
 
 def _form(name: str, block: BlockPlan, numbers: count[int], seed: int, rng: np.random.Generator) -> Form:
+    if block.exercise == ExerciseKind.LESSON:
+        items = lesson_items(block.lesson)
+        return Form(name, tuple(items), hashlib.sha256("".join(one.item_id for one in items).encode()).hexdigest())
     keyed = _keyed(block, rng)
     items = [_item(f"{seed} {name} {n}", key, b, numbers) for n, (key, b) in enumerate(keyed)]
     told = [f"{item.item_id} {item.key} {item.b}" for item in items]

@@ -8,10 +8,10 @@ from math import exp, isfinite, sqrt
 
 import numpy as np
 
-from fr_training.answers import Answer, Conclusion, FileHash, Notes, PairRating, ProbeSent
+from fr_training.answers import Answer, Conclusion, FileHash, Notes, OptionChosen, PairRating, ProbeSent, Read
 from fr_training.exercises.exercise import given_at
 from fr_training.grading.kinds import CHANCE
-from fr_training.keys import AnswerKey, EvidenceKey, LabKey, ListKey, PairKey, TriadKey, TriageKey
+from fr_training.keys import AnswerKey, EvidenceKey, LabKey, LessonKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.prompts import Step
 from fr_training.sessions.views import ShowTrial
 from fr_training.simulation import answers
@@ -124,6 +124,12 @@ class SimulatedTrainee:
             case Step.CONCLUDE, EvidenceKey():
                 right = rng.random() < self.abilities.triage
                 return Answer(Conclusion(key.broken if right else key.broken + 1))
+            case Step.READ, _:
+                return Answer(Read())
+            case Step.ANSWER, LessonKey() if show.prompt.lesson is not None:
+                right = rng.random() < self.abilities.triage
+                place = show.trial.order.index(key.right if right else (key.right + 1) % len(key.reasons))
+                return Answer(OptionChosen(show.prompt.lesson.option_ids[place]))
             case Step.NOTE, _:
                 first, second = rng.choice(len(answers.SEEN), 2, replace=False)
                 return Answer(Notes(f"{answers.SEEN[int(first)]}, {answers.SEEN[int(second)]}"))

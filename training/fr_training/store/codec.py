@@ -27,9 +27,11 @@ from fr_training.answers import (
     Observation,
     Observations,
     OddOneOut,
+    OptionChosen,
     PairRating,
     Prediction,
     ProbeSent,
+    Read,
     Triage,
     Usability,
 )
@@ -57,6 +59,8 @@ _PACK_ANSWER: Mapping[type, Callable[[Any], list[Any]]] = {
     Prediction: lambda given: ["e", given.percent],
     Conclusion: lambda given: ["c", given.row],
     FileHash: lambda given: ["h", given.sha256],
+    Read: lambda _: ["k"],
+    OptionChosen: lambda given: ["a", given.option_id],
 }
 _UNPACK_ANSWER: Mapping[str, Callable[..., Any]] = {
     "r": PairRating,
@@ -69,6 +73,8 @@ _UNPACK_ANSWER: Mapping[str, Callable[..., Any]] = {
     "e": Prediction,
     "c": Conclusion,
     "h": FileHash,
+    "k": Read,
+    "a": OptionChosen,
 }
 
 

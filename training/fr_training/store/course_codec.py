@@ -11,9 +11,9 @@ from typing import Any
 from fr_core.types import ModelId
 from fr_training.answers import Degraded, Usability
 from fr_training.courses import Course, Forecast, Form, Item, OperatingPoints, Share
-from fr_training.keys import AnswerKey, EvidenceKey, LabKey, ListKey, PairKey, TriadKey, TriageKey
+from fr_training.keys import AnswerKey, EvidenceKey, LabKey, LessonKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.plan import BlockPlan, CoursePlan, SittingPlan
-from fr_training.prompts import Evidence, ExerciseKind, Lab, LabKind, LabRow, Measured
+from fr_training.prompts import Evidence, ExerciseKind, Lab, LabKind, LabRow, LessonFigure, LessonPart, Measured
 from fr_training.store.codec import dump, reading
 
 LAYOUT = 1
@@ -33,6 +33,7 @@ _PACKING_KEYS: Mapping[type, Callable[[Any], list[Any]]] = {
     ],
     EvidenceKey: lambda key: ["evidence", key.original, key.crop, key.broken],
     LabKey: lambda key: ["lab", key.kind.value, key.right, key.measured, key.low, key.high],
+    LessonKey: lambda key: ["lesson", key.lesson, key.section, key.right, key.reasons],
 }
 _UNPACKING_KEYS: Mapping[str, Callable[..., AnswerKey]] = {
     "pair": PairKey,
@@ -43,6 +44,7 @@ _UNPACKING_KEYS: Mapping[str, Callable[..., AnswerKey]] = {
     ),
     "evidence": EvidenceKey,
     "lab": lambda kind, *figures: LabKey(LabKind(kind), *figures),
+    "lesson": lambda lesson, section, right, reasons: LessonKey(lesson, section, right, tuple(reasons)),
 }
 
 
@@ -129,7 +131,11 @@ def _item(packed: list[Any]) -> Item:
     return Item(item_id, tuple(photos), answer_key, b, tuple(people), MappingProxyType(groups), told)
 
 
-def _asked(raw: dict[str, Any]) -> Lab | Evidence:
+def _asked(raw: dict[str, Any]) -> Lab | Evidence | LessonPart:
+    if "lesson" in raw:
+        figures = tuple(LessonFigure(**one) for one in raw["figures"])
+        lists = {name: tuple(raw[name]) for name in ("options", "sources", "order")}
+        return LessonPart(**{**raw, **lists, "figures": figures})
     return Evidence(**{**raw, "box": tuple(raw["box"])}) if "box" in raw else _lab(**raw)
 
 

@@ -24,6 +24,7 @@ from fr_locales.rendering import ENGLISH, languages, render
 from fr_web.backend import Backend, Call, api_calls
 from fr_web.boundary import Rules, metadata_of
 from fr_web.console.forms import Part, fields_of, parts_as_they_come, text_of
+from fr_web.console.lessons import lesson_html
 from fr_web.console.sessions import Attempts, Sessions
 from fr_web.console.views import SCREENS
 from fr_web.console.views.entry import LANGUAGE_COOKIE
@@ -117,7 +118,7 @@ class Console:
             told = error if error.message else None
             answer = visit.page("sign_in.html", told, http_status(error), next=_place(request), code="")
         else:
-            answer = visit.page("error.html", error)
+            answer = visit.page("error.html", error, before=before(request))
         return self._headed(visit, answer)
 
     # --- what a visit needs of the console
@@ -149,6 +150,8 @@ class Console:
             "t": t,
             "language": visit.language,
             "direction": direction_of(visit.language),
+            "direction_of": direction_of,
+            "lesson_html": lesson_html,
             "english": Markup("" if visit.language == ENGLISH else ' lang="en" dir="ltr"'),
             "nonce": visit.nonce,
             "hx": Markup('hx-nonce="{}"').format(visit.nonce),

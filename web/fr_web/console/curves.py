@@ -8,7 +8,8 @@ from typing import Any
 from fr_locales.messages import Message, message
 
 WIDTH, HEIGHT = 600, 400  # of the picture, in units of its own
-_LEFT, _BOTTOM, _EDGE = 70, 50, 10
+_LEFT, _BOTTOM, _EDGE = 70, 50, 24
+_ENDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # of an axis of rates
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +70,10 @@ def drawn(curves: Sequence[Curve]) -> Picture:
     def across(x: float) -> float:
         return _LEFT + (_scale(x, curves[0].is_log) - low) / wide * (WIDTH - _LEFT - _EDGE)
 
+    floor, ceiling = _range([y for curve in curves for _, y in curve.points])
+
     def up(y: float) -> float:
-        return HEIGHT - _BOTTOM - y * (HEIGHT - _BOTTOM - _EDGE)
+        return HEIGHT - _BOTTOM - (y - floor) / (ceiling - floor) * (HEIGHT - _BOTTOM - _EDGE)
 
     marks = sorted({x for curve in curves for x, _ in curve.points})
     shown = marks if len(marks) <= 8 else [marks[0], marks[len(marks) // 2], marks[-1]]
@@ -80,8 +83,15 @@ def drawn(curves: Sequence[Curve]) -> Picture:
         tuple(tuple((across(x), up(y)) for x, y in curve.points) for curve in curves),
         tuple(curve.points for curve in curves),
         tuple((across(x), f"{x:g}") for x in shown),
-        tuple((up(y), f"{y:g}") for y in (0, 0.25, 0.5, 0.75, 1)),
+        tuple((up(y), f"{y:.4g}") for y in (floor + (ceiling - floor) * part / 4 for part in range(5))),
     )
+
+
+def _range(rates: Sequence[float]) -> tuple[float, float]:
+    """Return the ends of an axis on which rates near 0, or near 1, can be told apart."""
+    if min(rates) >= 0.5:
+        return 1 - next(one for one in _ENDS if one >= 1 - min(rates)), 1.0
+    return 0.0, next(one for one in _ENDS if one >= max(rates))
 
 
 def _scale(x: float, is_log: bool) -> float:

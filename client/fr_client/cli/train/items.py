@@ -13,10 +13,11 @@ from fr_client.cli.train.answers import COMPARISONS, DEGRADATIONS, USABILITIES
 from fr_client.cli.train.codes import ASK, Code, asked_code
 from fr_client.cli.train.cohorts import CohortId, release_text
 from fr_client.cli.train.labels import labels, shown_of, similarity_text
+from fr_client.cli.train.lessons import option_lines, page_lines
 from fr_client.cli.train.messages import in_trainees_words
 from fr_client.cli.train.picture_file import Pictures, WithViewer, chosen_viewer, picture_file
 from fr_client.cli.train.questions import question_lines
-from fr_client.cli.train.run import prompt, say
+from fr_client.cli.train.run import Language, prompt, say
 from fr_client.unpack import message_keys
 
 item = typer.Typer(help="Release items to the trainees of a cohort, and show them to the class.", no_args_is_help=True)
@@ -99,6 +100,7 @@ def review(
     include_right: Annotated[bool, typer.Option("--all", help="Show right answers too, not only wrong ones.")] = False,
     pictures: Pictures = None,
     viewer: WithViewer = None,
+    language: Language = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON, and show no trial.")] = False,
 ) -> None:
     """Look again at your own wrong answers that your trainer has released: first the photos, then the right answer."""
@@ -115,23 +117,33 @@ def review(
             for number, entry in enumerate(found.entries, 1):
                 say("")
                 say(f"{number} of {len(found.entries)}: {entry.block_title}, trial {entry.number}")
-                one = client.training.review(typed, entry.trial_id)
+                one = client.training.review(typed, entry.trial_id, language)
                 shows.keep_evidence(one.trial)
                 shows.show(shown_of(one.trial.pictures, None))
-                for line in (*question_lines(one.trial.question), *answer_lines(one)):
+                for line in (*_asked_lines(one.trial), *answer_lines(one)):
                     say(line)
                 if not _goes_on("Look again; Enter shows the right answer, q leaves:"):
                     return
-                say(one.reveal.text)
+                for line in (one.reveal.text, *option_lines(one.reveal.options)):
+                    say(line)
                 if words := similarity_text(one.reveal.similarities, labels(one.trial.pictures)):
                     say(words)
                 if not _goes_on("Enter continues, q leaves:"):
                     return
 
 
+def _asked_lines(trial: training_pb2.Trial) -> Iterable[str]:
+    """Return the question of a trial: that of a lesson comes after its text."""
+    if not trial.HasField("lesson"):
+        return question_lines(trial.question)
+    page = trial.lesson
+    return (*page_lines(page), page.question, *option_lines(page.options))
+
+
 def answer_lines(one: training_pb2.GetReviewResponse) -> Iterable[str]:
     """Return a line for each answer of a trainee, with the labels of pictures and the names of parts of the face."""
     names = labels(one.trial.pictures) | {part.component_id: part.name for part in one.trial.components}
+    names |= {option.option_id: str(number) for number, option in enumerate(one.trial.lesson.options, start=1)}
     for answer in one.answers:
         if (words := _answer_text(answer, names)) is not None:
             yield f"You answered{'' if answer.step != _AGAIN else ' after the opinion'}: {words}."
@@ -174,7 +186,9 @@ def _answer_text(answer: training_pb2.GivenAnswer, names: dict[str, str]) -> str
             return f"number {answer.conclusion.row}" if answer.conclusion.row else "none of them"
         case "file_hash":
             return answer.file_hash.sha256
-    return None  # a photo that the server did not keep
+        case "option_id":
+            return f"option {names[answer.option_id]}"
+    return None  # a photo that the server did not keep, or a part that was read
 
 
 def _rating_text(rating: int) -> str:

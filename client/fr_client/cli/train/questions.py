@@ -12,6 +12,7 @@ from fr_client.cli.train import answers as keys
 from fr_client.cli.train.answers import NotUnderstood, Scale
 from fr_client.cli.train.dialog import Dialog
 from fr_client.cli.train.labels import labels
+from fr_client.cli.train.lessons import option_lines, page_lines
 from fr_client.requests import Decision, Notes
 
 _BACK = "b"
@@ -23,10 +24,12 @@ _PROBABILITY = (
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """The style of the questions: the keys of ratings, and whether to leave out probability and difficulty."""
+    """The style of the questions: the keys of ratings, whether to leave out probability and difficulty, and the
+    language of lessons, "" for English."""
 
     scale: Scale = Scale.SIGNED
     short: bool = False
+    language: str = ""
 
     @property
     def rating_text(self) -> str:
@@ -259,6 +262,26 @@ def _conclude(dialog: Dialog, trial: training_pb2.Trial, style: Style) -> Given:
     return Decided(training_pb2.Conclusion(row=chosen), _difficulty(dialog, style))
 
 
+def _read(dialog: Dialog, trial: training_pb2.Trial, style: Style) -> Given:
+    for line in page_lines(trial.lesson):
+        dialog.say(line)
+    dialog.ask("Enter, when you have read it:", lambda line: None)
+    return Decided(trial.lesson)
+
+
+def _answer(dialog: Dialog, trial: training_pb2.Trial, style: Style) -> Given:
+    options = trial.lesson.options
+    asks = f"The number of the right option, 1 to {len(options)} (t shows the text again):"
+    while True:
+        for line in (trial.lesson.question, *option_lines(options)):
+            dialog.say(line)
+        chosen = dialog.ask(asks, lambda line: 0 if line.strip().lower() == "t" else keys.number(line, len(options)))
+        if chosen:
+            return Decided(options[chosen - 1], _difficulty(dialog, style))
+        for line in page_lines(trial.lesson):
+            dialog.say(line)
+
+
 def _difficulty(dialog: Dialog, style: Style) -> int | None:
     if style.short:
         return None
@@ -278,4 +301,6 @@ _STEPS: dict[training_pb2.TrialStep.ValueType, Callable[[Dialog, training_pb2.Tr
     training_pb2.TRIAL_STEP_CONCLUDE: _conclude,
     training_pb2.TRIAL_STEP_HASH: _hash,
     training_pb2.TRIAL_STEP_DERIVE: _derive,
+    training_pb2.TRIAL_STEP_READ: _read,
+    training_pb2.TRIAL_STEP_ANSWER: _answer,
 }

@@ -92,6 +92,9 @@ def stopped_by_signals() -> Iterator[None]:
             signal.signal(one, handler)
 
 
+Language = Annotated[
+    str, typer.Option(metavar="LANGUAGE", help="Language of lessons, such as fr; those without it are in English.")
+]
 _BEGUN = (training_pb2.SESSION_STATE_RUNNING, training_pb2.SESSION_STATE_PAUSED)
 _GO_ON = "Your answers are kept: the same command continues."
 
@@ -106,6 +109,7 @@ def run(
         Scale, typer.Option(help="Keys of ratings: -3 to 3, or 1 to 7 for the same from left to right.")
     ] = Scale.SIGNED,
     short: Annotated[bool, typer.Option("--short", help="Do not ask for probabilities and difficulties.")] = False,
+    language: Language = "",
     no_downscale: NoDownscale = False,
 ) -> None:
     """Take a sitting of a course: compare the faces in the pictures, and answer line by line.
@@ -116,7 +120,7 @@ def run(
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="surrogateescape")  # a path may not be UTF-8
     with stopped_by_signals(), reporting(as_json=False), in_trainees_words(), _connections(context.obj) as connect:
-        style, report = Style(keys, short), report_text(options_given(context))
+        style, report = Style(keys, short, language), report_text(options_given(context))
         take(connect, asked_code(code), sitting, pictures, chosen_viewer(viewer), style, time.sleep, report)
 
 

@@ -11,6 +11,7 @@ from fr_client.cli.state import Unusable
 from fr_client.cli.train.answers import Scale
 from fr_client.cli.train.dialog import HELP, Countdown, Dialog, Sender
 from fr_client.cli.train.labels import labels, shown_of, similarity_text
+from fr_client.cli.train.lessons import figure_files, option_lines
 from fr_client.cli.train.messages import trainee_text
 from fr_client.cli.train.picture_file import PictureFile
 from fr_client.cli.train.questions import Decided, Given, Noted, Style, ask
@@ -145,7 +146,7 @@ class SessionRun:
 
     def _next(self, begin: str) -> training_pb2.NextTrialResponse | None:
         try:
-            found = self.sent(lambda training: training.next_trial(self._id, begin))
+            found = self.sent(lambda training: training.next_trial(self._id, begin, self.style.language))
         except FrApiError as error:
             if error.reason == "SESSION_PAUSED":
                 self.dialog.wait_paused()
@@ -233,6 +234,8 @@ class SessionRun:
             dialog.say("Your photo cannot be shown here; keep it beside you.")
             self._own_probe = None
             self.picture_file.show(shown_of(trial.pictures, None))
+        for name, data in figure_files(trial.lesson):
+            self.picture_file.keep(name, data)
 
     def _send(self, trial: training_pb2.Trial, given: Given) -> training_pb2.Trial | None:
         session_id = self._id
@@ -240,7 +243,12 @@ class SessionRun:
             known = bool(self.dialog.known_to_me)
             answer = self.sent(
                 lambda training: training.submit_decision(
-                    session_id, trial, given.decision, difficulty=given.difficulty, known_to_me=known
+                    session_id,
+                    trial,
+                    given.decision,
+                    difficulty=given.difficulty,
+                    known_to_me=known,
+                    language=self.style.language,
                 )
             )
             if answer.HasField("reveal"):
@@ -258,6 +266,8 @@ class SessionRun:
         dialog.say(reveal.text)  # it numbers photos and candidates as their labels do
         if words := similarity_text(reveal.similarities, names):
             dialog.say(words)
+        for line in option_lines(reveal.options):
+            dialog.say(line)
         dialog.known_to_me = None
         dialog.drop_typed_ahead()
         dialog.ask("Enter continues:", lambda line: None)

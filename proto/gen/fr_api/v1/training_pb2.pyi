@@ -66,6 +66,8 @@ class _ExerciseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Exercise.Val
     """A photo and the records of its custody: the trainee hashes the photo, derives a crop of it, writes what the crop
     cannot show, and finds the record that breaks the chain.
     """
+    EXERCISE_LESSON: _Exercise.ValueType  # 12
+    """A lesson: the trainee reads a part of it, then answers a question about it."""
 
 class Exercise(_Exercise, metaclass=_ExerciseEnumTypeWrapper):
     """--- plans and courses ---------------------------------------------------------------------------------------
@@ -105,6 +107,8 @@ EXERCISE_EVIDENCE: Exercise.ValueType  # 11
 """A photo and the records of its custody: the trainee hashes the photo, derives a crop of it, writes what the crop
 cannot show, and finds the record that breaks the chain.
 """
+EXERCISE_LESSON: Exercise.ValueType  # 12
+"""A lesson: the trainee reads a part of it, then answers a question about it."""
 Global___Exercise: _TypeAlias = Exercise  # noqa: Y015
 
 class _CourseStage:
@@ -227,6 +231,10 @@ class _TrialStepEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TrialStep.V
     """The sha256 of the photo, with SubmitDecision."""
     TRIAL_STEP_DERIVE: _TrialStep.ValueType  # 12
     """The sha256 of a crop of the photo, with SubmitDecision."""
+    TRIAL_STEP_READ: _TrialStep.ValueType  # 13
+    """That the part of a lesson was read, with SubmitDecision."""
+    TRIAL_STEP_ANSWER: _TrialStep.ValueType  # 14
+    """An option of the question about the part, with SubmitDecision."""
 
 class TrialStep(_TrialStep, metaclass=_TrialStepEnumTypeWrapper):
     """The input that a trial waits for."""
@@ -257,6 +265,10 @@ TRIAL_STEP_HASH: TrialStep.ValueType  # 11
 """The sha256 of the photo, with SubmitDecision."""
 TRIAL_STEP_DERIVE: TrialStep.ValueType  # 12
 """The sha256 of a crop of the photo, with SubmitDecision."""
+TRIAL_STEP_READ: TrialStep.ValueType  # 13
+"""That the part of a lesson was read, with SubmitDecision."""
+TRIAL_STEP_ANSWER: TrialStep.ValueType  # 14
+"""An option of the question about the part, with SubmitDecision."""
 Global___TrialStep: _TypeAlias = TrialStep  # noqa: Y015
 
 class _Comparison:
@@ -1238,7 +1250,8 @@ class FormItem(_message.Message):
     """The exercise."""
     truth: _builtins.str
     """The right answer: "same" or "different", "odd:" or "mate:" with the index of the photo or candidate from 0,
-    "absent", the usability of a photo, or "row:" or "record:" with a number from 1, or 0 for none.
+    "absent", the usability of a photo, "row:" or "record:" with a number from 1, or 0 for none, or "option:" with a
+    number from 1.
     """
     difficulty: _builtins.float
     """Difficulty, in standard deviations of all items of the same kind; unset if it is not known."""
@@ -1250,7 +1263,7 @@ class FormItem(_message.Message):
 
     @_builtins.property
     def question(self) -> Global___Question:
-        """The question of a lab or of an evidence exercise, as at its last step."""
+        """The question of a lab, of a lesson or of an evidence exercise, as at its last step."""
 
     def __init__(
         self,
@@ -2493,19 +2506,23 @@ class NextTrialRequest(_message.Message):
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
     BEGIN_BLOCK_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The session."""
     begin_block: _builtins.str
     """The id of the block to begin, as the previous answer named it; otherwise empty. The block's time starts now."""
+    language: _builtins.str
+    """The language for the texts of lessons, such as "fr"; empty for English."""
     def __init__(
         self,
         *,
         session_id: _builtins.str = ...,
         begin_block: _builtins.str = ...,
+        language: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["begin_block", b"begin_block", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begin_block", b"begin_block", "language", b"language", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2688,6 +2705,142 @@ class Question(_message.Message):
 Global___Question: _TypeAlias = Question  # noqa: Y015
 
 @_typing.final
+class LessonFigure(_message.Message):
+    """A figure of a lesson."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ALT_FIELD_NUMBER: _builtins.int
+    CAPTION_FIELD_NUMBER: _builtins.int
+    SVG_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name."""
+    alt: _builtins.str
+    """What it shows, in words."""
+    caption: _builtins.str
+    """The words below it."""
+    svg: _builtins.str
+    """The figure, an SVG document without scripts."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        alt: _builtins.str = ...,
+        caption: _builtins.str = ...,
+        svg: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alt", b"alt", "caption", b"caption", "name", b"name", "svg", b"svg"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LessonFigure: _TypeAlias = LessonFigure  # noqa: Y015
+
+@_typing.final
+class LessonOption(_message.Message):
+    """An option of a question."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPTION_ID_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    RIGHT_FIELD_NUMBER: _builtins.int
+    option_id: _builtins.str
+    """An id drawn for this trial, which reveals nothing about the option."""
+    text: _builtins.str
+    """The option in words."""
+    reason: _builtins.str
+    """Why it is right or wrong; only in a Reveal."""
+    right: _builtins.bool
+    """True if it is right; only in a Reveal."""
+    def __init__(
+        self,
+        *,
+        option_id: _builtins.str = ...,
+        text: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        right: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["option_id", b"option_id", "reason", b"reason", "right", b"right", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LessonOption: _TypeAlias = LessonOption  # noqa: Y015
+
+@_typing.final
+class LessonPage(_message.Message):
+    """A part of a lesson, and the question about it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LESSON_FIELD_NUMBER: _builtins.int
+    LESSON_TITLE_FIELD_NUMBER: _builtins.int
+    SECTION_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    FIGURES_FIELD_NUMBER: _builtins.int
+    SOURCES_FIELD_NUMBER: _builtins.int
+    QUESTION_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
+    lesson: _builtins.str
+    """The name of the lesson."""
+    lesson_title: _builtins.str
+    """The title of the lesson."""
+    section: _builtins.str
+    """The id of the part, the same in every language."""
+    title: _builtins.str
+    """The title of the part."""
+    text: _builtins.str
+    """The text: CommonMark with tables, without HTML and links. The address of a figure is "figure:" and its name. [1]
+    cites a source.
+    """
+    question: _builtins.str
+    """The question; empty at TRIAL_STEP_READ."""
+    language: _builtins.str
+    """The language of all these words, such as "en": that of the request, or English if the lesson has no such
+    translation.
+    """
+    @_builtins.property
+    def figures(self) -> _containers.RepeatedCompositeFieldContainer[Global___LessonFigure]:
+        """The figures of the text."""
+
+    @_builtins.property
+    def sources(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The sources that the part cites. Each begins with its number."""
+
+    @_builtins.property
+    def options(self) -> _containers.RepeatedCompositeFieldContainer[Global___LessonOption]:
+        """The options in the order to show; empty at TRIAL_STEP_READ."""
+
+    def __init__(
+        self,
+        *,
+        lesson: _builtins.str = ...,
+        lesson_title: _builtins.str = ...,
+        section: _builtins.str = ...,
+        title: _builtins.str = ...,
+        text: _builtins.str = ...,
+        figures: _abc.Iterable[Global___LessonFigure] | None = ...,
+        sources: _abc.Iterable[_builtins.str] | None = ...,
+        question: _builtins.str = ...,
+        options: _abc.Iterable[Global___LessonOption] | None = ...,
+        language: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["figures", b"figures", "language", b"language", "lesson", b"lesson", "lesson_title", b"lesson_title", "options", b"options", "question", b"question", "section", b"section", "sources", b"sources", "text", b"text", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LessonPage: _TypeAlias = LessonPage  # noqa: Y015
+
+@_typing.final
 class Trial(_message.Message):
     """A trial at its current step."""
 
@@ -2705,6 +2858,7 @@ class Trial(_message.Message):
     LEFT_FIELD_NUMBER: _builtins.int
     DRAFT_FIELD_NUMBER: _builtins.int
     QUESTION_FIELD_NUMBER: _builtins.int
+    LESSON_FIELD_NUMBER: _builtins.int
     trial_id: _builtins.str
     """Its id."""
     block_id: _builtins.str
@@ -2741,6 +2895,10 @@ class Trial(_message.Message):
     def question(self) -> Global___Question:
         """The question of a lab or of an evidence exercise."""
 
+    @_builtins.property
+    def lesson(self) -> Global___LessonPage:
+        """The part of a lesson."""
+
     def __init__(
         self,
         *,
@@ -2756,10 +2914,11 @@ class Trial(_message.Message):
         left: _duration_pb2.Duration | None = ...,
         draft: Global___Draft | None = ...,
         question: Global___Question | None = ...,
+        lesson: Global___LessonPage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "draft", b"draft", "left", b"left", "question", b"question"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "draft", b"draft", "left", b"left", "lesson", b"lesson", "question", b"question"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "block_id", b"block_id", "components", b"components", "draft", b"draft", "exercise", b"exercise", "left", b"left", "number", b"number", "of", b"of", "pictures", b"pictures", "question", b"question", "step", b"step", "trial_id", b"trial_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "block_id", b"block_id", "components", b"components", "draft", b"draft", "exercise", b"exercise", "left", b"left", "lesson", b"lesson", "number", b"number", "of", b"of", "pictures", b"pictures", "question", b"question", "step", b"step", "trial_id", b"trial_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -3321,8 +3480,11 @@ class SubmitDecisionRequest(_message.Message):
     PREDICTION_FIELD_NUMBER: _builtins.int
     CONCLUSION_FIELD_NUMBER: _builtins.int
     FILE_HASH_FIELD_NUMBER: _builtins.int
+    READ_FIELD_NUMBER: _builtins.int
+    OPTION_ID_FIELD_NUMBER: _builtins.int
     DIFFICULTY_FIELD_NUMBER: _builtins.int
     KNOWN_TO_ME_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The session."""
     trial_id: _builtins.str
@@ -3331,10 +3493,16 @@ class SubmitDecisionRequest(_message.Message):
     """The step that the decision answers, as NextTrial returned it."""
     odd_picture_id: _builtins.str
     """The picture of the odd one out, at TRIAL_STEP_CHOOSE."""
+    read: _builtins.bool
+    """True: the part was read, at TRIAL_STEP_READ."""
+    option_id: _builtins.str
+    """The option, at TRIAL_STEP_ANSWER."""
     difficulty: _builtins.int
     """The perceived difficulty, from 1 (easy) to 5 (hard); unset if the trainee did not give it."""
     known_to_me: _builtins.bool
     """True if the trainee knows one of the people in the photos. Every figure then leaves the trial out."""
+    language: _builtins.str
+    """The language for the texts of lessons, such as "fr"; empty for English."""
     @_builtins.property
     def rating(self) -> Global___PairRating:
         """The rating, at TRIAL_STEP_RATE and TRIAL_STEP_RATE_AGAIN."""
@@ -3372,16 +3540,19 @@ class SubmitDecisionRequest(_message.Message):
         prediction: Global___Prediction | None = ...,
         conclusion: Global___Conclusion | None = ...,
         file_hash: Global___FileHash | None = ...,
+        read: _builtins.bool = ...,
+        option_id: _builtins.str = ...,
         difficulty: _builtins.int | None = ...,
         known_to_me: _builtins.bool = ...,
+        language: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_difficulty", b"_difficulty", "answer", b"answer", "candidates", b"candidates", "conclusion", b"conclusion", "difficulty", b"difficulty", "file_hash", b"file_hash", "odd_picture_id", b"odd_picture_id", "prediction", b"prediction", "quality", b"quality", "rating", b"rating"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_difficulty", b"_difficulty", "answer", b"answer", "candidates", b"candidates", "conclusion", b"conclusion", "difficulty", b"difficulty", "file_hash", b"file_hash", "odd_picture_id", b"odd_picture_id", "option_id", b"option_id", "prediction", b"prediction", "quality", b"quality", "rating", b"rating", "read", b"read"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_difficulty", b"_difficulty", "answer", b"answer", "candidates", b"candidates", "conclusion", b"conclusion", "difficulty", b"difficulty", "file_hash", b"file_hash", "known_to_me", b"known_to_me", "odd_picture_id", b"odd_picture_id", "prediction", b"prediction", "quality", b"quality", "rating", b"rating", "session_id", b"session_id", "step", b"step", "trial_id", b"trial_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_difficulty", b"_difficulty", "answer", b"answer", "candidates", b"candidates", "conclusion", b"conclusion", "difficulty", b"difficulty", "file_hash", b"file_hash", "known_to_me", b"known_to_me", "language", b"language", "odd_picture_id", b"odd_picture_id", "option_id", b"option_id", "prediction", b"prediction", "quality", b"quality", "rating", b"rating", "read", b"read", "session_id", b"session_id", "step", b"step", "trial_id", b"trial_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__difficulty: _TypeAlias = _typing.Literal["difficulty"]  # noqa: Y015
     _WhichOneofArgType__difficulty: _TypeAlias = _typing.Literal["_difficulty", b"_difficulty"]  # noqa: Y015
-    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["rating", "odd_picture_id", "candidates", "quality", "prediction", "conclusion", "file_hash"]  # noqa: Y015
+    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["rating", "odd_picture_id", "candidates", "quality", "prediction", "conclusion", "file_hash", "read", "option_id"]  # noqa: Y015
     _WhichOneofArgType_answer: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__difficulty) -> _WhichOneofReturnType__difficulty | None: ...
@@ -3420,15 +3591,23 @@ class Reveal(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     SIMILARITIES_FIELD_NUMBER: _builtins.int
     PICTURE_ID_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
     correct: _builtins.bool
     """True if the answer was right; unset if it is neither right nor wrong, such as inconclusive or unscored."""
     text: _builtins.str
     """The explanation in words."""
     picture_id: _builtins.str
     """The picture of the mate, or of the odd one out; empty if there is none, or if the block does not show it."""
+    language: _builtins.str
+    """The language of the options."""
     @_builtins.property
     def similarities(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """The machine's similarities, by picture_id; empty if the block does not show them."""
+
+    @_builtins.property
+    def options(self) -> _containers.RepeatedCompositeFieldContainer[Global___LessonOption]:
+        """The options of a question of a lesson, as they were shown, with a reason for each."""
 
     def __init__(
         self,
@@ -3437,10 +3616,12 @@ class Reveal(_message.Message):
         text: _builtins.str = ...,
         similarities: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         picture_id: _builtins.str = ...,
+        options: _abc.Iterable[Global___LessonOption] | None = ...,
+        language: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_correct", b"_correct", "correct", b"correct"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_correct", b"_correct", "correct", b"correct", "picture_id", b"picture_id", "similarities", b"similarities", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_correct", b"_correct", "correct", b"correct", "language", b"language", "options", b"options", "picture_id", b"picture_id", "similarities", b"similarities", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__correct: _TypeAlias = _typing.Literal["correct"]  # noqa: Y015
     _WhichOneofArgType__correct: _TypeAlias = _typing.Literal["_correct", b"_correct"]  # noqa: Y015
@@ -3731,19 +3912,23 @@ class GetReviewRequest(_message.Message):
 
     CODE_FIELD_NUMBER: _builtins.int
     TRIAL_ID_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """The trainee's code."""
     trial_id: _builtins.str
     """The trial."""
+    language: _builtins.str
+    """The language for the texts of lessons, such as "fr"; empty for English."""
     def __init__(
         self,
         *,
         code: _builtins.str = ...,
         trial_id: _builtins.str = ...,
+        language: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "trial_id", b"trial_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "language", b"language", "trial_id", b"trial_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -3789,6 +3974,8 @@ class GivenAnswer(_message.Message):
     PREDICTION_FIELD_NUMBER: _builtins.int
     CONCLUSION_FIELD_NUMBER: _builtins.int
     FILE_HASH_FIELD_NUMBER: _builtins.int
+    READ_FIELD_NUMBER: _builtins.int
+    OPTION_ID_FIELD_NUMBER: _builtins.int
     DIFFICULTY_FIELD_NUMBER: _builtins.int
     KNOWN_TO_ME_FIELD_NUMBER: _builtins.int
     step: Global___TrialStep.ValueType
@@ -3797,6 +3984,10 @@ class GivenAnswer(_message.Message):
     """The picture of the odd one out, at TRIAL_STEP_CHOOSE."""
     notes: _builtins.str
     """The notes, at TRIAL_STEP_NOTE."""
+    read: _builtins.bool
+    """True: the part was read, at TRIAL_STEP_READ."""
+    option_id: _builtins.str
+    """The option, at TRIAL_STEP_ANSWER."""
     difficulty: _builtins.int
     """The perceived difficulty, from 1 (easy) to 5 (hard); unset if the trainee did not give it."""
     known_to_me: _builtins.bool
@@ -3842,16 +4033,18 @@ class GivenAnswer(_message.Message):
         prediction: Global___Prediction | None = ...,
         conclusion: Global___Conclusion | None = ...,
         file_hash: Global___FileHash | None = ...,
+        read: _builtins.bool = ...,
+        option_id: _builtins.str = ...,
         difficulty: _builtins.int | None = ...,
         known_to_me: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_difficulty", b"_difficulty", "answer", b"answer", "candidates", b"candidates", "conclusion", b"conclusion", "difficulty", b"difficulty", "file_hash", b"file_hash", "notes", b"notes", "observations", b"observations", "odd_picture_id", b"odd_picture_id", "prediction", b"prediction", "quality", b"quality", "rating", b"rating"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_difficulty", b"_difficulty", "answer", b"answer", "candidates", b"candidates", "conclusion", b"conclusion", "difficulty", b"difficulty", "file_hash", b"file_hash", "notes", b"notes", "observations", b"observations", "odd_picture_id", b"odd_picture_id", "option_id", b"option_id", "prediction", b"prediction", "quality", b"quality", "rating", b"rating", "read", b"read"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_difficulty", b"_difficulty", "answer", b"answer", "candidates", b"candidates", "conclusion", b"conclusion", "difficulty", b"difficulty", "file_hash", b"file_hash", "known_to_me", b"known_to_me", "notes", b"notes", "observations", b"observations", "odd_picture_id", b"odd_picture_id", "prediction", b"prediction", "quality", b"quality", "rating", b"rating", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_difficulty", b"_difficulty", "answer", b"answer", "candidates", b"candidates", "conclusion", b"conclusion", "difficulty", b"difficulty", "file_hash", b"file_hash", "known_to_me", b"known_to_me", "notes", b"notes", "observations", b"observations", "odd_picture_id", b"odd_picture_id", "option_id", b"option_id", "prediction", b"prediction", "quality", b"quality", "rating", b"rating", "read", b"read", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__difficulty: _TypeAlias = _typing.Literal["difficulty"]  # noqa: Y015
     _WhichOneofArgType__difficulty: _TypeAlias = _typing.Literal["_difficulty", b"_difficulty"]  # noqa: Y015
-    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["rating", "odd_picture_id", "candidates", "quality", "notes", "observations", "prediction", "conclusion", "file_hash"]  # noqa: Y015
+    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["rating", "odd_picture_id", "candidates", "quality", "notes", "observations", "prediction", "conclusion", "file_hash", "read", "option_id"]  # noqa: Y015
     _WhichOneofArgType_answer: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__difficulty) -> _WhichOneofReturnType__difficulty | None: ...

@@ -17,6 +17,7 @@ from fr_training.courses import Course, Forecast, Form, Item
 from fr_training.exercises import exercise_of
 from fr_training.exercises.questions import question
 from fr_training.keys import ListKey, PairKey
+from fr_training.lessons import ENGLISH, languages_of, lesson, lesson_names
 from fr_training.plan import MAX_SEED, BlockPlan, CoursePlan, SittingPlan
 from fr_training.plan_reading import read_plan
 from fr_training.prompts import ExerciseKind, Question
@@ -153,18 +154,27 @@ def plan_message(name: str) -> pb.Plan:
     return pb.Plan(name=name, title=plan.title, toml=text, needs=needs_message(needs(plan)))
 
 
-def block_message(block: BlockPlan, for_trainee: bool = True) -> pb.Block:
-    """Build the message of a block, for a trainee or for a trainer."""
+def block_message(block: BlockPlan, for_trainee: bool = True, language: str = ENGLISH) -> pb.Block:
+    """Build the message of a block, for a trainee or for a trainer; the goals of a lesson are in a language it has."""
     return pb.Block(
         block_id=block.block_id,
         title=block.title,
-        instructions=block.instructions or render(exercise_of(block.exercise).instructions),
+        instructions=block.instructions or _instructions(block, language),
         exercise=(SHOWN_AS if for_trainee else EXERCISES)[block.exercise],
         trials=block.shown,
         limit=None if block.minutes is None else duration(timedelta(minutes=block.minutes)),
         feedback=block.feedback,
         test=bool(block.occasion) and not for_trainee,
     )
+
+
+def _instructions(block: BlockPlan, language: str) -> str:
+    found = render(exercise_of(block.exercise).instructions)
+    if block.lesson not in lesson_names():
+        return found
+    about = lesson(block.lesson, language if language in languages_of(block.lesson) else ENGLISH)
+    goals = render(message("lesson.goals", count=about.minutes))
+    return "\n".join((found, goals, *(f"- {goal}" for goal in about.goals)))
 
 
 def sitting_message(sitting: SittingPlan, for_trainee: bool = True) -> pb.Sitting:

@@ -16,7 +16,8 @@ from fr_training.courses import Course
 from fr_training.errors import InvalidRating
 from fr_training.exercises import exercise_of
 from fr_training.grading.class_items import ClassItem
-from fr_training.prompts import Reveal, Role, Step
+from fr_training.lessons import ENGLISH, in_language
+from fr_training.prompts import LessonPage, Reveal, Role, Step
 from fr_training.sessions.views import Over, ShowBlock, ShowTrial
 from fr_training.trials import Locked
 
@@ -33,8 +34,11 @@ _DEGRADED = {value: one for one, value in _DEGRADATIONS.items()}
 # --- what is shown ---------------------------------------------------------------------------------------------
 
 
-def trial_message(shown: ShowTrial, pictures: Sequence[bytes]) -> pb.Trial:
-    """Build the message of a trial, with the JPEG files of its prompt's pictures in their order."""
+def trial_message(shown: ShowTrial, pictures: Sequence[bytes], language: str = ENGLISH) -> pb.Trial:
+    """Build the message of a trial, with the JPEG files of its prompt's pictures in their order.
+
+    `language` is that of lessons; where they have no translation, they stay English.
+    """
     prompt = shown.prompt
     advice = prompt.advice
     return pb.Trial(
@@ -56,7 +60,26 @@ def trial_message(shown: ShowTrial, pictures: Sequence[bytes]) -> pb.Trial:
         question=None if prompt.question is None else question_message(prompt.question),
         left=left_message(shown.left_ms),
         draft=None if shown.trial.draft is None else _draft_message(shown.trial.draft),
+        lesson=None if prompt.lesson is None else _lesson_message(prompt.lesson, language),
     )
+
+
+def _lesson_message(page: LessonPage, language: str) -> pb.LessonPage:
+    part, _ = in_language(page.part, (), language)
+    made = pb.LessonPage(
+        lesson=part.lesson,
+        lesson_title=part.lesson_title,
+        section=part.section,
+        title=part.title,
+        text=part.text,
+        figures=[pb.LessonFigure(name=o.name, alt=o.alt, caption=o.caption, svg=o.svg) for o in part.figures],
+        sources=part.sources,
+        question=part.question if page.option_ids else "",
+        language=part.language,
+    )
+    for option_id, index in zip(page.option_ids, part.order, strict=bool(page.option_ids)):
+        made.options.add(option_id=option_id, text=part.options[index])
+    return made
 
 
 def left_message(left_ms: int | None) -> Duration | None:
@@ -76,10 +99,10 @@ def _observation_message(one: answers.Observation) -> pb.Observation:
     )
 
 
-def block_to_begin(course: Course, shown: ShowBlock) -> pb.BlockToBegin:
-    """Build the message of a block that comes next."""
+def block_to_begin(course: Course, shown: ShowBlock, language: str = ENGLISH) -> pb.BlockToBegin:
+    """Build the message of a block that comes next; `language` as in `trial_message`."""
     enlarged = max((one.enlarged for one in course.forecasts if one.form in shown.block.forms), default=0.0)
-    block = block_message(shown.block)
+    block = block_message(shown.block, language=language)
     return pb.BlockToBegin(block=block, number=shown.number, of=shown.of, enlarged=enlarged)
 
 
@@ -88,10 +111,17 @@ def over_message(over: Over) -> pb.SessionOver:
     return pb.SessionOver(answered=over.answered, trials=over.trials)
 
 
-def reveal_message(reveal: Reveal) -> pb.Reveal:
-    """Build the message of what was right."""
+def reveal_message(reveal: Reveal, language: str = ENGLISH) -> pb.Reveal:
+    """Build the message of what was right; `language` as in `trial_message`."""
     text = "" if reveal.text is None else render(reveal.text)
-    return pb.Reveal(correct=reveal.correct, text=text, similarities=reveal.similarities, picture_id=reveal.picture_id)
+    made = pb.Reveal(correct=reveal.correct, text=text, similarities=reveal.similarities, picture_id=reveal.picture_id)
+    if reveal.lesson is not None:
+        told = reveal.lesson
+        part, reasons = in_language(told.part, told.reasons, language)
+        made.language = part.language
+        for option_id, n in zip(told.option_ids, part.order, strict=True):
+            made.options.add(option_id=option_id, text=part.options[n], reason=reasons[n], right=n == told.right)
+    return made
 
 
 def class_item_message(item: ClassItem, pictures: Sequence[bytes]) -> pb.GetClassItemResponse:
@@ -138,6 +168,10 @@ def given_answer(locked: Locked) -> pb.GivenAnswer:
             made.conclusion.CopyFrom(pb.Conclusion(row=row))  # 0, for none, is an answer
         case answers.FileHash(sha256):
             made.file_hash.sha256 = sha256
+        case answers.Read():
+            made.read = True
+        case answers.OptionChosen(option_id):
+            made.option_id = option_id
         case answers.ProbeSent():
             pass  # no part of the photo is kept
         case _:
@@ -203,6 +237,10 @@ def _given(request: pb.SubmitDecisionRequest) -> answers.Given:
         return answers.Conclusion(request.conclusion.row)
     if which == "file_hash":
         return answers.FileHash(request.file_hash.sha256)
+    if which == "option_id":
+        return answers.OptionChosen(request.option_id)
+    if which == "read" and request.read:
+        return answers.Read()
     raise MissingField(message("error.rpc.no_answer"), field="answer")
 
 

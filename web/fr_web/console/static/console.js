@@ -170,7 +170,6 @@
     stop.hidden = true;
     place.querySelector("[data-stopped]").hidden = done === photos.length;
     button.disabled = false;
-    stop.hidden = true;
     say(place.querySelector("dl").innerText);
   }, { capture: true });
 

@@ -86,6 +86,7 @@ async def _decide(visit: Visit, given: Given) -> Response:
         trial_id=given.trial,
         step=pb.TrialStep.ValueType(given.step),
         known_to_me=given.known,
+        language=visit.language,
         **form.answer(visit),
     )
     if given.difficulty > 0:

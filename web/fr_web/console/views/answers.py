@@ -121,6 +121,26 @@ class Hashed:
 
 
 @dataclass(frozen=True, slots=True)
+class PartRead:
+    """That the part of a lesson was read."""
+
+    def answer(self, visit: Visit) -> Mapping[str, Any]:
+        """As `Decision`."""
+        return {"read": True}
+
+
+@dataclass(frozen=True, slots=True)
+class OptionTaken:
+    """The option of a question."""
+
+    option: str
+
+    def answer(self, visit: Visit) -> Mapping[str, Any]:
+        """As `Decision`."""
+        return {"option_id": self.option}
+
+
+@dataclass(frozen=True, slots=True)
 class Chosen:
     """A decision on candidates: the id of a picture, "none" or "inconclusive", and the rating of each by its id."""
 
@@ -168,6 +188,8 @@ DECISIONS: Mapping[int, type[Decision]] = {
     pb.TRIAL_STEP_CONCLUDE: Concluded,
     pb.TRIAL_STEP_HASH: Hashed,
     pb.TRIAL_STEP_DERIVE: Hashed,
+    pb.TRIAL_STEP_READ: PartRead,
+    pb.TRIAL_STEP_ANSWER: OptionTaken,
 }
 
 

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from starlette.responses import Response
 
 from fr_api.v1 import access_pb2, evaluation_pb2
+from fr_client.errors import FrApiError
 from fr_locales.messages import Message, message
 from fr_web.console.curves import curves_of, drawn
 from fr_web.console.visit import ON_A_PAGE, Screen, Visit
@@ -55,6 +56,10 @@ class Run:
 
 async def evaluation(visit: Visit) -> Response:
     """List the data sets and the reports."""
+    return await _list(visit)
+
+
+async def _list(visit: Visit, error: FrApiError | None = None) -> Response:
     may_run = bool(visit.who.roles & _MEASURES)
     datasets: Sequence[evaluation_pb2.Dataset] = ()
     if may_run:
@@ -62,7 +67,10 @@ async def evaluation(visit: Visit) -> Response:
         datasets = (await visit.ask(request, evaluation_pb2.ListDatasetsResponse)).datasets
     listing = evaluation_pb2.ListReportsRequest(page_size=ON_A_PAGE, page_token=visit.query("page"))
     found = await visit.ask(listing, evaluation_pb2.ListReportsResponse)
-    return visit.page("evaluation.html", datasets=datasets, found=found, kinds=KINDS, may_run=may_run)
+    chosen = visit.request.query_params.getlist("id")
+    return visit.page(
+        "evaluation.html", error, datasets=datasets, found=found, kinds=KINDS, may_run=may_run, chosen=chosen
+    )
 
 
 async def run(visit: Visit) -> Response:
@@ -116,13 +124,13 @@ async def report(visit: Visit) -> Response:
 
 
 async def compare(visit: Visit) -> Response:
-    """Show two reports side by side, with the curves of both in one picture."""
+    """Show two reports side by side, with the curves of both in one picture; or the list again, with the reason."""
     chosen = visit.request.query_params.getlist("id")
     if len(chosen) != 2 or chosen[0] == chosen[1]:
-        raise visit.invalid(message("console.evaluation.two"), "id")
+        return await _list(visit, visit.invalid(message("console.evaluation.two"), "id"))
     both = [await _read(visit, one) for one in chosen]
     if both[0][0].kind != both[1][0].kind:
-        raise visit.invalid(message("console.evaluation.two_kinds"), "id")
+        return await _list(visit, visit.invalid(message("console.evaluation.two_kinds"), "id"))
     reports = [summary for summary, _ in both]
     first, second = ({one.name: one for one in curves_of(said)} for _, said in both)
     pictures = [drawn([first[name], second[name]]) for name in first if name in second]

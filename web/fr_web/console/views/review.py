@@ -23,6 +23,8 @@ _STEPS: Mapping[int, Message] = {
     pb.TRIAL_STEP_CONCLUDE: message("console.review.conclude"),
     pb.TRIAL_STEP_HASH: message("console.review.hash"),
     pb.TRIAL_STEP_DERIVE: message("console.review.derive"),
+    pb.TRIAL_STEP_READ: message("console.review.read"),
+    pb.TRIAL_STEP_ANSWER: message("console.review.answer"),
 }
 COMPARISONS: Mapping[int, Message] = {
     pb.COMPARISON_SIMILAR: message("console.parts.similar"),
@@ -41,7 +43,7 @@ async def listed(visit: Visit) -> Response:
 
 async def trial(visit: Visit) -> Response:
     """Show one trial again: the pictures, the own answers, and last, folded, what is right."""
-    request = pb.GetReviewRequest(code=visit.who.code, trial_id=visit.query("id"))
+    request = pb.GetReviewRequest(code=visit.who.code, trial_id=visit.query("id"), language=visit.language)
     found = await visit.ask(request, pb.GetReviewResponse)
     looks = compared(found.trial.pictures)
     return visit.page(

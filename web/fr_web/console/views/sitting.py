@@ -32,6 +32,8 @@ _PAGES: Mapping[int, str] = {
     pb.TRIAL_STEP_CONCLUDE: "trial_conclude.html",
     pb.TRIAL_STEP_HASH: "trial_hash.html",
     pb.TRIAL_STEP_DERIVE: "trial_hash.html",
+    pb.TRIAL_STEP_READ: "trial_lesson.html",
+    pb.TRIAL_STEP_ANSWER: "trial_lesson.html",
 }
 USABILITIES: Mapping[int, Message] = {
     pb.USABILITY_USABLE: message("console.triage.usable"),
@@ -95,7 +97,8 @@ async def session_of(visit: Visit) -> str:
 
 async def next_of(visit: Visit, begin_block: str = "") -> pb.NextTrialResponse:
     """Return what the sitting waits for; raises `FrApiError`."""
-    request = pb.NextTrialRequest(session_id=await session_of(visit), begin_block=begin_block)
+    session_id = await session_of(visit)
+    request = pb.NextTrialRequest(session_id=session_id, begin_block=begin_block, language=visit.language)
     return await visit.ask(request, pb.NextTrialResponse)
 
 

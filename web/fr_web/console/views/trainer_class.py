@@ -190,7 +190,7 @@ async def make_wall(visit: Visit) -> Response:
 
 async def wall_link(visit: Visit) -> Response:
     """Show the link that the trainer made for a projector."""
-    cohort_id = visit.path["cohort"]
+    cohort_id = (await read_cohort(visit)).cohort.cohort_id
     made = [wall_id for wall_id, one in visit.desk.walls.items() if one.is_of(visit, cohort_id)]
     if not made:
         return visit.go(f"/cohorts/{(await read_cohort(visit)).cohort.cohort_id}")

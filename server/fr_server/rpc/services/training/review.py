@@ -15,6 +15,7 @@ from fr_server.rpc.services.training.sessions import with_pictures
 from fr_training.courses import Course
 from fr_training.errors import ItemsAhead, ItemsOfTest, NotReleased
 from fr_training.grading.class_items import block_of_item
+from fr_training.lessons import ENGLISH
 from fr_training.prompts import ExerciseKind
 from fr_training.sessions.review import (
     ItemKey,
@@ -64,10 +65,11 @@ class ReviewCalls(training_pb2_grpc.TrainingServiceServicer):
         found = await self._resources.work.storage(_own, self._resources.store, request.code)
         one = find_review(found.reviews, found.sessions, request.trial_id)
         shown, reveal = shown_again(found.course, one)
+        language = request.language or ENGLISH
         return pb.GetReviewResponse(
-            trial=await with_pictures(self._resources, found.course.course_id, shown),
+            trial=await with_pictures(self._resources, found.course.course_id, shown, language),
             answers=map(given_answer, one.trial.locked),
-            reveal=reveal_message(reveal),
+            reveal=reveal_message(reveal, language),
         )
 
     async def GetClassItem(self, request: pb.GetClassItemRequest, context: Context) -> pb.GetClassItemResponse:

@@ -17,6 +17,7 @@ from fr_server.rpc.services.training.resources import TrainingResources
 from fr_training.answers import ProbeSent
 from fr_training.courses import Course
 from fr_training.errors import ConsentRequired
+from fr_training.lessons import ENGLISH
 from fr_training.sessions.clock import left_ms
 from fr_training.sessions.flow import finish, lock, new_session, pause, rejoined, resume, save_draft, show
 from fr_training.sessions.order import sitting_of
@@ -27,13 +28,17 @@ from fr_training.store.values import Cohort
 from fr_training.trials import Session
 
 
-async def with_pictures(resources: TrainingResources, course_id: str, shown: ShowTrial) -> pb.Trial:
+async def with_pictures(
+    resources: TrainingResources, course_id: str, shown: ShowTrial, language: str = ENGLISH
+) -> pb.Trial:
     """Return the message of a trial, its pictures from memory or the store; raises `StoreFailed`, `StoreCorrupt`."""
+    if shown.prompt.lesson is not None:  # which may have to be read from its file
+        return await resources.work.storage(trials.trial_message, shown, (), language)
     remembered = [resources.store.remembered_picture(course_id, number) for number in shown.photos]
     pictures = [one for one in remembered if one is not None]
     if len(pictures) < len(shown.photos):
         pictures = await resources.work.storage(_read, resources, course_id, shown.photos)
-    return trials.trial_message(shown, pictures)
+    return trials.trial_message(shown, pictures, language)
 
 
 def _read(resources: TrainingResources, course_id: str, numbers: Sequence[int]) -> list[bytes]:
@@ -113,9 +118,12 @@ class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
 
         course, found = await self._resources.change(request.session_id, shown)
         if isinstance(found, ShowTrial):
-            return pb.NextTrialResponse(trial=await with_pictures(self._resources, course.course_id, found))
+            trial = await with_pictures(self._resources, course.course_id, found, request.language or ENGLISH)
+            return pb.NextTrialResponse(trial=trial)
         if isinstance(found, ShowBlock):
-            return pb.NextTrialResponse(block=trials.block_to_begin(course, found))
+            language = request.language or ENGLISH
+            block = await self._resources.work.storage(trials.block_to_begin, course, found, language)
+            return pb.NextTrialResponse(block=block)
         return pb.NextTrialResponse(over=trials.over_message(found))
 
     async def SubmitProbe(self, request: pb.SubmitProbeRequest, context: Context) -> pb.SubmitProbeResponse:
@@ -159,16 +167,16 @@ class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
         return pb.LockNotesResponse(trial=trial)
 
     async def SubmitDecision(self, request: pb.SubmitDecisionRequest, context: Context) -> pb.SubmitDecisionResponse:
-        now_ms = self._resources.now_ms()
+        now_ms, language = self._resources.now_ms(), request.language or ENGLISH
         step, answer = trials.sent_decision(request)
 
         def locked(course: Course, session: Session) -> tuple[Session, tuple[str, ShowTrial | None, pb.Reveal | None]]:
             after, found = lock(course, session, request.trial_id, step, answer, now_ms)
-            reveal = None if found.reveal is None else trials.reveal_message(found.reveal)
+            reveal = None if found.reveal is None else trials.reveal_message(found.reveal, language)
             return after, (course.course_id, found.trial, reveal)
 
         course_id, shown, reveal = await self._resources.change(request.session_id, locked)
-        trial = None if shown is None else await with_pictures(self._resources, course_id, shown)
+        trial = None if shown is None else await with_pictures(self._resources, course_id, shown, language)
         return pb.SubmitDecisionResponse(trial=trial, reveal=reveal)
 
     async def PauseSession(self, request: pb.PauseSessionRequest, context: Context) -> pb.PauseSessionResponse:

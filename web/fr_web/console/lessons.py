@@ -1,0 +1,42 @@
+"""Renders the text of a lesson as HTML: nothing of it but its Markdown becomes markup, whatever the server sends."""
+
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from markupsafe import Markup
+
+from fr_api.v1 import training_pb2 as pb
+
+_ADDRESS = "figure:"
+_READER = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["link", "autolink"])
+
+
+def lesson_html(page: pb.LessonPage) -> Markup:
+    """Return the text of a part with its figures; they are pictures, in which a browser runs no script."""
+    figures = {one.name: one for one in page.figures}
+    tokens = _READER.parse(page.text)
+    for before, inline, after in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        before.attrs.pop("style", None)  # which the Content-Security-Policy forbids
+        if (figure := _figure(inline, figures)) is not None:
+            before.hidden = after.hidden = True
+            inline.children = [Token("html_inline", "", 0, content=figure)]
+    rendered = _READER.renderer.render(tokens, _READER.options, {})
+    region = Markup('<div class="wide" role="region" tabindex="0" aria-label="{}"><table>').format(page.title)
+    return Markup(rendered.replace("<table>", region).replace("</table>", "</table></div>"))
+
+
+def _figure(inline: Token, figures: dict[str, pb.LessonFigure]) -> Markup | None:
+    """Return the markup of a paragraph that is a figure alone, None for any other token."""
+    children: Sequence[Token] = inline.children or ()
+    if len(children) != 1 or children[0].type != "image":
+        return None
+    source: Any = children[0].attrs.get("src", "")
+    one = figures.get(str(source).removeprefix(_ADDRESS))
+    if one is None:
+        return Markup("")
+    svg = base64.b64encode(one.svg.encode()).decode()
+    shown = Markup('<img src="data:image/svg+xml;base64,{}" alt="{}">').format(svg, one.alt)
+    return Markup('<figure class="plot">{}<figcaption>{}</figcaption></figure>').format(shown, one.caption)
