@@ -12,18 +12,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import sqrt
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fr_core.scoring.checks import F64, Bools
 from fr_core.types import I64
 from fr_locales.messages import Message, message
-from fr_training.simulation.study import Study
 from fr_training.simulation.trainee import Abilities
 from fr_training.statistics.estimates import Estimate
 from fr_training.statistics.item_response import Ability, probability
 from fr_training.statistics.ordered_probit import GUESS_RATE
 from fr_training.statistics.signal_detection import expected
+
+if TYPE_CHECKING:
+    from fr_training.simulation.study import Study
 
 MOST_ERRORS = 2.0
 """Standard errors of the mean that the mean of estimates may be off by; chance alone exceeds it 1 time in 22."""

@@ -1,8 +1,11 @@
 """Measures how many items of an adaptive block are worth a fixed form, and what ratings and the choice bring of it."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,12 +13,14 @@ from fr_core.scoring.checks import F64, Bools
 from fr_locales.messages import Message, message
 from fr_training.grading.ability import rated_of
 from fr_training.simulation.claims import Claim
-from fr_training.simulation.study import Study
 from fr_training.simulation.trainee import Population, Spread
 from fr_training.statistics.graded import UNKNOWN_PEOPLE, Graded, Normal, Prior, posterior, theta_sds
 from fr_training.statistics.item_response import FARTHEST, NODES, information, probability
 from fr_training.statistics.ordered_probit import AT_ITS_WORD, GUESS_RATE
 from fr_training.trials import Result
+
+if TYPE_CHECKING:
+    from fr_training.simulation.study import Study
 
 WEAK = UNKNOWN_PEOPLE  # the prior that adaptive blocks work with: it knows hardly anything of the people
 
