@@ -78,7 +78,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_collection_finish() -> None:
     """Exempt the tests themselves, thousands of objects that stay to the end, from garbage collection."""
-    gc.collect()
     gc.freeze()
     gc.enable()
 

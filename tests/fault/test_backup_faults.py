@@ -339,9 +339,6 @@ def test_backups_beside_a_process_that_enrols_hold_all_that_was_acknowledged(own
     assert verify(own / "data", KEY).subjects >= sizes[-1]
 
 
-# --- the processes beside -------------------------------------------------------------------------------------
-
-
 class Deadly(WatchedDisk):
     """Kills the process at the write of a number."""
 

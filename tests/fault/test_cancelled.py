@@ -184,9 +184,6 @@ def test_control_where_nobody_hears_of_the_end_the_model_works_for_nobody(tmp_pa
     assert doomed_that_reach_the_model(tmp_path, Deaf, how) == set(DOOMED)
 
 
-# --- faults of a model that calls share: a poisoned batch, a lost device, a dead lane -----------------------------
-
-
 AT_ONCE_S = 8.0  # seconds from a fault to the end of every call that it hits
 
 POISONED = 3

@@ -138,9 +138,6 @@ def test_another_key_than_the_two_of_a_rotation_seals_nothing(server: Made, key:
     assert started_with(server, key) == "FILE_TAMPERED"
 
 
-# --- an init that is cut off ---
-
-
 # A file that is opened to be written, made, renamed or deleted within the folder.
 WATCH_INIT = """
 folder = sys.argv[-1]
@@ -196,9 +193,6 @@ def test_what_is_no_half_made_server_is_left_alone(tmp_path: Path, kind: str) ->
 def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
     (tmp_path / "srv").mkdir()
     done("init", str(tmp_path / "srv"))
-
-
-# --- a renewal that is cut off ---
 
 
 RENAMES = 6  # two files are kept, the seal, the key, the certificate, the seal

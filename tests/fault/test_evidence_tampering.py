@@ -77,9 +77,6 @@ def test_control_an_untouched_bundle_is_whole(bundle: bytes) -> None:
     assert verify_bundle(io.BytesIO(signed(files_of(bundle))), KEY).by_expected_key
 
 
-# --- one byte ----------------------------------------------------------------------------------------------------
-
-
 def _places(bundle: bytes) -> list[int]:
     """Every byte of headers, directory, manifest, signature and key, and some of everything else."""
     every: set[int] = set()
@@ -126,9 +123,6 @@ def test_a_byte_of_a_file_names_that_file(bundle: bytes) -> None:
 def test_cut_off_anywhere(bundle: bytes) -> None:
     for length in random.Random(3).sample(range(len(bundle)), 150):
         fault(bundle[:length])
-
-
-# --- what is not in the form of archives that bundles have -------------------------------------------------------
 
 
 @pytest.mark.parametrize("more", [b"\0", b"x" * 100, b"PK\5\6" + bytes(18)])
@@ -287,9 +281,6 @@ def test_memory_does_not_grow_with_photos(kept: Filed, tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
     assert peak < 5 * 2**20
-
-
-# --- what fits its checksums, but not the manifest, the key or the rest -------------------------------------------
 
 
 def test_a_file_of_another_content(bundle: bytes) -> None:
@@ -477,9 +468,6 @@ def test_whole_examinations(bundle: bytes) -> None:
     assert fault(signed({**files, "more.txt": b""})) == ("more.txt", "name")
 
 
-# --- the audit ---------------------------------------------------------------------------------------------------
-
-
 def test_an_audit_that_was_changed(bundle: bytes) -> None:
     files = files_of(bundle)
     lines = files["audit.jsonl"].splitlines(keepends=True)
@@ -515,9 +503,6 @@ def test_control_the_edits_were_of_a_disputed_examination(kept: Filed) -> None:
     findings = kept.exhibits[0].examination.findings
     assert len(findings) == 3
     assert conclusion_of(findings[:2], operational=True, candidates=3) is None
-
-
-# --- any value of a document has a verdict, and never another error -----------------------------------------------
 
 
 Place: TypeAlias = tuple[str | int, ...]

@@ -67,9 +67,6 @@ blocks = [{id = "pairs", exercise = "verification", same = 6, different = 6}]
 """
 
 
-# --- the server that dies ----------------------------------------------------------------------------------------
-
-
 def detect(tiles: Sequence[U8]) -> list[TileFaces]:
     return [_faces(tile) for tile in tiles]
 
@@ -166,9 +163,6 @@ def command_of(pid: int) -> bytes:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return b""
-
-
-# --- those who work ----------------------------------------------------------------------------------------------
 
 
 @dataclass

@@ -186,9 +186,6 @@ def test_control_python_reads_the_same_without_an_end(text: str, limit: str, die
     assert dies_of in died
 
 
-# --- beside others --------------------------------------------------------------------------------------------------
-
-
 def main(address: str, token: str, ca: str, count: str) -> None:
     sent = {
         kind: [text.decode(errors="replace") for _, text in texts(kind, int(count), SEED)] for kind in ("toml", "json")
@@ -266,9 +263,6 @@ def test_searches_are_as_quick_as_before(at: Made, tmp_path: Path) -> None:
     quiet_ms, beside_ms = min(quiet), min(beside)  # others may use this machine, and make a window worse, never better
     figure("p99 of a search, quiet and beside hostile texts", f"{quiet_ms:.1f} ms, {beside_ms:.1f} ms")
     assert beside_ms <= SLOWER * quiet_ms
-
-
-# --- the texts: shapes at several sizes, and seeded mutations of them ---------------------------------------------
 
 
 Shape = Callable[[int], bytes]  # makes a text of about so many bytes

@@ -11,9 +11,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,6 +23,7 @@ from fr_core.packs.cache import FileState, ModelCache
 from fr_core.packs.fetch import fetch_all
 from fr_core.packs.manifest import FileSpec, Pack, RegistrySource, ZipSource, load_pack
 from support.commands import script
+from support.loopback import answering, send
 
 CONTENT = bytes(range(256)) * 64
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -119,44 +119,29 @@ def test_a_disk_that_refuses_leaves_the_old_file_or_none(cache: ModelCache, spec
 class StallingServer:
     """A package index and a web server on the loopback address whose archives stop half way."""
 
+    url = ""
+
     def __init__(self) -> None:
-        gone = self.gone = threading.Event()
+        self.gone = threading.Event()
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                if self.path.startswith("/simple"):
-                    page = f'<a href="/frpack-1.0-py3-none-any.whl#sha256={"0" * 64}">frpack</a>'.encode()
-                    self._answer(len(page), "text/html", page)
-                else:
-                    self._answer(1_000_000, "application/zip", b"x" * 600_000)
-                    self.connection.settimeout(20)
-                    with suppress(ConnectionResetError):
-                        self.connection.recv(1)
-                    gone.set()
-
-            def _answer(self, length: int, kind: str, body: bytes) -> None:
-                self.send_response(200)
-                self.send_header("Content-Length", str(length))
-                self.send_header("Content-Type", kind)
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_port}"
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        if handler.path.startswith("/simple"):
+            page = f'<a href="/frpack-1.0-py3-none-any.whl#sha256={"0" * 64}">frpack</a>'.encode()
+            send(handler, page, Content_Type="text/html")
+        else:
+            send(handler, b"x" * 600_000, Content_Length=1_000_000, Content_Type="application/zip")
+            handler.connection.settimeout(20)
+            with suppress(ConnectionResetError):
+                handler.connection.recv(1)
+            self.gone.set()
 
 
 @pytest.fixture
 def stalling() -> Iterator[StallingServer]:
     made = StallingServer()
-    thread = threading.Thread(target=made.http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield made
-    made.http.shutdown()
-    made.http.server_close()
-    thread.join()
+    with answering(made.answer) as port:
+        made.url = f"http://127.0.0.1:{port}"
+        yield made
 
 
 @pytest.mark.parametrize(

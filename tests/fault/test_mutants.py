@@ -33,7 +33,7 @@ from fuzz_decode import (
     run_sandboxed,
     seeds_of,
 )
-from photo_mutants import Mutants, chunk, drawn_seeds, joined, kept_inputs, pieces_of, saved
+from photo_mutants import Mutants, chunk, drawn_seeds, joined, kept_inputs, saved
 from support.counts import count
 
 COUNT = count("MUTANTS")
@@ -135,25 +135,6 @@ def test_what_fuzzing_kept_is_refused_or_decoded_at_small_cost() -> None:
     assert len(reached) >= 3
 
 
-@pytest.mark.parametrize("name", sorted(drawn_seeds()))
-def test_a_photo_taken_to_pieces_goes_together_again(name: str) -> None:
-    data = drawn_seeds()[name]
-    pieces = pieces_of(data)
-    assert len(pieces) >= (1 if name.startswith("WEBP") else 2)
-    if name.startswith(("AVIF", "HEIC")):  # every box: the file is the very same
-        assert joined(pieces, data) == data
-    again = joined(pieces, data)
-    assert decode(again, LIMITS).pixels.tobytes() == decode(data, LIMITS).pixels.tobytes()
-
-
-def test_mutants_are_the_same_each_time() -> None:
-    seeds = list(drawn_seeds().values())
-    first, second, other = (Mutants(seeds, np.random.default_rng(seed)) for seed in (1, 1, 2))
-    row = [first.next() for _ in range(50)]
-    assert row == [second.next() for _ in range(50)]
-    assert row != [other.next() for _ in range(50)]
-
-
 def refining(scans: int, side: int) -> bytes:
     """A progressive grey JPEG whose every further scan is a few bytes and walks through every coefficient."""
     blocks, long_run = (side // 8) ** 2, "0" + "1" * 14  # a run of 32,767 blocks at their end
@@ -183,9 +164,6 @@ def test_a_png_whose_pixels_unpack_to_more_than_it_says_is_no_bomb() -> None:
     said, took_ms = outcome(data, ImageLimits())
     assert said == "decoded"
     assert took_ms <= MOST_MS
-
-
-# --- bombs of pixels and of time ----------------------------------------------------------------------------------
 
 
 WIDE = ImageLimits(max_pixels=1_000_000, formats=tuple(sorted(KNOWN_FORMATS)))
@@ -240,17 +218,6 @@ def test_a_thousand_mutants_are_decoded_or_refused_by_name(name: str) -> None:
     assert outcomes["UNDECODABLE"] > 100
     assert outcomes["decoded"] > 0
     assert slowest < 2.0
-
-
-def test_the_mutants_bring_pillow_alone_to_raise_what_is_no_refusal() -> None:
-    rng = np.random.default_rng(20)
-    raised: Counter[str] = Counter()
-    for _ in range(1000):
-        try:
-            PIL.Image.open(io.BytesIO(mutant(SEEDS["JPEG"], rng))).load()
-        except (OSError, SyntaxError, ValueError, struct.error, Warning) as error:
-            raised[type(error).__name__] += 1
-    assert len(raised) > 1
 
 
 def packed(bits: str) -> bytes:
@@ -342,9 +309,6 @@ def test_a_refusal_says_nothing_of_the_bytes() -> None:
         with pytest.raises(FrError) as refused:
             decode(data, WIDE)
         assert secret.decode() not in refused.value.message + str(refused.value.metadata)
-
-
-# --- whatever the bytes, a photo or a refusal; whatever the photo, it comes back ----------------------------------
 
 
 # First bytes by which each format is known, so that random bytes get past the door.

@@ -497,9 +497,6 @@ def test_what_the_walls_forbid_is_allowed_without_them(tmp_path: Path) -> None:
     assert resource.prlimit(os.getppid(), resource.RLIMIT_CPU)
 
 
-# --- a server with `isolation.decoding` ---------------------------------------------------------------------------
-
-
 def test_a_crash_of_a_decoder_is_one_caller_s_refusal(tmp_path: Path) -> None:
     """The worker is one that ends itself at photos that end in "#"."""
     boot = (

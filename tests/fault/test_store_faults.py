@@ -30,9 +30,6 @@ SUBJECT = "case-4711"
 MOST_BYTES = 400_000
 
 
-# --- what processes beside do ---------------------------------------------------------------------------------
-
-
 def enrol_for_ever(folder: Path) -> None:
     """Enrol from four threads, and say so of each."""
     galleries = Galleries.open(folder, key=KEY, index="flat")

@@ -114,8 +114,6 @@ def test_it_verifies_before_and_after_a_change_of_each_store(home: Path) -> None
         assert version(home / "data" / folder / schema.database_name) == schema.version
 
 
-# --- killed while it is upgraded -----------------------------------------------------------------------------------
-
 STRIDE = count("UPGRADE_STRIDE")  # how many steps are passed over between two kills; 1 = every one of them
 
 
@@ -252,9 +250,6 @@ def test_control_one_that_commits_in_the_midst_does(kind: str, home: Path, upgra
     assert upgrade(kind, data / older.folder, 0, "torn") == -signal.SIGKILL
     with pytest.raises(StoreCorrupt):
         older.held(data / older.folder)
-
-
-# --- the process that is killed ------------------------------------------------------------------------------------
 
 
 class Steps(WatchedDisk):

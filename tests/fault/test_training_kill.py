@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from fr_core.errors import StoreCorrupt, StoreFailed
+from fr_core.errors import StoreFailed
 from fr_core.storage import log_copier, writer
 from fr_training.courses import Course
 from fr_training.errors import UnknownCourse
@@ -68,9 +68,6 @@ def after(session: Session, changes: int) -> Session:
     for _ in range(changes):
         session = changed(session)
     return session
-
-
-# --- the processes that die --------------------------------------------------------------------------------------
 
 
 def _change_for_ever(folder: Path, how: str, child: int) -> None:
@@ -274,19 +271,6 @@ def test_power_cuts_after_failed_syncs_take_and_give_nothing(tmp_path: Path, mon
 def test_copied_changes_survive_a_sync_that_fails_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cuts, first = cut_many(tmp_path / "training", 2 * CUTS, monkeypatch, refuses=(0.3, 0.0), stores=2)
     assert sum(lost_in(cut, first, tmp_path / "cut") for cut in cuts) == 0
-
-
-@pytest.mark.nightly
-def test_control_a_commit_that_is_not_synced_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cuts, first = cut_many(tmp_path / "training", 300, monkeypatch, synchronous="NORMAL")
-
-    def is_lost(cut: Cut) -> bool:
-        try:
-            return lost_in(cut, first, tmp_path / "cut") > 0
-        except StoreCorrupt:  # which says so
-            return True
-
-    assert any(map(is_lost, cuts))
 
 
 if __name__ == "__main__":

@@ -60,9 +60,6 @@ blocks = [
 """
 
 
-# --- the servers that die ----------------------------------------------------------------------------------------
-
-
 def _promise(store: TrainingStore, session_id: str, change: Any, durable: Any = TrainingStore.change) -> Future[Any]:
     """As `TrainingStore.change`, but the future ends before the change is durable."""
     promised: Future[Any] = Future()

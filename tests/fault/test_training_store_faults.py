@@ -12,7 +12,6 @@ import apsw
 import pytest
 
 from fr_core.errors import FrError, StorageLow, StoreFailed
-from fr_core.storage import clean_pages
 from fr_core.storage.log_copier import LogCopier
 from fr_training.answers import Answer, Notes
 from fr_training.courses import Course
@@ -112,11 +111,6 @@ def test_a_deleted_trainee_leaves_nothing(tmp_path: Path) -> None:
     assert deleted_trainees(tmp_path / "training", MANY) == {}
 
 
-def test_control_without_the_scrub_it_is_in_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LogCopier, "scrub", lambda _: True)
-    assert LOG_NAME in deleted_trainees(tmp_path / "training", FEW)
-
-
 def test_control_without_secure_deletion_it_is_in_the_database(tmp_path: Path) -> None:
     folder = tmp_path / "training"
     with open_store(folder) as store:
@@ -126,12 +120,6 @@ def test_control_without_secure_deletion_it_is_in_the_database(tmp_path: Path) -
         wanted = traces(folder, *of_trainee(sessions[0].trainee_id))
         store.delete_trainee(sessions[0].trainee_id)
         assert DATABASE_NAME in pieces_left(folder, wanted)
-
-
-@pytest.mark.nightly
-def test_control_without_clean_pages_the_database_has_traces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clean_pages, "clean_page", lambda page, _header: page)
-    assert DATABASE_NAME in deleted_trainees(tmp_path / "training", MANY)
 
 
 @pytest.mark.parametrize("what", ["course", "cohort", "expired"])

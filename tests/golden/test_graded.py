@@ -224,6 +224,7 @@ def test_people_are_known_better_where_the_machine_knows_what_is_hard() -> None:
     assert known < 0.98 * apart
 
 
+@pytest.mark.nightly
 def test_a_class_teaches_its_people_and_how_far_the_machine_knows_what_is_hard() -> None:
     rng = np.random.default_rng(3)
     b = rng.normal(size=50)

@@ -17,7 +17,6 @@ from functools import partial
 from importlib import import_module
 from math import log10
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -122,6 +121,7 @@ def test_the_packs_threshold_keeps_the_false_match_rate_that_it_claims(report: R
 PEOPLE = ("001", "002", "003", "004")
 
 
+@pytest.mark.nightly
 def test_a_repeated_report_names_an_edited_figure(testdata: Path, pack_cache: ModelCache, tmp_path: Path) -> None:
     root, out = tmp_path / "people", tmp_path / "out"
     for name in PEOPLE:
@@ -132,10 +132,9 @@ def test_a_repeated_report_names_an_edited_figure(testdata: Path, pack_cache: Mo
     told = ["identification", "--dataset", "people_folder", "--root", str(root), "--out", str(out), "--device", "cpu"]
     assert run.invoke(evaluate, told).exit_code == 0
     again = ["repeat", str(out), "--root", str(root), "--threads", "1"]
-    if NIGHTLY:  # by day, that no other figure differs says as much
-        result = run.invoke(evaluate, again)
-        assert result.exit_code == 0, result.output
-        assert "the same numbers: " in result.output
+    result = run.invoke(evaluate, again)
+    assert result.exit_code == 0, result.output
+    assert "the same numbers: " in result.output
     path = out / "report.json"
     report = json.loads(path.read_text(encoding="utf-8"))
     report["galleries"][0]["at_default_threshold"]["fnir"]["count"] += 1
@@ -176,7 +175,7 @@ def test_lfw_in_one_command(testdata: Path, tmp_path: Path, option: str, accurac
 
 @pytest.mark.usefixtures("remembering")
 def test_a_part_of_lfw_in_one_command(testdata: Path, tmp_path: Path) -> None:
-    each = 30 if NIGHTLY else 15  # pairs of one person, and of two, in each of two folds
+    each = 30 if NIGHTLY else 10  # pairs of one person, and of two, in each of two folds
     root = tmp_path / "lfw"
     root.mkdir()
     (root / "images").symlink_to(testdata / "lfw" / "images")
@@ -409,57 +408,6 @@ def folder(tmp_path: Path, pack_cache: ModelCache, photos: dict[str, Path]) -> P
 
 
 @pytest.mark.nightly
-def test_the_pipeline_beside_the_peer(folder: Path) -> None:
-    command = "fr bench pipeline --photos photos --number 5 --repeat 1 --device cpu --peer insightface --json --out out"
-    content = json.loads(shell(command, folder))
-    assert [item["subject"] for item in content["rounds"]] == ["pipeline", "peer (1 caller)", "peer (2 callers)"]
-    assert content["photos_per_s"] == pytest.approx(median(of(content, "pipeline")))
-    assert content["peer_photos_per_s"] == pytest.approx(median(of(content, "peer (1 caller)")))
-    assert content["ratio"] == pytest.approx(content["photos_per_s"] / content["peer_photos_per_s"])
-    assert content["peer"] == "peer (1 caller)"
-    agreement = content["agreement"]
-    assert agreement["photos"] == 5
-    assert 5 <= agreement["matched"] <= min(agreement["faces"], agreement["peer_faces"])
-    assert 0.8 < agreement["cosine_median"] <= 1.001
-    stages = content["stages"]
-    steps = sum(stages[f"{name}_ms"] for name in ("decode", "detect", "align", "embed", "assess"))
-    assert 0 < steps <= stages["total_ms"]
-    assert [item["batch"] for item in content["embedding"]] == [1, 8]
-    assert content["overhead_ratio"] == max(item["ratio"] for item in content["embedding"]) > 0.5
-    assert {item["model"] for item in content["batches"]} == {"detector", "embedder"}
-    assert content["device"]["active"] == "cpu"
-    assert json.loads((folder / "out" / "pipeline-buffalo_s-cpu-f32-fast-photos.json").read_text()) == content
-    page = (folder / "out" / "pipeline-buffalo_s-cpu-f32-fast-photos.md").read_text()
-    assert f"    {command}\n" in page
-    assert "| ratio to the peer" in page
-
-
-@pytest.mark.nightly
-def test_a_server_beside_the_pipeline_and_above_its_peak(folder: Path) -> None:
-    command = (
-        "fr bench serve --photos photos --number 6 --repeat 1 --concurrency 4 --ratio-to-pipeline --peer insightface "
-        "--sweep 1,2 --overload 3 --seconds 2 --batches --json --out out"
-    )
-    content = json.loads(shell(command, folder))
-    assert [item["subject"] for item in content["rounds"][:2]] == ["server", "pipeline"]
-    assert content["pipeline_photos_per_s"] == pytest.approx(median(of(content, "pipeline")))
-    assert content["server_to_pipeline"] == pytest.approx(content["photos_per_s"] / content["pipeline_photos_per_s"])
-    assert content["bars"][-1]["name"] == "server_to_pipeline"
-    assert [point["load"] for point in content["points"]] == [4, 1, 2]
-    overload = content["overload"]
-    assert overload["load"] == pytest.approx(3 * content["photos_per_s"])
-    assert overload["sent"] == sum(outcome["calls"] for outcome in overload["outcomes"])
-    assert content["goodput_to_peak"] == pytest.approx(overload["photos_per_s"] / content["photos_per_s"])
-    assert overload["health"][0]["status"] == "SERVING"
-    assert overload["memory"]["end_mib"] > 50
-    ran = {item["model"]: sum(count for _, count in item["counts"]) for item in content["batches"]}
-    assert ran["embedder"] > 0
-    assert content["agreement"]["matched"] >= 5
-    made = {path.name.rpartition("photos")[2] for path in (folder / "out").iterdir()}
-    assert made == {".json", ".md", "-latency.svg", "-batches.svg"}
-
-
-@pytest.mark.nightly
 def test_every_command_of_the_guide_runs(folder: Path, testdata: Path) -> None:
     lines = commands(page("docs/benchmarks.md"))
     assert len(lines) >= 12
@@ -477,18 +425,6 @@ def test_the_commands_of_make_bench_gpu_run_without_a_gpu(folder: Path, testdata
 
 
 @pytest.mark.nightly
-def test_the_cost_of_a_call_is_measured_beside_another_environment(folder: Path) -> None:
-    command = (
-        f"{sys.executable} -m fr_bench.speed.call_cost --against {sys.executable} --subjects 40 --calls 5 --rounds 2"
-    )
-    told = json.loads(shell(f"{command} --json", folder))
-    this, against = told["search"]
-    assert (this["name"], against["name"]) == ("this", "against")
-    for cost in (this, against):
-        assert cost["cpu_ms"] > 0
-        assert cost["outside_ms"] == pytest.approx(cost["cpu_ms"] - cost["index_ms"])
-
-
 def test_faces_of_photos_are_searched_among_random_ones(tmp_path: Path, pack_cache: ModelCache, testdata: Path) -> None:
     fr = Path(sys.executable).parent / "fr"
     options = "--n 5000 --probes 20 --repeat 2 --peer flat --photos lfw --device cpu --precision f32 --bar --json"

@@ -44,6 +44,7 @@ from fr_training.shipped_plans import plan_names, plan_text
 from fr_training.statistics.change import Change, Verdict
 from fr_training.statistics.signal_detection import prevalence_ppv, sensitivity
 from support.commands import BIN, REPOSITORY, START_S, Serving, blocks, commands, page, require_understood, rows
+from support.counts import NIGHTLY
 from support.courses import Chance, link_people, start, take
 from support.faults import until
 from support.servers import photo, running
@@ -183,7 +184,9 @@ def test_a_course_from_the_first_command_of_the_pages_to_the_last(classroom: Cla
     look_at_what_was_written(classroom.folder)
     with classroom.client("trainer.toml") as trainer, classroom.client("classroom/admin.toml") as admin:
         assert [*trainer.training.courses(), *trainer.training.cohorts(), *admin.list_galleries()] == []
-    told = [classroom.run(line) for line in commands(PLANS) if line not in todo]
+    # A forecast takes as long as making the course, and by day the page is content to have its command understood.
+    rest = [line for line in commands(PLANS) if line not in todo and (NIGHTLY or "--difficulty" not in line)]
+    told = [classroom.run(line) for line in rest]
     assert (classroom.folder / "mine.toml").read_text() == plan_text("taster-90")
     assert "Enough" in told[-1]
     assert classroom.server is not None
@@ -394,6 +397,7 @@ BLOCK = {
     ExerciseKind.TRIAGE: "usable = 1\nlimited = 1\nreject = 1",
     ExerciseKind.OWN_PROBE: "trials = 1\nsize = 2",
     ExerciseKind.EVIDENCE: "trials = 1",
+    ExerciseKind.LESSON: 'lesson = "thresholds"',
     ExerciseKind.LAB: 'about = "threshold"\ntrials = 1',
     ExerciseKind.BLIND: 'verifies = "other"',
     ExerciseKind.AIDED: "same = 1\ndifferent = 1\nwrong = 1",

@@ -28,8 +28,9 @@ from fr_training.build.people import AnalysedPeople, NamedPeople, analyse_people
 from fr_training.build.pictures import EYE_DISTANCE, TEMPLATE
 from fr_training.courses import Item
 from fr_training.errors import TooFewPeople
-from fr_training.keys import PairKey, TriadKey, TriageKey
+from fr_training.keys import LabKey, PairKey, TriadKey, TriageKey
 from fr_training.plan_reading import read_plan
+from fr_training.prompts import Lab
 from fr_training.sessions.views import key_of
 from fr_training.shipped_plans import plan_text
 from support.counts import NIGHTLY, count
@@ -485,3 +486,34 @@ def test_sizes_of_photos_that_are_not_padded_tell_which_are_spoilt(server: Runni
         course_id = create(server, SIZES_OF_TRIAGE)
     rows = seen(server, course_id, padded=False)
     assert chance([replace(row, features=row.features[:1]) for row in rows]) < LEAK
+
+
+LABS = plan_of(
+    """
+    id = "threshold"; exercise = "lab"; about = "threshold"; trials = 2
+    id = "gallery"; exercise = "lab"; about = "gallery"; trials = 2
+    id = "quality"; exercise = "lab"; about = "quality"; trials = 1
+    id = "groups"; exercise = "lab"; about = "groups"; trials = 1
+    """
+)
+
+
+@pytest.mark.nightly
+def test_labs_of_real_faces_were_measured_and_show_what_they_are_there_to_show(sets: Sets) -> None:
+    made = built_course(LABS, sets.people["london"], sets.engine).course
+    labs: dict[str, Lab] = {}
+    for name, form in made.forms.items():
+        for item in form.items:
+            assert isinstance(item.asked, Lab)
+            assert isinstance(item.key, LabKey)
+            assert item.key.low <= item.key.measured <= item.key.high
+            labs.setdefault(name, item.asked)
+    shares = [row.false.percent for row in labs["threshold"].rows]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] > 9.0 > shares[-1]
+    found = labs["quality"].rows
+    assert found[0].missed.count == 0  # studio photos of one light
+    assert found[-1].missed.percent > 30.0
+    assert all(row.false.percent < 2.0 for row in found)  # a poor photo is missed rather than mistaken
+    assert len(labs["groups"].rows) > 1
+    assert made.manifest_sha256 == built_course(LABS, sets.people["london"], sets.engine).course.manifest_sha256

@@ -191,9 +191,6 @@ def undone() -> Iterator[Audited]:
         audited.sql("ROLLBACK TO change; RELEASE change")
 
 
-# --- pruned chains, alone and together with the archive -----------------------------------------------------------
-
-
 STEPS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 8)), min_size=1, max_size=12)
 """Of each: how many records are appended, and of how many days before they are pruned; a day goes by after each."""
 

@@ -192,9 +192,6 @@ def searches(draw: st.DrawFn) -> Case:
     return mated, nonmated, similarities[:, 1:].max(axis=1)
 
 
-# --- identification -----------------------------------------------------------------------------------------
-
-
 @given(searches(), thresholds, st.data())
 def test_rates_are_those_of_a_slow_count(case: Case, threshold: float, data: st.DataObject) -> None:
     mated, nonmated, _ = case
@@ -268,9 +265,6 @@ def test_galleries_grow_as_slow_searches_do(probes: int, people: int, data: st.D
         assert mated.similarities.tolist() == mates.tolist()
 
 
-# --- groups -------------------------------------------------------------------------------------------------
-
-
 @given(st.lists(st.tuples(st.integers(0, 2), st.booleans()), min_size=60, max_size=120))
 def test_rates_of_groups_are_those_of_a_slow_count(trials: list[tuple[int, bool]]) -> None:
     groups = np.array([group for group, _ in trials], dtype=np.int64)
@@ -299,8 +293,6 @@ def test_differentials_do_not_depend_on_scale_or_order(rates: list[float], scale
     assert gini(array * scale) == pytest.approx(gini(array[::-1]), abs=1e-9)
     assert -1e-12 <= gini(array) <= 1 + 1e-12
 
-
-# --- quality ------------------------------------------------------------------------------------------------
 
 pairs = st.lists(st.tuples(values, st.integers(0, 4).map(float)), min_size=1, max_size=20)
 
@@ -341,9 +333,6 @@ def test_bins_hold_every_pair_once(rows: list[tuple[float, float]], threshold: f
         assert found.fmr is not None
         assert (found.fnmr.count, found.fnmr.total) == (sum(s < threshold for s in mine), len(mine))
         assert (found.fmr.count, found.fmr.total) == (sum(s >= threshold for s in mine), len(mine))
-
-
-# --- calibrations -------------------------------------------------------------------------------------------------
 
 
 # Few distinct values, so that ties are common.

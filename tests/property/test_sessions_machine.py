@@ -283,9 +283,6 @@ Calls.TestCase.settings = settings(max_examples=examples(40), stateful_step_coun
 TestCalls = Calls.TestCase
 
 
-# --- adaptive blocks, and orders that must not depend on what is right --------------------------------------------
-
-
 TRIALS = 50
 PEOPLE = 5
 SETTLED = 20  # trials after which the ability is known well enough

@@ -55,7 +55,9 @@ NO_OBJECT = {
     "a number": "burst searches_per_day page_size seed gallery_sizes top_k rating trainees similarity difficulty step "
     "after_seq begin_block threshold number row",
     "bytes": "data vectors",
-    "a number or word within the trial or sitting that is named beside it": "odd_picture_id picture_id component_id",
+    "a language": "language",
+    "a number or word within the trial or sitting that is named beside it": "odd_picture_id picture_id component_id "
+    "option_id",
     "a hash that the caller has": "certificate_sha256 image_sha256 exclude_photos exclude_items",
     "the caller's own name of an item": "item_id",
     "a data set, which is of the server and of nobody": "dataset datasets",

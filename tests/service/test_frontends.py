@@ -398,7 +398,7 @@ def test_what_a_killed_front_end_held_of_the_engines_process_is_free_again(tmp_p
 
 
 def test_front_ends_leave_signals_to_the_engines_process_from_their_first_step(tmp_path: Path) -> None:
-    with running(tmp_path, read=False) as server:
+    with running(tmp_path, 1, read=False) as server:
         seen: set[int] = set()
         signals = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
         while not server.starting.done():
@@ -564,8 +564,8 @@ def test_calls_are_refused_until_the_galleries_are_read_whichever_front_end_ends
 
 
 def test_start_that_is_given_up_while_the_galleries_are_read_ends_in_order(tmp_path: Path) -> None:
-    with running(tmp_path, read=False) as server:
-        until(lambda: len(server.pids) == 2)
+    with running(tmp_path, 1, read=False) as server:
+        until(lambda: len(server.pids) == 1)
         assert health_of(server.address) == NOT_SERVING
         pids = server.pids
         server.give_up()
@@ -577,7 +577,7 @@ def test_start_that_is_given_up_while_the_galleries_are_read_ends_in_order(tmp_p
 
 
 def test_start_that_is_given_up_when_only_front_ends_are_waited_for_ends_at_once(tmp_path: Path) -> None:
-    with running(tmp_path, read=False) as server:
+    with running(tmp_path, 1, read=False) as server:
         until(lambda: server.server.port != 0)
         assert health_of(server.address) == NOT_SERVING
         pids = server.pids
@@ -595,7 +595,7 @@ def test_damage_that_is_found_while_front_ends_start_ends_the_start(tmp_path: Pa
     def damaged(on_block: Callable[[], None]) -> None:
         raise StoreCorrupt("The checksum of a stored vector differs.", check="vector")
 
-    with running(tmp_path, read=False) as server:
+    with running(tmp_path, 1, read=False) as server:
         server.held._load = damaged
         server.held.go.set()
         with pytest.raises(StoreCorrupt):
@@ -774,6 +774,7 @@ def test_front_ends_hold_no_runtime_and_no_index(both: Both) -> None:
 
 
 @pytest.mark.models
+@pytest.mark.nightly
 def test_signal_under_load_loses_no_call(tmp_path: Path, pack_cache: ModelCache, photos: dict[str, Path]) -> None:
     request = recognition_pb2.EmbedRequest(image=common_pb2.Image(data=photos["obama"].read_bytes()))
     with served(tmp_path / "a", "--frontends", "2") as server, client_of(server.address, 8) as client:

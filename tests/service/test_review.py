@@ -28,6 +28,7 @@ from fr_trust.casework.store import CaseStore
 from fr_trust.casework.values import Examination
 from fr_trust.evidence.verify import verify_bundle
 from support.callers import BLUES, NONE, POTENTIAL, PROBE, UNSURE, Caller, Staffed, how, paged, reason_of, staffed
+from support.counts import NIGHTLY
 from support.engines import calibration
 from support.faults import until
 from support.servers import Fr, photo, refusal_of
@@ -219,7 +220,7 @@ DISPUTES: list[tuple[Sequence[int], tuple[int, int | None]]] = [
 ]
 
 
-@pytest.mark.parametrize(("given", "concluded"), DISPUTES)
+@pytest.mark.parametrize(("given", "concluded"), DISPUTES if NIGHTLY else DISPUTES[:5:4])
 def test_a_third_decides(at: Staffed, reference: str, given: Sequence[int], concluded: tuple[int, int | None]) -> None:
     _, examination_id, templates = examined(at, reference)
     for number, which in enumerate(given, 1):

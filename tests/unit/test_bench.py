@@ -3,7 +3,7 @@
 import importlib.util
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +16,11 @@ from fr_bench.bench_commands.options import SetName
 from fr_bench.cli import evaluate
 from fr_bench.evaluate import Evaluation, count_groups, count_nonface, count_odd_formats, of_pairs, run
 from fr_bench.report import interval_text, to_json, value_text
-from fr_bench.speed import search as search_photos
 from fr_bench.speed import search_gallery, search_truth
-from fr_bench.speed.child import BenchFailed
 from fr_bench.speed.report import BenchReport, page_of
-from fr_bench.speed.search import SearchOrder, bench_search, predictions
-from fr_bench.speed.search_child import build, take_turn
-from fr_bench.speed.search_gallery import MATED_COSINE, Gallery, drawn_pairs, plant, unit
+from fr_bench.speed.search import SearchOrder, bench_search
+from fr_bench.speed.search_child import build
+from fr_bench.speed.search_gallery import MATED_COSINE, Gallery, drawn_pairs, plant
 from fr_bench.speed.search_report import (
     Accuracy,
     SearchDetail,
@@ -33,11 +31,9 @@ from fr_bench.speed.search_report import (
     SubjectMemory,
     held_figures,
 )
-from fr_bench.speed.search_subjects import PEERS, check_peers
+from fr_bench.speed.search_subjects import PEERS
 from fr_bench.speed.search_truth import Answers, Truth, exact_search, judge
-from fr_bench.speed.values import Held
-from fr_bench.values import Bar, Measure
-from fr_core.gallery.index.protocol import F64, IndexMemory
+from fr_bench.values import Measure
 from fr_core.gallery.index.register import new_index
 from fr_core.scoring.intervals import rate
 from fr_core.types import F32, I64
@@ -290,70 +286,6 @@ def test_a_right_answer_is_found_right_and_a_wrong_one_wrong() -> None:
     assert found["wrong"].score_error == pytest.approx(0.25)
 
 
-def test_a_probe_longer_than_1_is_found() -> None:
-    long: F32 = drawn_pairs(5, 16, seed=1)[1] * np.float32(1 + 3e-7)
-    gallery = plant(long, 100, seed=1)
-    reference = new_index("numpy", 16)
-    reference.add(np.arange(100, dtype=np.int64), vectors_of(gallery))
-    hits = reference.search(long, 3)
-    truth = exact_search(gallery, long, 3)
-    found = judge(gallery, long, truth, {"numpy": [Answers(np.arange(5), hits.ids, hits.similarities)]})["numpy"]
-    assert hits.similarities[:, 0].tolist() == [1.0] * 5
-    assert found == Accuracy(5, 1.0, 1.0, 0.0)
-
-
-def test_a_tie_is_as_right_as_what_it_ties_with() -> None:
-    mates = unit(np.eye(4, dtype=np.float32))
-    gallery = plant(np.concatenate([mates, mates]), 8, seed=1)  # every vector twice
-    truth = exact_search(gallery, mates, 1)
-    other = answers_of(truth)
-    twins = {int(a): int(b) for a, b in zip(gallery.planted_ids[:4], gallery.planted_ids[4:], strict=True)}
-    other.ids[:, 0] = [twins[int(place)] for place in truth.ids[:, 0]]
-    found = judge(gallery, mates, truth, {"other": [other]})["other"]
-    assert (found.rank1, found.recall) == (1.0, 1.0)
-
-
-@dataclass
-class Recorder:
-    """A `Searcher` that answers with what it was asked, and writes it down."""
-
-    settings: str = "none"
-    added: list[I64] = field(default_factory=list)
-    asked: list[list[float]] = field(default_factory=list)
-    finished: int = 0
-
-    def add(self, ids: I64, vectors: F32) -> None:
-        assert len(ids) == len(vectors)
-        self.added.append(ids)
-
-    def finish(self) -> None:
-        self.finished += 1
-
-    def search(self, probes: F32, k: int) -> tuple[I64, F64]:
-        self.asked.append([float(value) for value in probes[:, 0]])
-        return np.repeat(probes[:, :1], k, axis=1).astype(np.int64), np.zeros((len(probes), k))
-
-    def memory(self) -> IndexMemory | None:
-        return None
-
-
-def test_vectors_are_added_once_and_a_turn_asks_each_probe_alone_then_in_groups() -> None:
-    searcher = Recorder()
-    gallery, _ = random_gallery(10_000, 4)
-    built = build(searcher, gallery)
-    assert [len(ids) for ids in searcher.added] == [4096, 4096, 1808]
-    assert np.array_equal(np.concatenate(searcher.added), np.arange(10_000))
-    assert searcher.finished == 1
-    assert (built.memory.scan_bytes, built.memory.source) == (None, "resident memory")
-    probes: F32 = np.arange(20, dtype=np.float32)[:, None]
-    turn = take_turn(searcher, probes, np.array([4, 5, 6, 7, 8], dtype=np.int64), 2, 3)
-    assert searcher.asked == [[4], [4], [4], [5], [6], [7], [8], [4, 5, 6], [4, 5, 6], [7, 8, 4]]
-    assert (len(turn.seconds), turn.together_probes) == (5, 6)
-    alone, together = turn.answers
-    assert alone.places.tolist() == alone.ids[:, 0].tolist() == [4, 5, 6, 7, 8]
-    assert together.places.tolist() == together.ids[:, 0].tolist() == [4, 5, 6, 7, 8, 4]
-
-
 @pytest.mark.parametrize("name", PEERS)
 def test_a_peer_finds_the_nearest_of_a_few(name: str) -> None:
     if importlib.util.find_spec(PEERS[name].module) is None:
@@ -367,27 +299,6 @@ def test_a_peer_finds_the_nearest_of_a_few(name: str) -> None:
         ids, scores = searcher.search(asked, 5)
         assert np.array_equal(ids, truth.ids[: len(asked)])
         assert np.abs(scores - truth.similarities[: len(asked)]).max() < 1e-5
-
-
-def test_peers_that_cannot_be_had_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    check_peers(())
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    for peers, told in (
-        (("annoy",), "flat, hnswlib, usearch"),
-        (("flat", "flat"), "named twice"),
-        (("hnswlib",), "bench-peers"),
-    ):
-        with pytest.raises(BenchFailed, match=told):
-            check_peers(peers)
-
-
-def test_a_person_is_enrolled_and_searched_once() -> None:
-    def pair(a: str, b: str, *, mated: bool = True) -> VerificationPair:
-        return VerificationPair(Path(a), Path(b), mated)
-
-    mated = (pair("b/1", "b/2"), pair("a/1", "a/2"), pair("b/2", "b/3"), pair("c/4", "c/2"))
-    pairs = (pair("a/1", "b/1", mated=False), *mated)
-    assert search_photos.one_of_each(pairs) == [pairs[1], pairs[2], pairs[4]]
 
 
 def figures(subject: str, p50_ms: float, *, linear: bool = True) -> SubjectFigures:
@@ -408,20 +319,6 @@ def point(size: int, *several: SubjectFigures) -> SearchPoint:
 def search_detail(index: str, size: int, k: int, peers: tuple[str, ...], *several: SubjectFigures) -> SearchDetail:
     settings = replace(SETTINGS, index=index, size=size, dimension=512, k=k, peers=peers)
     return SearchDetail(settings, None, 0.4, point(size, *several), (), ())
-
-
-def test_a_prediction_lies_on_the_line_through_the_two_largest_sizes() -> None:
-    points = [
-        point(size, figures("compact", p50_ms), figures("peer hnswlib", 1.0, linear=False))
-        for size, p50_ms in ((10_000, 5.0), (100_000, 1.5), (1_000_000, 10.5))
-    ]
-    (told,) = predictions(points)
-    assert (told.subject, told.size, told.sizes) == ("compact", 10_000_000, (100_000, 1_000_000))
-    assert told.p50_ms == pytest.approx(100.5)
-    assert told.bytes_total == pytest.approx(22e9)
-    assert predictions(points[-1:]) == ()
-    assert predictions(points[:2]) == ()  # the smaller one took longer
-    assert predictions([*points, point(10_000_000, *points[0].figures)]) == ()
 
 
 def test_bars_of_speed_are_held_where_they_were_set() -> None:
@@ -449,6 +346,7 @@ def searched() -> tuple[BenchReport, list[str]]:
     return bench_search(SearchOrder(replace(SETTINGS, sweep=(100, 300))), steps.append), steps
 
 
+@pytest.mark.nightly
 def test_figures_of_searches_and_turns_of_subjects(searched: tuple[BenchReport, list[str]]) -> None:
     content = json.loads(page_of(searched[0]).json)
     first = ["p50_ms", "p95_ms", "peer_p50_ms", "ratio", "rank1", "top20_recall", "bytes_per_template", "build_s"]
@@ -471,24 +369,6 @@ def test_figures_of_searches_and_turns_of_subjects(searched: tuple[BenchReport, 
     assert turns == [("numpy", 4), ("peer flat", 4)] * 3
     assert report.detail.point.exact_rank1_mated == 1.0
     assert len(steps) == 2 * (1 + 2 + 6)
-
-
-def test_files_of_a_sweep(searched: tuple[BenchReport, list[str]], tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
-    assert isinstance(searched[0].detail, SearchDetail)
-    points = (point(100, figures("numpy", 1.0)), point(300, figures("numpy", 2.0)))
-    detail = replace(searched[0].detail, point=points[1], sweep=points, predictions=predictions(points))
-    report = page_of(replace(searched[0], detail=detail))
-    text, page, picture = report.write(tmp_path, "fr bench search --n 300")
-    assert text.read_text() == report.json
-    assert (page.name, picture.name) == ("search-numpy-300.md", "search-numpy-300-sizes.svg")
-    told = page.read_text()
-    assert "Predicted, not measured, by the straight line through 100 and 300: numpy at 10,000,000: p50" in told
-    assert "\n| numpy | 2.00 (1.00 to 6.00) | 9.00 | 1.00 |" in told
-    peer_error = replace(searched[0], held=(Held("score_error", 2.4e-7, Bar(1e-5, at_least=False)),))
-    assert "| score_error | 2.4e-07 | <= 1e-05 | yes |" in page_of(peer_error).markdown("")
-    assert f"![{picture.name}]({picture.name})" in told
-    assert b"<svg" in picture.read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -477,20 +477,6 @@ def test_findings_come_in_order_and_are_locked(store: CaseStore, clock: Clock) -
         store.give_finding(own.examination_id, picks(CLEO))
 
 
-def test_two_processes_see_what_the_other_does(store: CaseStore, tmp_path: Path) -> None:
-    with open_store(tmp_path / "cases") as other:
-        case = a_case(store)
-        own = searched(other, case)
-        store.give_finding(own.examination_id, picks(ANNA))
-        other.give_finding(own.examination_id, none_of_them(BERT))
-        assert store.give_finding(own.examination_id, cannot_say(CLEO)) == replace(
-            other.examination(own.examination_id), probe=b"", candidates=own.candidates
-        )
-        other.delete_case(case.case_id)
-        with pytest.raises(UnknownCase):
-            store.case(case.case_id)
-
-
 def test_the_audit_tells_of_every_change(store: CaseStore) -> None:
     with attributed(Attribution("key:op", ("operator",), "r-1", "testing", "another reference")):
         case = a_case(store)
@@ -523,20 +509,6 @@ def test_the_audit_tells_of_every_change(store: CaseStore) -> None:
     assert second.subjects == (names.subject("wanted", own.candidates[0].subject_id),)
     for number, (record, finding) in enumerate(zip((first, second), given.findings, strict=True), 1):
         assert record.detail["digest"] == finding_digest(own.examination_id, number, finding)
-
-
-def test_the_audit_names_nobody(store: CaseStore) -> None:
-    own = store.add_examination(
-        a_case(store, "Erika Mustermann").case_id,
-        replace(a_search(PROBE), model="a model of Erika Mustermann"),
-        some_candidates(),
-        PROBE,
-    )
-    store.give_finding(own.examination_id, picks(ANNA, notes="Erika Mustermann"))
-    with store.auditing() as audit:
-        for kept in audit.every():
-            assert b"Mustermann" not in kept.body
-    assert str(told(store, "case.search")[0].model).startswith("other:")
 
 
 def test_under_another_key(store: CaseStore, tmp_path: Path) -> None:

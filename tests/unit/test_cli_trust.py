@@ -78,9 +78,6 @@ def mode_of(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-# --- keys ------------------------------------------------------------------------------------------------------
-
-
 def test_a_key_is_told_once_and_in_one_line(script: Served) -> None:
     words = ("key", "create", "--role", "operator", "--role", "examiner", "--gallery", "staff-*", "--course", "*")
     more = ("--days", "2", "--label", "room 4", "--requests-per-s", "50", "--burst", "200", "--searches-per-day", "0")
@@ -162,9 +159,6 @@ def test_a_key_is_bound_to_the_first_certificate(script: Served, authority: Issu
     for wrong, reason in ((authority.key, "INVALID_FIELD"), (tmp_path / "none.pem", "FILE_UNREADABLE")):
         assert reason_of(script.fr(*words, wrong)) == reason
     assert len(script.calls("CreateKey")) == 1
-
-
-# --- the audit -------------------------------------------------------------------------------------------------
 
 
 def verdicts(*ones: tuple[str, str, int, int]) -> list[Any]:
@@ -493,8 +487,6 @@ def test_a_check_needs_a_key_and_readable_files(chain: Audited, tmp_path: Path) 
     assert "cases-3.json is not a checkpoint" in error
 
 
-# --- cases and examinations ------------------------------------------------------------------------------------
-
 SUMMARY = review_pb2.ExaminationSummary(
     examination_id="e1",
     case_id="c1",
@@ -594,9 +586,6 @@ def test_every_state_and_finding_has_words_and_none_is_a_match() -> None:
     assert labels.NEWER not in words
     assert len(set(words)) == len(words)
     assert not any("match" in one or "ident" in one for one in words)
-
-
-# --- evidence --------------------------------------------------------------------------------------------------
 
 
 def test_an_export_or_a_bundle_is_whole_or_not_there(script: Served, tmp_path: Path) -> None:

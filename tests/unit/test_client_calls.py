@@ -205,9 +205,6 @@ def test_an_item_that_came_too_often_is_sent_again_later(reason: str, said: str,
     assert after_s is not None or settled == ("mine", refusal)
 
 
-# --- training ---------------------------------------------------------------------------------------------------------
-
-
 Served = tuple[ScriptedTraining, str]
 
 
@@ -297,9 +294,6 @@ def test_what_no_server_takes_is_not_sent(kind: Kind, served: Served) -> None:
         with pytest.raises(error, match=words):
             asked(kind, served[1], ask)
     assert served[0].requests == []
-
-
-# --- evaluations, and the files of reports ---------------------------------------------------------------------------
 
 
 FILES = {

@@ -214,9 +214,6 @@ def test_safety(
     assert refused.value.metadata["key"] == key
 
 
-# --- doubts, and chores that fail -------------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def at(tmp_path: Path) -> Made:
     server = made(tmp_path / "srv")
@@ -340,9 +337,6 @@ def test_a_server_goes_on_to_delete_what_is_due(tmp_path: Path, monkeypatch: pyt
         for again in purged.values():
             assert again.wait(10)
     assert failures(metrics.registry) == dict.fromkeys(purged, 1)
-
-
-# --- the clock --------------------------------------------------------------------------------------------------------
 
 
 class Machine:

@@ -6,11 +6,10 @@ import json
 import re
 import shutil
 import tarfile
-import threading
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -24,6 +23,7 @@ from fr_datasets.errors import ArchiveRefused, CannotWrite, ChecksumMismatch, Fe
 from fr_datasets.fetch import PARTS, download, fetch
 from fr_datasets.links import Link, find_link, read_links
 from fr_datasets.manifests import Manifest, RemoteFile, load_manifest
+from support.loopback import answering, send
 
 BODY = bytes(range(256)) * 4096
 
@@ -47,13 +47,12 @@ class Told:
         self.finished += 1
 
 
-class Server(ThreadingHTTPServer):
+class Server:
     """Serves `files`, and misbehaves as it is told."""
 
-    daemon_threads = True
+    port = 0
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
         self.files = {"/a": BODY}
         self.cut_after: int | None = None  # bytes of a body, after which the connection is closed
         self.ranges: bool | str = True  # "wrong": it gives another range
@@ -62,52 +61,36 @@ class Server(ThreadingHTTPServer):
         self.asked: list[tuple[str, str | None]] = []  # path and Range header of each request
 
     def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.server_port}{path}"
+        return f"http://127.0.0.1:{self.port}{path}"
 
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        asked = self.headers.get("Range")
-        self.server.asked.append((self.path, asked))
-        body = self.server.files.get(self.path)
-        if self.path in self.server.redirects:
-            self.send_response(302)
-            self.send_header("Location", self.server.redirects[self.path])
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        path, asked = handler.path, handler.headers.get("Range")
+        self.asked.append((path, asked))
+        if path in self.redirects:
+            send(handler, status=302, Location=self.redirects[path])
             return
+        body = self.files.get(path)
         if body is None:
-            self.send_error(404)
+            handler.send_error(404)
             return
         match = re.fullmatch(r"bytes=(\d+)-", asked or "")
-        start = int(match[1]) if match and self.server.ranges else 0
+        start = int(match[1]) if match and self.ranges else 0
         if start and start >= len(body):
-            self.send_error(416)
+            handler.send_error(416)
             return
-        rest = body[start:]
-        self.send_response(206 if start else 200)
+        headers = {"Content_Length": self.promised or len(body) - start}
         if start:
-            told = start + 1 if self.server.ranges == "wrong" else start
-            self.send_header("Content-Range", f"bytes {told}-{len(body) - 1}/{len(body)}")
-        self.send_header("Content-Length", self.server.promised or str(len(rest)))
-        self.end_headers()
-        self.wfile.write(rest[: self.server.cut_after])
-
-    def log_message(self, *args: object) -> None:
-        pass
+            told = start + 1 if self.ranges == "wrong" else start
+            headers["Content_Range"] = f"bytes {told}-{len(body) - 1}/{len(body)}"
+        send(handler, body[start:][: self.cut_after], 206 if start else 200, **headers)
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with Server() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+    made = Server()
+    with answering(made.answer) as made.port:
+        yield made
 
 
 def sha256(body: bytes) -> str:

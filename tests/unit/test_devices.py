@@ -155,9 +155,6 @@ def test_why_a_provider_is_missing_is_said_with_those_there_are() -> None:
     assert "offers TensorrtExecutionProvider, CPUExecutionProvider" in str(library.refusal("cuda", "f32"))
 
 
-# --- what a library is told -------------------------------------------------------------------------------
-
-
 def plan(device: str, **changes: object) -> Plan:
     return Plan(b"model", parse_device(device), device, **changes)  # type: ignore[arg-type]
 
@@ -201,9 +198,6 @@ def test_tensorrt_is_told_the_shapes_and_where_to_keep_what_it_builds(tmp_path: 
     assert "trt_engine_cache_path" not in providers(plan("tensorrt"))[0][1]
 
 
-# --- batch sizes ----------------------------------------------------------------------------------------------
-
-
 KEY = "batching.embedder_sizes"
 SUIT = (1, 2, 3, 8)
 
@@ -235,9 +229,6 @@ def test_sizes_suit_the_device_and_the_model() -> None:
     for sizes, batch, limit, most in (((1, 64), None, 8, 8), ((1, 2), 1, None, 1)):
         with pytest.raises(ConfigInvalid, match=f"batches of {most} at most"):
             allowed_sizes(sizes, SUIT, session(batch=batch), limit, KEY)
-
-
-# --- the runtimes on small models -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("device", ["cpu", "openvino", "auto"])
@@ -375,8 +366,6 @@ def test_lanes_and_photo_threads_stand_back_and_the_loop_does_not() -> None:
 
     assert asyncio.run(at_work()) == [NICENESS, own, NICENESS, own]
 
-
-# --- SCRFD and YuNet on outputs made by hand --------------------------------------------------------------------
 
 SIZE = 64
 OFFSETS = np.array([[-1, -1], [1, -1], [0, 0], [-1, 1], [1, 1]], np.float32)

@@ -32,7 +32,6 @@ from fr_evaluation.verification import calibrate as module
 from fr_evaluation.verification import section_words
 from fr_evaluation.verification.as_json import report_keys
 from fr_evaluation.verification.calibrate import HeldOut, calibrate, held_out, method_of, provenance_of
-from fr_evaluation.verification.compare import AcrossPeople
 from fr_evaluation.verification.groups import age_band, group_figures
 from fr_evaluation.verification.page import page
 from fr_evaluation.verification.quality import quality_figures
@@ -272,23 +271,6 @@ def test_a_calibration_records_the_worst_faces_but_for_one_in_two_hundred() -> N
     assert calibrate(compared, across, SOURCE, seed=1, replicates=20).faces is None
 
 
-def test_many_matches_have_fewer_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    compared, across = made_pairs()
-    asked: list[int] = []
-
-    def recorded(*arguments: Any, replicates: int, **named: Any) -> Mapping[float, Interval]:
-        asked.append(replicates)
-        return {}
-
-    monkeypatch.setattr(module, "fmr_by_people", recorded)
-    for most in (10**9, 177 * 500, 0):
-        monkeypatch.setattr(module, "MOST_WEIGHTS", most)
-        calibrate(compared, across, SOURCE, seed=1)
-    assert asked[0] == 1000
-    assert 500 <= asked[1] < 520  # up to 177 matches have a row
-    assert asked[2] == 200
-
-
 def test_a_call_that_is_not_wanted_any_more_ends_between_two_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
     compared, across = made_pairs()
     ticket, resamples = Ticket(), iter(range(5))
@@ -385,14 +367,6 @@ def test_words_say_how_many_folds_agree_whom_they_hold_and_whose_intervals_these
     assert words.endswith("Intervals are by resampling people.")
     third = replace(third, observed_by_people=False)
     assert "in 2 of 3 folds; others are Wilson's" in said(found, first, second, third)
-
-
-def test_comparisons_among_some_are_those_of_both() -> None:
-    across = AcrossPeople(np.array([0.1, 0.2, 0.3]), ("a", "b", "c"), (Path("a"), Path("b"), Path("c")))
-    some = across.among({"a", "c"})
-    assert some is not None
-    assert (some.similarities.tolist(), some.names, some.photos) == ([0.2], ("a", "c"), (Path("a"), Path("c")))
-    assert across.among({"a"}) is None
 
 
 def test_people_are_those_who_are_compared_or_named_and_nobody_is_made_up(settings: Settings) -> None:

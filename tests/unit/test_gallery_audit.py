@@ -163,15 +163,6 @@ def test_a_change_is_told_with_who_asked_for_it(galleries: Galleries, action: st
     assert len(records(galleries, before)) == (2 if action == "gallery.purge" else 1)
 
 
-def test_no_name_no_metadata_and_no_id_is_in_any_record(galleries: Galleries) -> None:
-    for action in ("gallery.update", "gallery.update_subject", "gallery.enrol_many", "gallery.erase_subject"):
-        CHANGES[action][0](galleries)
-    with galleries.auditing() as audit:
-        told = b"".join(kept.body for kept in audit.every())
-    for text in (b"Ann", b"Bob", b"Eve", b"Name", b"Other", b"A gallery", b'"k"'):
-        assert text not in told
-
-
 def test_outside_of_calls_it_is_the_system(galleries: Galleries) -> None:
     first, *_ = records(galleries)
     assert (first.actor, first.roles, first.request_id, first.case, first.at_ms) == ("system", (), None, None, NOW_MS)
@@ -185,9 +176,6 @@ def test_more_subjects_than_a_record_holds_are_told_in_several(galleries: Galler
     assert [dict(record.counts) for record in told] == [{"kept": 1_000, "refused": 1}, {"kept": 2, "refused": 0}]
     assert len({subject for record in told for subject in record.subjects}) == 1_002
     assert {record.gallery_version for record in told} == {5}
-
-
-# --- with its change, or not at all -----------------------------------------------------------------------------
 
 
 def test_what_changes_nothing_and_what_is_refused_is_not_told(galleries: Galleries) -> None:
@@ -346,8 +334,6 @@ def test_a_restored_store_says_from_which_chain_it_comes(galleries: Galleries, f
         assert checkpoint_of(again).chain_id != before.chain_id
         assert pseudonyms_of(again).subject("g", "Ann") != pseudonyms_of(galleries).subject("g", "Ann")
 
-
-# --- calibrations of galleries ----------------------------------------------------------------------------------
 
 TEXT = '{"what": "the gallery does not read it: é"}'
 

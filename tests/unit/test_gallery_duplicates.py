@@ -226,9 +226,6 @@ def test_equal_templates_of_a_block_are_searched_for_once(look: Look, monkeypatc
     assert [probes for probes, _ in asked] == [3]
 
 
-# --- clusters --------------------------------------------------------------------------------------------------
-
-
 def people(rng: np.random.Generator, count: int, persons: int, spread: float = 0.6) -> tuple[F32, I64]:
     """Vectors f32[count, D] around the directions of persons, and whose each is, i64[count]."""
     labels = rng.integers(0, persons, count)

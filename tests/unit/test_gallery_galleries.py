@@ -24,7 +24,6 @@ from fr_core.errors import (
     ShuttingDown,
     StorageLow,
     StoreFailed,
-    UnknownGallery,
     UnknownSubject,
     UnknownTemplate,
 )
@@ -36,9 +35,7 @@ from fr_core.gallery.values import (
     Enrolled,
     Enrolment,
     GalleryInfo,
-    GalleryUpdate,
     NewTemplate,
-    SubjectUpdate,
     TemplateInfo,
 )
 from fr_core.types import Embedding, ModelId
@@ -134,25 +131,6 @@ def test_what_is_unknown_is_not_deleted(galleries: Galleries) -> None:
         with pytest.raises(UnknownSubject):
             galleries.subject("g", subject_id)
     assert (galleries.get("g"), galleries.get("h")) == before
-
-
-@pytest.mark.parametrize("gallery_id", ["none", "", "G", "x" * 1000, "nüll", "\ud800"])
-def test_an_unknown_gallery_is_refused_by_every_call(galleries: Galleries, gallery_id: str) -> None:
-    for call in (
-        lambda: galleries.get(gallery_id),
-        lambda: galleries.delete(gallery_id),
-        lambda: galleries.enrol(gallery_id, enrolment("s")),
-        lambda: galleries.search(gallery_id, embedding(0), 1, 0.5),
-        lambda: galleries.subject(gallery_id, "s"),
-        lambda: galleries.subjects(gallery_id),
-        lambda: galleries.delete_subject(gallery_id, "s"),
-        lambda: galleries.delete_template(gallery_id, 1),
-        lambda: galleries.update(gallery_id, GalleryUpdate(display_name="x")),
-        lambda: galleries.update_subject(gallery_id, "s", SubjectUpdate(display_name="x")),
-        lambda: galleries.enrol_many(gallery_id, [enrolment("s")]),
-    ):
-        with pytest.raises(UnknownGallery):
-            call()
 
 
 def test_an_unknown_index_lets_the_folder_go_and_closed_galleries_refuse(tmp_path: Path) -> None:

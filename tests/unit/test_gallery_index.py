@@ -203,8 +203,6 @@ def test_indexes_of_one_maker_share_their_threads() -> None:
     assert (one.dimension, other.dimension, one._workers) == (3, 4, other._workers)
 
 
-# --- the compact index ---------------------------------------------------------------------------------------------
-
 CROWD = 30_000
 DIMENSION = 512
 MATED = 0.4
@@ -278,16 +276,6 @@ def test_scores_are_exact_to_the_last_bit_and_in_order(compact: CompactIndex, ve
     for probe, ids, similarities in zip(probes, hits.ids, hits.similarities, strict=True):
         assert (exact_similarity(vectors[ids], probe) == similarities).all()
         assert (np.lexsort((ids, -similarities)) == np.arange(300)).all()
-
-
-@pytest.mark.parametrize("together", [2, 3, 4, 5, 64, 65])
-def test_a_probe_finds_the_same_alone_and_in_company(compact: CompactIndex, together: int) -> None:
-    probes = unit_vectors(together, DIMENSION, seed=4)
-    hits = compact.search(probes, 20)
-    for row in (0, together // 2, together - 1):
-        alone = compact.search(probes[row : row + 1], 20)
-        assert (alone.ids[0] == hits.ids[row]).all()
-        assert (alone.similarities[0] == hits.similarities[row]).all()
 
 
 @pytest.mark.parametrize("share", [0.001, 0.05, 0.2, 0.9])

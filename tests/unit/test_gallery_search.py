@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import apsw
 import numpy as np
 import pytest
 from hypothesis import given
@@ -23,7 +22,6 @@ from fr_core.errors import (
     InvalidField,
     InvalidFilter,
     StorageLow,
-    StoreCorrupt,
     UnknownSubject,
     UnknownTemplate,
 )
@@ -34,13 +32,13 @@ from fr_core.gallery.query import MAX_FILTER_SUBJECTS, ScoreFusion, SubjectFilte
 from fr_core.gallery.search import filters
 from fr_core.gallery.search.ranking import by_best_template, fused
 from fr_core.gallery.search.sharing import Nearest
-from fr_core.gallery.store.gallery_store import DATABASE_NAME, GalleryStore
+from fr_core.gallery.store.gallery_store import GalleryStore
 from fr_core.gallery.store.snapshot import Snapshot
 from fr_core.gallery.store.transaction import GalleryTransaction
 from fr_core.gallery.values import Enrolment, Found, GalleryUpdate, NewTemplate, Purged, SubjectName, SubjectUpdate
 from fr_core.storage import log_copier
 from fr_core.storage.database import Database
-from fr_core.types import F32, I64, Candidate, Decision, Embedding
+from fr_core.types import F32, I64, Candidate, Embedding
 from support.faults import until
 from support.histories import Clock
 from support.ledger import KEY, MODEL, SIZE, embedding
@@ -71,47 +69,12 @@ def candidates(galleries: Galleries, k: int = 10, threshold: float = 0.0) -> tup
     return galleries.search("plane", at(0), k, threshold).identification.candidates
 
 
-def test_candidates_come_best_first_with_ranks_and_subjects(galleries: Galleries) -> None:
-    enrol(galleries, "far", 90)
-    enrol(galleries, "near", 10)
-    enrol(galleries, "middle", 45)
-    found = galleries.search("plane", at(0), 2, 0.8)
-    assert found.identification.candidates == (
-        Candidate("near", 2, at(0).similarity(at(10)), 1, True),
-        Candidate("middle", 3, at(0).similarity(at(45)), 2, False),
-    )
-    assert found.identification.decision is Decision.POTENTIAL_CANDIDATES
-    assert (found.identification.threshold, found.identification.gallery_version) == (0.8, 4)
-    assert found.identification.model == MODEL
-    assert {key: subject.display_name for key, subject in found.subjects.items()} == {
-        "near": "name of near",
-        "middle": "name of middle",
-    }
-    near = galleries.subject("plane", "near")
-    assert found.subjects["near"] == SubjectName("near", near.display_name, near.metadata)
-    with pytest.raises(TypeError):
-        found.subjects["far"] = found.subjects["near"]  # type: ignore[index]
-    with pytest.raises(TypeError):
-        found.subjects["near"].metadata["k"] = "v"  # type: ignore[index]
-
-
 def test_the_nearest_templates_of_one_subject_do_not_hide_another(galleries: Galleries) -> None:
     enrol(galleries, "crowd", *np.linspace(0, 1, 300))
     enrol(galleries, "second", 50)
     enrol(galleries, "third", 60)
     assert [c.subject_id for c in candidates(galleries, 2)] == ["crowd", "second"]
     assert [c.subject_id for c in candidates(galleries, 1000)] == ["crowd", "second", "third"]
-
-
-def test_a_similarity_equal_to_the_threshold_is_accepted(galleries: Galleries) -> None:
-    enrol(galleries, "a", 37)
-    similarity = at(0).similarity(at(37))
-    for threshold, accepted in ((similarity, True), (float(np.nextafter(similarity, 2)), False)):
-        found = galleries.search("plane", at(0), 1, threshold).identification
-        assert found.candidates[0].above_threshold is accepted
-        assert found.decision is (Decision.POTENTIAL_CANDIDATES if accepted else Decision.NO_CANDIDATE)
-        only = galleries.search("plane", at(0), 1, threshold, only_above_threshold=True)
-        assert len(only.identification.candidates) == len(only.subjects) == int(accepted)
 
 
 def fill(galleries: Galleries, number: int = 40) -> None:
@@ -482,26 +445,6 @@ def test_changes_of_one_commit_are_all_written_and_a_refused_one_is_not(tmp_path
 def _rename_and_enrol_twice(transaction: GalleryTransaction) -> None:
     UpdateGallery("g", GalleryUpdate(display_name="Never"), BEGIN).run(transaction)
     Enrol("g", enrolment("t", 1), BEGIN).run(transaction)
-
-
-@pytest.mark.parametrize(
-    ("sql", "change"),
-    [
-        ("UPDATE galleries SET expires_us = NULL", UpdateGallery("g", GalleryUpdate(display_name="x"), BEGIN)),
-        ("UPDATE subjects SET display_name = 'y'", UpdateSubject("g", "s", SubjectUpdate(metadata={}))),
-        ("UPDATE templates SET quality = 1", UpdateSubject("g", "s", SubjectUpdate(display_name="x"))),
-    ],
-)
-def test_a_row_that_was_altered_is_not_written_again_as_if_it_were_sound(
-    dated: Galleries, tmp_path: Path, sql: str, change: UpdateGallery | UpdateSubject
-) -> None:
-    dated.close()
-    with closing(GalleryStore(tmp_path / "data", KEY)) as store:
-        list(store.vectors(10))
-        with closing(apsw.Connection(str(tmp_path / "data" / DATABASE_NAME))) as connection:
-            connection.execute(sql).fetchall()
-        with pytest.raises(StoreCorrupt), store.transaction() as transaction:
-            change.run(transaction)
 
 
 def test_filters_and_candidates_see_the_change_at_its_version(dated: Galleries) -> None:

@@ -385,6 +385,7 @@ def test_the_ends_of_what_may_happen_have_figures(some: list[Result]) -> None:
         assert json.loads(told, parse_constant=no_constant)["counts"]["shown"] == len(some)
 
 
+@pytest.mark.nightly
 def test_a_cohort_costs_time_in_proportion_to_its_trials() -> None:
     """60 trainees of 80 trials in seconds; 500 of 100 take ten times as long, and less than 20 s."""
     rng = np.random.default_rng(1)

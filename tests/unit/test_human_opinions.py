@@ -294,6 +294,7 @@ def test_extremes_are_finite(hits: int, mated: int, false_alarms: int, nonmated:
         assert one.standard_error > 0.0
 
 
+@pytest.mark.nightly
 def test_intervals_of_differences_cover_what_they_say() -> None:
     rng = np.random.default_rng(5)
     shift = 0.5

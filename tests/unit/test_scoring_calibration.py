@@ -317,6 +317,8 @@ def test_costs_and_calibration_errors_of_published_cases() -> None:
     # A wrong LR of 10^1000 costs log2 of it, and half of the cost is that of non-mated comparisons.
     assert cllr(f64(1000.0), f64(1000.0)) == pytest.approx(500 * np.log2(10))
     assert log_loss(f64(1.0, 0.0), np.array([True, False])) == 0.0
+    assert log_loss(f64(0.2, 0.9), np.array([False, True])) == pytest.approx(-(np.log(0.8) + np.log(0.9)) / 2)
+    assert brier(f64(0.2, 0.9), np.array([False, True])) == pytest.approx((0.2**2 + 0.1**2) / 2)
     # .5 falls into the upper of two bins, beside 1: |(.5 + 1) - (0 + 1)| / 2.
     assert expected_calibration_error(f64(0.5, 1.0), np.array([False, True]), bins=2) == 0.25
     assert expected_calibration_error(f64(0.49, 1.0), np.array([True, True]), bins=2) == pytest.approx(0.255)

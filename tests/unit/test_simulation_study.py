@@ -25,37 +25,26 @@ from fr_training.sessions.results import results
 from fr_training.sessions.views import ShowTrial
 from fr_training.shipped_plans import plan_names, plan_text
 from fr_training.simulation import runner
-from fr_training.simulation.answers import Scale, first_evidence, rating_of, second_evidence
+from fr_training.simulation.answers import Scale, first_evidence, rating_of
 from fr_training.simulation.claims import (
-    FIRST,
     Series,
-    adaptive_claims,
     bias_claim,
     coverage_claim,
     series_of,
-    thirds,
 )
 from fr_training.simulation.page import figures, page
 from fr_training.simulation.report import all_claims, document, sections, summary
 from fr_training.simulation.saving import (
-    GREATEST_INFORMATION,
     WEAK,
     Precision,
-    by_spread,
-    by_theta,
-    curves,
-    least_ratio,
-    posterior_sds,
-    prior_of,
     saving,
-    saving_claims,
 )
-from fr_training.simulation.study import FIXED_THETAS, Sizes, Study, run_study
-from fr_training.simulation.trainee import Abilities, Hardness, Population, SimulatedTrainee, Spread
+from fr_training.simulation.study import Sizes, Study, run_study
+from fr_training.simulation.trainee import Abilities, Hardness, Population, SimulatedTrainee
 from fr_training.simulation.world_claims import block_claims, cohort_claims, world_claims
 from fr_training.simulation.worlds import FITTED, WORLDS, adaptive_sittings, cohorts_called_better
 from fr_training.statistics.estimates import Estimate
-from fr_training.statistics.item_response import eap, information, probability
+from fr_training.statistics.item_response import eap, probability
 from fr_training.statistics.ordered_probit import GUESS_RATE
 from fr_training.statistics.signal_detection import expected, rates_of
 from fr_training.trials import Result, Session
@@ -107,16 +96,6 @@ def test_coverage_has_a_bar_to_both_sides(held: int, met: bool) -> None:
     assert ("wider" in text(loose.found)) is (held > 97)
 
 
-def test_posterior_deviations_are_those_of_the_estimator() -> None:
-    rng, prior = np.random.default_rng(1), prior_of(Population()).theta
-    b, right = rng.normal(size=12), rng.random(12) < 0.7
-    found = posterior_sds(b, right, prior)
-    for n in range(12):
-        alone = eap(b[: n + 1], right[: n + 1], GUESS_RATE, mean=prior.mean, sd=prior.sd)
-        assert found[n] == pytest.approx(alone.sd, rel=1e-9)
-    assert posterior_sds(b, right, WEAK.theta)[0] > found[0]
-
-
 def test_targets_are_the_exact_means_of_the_estimators(study: Study) -> None:
     by_key = {one.key: one for one in series_of(study)}
     for n, person in enumerate(study.people):
@@ -159,63 +138,6 @@ def test_a_saving_is_when_the_posterior_is_as_narrow_as_after_the_form() -> None
     assert saving([late, late], 4).by_mean is None
 
 
-def test_the_least_ratio_is_mean_information_in_parts_of_the_greatest() -> None:
-    everywhere = information(0.0, np.linspace(-5.0, 5.0, 100_001), 0.5)
-    assert float(everywhere.max()) == pytest.approx(GREATEST_INFORMATION, rel=1e-8)
-    best = -float(np.log((sqrt(5.0) - 1.0) / (3.0 - sqrt(5.0))))  # theta - b at the top: the logit of L
-    assert least_ratio(np.full(7, best), Spread(0.0, 0.0)) == pytest.approx(1.0)
-    form = np.array([-1.0, 0.5])
-    by_hand = float(information(0.3, form, 0.5).mean()) / GREATEST_INFORMATION
-    assert least_ratio(form, Spread(0.3, 0.0)) == pytest.approx(by_hand)
-    drawn = np.random.default_rng(1).normal(0.6, 0.8, 20_000)
-    average = float(information(drawn[:, None], form[None, :], 0.5).mean()) / GREATEST_INFORMATION
-    assert least_ratio(form, Spread(0.6, 0.8)) == pytest.approx(average, abs=0.01)
-    # Why right and wrong alone miss the bar: the form measures people who are four fifths right at .71 of the best.
-    form = np.array(runner.difficulties(20), dtype=np.float64)
-    assert least_ratio(form, Population().theta) == pytest.approx(0.706, abs=0.005)
-    assert least_ratio(1.5 * form, Population().theta) == pytest.approx(0.60, abs=0.01)
-
-
-def test_items_are_told_over_all_by_ability_and_by_spread(study: Study) -> None:
-    barred, rated, chosen, informed, least = saving_claims(study)
-    weak = saving([one.ability.weak for one in study.people], 8)
-    assert barred.figures["ratio"] == weak.ratio
-    assert barred.met is (weak.ratio <= 0.6)
-    assert informed.figures["ratio"] == saving([one.ability.informed for one in study.people], 8).ratio
-    assert {one.met for one in (rated, chosen, informed, least)} == {None}
-    share = (1 - rated.figures["ratio"]) / (1 - weak.ratio)
-    assert rated.figures["share"] == pytest.approx(share)
-    assert tuple(by_theta(study)) == FIXED_THETAS
-    assert by_theta(study)[1.0][1] == least_ratio(study.form_b, Spread(1.0, 0.0))
-    spreads = list(by_spread(study).values())
-    assert spreads == sorted(spreads, reverse=True)
-    adaptive, form = curves([study.people[0].ability] * 2)
-    assert adaptive == pytest.approx(study.people[0].ability.weak.adaptive)
-    assert form == pytest.approx(study.people[0].ability.weak.form)
-
-
-def answering(study: Study, shares: list[list[bool]]) -> Study:
-    """The study with other answers in the adaptive blocks, of people from the least able to the ablest."""
-    people = sorted(study.people, key=lambda one: one.ability.theta)[: len(shares)]
-    made = [
-        replace(one, ability=replace(one.ability, right=np.array(right)))
-        for one, right in zip(people, shares, strict=True)
-    ]
-    return replace(study, people=tuple(made))
-
-
-def test_the_share_of_right_answers_is_that_of_each_third_without_the_first_trials(study: Study) -> None:
-    low, middle, high = [True] * FIRST + [True, False], [False] * FIRST + [True] * 2, [False] * FIRST + [False] * 2
-    found = adaptive_claims(answering(study, [low, middle, high]))
-    assert [one.figures["share"] for one in found] == [0.5, 0.5, 1.0, 0.0]
-    assert [one.figures["answers"] for one in found] == [6, 2, 2, 2]
-    assert not any(one.met for one in found)
-    kept = [True] * FIRST + [True] * 4 + [False]
-    assert all(one.met for one in adaptive_claims(answering(study, [kept] * 3)))
-    places, theta = thirds(study), np.array([one.ability.theta for one in study.people])
-    assert theta[places == 0].max() < theta[places == 1].min() < theta[places == 1].max() < theta[places == 2].min()
-
-
 def test_everybody_takes_the_whole_course(study: Study) -> None:
     assert len(study.people) == TRAINEES
     assert {len(people) for people in study.at_theta.values()} == {2}
@@ -233,6 +155,7 @@ def test_everybody_takes_the_whole_course(study: Study) -> None:
     assert [one.theta for one in study.at_theta[-1.0]] == [-1.0, -1.0]
 
 
+@pytest.mark.nightly
 def test_a_study_is_the_same_for_the_same_seed_and_another_for_another(study: Study) -> None:
     fewer, again = (run_study(3, 1, sizes=SMALL, replicates=2, worlds=(FITTED,), cohorts=1) for _ in range(2))
     assert document(again, all_claims(again)) == document(fewer, all_claims(fewer))
@@ -303,28 +226,6 @@ def test_ratings_are_symmetric_and_probabilities_calibrated() -> None:
     right = [mated for p, mated in stated if p is not None and 0.7 <= p < 0.9]
     assert mean(right) == pytest.approx(0.8, abs=0.04)
     assert rating_of(-1e6, 0.0, m, Scale()).p_same == 0.0
-
-
-def test_a_second_look_remembers_the_first() -> None:
-    rng, scale, memory = np.random.default_rng(1), Scale(), 0.8
-    for mated in (True, False):
-        first = [first_evidence(mated, 0.9, rng) for _ in range(MANY)]
-        second = [second_evidence(mated, 0.9, *scale.range_of(scale.rating(x)), memory, rng) for x in first]
-        centre = 0.9 if mated else -0.9
-        assert mean(second) == pytest.approx(centre, abs=0.07)
-        assert stdev(second) == pytest.approx(1.0, abs=0.05)
-        # Each first look is known by its rating alone, so that what is kept of it is a little less than all.
-        assert 0.7 < float(np.corrcoef(first, second)[0, 1]) < memory
-    for rating in range(-3, 4):
-        low, high = scale.range_of(rating)
-        for mated in (True, False):
-            drawn = [second_evidence(mated, 3.0, low, high, 1.0, rng) for _ in range(50)]
-            assert all(low - 1e-9 <= one <= high + 1e-9 for one in drawn)
-            assert rating in (-3, 3) or len(set(drawn)) > 10
-    for mated, low, high in ((False, 8.0, inf), (True, -inf, -8.0)):  # 9 standard deviations off
-        drawn = [abs(second_evidence(mated, 1.0, low, high, 1.0, rng)) for _ in range(200)]
-        assert min(drawn) >= 8.0
-        assert mean(drawn) == pytest.approx(8.109, abs=0.03)  # of the tail: 1 / 9 beyond its end, about
 
 
 def shares(rows: list[Result], truth: str) -> float:

@@ -380,29 +380,6 @@ def test_growth_is_refused_on_a_nearly_full_disk(store: GalleryStore, monkeypatc
     assert counts(store, "g") == (1, 9)
 
 
-def test_a_full_disk_leaves_the_store_whole(store: GalleryStore, tmp_path: Path) -> None:
-    """SQLite's own bound of pages gives the same error as a disk without room."""
-    run(store, changes.CreateGallery(gallery("g", keeps_photos=True)))
-    pages = int(store.database.writer.pragma("page_count"))
-    store.database.writer.execute(f"PRAGMA max_page_count = {pages + 20}")
-    kept = 0
-
-    def fill() -> None:
-        nonlocal kept
-        for kept in range(100):
-            enrol(store, "g", f"s{kept}", kept, photo=PHOTO)
-
-    with pytest.raises(StoreFailed):
-        fill()
-    assert 0 < kept < 10
-    assert verify(tmp_path, KEY).photos == kept
-    assert counts(store, "g") == (kept, kept)
-    run(store, changes.EraseSubject("g", "s0", NOW))
-    store.scrub()
-    enrol(store, "g", "again", 0, photo=PHOTO)
-    assert verify(tmp_path, KEY).photos == kept
-
-
 def test_the_reserve_is_at_most_an_eighth_of_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(DataFolder(tmp_path, SCHEMA)) as folder:
         assert folder.spare_bytes(0) > 0

@@ -105,25 +105,6 @@ def left(folder: Path, erased: list[bytes]) -> int:
     return sum(mark in content for mark in erased)
 
 
-def test_nothing_of_who_was_erased_is_in_any_file(store: GalleryStore, tmp_path: Path) -> None:
-    erased = marks(tmp_path, range(GONE))
-    content = files(tmp_path)
-    assert all(mark in content for mark in erased)  # the control
-    plain = [embedding(number).vector.tobytes()[:16] for number in range(GONE)] + [photo(n)[:16] for n in range(GONE)]
-    assert not any(mark in content for mark in plain)  # never in clear
-    erase(store, range(GONE))
-    store.scrub()
-    assert left(tmp_path, erased) == 0
-    enrol(store, range(PEOPLE, PEOPLE + 50))  # pages are used again
-    store.scrub()
-    assert left(tmp_path, erased) == 0
-    assert verify(tmp_path, KEY).subjects == PEOPLE - GONE + 50
-    store.close()
-    assert left(tmp_path, erased) == 0
-    with closing(GalleryStore(tmp_path, KEY)) as again:
-        assert sum(len(block.template_ids) for block in again.vectors(64)) == PEOPLE - GONE + 50
-
-
 def test_a_reader_that_outlives_the_store_does_not_copy_the_log(store: GalleryStore, tmp_path: Path) -> None:
     """It would copy pages as they are, with what SQLite has left in them."""
     erased = marks(tmp_path, range(GONE))

@@ -5,11 +5,11 @@ import json
 import re
 import shlex
 import subprocess
-import threading
 import tomllib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from importlib.metadata import Distribution, distributions
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -32,53 +32,38 @@ from fr_server.commands.server import server
 from fr_server.config import load_config
 from fr_server.config.loading import require_safe
 from fr_server.health_check import DEFAULT_ADDRESS
+from support.loopback import answering, send
 
 OLD, NEW = ("pillow", "9.0.0"), ("pillow", "13.0.0")
 
 
-class OsvService:
+@contextmanager
+def osv_of(**known_ids: dict[str, str]) -> Iterator[Service]:
     """A service on the loopback address that answers as OSV's does, from a table of vulnerable releases."""
 
-    def __init__(self, **known_ids: dict[str, str]) -> None:
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                name = asked["package"]["name"]
-                advisory = known_ids.get(name, {}).get(asked["version"])
-                package = {"package": {"name": name, "ecosystem": "PyPI"}, "versions": [asked["version"]]}
-                record = {"id": advisory, "modified": "2026-01-02T00:00:00Z", "affected": [package]}
-                body = json.dumps({"vulns": [record]} if advisory else {}).encode()
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        asked = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))
+        name = asked["package"]["name"]
+        advisory = known_ids.get(name, {}).get(asked["version"])
+        package = {"package": {"name": name, "ecosystem": "PyPI"}, "versions": [asked["version"]]}
+        record = {"id": advisory, "modified": "2026-01-02T00:00:00Z", "affected": [package]}
+        send(handler, json.dumps({"vulns": [record]} if advisory else {}).encode())
 
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        url = f"http://127.0.0.1:{self.http.server_port}/v1/query"
-        self.service = ["--osv-url", url, "--vulnerability-service", "osv"]
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self.http.shutdown()
-        self.http.server_close()
+    with answering(answer) as port:
+        yield ["--osv-url", f"http://127.0.0.1:{port}/v1/query", "--vulnerability-service", "osv"]
 
 
 @pytest.fixture(scope="module")
 def osv() -> Iterator[Service]:
-    made = OsvService(requests={"2.19.0": "TEST-1"}, pillow={"9.0.0": "TEST-2"})
-    yield made.service
-    made.close()
+    with osv_of(requests={"2.19.0": "TEST-1"}, pillow={"9.0.0": "TEST-2"}) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
 def mute() -> Iterator[Service]:
     """A mirror: it answers everybody, and knows of no vulnerability at all."""
-    made = OsvService()
-    yield made.service
-    made.close()
+    with osv_of() as made:
+        yield made
 
 
 @pytest.fixture(autouse=True)
@@ -86,6 +71,7 @@ def without_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
+@pytest.mark.nightly
 def test_silence_is_no_all_clear(mute: Service, osv: Service, capsys: pytest.CaptureFixture[str]) -> None:
     assert ask([mute, osv], [OLD, NEW]) == ("osv", {OLD: ["TEST-2"]})
     assert known(mute, [OLD], 20) == {}  # so `pip-audit` alone would say that there are none
@@ -117,9 +103,8 @@ def test_every_locked_release_is_asked_about_and_decides(osv: Service, capsys: p
     assert main([*osv[:2], "--required"]) == 0
     assert "Known vulnerabilities: none of" in capsys.readouterr().out
     name, version = locked()[0]
-    bad = OsvService(**{"requests": {"2.19.0": "TEST-1"}, name: {version: "TEST-3"}})
-    assert main(bad.service[:2]) == 1
-    bad.close()
+    with osv_of(**{"requests": {"2.19.0": "TEST-1"}, name: {version: "TEST-3"}}) as bad:
+        assert main(bad[:2]) == 1
     assert f"{name} {version}: TEST-3" in capsys.readouterr().err
 
 
@@ -193,6 +178,7 @@ def test_the_bill_is_whole_and_tells_nothing_of_the_machine(made: dict[str, Any]
         bill([*PINS, replace(PINS[0], name="not-here")], PACKS)
 
 
+@pytest.mark.nightly
 def test_schema_is_asked(made: dict[str, Any]) -> None:
     # A few components, since the whole takes seconds; `make sbom` checks the whole.
     some = made["components"][:2] + made["components"][-2:]

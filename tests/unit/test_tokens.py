@@ -4,7 +4,6 @@ import asyncio
 import base64
 import hashlib
 import hmac
-import http.server
 import json
 import socket
 import ssl
@@ -13,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -35,6 +35,7 @@ from fr_trust.access.refusals import Refused, Why, refusal_of
 from fr_trust.errors import CredentialInvalid
 from support.access import BUDGET, NOW_MS, Clocks, open_store
 from support.gateways import Papers
+from support.loopback import Answer, answering
 
 ISSUER, AUDIENCE = "https://id.example/realm", "fr-core"
 NOW_S = NOW_MS // 1000
@@ -423,9 +424,6 @@ def test_keys_that_cannot_be_read_any_more_are_good_for_a_day(tmp_path: Path) ->
     asyncio.run(run())
 
 
-Answer = Callable[[http.server.BaseHTTPRequestHandler], None]
-
-
 @contextmanager
 def served(tmp_path: Path, answer: Answer) -> Iterator[tuple[str, ssl.SSLContext, list[str]]]:
     """An https server of this machine, what trusts it, and what it was asked for."""
@@ -433,30 +431,18 @@ def served(tmp_path: Path, answer: Answer) -> Iterator[tuple[str, ssl.SSLContext
     shown = papers.server()
     asked: list[str] = []
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            answer(self)
+    def noted(handler: BaseHTTPRequestHandler) -> None:
+        asked.append(handler.path)
+        answer(handler)
 
-        def log_message(self, *said: Any) -> None:
-            pass
-
-    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(shown.certificate, shown.key)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield f"https://localhost:{server.server_port}/jwks", papers.context(alpn=()), asked
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with answering(noted, context) as port:
+        yield f"https://localhost:{port}/jwks", papers.context(alpn=()), asked
 
 
 def send(data: bytes, status: int = 200, headers: Mapping[str, str] = MappingProxyType({})) -> Answer:
-    def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(status)
         for name, value in headers.items():
             handler.send_header(name, value)
@@ -490,7 +476,7 @@ def test_keys_of_an_address(tmp_path: Path) -> None:
     assert asked == ["/jwks"]
 
 
-def elsewhere(handler: http.server.BaseHTTPRequestHandler) -> None:
+def elsewhere(handler: BaseHTTPRequestHandler) -> None:
     (send(GOOD) if handler.path == "/other" else send(b"", 302, {"Location": "/other"}))(handler)
 
 
@@ -516,7 +502,7 @@ def test_an_address_that_answers_otherwise(tmp_path: Path, answer: Answer, trust
 def test_a_reading_that_is_under_way_ends_with_the_guard(tmp_path: Path) -> None:
     asked, going_on = threading.Event(), threading.Event()
 
-    def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
         asked.set()
         going_on.wait(10)
         send(GOOD)(handler)

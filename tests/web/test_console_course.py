@@ -37,6 +37,7 @@ blocks = [
   {id = "gallery", exercise = "lab", about = "gallery", trials = 1},
   {id = "quality", exercise = "lab", about = "quality", trials = 1},
   {id = "custody", exercise = "evidence", trials = 1},
+  {id = "lesson", exercise = "lesson", lesson = "thresholds"},
 ]
 [[sittings]]
 name = "own"

@@ -172,7 +172,10 @@ def test_a_finding_follows_from_the_opinions(at: Staffed, site: Web, asked: tupl
     lead = {"kind": str(POTENTIAL), "sure": "1"}
     wrong = ({**lead, "kind": "9"}, {**lead, "kind": str(NONE)}, lead, {**lead, "template": str(keys[0])})
     for fields in (*wrong, {"kind": "3"}, {"sure": "1"}, {**lead, "template": "999"}):
-        assert surfer.post(finding, fields).status == 400, fields
+        answer = surfer.post(finding, fields)
+        assert answer.status == 400, fields
+        kept = re.findall(r'name="kind" value="(\d)" required checked', words(answer))
+        assert kept == [fields.get("kind")] * (fields.get("kind") in ("1", "2", "3")), fields
     for name, value in UNFIT:
         given = {"template": str(keys[0]), "opinion": "1", "limits": "none", "observed": "kept text", name: value}
         answer = surfer.post(f"{path}?candidate=1", given)

@@ -62,7 +62,7 @@ def test_a_trainee_takes_a_course_with_keys_alone(look: Look, console_world: Wor
     look.heading("Trial 2 of 2")
     look.page.keyboard.press("4")
     focused_heading(look, "The sitting is over")
-    assert "6 of 6 trials" in look.page.inner_text("main")
+    assert "Trials with an answer: 6 of 6." in look.page.inner_text("main")
 
 
 def test_keys_can_be_turned_off(look: Look, console_world: World) -> None:

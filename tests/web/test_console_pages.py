@@ -284,7 +284,7 @@ ROWS = {
     "keys": Row("admin", "/keys"),
     "keys for an auditor": Row("auditor", "/keys"),
     "a new key": Row("admin", "/keys/new"),
-    "a key without what it is for": Row("admin", "/keys/new", led_on(*KEY_REFUSED)),
+    "a key without its galleries": Row("admin", "/keys/new", led_on(*KEY_REFUSED), allowed=(400,)),
     "a key that was made": Row("admin", "/keys/new", led_on(*KEY_MADE)),
     "the audit": Row(
         "auditor", "/audit", led_on(("#chain", "galleries"), "form[action='/audit'] button", ("td details", None))

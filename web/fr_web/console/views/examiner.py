@@ -128,7 +128,9 @@ async def examination(
         return visit.page("examiner_probe.html", error, **told, form=probe or Probe())
     asked = visit.query("candidate")
     if asked == "finding":
-        return visit.page("examiner_finding.html", error, **told, draft=draft, notes=notes_of(visit, draft))
+        given = {name: visit.fields[name][0].decode("utf-8", "replace") for name in visit.fields}
+        told |= {"draft": draft, "notes": notes_of(visit, draft), "given": given}
+        return visit.page("examiner_finding.html", error, **told)
     number = int(asked) if asked in map(str, range(1, len(found.candidates) + 1)) else 1
     candidate = found.candidates[number - 1]
     key = str(candidate.template_id)
