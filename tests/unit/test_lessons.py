@@ -338,6 +338,6 @@ def test_a_terminal_shows_the_words_of_figures_and_keeps_them_as_files() -> None
     told = "\n".join(page_lines(page()))
     assert "Two hills on one line" in " ".join(told.split())
     assert "{{" not in told
-    assert "[1] FR Core, calibration" in told
+    assert "[1] FR Core, its threshold" in told
     assert [name for name, _ in figure_files(page())] == ["trial-figure-scores.svg"]
     assert list(figure_files(pb.LessonPage(figures=[pb.LessonFigure(name="../x")]))) == []
