@@ -27,6 +27,7 @@ from fr_core.errors import (
 from fr_core.gallery import changes
 from fr_core.gallery.backup.verify import verify
 from fr_core.gallery.store.gallery_store import DATABASE_NAME, GalleryStore
+from fr_core.gallery.store.rows import unpacked_metadata
 from fr_core.gallery.store.schema import SCHEMA
 from fr_core.gallery.store.template_codec import pack_vector, unpack_vectors
 from fr_core.gallery.store.transaction import Numbers
@@ -567,3 +568,11 @@ def test_what_is_no_vector_is_not_unpacked(values: list[float], check: str) -> N
     with pytest.raises(StoreCorrupt) as refused:
         unpack_vectors([pack_vector(axis()[:2]), pack_vector(np.array(values, dtype=np.float32))], 2)
     assert refused.value.metadata == {"check": check}
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"a":"b"}{}'])
+def test_what_is_no_metadata_is_damage(text: str) -> None:
+    assert dict(unpacked_metadata('{"a":"b"}')) == {"a": "b"}
+    with pytest.raises(StoreCorrupt) as refused:
+        unpacked_metadata(text)
+    assert refused.value.metadata == {"check": "metadata"}

@@ -14,6 +14,7 @@ from importlib import resources
 
 import pytest
 
+from fr_api.v1 import access_pb2
 from fr_trust.access.principal import Role
 from fr_web.console import sessions
 from fr_web.console.views import SCREENS
@@ -21,6 +22,7 @@ from fr_web.console.visit import IN_PLACE, Screen
 from support.callers import Staffed
 from support.counts import NIGHTLY
 from support.crawler import faults_of
+from support.faults import until
 from support.servers import photo
 from support.surfer import Surfer, signed_in, words
 from support.web import Answered, Web, form, web, whole_answer
@@ -28,6 +30,13 @@ from support.web import Answered, Web, form, web, whole_answer
 POSTS = [one for one in SCREENS if one.method == "POST"]
 GETS = [one for one in SCREENS if one.method == "GET"]
 WITH_FILES = [one for one in POSTS if one.takes_file or one.streams]
+ROLE_OF = {
+    Role.OPERATOR: access_pb2.ROLE_OPERATOR,
+    Role.EXAMINER: access_pb2.ROLE_EXAMINER,
+    Role.TRAINER: access_pb2.ROLE_TRAINER,
+    Role.ADMIN: access_pb2.ROLE_ADMIN,
+    Role.AUDITOR: access_pb2.ROLE_AUDITOR,
+}
 FOREIGN = "The form did not come from a page of this site"
 REFUSED = b'id="refusal-head"'
 MOST_S = 20.0
@@ -122,15 +131,52 @@ def test_nothing_is_done_by_opening_an_address(surfer: Surfer) -> None:
     paths = {one.path for one in GETS}
     for screen in POSTS:
         if screen.path not in paths:  # a browser that loads the page again gets the one above
-            answer = surfer.get(place(screen, query="?name=x1"))
+            answer = surfer.get(place(screen, query="?path=x1"))
             above, _, query = answer.headers["location"].partition("?")
-            assert (answer.status, query) == (303, "name=x1"), screen.path
+            assert (answer.status, query) == (303, "path=x1"), screen.path
             assert place(screen).startswith(above), screen.path
             assert above in {place(one) for one in GETS}, screen.path
     assert surfer.get("/server").status == 200, "signing out is a form, too"
 
 
+@pytest.mark.parametrize("role", list(ROLE_OF) if NIGHTLY else [Role.EXAMINER])
+def test_a_screen_is_for_its_roles(at: Staffed, site: Web, role: Role) -> None:
+    visitor = signed_in(site, at.caller(role).token)
+    told = {}
+    for screen in SCREENS:
+        path = place(screen)
+        answer = visitor.get(path) if screen.method == "GET" else visitor.upload(path, photo=photo(10))
+        told[screen.method, screen.path] = answer.status == 403 and "people with another role" in words(answer)
+        if screen.path in ("/sign-out", "/sign-in"):
+            visitor = signed_in(site, at.caller(role).token)
+    assert told == {(one.method, one.path): bool(one.roles) and ROLE_OF[role] not in one.roles for one in SCREENS}
+
+
 # --- sessions
+
+
+def test_a_session_that_ends_while_its_form_comes_stays_ended(site: Web, everybody: str) -> None:
+    for signs_out in (True, False):
+        surfer = signed_in(site, everybody)
+        body, _ = form(token=surfer.token, language="en")
+        with closing(begun(surfer, next(one for one in POSTS if one.path == "/language"), len(body))) as one:
+            one.sendall(body[:-9])
+            assert surfer.get("/server").status == 200
+            other_tab = Surfer(site, dict(surfer.cookies), surfer.token)
+            if signs_out:
+                assert other_tab.post("/sign-out", {}).status == 303
+            one.sendall(body[-9:])
+            head = whole_answer(one)
+        assert b" 303 " in head[:20]
+        assert not re.search(rb"set-cookie: fr-\d", head)
+        assert surfer.get("/server").status == (401 if signs_out else 200)
+
+
+def test_a_wrong_key_leaves_somebody_signed_in(surfer: Surfer, everybody: str) -> None:
+    assert surfer.post("/sign-in", {"key": "wrong"}).status == 401
+    assert surfer.get("/server").status == 200
+    assert surfer.post("/sign-in", {"key": "wrong"}).status == 401
+    assert surfer.post("/sign-in", {"key": everybody}).status == 303, "the form on the page of the refusal"
 
 
 @pytest.mark.parametrize("headers", [{}, {IN_PLACE.replace("-", "_"): "1"}], ids=["a page", "in place"])
@@ -322,6 +368,25 @@ def test_forms_that_do_not_come_are_given_up(small: Web, everybody: str) -> None
     for one in open_ones:
         one.close()
     assert surfer.get("/server").status == 200
+
+
+def test_large_forms_that_wait_leave_room_for_small_ones(site: Web, everybody: str) -> None:
+    stranger, surfer = Surfer(site), signed_in(site, everybody)
+    stranger.get("/sign-in")
+    waiting = [begun(stranger, next(one for one in POSTS if one.path == "/sign-in"), 260_000) for _ in range(3)]
+    for one in waiting:
+        one.sendall(bytes(174_000))
+    until(lambda: surfer.get("/server").status == 200)
+    assert surfer.post("/language", {"language": "en", "more": "x" * 4_000}).status == 303
+    for one in waiting:
+        one.close()
+
+
+def test_checkpoints_are_small(surfer: Surfer) -> None:
+    """Reading a large JSON stops all other visitors."""
+    for extra, status in ((b"[]," * 800_000, 400), (b"[]," * 8, 200)):
+        answer = surfer.upload("/audit/check", checkpoints=b'{"checkpoints": [], "more": [' + extra + b"0]}")
+        assert (answer.status, "larger than 2,097,152 bytes" in words(answer)) == (status, status == 400)
 
 
 def test_of_strangers_no_body_is_read(site: Web) -> None:

@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 
+from fr_api.v1 import access_pb2
 from fr_trust.access.principal import Role
 from support.browser import World
 from support.courses import finish
@@ -134,6 +135,8 @@ def test_codes_are_shown_once_and_a_slip_holds_no_other_key(trainer: Surfer, con
     refused = trainer.post(f"{course}/cohorts", {"trainees": "1", "class_key": console_world.key("trainer")})
     assert refused.status == 400
     assert console_world.key("trainer") not in words(refused)
+    mistyped = trainer.post(f"{course}/cohorts", {"trainees": "1", "class_key": "mistyped"})
+    assert (mistyped.status, "no key of a class" in words(mistyped)) == (400, True), "401 would ask to sign in again"
     assert words(trainer.get("/cohorts")).count('href="/cohorts/') == before
     place, codes, page = slips(trainer, course, name=HOSTILE, class_key=console_world.key("trainee"))
     assert len(codes) == 3
@@ -145,6 +148,13 @@ def test_codes_are_shown_once_and_a_slip_holds_no_other_key(trainer: Surfer, con
         shown = trainer.get(path)
         assert not any(code in words(shown) for code in codes), path
         assert HOSTILE not in shown.body.decode()
+    key, spelled = (
+        console_world.key("trainee"),
+        (codes[0], f" {codes[0].lower()}", codes[0].replace("-", " "), codes[1]),
+    )
+    pages = [words(signed_in(console_world.site, key, one).get("/")) for one in spelled]
+    marks = [re.findall(r'data-who="(\w+)"', one) for one in pages]
+    assert [one == marks[0] for one in marks] == [True, True, True, False], "one person, however the code is typed"
     more = trainer.post(f"{place}/trainees", {"trainees": "2"})
     assert len(re.findall(r"Code: <code", words(more))) == 2
     assert words(more).count("your trainer has it") == 2
@@ -273,10 +283,40 @@ def test_a_projector_shows_what_the_trainer_shows_and_nothing_else(
             assert one.count("<img") == 2
             assert not any(secret in one for secret in ("Secret name", "Jane_Roe", "/cohorts/", *codes))
         assert {projector.get(one).status for one in ("/", place, item)} == {200, 401}  # "/" asks who they are
+        led(trainer.post(f"{place}/delete", {"sure": "1"}))
+        while "event: over" not in shown:
+            before, shown = shown, event(told)
+        assert ("This link has ended" in before, "<img" in before) == (True, False)
+    assert projector.get(link).status == projector.get(f"{link}/events").status == 404
+
+
+def test_a_link_ends_with_its_trainer_and_takes_nobody_along(
+    trainer: Surfer, console_world: World, course: str
+) -> None:
+    place, codes, _ = slips(trainer, course)
+    answers_all(console_world, codes[0])
+    led(trainer.post(f"{place}/release", {"block.practice": "1", "sure": "1", "ahead": "1"}))
+    item = re.findall(rf'href="({place}/items/[0-9a-f]+)"', words(trainer.get(f"{place}/items")))[0]
+    staff = console_world.staff
+    guest = signed_in(console_world.site, staff.caller(Role.TRAINER, number=7).token)
+    links = []
+    for one in (trainer, guest):
+        page = words(one.get(led(one.post(f"{place}/wall", {}))))
+        links += re.findall(r'href="http[^"]*(/wall/[\w-]+)"', page)
+        assert one.get(item).status == 200
+    visitor = signed_in(console_world.site, console_world.key("operator"))
+    assert [visitor.get(one).status for one in links] == [200, 200]
+    key_id = staff.caller(Role.TRAINER, number=7).token.partition(".")[0]
+    staff.admin.access.RevokeKey(access_pb2.RevokeKeyRequest(key_id=key_id))
+    with events(visitor, f"{links[0]}/events") as told:
+        shown = event(told)
+        assert "<img" in shown
+        assert [visitor.get(one).status for one in links] == [200, 404]
+        assert visitor.get("/galleries").status == 200, "the key of somebody else was revoked"
         trainer.post("/sign-out", {})
         while "event: over" not in shown:
             shown = event(told)
-    assert projector.get(link).status == projector.get(f"{link}/events").status == 404
+    assert [visitor.get(one).status for one in links] == [404, 404]
 
 
 def test_a_sitting_is_closed_to_a_class_and_gets_more_time(trainer: Surfer, console_world: World, course: str) -> None:

@@ -92,3 +92,11 @@ def test_slips_are_printed_and_a_course_is_made_with_a_button(look: Look, consol
     look.page.keyboard.press("p")
     assert look.page.evaluate("window.printed") is True
     assert look.page.locator(".slips img").count() == 10
+
+
+def test_a_double_click_sends_a_form_once(look: Look, console_world: World) -> None:
+    address, cohorts = f"/courses/{console_world.course.course_id}", "main li a[href^='/cohorts/']"
+    before = look.open(address).page.locator(cohorts).count()
+    look.page.get_by_role("button", name="Make the cohort").dblclick()
+    look.heading("Slips for trainees").page.wait_for_load_state("networkidle")
+    assert look.open(address).page.locator(cohorts).count() == before + 1

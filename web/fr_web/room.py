@@ -49,10 +49,11 @@ class ClientGone(Exception):
 
 @dataclass(slots=True)
 class Room:
-    """Counts the bytes of bodies: at most `most_bytes` in one, four times that in all, twice that of one address."""
+    """Counts the bytes of bodies: at most `most_bytes` in one, `at_once` times that in all, half of one address."""
 
     most_bytes: int
     first_s: float  # seconds for the first bytes of a body
+    at_once: int = 4
     _held: Counter[str] = field(default_factory=Counter)
 
     @contextmanager
@@ -70,7 +71,8 @@ class Room:
         """Count bytes more; raises `FrApiError` (IMAGE_TOO_MANY_BYTES for one body over the limit, else OVERLOADED)."""
         if share.held + size > self.most_bytes:
             raise too_large(self.most_bytes)
-        if self._held.total() + size > 4 * self.most_bytes or self._held[share.address] + size > 2 * self.most_bytes:
+        most = self.at_once * self.most_bytes
+        if self._held.total() + size > most or self._held[share.address] + size > most // 2:
             words = "Too many large requests arrive at once. Wait a moment, then try again."
             raise refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED", words, _RETRY_S)
         share.held += size

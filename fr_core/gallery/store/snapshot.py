@@ -6,7 +6,6 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
 
 import apsw
 import numpy as np
@@ -37,7 +36,6 @@ from fr_core.gallery.store.values import ExpiredTemplate, GalleryRow
 from fr_core.gallery.values import KeptTemplate, Subject, SubjectName, TemplateInfo
 from fr_core.id_forms import forms_of
 from fr_core.storage.dialect import array_of, in_array, object_of
-from fr_core.storage.protocol import Row
 from fr_core.storage.statements import Reading
 from fr_core.storage.vault import DataKey, Value, Vault
 from fr_core.types import I64, Embedding
@@ -158,7 +156,7 @@ class Snapshot(Reading):
         return tuple(expired)
 
     def _galleries(self, clause: str, *values: Value) -> list[GalleryRow]:
-        return [_checked_gallery(self.vault, row) for row in self.rows(f"{_GALLERY} {clause}", *values)]
+        return [gallery_of(checked(self.vault, "galleries", row)) for row in self.rows(f"{_GALLERY} {clause}", *values)]
 
     def _gallery_of_no(self, gallery_no: int) -> GalleryRow:
         rows = self._galleries("WHERE gallery_no = ?", gallery_no)
@@ -242,11 +240,6 @@ class Snapshot(Reading):
         """
         ((array,),) = self.rows(sql, *values)
         return np.sort(np.array(json.loads(array), dtype=np.int64))
-
-
-@lru_cache(maxsize=64)  # each search reads the same one; what is equal to a row that was found good is good
-def _checked_gallery(vault: Vault, row: Row) -> GalleryRow:
-    return gallery_of(checked(vault, "galleries", row))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

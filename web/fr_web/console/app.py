@@ -29,13 +29,13 @@ from fr_web.console.sessions import Attempts, Sessions
 from fr_web.console.views import SCREENS
 from fr_web.console.views.entry import LANGUAGE_COOKIE
 from fr_web.console.views.keyboard import KEYBOARD_COOKIE, keys_of
-from fr_web.console.visit import IN_PLACE, Screen, Visit, Wall, address, before, ways_back
+from fr_web.console.visit import IN_PLACE, Screen, Visit, Wall, address, before, local, ways_back
 from fr_web.console.words import FOR_PAGES, PURPOSES, QUALITY, ROLES, USES, direction_of, language_of
 from fr_web.errors import http_status, refused
 from fr_web.room import Room, is_loopback_host, network_of, too_large
 
 _CALL_S = 300.0  # `limits.call_s` of a server
-_SMALL_FORM_BYTES = 256 * 1024
+_SMALL_FORM_BYTES, _SMALL_AT_ONCE = 256 * 1024, 64  # a class behind one address, and some of it slow
 _SCRIPTS = (
     "vendor/htmx.min.js",
     "vendor/hx-csp.min.js",
@@ -57,7 +57,7 @@ class Console:
     def __init__(self, backend: Backend, rules: Rules, room: Room, sessions: Sessions | None = None) -> None:
         self._backend = backend
         self._rules = rules
-        self._room, self._small = room, Room(_SMALL_FORM_BYTES, rules.body_s)
+        self._room, self._small = room, Room(_SMALL_FORM_BYTES, rules.body_s, _SMALL_AT_ONCE)
         self._sessions, self._attempts = sessions or Sessions(), Attempts()
         self.walls: dict[str, Wall] = {}
         self.languages = languages()
@@ -96,12 +96,18 @@ class Console:
             if screen.streams:
                 async with aclosing(self._parts(request)) as parts:
                     visit.files = await self._begun(visit, parts)
-                    return self._headed(visit, await screen.view(visit))
+                    return self._headed(visit, await self._seen(visit, screen))
             if screen.method == "POST":
                 await self._read(visit, screen)
-            return self._headed(visit, await screen.view(visit))
+            return self._headed(visit, await self._seen(visit, screen))
 
         return answer
+
+    async def _seen(self, visit: Visit, screen: Screen) -> Response:
+        """Call the view; of somebody whose key has none of its roles, nothing comes to a screen."""
+        if visit.session is not None and not screen.is_for(visit.session):
+            raise refused(grpc.StatusCode.PERMISSION_DENIED, "", visit.text(message("console.refused.role")))
+        return await screen.view(visit)
 
     def refusal(self, request: Request, error: FrApiError) -> Response:
         """Return the page that says what was refused; somebody who is not signed in any more can sign in on it."""
@@ -246,10 +252,12 @@ class Console:
             raise _foreign()
 
     def _headed(self, visit: Visit, answer: Response) -> Response:
-        """Add the headers of a page, and the cookie; a view begins or ends a session by `Visit.session`."""
-        request, known = visit.request, self._sessions.find(visit.session_id)
-        session_id = visit.session_id
-        if visit.session is not known:
+        """Add the headers of a page, and the cookie; a view begins or ends a session by `Visit.session`.
+
+        A session that ended while its view was at work, in another tab or by its time, is over.
+        """
+        request, session_id = visit.request, visit.session_id
+        if visit.session is not visit.found and visit.session is not self._sessions.find(session_id):
             self._sessions.end(session_id)
             session_id = self._sessions.new_id() if visit.session is None else self._sessions.begin(visit.session)
         name = _cookie(request)
@@ -298,7 +306,7 @@ def _place(request: Request) -> str:
     """Return where to go on after signing in: this page, or the one that a form stood on."""
     url = request.url
     if request.method == "GET":
-        return f"{url.path}?{url.query}" if url.query else url.path
+        return local(f"{url.path}?{url.query}" if url.query else url.path)
     return before(request)
 
 

@@ -33,11 +33,11 @@ class Inquiry:
 class Session:
     """Somebody who is signed in, with a key ("" where the server asks for none), and a trainee's code or "".
 
-    `who` is the principal of the key, with a hash of the code. `sittings` has the server's id of each sitting that the
-    trainee began, by its name. `shown` has the photos and the probes of the trials that pages show, by their ids: the
-    right answer stands beside them, when the server no longer sends them. `drafts` has what a view keeps of unfinished
-    work, by a name; the same person finds it again after signing in again. `told` is what the next page says of what
-    was just done.
+    `who` is the principal of the key, behind the pseudonym of a trainee. `sittings` has the server's id of each sitting
+    that the trainee began, by its name. `shown` has the photos and the probes of the trials that pages show, by their
+    ids: the right answer stands beside them, when the server no longer sends them. `drafts` has what a view keeps of
+    unfinished work, by a name; the same person finds it again after signing in again. `told` is what the next page says
+    of what was just done.
     """
 
     key: str = field(repr=False)
@@ -145,11 +145,6 @@ class Attempts:
         """Count one attempt less: it was not wrong."""
         if network in self._free_s:
             self._free_s[network] -= _WRONG_EVERY_S
-
-
-def who_of(principal_id: str, code: str) -> str:
-    """Return the name of a person in `Session.who`."""
-    return f"{principal_id} {sha256(code.encode()).hexdigest()[:16]}" if code else principal_id
 
 
 def _is_over(session: Session, now_s: float) -> bool:

@@ -78,8 +78,9 @@ class Desk(Protocol):
 class Visit:
     """A request: what the browser sent, who is signed in, and in which language to answer.
 
-    `session_id` is that of the cookie, or a new one; `token` is what each form of this browser carries. `files` yields
-    those of a form that its screen `streams`, after the fields before the first one.
+    `session_id` is that of the cookie, or a new one; `token` is what each form of this browser carries. `found` is the
+    session before the view, which may begin or end one. `files` yields those of a form that its screen `streams`, after
+    the fields before the first one.
     """
 
     desk: Desk
@@ -91,6 +92,10 @@ class Visit:
     nonce: str
     fields: Fields = field(default_factory=dict)
     files: AsyncIterator[Part] | None = None
+    found: Session | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.found = self.session
 
     @property
     def path(self) -> Mapping[str, str]:
@@ -252,11 +257,11 @@ View = Callable[[Visit], Awaitable[Response]]
 class Screen:
     """A page, or where a form goes: `path` has names in braces, as in Starlette.
 
-    `roles` are those of a caller who can use it, none for everybody: navigation and the home page show it to them. The
-    server decides again in each call. `nav` is its name there, None to leave it out, and `about` its use in a
-    sentence. `is_open` lets in people who are not signed in. `takes_file` lets a form be as large as a photo; a screen
-    that `streams` reads any number of photos, one by one, as `Visit.files`. `once` says, to somebody who comes back to
-    the address of a form, that its page is not shown again.
+    `roles` are those of a caller who can use it, none for everybody: navigation and the home page show it to them, and
+    others are refused. The server decides again in each call. `nav` is its name there, None to leave it out, and
+    `about` its use in a sentence. `is_open` lets in people who are not signed in. `takes_file` lets a form be as large
+    as a photo; a screen that `streams` reads any number of photos, one by one, as `Visit.files`. `once` says, to
+    somebody who comes back to the address of a form, that its page is not shown again.
     """
 
     path: str
@@ -294,7 +299,7 @@ def _led_back(above: str, told: Message | None) -> View:
     return view
 
 
-def address(path: str, **query: str) -> str:
+def address(path: str, /, **query: str) -> str:
     """Return an address of this site; each part of the query is escaped, and an empty one is left out."""
     told = "&".join(f"{quote(name)}={quote(value, safe='')}" for name, value in query.items() if value)
     escaped = quote(path, safe="/%~?&=")
@@ -304,7 +309,12 @@ def address(path: str, **query: str) -> str:
 def before(request: Request) -> str:
     """Return the page of this site that a request comes from, "/" if there is none."""
     page = urlsplit(request.headers.get("referer", ""))
-    return page.path + (f"?{page.query}" if page.query else "") if page.netloc == request.url.netloc else "/"
+    return local(page.path + (f"?{page.query}" if page.query else "")) if page.netloc == request.url.netloc else "/"
+
+
+def local(path: str) -> str:
+    """Return an address of this site, "/" for one that browsers could take for another site's."""
+    return path if path.startswith("/") and not path.startswith(("//", "/\\")) else "/"
 
 
 def _event(html: str) -> str:

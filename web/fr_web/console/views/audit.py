@@ -14,9 +14,10 @@ from fr_client.errors import FrApiError
 from fr_locales.messages import Message, message
 from fr_web.console.forms import Part
 from fr_web.console.visit import ON_A_PAGE, Screen, Visit
+from fr_web.room import too_large
 
 _AUDITS = frozenset({access_pb2.ROLE_AUDITOR})
-_MOST_CHECKPOINTS = 2_000
+_MOST_CHECKPOINTS, _MOST_BYTES = 2_000, 2 * 1024 * 1024  # of all files together
 _NAMED = re.compile(r"(access|galleries|cases|training)-[0-9]{1,16}\.json")
 CHAINS: Mapping[str, Message] = {
     "access": message("console.audit.access"),
@@ -105,8 +106,12 @@ async def verify(visit: Visit) -> Response:
     """Check every record of all chains, against checkpoints that were kept elsewhere."""
     try:
         kept: list[audit_pb2.Checkpoint] = []
+        size = 0
         assert visit.files is not None
         async for part in visit.files:
+            size += len(part.content)
+            if part.is_too_large or size > _MOST_BYTES:
+                raise too_large(_MOST_BYTES)
             kept += _checkpoints(visit, part) if part.file else ()
             if len(kept) > _MOST_CHECKPOINTS:
                 raise visit.invalid(message("console.audit.too_many", most=_MOST_CHECKPOINTS), "checkpoints")

@@ -7,8 +7,8 @@ from starlette.responses import Response
 from fr_api.v1 import access_pb2, common_pb2, training_pb2
 from fr_client.errors import FrApiError
 from fr_locales.messages import message
-from fr_web.console.sessions import Inquiry, Session, who_of
-from fr_web.console.visit import IN_PLACE, Screen, Visit
+from fr_web.console.sessions import Inquiry, Session
+from fr_web.console.visit import IN_PLACE, Screen, Visit, local
 from fr_web.console.words import FOR_PAGES, PURPOSES
 from fr_web.errors import delay_of, http_status
 
@@ -58,7 +58,7 @@ async def sign_in(visit: Visit) -> Response:
         with visit.desk.attempt(visit):
             visit.session = await _session(visit, form)
     except FrApiError as error:
-        visit.session = None
+        visit.session = visit.found
         if in_place:
             told = visit.text(FOR_PAGES[error.reason]) if error.reason in FOR_PAGES else error.message
             return Response(told, http_status(error), delay_of(error), media_type="text/plain")
@@ -72,10 +72,12 @@ async def _session(visit: Visit, form: SignIn) -> Session:
     if form.as_trainee:
         if not form.code:
             raise visit.invalid(message("console.sign_in.no_code"), "code")
-        await visit.ask(training_pb2.JoinCourseRequest(code=form.code), training_pb2.JoinCourseResponse)
+        joining = training_pb2.JoinCourseRequest(code=form.code)
+        joined = await visit.ask(joining, training_pb2.JoinCourseResponse)
+        begun.who = f"{joined.trainee_id} "  # however the code was typed
     found = await visit.ask(access_pb2.WhoAmIRequest(), access_pb2.WhoAmIResponse)
     trainee = access_pb2.ROLE_TRAINEE
-    begun.who = who_of(found.principal_id, begun.code)
+    begun.who += found.principal_id
     begun.roles = frozenset({trainee} if form.as_trainee else {*found.roles} - {trainee})
     if not begun.roles:
         raise visit.invalid(message("console.sign_in.key_of_class"), "code")
@@ -115,11 +117,6 @@ async def state_purpose(visit: Visit) -> Response:
         raise visit.invalid(message("console.purpose.unknown"), "purpose")
     visit.who.inquiry = Inquiry(common_pb2.Purpose.ValueType(form.purpose), form.case_reference)
     return visit.go(local(form.next))
-
-
-def local(path: str) -> str:
-    """Return an address of this site, "/" for one that browsers could take for another site's."""
-    return path if path.startswith("/") and not path.startswith(("//", "/\\")) else "/"
 
 
 SCREENS = (

@@ -9,8 +9,8 @@ from starlette.responses import Response
 from fr_client.errors import FrApiError
 from fr_locales.messages import Message, message
 from fr_web.console.forms import text_of
-from fr_web.console.views.entry import YEAR_S, local
-from fr_web.console.visit import Screen, Visit, before
+from fr_web.console.views.entry import YEAR_S
+from fr_web.console.visit import Screen, Visit, before, local
 
 KEYBOARD_COOKIE = "fr-keyboard"
 # What templates name a key by, which is the key itself until somebody changes it.

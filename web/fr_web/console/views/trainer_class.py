@@ -3,6 +3,7 @@
 import asyncio
 import json
 import secrets
+import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,7 +20,9 @@ from fr_web.console.views.trainer_cohorts import qr_code, read_cohort, site_of
 from fr_web.console.visit import Screen, Visit, Wall
 from fr_web.errors import refused
 
-_WALL_S = 0.5  # between two looks at what the trainer shows
+_WALL_S, _STILL_S = 0.5, 10.0  # between two looks at what the trainer shows, and whether it is still there
+# A cohort that is deleted, and a key that is revoked: the projector shows no more.
+_GONE = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.NOT_FOUND)
 _MOST_REPORT_BYTES = 64 * 1024 * 1024
 _PAIRS = frozenset(
     {
@@ -190,7 +193,7 @@ async def wall_link(visit: Visit) -> Response:
     cohort_id = (await read_cohort(visit)).cohort.cohort_id
     made = [wall_id for wall_id, one in visit.desk.walls.items() if one.is_of(visit, cohort_id)]
     if not made:
-        return visit.go(f"/cohorts/{cohort_id}")
+        return visit.go(f"/cohorts/{(await read_cohort(visit)).cohort.cohort_id}")
     site, only_here = site_of(visit)
     link = f"{site}wall/{made[0]}"
     return visit.page("trainer_wall.html", cohort_id=cohort_id, link=link, picture=qr_code(link), only_here=only_here)
@@ -199,17 +202,28 @@ async def wall_link(visit: Visit) -> Response:
 def _wall(visit: Visit) -> Wall:
     found = visit.desk.walls.get(visit.path["wall"])
     if found is None or not found.holds:
-        raise refused(grpc.StatusCode.NOT_FOUND, "", visit.text(message("console.wall.over")))
+        raise _over(visit)
     return found
 
 
-async def _on_wall(one: Wall) -> Mapping[str, Any]:
-    return await _item(one.visit, one.cohort_id, one.item_id, one.step) if one.item_id else {"item_id": ""}
+def _over(visit: Visit) -> FrApiError:
+    return refused(grpc.StatusCode.NOT_FOUND, "", visit.text(message("console.wall.over")))
+
+
+async def _on_wall(visit: Visit, one: Wall) -> Mapping[str, Any]:
+    """Return what a projector shows; its link ends where the trainer may not see that any more."""
+    try:
+        return await _item(one.visit, one.cohort_id, one.item_id, one.step) if one.item_id else {"item_id": ""}
+    except FrApiError as error:
+        if error.code not in _GONE:
+            raise
+        visit.desk.walls.pop(visit.path["wall"], None)
+        raise _over(visit) from error
 
 
 async def wall(visit: Visit) -> Response:
     """Show on a projector what the trainer shows."""
-    return visit.page("wall.html", wall_id=visit.path["wall"], **await _on_wall(_wall(visit)))
+    return visit.page("wall.html", wall_id=visit.path["wall"], **await _on_wall(visit, _wall(visit)))
 
 
 async def wall_events(visit: Visit) -> Response:
@@ -218,11 +232,22 @@ async def wall_events(visit: Visit) -> Response:
 
     async def states() -> AsyncGenerator[Mapping[str, Any] | None, None]:
         before: object = None
+        shown: Mapping[str, Any] = {}
+        asked_s = 0.0
         while one is visit.desk.walls.get(visit.path["wall"]):
             now = (one.item_id, one.step)
-            yield await _on_wall(one) if now != before else None
+            if now != before or time.monotonic() - asked_s > _STILL_S:
+                asked_s = time.monotonic()
+                try:
+                    shown = await _on_wall(visit, one)
+                except FrApiError as error:
+                    if error.code is not grpc.StatusCode.NOT_FOUND:
+                        raise
+                    break
+            yield shown if now != before else None
             before = now
             await asyncio.sleep(_WALL_S)
+        yield {"item_id": "", "over": True}
 
     return await replace(visit, session_id=one.visit.session_id).events("wall_item.html", states())
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
+import grpc
 import segno
 from starlette.responses import Response
 
@@ -109,8 +110,13 @@ async def _require_key_of_class(visit: Visit, key: str) -> None:
     if not key:
         return
     other = replace(visit, session=Session(key, "", "", frozenset()))
-    with visit.desk.attempt(visit):
-        found = await other.ask(access_pb2.WhoAmIRequest(), access_pb2.WhoAmIResponse)
+    found = access_pb2.WhoAmIResponse()
+    try:
+        with visit.desk.attempt(visit):
+            found = await other.ask(access_pb2.WhoAmIRequest(), access_pb2.WhoAmIResponse)
+    except FrApiError as error:  # the visitor is still signed in
+        if error.code is not grpc.StatusCode.UNAUTHENTICATED:
+            raise
     if {*found.roles} != {access_pb2.ROLE_TRAINEE}:
         raise visit.invalid(message("console.slips.not_of_class"), "class_key")
 
@@ -202,6 +208,8 @@ async def delete_cohort(visit: Visit) -> Response:
     visit.require_sure()
     request = training_pb2.DeleteCohortRequest(cohort_id=visit.path["cohort"])
     await visit.ask(request, training_pb2.DeleteCohortResponse)
+    for wall_id in [key for key, one in visit.desk.walls.items() if one.cohort_id == request.cohort_id]:
+        del visit.desk.walls[wall_id]
     return visit.go("/cohorts")
 
 
