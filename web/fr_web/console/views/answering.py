@@ -18,6 +18,7 @@ from fr_web.console.views.sitting import (
     ALL,
     GO_ON,
     HERE,
+    LOCKED,
     TAKES,
     go_on,
     next_of,
@@ -129,6 +130,7 @@ async def _note(visit: Visit, given: Given) -> Response:
         return go_on(visit)
     request = pb.LockNotesRequest(session_id=await session_of(visit), trial_id=given.trial, notes=notes)
     await visit.ask(request, pb.LockNotesResponse)
+    visit.who.drafts[LOCKED] = {given.trial: notes}
     return go_on(visit)
 
 

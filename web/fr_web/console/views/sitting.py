@@ -18,6 +18,7 @@ from fr_web.console.visit import Screen, Visit
 
 TAKES = frozenset({access_pb2.ROLE_TRAINEE})
 HERE = "/course/sitting"
+LOCKED = "notes"  # the name of the draft of `Session.drafts` that has the locked notes of a trial, by its id
 # The template of each step that a trial can wait for.
 _PAGES: Mapping[int, str] = {
     pb.TRIAL_STEP_RATE: "trial_pair.html",
@@ -173,6 +174,7 @@ def trial_page(visit: Visit, trial: pb.Trial, error: FrApiError | None = None, *
         "looks": looks,
         "probe": probe,
         "typed": lambda field: text_of(visit.fields, field) if same else "",
+        "notes": visit.who.drafts.get(LOCKED, {}).get(trial.trial_id, ""),
         "own": own if _OWN.fullmatch(own) else "",
         "is_own": trial.exercise == pb.EXERCISE_OWN_PROBE,
         "is_first": trial.exercise == pb.EXERCISE_AIDED and trial.step == pb.TRIAL_STEP_RATE,
