@@ -77,7 +77,7 @@ class AsyncCalls:
         return await self.call(self._server.GetServerInfo, server_pb2.GetServerInfoRequest())
 
     async def server_status(self) -> server_pb2.GetServerStatusResponse:
-        """Return how the server does; for administrators and auditors."""
+        """Return how the server is doing; for administrators and auditors."""
         return await self.call(self._server.GetServerStatus, server_pb2.GetServerStatusRequest())
 
     async def fit(self) -> Fit:

@@ -101,7 +101,7 @@ class AsyncClient(AsyncRecognition, AsyncSubjects, AsyncEvaluation):
         return await self._calls.server_info()
 
     async def server_status(self) -> server_pb2.GetServerStatusResponse:
-        """Return how the server does: calls, photos, stores and model packs; for administrators and auditors."""
+        """Return how the server is doing: calls, photos, stores and model packs; for administrators and auditors."""
         return await self._calls.server_status()
 
     async def fit_photo(self, photo: Photo) -> bytes:

@@ -78,7 +78,7 @@ class Calls:
         return self.call(self._server.GetServerInfo, server_pb2.GetServerInfoRequest())
 
     def server_status(self) -> server_pb2.GetServerStatusResponse:
-        """Return how the server does; for administrators and auditors."""
+        """Return how the server is doing; for administrators and auditors."""
         return self.call(self._server.GetServerStatus, server_pb2.GetServerStatusRequest())
 
     def fit(self) -> Fit:

@@ -102,7 +102,7 @@ class Client(Recognition, Subjects, Evaluation):
         return self._calls.server_info()
 
     def server_status(self) -> server_pb2.GetServerStatusResponse:
-        """Return how the server does: calls, photos, stores and model packs; for administrators and auditors."""
+        """Return how the server is doing: calls, photos, stores and model packs; for administrators and auditors."""
         return self._calls.server_status()
 
     def fit_photo(self, photo: Photo) -> bytes:

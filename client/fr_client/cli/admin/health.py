@@ -22,7 +22,7 @@ _SERVING = health_pb2.HealthCheckResponse.SERVING
 
 
 def status(context: typer.Context, as_json: AsJson = False) -> None:
-    """Show how the server does: calls, the newest that failed, photos, stores and packs. Needs an admin or auditor."""
+    """Show how the server is doing: its calls, photos, stores and packs. For admins and auditors."""
     with connected(context, as_json) as client:
         found = client.server_status()
     calls = table("Call", "Ended", "Reason", "Request")
