@@ -234,6 +234,13 @@ def test_a_list_is_rated_before_it_is_decided(room: Class) -> None:
     assert trainee.surfer.post(trainee.path, sent).status in (200, 303)
 
 
+def test_trainers_see_which_photo_of_a_list_is_the_probe(room: Class) -> None:
+    trainer = signed_in(room.world.site, room.world.key("trainer"))
+    page = words(trainer.get(f"/courses/{room.made.cohort.course_id}/items?form=lists"))
+    named = re.findall(r'<p dir="ltr">(Probe|Candidate \d)', page)
+    assert named == ["Probe", "Candidate 1", "Candidate 2", "Candidate 3"] * 2
+
+
 def test_the_own_rating_stands_beside_the_advice(room: Class) -> None:
     trainee, page = room.at("RATE_AGAIN")
     found = trainee.page("&own=2")
