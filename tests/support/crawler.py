@@ -164,7 +164,8 @@ class Crawler:
             return []
         page = html.fromstring(answer.body)
         found = [str(one) for one in page.xpath("//a/@href | //img/@src | //form[@method='get']/@action")]
-        return [urljoin(address, one) for one in found if not one.startswith(("data:", "#"))]
+        led = (urljoin(address, one) for one in found if not one.startswith(("data:", "#")))
+        return [one.removeprefix(self.surfer.origin) for one in led]
 
 
 def _forms(answer: Answered) -> list[html.FormElement]:
