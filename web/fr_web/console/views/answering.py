@@ -10,6 +10,7 @@ from fr_api.v1 import common_pb2
 from fr_api.v1 import training_pb2 as pb
 from fr_client.errors import FrApiError
 from fr_locales.messages import message
+from fr_web.console.addresses import embedded
 from fr_web.console.forms import text_of
 from fr_web.console.views.answers import DECISIONS, Begin, Chosen, Given, Part, Rated
 from fr_web.console.views.looks import compared, probe_of
@@ -28,7 +29,7 @@ from fr_web.console.views.sitting import (
     step_page,
     trial_page,
 )
-from fr_web.console.visit import Screen, Visit, embedded
+from fr_web.console.visit import Screen, Visit
 from fr_web.errors import refused
 from fr_web.room import invalid
 

@@ -1,17 +1,16 @@
 """A trainee's course: the check of the device, consent, the sittings, the result and the certificate."""
 
-import base64
 import json
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from markupsafe import Markup
 from starlette.responses import Response
 
 from fr_api.v1 import training_pb2 as pb
 from fr_client.errors import FrApiError
 from fr_locales.messages import Message, message
+from fr_web.console.addresses import data_address
 from fr_web.console.views.sitting import TAKES, begun, joined_by, until_open
 from fr_web.console.visit import Screen, Visit
 from fr_web.console.words import STATES
@@ -24,7 +23,7 @@ _LADDER = "".join(
     for step, grey in enumerate(_GREYS)
 )
 _CARD = f'<svg xmlns="http://www.w3.org/2000/svg" width="512" height="512">{_LADDER}</svg>'
-CARD = Markup("data:image/svg+xml;base64,{}").format(base64.b64encode(_CARD.encode()).decode())
+CARD = data_address("image/svg+xml", _CARD.encode())
 # Sentences of a kind that the first page of a result has, as in `fr_training.report.pages`.
 _MOST = 3
 _TESTS: Mapping[str, Message] = {

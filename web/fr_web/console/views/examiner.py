@@ -12,8 +12,9 @@ from starlette.responses import Response
 from fr_api.v1 import access_pb2, review_pb2
 from fr_client.errors import FrApiError
 from fr_locales.messages import Message, message
+from fr_web.console.addresses import embedded
 from fr_web.console.views.examiner_cases import EXERCISES, FINDINGS, SEES, STATES, is_blind, read_examination
-from fr_web.console.visit import MOST_LISTED, ON_A_PAGE, Screen, Visit, embedded
+from fr_web.console.visit import MOST_LISTED, ON_A_PAGE, Screen, Visit
 from fr_web.errors import refused
 
 _EXAMINES = frozenset({access_pb2.ROLE_EXAMINER})

@@ -92,9 +92,9 @@ async def gallery(visit: Visit) -> Response:
     """Show a gallery, and a page of its subjects to those who may read them and have said why."""
     kept = await read_gallery(visit)
     may_read = bool(visit.who.roles & READS)
-    must_say = must_state(visit, kept)
+    unstated = must_state(visit, kept)
     listed = gallery_pb2.ListSubjectsResponse()
-    if may_read and not must_say:
+    if may_read and not unstated:
         request = gallery_pb2.ListSubjectsRequest(
             gallery_id=kept.gallery_id, page_size=ON_A_PAGE, page_token=visit.query("page"), **visit.stated_purpose
         )
@@ -103,7 +103,7 @@ async def gallery(visit: Visit) -> Response:
         "gallery.html",
         gallery=kept,
         may_read=may_read,
-        must_say=must_say,
+        must_state=unstated,
         listed=listed,
         may_search=access_pb2.ROLE_OPERATOR in visit.who.roles,
         may_make=bool(visit.who.roles & MAKES),

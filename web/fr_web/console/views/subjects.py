@@ -4,8 +4,9 @@ import grpc
 from starlette.responses import Response
 
 from fr_api.v1 import access_pb2, gallery_pb2
+from fr_web.console.addresses import kind_of_photo
 from fr_web.console.views.galleries import READS, must_state, read_gallery
-from fr_web.console.visit import Screen, Visit, kind_of_photo
+from fr_web.console.visit import Screen, Visit
 from fr_web.errors import refused
 from fr_web.room import invalid
 
@@ -13,9 +14,9 @@ from fr_web.room import invalid
 async def subject(visit: Visit) -> Response:
     """Show a subject, or ask for the purpose first."""
     gallery, subject_id = await read_gallery(visit), visit.query("id")
-    must_say = must_state(visit, gallery)
+    unstated = must_state(visit, gallery)
     found = gallery_pb2.GetSubjectResponse()
-    if not must_say:
+    if not unstated:
         request = gallery_pb2.GetSubjectRequest(
             gallery_id=gallery.gallery_id, subject_id=subject_id, **visit.stated_purpose
         )
@@ -26,7 +27,7 @@ async def subject(visit: Visit) -> Response:
         gallery=gallery,
         subject=found.subject,
         subject_id=subject_id,
-        must_say=must_say,
+        must_state=unstated,
         may_enrol=may_enrol,
         sees_photos=gallery.keeps_photos and may_enrol,
     )

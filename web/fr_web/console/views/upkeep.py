@@ -37,7 +37,7 @@ class Delete:
 async def duplicates(visit: Visit) -> Response:
     """Say what the search does, and ask for the purpose."""
     kept = await read_gallery(visit)
-    return visit.page("duplicates.html", gallery=kept, must_say=must_state(visit, kept), growing="")
+    return visit.page("duplicates.html", gallery=kept, must_state=must_state(visit, kept), growing="")
 
 
 async def find(visit: Visit) -> Response:
@@ -45,7 +45,7 @@ async def find(visit: Visit) -> Response:
     kept = await read_gallery(visit)
     request = gallery_pb2.FindDuplicatesRequest(gallery_id=kept.gallery_id, **visit.stated_purpose)
     rows = _pairs(visit, kept, request)
-    return await visit.growing("duplicates.html", rows, gallery=kept, must_say=False)
+    return await visit.growing("duplicates.html", rows, gallery=kept, must_state=False)
 
 
 async def _pairs(
