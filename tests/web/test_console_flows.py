@@ -125,7 +125,7 @@ def test_an_answer_is_sent_again_when_the_connection_is_back(look: Look, console
     assert look.page.locator("#live").text_content()
     look.page.context.set_offline(False)
     look.heading("The right answer")
-    assert not look.page.locator("#lost").is_visible()
+    look.page.locator("#lost").wait_for(state="hidden")
 
 
 def test_somebody_whose_session_is_over_signs_in_on_the_page(look: Look, console_world: World) -> None:
