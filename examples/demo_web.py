@@ -33,8 +33,8 @@ claims = false
 name = "pairs"
 title = "Pairs of photos"
 blocks = [
-  {id = "practice", exercise = "verification", same = 1, different = 2, feedback = true},
-  {id = "pairs", exercise = "verification", same = 2, different = 4, minutes = 10},
+  {id = "practice", title = "Practice", exercise = "verification", same = 1, different = 2, feedback = true},
+  {id = "pairs", title = "Pairs", exercise = "verification", same = 2, different = 4, minutes = 10},
 ]
 """
 

@@ -89,8 +89,9 @@ class Crawler:
 
     surfer: Surfer
     avoided: tuple[str, ...] = ("/sign-out", "/sign-in")  # they would end its visit
-    each: int = 3  # times that forms of one kind are sent
+    each: int = 3  # times that forms of one kind are sent, and that a page beside others is opened
     seen: dict[str, Answered] = field(default_factory=dict)  # by address
+    asides: Counter[str] = field(default_factory=Counter)  # by path
     sent: Counter[tuple[str, ...]] = field(default_factory=Counter)
     faults: set[str] = field(default_factory=set)
     marks: set[int] = field(default_factory=set)
@@ -101,8 +102,12 @@ class Crawler:
         waiting = list(addresses)
         while waiting:
             address = waiting.pop()
+            path, aside, _ = address.partition("?next=")  # a page beside others, which leads back to the one before
             if address in self.seen or screen_of("GET", urlsplit(address).path) is None:
                 continue
+            if aside and self.asides[path] >= self.each:
+                continue
+            self.asides[path] += bool(aside)
             self.seen[address] = answer = self.surfer.get(address)
             waiting += self._links(address, answer)
 

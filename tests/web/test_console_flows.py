@@ -80,7 +80,7 @@ def test_keys_can_be_turned_off(look: Look, console_world: World) -> None:
 
 def test_keys_are_others_where_somebody_has_chosen_them(look: Look, console_world: World) -> None:
     at_first_trial(look, console_world)
-    look.page.locator("footer a", has_text="Choose other keys").click()
+    look.page.locator("footer a", has_text="Choose other keyboard keys").click()
     for usual, own in (("7", "j"), ("+", "z"), ("1", "+")):
         look.page.locator(f"[name='key.{list(KEYS).index(usual)}']").fill(own)
     look.press("Keep these keys").heading("Trial 1 of 4")
@@ -125,7 +125,7 @@ def test_an_answer_is_sent_again_when_the_connection_is_back(look: Look, console
     assert look.page.locator("#live").text_content()
     look.page.context.set_offline(False)
     look.heading("The right answer")
-    assert not look.page.locator("#lost").is_visible()
+    look.page.locator("#lost").wait_for(state="hidden")
 
 
 def test_somebody_whose_session_is_over_signs_in_on_the_page(look: Look, console_world: World) -> None:

@@ -193,6 +193,11 @@ def test_notes_stay_when_they_are_saved_and_when_they_are_only_typed(room: Class
     assert ">typed</textarea>" in words(trainee.page())
     empty = trainee.surfer.post(trainee.path, {**fields, "notes": ""})
     assert (empty.status, trainee.step(empty)) == (400, pb.TRIAL_STEP_NOTE)
+    assert trainee.surfer.post(trainee.path, {**fields, "notes": HOSTILE}).status == 303
+    for candidate in ("", "&at=2"):
+        page = trainee.page(candidate)
+        assert f'<p class="lines" dir="auto">{HOSTILE}</p>' in words(page)
+        assert HOSTILE.encode() not in page.body
 
 
 def test_parts_go_back_and_are_kept(room: Class) -> None:
@@ -229,11 +234,18 @@ def test_a_list_is_rated_before_it_is_decided(room: Class) -> None:
     assert trainee.surfer.post(trainee.path, sent).status in (200, 303)
 
 
+def test_trainers_see_which_photo_of_a_list_is_the_probe(room: Class) -> None:
+    trainer = signed_in(room.world.site, room.world.key("trainer"))
+    page = words(trainer.get(f"/courses/{room.made.cohort.course_id}/items?form=lists"))
+    named = re.findall(r'<p dir="ltr">(Probe|Candidate \d)', page)
+    assert named == ["Probe", "Candidate 1", "Candidate 2", "Candidate 3"] * 2
+
+
 def test_the_own_rating_stands_beside_the_advice(room: Class) -> None:
     trainee, page = room.at("RATE_AGAIN")
     found = trainee.page("&own=2")
-    assert re.search(r"locked: <b[^>]*>2</b>", found.body.decode())
-    assert "The machine says" in words(page)
+    assert re.search(r"locked: <b[^>]*>\+2</b>", found.body.decode())
+    assert "The machine leans towards" in words(page)
     assert HOSTILE not in words(trainee.page(f"&own={quote(HOSTILE)}"))
 
 

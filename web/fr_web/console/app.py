@@ -1,14 +1,12 @@
 """Answers the requests of browsers: finds out who asks, checks where forms come from, and calls the view."""
 
-import gzip
 import hmac
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
-from functools import cache
 from hashlib import sha256
-from importlib import resources
 from typing import Any
+from urllib.parse import urlsplit
 
 import grpc
 from google.protobuf.message import Message as Sent
@@ -23,28 +21,21 @@ from fr_locales.messages import Message, message
 from fr_locales.rendering import ENGLISH, languages, render
 from fr_web.backend import Backend, Call, api_calls
 from fr_web.boundary import Rules, metadata_of
+from fr_web.console import assets
+from fr_web.console.addresses import address, local
 from fr_web.console.forms import Part, fields_of, parts_as_they_come, text_of
 from fr_web.console.lessons import lesson_html
 from fr_web.console.sessions import Attempts, Sessions
 from fr_web.console.views import SCREENS
 from fr_web.console.views.entry import LANGUAGE_COOKIE
 from fr_web.console.views.keyboard import KEYBOARD_COOKIE, keys_of
-from fr_web.console.visit import IN_PLACE, Screen, Visit, Wall, address, before, local, ways_back
+from fr_web.console.visit import IN_PLACE, Screen, Visit, Wall, ways_back
 from fr_web.console.words import FOR_PAGES, PURPOSES, QUALITY, ROLES, USES, direction_of, language_of
 from fr_web.errors import http_status, refused
 from fr_web.room import Room, is_loopback_host, network_of, too_large
 
 _CALL_S = 300.0  # `limits.call_s` of a server
 _SMALL_FORM_BYTES, _SMALL_AT_ONCE = 256 * 1024, 64  # a class behind one address, and some of it slow
-_SCRIPTS = (
-    "vendor/htmx.min.js",
-    "vendor/hx-csp.min.js",
-    "vendor/hx-sse.min.js",
-    "console.js",
-    "trial.js",
-    "viewer.js",
-)
-_KINDS = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
 # Of a key, or of a trainee's code, that the server does not know.
 _WRONG = frozenset({"CREDENTIAL_INVALID", "UNKNOWN_TRAINEE"})
 # A fetch from elsewhere is nobody's: https://w3c.github.io/webappsec-fetch-metadata/
@@ -73,18 +64,22 @@ class Console:
         )
         self._templates.globals |= {
             "address": address,
-            "asset": _asset,
-            "scripts": _SCRIPTS,
+            "asset": assets.address_of,
+            "scripts": assets.SCRIPTS,
             "languages": self.languages,
+            "roles": ROLES,
+            "uses": USES,
+            "purposes": PURPOSES,
+            "quality": QUALITY,
+            "for_pages": FOR_PAGES,
+            "direction_of": direction_of,
+            "lesson_html": lesson_html,
         }
-        self._templates.globals |= {"roles": ROLES, "uses": USES, "purposes": PURPOSES, "quality": QUALITY}
-        self._templates.globals |= {"for_pages": FOR_PAGES}
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes of all screens, and of the files that pages load."""
-        made: list[BaseRoute] = [Route(f"/static/{{mark}}/{name}", _file(name)) for name in _FILES]
         screens = (*SCREENS, *ways_back(SCREENS))
-        return made + [Route(one.path, self._answering(one), methods=[one.method]) for one in screens]
+        return [*assets.routes(), *(Route(one.path, self._answering(one), methods=[one.method]) for one in screens)]
 
     def _answering(self, screen: Screen) -> Callable[[Request], Any]:
         async def answer(request: Request) -> Response:
@@ -118,7 +113,7 @@ class Console:
             told = error if error.message else None
             answer = visit.page("sign_in.html", told, http_status(error), next=_place(request), code="")
         else:
-            answer = visit.page("error.html", error, before=before(request))
+            answer = visit.page("error.html", error, before=_before(request))
         return self._headed(visit, answer)
 
     # --- what a visit needs of the console
@@ -150,8 +145,6 @@ class Console:
             "t": t,
             "language": visit.language,
             "direction": direction_of(visit.language),
-            "direction_of": direction_of,
-            "lesson_html": lesson_html,
             "english": Markup("" if visit.language == ENGLISH else ' lang="en" dir="ltr"'),
             "nonce": visit.nonce,
             "hx": Markup('hx-nonce="{}"').format(visit.nonce),
@@ -163,8 +156,8 @@ class Console:
             "screens": [one for one in SCREENS if one.nav is not None and session is not None and one.is_for(session)],
             "here": visit.request.url.path,
             "place": _place(visit.request),
+            "error": values.get("error"),
         }
-        told["error"] = values.get("error")
         parts = vars(self._templates.get_template("parts.html").make_module(told))
         told |= {name: one for name, one in parts.items() if not name.startswith("_")}
         return self._templates.get_template(template).render({**told, **values})
@@ -214,7 +207,7 @@ class Console:
         with room.share(_network(request)) as share:
             body = await share.read(request.receive, request.headers.get("content-length"), _CALL_S)
             visit.fields = fields_of(request.headers.get("content-type", ""), body)
-        self._require_token(visit)
+        _require_token(visit)
 
     async def _parts(self, request: Request) -> AsyncGenerator[Part]:
         with self._room.share(_network(request)) as share:
@@ -235,7 +228,7 @@ class Console:
             if part.is_too_large or size > _SMALL_FORM_BYTES:
                 raise too_large(_SMALL_FORM_BYTES)
         visit.fields = fields
-        self._require_token(visit)
+        _require_token(visit)
 
         async def files() -> AsyncIterator[Part]:
             if first is not None:
@@ -245,11 +238,6 @@ class Console:
                     yield part
 
         return files()
-
-    @staticmethod
-    def _require_token(visit: Visit) -> None:
-        if not hmac.compare_digest(text_of(visit.fields, "token").encode(), visit.token.encode()):
-            raise _foreign()
 
     def _headed(self, visit: Visit, answer: Response) -> Response:
         """Add the headers of a page, and the cookie; a view begins or ends a session by `Visit.session`.
@@ -262,9 +250,7 @@ class Console:
             session_id = self._sessions.new_id() if visit.session is None else self._sessions.begin(visit.session)
         name = _cookie(request)
         if request.cookies.get(name) != session_id:
-            answer.set_cookie(
-                name, session_id, path="/", secure=name.startswith("__Host-"), httponly=True, samesite="strict"
-            )
+            answer.set_cookie(name, session_id, secure=name.startswith("__Host-"), httponly=True, samesite="strict")
         if IN_PLACE in request.headers and visit.session is not None:
             answer.headers["fr-token"], answer.headers["fr-who"] = self._sessions.token(session_id), _mark(visit)
         for header, value in _headers(visit.nonce).items():
@@ -307,52 +293,29 @@ def _place(request: Request) -> str:
     url = request.url
     if request.method == "GET":
         return local(f"{url.path}?{url.query}" if url.query else url.path)
-    return before(request)
+    return _before(request)
+
+
+def _before(request: Request) -> str:
+    """Return the page of this site that a request comes from, "/" if there is none."""
+    page = urlsplit(request.headers.get("referer", ""))
+    return local(page.path + (f"?{page.query}" if page.query else "")) if page.netloc == request.url.netloc else "/"
 
 
 def _require_own_page(request: Request) -> None:
     """Raise `FrApiError` unless the browser says that a page of this site sent the form."""
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     host = request.headers.get("host", "")
-    if site not in (None, _OWN_SITE) or (origin is not None and origin.partition("://")[2] != host):
+    is_own = site in (None, _OWN_SITE) and (origin is None or origin.partition("://")[2] == host)
+    if not is_own or (site is None and origin is None):
         raise _foreign()
-    if site is None and origin is None:
+
+
+def _require_token(visit: Visit) -> None:
+    if not hmac.compare_digest(text_of(visit.fields, "token").encode(), visit.token.encode()):
         raise _foreign()
 
 
 def _foreign() -> FrApiError:
     words = "The form did not come from a page of this site, or the page was open too long. Load the page again."
     return refused(grpc.StatusCode.PERMISSION_DENIED, "NOT_PERMITTED", words)
-
-
-# --- the files that pages load
-
-
-def _read_static(name: str) -> bytes:
-    return (resources.files("fr_web.console") / "static" / name).read_bytes()
-
-
-_FILES = (*_SCRIPTS, "console.css")
-
-
-@cache
-def _asset(name: str) -> str:
-    """Return the address of a file, which changes with its content."""
-    return f"/static/{sha256(_read_static(name)).hexdigest()[:12]}/{name}"
-
-
-def _file(name: str) -> Callable[[Request], Any]:
-    content = _read_static(name)
-    packed = gzip.compress(content, mtime=0)
-    headers = {
-        "cache-control": "public, max-age=31536000, immutable",
-        "content-type": _KINDS[name.rpartition(".")[2]],
-        "vary": "accept-encoding",
-    }
-
-    async def answer(request: Request) -> Response:
-        if "gzip" in request.headers.get("accept-encoding", ""):
-            return Response(packed, headers={**headers, "content-encoding": "gzip"})
-        return Response(content, headers=headers)
-
-    return answer

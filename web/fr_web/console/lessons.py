@@ -1,6 +1,5 @@
 """Renders the text of a lesson as HTML: nothing of it but its Markdown becomes markup, whatever the server sends."""
 
-import base64
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +8,7 @@ from markdown_it.token import Token
 from markupsafe import Markup
 
 from fr_api.v1 import training_pb2 as pb
+from fr_web.console.addresses import data_address
 
 _ADDRESS = "figure:"
 _READER = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["link", "autolink"])
@@ -37,6 +37,5 @@ def _figure(inline: Token, figures: dict[str, pb.LessonFigure]) -> Markup | None
     one = figures.get(str(source).removeprefix(_ADDRESS))
     if one is None:
         return Markup("")
-    svg = base64.b64encode(one.svg.encode()).decode()
-    shown = Markup('<img src="data:image/svg+xml;base64,{}" alt="{}">').format(svg, one.alt)
+    shown = Markup('<img src="{}" alt="{}">').format(data_address("image/svg+xml", one.svg.encode()), one.alt)
     return Markup('<figure class="plot">{}<figcaption>{}</figcaption></figure>').format(shown, one.caption)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from google.protobuf.message import Message as Sent
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -19,8 +18,9 @@ from starlette.responses import Response, StreamingResponse
 from fr_client.errors import FrApiError
 from fr_locales.messages import Message, message
 from fr_locales.rendering import render
-from fr_web.console.forms import Fields, Part, read
-from fr_web.console.sessions import Inquiry, Role, Session
+from fr_web.console.addresses import address, local
+from fr_web.console.forms import Fields, Part, read, text_of
+from fr_web.console.sessions import Role, Session
 from fr_web.errors import delay_of, http_status
 from fr_web.room import invalid
 
@@ -33,7 +33,6 @@ AnswerT = TypeVar("AnswerT", bound=Sent)
 ON_A_PAGE, MOST_LISTED = 50, 1_000  # of a list: what a page shows, and what one answer of the server has
 IN_PLACE = "fr-in-place"  # a header: the page stays, and only its session begins anew
 _OVER = "event: over\ndata: -\n\n"  # a page has hx-sse:close="over"
-_SHOWN = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG": "image/png", b"RIFF": "image/webp"}
 
 
 class Desk(Protocol):
@@ -108,6 +107,16 @@ class Visit:
         """Return who is signed in; a view of a screen that is not open has somebody."""
         assert self.session is not None
         return self.session
+
+    @property
+    def stated_purpose(self) -> Mapping[str, Any]:
+        """Return the fields of a request that state why the visitor reads an operational gallery."""
+        return asdict(self.who.inquiry) if self.who.inquiry else {}
+
+    @property
+    def next_page(self) -> str:
+        """Return the page to go on to, which the form or the address names as `next`; "/" for one of another site."""
+        return local(text_of(self.fields, "next") or self.query("next"))
 
     def query(self, name: str) -> str:
         """Return a parameter of the address, "" if it is absent."""
@@ -299,41 +308,6 @@ def _led_back(above: str, told: Message | None) -> View:
     return view
 
 
-def address(path: str, /, **query: str) -> str:
-    """Return an address of this site; each part of the query is escaped, and an empty one is left out."""
-    told = "&".join(f"{quote(name)}={quote(value, safe='')}" for name, value in query.items() if value)
-    escaped = quote(path, safe="/%~?&=")
-    return f"{escaped}?{told}" if told else escaped
-
-
-def before(request: Request) -> str:
-    """Return the page of this site that a request comes from, "/" if there is none."""
-    page = urlsplit(request.headers.get("referer", ""))
-    return local(page.path + (f"?{page.query}" if page.query else "")) if page.netloc == request.url.netloc else "/"
-
-
-def local(path: str) -> str:
-    """Return an address of this site, "/" for one that browsers could take for another site's."""
-    return path if path.startswith("/") and not path.startswith(("//", "/\\")) else "/"
-
-
 def _event(html: str) -> str:
     """Return an event of a stream, as https://html.spec.whatwg.org/multipage/server-sent-events.html writes it."""
     return "".join(f"data: {line}\n" for line in html.splitlines()) + "\n"
-
-
-def kind_of_photo(data: bytes) -> str:
-    """Return the media type of a photo that browsers show, "" of another."""
-    return next((kind for start, kind in _SHOWN.items() if data.startswith(start)), "")
-
-
-def embedded(data: bytes) -> Markup:
-    """Return a photo as an address that holds it, "" if browsers do not show its format."""
-    kind = kind_of_photo(data)
-    return Markup(f"data:{kind};base64,{base64.b64encode(data).decode()}" if kind else "")
-
-
-def inquiry_of(session: Session) -> Mapping[str, Any]:
-    """Return the fields of a request that state why somebody reads an operational gallery."""
-    told: Inquiry | None = session.inquiry
-    return {} if told is None else {"purpose": told.purpose, "case_reference": told.case_reference}

@@ -10,6 +10,7 @@ from fr_api.v1 import common_pb2
 from fr_api.v1 import training_pb2 as pb
 from fr_client.errors import FrApiError
 from fr_locales.messages import message
+from fr_web.console.addresses import embedded
 from fr_web.console.forms import text_of
 from fr_web.console.views.answers import DECISIONS, Begin, Chosen, Given, Part, Rated
 from fr_web.console.views.looks import compared, probe_of
@@ -18,16 +19,17 @@ from fr_web.console.views.sitting import (
     ALL,
     GO_ON,
     HERE,
+    LOCKED,
     TAKES,
     go_on,
     next_of,
     number_left,
+    paused_page,
     session_of,
     step_page,
     trial_page,
-    turn,
 )
-from fr_web.console.visit import Screen, Visit, embedded
+from fr_web.console.visit import Screen, Visit
 from fr_web.errors import refused
 from fr_web.room import invalid
 
@@ -48,7 +50,7 @@ async def act(visit: Visit) -> Response:
         if error.reason == "PAUSES_USED_UP":
             return await step_page(visit, error)
         if error.reason == "SITTING_CLOSED":
-            return visit.page("paused.html", error, **await turn(visit))
+            return await paused_page(visit, error)
         if error.reason not in GO_ON:
             raise
     return go_on(visit)
@@ -129,6 +131,7 @@ async def _note(visit: Visit, given: Given) -> Response:
         return go_on(visit)
     request = pb.LockNotesRequest(session_id=await session_of(visit), trial_id=given.trial, notes=notes)
     await visit.ask(request, pb.LockNotesResponse)
+    visit.who.drafts[LOCKED] = {given.trial: notes}
     return go_on(visit)
 
 

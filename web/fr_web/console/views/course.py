@@ -1,17 +1,16 @@
 """A trainee's course: the check of the device, consent, the sittings, the result and the certificate."""
 
-import base64
 import json
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from markupsafe import Markup
 from starlette.responses import Response
 
 from fr_api.v1 import training_pb2 as pb
 from fr_client.errors import FrApiError
 from fr_locales.messages import Message, message
+from fr_web.console.addresses import data_address
 from fr_web.console.views.sitting import TAKES, begun, joined_by, until_open
 from fr_web.console.visit import Screen, Visit
 from fr_web.console.words import STATES
@@ -24,7 +23,7 @@ _LADDER = "".join(
     for step, grey in enumerate(_GREYS)
 )
 _CARD = f'<svg xmlns="http://www.w3.org/2000/svg" width="512" height="512">{_LADDER}</svg>'
-CARD = Markup("data:image/svg+xml;base64,{}").format(base64.b64encode(_CARD.encode()).decode())
+CARD = data_address("image/svg+xml", _CARD.encode())
 # Sentences of a kind that the first page of a result has, as in `fr_training.report.pages`.
 _MOST = 3
 _TESTS: Mapping[str, Message] = {
@@ -40,11 +39,6 @@ class Start:
 
     sitting: str
     consent: bool = False
-
-
-async def course(visit: Visit) -> Response:
-    """Show the sittings of the course, and the notice to agree to."""
-    return await _course(visit)
 
 
 async def _sittings(visit: Visit) -> Mapping[str, Any]:
@@ -64,7 +58,8 @@ async def events(visit: Visit) -> Response:
     return await visit.events("course_sittings.html", until_open(lambda: _sittings(visit), "waits"))
 
 
-async def _course(visit: Visit, error: FrApiError | None = None) -> Response:
+async def course(visit: Visit, error: FrApiError | None = None) -> Response:
+    """Show the sittings of the course, and the notice to agree to."""
     found = await _sittings(visit)
     states = [one.state for one in found["joined"].sittings]
     return visit.page(
@@ -84,7 +79,7 @@ async def start(visit: Visit) -> Response:
     try:
         await begun(visit, form.sitting, form.consent)
     except FrApiError as error:
-        return await _course(visit, error)
+        return await course(visit, error)
     return visit.go("/course/sitting", name=form.sitting)
 
 

@@ -3,7 +3,6 @@
 import html
 import json
 import re
-from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from starlette.responses import Response
 from fr_api.v1 import access_pb2, evaluation_pb2
 from fr_client.errors import FrApiError
 from fr_locales.messages import Message, message
+from fr_web.console.addresses import data_address
 from fr_web.console.curves import curves_of, drawn
 from fr_web.console.visit import ON_A_PAGE, Screen, Visit
 
@@ -39,7 +39,7 @@ _FILES: Mapping[int, tuple[str, Message]] = {
 # Of the page that the server made of a report: its plots with captions, and the hardest pairs where terms allow them.
 _FIGURE = re.compile(r"<figure>(<svg.*?</svg>)\s*<figcaption>(.*?)</figcaption>", re.DOTALL)
 _PAIR = re.compile(r'<tr><td>((?:<img src="data:image/jpeg;base64,[^"]*"[^>]*>)+)</td>(.*?)</tr>', re.DOTALL)
-_PHOTO = re.compile(r'<img src="data:image/jpeg;base64,([A-Za-z0-9+/=]*)"')
+_PHOTO = re.compile(r'<img src="(data:image/jpeg;base64,[A-Za-z0-9+/=]*)"')
 _CELL = re.compile(r"<td>(.*?)</td>", re.DOTALL)
 _TAG = re.compile(r"<[^>]*>")
 
@@ -54,12 +54,8 @@ class Run:
     gallery_sizes: str = ""
 
 
-async def evaluation(visit: Visit) -> Response:
+async def evaluation(visit: Visit, error: FrApiError | None = None) -> Response:
     """List the data sets and the reports."""
-    return await _list(visit)
-
-
-async def _list(visit: Visit, error: FrApiError | None = None) -> Response:
     may_run = bool(visit.who.roles & _MEASURES)
     datasets: Sequence[evaluation_pb2.Dataset] = ()
     if may_run:
@@ -106,7 +102,7 @@ async def report(visit: Visit) -> Response:
     """Show a report: what it says, its figures, its plots, and the hardest pairs where the data set allows it."""
     summary, said = await _read(visit, visit.query("id"))
     plots: list[tuple[Markup, str]] = []
-    pairs: list[tuple[list[Markup], list[str]]] = []
+    pairs: list[tuple[list[str], list[str]]] = []
     if evaluation_pb2.REPORT_FILE_HTML in summary.files:
         text = (await _file(visit, summary.report_id, evaluation_pb2.REPORT_FILE_HTML))[1].decode("utf-8", "replace")
         plots, pairs = list(_plots(text)), list(_pairs(text))
@@ -127,10 +123,10 @@ async def compare(visit: Visit) -> Response:
     """Show two reports side by side, with the curves of both in one picture; or the list again, with the reason."""
     chosen = visit.request.query_params.getlist("id")
     if len(chosen) != 2 or chosen[0] == chosen[1]:
-        return await _list(visit, visit.invalid(message("console.evaluation.two"), "id"))
+        return await evaluation(visit, visit.invalid(message("console.evaluation.two"), "id"))
     both = [await _read(visit, one) for one in chosen]
     if both[0][0].kind != both[1][0].kind:
-        return await _list(visit, visit.invalid(message("console.evaluation.two_kinds"), "id"))
+        return await evaluation(visit, visit.invalid(message("console.evaluation.two_kinds"), "id"))
     reports = [summary for summary, _ in both]
     first, second = ({one.name: one for one in curves_of(said)} for _, said in both)
     pictures = [drawn([first[name], second[name]]) for name in first if name in second]
@@ -189,17 +185,13 @@ def _sizes(visit: Visit, text: str) -> list[int]:
 def _plots(text: str) -> Iterator[tuple[Markup, str]]:
     """Yield the plots of a report's page as addresses that hold them, and their captions."""
     for svg, caption in _FIGURE.findall(text):
-        yield _held("svg+xml", b64encode(svg.encode()).decode()), _words(caption)
+        yield data_address("image/svg+xml", svg.encode()), _words(caption)
 
 
-def _pairs(text: str) -> Iterator[tuple[list[Markup], list[str]]]:
+def _pairs(text: str) -> Iterator[tuple[list[str], list[str]]]:
     """Yield the hardest pairs of a report's page: the photos, and what the table says beside them."""
     for photos, rest in _PAIR.findall(text):
-        yield [_held("jpeg", one) for one in _PHOTO.findall(photos)], [_words(cell) for cell in _CELL.findall(rest)]
-
-
-def _held(kind: str, content: str) -> Markup:
-    return Markup("data:image/{};base64,{}").format(kind, content)
+        yield _PHOTO.findall(photos), [_words(cell) for cell in _CELL.findall(rest)]
 
 
 def _words(text: str) -> str:

@@ -10,10 +10,11 @@ from starlette.responses import Response
 from fr_api.v1 import access_pb2, audit_pb2, common_pb2, gallery_pb2, recognition_pb2, review_pb2
 from fr_client.errors import FrApiError
 from fr_locales.messages import Message, message
+from fr_web.console.addresses import embedded
 from fr_web.console.forms import duration_of
 from fr_web.console.sessions import Purpose
 from fr_web.console.views.galleries import list_galleries, name_of
-from fr_web.console.visit import MOST_LISTED, ON_A_PAGE, Screen, Visit, embedded
+from fr_web.console.visit import MOST_LISTED, ON_A_PAGE, Screen, Visit
 from fr_web.console.words import PURPOSES
 
 SEES = frozenset({access_pb2.ROLE_OPERATOR, access_pb2.ROLE_EXAMINER})

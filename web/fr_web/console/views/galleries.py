@@ -8,7 +8,7 @@ from fr_api.v1 import access_pb2, gallery_pb2
 from fr_client.errors import FrApiError
 from fr_locales.messages import message
 from fr_web.console.forms import duration_of
-from fr_web.console.visit import MOST_LISTED, ON_A_PAGE, Screen, Visit, inquiry_of
+from fr_web.console.visit import MOST_LISTED, ON_A_PAGE, Screen, Visit
 from fr_web.console.words import USES
 
 SEES = frozenset({access_pb2.ROLE_OPERATOR, access_pb2.ROLE_ADMIN, access_pb2.ROLE_AUDITOR})
@@ -92,18 +92,18 @@ async def gallery(visit: Visit) -> Response:
     """Show a gallery, and a page of its subjects to those who may read them and have said why."""
     kept = await read_gallery(visit)
     may_read = bool(visit.who.roles & READS)
-    must_say = must_state(visit, kept)
+    unstated = must_state(visit, kept)
     listed = gallery_pb2.ListSubjectsResponse()
-    if may_read and not must_say:
+    if may_read and not unstated:
         request = gallery_pb2.ListSubjectsRequest(
-            gallery_id=kept.gallery_id, page_size=ON_A_PAGE, page_token=visit.query("page"), **inquiry_of(visit.who)
+            gallery_id=kept.gallery_id, page_size=ON_A_PAGE, page_token=visit.query("page"), **visit.stated_purpose
         )
         listed = await visit.ask(request, gallery_pb2.ListSubjectsResponse)
     return visit.page(
         "gallery.html",
         gallery=kept,
         may_read=may_read,
-        must_say=must_say,
+        must_state=unstated,
         listed=listed,
         may_search=access_pb2.ROLE_OPERATOR in visit.who.roles,
         may_make=bool(visit.who.roles & MAKES),

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from fr_api.v1 import training_pb2 as pb
-from fr_web.console.visit import embedded
+from fr_web.console.addresses import embedded
 
 ORIGINAL, CROP = "original.jpg", "crop.ppm"
 # The names that an evidence exercise gives to its files; the console sends no other.

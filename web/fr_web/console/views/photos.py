@@ -7,7 +7,8 @@ from starlette.responses import Response
 from fr_api.v1 import access_pb2, common_pb2, recognition_pb2
 from fr_client.errors import FrApiError
 from fr_locales.messages import message
-from fr_web.console.visit import Screen, Visit, embedded
+from fr_web.console.addresses import embedded
+from fr_web.console.visit import Screen, Visit
 
 _COMPARES = frozenset({access_pb2.ROLE_OPERATOR})
 _DETECTS = frozenset({access_pb2.ROLE_OPERATOR, access_pb2.ROLE_EXAMINER})

@@ -18,6 +18,7 @@ from fr_web.console.visit import Screen, Visit
 
 TAKES = frozenset({access_pb2.ROLE_TRAINEE})
 HERE = "/course/sitting"
+LOCKED = "notes"  # the name of the draft of `Session.drafts` that has the locked notes of a trial, by its id
 # The template of each step that a trial can wait for.
 _PAGES: Mapping[int, str] = {
     pb.TRIAL_STEP_RATE: "trial_pair.html",
@@ -107,20 +108,15 @@ def go_on(visit: Visit, **query: str) -> Response:
     return visit.go(HERE, name=visit.query("name"), **query)
 
 
-async def sitting(visit: Visit) -> Response:
-    """Show the present step of a sitting: a block to begin, a trial, a pause or the end."""
-    return await step_page(visit)
-
-
 async def step_page(visit: Visit, error: FrApiError | None = None, **more: Any) -> Response:
-    """Return the page of the present step; `more` are values of its template."""
+    """Show the present step of a sitting: a block to begin, a trial, a pause or the end; `more` are for a trial."""
     name = visit.query("name")
     try:
         found = await next_of(visit)
     except FrApiError as refusal:
         if refusal.reason != "SESSION_PAUSED":
             raise
-        return visit.page("paused.html", **await turn(visit))
+        return await paused_page(visit)
     kind = found.WhichOneof("next")
     if kind == "over":
         request = pb.FinishSessionRequest(session_id=await session_of(visit))
@@ -136,15 +132,20 @@ async def joined_by(visit: Visit) -> pb.JoinCourseResponse:
     return await visit.ask(pb.JoinCourseRequest(code=visit.who.code), pb.JoinCourseResponse)
 
 
-async def turn(visit: Visit) -> Mapping[str, Any]:
-    """Return whether the trainer has closed the sitting that the address names."""
+async def paused_page(visit: Visit, error: FrApiError | None = None) -> Response:
+    """Show that the sitting is paused."""
+    return visit.page("paused.html", error, **await _paused(visit))
+
+
+async def _paused(visit: Visit) -> Mapping[str, Any]:
+    """Return what the page of a paused sitting shows: `closed` where only its trainer can open it."""
     name, joined = visit.query("name"), await joined_by(visit)
     return {"name": name, "closed": any(one.closed and one.sitting.name == name for one in joined.sittings)}
 
 
 async def events(visit: Visit) -> Response:
     """Follow a paused sitting until the trainer has opened it."""
-    return await visit.events("paused_part.html", until_open(lambda: turn(visit), "closed"))
+    return await visit.events("paused_part.html", until_open(lambda: _paused(visit), "closed"))
 
 
 async def until_open(
@@ -173,6 +174,7 @@ def trial_page(visit: Visit, trial: pb.Trial, error: FrApiError | None = None, *
         "looks": looks,
         "probe": probe,
         "typed": lambda field: text_of(visit.fields, field) if same else "",
+        "notes": visit.who.drafts.get(LOCKED, {}).get(trial.trial_id, ""),
         "own": own if _OWN.fullmatch(own) else "",
         "is_own": trial.exercise == pb.EXERCISE_OWN_PROBE,
         "is_first": trial.exercise == pb.EXERCISE_AIDED and trial.step == pb.TRIAL_STEP_RATE,
@@ -233,7 +235,7 @@ async def file(visit: Visit) -> Response:
 
 
 SCREENS = (
-    Screen(HERE, sitting, roles=TAKES),
+    Screen(HERE, step_page, roles=TAKES),
     Screen(f"{HERE}/events", events, roles=TAKES),
     Screen(f"{HERE}/file", file, roles=TAKES),
 )

@@ -4,8 +4,9 @@ import grpc
 from starlette.responses import Response
 
 from fr_api.v1 import access_pb2, gallery_pb2
+from fr_web.console.addresses import kind_of_photo
 from fr_web.console.views.galleries import READS, must_state, read_gallery
-from fr_web.console.visit import Screen, Visit, inquiry_of, kind_of_photo
+from fr_web.console.visit import Screen, Visit
 from fr_web.errors import refused
 from fr_web.room import invalid
 
@@ -13,11 +14,11 @@ from fr_web.room import invalid
 async def subject(visit: Visit) -> Response:
     """Show a subject, or ask for the purpose first."""
     gallery, subject_id = await read_gallery(visit), visit.query("id")
-    must_say = must_state(visit, gallery)
+    unstated = must_state(visit, gallery)
     found = gallery_pb2.GetSubjectResponse()
-    if not must_say:
+    if not unstated:
         request = gallery_pb2.GetSubjectRequest(
-            gallery_id=gallery.gallery_id, subject_id=subject_id, **inquiry_of(visit.who)
+            gallery_id=gallery.gallery_id, subject_id=subject_id, **visit.stated_purpose
         )
         found = await visit.ask(request, gallery_pb2.GetSubjectResponse)
     may_enrol = access_pb2.ROLE_OPERATOR in visit.who.roles
@@ -26,7 +27,7 @@ async def subject(visit: Visit) -> Response:
         gallery=gallery,
         subject=found.subject,
         subject_id=subject_id,
-        must_say=must_say,
+        must_state=unstated,
         may_enrol=may_enrol,
         sees_photos=gallery.keeps_photos and may_enrol,
     )
@@ -46,7 +47,7 @@ async def photo(visit: Visit) -> Response:
     if not (number.isdecimal() and len(number) < 19):
         raise invalid("The address names no template.", "template")
     request = gallery_pb2.GetTemplateRequest(
-        gallery_id=visit.path["gallery"], template_id=int(number), include_photo=True, **inquiry_of(visit.who)
+        gallery_id=visit.path["gallery"], template_id=int(number), include_photo=True, **visit.stated_purpose
     )
     data = (await visit.ask(request, gallery_pb2.GetTemplateResponse)).photo.data
     kind = kind_of_photo(data)

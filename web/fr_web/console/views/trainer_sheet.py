@@ -7,8 +7,9 @@ from starlette.responses import Response
 
 from fr_api.v1 import training_pb2
 from fr_locales.messages import Message, message
+from fr_web.console.addresses import embedded
 from fr_web.console.views.trainer import TRAINS, Draft, keep, of_course, read_course
-from fr_web.console.visit import Screen, Visit, embedded
+from fr_web.console.visit import Screen, Visit
 
 _ON_A_SHEET = 12
 _TRUTHS: Mapping[str, Message] = {
@@ -57,7 +58,7 @@ async def sheet(visit: Visit) -> Response:
         following=start + _ON_A_SHEET if number > start + _ON_A_SHEET else None,
         before=max(start - _ON_A_SHEET, 0) if start else None,
         items=[(one, _truth(one.truth), [embedded(picture.data) for picture in one.pictures]) for one in items],
-        left=_left(visit, found.course_id),
+        left_out=_left_out(visit, found.course_id),
     )
 
 
@@ -80,7 +81,7 @@ def _truth(truth: str) -> Message:
     )
 
 
-def _left(visit: Visit, course_id: str) -> frozenset[str]:
+def _left_out(visit: Visit, course_id: str) -> frozenset[str]:
     found = visit.who.drafts.get(f"left:{course_id}", frozenset())
     return found if isinstance(found, frozenset) else frozenset()
 
@@ -88,13 +89,13 @@ def _left(visit: Visit, course_id: str) -> frozenset[str]:
 async def mark_items(visit: Visit) -> Response:
     """Remember the items to leave out; plan the course without them, or go on with the sheet."""
     marks, course_id = visit.form(Marks), visit.path["course"]
-    left = _left(visit, course_id) - frozenset(marks.shown) | frozenset(marks.item)
-    visit.who.drafts[f"left:{course_id}"] = left
+    left_out = _left_out(visit, course_id) - frozenset(marks.shown) | frozenset(marks.item)
+    visit.who.drafts[f"left:{course_id}"] = left_out
     if not marks.again:
         following = {"form": visit.query("form"), "from": visit.query("next")}
         return visit.go(f"/courses/{course_id}/items", **following)
     wanted = await of_course(visit, course_id)
-    lines = dict.fromkeys([*wanted.leave_out.splitlines(), *sorted(left)])
+    lines = dict.fromkeys([*wanted.leave_out.splitlines(), *sorted(left_out)])
     return visit.go("/courses/new", draft=keep(visit, Draft(replace(wanted, leave_out="\n".join(lines)))))
 
 
