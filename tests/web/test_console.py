@@ -244,8 +244,10 @@ def test_a_browser_has_its_own_keys_and_no_two_of_them_are_one(operator: Surfer)
         refused = operator.post("/keyboard", {FIELDS[usual]: own for usual, own in typed.items()})
         assert (refused.status, told in words_of(refused)) == (400, True)
         assert KEYBOARD_COOKIE not in operator.cookies
-    fields = {FIELDS["k"]: "m", FIELDS["n"]: "k", FIELDS["?"]: "!", "next": "/search"}
-    assert operator.post("/keyboard", fields).headers["location"] == "/search"
+    (led,) = re.findall('href="(/keyboard.*?)"', words_of(operator.get("/search?gallery=g")))
+    (onward,) = re.findall('name="next" value="(/search.*?)"', words_of(operator.get(led)))
+    fields = {FIELDS["k"]: "m", FIELDS["n"]: "k", FIELDS["?"]: "!", "next": onward}
+    assert operator.post("/keyboard", fields).headers["location"] == "/search?gallery=g"
 
     def shown() -> dict[str, str]:
         return dict(re.findall(r'name="(key\.\d+)"[^>]* value="(.*?)"', words_of(operator.get("/keyboard"))))

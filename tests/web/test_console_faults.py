@@ -109,10 +109,10 @@ def test_a_cut_of_half_a_minute_loses_no_answer(
     look.page.clock.install()
     seat.enter(look)
     left = seconds_left(look)
-    if not sends_again:
-        look.page.evaluate("document.querySelector('[data-again]').removeAttribute('data-again')")
     look.page.context.set_offline(True)
     look.page.locator("#lost").wait_for()
+    if not sends_again:
+        look.page.evaluate("document.querySelector('[data-again]').removeAttribute('data-again')")
     look.page.keyboard.press("7")
     look.page.clock.fast_forward(1000 * CUT_S)
     console_world.staff.clock.ahead_ms += 1000 * CUT_S

@@ -194,7 +194,7 @@ CASE_SEARCHED: tuple[Doing, ...] = (
     ("#gallery", "cases"),
     ("#candidates", "2"),
     "main form button",
-    (".leads", None),
+    (".probe", None),
 )
 CASE_OPENED = (*CASE_SEARCHED, "main a.button", (".timeline", None))
 NEWEST = "tbody tr:last-child a"
@@ -239,7 +239,7 @@ ROWS = {
     "another purpose": Row("operator", "/purpose?next=/galleries"),
     "a subject": Row("operator", "/galleries/people/subject?id=people%2010"),
     "the form of a search": Row("operator", "/search?gallery=people"),
-    "leads": Row("operator", "/search?gallery=people", led_on(("#photo", [PROBE]), SEARCH, (".leads", None))),
+    "leads": Row("operator", "/search?gallery=people", led_on(("#photo", [PROBE]), SEARCH, (".probe", None))),
     "a refused photo": Row(
         "operator", "/search?gallery=people", led_on(("#photo", [NO_PHOTO]), SEARCH, (".refusal", None)), allowed=(400,)
     ),

@@ -12,7 +12,7 @@ from fr_trust.access.principal import Role
 from support.browser import World
 from support.courses import finish
 from support.faults import until
-from support.surfer import HOSTILE, Surfer, signed_in, words
+from support.surfer import HOSTILE, Surfer, escaped, signed_in, words
 from support.web import Answered
 
 PLAN = """
@@ -208,7 +208,9 @@ def test_a_release_says_what_is_ahead_and_a_class_sees_an_item_step_by_step(
         answers_all(console_world, code)
     empty, _, _ = slips(trainer, course)
     assert "Nobody has answered an item yet." in words(trainer.get(f"{empty}/items"))
-    assert "1 of 3 trainees has not finished" in words(trainer.get(f"{place}/release"))
+    page = words(trainer.get(f"{place}/release"))
+    assert "1 of 3 trainees has not finished" in page
+    assert f'href="/keyboard?next={escaped(f"{place}/release")}"' in page
     listed = words(trainer.get(f"{place}/items"))
     items = re.findall(r'<code dir="ltr">([0-9a-f]{16})</code>', listed)
     assert listed.count("not released") == len(items)

@@ -9,6 +9,7 @@ from functools import cache
 from hashlib import sha256
 from importlib import resources
 from typing import Any
+from urllib.parse import urlsplit
 
 import grpc
 from google.protobuf.message import Message as Sent
@@ -29,7 +30,7 @@ from fr_web.console.sessions import Attempts, Sessions
 from fr_web.console.views import SCREENS
 from fr_web.console.views.entry import LANGUAGE_COOKIE
 from fr_web.console.views.keyboard import KEYBOARD_COOKIE, keys_of
-from fr_web.console.visit import IN_PLACE, Screen, Visit, Wall, address, before, local, ways_back
+from fr_web.console.visit import IN_PLACE, Screen, Visit, Wall, address, local, ways_back
 from fr_web.console.words import FOR_PAGES, PURPOSES, QUALITY, ROLES, USES, direction_of, language_of
 from fr_web.errors import http_status, refused
 from fr_web.room import Room, is_loopback_host, network_of, too_large
@@ -76,9 +77,14 @@ class Console:
             "asset": _asset,
             "scripts": _SCRIPTS,
             "languages": self.languages,
+            "roles": ROLES,
+            "uses": USES,
+            "purposes": PURPOSES,
+            "quality": QUALITY,
+            "for_pages": FOR_PAGES,
+            "direction_of": direction_of,
+            "lesson_html": lesson_html,
         }
-        self._templates.globals |= {"roles": ROLES, "uses": USES, "purposes": PURPOSES, "quality": QUALITY}
-        self._templates.globals |= {"for_pages": FOR_PAGES}
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes of all screens, and of the files that pages load."""
@@ -118,7 +124,7 @@ class Console:
             told = error if error.message else None
             answer = visit.page("sign_in.html", told, http_status(error), next=_place(request), code="")
         else:
-            answer = visit.page("error.html", error, before=before(request))
+            answer = visit.page("error.html", error, before=_before(request))
         return self._headed(visit, answer)
 
     # --- what a visit needs of the console
@@ -150,8 +156,6 @@ class Console:
             "t": t,
             "language": visit.language,
             "direction": direction_of(visit.language),
-            "direction_of": direction_of,
-            "lesson_html": lesson_html,
             "english": Markup("" if visit.language == ENGLISH else ' lang="en" dir="ltr"'),
             "nonce": visit.nonce,
             "hx": Markup('hx-nonce="{}"').format(visit.nonce),
@@ -307,7 +311,13 @@ def _place(request: Request) -> str:
     url = request.url
     if request.method == "GET":
         return local(f"{url.path}?{url.query}" if url.query else url.path)
-    return before(request)
+    return _before(request)
+
+
+def _before(request: Request) -> str:
+    """Return the page of this site that a request comes from, "/" if there is none."""
+    page = urlsplit(request.headers.get("referer", ""))
+    return local(page.path + (f"?{page.query}" if page.query else "")) if page.netloc == request.url.netloc else "/"
 
 
 def _require_own_page(request: Request) -> None:

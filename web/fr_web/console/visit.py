@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from google.protobuf.message import Message as Sent
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -19,8 +19,8 @@ from starlette.responses import Response, StreamingResponse
 from fr_client.errors import FrApiError
 from fr_locales.messages import Message, message
 from fr_locales.rendering import render
-from fr_web.console.forms import Fields, Part, read
-from fr_web.console.sessions import Inquiry, Role, Session
+from fr_web.console.forms import Fields, Part, read, text_of
+from fr_web.console.sessions import Role, Session
 from fr_web.errors import delay_of, http_status
 from fr_web.room import invalid
 
@@ -108,6 +108,16 @@ class Visit:
         """Return who is signed in; a view of a screen that is not open has somebody."""
         assert self.session is not None
         return self.session
+
+    @property
+    def stated_purpose(self) -> Mapping[str, Any]:
+        """Return the fields of a request that state why the visitor reads an operational gallery."""
+        return asdict(self.who.inquiry) if self.who.inquiry else {}
+
+    @property
+    def next_page(self) -> str:
+        """Return the page to go on to, which the form or the address names as `next`; "/" for one of another site."""
+        return local(text_of(self.fields, "next") or self.query("next"))
 
     def query(self, name: str) -> str:
         """Return a parameter of the address, "" if it is absent."""
@@ -306,12 +316,6 @@ def address(path: str, /, **query: str) -> str:
     return f"{escaped}?{told}" if told else escaped
 
 
-def before(request: Request) -> str:
-    """Return the page of this site that a request comes from, "/" if there is none."""
-    page = urlsplit(request.headers.get("referer", ""))
-    return local(page.path + (f"?{page.query}" if page.query else "")) if page.netloc == request.url.netloc else "/"
-
-
 def local(path: str) -> str:
     """Return an address of this site, "/" for one that browsers could take for another site's."""
     return path if path.startswith("/") and not path.startswith(("//", "/\\")) else "/"
@@ -331,9 +335,3 @@ def embedded(data: bytes) -> Markup:
     """Return a photo as an address that holds it, "" if browsers do not show its format."""
     kind = kind_of_photo(data)
     return Markup(f"data:{kind};base64,{base64.b64encode(data).decode()}" if kind else "")
-
-
-def inquiry_of(session: Session) -> Mapping[str, Any]:
-    """Return the fields of a request that state why somebody reads an operational gallery."""
-    told: Inquiry | None = session.inquiry
-    return {} if told is None else {"purpose": told.purpose, "case_reference": told.case_reference}

@@ -22,10 +22,10 @@ from fr_web.console.views.sitting import (
     go_on,
     next_of,
     number_left,
+    paused_page,
     session_of,
     step_page,
     trial_page,
-    turn,
 )
 from fr_web.console.visit import Screen, Visit, embedded
 from fr_web.errors import refused
@@ -48,7 +48,7 @@ async def act(visit: Visit) -> Response:
         if error.reason == "PAUSES_USED_UP":
             return await step_page(visit, error)
         if error.reason == "SITTING_CLOSED":
-            return visit.page("paused.html", error, **await turn(visit))
+            return await paused_page(visit, error)
         if error.reason not in GO_ON:
             raise
     return go_on(visit)

@@ -93,12 +93,8 @@ async def search(visit: Visit) -> Response:
     return _audit(visit, form, found=found, records=[(one, json.loads(one.json)) for one in found.records])
 
 
-async def check(visit: Visit) -> Response:
-    """Show the form of a check."""
-    return _check(visit)
-
-
-def _check(visit: Visit, error: FrApiError | None = None, **found: Any) -> Response:
+async def check(visit: Visit, error: FrApiError | None = None, **found: Any) -> Response:
+    """Show the form of a check, and what one has found."""
     return visit.page("audit_check.html", error, **{"verdicts": None, "chains": CHAINS, "signs": SIGNS, **found})
 
 
@@ -118,8 +114,8 @@ async def verify(visit: Visit) -> Response:
         request = audit_pb2.VerifyAuditRequest(checkpoints=kept)
         found = await visit.ask(request, audit_pb2.VerifyAuditResponse)
     except FrApiError as error:
-        return _check(visit, error)
-    return _check(visit, verdicts=found.verdicts, given=len(kept), findings=FINDINGS)
+        return await check(visit, error)
+    return await check(visit, verdicts=found.verdicts, given=len(kept), findings=FINDINGS)
 
 
 async def checkpoints(visit: Visit) -> Response:

@@ -42,11 +42,6 @@ class Start:
     consent: bool = False
 
 
-async def course(visit: Visit) -> Response:
-    """Show the sittings of the course, and the notice to agree to."""
-    return await _course(visit)
-
-
 async def _sittings(visit: Visit) -> Mapping[str, Any]:
     """Return what a page shows of the sittings; it `waits` for the trainer where one is closed."""
     joined = await joined_by(visit)
@@ -64,7 +59,8 @@ async def events(visit: Visit) -> Response:
     return await visit.events("course_sittings.html", until_open(lambda: _sittings(visit), "waits"))
 
 
-async def _course(visit: Visit, error: FrApiError | None = None) -> Response:
+async def course(visit: Visit, error: FrApiError | None = None) -> Response:
+    """Show the sittings of the course, and the notice to agree to."""
     found = await _sittings(visit)
     states = [one.state for one in found["joined"].sittings]
     return visit.page(
@@ -84,7 +80,7 @@ async def start(visit: Visit) -> Response:
     try:
         await begun(visit, form.sitting, form.consent)
     except FrApiError as error:
-        return await _course(visit, error)
+        return await course(visit, error)
     return visit.go("/course/sitting", name=form.sitting)
 
 

@@ -73,7 +73,7 @@ async def enrol(visit: Visit) -> Response:
         error = refusal
         async for _ in visit.files:
             pass  # a browser shows no answer that comes before it has sent everything
-    if not _is_read(visit):
+    if not _wants_page(visit):
         if error is not None:
             raise error
         return Response(json.dumps(asdict(done[0])), media_type="application/json")
@@ -149,7 +149,7 @@ def _subject_of(file: str) -> str:
     return unicodedata.normalize("NFC", (stem or ending).strip())
 
 
-def _is_read(visit: Visit) -> bool:
+def _wants_page(visit: Visit) -> bool:
     return "text/html" in visit.request.headers.get("accept", "")
 
 

@@ -8,21 +8,20 @@ from fr_api.v1 import access_pb2, common_pb2, training_pb2
 from fr_client.errors import FrApiError
 from fr_locales.messages import message
 from fr_web.console.sessions import Inquiry, Session
-from fr_web.console.visit import IN_PLACE, Screen, Visit, local
+from fr_web.console.visit import IN_PLACE, Screen, Visit
 from fr_web.console.words import FOR_PAGES, PURPOSES
 from fr_web.errors import delay_of, http_status
 
-YEAR_S = 365 * 24 * 3600
+_YEAR_S = 365 * 24 * 3600
 LANGUAGE_COOKIE = "fr-language"
 
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """A key, or a trainee's code with the key of the class; and where to go then."""
+    """A key, or a trainee's code with the key of the class."""
 
     key: str = ""
     code: str = ""
-    next: str = "/"
     as_trainee: bool = False
 
 
@@ -31,7 +30,6 @@ class Chosen:
     """A language."""
 
     language: str
-    next: str = "/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +38,6 @@ class Why:
 
     purpose: int
     case_reference: str
-    next: str = "/"
 
 
 async def home(visit: Visit) -> Response:
@@ -52,7 +49,7 @@ async def home(visit: Visit) -> Response:
 
 async def sign_in(visit: Visit) -> Response:
     """Let somebody in whose key, or code, the server knows."""
-    form = visit.form(SignIn)
+    form, onward = visit.form(SignIn), visit.next_page
     in_place = IN_PLACE in visit.request.headers
     try:
         with visit.desk.attempt(visit):
@@ -62,8 +59,8 @@ async def sign_in(visit: Visit) -> Response:
         if in_place:
             told = visit.text(FOR_PAGES[error.reason]) if error.reason in FOR_PAGES else error.message
             return Response(told, http_status(error), delay_of(error), media_type="text/plain")
-        return visit.page("sign_in.html", error, next=local(form.next), code=form.code)
-    return Response(status_code=204) if in_place else visit.go(local(form.next))
+        return visit.page("sign_in.html", error, next=onward, code=form.code)
+    return Response(status_code=204) if in_place else visit.go(onward)
 
 
 async def _session(visit: Visit, form: SignIn) -> Session:
@@ -86,7 +83,7 @@ async def _session(visit: Visit, form: SignIn) -> Session:
 
 async def sign_in_page(visit: Visit) -> Response:
     """Show the way in, to somebody who is in too: for another person."""
-    return visit.page("sign_in.html", next=local(visit.query("next")), code="")
+    return visit.page("sign_in.html", next=visit.next_page, code="")
 
 
 async def sign_out(visit: Visit) -> Response:
@@ -97,17 +94,20 @@ async def sign_out(visit: Visit) -> Response:
 
 async def choose_language(visit: Visit) -> Response:
     """Remember the language of a browser."""
-    form = visit.form(Chosen)
-    answer = visit.go(local(form.next))
-    if form.language in visit.desk.languages:
-        secure = visit.request.url.scheme == "https"
-        answer.set_cookie(LANGUAGE_COOKIE, form.language, YEAR_S, secure=secure, httponly=True, samesite="strict")
+    chosen = visit.form(Chosen).language
+    return remembered(visit, LANGUAGE_COOKIE, chosen) if chosen in visit.desk.languages else visit.go(visit.next_page)
+
+
+def remembered(visit: Visit, cookie: str, choice: str) -> Response:
+    """Let a browser keep a choice for a year, and lead on."""
+    answer, secure = visit.go(visit.next_page), visit.request.url.scheme == "https"
+    answer.set_cookie(cookie, choice, _YEAR_S, secure=secure, httponly=True, samesite="strict")
     return answer
 
 
 async def purpose(visit: Visit) -> Response:
     """Ask somebody who has stated a purpose for another one."""
-    return visit.page("purpose.html", next=local(visit.query("next")))
+    return visit.page("purpose.html", next=visit.next_page)
 
 
 async def state_purpose(visit: Visit) -> Response:
@@ -116,7 +116,7 @@ async def state_purpose(visit: Visit) -> Response:
     if form.purpose not in PURPOSES:
         raise visit.invalid(message("console.purpose.unknown"), "purpose")
     visit.who.inquiry = Inquiry(common_pb2.Purpose.ValueType(form.purpose), form.case_reference)
-    return visit.go(local(form.next))
+    return visit.go(visit.next_page)
 
 
 SCREENS = (

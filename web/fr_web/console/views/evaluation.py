@@ -54,12 +54,8 @@ class Run:
     gallery_sizes: str = ""
 
 
-async def evaluation(visit: Visit) -> Response:
+async def evaluation(visit: Visit, error: FrApiError | None = None) -> Response:
     """List the data sets and the reports."""
-    return await _list(visit)
-
-
-async def _list(visit: Visit, error: FrApiError | None = None) -> Response:
     may_run = bool(visit.who.roles & _MEASURES)
     datasets: Sequence[evaluation_pb2.Dataset] = ()
     if may_run:
@@ -127,10 +123,10 @@ async def compare(visit: Visit) -> Response:
     """Show two reports side by side, with the curves of both in one picture; or the list again, with the reason."""
     chosen = visit.request.query_params.getlist("id")
     if len(chosen) != 2 or chosen[0] == chosen[1]:
-        return await _list(visit, visit.invalid(message("console.evaluation.two"), "id"))
+        return await evaluation(visit, visit.invalid(message("console.evaluation.two"), "id"))
     both = [await _read(visit, one) for one in chosen]
     if both[0][0].kind != both[1][0].kind:
-        return await _list(visit, visit.invalid(message("console.evaluation.two_kinds"), "id"))
+        return await evaluation(visit, visit.invalid(message("console.evaluation.two_kinds"), "id"))
     reports = [summary for summary, _ in both]
     first, second = ({one.name: one for one in curves_of(said)} for _, said in both)
     pictures = [drawn([first[name], second[name]]) for name in first if name in second]

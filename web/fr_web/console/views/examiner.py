@@ -126,26 +126,28 @@ async def examination(
     draft = _draft(visit)
     if draft is None:
         return visit.page("examiner_probe.html", error, **told, form=probe or Probe())
-    asked = visit.query("candidate")
-    if asked == "finding":
+    if visit.query("candidate") == "finding":
         given = {name: visit.fields[name][0].decode("utf-8", "replace") for name in visit.fields}
         told |= {"draft": draft, "notes": notes_of(visit, draft), "given": given}
         return visit.page("examiner_finding.html", error, **told)
+    return visit.page("examiner_compare.html", error, **told, **_beside(visit, found, draft, opinion))
+
+
+def _beside(visit: Visit, found: review_pb2.Examination, draft: Draft, opinion: Opinion | None) -> Mapping[str, Any]:
+    """Return what a page shows of the candidate that the address names, else of the first one."""
+    asked = visit.query("candidate")
     number = int(asked) if asked in map(str, range(1, len(found.candidates) + 1)) else 1
     candidate = found.candidates[number - 1]
     key = str(candidate.template_id)
-    return visit.page(
-        "examiner_compare.html",
-        error,
-        **told,
-        draft=draft,
-        number=number,
-        candidate=candidate,
-        photo=embedded(candidate.photo.data),
-        form=opinion or draft.opinions.get(key) or Opinion(key),
-        parts=PARTS,
-        seen=SEEN,
-    )
+    return {
+        "draft": draft,
+        "number": number,
+        "candidate": candidate,
+        "photo": embedded(candidate.photo.data),
+        "form": opinion or draft.opinions.get(key) or Opinion(key),
+        "parts": PARTS,
+        "seen": SEEN,
+    }
 
 
 def _draft(visit: Visit) -> Draft | None:

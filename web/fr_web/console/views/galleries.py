@@ -8,7 +8,7 @@ from fr_api.v1 import access_pb2, gallery_pb2
 from fr_client.errors import FrApiError
 from fr_locales.messages import message
 from fr_web.console.forms import duration_of
-from fr_web.console.visit import MOST_LISTED, ON_A_PAGE, Screen, Visit, inquiry_of
+from fr_web.console.visit import MOST_LISTED, ON_A_PAGE, Screen, Visit
 from fr_web.console.words import USES
 
 SEES = frozenset({access_pb2.ROLE_OPERATOR, access_pb2.ROLE_ADMIN, access_pb2.ROLE_AUDITOR})
@@ -96,7 +96,7 @@ async def gallery(visit: Visit) -> Response:
     listed = gallery_pb2.ListSubjectsResponse()
     if may_read and not must_say:
         request = gallery_pb2.ListSubjectsRequest(
-            gallery_id=kept.gallery_id, page_size=ON_A_PAGE, page_token=visit.query("page"), **inquiry_of(visit.who)
+            gallery_id=kept.gallery_id, page_size=ON_A_PAGE, page_token=visit.query("page"), **visit.stated_purpose
         )
         listed = await visit.ask(request, gallery_pb2.ListSubjectsResponse)
     return visit.page(

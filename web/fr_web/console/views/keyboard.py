@@ -1,7 +1,6 @@
 """The keys of the keyboard: a browser can have others for what pages do with them, the same ones on every page."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
 from starlette.responses import Response
@@ -9,8 +8,8 @@ from starlette.responses import Response
 from fr_client.errors import FrApiError
 from fr_locales.messages import Message, message
 from fr_web.console.forms import text_of
-from fr_web.console.views.entry import YEAR_S
-from fr_web.console.visit import Screen, Visit, before, local
+from fr_web.console.views.entry import remembered
+from fr_web.console.visit import Screen, Visit
 
 KEYBOARD_COOKIE = "fr-keyboard"
 # What templates name a key by, which is the key itself until somebody changes it.
@@ -36,13 +35,6 @@ KEYS: Mapping[str, Message] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Back:
-    """The page to go back to."""
-
-    next: str = "/"
-
-
 def keys_of(cookie: str) -> Mapping[str, str]:
     """Return the key of a browser for each of `KEYS`; for a cookie that does not hold one for each, these."""
     own = [unquote(one) for one in cookie.split("!")]
@@ -59,25 +51,20 @@ def _refusal(own: Sequence[str]) -> Message | None:
 
 async def keyboard(visit: Visit) -> Response:
     """Show the key of each action."""
-    return _page(visit, keys_of(visit.request.cookies.get(KEYBOARD_COOKIE, "")), before(visit.request))
+    return _page(visit, keys_of(visit.request.cookies.get(KEYBOARD_COOKIE, "")))
 
 
-def _page(visit: Visit, own: Mapping[str, str], back: str, error: FrApiError | None = None) -> Response:
-    return visit.page("keyboard.html", error, keys=KEYS, own=own, next=back)
+def _page(visit: Visit, own: Mapping[str, str], error: FrApiError | None = None) -> Response:
+    return visit.page("keyboard.html", error, keys=KEYS, own=own, next=visit.next_page)
 
 
 async def change(visit: Visit) -> Response:
     """Remember the keys of a browser; an empty field takes the usual key."""
     typed = [text_of(visit.fields, f"key.{number}") for number in range(len(KEYS))]
     own = [(one.lower() if len(one) == 1 else one) or usual for one, usual in zip(typed, KEYS, strict=True)]
-    back = local(visit.form(Back).next)
     if (refused := _refusal(own)) is not None:
-        return _page(visit, dict(zip(KEYS, own, strict=True)), back, visit.invalid(refused, "key"))
-    answer = visit.go(back)
-    secure = visit.request.url.scheme == "https"
-    kept = "!".join(quote(one, safe="") for one in own)
-    answer.set_cookie(KEYBOARD_COOKIE, kept, YEAR_S, secure=secure, httponly=True, samesite="strict")
-    return answer
+        return _page(visit, dict(zip(KEYS, own, strict=True)), visit.invalid(refused, "key"))
+    return remembered(visit, KEYBOARD_COOKIE, "!".join(quote(one, safe="") for one in own))
 
 
 SCREENS = (

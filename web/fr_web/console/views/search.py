@@ -8,7 +8,7 @@ from fr_api.v1 import access_pb2, common_pb2, gallery_pb2, recognition_pb2
 from fr_client.errors import FrApiError
 from fr_locales.messages import message
 from fr_web.console.views.galleries import list_galleries, must_state, name_of, read_gallery
-from fr_web.console.visit import Screen, Visit, embedded, inquiry_of
+from fr_web.console.visit import Screen, Visit, embedded
 
 _SEARCHES = frozenset({access_pb2.ROLE_OPERATOR})
 
@@ -39,7 +39,7 @@ async def run(visit: Visit) -> Response:
             gallery_id=form.gallery,
             probe=recognition_pb2.Probe(image=common_pb2.Image(data=form.photo)),
             top_k=max(form.candidates, 0),
-            **inquiry_of(visit.who),
+            **visit.stated_purpose,
         )
         found = await visit.ask(request, gallery_pb2.SearchResponse)
     except FrApiError as error:

@@ -107,20 +107,15 @@ def go_on(visit: Visit, **query: str) -> Response:
     return visit.go(HERE, name=visit.query("name"), **query)
 
 
-async def sitting(visit: Visit) -> Response:
-    """Show the present step of a sitting: a block to begin, a trial, a pause or the end."""
-    return await step_page(visit)
-
-
 async def step_page(visit: Visit, error: FrApiError | None = None, **more: Any) -> Response:
-    """Return the page of the present step; `more` are values of its template."""
+    """Show the present step of a sitting: a block to begin, a trial, a pause or the end; `more` are for a trial."""
     name = visit.query("name")
     try:
         found = await next_of(visit)
     except FrApiError as refusal:
         if refusal.reason != "SESSION_PAUSED":
             raise
-        return visit.page("paused.html", **await turn(visit))
+        return await paused_page(visit)
     kind = found.WhichOneof("next")
     if kind == "over":
         request = pb.FinishSessionRequest(session_id=await session_of(visit))
@@ -136,15 +131,20 @@ async def joined_by(visit: Visit) -> pb.JoinCourseResponse:
     return await visit.ask(pb.JoinCourseRequest(code=visit.who.code), pb.JoinCourseResponse)
 
 
-async def turn(visit: Visit) -> Mapping[str, Any]:
-    """Return whether the trainer has closed the sitting that the address names."""
+async def paused_page(visit: Visit, error: FrApiError | None = None) -> Response:
+    """Show that the sitting is paused."""
+    return visit.page("paused.html", error, **await _paused(visit))
+
+
+async def _paused(visit: Visit) -> Mapping[str, Any]:
+    """Return what the page of a paused sitting shows: `closed` where only its trainer can open it."""
     name, joined = visit.query("name"), await joined_by(visit)
     return {"name": name, "closed": any(one.closed and one.sitting.name == name for one in joined.sittings)}
 
 
 async def events(visit: Visit) -> Response:
     """Follow a paused sitting until the trainer has opened it."""
-    return await visit.events("paused_part.html", until_open(lambda: turn(visit), "closed"))
+    return await visit.events("paused_part.html", until_open(lambda: _paused(visit), "closed"))
 
 
 async def until_open(
@@ -233,7 +233,7 @@ async def file(visit: Visit) -> Response:
 
 
 SCREENS = (
-    Screen(HERE, sitting, roles=TAKES),
+    Screen(HERE, step_page, roles=TAKES),
     Screen(f"{HERE}/events", events, roles=TAKES),
     Screen(f"{HERE}/file", file, roles=TAKES),
 )

@@ -5,7 +5,7 @@ from starlette.responses import Response
 
 from fr_api.v1 import access_pb2, gallery_pb2
 from fr_web.console.views.galleries import READS, must_state, read_gallery
-from fr_web.console.visit import Screen, Visit, inquiry_of, kind_of_photo
+from fr_web.console.visit import Screen, Visit, kind_of_photo
 from fr_web.errors import refused
 from fr_web.room import invalid
 
@@ -17,7 +17,7 @@ async def subject(visit: Visit) -> Response:
     found = gallery_pb2.GetSubjectResponse()
     if not must_say:
         request = gallery_pb2.GetSubjectRequest(
-            gallery_id=gallery.gallery_id, subject_id=subject_id, **inquiry_of(visit.who)
+            gallery_id=gallery.gallery_id, subject_id=subject_id, **visit.stated_purpose
         )
         found = await visit.ask(request, gallery_pb2.GetSubjectResponse)
     may_enrol = access_pb2.ROLE_OPERATOR in visit.who.roles
@@ -46,7 +46,7 @@ async def photo(visit: Visit) -> Response:
     if not (number.isdecimal() and len(number) < 19):
         raise invalid("The address names no template.", "template")
     request = gallery_pb2.GetTemplateRequest(
-        gallery_id=visit.path["gallery"], template_id=int(number), include_photo=True, **inquiry_of(visit.who)
+        gallery_id=visit.path["gallery"], template_id=int(number), include_photo=True, **visit.stated_purpose
     )
     data = (await visit.ask(request, gallery_pb2.GetTemplateResponse)).photo.data
     kind = kind_of_photo(data)

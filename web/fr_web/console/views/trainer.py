@@ -90,13 +90,8 @@ async def courses(visit: Visit) -> Response:
     return visit.page("trainer_courses.html", found=found, drafts=drafts)
 
 
-async def course(visit: Visit) -> Response:
-    """Show a course, and what can be done with it."""
-    return await course_page(visit)
-
-
 async def course_page(visit: Visit, error: FrApiError | None = None, **values: Any) -> Response:
-    """Return the page of the course that the path names; `values` are what somebody has typed."""
+    """Show a course, and what can be done with it; `values` are what somebody has typed."""
     found = await _get_course(visit, visit.path["course"])
     request = training_pb2.ListCohortsRequest(course_id=found.course.course_id, page_size=ON_A_PAGE)
     cohorts = await visit.ask(request, training_pb2.ListCohortsResponse)
@@ -313,7 +308,7 @@ SCREENS = (
     Screen("/courses/drafts/{draft}", draft, roles=TRAINS),
     Screen("/courses/drafts/{draft}", act_on_draft, method="POST", roles=TRAINS),
     Screen("/courses/drafts/{draft}/events", draft_events, roles=TRAINS),
-    Screen("/courses/{course}", course, roles=TRAINS),
+    Screen("/courses/{course}", course_page, roles=TRAINS),
     Screen("/courses/{course}/delete", delete_course, method="POST", roles=TRAINS),
     Screen("/courses/{course}/probe", set_probe, method="POST", roles=TRAINS, takes_file=True),
 )

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +15,6 @@ from fr_web.console.words import STATES
 _IDLE_S = 180  # a running sitting without an answer for this long
 _STEP_S, _STILL_S = 1.0, 15.0  # between two boards at least, and at most
 _ASK_S = 2.0  # between two looks whether somebody is still signed in
-
-Progress = dict[tuple[str, str], training_pb2.SittingProgress]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +31,13 @@ class BoardRow:
     added_minutes: int  # to the limit of the block
 
 
-def board_of(course: training_pb2.Course, progress: Progress) -> Mapping[str, Any]:
+def board_of(course: training_pb2.Course, progress: Collection[training_pb2.SittingProgress]) -> Mapping[str, Any]:
     """Return what the board shows: a row for each trainee and sitting, and how many are how far."""
     titles = {block.block_id: block.title for sitting in course.sittings for block in sitting.blocks}
     sittings = {sitting.name: sitting.title or sitting.name for sitting in course.sittings}
     now_s = time.time()
     rows = []
-    for one in progress.values():
+    for one in progress:
         still_s = now_s - one.last_time.ToSeconds() if one.HasField("last_time") else 0.0
         is_idle = one.state == training_pb2.SESSION_STATE_RUNNING and still_s > _IDLE_S
         rows.append(
@@ -54,7 +52,7 @@ def board_of(course: training_pb2.Course, progress: Progress) -> Mapping[str, An
                 one.extended.ToSeconds() // 60,
             )
         )
-    counts = [(words, sum(one.state == state for one in progress.values())) for state, words in STATES.items()]
+    counts = [(words, sum(one.state == state for one in progress)) for state, words in STATES.items()]
     return {
         "rows": rows,
         "counts": counts,
@@ -67,7 +65,7 @@ async def changes(
     visit: Visit, cohort_id: str, course: training_pb2.Course
 ) -> AsyncGenerator[Mapping[str, Any] | None, None]:
     """Yield the board after each change, once in a second at most, and every few seconds for those who are idle."""
-    progress: Progress = {}
+    progress: dict[tuple[str, str], training_pb2.SittingProgress] = {}
     told = asyncio.Event()
 
     async def follow() -> None:
@@ -90,7 +88,7 @@ async def changes(
             if told.is_set() or time.monotonic() - told_s > _STILL_S:
                 told.clear()
                 told_s = time.monotonic()
-                yield board_of(course, progress)
+                yield board_of(course, progress.values())
                 await asyncio.sleep(_STEP_S)
             else:
                 yield None

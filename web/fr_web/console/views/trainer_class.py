@@ -193,7 +193,7 @@ async def wall_link(visit: Visit) -> Response:
     cohort_id = (await read_cohort(visit)).cohort.cohort_id
     made = [wall_id for wall_id, one in visit.desk.walls.items() if one.is_of(visit, cohort_id)]
     if not made:
-        return visit.go(f"/cohorts/{(await read_cohort(visit)).cohort.cohort_id}")
+        return visit.go(f"/cohorts/{cohort_id}")
     site, only_here = site_of(visit)
     link = f"{site}wall/{made[0]}"
     return visit.page("trainer_wall.html", cohort_id=cohort_id, link=link, picture=qr_code(link), only_here=only_here)

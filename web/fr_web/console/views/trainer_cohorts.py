@@ -101,7 +101,7 @@ async def add_trainees(visit: Visit) -> Response:
         await _require_key_of_class(visit, form.class_key)
         added = await visit.ask(request, training_pb2.AddTraineesResponse)
     except FrApiError as error:
-        return await _page(visit, error)
+        return await cohort(visit, error)
     return _slips(visit, (await read_cohort(visit)).cohort, added.enrolled, form.class_key)
 
 
@@ -150,16 +150,11 @@ async def read_cohort(visit: Visit) -> training_pb2.GetCohortResponse:
     return await visit.ask(request, training_pb2.GetCohortResponse)
 
 
-async def cohort(visit: Visit) -> Response:
+async def cohort(visit: Visit, error: FrApiError | None = None) -> Response:
     """Show a cohort: its board, and what can be done with it."""
-    return await _page(visit)
-
-
-async def _page(visit: Visit, error: FrApiError | None = None) -> Response:
-    """Return the page of the cohort that the path names."""
     found = await read_cohort(visit)
     course = await read_course(visit, found.cohort.course_id)
-    state = board_of(course, {(one.trainee_id, one.sitting): one for one in found.progress})
+    state = board_of(course, found.progress)
     values = {"cohort": found.cohort, "releases": found.releases, "course": course, **state}
     return visit.page("trainer_cohort.html", error, **values)
 
@@ -180,7 +175,7 @@ async def extend_time(visit: Visit) -> Response:
     try:
         answer = await visit.ask(request, training_pb2.ExtendTimeResponse)
     except FrApiError as error:
-        return await _page(visit, error)
+        return await cohort(visit, error)
     given = len(answer.trainee_ids)
     told = message("console.time.given", count=given) if given else message("console.time.nobody")
     return visit.go(f"/cohorts/{visit.path['cohort']}", told)
@@ -191,7 +186,7 @@ async def trainee(visit: Visit) -> Response:
     found = await read_cohort(visit)
     own = [one for one in found.progress if one.trainee_id == visit.path["trainee"]]
     course = await read_course(visit, found.cohort.course_id)
-    state = board_of(course, {(one.trainee_id, one.sitting): one for one in own})
+    state = board_of(course, own)
     return visit.page("trainer_trainee.html", cohort=found.cohort, trainee_id=visit.path["trainee"], **state)
 
 

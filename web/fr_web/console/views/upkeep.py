@@ -11,7 +11,7 @@ from fr_client.errors import FrApiError
 from fr_locales.messages import message
 from fr_web.console.forms import duration_of
 from fr_web.console.views.galleries import MAKES, must_state, read_gallery
-from fr_web.console.visit import Screen, Visit, inquiry_of
+from fr_web.console.visit import Screen, Visit
 
 _SCANS = frozenset({access_pb2.ROLE_OPERATOR})
 _MOST_PAIRS = 200
@@ -43,7 +43,7 @@ async def duplicates(visit: Visit) -> Response:
 async def find(visit: Visit) -> Response:
     """Search for people who may be in the gallery twice, and show the pairs as they are found."""
     kept = await read_gallery(visit)
-    request = gallery_pb2.FindDuplicatesRequest(gallery_id=kept.gallery_id, **inquiry_of(visit.who))
+    request = gallery_pb2.FindDuplicatesRequest(gallery_id=kept.gallery_id, **visit.stated_purpose)
     rows = _pairs(visit, kept, request)
     return await visit.growing("duplicates.html", rows, gallery=kept, must_say=False)
 
