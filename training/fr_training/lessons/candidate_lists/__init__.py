@@ -20,12 +20,12 @@ LENGTHS = (5, 10, 20, 50, 100)
 
 
 def true_pick() -> Interval:
-    """What the share of right picks may be, by the lists of the class."""
+    """The range of the share of right picks, by the lists of the class."""
     return wilson_interval(RIGHT, LISTS)
 
 
 def false_pick() -> Interval:
-    """What the share of picks from lists without the person may be."""
+    """The range of the share of picks from lists without the person."""
     return wilson_interval(FALSE, LISTS)
 
 
@@ -45,7 +45,7 @@ def worth(true: float = RIGHT / LISTS, false: float = FALSE / LISTS) -> float:
 
 
 def any_wrong(length: int) -> float:
-    """How often at least one of so many strangers is picked, percent, by the model."""
+    """The chance that at least one of so many strangers is picked, percent, by the model."""
     return 100.0 * (1.0 - (1.0 - SLIP) ** length)
 
 

@@ -12,11 +12,11 @@ from fr_training.lessons.values import Drawn, Number
 EYES_MM = 63.0
 """Between the eyes of an adult (Dodgson 2004)."""
 NOSE_MM = 0.5344 * EYES_MM
-"""How far the tip of the nose stands in front of the eyes, in the mean face of `fr_core.quality.measure`."""
+"""The depth of the tip of the nose in front of the eyes, in the mean face of `fr_core.quality.measure`."""
 NEAR_M, FAR_M = 0.32, 2.70
 """Distances from the camera to the eyes, as in Noyes and Jenkins (2017)."""
 NOSE_ONE_MM, NOSE_OTHER_MM = 36.0, 40.0
-"""How broad the noses of the two people of the worked example are."""
+"""The breadth of the noses of the two people of the worked example."""
 
 _LABELS: Final[Mapping[str, tuple[float, float, Point]]] = {
     "forehead": (0, 44, (-40, -98)),
@@ -39,11 +39,11 @@ _OTHER: Final[Mapping[str, str]] = {
     "ears": "M-108-20C-132-34-138 10-127 42C-124 58-112 66-106 74M-115-4C-127-6-126 24-114 36"
     "M108-20C132-34 138 10 127 42C124 58 112 66 106 74M115-4C127-6 126 24 114 36",
 }
-"""What differs in the second drawing: thinner brows, and ears whose lobes have grown to the cheek."""
+"""Differences of the second drawing: thinner brows, and ears whose lobes have grown to the cheek."""
 
 
 def seen_larger(camera_m: float) -> float:
-    """How many times larger the tip of the nose is drawn than things at the depth of the eyes."""
+    """The ratio at which the tip of the nose is drawn larger than things at the depth of the eyes."""
     return camera_m / (camera_m - NOSE_MM / 1000)
 
 

@@ -30,7 +30,7 @@ def returned(threshold: float, factor: float) -> float:
 
 
 def errors(count: int, total: int = 20) -> tuple[float, float]:
-    """What the rate may be, percent."""
+    """The interval of the rate, percent."""
     found = wilson_interval(count, total)
     return 100.0 * found.low, 100.0 * found.high
 

@@ -15,7 +15,7 @@ CAMERA_PX = 1_920  # across a picture of the worked example
 EYES_M = 0.063
 """Between the eyes of an adult, metres (Dodgson 2004)."""
 SCENES_M = {"near": 4.0, "middle": 8.0, "wide": 16.0}
-"""How much of the room the picture of the worked example shows from side to side, where the person stands, metres."""
+"""The width of the room in the picture of the worked example, where the person stands, metres."""
 
 MISSED = {"whole": 1.0, "eyes": 4.0, "bright": 11.0, "dark": 12.0, "half": 13.0, "blur": 14.7, "lying": 23.0}
 """Misses of 300 pairs of one person in LFW, percent, with one photo of each pair spoilt (`fr_core.quality.limits`)."""
@@ -27,7 +27,7 @@ def pixels(scene_m: float) -> float:
 
 
 def widest_m() -> float:
-    """How many metres the picture may show from side to side, so that a face can still be enrolled."""
+    """The metres that the picture may show from side to side, so that a face can still be enrolled."""
     return CAMERA_PX * EYES_M / LIMITS.min_inter_eye_px
 
 

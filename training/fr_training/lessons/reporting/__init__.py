@@ -13,21 +13,21 @@ from fr_training.lessons.values import Drawn, Number
 
 LEVELS = (3, 2, 1, 0, -1, -2, -3)
 ONE_PERSON = (3, 3, 2, 2, 1, 0, -1, 3, 2, 1)
-"""How an invented examiner rated ten pairs of one person."""
+"""Ratings by an invented examiner of ten pairs of one person."""
 TWO_PEOPLE = (-3, -2, -2, -1, 0, 1, -3, -1, -2, 2)
-"""How the same examiner rated ten pairs of two people."""
+"""Ratings by the same examiner of ten pairs of two people."""
 TESTS = (20, 100, 1_000)
 """Pairs of tests in which nothing went wrong."""
 
 
 def ratio_of(level: int) -> float:
-    """How many times as often the examiner used a level for pairs of one person as for pairs of two people."""
+    """The ratio of how often the examiner used a level for pairs of one person and for pairs of two people."""
     found = level_ratios(np.array(ONE_PERSON, np.int64), np.array(TWO_PEOPLE, np.int64), LEVELS)
     return found[LEVELS.index(level)].ratio
 
 
 def used(ratings: tuple[int, ...], level: int) -> int:
-    """How often a level was used."""
+    """The number of uses of a level."""
     return ratings.count(level)
 
 

@@ -20,11 +20,11 @@ PASSING, GALLERY = 200, 1_000
 SHOWN, TRUE = (14, 7, 30), (14, 3, 10)
 """Hours, minutes and seconds on the recorder and on a clock that is right, at one moment."""
 EVENT = (21, 15, 0)
-"""What the recorder shows when the man enters."""
+"""The time on the recorder when the man enters."""
 
 
 def blur_pixels(exposure: float) -> float:
-    """How far the man moves in the picture while one frame is taken, pixels."""
+    """The distance that the man moves in the picture while one frame is taken, pixels."""
     return METRES_A_SECOND * exposure * PIXELS_A_METRE
 
 
