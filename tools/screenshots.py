@@ -153,7 +153,7 @@ def _leads(page: Any, made: World) -> None:
     page.goto(f"{made.address}/search?gallery=team")
     page.locator("#photo").set_input_files([PROBE])
     page.locator("main form[action='/search'] button").click()
-    page.locator(".leads").first.wait_for()
+    page.locator(".beside").first.wait_for()
 
 
 def _board(page: Any, made: World, name: str = "Spring") -> None:
