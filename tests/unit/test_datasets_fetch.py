@@ -195,7 +195,7 @@ def test_a_full_disk_is_told_and_no_other_source_is_asked(server: Server, tmp_pa
     server.files["/b"] = BODY
     file = a_file(server, "/a", "/b")
     (tmp_path / f"pairs.txt.sha256-{file.checksum[7:23]}.part").symlink_to("/dev/full")
-    with pytest.raises(CannotWrite, match=r"part cannot be written: No space left on device\. What has come is kept"):
+    with pytest.raises(CannotWrite, match=r"cannot be written: No space left on device\. What has arrived is kept"):
         download(file, tmp_path, Told())
     assert [path for path, _ in server.asked] == ["/a"]
 

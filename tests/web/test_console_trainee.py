@@ -298,7 +298,7 @@ def test_an_own_photo_is_searched_and_stays_on_one_page(room: Class) -> None:
     assert b"data:image/png" not in trainee.page().body
     page = trainee.after(trainee.answer(noted))
     assert "Rate the next candidate" in words(page)
-    assert "Keep your photo beside you" in words(page)
+    assert "Keep your photo at hand" in words(page)
 
 
 def test_pausing_stops_where_there_is_no_pause_left(room: Class) -> None:

@@ -136,7 +136,7 @@ def test_codes_are_shown_once_and_a_slip_holds_no_other_key(trainer: Surfer, con
     assert refused.status == 400
     assert console_world.key("trainer") not in words(refused)
     mistyped = trainer.post(f"{course}/cohorts", {"trainees": "1", "class_key": "mistyped"})
-    assert (mistyped.status, "no key of a class" in words(mistyped)) == (400, True), "401 would ask to sign in again"
+    assert (mistyped.status, "not the key of a class" in words(mistyped)) == (400, True), "401 asks to sign in again"
     assert words(trainer.get("/cohorts")).count('href="/cohorts/') == before
     place, codes, page = slips(trainer, course, name=HOSTILE, class_key=console_world.key("trainee"))
     assert len(codes) == 3
