@@ -220,7 +220,8 @@ def test_wrong_keys_come_to_an_end_and_right_ones_do_not(at: Staffed, everybody:
         refused = guest.post("/sign-in", {"key": everybody})
         assert (refused.status, "Too many wrong keys or codes" in words(refused)) == (429, True)
         for told in (refused, guest.post("/sign-in", {"key": everybody}, **{IN_PLACE.replace("-", "_"): "1"})):
-            assert (told.status, told.headers["retry-after"], told.headers["cache-control"]) == (429, "2", "no-store")
+            assert (told.status, told.headers["cache-control"]) == (429, "no-store")
+            assert told.headers["retry-after"] in ("1", "2"), "less of it is left on a busy machine"
         assert guest.get("/server").status == 401
     with web(at.server.address) as site:  # control
         surfer = signed_in(site, everybody)
