@@ -328,12 +328,12 @@ ROWS = {
     ),
     "items for the class": Row("trainer", "/cohorts", of_class("/items")),
     "an item for the class": Row("trainer", "/cohorts", of_class("/items", "main th a")),
-    "an open vote": Row("trainer", "/cohorts", of_class("/items", "main th a", VOTE, ("[name=close]", None))),
     "a closed vote": Row(
         "trainer",
         "/cohorts",
         of_class("/items", "main th a", VOTE, "[name=close]", ("#vote-head", None)),
     ),
+    "an open vote": Row("trainer", "/cohorts", of_class("/items", "main th a", VOTE, ("[name=close]", None))),
     "no vote now": Row("trainee", "/course/vote"),
     "an item with its truth": Row("trainer", "/cohorts", truth_told),
     "a trainee of a trainer": Row("trainer", "/cohorts", of_class("", ".inline a")),

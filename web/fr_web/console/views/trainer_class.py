@@ -185,14 +185,19 @@ def own_wall(visit: Visit, cohort_id: str) -> Wall | None:
     return next((one for one in visit.desk.walls.values() if one.is_of(visit, cohort_id)), None)
 
 
+def hang(one: Wall) -> None:
+    """Give a wall a new address; walls whose trainers are gone end."""
+    walls = one.visit.desk.walls
+    for wall_id, each in [*walls.items()]:
+        if each is one or not each.holds:
+            del walls[wall_id]
+    walls[secrets.token_urlsafe(16)] = one
+
+
 async def make_wall(visit: Visit) -> Response:
     """Make the link for a projector; one that the trainer made for this cohort before ends."""
-    cohort_id, walls = (await read_cohort(visit)).cohort.cohort_id, visit.desk.walls
-    kept = own_wall(visit, cohort_id)
-    for wall_id, one in [*walls.items()]:
-        if not one.holds or one is kept:
-            del walls[wall_id]
-    walls[secrets.token_urlsafe(16)] = kept or Wall(visit, cohort_id)
+    cohort_id = (await read_cohort(visit)).cohort.cohort_id
+    hang(own_wall(visit, cohort_id) or Wall(visit, cohort_id))
     return visit.go(f"/cohorts/{cohort_id}/wall")
 
 

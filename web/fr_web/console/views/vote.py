@@ -1,7 +1,6 @@
 """The live vote of a class on the item that its trainer shows: opened and closed by the trainer, given by trainees."""
 
 import asyncio
-import secrets
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ from fr_client.errors import FrApiError
 from fr_locales.messages import message
 from fr_web.console.views.sitting import TAKES
 from fr_web.console.views.trainer import TRAINS
-from fr_web.console.views.trainer_class import WALL_S, item_of, on_wall, own_wall
+from fr_web.console.views.trainer_class import WALL_S, hang, item_of, on_wall, own_wall
 from fr_web.console.views.trainer_cohorts import read_cohort
 from fr_web.console.visit import Screen, Visit
 from fr_web.console.walls import RATINGS, Vote, Wall
@@ -43,7 +42,8 @@ async def turn(visit: Visit) -> Response:
             raise visit.invalid(message("console.vote.not_now"))
         one = own_wall(visit, cohort_id)
         if one is None:  # the page of the trainer is on the wall itself, or the link is made later
-            one = visit.desk.walls[secrets.token_urlsafe(16)] = Wall(visit, cohort_id)
+            one = Wall(visit, cohort_id)
+            hang(one)
         one.show(item_id, shown["step"])
         one.vote = Vote(frozenset(each.trainee_id for each in found.progress))
     return visit.go(f"/cohorts/{cohort_id}/items/{item_id}", step=form.step)
