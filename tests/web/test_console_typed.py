@@ -247,6 +247,7 @@ UNSEEN = {
     ("GET", "/course/vote/events"),
     ("GET", "/course/events"),
     ("GET", "/course/sitting/events"),
+    ("POST", "/course/vote"),  # there only while a vote is open
     ("POST", "/course/sitting/draft"),  # sent by a script
     ("POST", "/sign-out"),
     ("POST", "/retention"),  # there is nothing to delete yet
