@@ -45,7 +45,8 @@ async def turn(visit: Visit) -> Response:
             one = Wall(visit, cohort_id)
             hang(one)
         one.show(item_id, shown["step"])
-        one.vote = Vote(frozenset(each.trainee_id for each in found.progress))
+        if one.vote is None or not one.vote.is_open:  # a second click takes no votes away
+            one.vote = Vote(frozenset(each.trainee_id for each in found.progress))
     return visit.go(f"/cohorts/{cohort_id}/items/{item_id}", step=form.step)
 
 
