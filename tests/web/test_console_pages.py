@@ -205,6 +205,7 @@ ENROLLED: tuple[Doing, ...] = (
     ("#many tbody tr:nth-child(2)", None),
     ("form[data-many] button:enabled", None),
 )
+VOTE = "form[action$='/vote'] button:not([name])"
 RUN: tuple[Doing, ...] = ("form[action='/evaluation/run'] button", ("#end a", None))
 KEY_REFUSED: tuple[Doing, ...] = (("[name='role.3']", True), "form[action='/keys'] button", ("[aria-invalid]", None))
 KEY_MADE: tuple[Doing, ...] = (
@@ -327,6 +328,13 @@ ROWS = {
     ),
     "items for the class": Row("trainer", "/cohorts", of_class("/items")),
     "an item for the class": Row("trainer", "/cohorts", of_class("/items", "main th a")),
+    "a closed vote": Row(
+        "trainer",
+        "/cohorts",
+        of_class("/items", "main th a", VOTE, "[name=close]", ("#vote-head", None)),
+    ),
+    "an open vote": Row("trainer", "/cohorts", of_class("/items", "main th a", VOTE, ("[name=close]", None))),
+    "no vote now": Row("trainee", "/course/vote"),
     "an item with its truth": Row("trainer", "/cohorts", truth_told),
     "a trainee of a trainer": Row("trainer", "/cohorts", of_class("", ".inline a")),
     "a pause": Row("trainee", "/course", led_on(*TRIAL, "form:has([name=pause]) button", ("[name=resume]", None))),

@@ -321,6 +321,70 @@ def test_a_link_ends_with_its_trainer_and_takes_nobody_along(
     assert [visitor.get(one).status for one in links] == [404, 404]
 
 
+def test_a_class_votes_on_what_its_trainer_shows(trainer: Surfer, console_world: World, course: str) -> None:
+    place, codes, _ = slips(trainer, course, name="Secret name")
+    answers_all(console_world, codes[0])
+    led(trainer.post(f"{place}/release", {"block.practice": "1", "sure": "1", "ahead": "1"}))
+    item, other = re.findall(rf'href="({place}/items/[0-9a-f]+)"', words(trainer.get(f"{place}/items")))[:2]
+    key = console_world.key("trainee")
+    one, two, stranger = (
+        signed_in(console_world.site, key, code) for code in (*codes[:2], slips(trainer, course)[1][0])
+    )
+    assert "asks for no vote now" in words(one.get("/course/vote"))
+    assert "Open a vote" in words(trainer.get(item))
+    assert "Open a vote" not in words(trainer.get(f"{item}?step=truth"))
+    refused = trainer.post(f"{item}/vote", {"step": "truth"})
+    assert (refused.status, "before you show what is right" in words(refused)) == (400, True)
+    assert led(trainer.post(f"{item}/vote", {"step": "photos"})) == f"{item}?step=photos"
+    link = re.search(r'href="http[^"]*(/wall/[\w-]+)"', words(trainer.get(led(trainer.post(f"{place}/wall", {})))))
+    assert link is not None
+    projector = Surfer(console_world.site)
+    page = words(one.get("/course/vote"))
+    assert (page.count("<img"), page.count('name="rating"'), "<svg" in page) == (2, 7, False)
+    assert all(f'aria-keyshortcuts="{number}"' in page for number in range(1, 8))
+    vote = re.findall(r'name="vote" value="(\w+)"', page)[0]
+    assert "asks for no vote now" in words(stranger.get("/course/vote"))
+    assert ("not for your class" in words(stranger.post("/course/vote", {"vote": vote, "rating": "3"}))) is True
+    for bad in ("4", "-4", "1.5", "", HOSTILE):
+        answer = one.post("/course/vote", {"vote": vote, "rating": bad})
+        assert (answer.status, HOSTILE in answer.body.decode()) == (400, False), bad
+    assert one.post("/course/vote", {"vote": HOSTILE, "rating": "1"}).status == 400
+    with events(projector, f"{link[1]}/events") as told, events(trainer, f"{item}/vote/events") as counted:
+        assert all("Votes so far: 0 of 3" in event(each) for each in (told, counted))
+        for rating in ("-3", "0"):  # the last one counts
+            assert led(one.post("/course/vote", {"vote": vote, "rating": rating})) == "/course/vote"
+        assert re.search(r'value="0" class="kept"', words(one.get("/course/vote")))
+        led(two.post("/course/vote", {"vote": vote, "rating": "2"}))
+        for each in (told, counted):
+            seen = event(each)
+            while "Votes so far: 2 of 3" not in seen:
+                seen = event(each)
+            assert "<svg" not in seen, "nobody follows the others"
+        with events(two, "/course/vote/events") as own:
+            assert "Your vote: +2" in event(own)
+            led(trainer.post(f"{item}/vote", {"step": "photos", "close": "1"}))
+            seen = event(own)
+            while "The vote is closed" not in seen:
+                seen = event(own)
+        while "event: over" not in event(counted):
+            pass
+    late = one.post("/course/vote", {"vote": vote, "rating": "3"})
+    assert (late.status, "This vote is closed" in words(late)) == (400, True)
+    for surfer, path in ((trainer, item), (projector, link[1])):
+        page = words(surfer.get(path))
+        assert re.findall(r'class="number">(\d)<', page) == list("0001010"), "a closed vote, and no answer before"
+        assert not any(secret in page for secret in ("Jane_Roe", *codes))
+    page = words(trainer.get(f"{item}?step=answers"))
+    assert re.findall(r'class="number">(\d)<', page)[1::2] == list("0001010"), "beside the answers"
+    assert "What is right" not in page
+    led(trainer.post(f"{item}/vote", {"step": "answers"}))
+    trainer.get(f"{item}?step=truth")
+    assert "The vote is closed" in words(one.get("/course/vote")), "nobody votes beside the right answer"
+    trainer.get(other)
+    assert "<svg" not in words(projector.get(link[1]))
+    assert "asks for no vote now" in words(one.get("/course/vote"))
+
+
 def test_a_sitting_is_closed_to_a_class_and_gets_more_time(trainer: Surfer, console_world: World, course: str) -> None:
     place, (code, other, _), _ = slips(trainer, course, name="<b>Closed</b>")
     key = console_world.key("trainee")

@@ -243,8 +243,11 @@ UNSEEN = {
     ("GET", "/courses/drafts/{draft}/events"),  # an answer without an end
     ("GET", "/cohorts/{cohort}/events"),
     ("GET", "/wall/{wall}/events"),
+    ("GET", "/cohorts/{cohort}/items/{item}/vote/events"),
+    ("GET", "/course/vote/events"),
     ("GET", "/course/events"),
     ("GET", "/course/sitting/events"),
+    ("POST", "/course/vote"),  # there only while a vote is open
     ("POST", "/course/sitting/draft"),  # sent by a script
     ("POST", "/sign-out"),
     ("POST", "/retention"),  # there is nothing to delete yet

@@ -27,6 +27,8 @@ from fr_web.room import invalid
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+    from fr_web.console.walls import Wall
+
     FormT = TypeVar("FormT", bound=DataclassInstance)
 AnswerT = TypeVar("AnswerT", bound=Sent)
 
@@ -235,28 +237,6 @@ class Visit:
         if told is not None:
             self.who.told = told
         return Response(status_code=303, headers={"location": address(path, **query)})
-
-
-@dataclass(slots=True)
-class Wall:
-    """A projector, which shows a cohort without a key what its trainer shows; item and step are "" before the first.
-
-    `visit` is of the trainer who made its link; the link ends with the trainer's session.
-    """
-
-    visit: Visit
-    cohort_id: str
-    item_id: str = ""
-    step: str = ""
-
-    def is_of(self, visit: Visit, cohort_id: str) -> bool:
-        """Return whether a trainer made its link, for a cohort."""
-        return (self.visit.session_id, self.cohort_id) == (visit.session_id, cohort_id)
-
-    @property
-    def holds(self) -> bool:
-        """Return whether the trainer is still signed in."""
-        return self.visit.desk.holds(self.visit)
 
 
 View = Callable[[Visit], Awaitable[Response]]

@@ -23,6 +23,7 @@ from fr_web.console.views import (
     trainer_cohorts,
     trainer_sheet,
     upkeep,
+    vote,
 )
 from fr_web.console.visit import Screen
 
@@ -37,6 +38,7 @@ SCREENS: tuple[Screen, ...] = (
     *trainer_sheet.SCREENS,
     *trainer_cohorts.SCREENS,
     *trainer_class.SCREENS,
+    *vote.SCREENS,
     *examiner_cases.SCREENS,
     *examiner.SCREENS,
     *search.SCREENS,

@@ -17,10 +17,11 @@ from fr_locales.messages import message
 from fr_web.console.views.looks import compared, probe_of
 from fr_web.console.views.trainer import TRAINS, read_course
 from fr_web.console.views.trainer_cohorts import qr_code, read_cohort, site_of
-from fr_web.console.visit import Screen, Visit, Wall
+from fr_web.console.visit import Screen, Visit
+from fr_web.console.walls import Wall
 from fr_web.errors import refused
 
-_WALL_S, _STILL_S = 0.5, 10.0  # between two looks at what the trainer shows, and whether it is still there
+WALL_S, _STILL_S = 0.5, 10.0  # between two looks at what the trainer shows, and whether it is still there
 # A cohort that is deleted, and a key that is revoked: the projector shows no more.
 _GONE = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.NOT_FOUND)
 _MOST_REPORT_BYTES = 64 * 1024 * 1024
@@ -116,14 +117,13 @@ async def items(visit: Visit) -> Response:
 async def show(visit: Visit) -> Response:
     """Show a released item to a class, step by step; a page has nothing of the steps that come after its own."""
     cohort_id, item_id = visit.path["cohort"], visit.path["item"]
-    shown = await _item(visit, cohort_id, item_id, visit.query("step"))
-    for one in visit.desk.walls.values():
-        if one.is_of(visit, cohort_id):
-            one.item_id, one.step = item_id, shown["step"]
-    return visit.page("trainer_show.html", cohort_id=cohort_id, **shown)
+    shown, one = await item_of(visit, cohort_id, item_id, visit.query("step")), own_wall(visit, cohort_id)
+    if one is not None:
+        one.show(item_id, shown["step"])
+    return visit.page("trainer_show.html", cohort_id=cohort_id, **shown, vote=one.vote if one is not None else None)
 
 
-async def _item(visit: Visit, cohort_id: str, item_id: str, step: str) -> Mapping[str, Any]:
+async def item_of(visit: Visit, cohort_id: str, item_id: str, step: str) -> Mapping[str, Any]:
     """Return what a page shows of an item up to a step, the first one if there is no such step."""
     request = training_pb2.GetClassItemRequest(cohort_id=cohort_id, item_id=item_id)
     found = await visit.ask(request, training_pb2.GetClassItemResponse)
@@ -146,6 +146,8 @@ async def _item(visit: Visit, cohort_id: str, item_id: str, step: str) -> Mappin
         "looks": compared(found.pictures),
         "question": found.question if found.HasField("question") else None,
         "answers": found.answers if "answers" in shown else (),
+        "labels": [one.label for one in found.answers],
+        "can_vote": rated and "truth" not in shown,
         "most": max([one.people for one in found.answers], default=0) or 1,
         "people": found.people,
         "average": _average(found.answers, mean) if "average" in shown else None,
@@ -178,13 +180,24 @@ def _average(answers: Sequence[training_pb2.AnswerCount], mean: float) -> Averag
 # --- a projector
 
 
+def own_wall(visit: Visit, cohort_id: str) -> Wall | None:
+    """Return the wall that a trainer has for a cohort."""
+    return next((one for one in visit.desk.walls.values() if one.is_of(visit, cohort_id)), None)
+
+
+def hang(one: Wall) -> None:
+    """Give a wall a new address; walls whose trainers are gone end."""
+    walls = one.visit.desk.walls
+    for wall_id, each in [*walls.items()]:
+        if each is one or not each.holds:
+            del walls[wall_id]
+    walls[secrets.token_urlsafe(16)] = one
+
+
 async def make_wall(visit: Visit) -> Response:
     """Make the link for a projector; one that the trainer made for this cohort before ends."""
-    cohort_id, walls = (await read_cohort(visit)).cohort.cohort_id, visit.desk.walls
-    for wall_id, one in [*walls.items()]:
-        if not one.holds or one.is_of(visit, cohort_id):
-            del walls[wall_id]
-    walls[secrets.token_urlsafe(16)] = Wall(visit, cohort_id)
+    cohort_id = (await read_cohort(visit)).cohort.cohort_id
+    hang(own_wall(visit, cohort_id) or Wall(visit, cohort_id))
     return visit.go(f"/cohorts/{cohort_id}/wall")
 
 
@@ -210,20 +223,22 @@ def _over(visit: Visit) -> FrApiError:
     return refused(grpc.StatusCode.NOT_FOUND, "", visit.text(message("console.wall.over")))
 
 
-async def _on_wall(visit: Visit, one: Wall) -> Mapping[str, Any]:
+async def on_wall(visit: Visit, one: Wall) -> Mapping[str, Any]:
     """Return what a projector shows; its link ends where the trainer may not see that any more."""
     try:
-        return await _item(one.visit, one.cohort_id, one.item_id, one.step) if one.item_id else {"item_id": ""}
+        return await item_of(one.visit, one.cohort_id, one.item_id, one.step) if one.item_id else {"item_id": ""}
     except FrApiError as error:
         if error.code not in _GONE:
             raise
-        visit.desk.walls.pop(visit.path["wall"], None)
+        for wall_id in [wall_id for wall_id, each in visit.desk.walls.items() if each is one]:
+            del visit.desk.walls[wall_id]
         raise _over(visit) from error
 
 
 async def wall(visit: Visit) -> Response:
     """Show on a projector what the trainer shows."""
-    return visit.page("wall.html", wall_id=visit.path["wall"], **await _on_wall(visit, _wall(visit)))
+    one = _wall(visit)
+    return visit.page("wall.html", wall_id=visit.path["wall"], **await on_wall(visit, one), vote=one.vote)
 
 
 async def wall_events(visit: Visit) -> Response:
@@ -235,18 +250,18 @@ async def wall_events(visit: Visit) -> Response:
         shown: Mapping[str, Any] = {}
         asked_s = 0.0
         while one is visit.desk.walls.get(visit.path["wall"]):
-            now = (one.item_id, one.step)
+            now = (one.item_id, one.step, one.vote and one.vote.state)
             if now != before or time.monotonic() - asked_s > _STILL_S:
                 asked_s = time.monotonic()
                 try:
-                    shown = await _on_wall(visit, one)
+                    shown = await on_wall(visit, one)
                 except FrApiError as error:
                     if error.code is not grpc.StatusCode.NOT_FOUND:
                         raise
                     break
-            yield shown if now != before else None
+            yield {**shown, "vote": one.vote} if now != before else None
             before = now
-            await asyncio.sleep(_WALL_S)
+            await asyncio.sleep(WALL_S)
         yield {"item_id": "", "over": True}
 
     return await replace(visit, session_id=one.visit.session_id).events("wall_item.html", states())
