@@ -77,12 +77,12 @@ class Landmarks:
 def landmarks_of(found: recognition_pb2.DetectResponse) -> Landmarks:
     """Return the landmarks of every face, five each."""
     scale = 100 / max(found.image_width, found.image_height)
-    points = []
+    points: list[tuple[float, float, float]] = []
     for face in found.faces:
         of = face.landmarks
-        radius = max(scale * abs(of.right_eye.x - of.left_eye.x) / 16, 0.3)
-        for one in (of.left_eye, of.right_eye, of.nose, of.mouth_left, of.mouth_right):
-            points.append((round(scale * one.x, 2), round(scale * one.y, 2), round(radius, 2)))
+        radius = round(max(scale * abs(of.right_eye.x - of.left_eye.x) / 16, 0.3), 2)
+        five = (of.left_eye, of.right_eye, of.nose, of.mouth_left, of.mouth_right)
+        points += ((round(scale * one.x, 2), round(scale * one.y, 2), radius) for one in five)
     return Landmarks(round(scale * found.image_width, 2), round(scale * found.image_height, 2), tuple(points))
 
 
