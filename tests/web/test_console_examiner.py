@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from fr_api.v1 import audit_pb2, common_pb2, gallery_pb2, review_pb2
+from fr_api.v1 import audit_pb2, common_pb2, gallery_pb2, recognition_pb2, review_pb2
 from fr_core.errors import EvidenceUnusable
 from fr_core.scoring.calibration import WorstFaces
 from fr_core.scoring.calibration_json import to_json
@@ -187,6 +187,26 @@ def test_a_finding_follows_from_the_opinions(at: Staffed, site: Web, asked: tupl
     assert (answer.status, "a finding takes 4000" in words(answer)) == (400, True)
     assert surfer.post(path, {**long, "limits": "none"}).status == 303
     assert surfer.post(finding, {"kind": "3", "sure": "1"}).status == 303  # control
+
+
+@pytest.mark.parametrize("photos", [True, False])
+def test_landmarks_of_photos_are_those_that_the_server_finds(
+    at: Staffed, site: Web, operator: Surfer, reference: str, photos: bool
+) -> None:
+    case = opened(operator, reference)
+    if not photos:
+        at.gallery("bare", photos=False)
+    searched(operator, case, "wanted" if photos else "bare")
+    path, surfer = waiting(at, 1, case), signed_in(site, at.examiner(1).token)
+    surfer.post(path, {"probe_notes": "a mole"})
+    page = words(surfer.get(f"{path}?candidate=1"))
+    assert ("no measure of likeness" in page, "Landmarks of a photo are absent" in page) == (True, not photos)
+    drawn = re.findall(r'viewBox="0 0 100.0 50.0"[^>]*class="places landmarks">(.*?)</svg>', page, re.DOTALL)
+    sheets = [re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)"', one) for one in drawn]
+    assert [len(one) for one in sheets] == [5] * (1 + photos)
+    sent = recognition_pb2.DetectRequest(image=common_pb2.Image(data=PROBE))
+    nose = at.examiner(1).recognition.Detect(sent).faces[0].landmarks.nose
+    assert [float(one) for one in sheets[0][2]] == pytest.approx([nose.x / 4, nose.y / 4], abs=0.01)
 
 
 def test_notes_survive_signing_in_again_and_stay_with_their_examiner(

@@ -23,6 +23,10 @@ def test_what_is_seen_is_chosen_without_scripts(browser: Any, console_world: Wor
     with opened(browser, console_world.address, java_script_enabled=False) as look:
         at_candidate(look, console_world, "AZ bare")
         assert not look.page.locator("[data-flicker]").is_visible()  # what needs a script is not shown
+        landmarks = look.page.locator(".landmarks")
+        for wanted in (True, False):
+            look.page.locator("[name=landmarks]").set_checked(wanted)
+            assert [one.is_visible() for one in landmarks.all()] == [wanted] * 2
         beside = look.page.locator(".pane").last.bounding_box()
         look.page.locator("[value=right]").check()
         over = look.page.locator(".pane").last.bounding_box()

@@ -171,6 +171,10 @@ def test_an_answer_sent_twice_is_one_answer(room: Class) -> None:
 def test_a_probability_against_the_rating_is_asked_about_once(room: Class) -> None:
     trainee, page = room.at("RATE")
     fields = {**trainee.answer(page), "rating": "3", "p_same": "10"}
+    blocked, field, rating = (
+        words(page).index(one) for one in ("<button disabled hidden>", 'aria-keyshortcuts="%"', 'name="rating"')
+    )
+    assert blocked < rating < field, "Enter in the field is no rating"
     asked = trainee.surfer.post(trainee.path, fields)
     assert "opposite" in words(asked)
     assert 'value="10"' in words(asked)

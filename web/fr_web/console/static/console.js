@@ -68,7 +68,10 @@
     for (const one of document.querySelectorAll("#page [aria-keyshortcuts]")) {
       if (one.getAttribute("aria-keyshortcuts").split(" ").includes(event.key)) {
         event.preventDefault();
-        one.click();
+        if (one.matches("[inputmode]")) {
+          one.closest("details").open = true;
+          one.focus();
+        } else one.click();
         return;
       }
     }

@@ -9,11 +9,12 @@ from typing import Any
 import grpc
 from starlette.responses import Response
 
-from fr_api.v1 import access_pb2, review_pb2
+from fr_api.v1 import access_pb2, common_pb2, recognition_pb2, review_pb2
 from fr_client.errors import FrApiError
 from fr_locales.messages import Message, message
 from fr_web.console.addresses import embedded
 from fr_web.console.views.examiner_cases import EXERCISES, FINDINGS, SEES, STATES, is_blind, read_examination
+from fr_web.console.views.looks import Landmarks, landmarks_of
 from fr_web.console.visit import MOST_LISTED, ON_A_PAGE, Screen, Visit
 from fr_web.errors import refused
 
@@ -82,11 +83,15 @@ class Given:
 
 @dataclass(slots=True)
 class Draft:
-    """An examination that somebody works on: its templates, notes on the probe, and opinions by template."""
+    """An examination that somebody works on: its templates, notes on the probe, and opinions by template.
+
+    `landmarks` are those of photos, by template, and by "" those of the probe.
+    """
 
     keys: tuple[str, ...]
     probe_notes: str
     opinions: dict[str, Opinion] = field(default_factory=dict)
+    landmarks: dict[str, Landmarks] = field(default_factory=dict)
 
 
 async def queue(visit: Visit) -> Response:
@@ -131,10 +136,12 @@ async def examination(
         given = {name: visit.fields[name][0].decode("utf-8", "replace") for name in visit.fields}
         told |= {"draft": draft, "notes": notes_of(visit, draft), "given": given}
         return visit.page("examiner_finding.html", error, **told)
-    return visit.page("examiner_compare.html", error, **told, **_beside(visit, found, draft, opinion))
+    return visit.page("examiner_compare.html", error, **told, **await _beside(visit, found, draft, opinion))
 
 
-def _beside(visit: Visit, found: review_pb2.Examination, draft: Draft, opinion: Opinion | None) -> Mapping[str, Any]:
+async def _beside(
+    visit: Visit, found: review_pb2.Examination, draft: Draft, opinion: Opinion | None
+) -> Mapping[str, Any]:
     """Return what a page shows of the candidate that the address names, else of the first one."""
     asked = visit.query("candidate")
     number = int(asked) if asked in map(str, range(1, len(found.candidates) + 1)) else 1
@@ -145,10 +152,23 @@ def _beside(visit: Visit, found: review_pb2.Examination, draft: Draft, opinion: 
         "number": number,
         "candidate": candidate,
         "photo": embedded(candidate.photo.data),
+        "probe_landmarks": await _landmarks(visit, draft, "", found.probe),
+        "landmarks": await _landmarks(visit, draft, key, candidate.photo),
         "form": opinion or draft.opinions.get(key) or Opinion(key),
         "parts": PARTS,
         "seen": SEEN,
     }
+
+
+async def _landmarks(visit: Visit, draft: Draft, key: str, photo: common_pb2.Image) -> Landmarks | None:
+    """Return the landmarks of a photo, which the server is asked for once; None if it cannot tell them now."""
+    if key not in draft.landmarks and photo.data:
+        request = recognition_pb2.DetectRequest(image=photo)
+        try:
+            draft.landmarks[key] = landmarks_of(await visit.ask(request, recognition_pb2.DetectResponse))
+        except FrApiError:  # the page says that they are absent
+            return None
+    return draft.landmarks.get(key)
 
 
 def _draft(visit: Visit) -> Draft | None:

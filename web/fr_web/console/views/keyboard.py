@@ -20,6 +20,7 @@ KEYS: Mapping[str, Message] = {
     "Enter": message("console.keyboard.go_on"),
     "b": message("console.keyboard.back"),
     "k": message("console.keyboard.known"),
+    "%": message("console.keyboard.probability"),
     "n": message("console.keyboard.none"),
     "i": message("console.keyboard.inconclusive"),
     "s": message("console.keyboard.similar"),
@@ -30,6 +31,7 @@ KEYS: Mapping[str, Message] = {
     "c": message("console.keyboard.curtain"),
     "v": message("console.keyboard.beside"),
     "l": message("console.keyboard.alone"),
+    "m": message("console.keyboard.landmarks"),
     "p": message("console.keyboard.print"),
     "?": message("console.keyboard.show"),
 }

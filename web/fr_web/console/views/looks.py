@@ -11,6 +11,7 @@ from typing import Any
 from markupsafe import Markup
 from PIL import Image
 
+from fr_api.v1 import recognition_pb2
 from fr_api.v1 import training_pb2 as pb
 from fr_web.console.addresses import embedded
 
@@ -62,6 +63,27 @@ PLACES: Mapping[str, Sequence[Ellipse]] = {
     "chin": ((50, 74, 9, 6),),
     "ears": ((25.5, 45, 5, 10), (74.5, 45, 5, 10)),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Landmarks:
+    """The landmarks of the faces of a photo: middle and radius of each; the longer side of the photo is 100."""
+
+    width: float
+    height: float
+    points: tuple[tuple[float, float, float], ...]
+
+
+def landmarks_of(found: recognition_pb2.DetectResponse) -> Landmarks:
+    """Return the landmarks of every face, five each."""
+    scale = 100 / max(found.image_width, found.image_height)
+    points: list[tuple[float, float, float]] = []
+    for face in found.faces:
+        of = face.landmarks
+        radius = round(max(scale * abs(of.right_eye.x - of.left_eye.x) / 16, 0.3), 2)
+        five = (of.left_eye, of.right_eye, of.nose, of.mouth_left, of.mouth_right)
+        points += ((round(scale * one.x, 2), round(scale * one.y, 2), radius) for one in five)
+    return Landmarks(round(scale * found.image_width, 2), round(scale * found.image_height, 2), tuple(points))
 
 
 def crop_of(original: bytes, box: tuple[int, int, int, int]) -> bytes | None:
