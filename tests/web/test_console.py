@@ -10,7 +10,8 @@ import pytest
 
 from fr_api.v1 import access_pb2
 from fr_client.errors import FrApiError
-from fr_web.console import forms, sessions, words
+from fr_locales.rendering import best_language, direction_of
+from fr_web.console import forms, sessions
 from fr_web.console.views.keyboard import KEYBOARD_COOKIE, KEYS
 from fr_web.console.visit import IN_PLACE
 from support.callers import BLUES, Staffed
@@ -215,17 +216,20 @@ def test_drafts_are_forgotten_after_the_longest_session() -> None:
     assert again().drafts == {}
 
 
-def test_languages_follow_the_cookie_then_the_browser() -> None:
-    known = ("ar-XB", "en", "fr")
-    told = [
-        words.language_of("fr", "en", known),
-        words.language_of("xx", "de, fr-CA;q=0.8, en;q=0.9", known),
-        words.language_of("", "fr-CA, en;q=0.5", known),
-        words.language_of("", "ar-xb", known),
-        words.language_of("", "de;q=x,,", known),
-    ]
-    assert told == ["fr", "en", "fr", "ar-XB", "en"]
-    assert [words.direction_of(one) for one in ("ar", "ar-XB", "en", "he", "fr")] == ["rtl", "rtl", "ltr", "rtl", "ltr"]
+def test_languages_follow_the_cookie_then_the_browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for one in ("ar-XB", "fr"):
+        (tmp_path / one / "LC_MESSAGES").mkdir(parents=True)
+        (tmp_path / one / "LC_MESSAGES" / "fr.po").write_text('msgid ""\nmsgstr ""\n')
+    monkeypatch.setenv("FR_CATALOGUES", str(tmp_path))
+    asked = (
+        ("en", "fr"),
+        ("de, fr-CA;q=0.8, en;q=0.9", "xx"),
+        ("fr-CA, en;q=0.5", ""),
+        ("ar-xb", ""),
+        ("de;q=x,,", ""),
+    )
+    assert [best_language(*one) for one in asked] == ["fr", "en", "fr", "ar-XB", "en"]
+    assert [direction_of(one) for one in ("ar", "ar-XB", "en", "he", "fr")] == ["rtl", "rtl", "ltr", "rtl", "ltr"]
 
 
 def test_the_page_speaks_the_language_that_was_chosen(surfer: Surfer) -> None:

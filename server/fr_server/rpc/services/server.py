@@ -17,6 +17,7 @@ from fr_core.errors import CallTooLong, DeviceLost, InternalError, StoreCorrupt,
 from fr_core.gallery.values import MAX_PAGE_SIZE, MAX_TOP_K
 from fr_core.packs.cache import ModelCache, cache_folder
 from fr_core.packs.manifest import load_pack, pack_names
+from fr_locales.rendering import render
 from fr_server.config import Config
 from fr_server.pools import Work
 from fr_server.rpc.convert.common import NOTICE, model_message, timestamp_ms
@@ -136,7 +137,7 @@ def server_info(config: Config, engine: Engine) -> pb.GetServerInfoResponse:
             max_page_size=MAX_PAGE_SIZE,
             max_in_flight=config.server.max_in_flight,
         ),
-        notice=NOTICE,
+        notice=render(NOTICE),
     )
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from fr_api.v1 import training_pb2 as pb
 from fr_api.v1 import training_pb2_grpc
 from fr_locales.messages import message
+from fr_locales.rendering import render
 from fr_server.rpc.convert import trials
 from fr_server.rpc.convert.common import image_data, timestamp_ms
 from fr_server.rpc.convert.training import STATES, sitting_message
@@ -43,15 +44,6 @@ async def with_pictures(
 
 def _read(resources: TrainingResources, course_id: str, numbers: Sequence[int]) -> list[bytes]:
     return [resources.store.picture(course_id, number) for number in numbers]
-
-
-NOTICE = (
-    "This is a training in the comparison of faces. Your answers and notes, how long each of them took, and the "
-    "figures made of them are kept under a pseudonym, for your own report and for your trainer, and are deleted on "
-    "{day}. The photos come from public data sets; do not copy them, and do not use them for anything else. Nothing "
-    "here is a decision on a real case. You may stop at any time, and ask your trainer to delete everything that is "
-    "kept."
-)
 
 
 class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
@@ -214,4 +206,4 @@ def _session_message(course: Course, session: Session, now_ms: int) -> pb.Sessio
 
 def _notice(course: Course, cohort: Cohort) -> str:
     day = datetime.fromtimestamp(cohort.expires_ms / 1000, UTC).date().isoformat()
-    return course.plan.notice or NOTICE.format(day=day)
+    return course.plan.notice or render(message("notice.course", day=day))
