@@ -182,12 +182,16 @@ def _text(value: Value, language: str) -> str | int | float | PurePath:
     return value
 
 
-@cache
 def _catalogue(language: str) -> _Catalogue:
     sources = _sources(os.environ.get("FR_CATALOGUES", ""))
     if language not in sources:
         raise LookupError(f"There is no catalogue in the language `{language}`.")
-    found = polib.pofile(sources[language])
+    return _parsed(sources[language])
+
+
+@cache
+def _parsed(source: str) -> _Catalogue:
+    found = polib.pofile(source)
     form_of = c2py(str(found.metadata.get("Plural-Forms", "plural=n != 1")).rpartition("plural=")[2].rstrip("; "))
     texts = {
         (one.msgctxt, one.msgid): [one.msgstr_plural[form] for form in sorted(one.msgstr_plural)] or [one.msgstr]

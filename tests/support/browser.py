@@ -12,10 +12,13 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from string import Formatter
 from typing import Any
 from unittest.mock import patch
 
+import polib
 import pytest
 
 import pseudo_locales
@@ -38,6 +41,26 @@ _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice
 PATIENCE_MS = 30_000
 _HAS_FOCUS = """one => one === document.activeElement ||
   (one.type === "radio" && document.activeElement.form === one.form && document.activeElement.name === one.name)"""
+
+_SHOWN = """() => {
+  const found = [], nodes = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT | NodeFilter.SHOW_ELEMENT);
+  for (let one = nodes.nextNode(); one; one = nodes.nextNode()) {
+    const place = one.nodeType === Node.TEXT_NODE ? one.parentElement : one;
+    if (place.closest("[lang]").lang === "en" || !place.checkVisibility()) continue;
+    found.push(...(place === one ? [one.ariaLabel, one.alt, one.placeholder, one.title] : [one.data]));
+  }
+  return found.filter(Boolean).join(" | ");
+}"""
+
+
+@cache
+def _english() -> tuple[str, ...]:
+    """What messages say in English between their placeholders, as far as it has three words or more."""
+    entries = polib.pofile(str(pseudo_locales.ENGLISH))
+    texts = [text for one in entries for text in (one.msgstr, *one.msgstr_plural.values())]
+    parts = {" ".join(part.split()) for text in texts for part, *_ in Formatter().parse(text)}
+    return tuple(sorted(part for part in parts if part.count(" ") > 1))
+
 
 PLAN = """
 format = 1
@@ -130,12 +153,12 @@ def world(folder: Path) -> Iterator[World]:
     home, catalogues = folder / "home", folder / "catalogues"
     pseudo_locales.write(catalogues)
     with ExitStack() as stack:
-        with patch.dict(os.environ, {"FR_HOME": str(home), "FR_CATALOGUES": str(catalogues)}):
-            link_people(folder / "people", 40)
-            staff = stack.enter_context(staffed(folder / "data"))
-            site = stack.enter_context(web(staff.server.address))
-            trainer = staff.caller(Role.TRAINER).training
-            course = create(trainer, PLAN)
+        stack.enter_context(patch.dict(os.environ, {"FR_HOME": str(home), "FR_CATALOGUES": str(catalogues)}))
+        link_people(folder / "people", 40)
+        staff = stack.enter_context(staffed(folder / "data"))
+        site = stack.enter_context(web(staff.server.address))
+        trainer = staff.caller(Role.TRAINER).training
+        course = create(trainer, PLAN)
         staff.gallery("people", operational=False)
         staff.gallery("cases")
         staff.operator.searches(staff.operator.opens("AZ 1"), "cases", top_k=2)
@@ -216,6 +239,12 @@ class Look:
             self.page.emulate_media(color_scheme=scheme)
             self.problems += [f"{scheme}: {one}" for one in _barriers(self.page, everything)]
         self.require_sound()
+
+    def require_translated(self) -> None:
+        """Fail if the page shows what the English catalogue says, where it does not say that it is English."""
+        text = " ".join(self.page.evaluate(_SHOWN).split())
+        left = [one for one in _english() if one in text]
+        assert left == [], left
 
     def _said(self, message: Any) -> None:
         if message.type not in ("error", "warning"):

@@ -6,6 +6,7 @@ from html import unescape
 from importlib import resources
 from pathlib import Path
 
+import polib
 import pytest
 
 from fr_api.v1 import access_pb2
@@ -238,6 +239,44 @@ def test_the_page_speaks_the_language_that_was_chosen(surfer: Surfer) -> None:
     assert "fr-language" not in answer.headers.get("set-cookie", "")
     answer = surfer.post("/language", {"language": "en", "next": "/sign-in"})
     assert "fr-language=en" in answer.headers["set-cookie"]
+
+
+def test_pages_and_refusals_speak_a_language_and_say_who_has_read_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = {
+        "console.languages.title": "حول",
+        "console.languages.not_reviewed": "لم يراجعها أحد بعد.",
+        "console.languages.reviewed": "راجعها {reviewer}.",
+        "web.no_page": "لا توجد هذه الصفحة.",
+        "remedy.UNKNOWN_GALLERY": "اختر معرضا آخر.",
+    }
+    for language, reviewer in (("ar", ""), ("fr", "Zoé Martin")):
+        made = polib.POFile()
+        made.metadata = {"Content-Type": "text/plain; charset=UTF-8", "X-Reviewed-By": reviewer}
+        made.extend(polib.POEntry(msgid=one, msgstr=text) for one, text in texts.items())
+        (tmp_path / language / "LC_MESSAGES").mkdir(parents=True)
+        made.save(str(tmp_path / language / "LC_MESSAGES" / "fr.po"))
+    monkeypatch.setenv("FR_CATALOGUES", str(tmp_path))
+    with running(tmp_path / "data") as server, web(server.address) as site:
+        surfer = Surfer(site)
+        english, asked = surfer.get("/about"), words_of(surfer.get("/about", Accept_Language="ar"))
+        assert '<html lang="en" dir="ltr">' in words_of(english)
+        assert '<html lang="ar" dir="rtl">' in asked
+        assert re.search('<option selected value="ar" lang="ar" dir="rtl">العربية</option>', asked)
+        assert re.search('<option value="fr" lang="fr" dir="ltr">Français</option>', asked)
+        for told in (texts["console.languages.not_reviewed"], "No native speaker has read", "راجعها Zoé Martin."):
+            assert told in words_of(english)
+        surfer.post("/language", {"language": "ar", "next": "/"})
+        assert texts["web.no_page"] in words_of(surfer.get("/nonsense"))
+
+        def refusal(**headers: str) -> str:
+            path, sent = "/fr_api.v1.GalleryService/GetGallery", {"Content_Type": "application/json", **headers}
+            return words_of(site.ask("POST", path, b'{"galleryId": "x"}', **sent))
+
+        assert texts["remedy.UNKNOWN_GALLERY"] in refusal(Accept_Language="fr-CA, ar;q=0.5")
+        assert texts["remedy.UNKNOWN_GALLERY"] in refusal(Cookie="fr-language=ar")
+        assert "اختر" not in refusal(Accept_Language="en, ar;q=0.5")
 
 
 FIELDS = {usual: f"key.{number}" for number, usual in enumerate(KEYS)}
