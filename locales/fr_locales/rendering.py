@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
 from gettext import c2py
@@ -130,13 +130,19 @@ def number(written: str, language: str = "") -> str:
 def moment(time: datetime, language: str = "", seconds: bool = False) -> str:
     """A time in UTC as people write it: "2026-11-30 21:05 UTC" in English, with the month as a word elsewhere."""
     language, time = language or spoken(), time.astimezone(UTC)
-    locale = None if language == ENGLISH else _locale(language)
+    clock = f"{time:%H:%M:%S} UTC" if seconds else f"{time:%H:%M} UTC"
+    return f"{day(time.date(), language)}{' ' if _writer(language) is None else ', '}{clock}"
+
+
+def day(one: date, language: str = "") -> str:
+    """A day as people write it: "2026-11-30" in English, with the month as a word elsewhere."""
+    language = language or spoken()
+    locale = _writer(language)
     if locale is None:
-        return f"{time:%Y-%m-%d %H:%M:%S} UTC" if seconds else f"{time:%Y-%m-%d %H:%M} UTC"
+        return one.isoformat()
     from babel.dates import format_skeleton  # as in `_locale`
 
-    day, hour = (format_skeleton(one, time, locale=locale) for one in ("yMMMd", "Hms" if seconds else "Hm"))
-    return f"{day}, {hour} UTC"
+    return str(format_skeleton("yMMMd", datetime(one.year, one.month, one.day), locale=locale))
 
 
 class _Plain(Formatter):
@@ -175,6 +181,8 @@ def _sentence(message: Message, language: str) -> str:
 
 
 def _text(value: Value, language: str) -> str | int | float | PurePath:
+    if isinstance(value, date):
+        return day(value, language)
     if isinstance(value, Message):
         return render(value, language)
     if isinstance(value, tuple):
@@ -223,10 +231,15 @@ def _locale(language: str) -> "Locale | None":
         return None
 
 
+def _writer(language: str) -> "Locale | None":
+    """As `_locale`; None for English too, whose numbers and times are those of Python."""
+    return None if language == ENGLISH else _locale(language)
+
+
 @cache
 def _marks(language: str) -> Mapping[int, str]:
     """The marks in numbers by those that `format` writes; the sign of percent has its space."""
-    locale = None if language == ENGLISH else _locale(language)
+    locale = _writer(language)
     if locale is None:
         return {}
     marks = locale.number_symbols["latn"]

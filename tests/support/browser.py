@@ -55,7 +55,7 @@ _SHOWN = """() => {
 
 @cache
 def _english() -> tuple[str, ...]:
-    """What messages say in English between their placeholders, as far as it has three words or more."""
+    """Return the words of English messages between their placeholders, as far as there are three or more."""
     entries = polib.pofile(str(pseudo_locales.ENGLISH))
     texts = [text for one in entries for text in (one.msgstr, *one.msgstr_plural.values())]
     parts = {" ".join(part.split()) for text in texts for part, *_ in Formatter().parse(text)}

@@ -111,7 +111,7 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # gr
 
 
 def server_info(config: Config, engine: Engine) -> pb.GetServerInfoResponse:
-    """Build the description of a server."""
+    """Build the description of a server, without its notice."""
     return pb.GetServerInfoResponse(
         version=__version__,
         model=pb.ModelInfo(
@@ -137,7 +137,6 @@ def server_info(config: Config, engine: Engine) -> pb.GetServerInfoResponse:
             max_page_size=MAX_PAGE_SIZE,
             max_in_flight=config.server.max_in_flight,
         ),
-        notice=render(NOTICE),
     )
 
 
@@ -180,7 +179,9 @@ class ServerService(server_pb2_grpc.ServerServiceServicer):
         self._frontends = frontends
 
     async def GetServerInfo(self, request: pb.GetServerInfoRequest, context: Context) -> pb.GetServerInfoResponse:
-        return self._info
+        told = pb.GetServerInfoResponse(notice=render(NOTICE))
+        told.MergeFrom(self._info)
+        return told
 
     async def GetServerStatus(self, request: pb.GetServerStatusRequest, context: Context) -> pb.GetServerStatusResponse:
         stores, packs = await self._work.storage(lambda: (list(_stores(self._config)), list(_packs(self._pack))))

@@ -208,5 +208,5 @@ def _session_message(course: Course, session: Session, now_ms: int) -> pb.Sessio
 
 
 def _notice(course: Course, cohort: Cohort) -> str:
-    day = datetime.fromtimestamp(cohort.expires_ms / 1000, UTC).date().isoformat()
+    day = datetime.fromtimestamp(cohort.expires_ms / 1000, UTC).date()
     return course.plan.notice or render(message("notice.course", day=day))
