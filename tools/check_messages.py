@@ -193,6 +193,8 @@ def _of_catalogue(path: Path, english: Entries) -> Iterator[str]:
                 continue
             missing = _names(model) - frozenset(_fields(text)) - {"count"}  # a form for one may leave the number out
             strange = frozenset(_fields(text)) - _names(model)
+            if text and _ends(text) != _ends(_texts(model)[0]):
+                yield f"{language}: `{entry.msgid}` begins or ends with another space than English"
             if missing or strange:
                 yield f"{language}: `{entry.msgid}` lacks {sorted(missing)} and has {sorted(strange)}"
 
@@ -228,6 +230,10 @@ def english_of(entry: polib.POEntry) -> str:
 def is_of(translated: polib.POEntry, english: polib.POEntry) -> bool:
     """Return whether an entry was translated from the English one as it is now; lines of comments break anywhere."""
     return "".join(translated.comment.split()) == "".join(english_of(english).split())
+
+
+def _ends(text: str) -> tuple[bool, bool]:
+    return text[0].isspace(), text[-1].isspace()
 
 
 def _is_template(text: str) -> bool:

@@ -12,13 +12,10 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
-from string import Formatter
 from typing import Any
 from unittest.mock import patch
 
-import polib
 import pytest
 
 import pseudo_locales
@@ -51,15 +48,6 @@ _SHOWN = """() => {
   }
   return found.filter(Boolean).join(" | ");
 }"""
-
-
-@cache
-def _english() -> tuple[str, ...]:
-    """Return the words of English messages between their placeholders, as far as there are three or more."""
-    entries = polib.pofile(str(pseudo_locales.ENGLISH))
-    texts = [text for one in entries for text in (one.msgstr, *one.msgstr_plural.values())]
-    parts = {" ".join(part.split()) for text in texts for part, *_ in Formatter().parse(text)}
-    return tuple(sorted(part for part in parts if part.count(" ") > 1))
 
 
 PLAN = """
@@ -243,7 +231,7 @@ class Look:
     def require_translated(self) -> None:
         """Fail if the page shows what the English catalogue says, where it does not say that it is English."""
         text = " ".join(self.page.evaluate(_SHOWN).split())
-        left = [one for one in _english() if one in text]
+        left = [one for one in pseudo_locales.english_words() if one in text]
         assert left == [], left
 
     def _said(self, message: Any) -> None:
