@@ -29,7 +29,7 @@ CATALOGUES = ROOT / "locales" / "fr_locales"
 ENGLISH = "en"
 REVIEWED = "X-Reviewed-By"
 _NAMED = 5  # ids of a line; the catalogue shows the others
-BY_RENDERER = {"list.separator"}
+BY_RENDERER = {"list.separator", "list.colon"}
 EQUALLY_LONG = ("trial.advice_same", "trial.advice_different")
 """In bytes: the size of an encrypted answer must not tell which of them it holds."""
 

@@ -131,7 +131,11 @@ def moment(time: datetime, language: str = "", seconds: bool = False) -> str:
     """A time in UTC as people write it: "2026-11-30 21:05 UTC" in English, with the month as a word elsewhere."""
     language, time = language or spoken(), time.astimezone(UTC)
     clock = f"{time:%H:%M:%S} UTC" if seconds else f"{time:%H:%M} UTC"
-    return f"{day(time.date(), language)}{' ' if _writer(language) is None else ', '}{clock}"
+    locale = _writer(language)
+    if locale is None:
+        return f"{day(time.date(), language)} {clock}"
+    clock = f"\u2066{clock}\u2069" if direction_of(language) == "rtl" else clock  # isolated: read from left to right
+    return str(locale.datetime_formats["medium"]).format(clock, day(time.date(), language))
 
 
 def day(one: date, language: str = "") -> str:

@@ -149,6 +149,8 @@ class Console:
         session, keys = visit.session, keys_of(visit.request.cookies.get(KEYBOARD_COOKIE, ""))
         told: dict[str, Any] = {
             "t": t,
+            "comma": t("list.separator"),
+            "colon": t("list.colon"),
             "n": partial(number, language=visit.language),
             "moment": when,
             "language": visit.language,
