@@ -133,7 +133,7 @@ def test_each_half_of_the_trainees_has_its_forms() -> None:
         (plan(block("one", more=PAIRS + 'equated = "p"\noccasion = "pre"\nfeedback = true\n')), "must be false"),
         (plan(block("one", "candidates", LISTS + 'equated = "l"\noccasion = "pre"\n')), "`reveal_scores`"),
         (plan(block("one", "triage", TRIAGE + 'equated = "l"\noccasion = "pre"\n')), "triad and candidates"),
-        (plan(block("one", "blind", 'verifies = "two"\n')), "names no plain verification"),
+        (plan(block("one", "blind", 'verifies = "two"\n')), "does not name a plain verification"),
         (plan(block("two", "blind", 'verifies = "one"\n'), block("one")), "comes before"),
         (
             plan(
