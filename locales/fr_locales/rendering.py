@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import polib
 
-from fr_locales.messages import Audience, Message, Value
+from fr_locales.messages import Message, Value
 
 if TYPE_CHECKING:
     from babel import Locale
@@ -177,11 +177,13 @@ def _sentence(message: Message, language: str) -> str:
     count = message.values.get("count")
     if not isinstance(count, int | None):
         raise TypeError(f"The count of `{message.id}` is a whole number, not {type(count).__name__}.")
-    key: tuple[Audience | None, str] = (message.audience, message.id)
-    for catalogue in (_catalogue(language), _catalogue(ENGLISH)):
-        if texts := catalogue.texts.get(key):
-            return texts[0 if count is None or len(texts) == 1 else catalogue.form_of(count)]
-    raise LookupError(f"The catalogue has no message `{message.id}`.")
+    catalogue = _catalogue(language)
+    texts = catalogue.texts.get((message.audience, message.id))
+    if texts is None and language != ENGLISH:
+        return _sentence(message, ENGLISH)
+    if texts is None:
+        raise LookupError(f"The catalogue has no message `{message.id}`.")
+    return texts[0 if count is None or len(texts) == 1 else catalogue.form_of(count)]
 
 
 def _text(value: Value, language: str) -> str | int | float | PurePath:
