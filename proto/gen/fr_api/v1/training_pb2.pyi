@@ -2877,7 +2877,7 @@ class Trial(_message.Message):
 
     @_builtins.property
     def components(self) -> _containers.RepeatedCompositeFieldContainer[Global___Component]:
-        """The components, at TRIAL_STEP_OBSERVE."""
+        """The components, at TRIAL_STEP_OBSERVE and where a review has observations."""
 
     @_builtins.property
     def advice(self) -> Global___Advice:
