@@ -233,8 +233,8 @@ def test_reports_and_exports_are_of_the_answers_that_there_are(
     joined = stub.JoinCourse(training_pb2.JoinCourseRequest(code=first.code), metadata=asked)
     assert "training in the comparison" not in joined.notice
     again = start(stub, made.enrolled[2].code)
-    one = stub.NextTrial(training_pb2.NextTrialRequest(session_id=again, language="ar-XB")).block.block
-    assert one.instructions.startswith("\u200f")
+    begins = stub.NextTrial(training_pb2.NextTrialRequest(session_id=again, language="ar-XB")).block
+    assert begins.block.instructions.startswith("\u200f")
     assert "training in the comparison" in stub.JoinCourse(training_pb2.JoinCourseRequest(code=first.code)).notice
 
 
