@@ -298,6 +298,7 @@ ROWS = {
     "an evaluation": Row("trainer", "/evaluation", led_on(*RUN)),
     "a report": Row("trainer", "/evaluation", measured),
     "two reports": Row("trainer", "/evaluation", reports_compared),
+    "the manual": Row("examiner", "/manual"),
     "other keys": Row("trainee", "/keyboard"),
     "two actions on one key": Row(
         "trainee",
