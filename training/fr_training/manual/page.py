@@ -33,29 +33,39 @@ _STYLE = """
 .manual img { max-inline-size: 100%; block-size: auto; background: #fff; }
 .manual figure { margin-inline: 0; }
 .manual .contents ul { list-style: none; padding-inline-start: 1.5rem; }
-.manual .contents > ul { columns: 20rem; }
+.manual .contents > ul { columns: 2 16rem; }
 .manual .tick { list-style: none; }
 .manual pre { white-space: pre-wrap; }
 .manual pre, .manual li { overflow-wrap: anywhere; }
 .manual .box, .manual .line { display: inline-block; border: 0 solid; }
 .manual .box { inline-size: .8em; block-size: .8em; border-width: 1.5px; margin-inline-end: .5em; }
 .manual .line { min-inline-size: 9em; max-inline-size: 100%; border-block-end-width: 1px; block-size: 1.2em; }
+.manual .long { display: block; block-size: 1.8em; }
 .manual td .line { min-inline-size: 3em; }
+.manual .fill { min-inline-size: 3em; block-size: 2.1em; }
+.manual .fill:nth-child(2):last-child { inline-size: 55%; }
 .manual .note { border: 1px solid; border-inline-start-width: 6px; padding: .5rem 1rem; }
-@media print, (min-width: 40rem) {
+@media print, (min-width: 45rem) {
   .manual th, .manual td { overflow-wrap: break-word; }
+}
+@media screen and (max-width: 45rem) {
+  .manual table { table-layout: fixed; font-size: .8rem; }
+  .manual td .line, .manual .fill { min-inline-size: 0; max-inline-size: 100%; }
 }
 @media print {
   .paper { max-width: none; margin: 0; padding: 0; }
-  .manual { max-inline-size: none; font-size: 10.5pt; line-height: 1.4; }
+  .manual { max-inline-size: none; font-size: 10pt; line-height: 1.35; }
+  .manual th, .manual td { padding: .15rem .35rem; }
+  .manual h2 { margin-block-start: 1.5rem; }
+  .manual h3 { margin-block-start: 1rem; }
   .manual, .manual a { color: #000; text-decoration: none; }
-  .manual .annex, .manual .contents { break-before: page; }
+  .manual .annex, .manual .annex h3 ~ h3 { break-before: page; }
   .manual tr, .manual figure, .manual .tick, .manual .note { break-inside: avoid; }
   .manual thead { display: table-header-group; }
   .manual h2, .manual h3, .manual h4 { break-after: avoid; }
 }
 @page {
-  margin: 18mm 16mm 20mm;
+  margin: 15mm 16mm 18mm;
   @bottom-left { content: "EDITION"; font: 8pt sans-serif; }
   @bottom-right { content: counter(page); font: 8pt sans-serif; }
 }
@@ -164,7 +174,8 @@ def _text(chapter: Chapter, names: Mapping[str, str]) -> str:
         if one.type == "inline":
             _inline(chapter, tokens, place, names)
     rendered: str = READER.renderer.render(tokens, READER.options, {})
-    return _LINE.sub('<span class="line"></span>', rendered)
+    rendered = re.sub("<td>_{4,}</td>", '<td class="fill"></td>', rendered)
+    return _LINE.sub(lambda found: f'<span class="{"long " * (len(found[0]) > 7)}line"></span>', rendered)
 
 
 def _inline(chapter: Chapter, tokens: Sequence[Token], place: int, names: Mapping[str, str]) -> None:
