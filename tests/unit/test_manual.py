@@ -43,7 +43,12 @@ def test_the_manual_is_complete(language: str) -> None:
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'href="#([^"]+)"', page.html)) <= set(ids)
     assert not re.search(r'(src|href)="(?!#|data:image/svg)', page.html)
-    assert not re.search(r"<script|url\(|@import|\[\]\(|\{\{|\[ \]|____", page.html)
+    assert not re.search(r"<script|url\(|@import|\[\]\(|\{\{|\[ \]|____|></a>", page.html)
+    boxes = sum(chapter.text.count("- [ ] ") for chapter in one.chapters)
+    assert page.html.count('<span class="box">') == page.html.count('<li class="tick">') == boxes
+    for chapter in one.chapters:
+        for place, title in enumerate(chapter.parts.values(), start=1):
+            assert f"{chapter.number}.{place} {title}</h3>" in unescape(page.html)
 
 
 def test_a_page_of_the_console_has_the_whole_text_and_no_markup_of_a_server() -> None:
@@ -73,6 +78,11 @@ def test_the_commands_and_the_buttons_that_the_manual_names_are_there() -> None:
     assert set(named) <= sentences
 
 
+def with_figure(text: str, name: str) -> str:
+    words = 'words = {probe = "P", candidate = "C"}'
+    return text.replace('"Roles"', f'"Roles"\n[figures.{name}]\nalt = "a"\ncaption = "b"\n{words}')
+
+
 WRONG: dict[str, tuple[Callable[[str], str], str]] = {
     "no title": (lambda text: text.replace("title", "titel"), "a mistake at title"),
     "an outside link": (lambda text: text.replace("(#who)", "(https://a.b)"), "a link leads to a chapter or a part"),
@@ -82,10 +92,8 @@ WRONG: dict[str, tuple[Callable[[str], str], str]] = {
     "a part without an id": (lambda text: text.replace(" {#who}", ""), "ends with its id"),
     "HTML": (lambda text: text.replace("Two", "<b>Two</b>"), "no HTML"),
     "an absent figure": (lambda text: f"{text}\n![](figure:heads)\n", "a figure stands alone"),
-    "a figure that is not shown": (
-        lambda text: text.replace('"Roles"', '"Roles"\n[figures.none]\nalt = "a"\ncaption = "b"'),
-        "the figure none is in the head",
-    ),
+    "a figure that there is not": (lambda text: with_figure(text, "none"), "the figure none is in the head"),
+    "a figure that is not shown": (lambda text: with_figure(text, "heads"), "each figure of the head is in the text"),
 }
 
 
@@ -121,7 +129,7 @@ SHIPPED = resources.files("fr_training") / "manual" / ENGLISH
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder of a unit, with a chapter of its own, and a chapter in another language."""
     for language, file, before, after in (
-        ("en", "02-roles.md", "Not every unit has nine people.", "We are four people."),
+        ("en", "02-roles.md", "Not every unit has nine people.", "We are four people.\n\n|a|\n|-:|\n|1|\n"),
         ("he", "03-request.md", 'title = "The request"', 'title = "\u05d1\u05e7\u05e9\u05d4"'),
     ):
         text = (SHIPPED / file).read_text("utf-8")
@@ -140,6 +148,7 @@ def test_a_unit_and_a_translator_have_chapters_of_their_own(folder: Path) -> Non
     assert '<section class="chapter" id="request" lang="he" dir="rtl">' in page.html
     assert '<section class="chapter" id="roles">' in page.html
     assert "We are four people." in page.html
+    assert "style=" not in page.html
     for note in (
         "This text was changed by the unit.",
         "No native speaker",
