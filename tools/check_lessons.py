@@ -185,7 +185,8 @@ def page_of(one: Lesson) -> str:
             part.title, html, sources, part.question, options
         )
     style = "body{font:1.1rem/1.5 sans-serif;max-width:44rem;margin:2rem auto}td,th{text-align:start;padding:.4rem}"
-    return f'<!doctype html><html lang="{one.language}"><meta charset="utf-8"><style>{style}</style>{body}</html>'
+    top = f'<!doctype html><html lang="{one.language}" dir="auto"><meta charset="utf-8">'
+    return f"{top}<style>{style}</style>{body}</html>"
 
 
 if __name__ == "__main__":

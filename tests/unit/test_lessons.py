@@ -23,6 +23,7 @@ from fr_training.exercises import exercise_of
 from fr_training.grading.kinds import lesson_figures
 from fr_training.keys import LessonKey
 from fr_training.lessons import in_language, languages_of, lesson, lesson_names
+from fr_training.lessons.drawing import words
 from fr_training.lessons.reading import read_lesson
 from fr_training.lessons.thresholds import FIGURES, NUMBERS
 from fr_training.lessons.values import Lesson, LessonInvalidError, Number
@@ -67,6 +68,12 @@ def test_a_lesson_is_complete(name: str, language: str) -> None:
             assert {part.tag.rpartition("}")[2] for part in drawing.iter()} <= {
                 *("svg", "rect", "text", "line", "polyline", "circle")
             }
+
+
+def test_words_from_right_to_left_take_the_place_of_english_ones() -> None:
+    assert 'text-anchor="start">1 of 2</text>' in words(10, 20, "1 of 2")
+    assert 'text-anchor="end" direction="rtl">1 من 2</text>' in words(10, 20, "1 من 2")
+    assert 'text-anchor="start" direction="rtl">1 מתוך 2</text>' in words(10, 20, "1 מתוך 2", "end")
 
 
 def test_the_numbers_are_those_of_the_calibration() -> None:

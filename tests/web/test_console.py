@@ -259,14 +259,14 @@ def test_a_browser_has_its_own_keys_and_no_two_of_them_are_one(operator: Surfer)
         assert KEYBOARD_COOKIE not in operator.cookies
     (led,) = re.findall('href="(/keyboard.*?)"', words_of(operator.get("/search?gallery=g")))
     (onward,) = re.findall('name="next" value="(/search.*?)"', words_of(operator.get(led)))
-    fields = {FIELDS["k"]: "w", FIELDS["n"]: "k", FIELDS["?"]: "!", "next": onward}
+    fields = {FIELDS["k"]: "q", FIELDS["n"]: "k", FIELDS["?"]: "!", "next": onward}
     assert operator.post("/keyboard", fields).headers["location"] == "/search?gallery=g"
 
     def shown() -> dict[str, str]:
         return dict(re.findall(r'name="(key\.\d+)"[^>]* value="(.*?)"', words_of(operator.get("/keyboard"))))
 
     usual = {FIELDS[one]: one for one in KEYS}
-    assert shown() == {**usual, FIELDS["k"]: "w", FIELDS["n"]: "k", FIELDS["?"]: "!"}
+    assert shown() == {**usual, FIELDS["k"]: "q", FIELDS["n"]: "k", FIELDS["?"]: "!"}
     for cookie in ("", "x", "%ff", "!".join("a" * len(KEYS)), "!".join(["%00", *list(KEYS)[1:]])):
         operator.cookies[KEYBOARD_COOKIE] = cookie
         assert shown() == usual, cookie
