@@ -279,6 +279,18 @@ def test_pages_and_refusals_speak_a_language_and_say_who_has_read_it(
         assert "اختر" not in refusal(Accept_Language="en, ar;q=0.5")
 
 
+def test_everybody_who_is_signed_in_has_the_manual_to_print(surfer: Surfer, operator: Surfer) -> None:
+    assert surfer.get("/manual").status == 401
+    assert '<a href="/manual">' in words_of(operator.get("/search?gallery=g"))
+    page = words_of(operator.get("/manual"))
+    assert "data-print" in page
+    assert {"records", "fitness", "card"} <= set(re.findall(r' id="([a-z-]+)"', page))
+    style = operator.get("/manual/style")
+    assert style.headers["content-type"].startswith("text/css")
+    assert 'content: "FR Core' in words_of(style)
+    assert "</style>" not in words_of(style)
+
+
 FIELDS = {usual: f"key.{number}" for number, usual in enumerate(KEYS)}
 
 
