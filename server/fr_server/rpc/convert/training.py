@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from fr_api.v1 import training_pb2 as pb
 from fr_core.errors import InvalidField, MissingField, message
-from fr_locales.messages import Message
-from fr_locales.rendering import render
+from fr_locales.messages import Message, Written
+from fr_locales.rendering import number, render
 from fr_server.rpc.convert.common import by_name, duration, model_message, timestamp_ms
 from fr_training.bank.forecast import sentence_of, warnings_of
 from fr_training.bank.manifest import truth_of
@@ -272,6 +272,8 @@ def question_message(question: Question) -> pb.Question:
     """Build the message of the question of a lab or of an evidence exercise."""
 
     def words(cell: Message | str) -> str:
+        if isinstance(cell, Written):
+            return number(cell)
         return cell if isinstance(cell, str) else render(cell)
 
     return pb.Question(
