@@ -7,7 +7,8 @@ from datetime import timedelta
 from fr_api.v1 import training_pb2 as pb
 from fr_core.errors import InvalidField, MissingField, message
 from fr_locales.messages import Message, Written
-from fr_locales.rendering import number, render
+from fr_locales.rendering import number as marked
+from fr_locales.rendering import render
 from fr_server.rpc.convert.common import by_name, duration, model_message, timestamp_ms
 from fr_training.bank.forecast import sentence_of, warnings_of
 from fr_training.bank.manifest import truth_of
@@ -273,7 +274,7 @@ def question_message(question: Question) -> pb.Question:
 
     def words(cell: Message | str) -> str:
         if isinstance(cell, Written):
-            return number(cell)
+            return marked(cell)
         return cell if isinstance(cell, str) else render(cell)
 
     return pb.Question(
