@@ -74,8 +74,10 @@ def test_the_commands_and_the_buttons_that_the_manual_names_are_there() -> None:
     }
     (card,) = (text for name, text in texts.items() if name == "card")
     named = re.findall(r"\| \*\*(.+?)\*\* (?=\|)", card)
+    told = re.findall(r"(?:choose|page|opens|set) \*\*(.+?)\*\*", "\n".join(texts.values()))
     assert len(named) >= 12
-    assert set(named) <= sentences
+    assert len(told) >= 9
+    assert {*named, *told} - sentences == set()
 
 
 def with_figure(text: str, name: str) -> str:
@@ -101,7 +103,7 @@ WRONG: dict[str, tuple[Callable[[str], str], str]] = {
 def test_a_chapter_that_breaks_a_rule_is_refused(name: str) -> None:
     break_it, told = WRONG[name]
     one = read_chapter("02-roles.md", ENGLISH, GOOD, SOURCES, FIGURES, NUMBERS)
-    assert (one.chapter_id, one.number, one.parts, one.boxes) == ("roles", "2", {"who": "Who"}, (2,))
+    assert (one.chapter_id, one.number, one.parts, one.boxes) == ("roles", "2", {"who": "Who"}, (0, 2))
     assert break_it(GOOD) != GOOD
     with pytest.raises(LessonInvalidError, match=re.escape(told)) as refusal:
         read_chapter("02-roles.md", ENGLISH, break_it(GOOD), SOURCES, FIGURES, NUMBERS)
@@ -161,10 +163,20 @@ def test_a_unit_and_a_translator_have_chapters_of_their_own(folder: Path) -> Non
     assert manual_page("../he").language == ENGLISH
 
 
-@pytest.mark.parametrize("file", ["03-request.md", "99-more.md"])
-def test_a_translation_is_refused_that_is_not_the_english_chapter(folder: Path, file: str) -> None:
-    text = (folder / "he" / "03-request.md").read_text("utf-8")
-    (folder / "he" / file).write_text(text.replace("[](#refusing)", "").replace("[](#system)", ""), encoding="utf-8")
+@pytest.mark.parametrize(
+    ("file", "of", "left_out"),
+    [
+        ("03-request.md", "03-request.md", "[](#system)"),
+        ("a-request-form.md", "a-request-form.md", "- [ ] It is in proportion.\n"),
+        ("99-more.md", "03-request.md", "[](#system)"),
+    ],
+)
+def test_a_translation_is_refused_that_is_not_the_english_chapter(
+    folder: Path, file: str, of: str, left_out: str
+) -> None:
+    text = (SHIPPED / of).read_text("utf-8")
+    assert left_out in text
+    (folder / "he" / file).write_text(text.replace(left_out, ""), encoding="utf-8")
     with pytest.raises(LessonInvalidError, match=f"^manual/he/{file}: it has the ids of parts"):
         manual("he")
 

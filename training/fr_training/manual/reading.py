@@ -38,7 +38,7 @@ class Chapter:
     """A chapter or annex in one language; `number` is "1" or "A", and empty for a glossary.
 
     `text` is Markdown with the numbers and sources filled in. `parts` are the titles of its parts by their ids, `boxes`
-    the boxes and lines to fill in of each part, and `used` names the sources, figures and numbers of the text.
+    the boxes and lines to fill in before the first part and in each, and `used` the sources, figures and numbers.
     """
 
     chapter_id: str
@@ -98,14 +98,14 @@ class _Body(Text):
                     if not address.startswith("#") or after.type != "link_close":
                         self.wrong(line_of(block), "a link leads to a chapter or a part, and has no words: [](#id)")
                     links.add(address[1:])
-        parts, boxes = {}, []
-        for start, end in pairwise([*starts, len(tokens)]):
+        parts: dict[str, str] = {}
+        for start in starts:
             title, part_id = self.title(tokens[start:])
             if part_id in parts or part_id == chapter_id:
                 self.wrong(line_of(tokens[start]), "two parts have one id")
             parts[part_id] = title
-            last = line_of(tokens[end]) if end < len(tokens) else len(self.lines)
-            boxes.append(len(_BOX.findall("\n".join(self.lines[line_of(tokens[start]) : last]))))
+        edges = [0, *(line_of(tokens[start]) for start in starts), len(self.lines)]
+        boxes = (len(_BOX.findall("\n".join(self.lines[start:end]))) for start, end in pairwise(edges))
         written = "\n".join(self.lines)
         self.cited(0, written)
         if set(self.figures) != set(figures):

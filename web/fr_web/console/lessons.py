@@ -4,6 +4,7 @@ No script, no address of another site and no style of a text gets into a page, w
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from html.parser import HTMLParser
 from typing import Any
 
@@ -76,6 +77,7 @@ class _Plain(HTMLParser):
         self.kept.append(Markup.escape(data))
 
 
+@lru_cache(maxsize=8)
 def manual_html(document: str) -> Markup:
     """Return the text of the manual, of a document of the server."""
     reader = _Plain()
