@@ -233,7 +233,9 @@ def is_of(translated: polib.POEntry, english: polib.POEntry) -> bool:
 
 
 def _ends(text: str) -> tuple[bool, bool]:
-    return text[0].isspace(), text[-1].isspace()
+    """Return whether a text begins and ends with a space; French may have one that does not break before a mark."""
+    begins = text.lstrip("\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}")
+    return begins[0] == " ", text[-1].isspace()
 
 
 def _is_template(text: str) -> bool:
