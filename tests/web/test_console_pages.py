@@ -30,7 +30,7 @@ from support.counts import NIGHTLY
 from support.courses import finish
 from support.servers import photo
 
-pytestmark = [needs_browser, pytest.mark.usefixtures("people_at_hand", "a_class")]
+pytestmark = [needs_browser, pytest.mark.usefixtures("console_world", "a_class")]
 _NUMBERS = itertools.count(2)
 
 

@@ -34,7 +34,7 @@ blocks = [{id = "own", exercise = "own_probe", trials = 1, size = 3}]
 WANTED = {"plan": "", "toml": PLAN, "dataset.people_folder": "1"}
 
 
-pytestmark = pytest.mark.usefixtures("people_at_hand")
+pytestmark = pytest.mark.usefixtures("console_world")
 
 
 @pytest.fixture
