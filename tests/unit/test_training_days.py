@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fr_locales.rendering import render
-from fr_server.rpc.convert.training import sitting_message
+from fr_server.rpc.convert.training import item_message, sitting_message
 from fr_training.errors import PlanInvalid
 from fr_training.plan import BlockPlan, CoursePlan, SittingPlan, SlotKind, SlotPlan
 from fr_training.plan_reading import read_plan
@@ -16,6 +16,7 @@ from fr_training.shipped_plans import plan_names, plan_text
 from fr_training.simulation.runner import Seat, items_of, made_course, run_sitting
 from fr_training.simulation.trainee import Abilities, SimulatedTrainee
 from fr_training.store.course_codec import pack_course, unpack_course
+from fr_web.console.lessons import key_lines
 from fr_web.console.views.trainer_kit import timetable_of
 from support.counts import count
 
@@ -107,5 +108,11 @@ def test_two_days_run_from_the_welcome_to_the_debrief() -> None:
         *rows, end = timetable_of(sitting_message(sitting, for_trainee=False))
         assert render(end.at) == {"day-1": "15:45", "day-2": "15:50"}[sitting.name]
         for row, entry in zip(rows, sitting.timetable, strict=True):
+            if isinstance(entry.what, BlockPlan) and entry.what.lesson:
+                form = course.forms[entry.what.forms[0]]
+                parts = [item_message(course, form.name, item, ()).lesson for item in form.items]
+                assert all(key_lines(one.text) and one.goals and one.sources for one in parts)
+                assert [sum(option.right for option in one.options) for one in parts] == [1] * len(parts)
+                assert any(one.figures for one in parts)
             is_pause = isinstance(entry.what, SlotPlan) and entry.what.kind in PAUSES
             assert (row.use.material is None) is is_pause is (row.use.lead is None)

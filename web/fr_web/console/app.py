@@ -24,7 +24,7 @@ from fr_web.boundary import Rules, metadata_of
 from fr_web.console import assets
 from fr_web.console.addresses import address, local
 from fr_web.console.forms import Part, fields_of, parts_as_they_come, text_of
-from fr_web.console.lessons import lesson_html
+from fr_web.console.lessons import figure_html, lesson_html
 from fr_web.console.sessions import Attempts, Sessions
 from fr_web.console.views import SCREENS
 from fr_web.console.views.entry import LANGUAGE_COOKIE
@@ -75,6 +75,7 @@ class Console:
             "for_pages": FOR_PAGES,
             "direction_of": direction_of,
             "lesson_html": lesson_html,
+            "figure_html": figure_html,
         }
 
     def routes(self) -> list[BaseRoute]:
