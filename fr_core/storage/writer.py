@@ -20,8 +20,9 @@ _log = logging.getLogger(__name__)
 
 # At some 150 microseconds a job, the last of a group waits 40 ms at most for the others.
 _MAX_GROUP = 256
-# Between the beginnings of two groups of a shared store, at least: each costs the disk a sync and the processor some
-# 200 microseconds, whatever is in it. A job that comes alone does not wait.
+# From the beginning of a group of several jobs to that of the next, at least: each costs the disk a sync and the
+# processor some 200 microseconds, whatever is in it. After a job that came alone, nothing waits: its caller may be the
+# only one.
 _PACE_S = 0.01
 
 _Waiting = tuple[Callable[[T], Any], Future[Any]]
@@ -40,7 +41,8 @@ class Writer(Generic[T]):
         broken: ends with an `InternalError` if the thread dies, or the thread that copies the log, without which the
             disk would fill; nothing can be written after either.
         transaction: makes the transaction of a group, in which its jobs run.
-        pace_s: between the beginnings of two groups, at least; None = that of a shared store.
+        pace_s: from the beginning of a group of several jobs to that of the next, at least; None = that of a shared
+            store.
     """
 
     def __init__(
@@ -101,10 +103,12 @@ class Writer(Generic[T]):
             while self._take(group):
                 begun = time.monotonic()
                 self._commit(group)
+                several = len(group) > 1
                 group.clear()
                 if self._database.log.is_long:
                     self._long_log.set()
-                time.sleep(max(0.0, begun + self._pace_s - time.monotonic()))
+                if several:
+                    time.sleep(max(0.0, begun + self._pace_s - time.monotonic()))
         except BaseException as error:  # noqa: BLE001 - the boundary of the thread
             self._abandon(group)
             self._tell_broken(self._died(), error)

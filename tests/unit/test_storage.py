@@ -2,6 +2,7 @@
 
 import json
 import struct
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
@@ -95,6 +96,24 @@ def boxes(database: Database) -> list[str]:
 
 def put_box(text: str) -> Callable[[Transaction], int]:
     return lambda tx: put(tx, BOX, "boxes", "box_no", text)
+
+
+def test_the_next_job_waits_for_company_only_after_a_group(tmp_path: Path) -> None:
+    database = Database(tmp_path / "things", SCHEMA, KEY, 0)
+    with closing(database), closing(Writer(database, Future(), Transaction, pace_s=1.0)) as writer:
+        begun = time.monotonic()
+        for number in range(20):
+            writer.run(put_box(f"{number}"))
+        assert time.monotonic() - begun < 15
+        gate = Gate(writer.submit)
+        two = [writer.submit(put_box("a")), writer.submit(put_box("b"))]
+        gate.open()
+        begun = time.monotonic()
+        for one in two:
+            one.result()
+        writer.run(put_box("last"))
+        assert time.monotonic() - begun > 0.9
+        assert len(boxes(database)) == 23
 
 
 def test_rows_are_bound_to_their_kind_of_store_as_they_ever_were() -> None:

@@ -130,11 +130,11 @@ def test_each_half_of_the_trainees_has_its_forms() -> None:
         (plan(block("one", more=PAIRS + "adaptive = true\ntrials = 3\ntarget = 1.0\n")), "between 0.5 and 1"),
         (plan(block("one", "aided", PAIRS + "wrong = 6\n")), "more than there are trials"),
         (plan(block("one", "candidates", "present = 1\nabsent = 0\nsize = 51\n")), "from 1 to 50"),
-        (plan(block("one", more=PAIRS + 'equated = "pairs"\n')), "come together"),
+        (plan(block("one", more=PAIRS + 'equated = "pairs"\n')), "must be given together"),
         (plan(block("one", more=PAIRS + 'equated = "p"\noccasion = "pre"\nfeedback = true\n')), "must be false"),
         (plan(block("one", "candidates", LISTS + 'equated = "l"\noccasion = "pre"\n')), "`reveal_scores`"),
         (plan(block("one", "triage", TRIAGE + 'equated = "l"\noccasion = "pre"\n')), "triad and candidates"),
-        (plan(block("one", "blind", 'verifies = "two"\n')), "names no plain verification"),
+        (plan(block("one", "blind", 'verifies = "two"\n')), "does not name a plain verification"),
         (plan(block("two", "blind", 'verifies = "one"\n'), block("one")), "comes before"),
         (
             plan(

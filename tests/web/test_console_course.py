@@ -99,7 +99,7 @@ def projected(look: Look, place: str, course: training_pb2.Course) -> None:
     page.locator(".projected .faces img").nth(1).wait_for()
     while page.locator("#truth-head").count() == 0:
         press(look, "PageDown")
-    page.locator("main", has_text=f"of {TRAINEES} trainees w").wait_for()
+    page.locator("main", has_text=f" of {TRAINEES} trainees").wait_for()
 
 
 def test_a_class_takes_a_whole_course_while_its_trainer_leads(

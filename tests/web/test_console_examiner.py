@@ -96,7 +96,7 @@ def test_a_case_from_the_probe_to_evidence_that_verifies(at: Staffed, site: Web,
         keys = templates(at, number, path)
         page = judged(surfer, path, {key: 2 if key == min(keys) else -1 for key in keys}, HOSTILE)
         assert "Notes on the probe, before any candidate was seen:\na scar beside the left eye" in page
-        assert "alike: Eyes" in page
+        assert "similar: Eyes" in page
         assert page.count(f"(template {min(keys)}):") == 2, "in the list, and among the choices"
         fields = {"kind": str(POTENTIAL), "template": str(min(keys)), "sure": "1"}
         assert surfer.post(f"{path}?candidate=finding", fields).status == 303

@@ -171,7 +171,7 @@ def examined(hand: Hand, reference: str, who: str, lead: str = "") -> str:
         hand.choose("[name=opinion]", "2" if shown == lead else "-1")
         hand.press("form[data-again] button")
     hand.look.heading("Your finding")
-    assert "alike: Ears" in hand.text()
+    assert "similar: Ears" in hand.text()
     hand.choose("[name=kind]", "1")
     hand.choose("#template", lead)
     hand.press("[name=sure]")

@@ -1,13 +1,15 @@
 """Draws the figures of lessons as SVG documents: plain shapes and words on white, readable without colour.
 
 A document has no script, no style sheet and no font of its own. Coordinates are in units of the picture, origin top
-left. Text runs from left to right; the words come from the text of the lesson.
+left. The words come from the text of the lesson; those of a script that runs from right to left take the place that
+English ones would have.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Final, Literal
+from unicodedata import bidirectional
 from xml.sax.saxutils import escape, quoteattr
 
 WIDTH = 640
@@ -17,6 +19,8 @@ BLUE, ORANGE = "#0b4fb3", "#c2410c"
 """Two colours that differ for the colour-blind too; shapes and words say the same."""
 
 Anchor = Literal["start", "middle", "end"]
+_FROM_RIGHT: Final[dict[Anchor, Anchor]] = {"start": "end", "middle": "middle", "end": "start"}
+"""Anchors by those of text that runs from left to right, for text that runs from right to left in its place."""
 
 
 def svg(height: int, shapes: Iterable[str]) -> str:
@@ -30,9 +34,11 @@ def svg(height: int, shapes: Iterable[str]) -> str:
 
 
 def words(x: float, y: float, text: str, anchor: Anchor = "start", *, fill: str = INK, bold: bool = False) -> str:
-    """A line of text; y is that of its base line."""
-    weight = ' font-weight="bold"' if bold else ""
-    return f'<text x="{_n(x)}" y="{_n(y)}" fill="{fill}" text-anchor="{anchor}"{weight}>{escape(text)}</text>'
+    """A line of text; y is that of its base line. `start` is at its left edge, in each script."""
+    look = ' font-weight="bold"' if bold else ""
+    if any(bidirectional(letter) in ("R", "AL") for letter in text):
+        anchor, look = _FROM_RIGHT[anchor], f'{look} direction="rtl"'
+    return f'<text x="{_n(x)}" y="{_n(y)}" fill="{fill}" text-anchor="{anchor}"{look}>{escape(text)}</text>'
 
 
 def rect(x: float, y: float, width: float, height: float, fill: str, stroke: str = "none") -> str:

@@ -161,7 +161,7 @@ async def _form(visit: Visit, wanted: Wanted, error: FrApiError | None = None) -
         error,
         form=wanted,
         plans=plans.plans,
-        datasets=datasets,
+        datasets=sorted(datasets, key=lambda one: not one.available),
         people=dict(zip(there, held, strict=True)),
         earlier=earlier.courses,
     )
