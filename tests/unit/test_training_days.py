@@ -111,7 +111,10 @@ def test_two_days_run_from_the_welcome_to_the_debrief() -> None:
             if isinstance(entry.what, BlockPlan) and entry.what.lesson:
                 form = course.forms[entry.what.forms[0]]
                 parts = [item_message(course, form.name, item, ()).lesson for item in form.items]
-                assert all(key_lines(one.text) and one.goals and one.sources for one in parts)
+                assert all(one.goals and one.sources and 1 <= len(key_lines(one.text)) <= 3 for one in parts)
+                assert not any(
+                    "[" in line or line.endswith(("?", ":")) for one in parts for line in key_lines(one.text)
+                )
                 assert [sum(option.right for option in one.options) for one in parts] == [1] * len(parts)
                 assert any(one.figures for one in parts)
             is_pause = isinstance(entry.what, SlotPlan) and entry.what.kind in PAUSES

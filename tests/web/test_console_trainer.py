@@ -508,6 +508,7 @@ def test_a_course_has_its_timetable_and_everything_that_a_trainer_hands_out(trai
             assert part.part.question in shown
             assert all(reason not in shown for reason in part.key.reasons)
             assert all(reason in noted for reason in part.key.reasons)
+            assert f"Right:</strong> {part.key.reasons[part.key.right]}" in noted
         assert noted.count("Right:") == len(parts)
         assert all(goal in words(pages["/kit/handouts"]) for goal in lesson(name).goals)
     assert words(pages["/kit/handouts"]).count('class="handout"') == 2
