@@ -115,7 +115,7 @@ def test_the_kit_of_a_course_is_open_to_all_and_prints_a_sheet_for_each_lesson(
     toml = LESSONS + "".join(
         f'[[sittings.blocks]]\nid = "{one}"\nexercise = "lesson"\nlesson = "{one}"\nminutes = 20\n' for one in names
     )
-    with patch.dict(os.environ, {"FR_HOME": str(console_world.home)}):
+    with patch.dict(os.environ, {"FR_HOME": str(console_world.folder / "home")}):
         made = create(console_world.staff.caller(Role.TRAINER).training, toml)
     for place in ("timetable", "kit", "kit/handouts", "kit/glossary", "kit/questions", "kit/card"):
         look.open(f"/courses/{made.course_id}/{place}").require_open_to_all()
