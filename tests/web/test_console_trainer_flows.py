@@ -1,9 +1,7 @@
 """A trainer in a real browser: a board that changes by itself, and an item before a class by keys alone."""
 
-import os
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 
@@ -115,8 +113,7 @@ def test_the_kit_of_a_course_is_open_to_all_and_prints_a_sheet_for_each_lesson(
     toml = LESSONS + "".join(
         f'[[sittings.blocks]]\nid = "{one}"\nexercise = "lesson"\nlesson = "{one}"\nminutes = 20\n' for one in names
     )
-    with patch.dict(os.environ, {"FR_HOME": str(console_world.folder / "home")}):
-        made = create(console_world.staff.caller(Role.TRAINER).training, toml)
+    made = create(console_world.staff.caller(Role.TRAINER).training, toml)
     for place in ("timetable", "kit", "kit/handouts", "kit/glossary", "kit/questions", "kit/card"):
         look.open(f"/courses/{made.course_id}/{place}").require_open_to_all()
         sheets = look.page.pdf(format="A4").count(b"/Type /Page\n")
