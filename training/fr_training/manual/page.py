@@ -32,7 +32,7 @@ _STYLE = """
   overflow-wrap: anywhere; }
 .manual img { max-inline-size: 100%; block-size: auto; background: #fff; }
 .manual figure { margin-inline: 0; }
-.manual .contents ul { list-style: none; padding-inline-start: 1.5rem; }
+.manual .contents ul { display: block; list-style: none; padding-inline-start: 1.5rem; }
 .manual .contents > ul { columns: 2 16rem; }
 .manual .tick { list-style: none; }
 .manual pre { white-space: pre-wrap; }
