@@ -14,6 +14,7 @@ from fr_api.v1 import training_pb2_grpc
 from fr_core.errors import FrError, InvalidField, MissingField, Overloaded, ShuttingDown, UnknownGallery, message
 from fr_core.runtime.ticket import current_ticket
 from fr_core.sharing import Places
+from fr_locales.rendering import spoken
 from fr_server.authz.callers import courses_seen, current_sharer
 from fr_server.pools import KEPT_S
 from fr_server.rpc.convert import training
@@ -33,7 +34,6 @@ from fr_training.build.people import LastAnalysis, NamedPeople, read_datasets
 from fr_training.courses import Course, Item
 from fr_training.errors import CourseBuilding, UnknownCohort, UnknownItem
 from fr_training.grading.items import learned
-from fr_training.lessons import ENGLISH
 from fr_training.plan import CoursePlan
 from fr_training.shipped_plans import plan_names
 from fr_training.store.training_store import TrainingStore
@@ -151,10 +151,11 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         course = await self._resources.work.storage(store.course, request.course_id)
         if request.form and request.form not in course.forms:
             raise InvalidField(message("error.rpc.course_no_form"), field="form")
+        language = request.language or spoken()
 
         def shown(name: str, item: Item) -> pb.FormItem:
             pictures = [store.picture(course.course_id, number) for number in item.photos]
-            return training.item_message(course, name, item, pictures, request.language or ENGLISH)
+            return training.item_message(course, name, item, pictures, language)
 
         for name, form in course.forms.items():
             for item in form.items if request.form in ("", name) else ():
