@@ -176,8 +176,12 @@ def translated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     french = ENGLISH.replace("A score is not an answer", "Un score n'est pas une réponse")
     french = french.replace("minutes = 15", 'minutes = 15\ndecimal = ","\ngroup = "\u202f"')
     (tmp_path / "thresholds" / "fr.md").write_text(french, encoding="utf-8")
-    languages_of.cache_clear()
+    forget()
     yield tmp_path / "thresholds"
+    forget()
+
+
+def forget() -> None:
     for cached in (languages_of, lesson):
         cached.cache_clear()
 
@@ -203,10 +207,12 @@ def test_a_translation_has_the_parts_of_the_english_text(translated: Path) -> No
     (translated / "fr.md").write_text(moved, encoding="utf-8")
     with pytest.raises(LessonInvalidError, match="these differ: worth, worth"):
         lesson("thresholds", "fr")
-    (translated / "fr.md").unlink()
-    languages_of.cache_clear()
+    (translated / "fr.md").rename(translated / "en.md")
+    forget()
+    assert lesson("thresholds", "fr").sections[0].part.title == "Un score n’est pas une réponse"
+    assert lesson("thresholds").sections[4].key.right == 1
     with pytest.raises(LookupError):
-        lesson("thresholds", "fr")
+        lesson("thresholds", "de")
     with pytest.raises(LookupError):
         languages_of("none")
 
@@ -300,8 +306,9 @@ def test_a_trainee_reads_answers_comes_back_and_is_told_why() -> None:
 def test_the_message_of_a_part_says_its_language_and_hides_the_question_until_it_is_read() -> None:
     made = course(PLAN)
     session, shown = look(made, begun(made), T0)
-    sent = trial_message(shown, (), "fr")
-    assert (sent.lesson.language, sent.lesson.section, sent.lesson.question) == ("en", "score", "")
+    for asked, language in (("de", "en"), ("fr", "fr")):
+        sent = trial_message(shown, (), asked)
+        assert (sent.lesson.language, sent.lesson.section, sent.lesson.question) == (language, "score", "")
     assert not sent.lesson.options
     _, reply = lock(made, session, shown.trial.trial_id, Step.READ, Answer(Read()), T0 + 1)
     assert reply.trial is not None

@@ -33,7 +33,7 @@ ENGLISH = "en"
 
 _FOLDER = resources.files(__name__)
 _TRANSLATIONS = "FR_LESSONS"
-"""A variable of the environment: a folder of a translator, or of a test, with further NAME/LANGUAGE.md."""
+"""A variable of the environment: a folder of a translator, or of a test, whose NAME/LANGUAGE.md come before ours."""
 
 
 @cache
@@ -86,7 +86,7 @@ def _texts(name: str) -> dict[str, Traversable]:
     """The texts of a lesson by their languages."""
     if name not in lesson_names():
         raise LookupError("There is no lesson of this name.")
-    folders: list[Traversable] = [Path(one) / name for one in [os.environ.get(_TRANSLATIONS)] if one]
-    folders.append(_FOLDER / name.replace("-", "_"))
+    own = _FOLDER / name.replace("-", "_")
+    folders: list[Traversable] = [own, *(Path(one) / name for one in [os.environ.get(_TRANSLATIONS)] if one)]
     files = (file for folder in folders if folder.is_dir() for file in folder.iterdir() if file.name.endswith(".md"))
-    return {file.name.removesuffix(".md"): file for file in files}
+    return {file.name.removesuffix(".md"): file for file in files} | {ENGLISH: own / f"{ENGLISH}.md"}
