@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 QUIET := $(shell test -t 2 || echo --quiet)
 LOCKED = $(BIN)/python -m pip install $(QUIET) --require-hashes --no-deps --only-binary :all:
 
-.PHONY: help demo demo-training demo-web test test-nightly test-fast check format proto proto-check client client-check openapi openapi-check docs docs-check plans evaluate bench bench-gpu overload training-load console-load screenshots training-bars soak chaos supply-chain sbom lock fuzz dist clean bench-call
+.PHONY: help demo demo-training demo-web test test-nightly test-fast check format proto proto-check client client-check openapi openapi-check docs docs-check plans manual evaluate bench bench-gpu overload training-load console-load screenshots training-bars soak chaos supply-chain sbom lock fuzz dist clean bench-call
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -107,6 +107,9 @@ plans: $(STAMP) ## what pixels, colours and foils tell in every shipped plan, be
 
 evaluate: $(STAMP) ## accuracy on the shared test data
 	$(BIN)/fr evaluate
+
+manual: $(STAMP) ## write the manual of good practice in all languages into dist/, as web pages to print
+	$(BIN)/python tools/check_lessons.py --manual --html dist
 
 # What bench-gpu measures: `make bench-gpu DEVICE=cpu PACK=buffalo_s` runs the same commands without a GPU.
 DEVICE ?= cuda

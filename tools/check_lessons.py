@@ -2,12 +2,13 @@
 
 python tools/check_lessons.py                        # all lessons, in all languages
 python tools/check_lessons.py thresholds --html DIR  # one lesson, and its pages
+python tools/check_lessons.py --manual --html DIR    # the manual, and its pages
 """
 
 import argparse
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from markdown_it import MarkdownIt
@@ -16,6 +17,8 @@ from markupsafe import Markup
 from fr_api.v1 import training_pb2 as pb
 from fr_training.lessons import ENGLISH, Lesson, languages_of, lesson, lesson_names
 from fr_training.lessons.values import LessonInvalidError
+from fr_training.manual import FIGURES, NUMBERS, Manual, manual, manual_languages
+from fr_training.manual.page import manual_page
 from fr_web.console.lessons import lesson_html
 
 MOST_WORDS = 30
@@ -26,7 +29,9 @@ non-fiction in their own (M. Brysbaert, Journal of Memory and Language 109 (2019
 A_QUESTION, A_FIGURE = 0.75, 0.5  # minutes
 OFF_BY = 4  # minutes between the head and this estimate
 
-_CITES = re.compile(r"\[\d+\]")
+_CITES = re.compile(r"\[\d+\]|\[\\\[\d+\\\]\]\(#source-[a-z0-9-]+\)")
+_NO_CLAIM = re.compile(r"\(#[a-z0-9-]+\)|`[^`]*`|\{#[a-z0-9-]+\}|SHA-?256")  # in the manual: addresses and commands
+PROCEDURE = ("Who", "When", "Input", "Steps", "Record", "Stop if")
 _SENTENCES = re.compile(r"(?<=[.?!:])[\"*)]*\s+")
 _READER = MarkdownIt("commonmark", {"html": False}).enable("table")
 
@@ -36,16 +41,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*", metavar="LESSON", help="names of lessons; all if unset")
     parser.add_argument("--html", type=Path, metavar="DIR", help="write a page for each lesson and language")
+    parser.add_argument("--manual", action="store_true", help="the manual, in place of lessons")
     chosen = parser.parse_args()
-    found = []
-    for name in chosen.names or lesson_names():
+    if chosen.html is not None:
+        chosen.html.mkdir(parents=True, exist_ok=True)
+    found = _manual(chosen.html) if chosen.manual else []
+    for name in () if chosen.manual else chosen.names or lesson_names():
         try:
             for language in languages_of(name):
                 one = lesson(name, language)
                 found += faults(one)
                 print(f"{name}/{language}: {len(one.sections)} parts, {words_of(one)} words, {minutes_of(one):.0f} min")
                 if chosen.html is not None:
-                    chosen.html.mkdir(parents=True, exist_ok=True)
                     (chosen.html / f"{name}.{language}.html").write_text(page_of(one), encoding="utf-8")
         except (LookupError, LessonInvalidError) as error:
             found.append(str(error))
@@ -89,9 +96,49 @@ def _faults(one: Lesson) -> Iterator[tuple[str, str]]:
         if one.language != ENGLISH:
             continue
         texts = [*_plain(part.text), part.question, *part.options, *section.key.reasons]
-        for sentence in (sentence for text in texts for sentence in _SENTENCES.split(text)):
-            if len(sentence.split()) > MOST_WORDS:
-                yield part.section, f"a sentence of {len(sentence.split())} words: {sentence[:60]!r}"
+        yield from ((part.section, told) for told in _long(texts))
+
+
+def _long(texts: Iterable[str]) -> Iterator[str]:
+    for sentence in (sentence for text in texts for sentence in _SENTENCES.split(text)):
+        if len(sentence.split()) > MOST_WORDS:
+            yield f"a sentence of {len(sentence.split())} words: {sentence[:60]!r}"
+
+
+def _manual(folder: Path | None) -> list[str]:
+    """Return what is wrong with the manual, a line each; write its pages into a folder."""
+    found = []
+    for language in manual_languages():
+        try:
+            one = manual(language)
+        except LessonInvalidError as error:
+            found.append(str(error))
+            continue
+        found += manual_faults(one)
+        print(
+            f"manual/{language}: {len(one.chapters)} chapters, {sum(len(c.text.split()) for c in one.chapters):,} words"
+        )
+        if folder is not None:
+            (folder / f"manual.{language}.html").write_text(manual_page(language).html, encoding="utf-8")
+    return found
+
+
+def manual_faults(one: Manual) -> list[str]:
+    """Return what is wrong with the manual in one language, a line each."""
+    named = {f"the source {source.key}" for source in one.sources} | {f"the number {name}" for name in NUMBERS}
+    named |= {f"the figure {name}" for name in FIGURES}
+    found = [
+        f"manual: {left} is nowhere in the text" for left in sorted(named - {u for c in one.chapters for u in c.used})
+    ]
+    for chapter in one.chapters:
+        where = f"manual/{chapter.language}, {chapter.chapter_id}"
+        found += [f"{where}: a number, and no source near it: {block[:60]!r}" for block in _uncited(chapter.text)]
+        if chapter.language == ENGLISH:
+            found += [f"{where}: {told}" for told in _long(t.replace(";", ".") for t in _plain(chapter.text))]
+            lines = re.findall(r"(?m)^- \*\*(" + "|".join(PROCEDURE) + r"):\*\* \S", chapter.text)
+            if lines != [*PROCEDURE] * (len(lines) // len(PROCEDURE)):
+                found.append(f"{where}: a procedure has the lines {', '.join(PROCEDURE)}, in this order")
+    return found
 
 
 def _blocks(text: str) -> list[str]:
@@ -105,8 +152,9 @@ def _uncited(text: str) -> Iterator[str]:
     """Blocks with a digit, where neither they nor the block before, which may introduce them, cites a source."""
     before = ""
     for block in _blocks(text):
-        if re.search(r"\d", _CITES.sub("", re.sub(r"(?m)^\s*\d+\.", "", block))) and not (
-            _CITES.search(block) or _CITES.search(before) or block.startswith("![")
+        claims = _NO_CLAIM.sub("", _CITES.sub("", re.sub(r"(?m)^\s*\d+\.", "", block)))
+        if re.search(r"\d", claims) and not (
+            _CITES.search(block) or _CITES.search(before) or block.startswith(("![", "```"))
         ):
             yield block
         before = block if not block.startswith("![") else before

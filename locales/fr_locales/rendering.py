@@ -18,6 +18,7 @@ from fr_locales.messages import Message, Value
 
 ENGLISH = "en"
 """The language of the source; what another catalogue does not translate yet is rendered in it."""
+_RIGHT_TO_LEFT = frozenset({"ar", "fa", "he", "ur"})
 
 
 def languages() -> tuple[str, ...]:
@@ -27,6 +28,11 @@ def languages() -> tuple[str, ...]:
     """
     found = (one for folder in _folders() for one in folder.iterdir() if (one / "LC_MESSAGES" / "fr.po").is_file())
     return tuple(sorted({one.name for one in found}))
+
+
+def direction_of(language: str) -> str:
+    """Return "rtl" for a language that is written from right to left, else "ltr"."""
+    return "rtl" if language.partition("-")[0] in _RIGHT_TO_LEFT else "ltr"
 
 
 def _folders() -> tuple[Traversable, ...]:

@@ -137,6 +137,7 @@ def test_whoever_checks_is_not_who_is_checked() -> None:
     assert of(Role.TRAINEE) & of(Role.OPERATOR) == {
         "/fr_api.v1.GalleryService/Search",
         "/fr_api.v1.ServerService/GetServerInfo",
+        "/fr_api.v1.TrainingService/GetManual",
         "/fr_api.v1.AccessService/WhoAmI",
         own_key,
     }

@@ -50,6 +50,14 @@ def fr(target: str, *words: object, typed: str = "") -> tuple[int, str, str]:
     return fr_at(target, "train", *words, typed=typed, columns="200")
 
 
+def test_the_manual_becomes_a_file(target: str, tmp_path: Path) -> None:
+    out = tmp_path / "manual.html"
+    code, told, _ = fr(target, "manual", "--language", "fr", "--out", out, "--json")
+    assert (code, json.loads(told)["title"], out.read_text("utf-8")) == (0, "The manual", "<p>fr</p>")
+    code, _, told = fr(target, "manual", "--out", out)
+    assert (code != 0, str(out) in told) == (True, True)
+
+
 def test_a_check_says_what_a_plan_needs_and_whether_it_is_there(target: str, service: ScriptedTraining) -> None:
     for options, status, said, enough in (
         ((), 0, "212 people, 80 of them with two photos", False),

@@ -10,6 +10,7 @@ import pytest
 
 from fr_api.v1 import access_pb2
 from fr_client.errors import FrApiError
+from fr_locales.rendering import direction_of
 from fr_web.console import forms, sessions, words
 from fr_web.console.views.keyboard import KEYBOARD_COOKIE, KEYS
 from fr_web.console.visit import IN_PLACE
@@ -225,7 +226,7 @@ def test_languages_follow_the_cookie_then_the_browser() -> None:
         words.language_of("", "de;q=x,,", known),
     ]
     assert told == ["fr", "en", "fr", "ar-XB", "en"]
-    assert [words.direction_of(one) for one in ("ar", "ar-XB", "en", "he", "fr")] == ["rtl", "rtl", "ltr", "rtl", "ltr"]
+    assert [direction_of(one) for one in ("ar", "ar-XB", "en", "he", "fr")] == ["rtl", "rtl", "ltr", "rtl", "ltr"]
 
 
 def test_the_page_speaks_the_language_that_was_chosen(surfer: Surfer) -> None:
@@ -234,6 +235,18 @@ def test_the_page_speaks_the_language_that_was_chosen(surfer: Surfer) -> None:
     assert "fr-language" not in answer.headers.get("set-cookie", "")
     answer = surfer.post("/language", {"language": "en", "next": "/sign-in"})
     assert "fr-language=en" in answer.headers["set-cookie"]
+
+
+def test_everybody_who_is_signed_in_has_the_manual_to_print(surfer: Surfer, operator: Surfer) -> None:
+    assert surfer.get("/manual").status == 401
+    assert '<a href="/manual">' in words_of(operator.get("/search?gallery=g"))
+    page = words_of(operator.get("/manual"))
+    assert "data-print" in page
+    assert {"records", "fitness", "card"} <= set(re.findall(r' id="([a-z-]+)"', page))
+    style = operator.get("/manual/style")
+    assert style.headers["content-type"].startswith("text/css")
+    assert 'content: "FR Core' in words_of(style)
+    assert "</style>" not in words_of(style)
 
 
 FIELDS = {usual: f"key.{number}" for number, usual in enumerate(KEYS)}

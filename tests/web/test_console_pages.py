@@ -4,6 +4,7 @@ A new screen needs a row of `ROWS` for each of its states.
 """
 
 import itertools
+import re
 from secrets import token_bytes
 from typing import Any
 
@@ -298,6 +299,7 @@ ROWS = {
     "an evaluation": Row("trainer", "/evaluation", led_on(*RUN)),
     "a report": Row("trainer", "/evaluation", measured),
     "two reports": Row("trainer", "/evaluation", reports_compared),
+    "the manual": Row("examiner", "/manual"),
     "other keys": Row("trainee", "/keyboard"),
     "two actions on one key": Row(
         "trainee",
@@ -356,3 +358,17 @@ def test_a_page_has_no_barrier_and_breaks_no_policy(visitors: Visitors, name: st
         expected = "rtl" if language == RIGHT_TO_LEFT else "ltr"
         assert look.page.locator("html").get_attribute("dir") == expected
         look.require_open_to_all()
+
+
+@pytest.mark.nightly
+def test_the_manual_is_printed_on_sheets_without_a_cut_row(visitors: Visitors) -> None:
+    look = visitors.of("examiner", LEFT_TO_RIGHT, ()).open("/manual#records")
+    assert look.page.locator("#records").is_visible()
+    look.page.emulate_media(media="print")
+    styles = "[...document.querySelectorAll(%r)].map((one) => getComputedStyle(one)[%r])"
+    assert set(look.page.evaluate(styles % (".manual tr, .manual .tick", "breakInside"))) == {"avoid"}
+    assert set(look.page.evaluate(styles % (".manual .annex", "breakBefore"))) == {"page"}
+    for size in ("A4", "Letter"):
+        sheets = len(re.findall(rb"/Type\s*/Page\b", look.page.pdf(format=size)))
+        assert 35 <= sheets <= 55, size
+    look.page.emulate_media(media="screen")

@@ -37,6 +37,10 @@ class AsyncTraining:
         """Return the plans that come with the server."""
         return (await self._calls.call(self._stub.ListPlans, training_pb2.ListPlansRequest())).plans
 
+    async def manual(self, language: str = "") -> training_pb2.GetManualResponse:
+        """Return the manual of good practice as an HTML document, in a language such as "fr"; else in English."""
+        return await self._calls.call(self._stub.GetManual, training_pb2.GetManualRequest(language=language))
+
     async def check_plan(self, plan: Plan, datasets: Sequence[str] = ()) -> training_pb2.CheckPlanResponse:
         """Read a plan, and return its needs, and what the data sets have.
 

@@ -209,6 +209,7 @@ _TRAINING = {
         variants=(Variant("code", _TRAINEE), Variant("trainee_id", _TRAINER), Variant("cohort_id", _TRAINER)),
     ),
     "ExportResults": _recorded(_TRAINER, _READ, _COHORTS, _COHORT),
+    "GetManual": Rule(_EVERYBODY, _READ, "Everybody who works here needs the manual. The answer names no person."),
 }
 
 _SERVER = {

@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute, Route
 
 from fr_client.errors import FrApiError
 from fr_locales.messages import Message, message
-from fr_locales.rendering import ENGLISH, languages, render
+from fr_locales.rendering import ENGLISH, direction_of, languages, render
 from fr_web.backend import Backend, Call, api_calls
 from fr_web.boundary import Rules, metadata_of
 from fr_web.console import assets
@@ -31,7 +31,7 @@ from fr_web.console.views.entry import LANGUAGE_COOKIE
 from fr_web.console.views.keyboard import KEYBOARD_COOKIE, keys_of
 from fr_web.console.visit import IN_PLACE, Screen, Visit, ways_back
 from fr_web.console.walls import Wall
-from fr_web.console.words import FOR_PAGES, PURPOSES, QUALITY, ROLES, USES, direction_of, language_of
+from fr_web.console.words import FOR_PAGES, PURPOSES, QUALITY, ROLES, USES, language_of
 from fr_web.errors import http_status, refused
 from fr_web.room import Room, is_loopback_host, network_of, too_large
 

@@ -1,6 +1,11 @@
-"""Renders the text of a lesson as HTML: nothing of it but its Markdown becomes markup, whatever the server sends."""
+"""Renders texts of a server: of a lesson its Markdown, of the manual the plain markup that follows, and nothing else.
+
+No script, no address of another site and no style of a text gets into a page, whatever the server sends.
+"""
 
 from collections.abc import Sequence
+from functools import lru_cache
+from html.parser import HTMLParser
 from typing import Any
 
 from markdown_it import MarkdownIt
@@ -39,3 +44,43 @@ def _figure(inline: Token, figures: dict[str, pb.LessonFigure]) -> Markup | None
         return Markup("")
     shown = Markup('<img src="{}" alt="{}">').format(data_address("image/svg+xml", one.svg.encode()), one.alt)
     return Markup('<figure class="plot">{}<figcaption>{}</figcaption></figure>').format(shown, one.caption)
+
+
+class _Plain(HTMLParser):
+    """Keeps the elements and attributes that a text needs; the words of all others stay."""
+
+    ELEMENTS = frozenset(
+        {"p", "h2", "h3", "h4", "ul", "ol", "li", "a", "em", "strong", "code", "pre", "blockquote", "table", "thead"}
+        | {"tbody", "tr", "th", "td", "br", "section", "nav", "span", "figure", "img", "figcaption"}
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: list[Markup] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        told = Markup("").join(
+            Markup(' {}="{}"').format(name, value)
+            for name, value in ((name, value or "") for name, value in attrs)
+            if name in ("id", "class", "lang", "dir", "alt", "aria-label")
+            or (name == "href" and value.startswith("#"))
+            or (name == "src" and value.startswith("data:image/svg+xml;base64,"))
+        )
+        if tag in self.ELEMENTS:
+            self.kept.append(Markup("<{}{}>").format(tag, told))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self.ELEMENTS and tag not in ("br", "img"):
+            self.kept.append(Markup("</{}>").format(tag))
+
+    def handle_data(self, data: str) -> None:
+        self.kept.append(Markup.escape(data))
+
+
+@lru_cache(maxsize=8)
+def manual_html(document: str) -> Markup:
+    """Return the text of the manual, of a document of the server."""
+    reader = _Plain()
+    reader.feed(document.partition('<main class="manual">')[2].partition("</main>")[0])
+    reader.close()
+    return Markup("").join(reader.kept)

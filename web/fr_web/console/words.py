@@ -6,8 +6,6 @@ from fr_api.v1 import access_pb2, common_pb2, gallery_pb2, training_pb2
 from fr_locales.messages import Message, message
 from fr_locales.rendering import ENGLISH
 
-_RIGHT_TO_LEFT = frozenset({"ar", "fa", "he", "ur"})
-
 
 def language_of(chosen: str, accepted: str, languages: Sequence[str]) -> str:
     """Return the language of a cookie, else the best one of an Accept-Language header, else English."""
@@ -26,11 +24,6 @@ def language_of(chosen: str, accepted: str, languages: Sequence[str]) -> str:
             if name in known:
                 return known[name]
     return ENGLISH
-
-
-def direction_of(language: str) -> str:
-    """Return "rtl" for a language that is written from right to left, else "ltr"."""
-    return "rtl" if language.partition("-")[0] in _RIGHT_TO_LEFT else "ltr"
 
 
 ROLES: Mapping[int, Message] = {

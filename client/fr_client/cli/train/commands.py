@@ -13,6 +13,7 @@ train = typer.Typer(
 train.command("run")(run.run)
 train.command("review")(items.review)
 train.command("export")(results.export)
+train.command("manual")(plans.manual)
 train.add_typer(plans.plan, name="plan")
 train.add_typer(courses.course, name="course")
 train.add_typer(courses.probe, name="probe")

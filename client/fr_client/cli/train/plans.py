@@ -1,4 +1,4 @@
-"""`fr train plan` and `fr train course create`: list, show and check plans, and make courses."""
+"""`fr train plan`, `fr train course create`, `fr train manual`: plans, courses made of them, and the manual."""
 
 import re
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fr_api.v1 import training_pb2
-from fr_client.cli.files import read_text
+from fr_client.cli.files import new_file, read_text
 from fr_client.cli.progress import staged_progress
 from fr_client.cli.show import console, counted, every, pairs, plain, print_answer, print_json, print_list, shown, table
 from fr_client.cli.state import AsJson, Unusable, argument, connected
@@ -73,6 +73,21 @@ def show_plan(
             print_json(message_keys(found))
         else:
             typer.echo(found.toml, nl=not found.toml.endswith("\n"))
+
+
+def manual(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="New file.", show_default=False)],
+    language: Annotated[str, typer.Option(metavar="NAME", help="Such as fr; English if there is no such text.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Write the manual of good practice, to read and print: procedures, checklists and forms of casework."""
+    with connected(context, as_json) as client:
+        found = client.training.manual(language)
+        with new_file(out) as file:
+            file.write(found.html.encode())
+        told = {"file": shown(out), "title": found.title, "language": found.language, "reviewed": found.reviewed}
+        print_answer(as_json, told, f"Wrote {shown(out)}.")
 
 
 @plan.command("check")

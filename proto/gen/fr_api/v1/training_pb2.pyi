@@ -4194,3 +4194,64 @@ class ExportResultsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExportResultsResponse: _TypeAlias = ExportResultsResponse  # noqa: Y015
+
+@_typing.final
+class GetManualRequest(_message.Message):
+    """--- the manual ----------------------------------------------------------------------------------------------
+
+    The language to read in.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LANGUAGE_FIELD_NUMBER: _builtins.int
+    language: _builtins.str
+    """The language, such as "fr"; empty for English."""
+    def __init__(
+        self,
+        *,
+        language: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["language", b"language"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetManualRequest: _TypeAlias = GetManualRequest  # noqa: Y015
+
+@_typing.final
+class GetManualResponse(_message.Message):
+    """The manual."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TITLE_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
+    REVIEWED_FIELD_NUMBER: _builtins.int
+    HTML_FIELD_NUMBER: _builtins.int
+    title: _builtins.str
+    """The title."""
+    language: _builtins.str
+    """The language of the text: that of the request, or English if there is no such translation. A chapter that is not
+    translated is in English.
+    """
+    reviewed: _builtins.str
+    """The native speakers who have read the translation; empty if a chapter of it was read by none, and for English."""
+    html: _builtins.str
+    """One HTML document with everything inside, to read and to print."""
+    def __init__(
+        self,
+        *,
+        title: _builtins.str = ...,
+        language: _builtins.str = ...,
+        reviewed: _builtins.str = ...,
+        html: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["html", b"html", "language", b"language", "reviewed", b"reviewed", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetManualResponse: _TypeAlias = GetManualResponse  # noqa: Y015

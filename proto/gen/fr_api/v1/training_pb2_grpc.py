@@ -181,6 +181,11 @@ class TrainingServiceStub:
                 request_serializer=fr__api_dot_v1_dot_training__pb2.ExportResultsRequest.SerializeToString,
                 response_deserializer=fr__api_dot_v1_dot_training__pb2.ExportResultsResponse.FromString,
                 _registered_method=True)
+        self.GetManual = channel.unary_unary(
+                '/fr_api.v1.TrainingService/GetManual',
+                request_serializer=fr__api_dot_v1_dot_training__pb2.GetManualRequest.SerializeToString,
+                response_deserializer=fr__api_dot_v1_dot_training__pb2.GetManualResponse.FromString,
+                _registered_method=True)
 
 
 class TrainingServiceServicer:
@@ -432,6 +437,14 @@ class TrainingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetManual(self, request, context):
+        """Returns the manual of good practice that comes with the server: procedures, checklists and forms for people who
+        search, examine, lead and audit.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TrainingServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -599,6 +612,11 @@ def add_TrainingServiceServicer_to_server(servicer, server):
                     servicer.ExportResults,
                     request_deserializer=fr__api_dot_v1_dot_training__pb2.ExportResultsRequest.FromString,
                     response_serializer=fr__api_dot_v1_dot_training__pb2.ExportResultsResponse.SerializeToString,
+            ),
+            'GetManual': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetManual,
+                    request_deserializer=fr__api_dot_v1_dot_training__pb2.GetManualRequest.FromString,
+                    response_serializer=fr__api_dot_v1_dot_training__pb2.GetManualResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1493,6 +1511,33 @@ class TrainingService:
             '/fr_api.v1.TrainingService/ExportResults',
             fr__api_dot_v1_dot_training__pb2.ExportResultsRequest.SerializeToString,
             fr__api_dot_v1_dot_training__pb2.ExportResultsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetManual(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fr_api.v1.TrainingService/GetManual',
+            fr__api_dot_v1_dot_training__pb2.GetManualRequest.SerializeToString,
+            fr__api_dot_v1_dot_training__pb2.GetManualResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -130,6 +130,10 @@ class TrainingServiceStub:
     """Reads a report about a trainee or a cohort, in pieces. Trainees can read their own report after they finish."""
     ExportResults: _grpc.UnaryStreamMultiCallable[_training_pb2.ExportResultsRequest, _training_pb2.ExportResultsResponse]
     """Exports the results of a cohort for other systems, in pieces."""
+    GetManual: _grpc.UnaryUnaryMultiCallable[_training_pb2.GetManualRequest, _training_pb2.GetManualResponse]
+    """Returns the manual of good practice that comes with the server: procedures, checklists and forms for people who
+    search, examine, lead and audit.
+    """
 
 @_typing.type_check_only
 class TrainingServiceAsyncStub(TrainingServiceStub):
@@ -227,6 +231,10 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     """Reads a report about a trainee or a cohort, in pieces. Trainees can read their own report after they finish."""
     ExportResults: _aio.UnaryStreamMultiCallable[_training_pb2.ExportResultsRequest, _training_pb2.ExportResultsResponse]  # type: ignore[assignment]
     """Exports the results of a cohort for other systems, in pieces."""
+    GetManual: _aio.UnaryUnaryMultiCallable[_training_pb2.GetManualRequest, _training_pb2.GetManualResponse]  # type: ignore[assignment]
+    """Returns the manual of good practice that comes with the server: procedures, checklists and forms for people who
+    search, examine, lead and audit.
+    """
 
 class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
     """Trains people in the comparison of faces."""
@@ -519,5 +527,15 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_training_pb2.ExportResultsResponse], _abc.AsyncIterator[_training_pb2.ExportResultsResponse]]:
         """Exports the results of a cohort for other systems, in pieces."""
+
+    @_abc_1.abstractmethod
+    def GetManual(
+        self,
+        request: _training_pb2.GetManualRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_training_pb2.GetManualResponse, _abc.Awaitable[_training_pb2.GetManualResponse]]:
+        """Returns the manual of good practice that comes with the server: procedures, checklists and forms for people who
+        search, examine, lead and audit.
+        """
 
 def add_TrainingServiceServicer_to_server(servicer: TrainingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -18,6 +18,7 @@ from fr_training.exercises import exercise_of
 from fr_training.exercises.questions import question
 from fr_training.keys import ListKey, PairKey
 from fr_training.lessons import ENGLISH, languages_of, lesson, lesson_names
+from fr_training.manual.page import manual_page
 from fr_training.plan import MAX_SEED, BlockPlan, CoursePlan, SittingPlan
 from fr_training.plan_reading import read_plan
 from fr_training.prompts import ExerciseKind, Question
@@ -152,6 +153,12 @@ def plan_message(name: str) -> pb.Plan:
     text = plan_text(name)
     plan = read_plan(text)
     return pb.Plan(name=name, title=plan.title, toml=text, needs=needs_message(needs(plan)))
+
+
+def manual_message(language: str) -> pb.GetManualResponse:
+    """Build the message of the manual in a language, else in English."""
+    tongue, title, reviewed, html = manual_page(language)
+    return pb.GetManualResponse(title=title, language=tongue, reviewed=reviewed, html=html)
 
 
 def block_message(block: BlockPlan, for_trainee: bool = True, language: str = ENGLISH) -> pb.Block:

@@ -12,6 +12,7 @@ from fr_web.console.views import (
     galleries,
     keyboard,
     keys,
+    manual,
     photos,
     review,
     search,
@@ -30,6 +31,7 @@ from fr_web.console.visit import Screen
 SCREENS: tuple[Screen, ...] = (
     *entry.SCREENS,
     *keyboard.SCREENS,
+    *manual.SCREENS,
     *course.SCREENS,
     *sitting.SCREENS,
     *answering.SCREENS,

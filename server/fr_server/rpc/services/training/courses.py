@@ -70,6 +70,9 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         plans = await self._resources.work.storage(lambda: [training.plan_message(name) for name in plan_names()])
         return pb.ListPlansResponse(plans=plans)
 
+    async def GetManual(self, request: pb.GetManualRequest, context: Context) -> pb.GetManualResponse:
+        return await self._resources.work.storage(training.manual_message, request.language)
+
     async def CheckPlan(self, request: pb.CheckPlanRequest, context: Context) -> pb.CheckPlanResponse:
         plan, _ = await self._resources.work.storage(training.sent_plan, request.plan)
         wanted = needs(plan)
