@@ -359,7 +359,7 @@ def test_time_tables_and_needs_are_those_of_the_plans() -> None:
         ]
     small, slot = blocks(PLANS, "toml")
     plan = read_plan(small)
-    with pytest.raises(PlanInvalid, match="need `minutes` in each block"):
+    with pytest.raises(PlanInvalid, match="and `starts` need `minutes` in each block"):
         read_plan(small.replace("[[sittings.blocks]]", f"{slot}[[sittings.blocks]]", 1))
     table = rows(PLANS, "form | people with two photos")
     assert {row[0].strip("`") for row in table[:-1]} == set(plan.forms())

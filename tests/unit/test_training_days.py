@@ -55,7 +55,7 @@ def test_a_timetable_begins_each_row_where_the_one_before_ends() -> None:
         ('starts = "24:00"\n', "minutes = 10\n", "", "`starts` is a time"),
         ('starts = "23:55"\n', "minutes = 10\n", "", "ends on its day"),
         ('starts = "09:00"\n', "", "", "need `minutes`"),
-        ("", "minutes = 10\n", 'kind = "break"\nafter = "c"\nminutes = 5', "must come `after`"),
+        ("", "minutes = 10\n", 'kind = "break"\nafter = "c"\nminutes = 5', "must name in `after`"),
         ("", "minutes = 10\n", 'kind = "nap"\nminutes = 5', "`kind`"),
         ("", "minutes = 10\n", "minutes = 5", "`kind`"),
         ("", "minutes = 10\n", 'kind = "break"\nminutes = 0', "`minutes`"),

@@ -8,7 +8,7 @@ import pytest
 from fr_api.v1 import training_pb2
 from fr_training.lessons import lesson, lesson_names
 from fr_trust.access.principal import Role
-from support.browser import Look, World, in_language, needs_browser, opened, sign_in
+from support.browser import Look, World, needs_browser, opened, sign_in
 from support.courses import Chance, Stub, answer, create, next_trial, start
 
 pytestmark = needs_browser
@@ -115,7 +115,7 @@ def test_the_kit_of_a_course_is_open_to_all_and_prints_a_sheet_for_each_lesson(
         f'[[sittings.blocks]]\nid = "{one}"\nexercise = "lesson"\nlesson = "{one}"\nminutes = 20\n' for one in names
     )
     made = create(console_world.staff.caller(Role.TRAINER).training, toml)
-    with opened(browser, console_world.address, **in_language(language)) as look:
+    with opened(browser, console_world.address, locale=language) as look:
         sign_in(look.open("/").page, console_world, "trainer")
         for place in ("timetable", "kit", "kit/handouts", "kit/glossary", "kit/questions", "kit/card"):
             look.open(f"/courses/{made.course_id}/{place}").require_open_to_all()
@@ -124,7 +124,7 @@ def test_the_kit_of_a_course_is_open_to_all_and_prints_a_sheet_for_each_lesson(
         look.open(f"/courses/{made.course_id}/kit")
         with look.page.expect_download() as download:
             look.page.locator("a[href$='/slides/matcher']").click()
-    download.value.save_as(tmp_path / "slides.html")
+        download.value.save_as(tmp_path / "slides.html")
     with opened(browser, "file:", offline=True, viewport={"width": 1280, "height": 720}) as look:
         look.page.goto((tmp_path / "slides.html").as_uri())
         assert look.page.locator("html").get_attribute("lang") == language
