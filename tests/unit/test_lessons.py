@@ -193,6 +193,7 @@ def test_a_text_comes_in_the_language_of_the_caller_else_in_english(translated: 
     assert (french.language, french.title, french.order) == ("fr", "Un score n'est pas une réponse", part.order)
     assert len(told) == len(reasons)
     assert "355\u202f746" in lesson("thresholds", "fr").sections[1].part.text
+    assert ">0,2</text>" in lesson("thresholds", "fr").sections[0].part.figures[0].svg
     assert "0,30" in french.text
     for language in ("", "en", "de", "../fr"):
         assert in_language(part, reasons, language) == (part, reasons)

@@ -69,7 +69,7 @@ def draw_scores(told: Mapping[str, str]) -> str:
             polyline(steps(nonmated), ORANGE, ORANGE),
             polyline(steps(mated), BLUE, BLUE),
             line(left, bottom, right, bottom, INK),
-            *(words(x(mark), bottom + 20, f"{mark:g}", "middle", fill=SOFT) for mark in marks),
+            *(words(x(mark), bottom + 20, f"{mark:g}".replace(".", told["."]), "middle", fill=SOFT) for mark in marks),
             words((left + right) / 2, bottom + 68, told["similarity"], "middle"),
             line(at, top - 30, at, bottom, INK, 2.5, "7 5"),
             words(at + 8, top - 18, told["threshold"], bold=True),
