@@ -109,7 +109,7 @@ WRONG = {
         ENGLISH.replace("[figures.scores]", '[figures.more]\nalt = "a"\ncaption = "b"\n\n[figures.scores]'),
         "the figure more is in the head and among `FIGURES`",
     ),
-    "a missing word": (ENGLISH.replace('returned = "returned"\n', "", 1), "the figure scores has these words"),
+    "a missing word": (ENGLISH.replace('\nlead = "lead"\n', "\n", 1), "the figure scores has these words"),
     "an unknown number": (ENGLISH.replace("{{fnmr}}", "{{fmnr}}", 1), "there is no number fmnr"),
     "an unused number": (ENGLISH.replace("{{worth_rare}}", "3"), "the number worth_rare is nowhere"),
     "an unused source": (ENGLISH.replace(" [@lfw]", ""), "the source lfw is nowhere in the text"),

@@ -75,8 +75,8 @@ def draw_scores(told: Mapping[str, str]) -> str:
             words(at + 8, top - 18, told["threshold"], bold=True),
             words(x(0.04), top - 18, told["two"], "middle", fill=ORANGE, bold=True),
             words(x(0.61), top + 62, told["one"], "middle", fill=BLUE, bold=True),
-            words(at - 8, bottom + 44, told["not_returned"], "end", fill=SOFT),
-            words(at + 8, bottom + 44, told["returned"], fill=SOFT),
+            words(at - 8, bottom + 44, told["no_lead"], "end", fill=SOFT),
+            words(at + 8, bottom + 44, told["lead"], fill=SOFT),
         ],
     )
 
@@ -105,7 +105,7 @@ def draw_searches(told: Mapping[str, str]) -> str:
 
 
 FIGURES = {
-    "scores": Drawn(draw_scores, ("similarity", "threshold", "one", "two", "returned", "not_returned")),
+    "scores": Drawn(draw_scores, ("similarity", "threshold", "one", "two", "lead", "no_lead")),
     "searches": Drawn(draw_searches, ("right", "wrong", "none")),
 }
 
