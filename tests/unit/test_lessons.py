@@ -10,9 +10,14 @@ from xml.etree import ElementTree
 
 import check_lessons
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fr_api.v1 import training_pb2 as pb
 from fr_client.cli.train.lessons import figure_files, page_lines
+from fr_core.storage.audit.chain import first_hash
+from fr_core.storage.audit.checkpoints import make_checkpoint
+from fr_core.storage.audit.values import canonical
+from fr_core.storage.audit.verify import Broken, Verified, Why
 from fr_locales.rendering import render
 from fr_server.rpc.convert.trials import reveal_message, trial_message
 from fr_training.answers import Answer, OptionChosen, Read
@@ -24,6 +29,7 @@ from fr_training.grading.kinds import lesson_figures
 from fr_training.keys import LessonKey
 from fr_training.lessons import in_language, languages_of, lesson, lesson_names
 from fr_training.lessons.drawing import words
+from fr_training.lessons.evidence import CASE, CHAIN_ID, CHANGED, chain_of
 from fr_training.lessons.reading import read_lesson
 from fr_training.lessons.thresholds import FIGURES, NUMBERS
 from fr_training.lessons.values import Lesson, LessonInvalidError, Number
@@ -32,6 +38,7 @@ from fr_training.sessions.flow import lock, show
 from fr_training.sessions.results import results
 from fr_training.sessions.views import LockedStep, ShowTrial
 from fr_training.trials import Session
+from fr_trust.audit.export import verify_export
 from fr_web.console.lessons import lesson_html
 from support.people import ExactMatcher, made_pool, plan_of
 from support.results import defined
@@ -132,6 +139,21 @@ WRONG = {
     "words before the parts": (ENGLISH.replace("## A score is", "Hello.\n\n## A score is"), "begins with the title"),
     "few parts": (ENGLISH[: ENGLISH.index("## What a lead")], "5 to 12 parts"),
 }
+
+
+def test_the_chain_of_the_lesson_on_evidence_is_one_of_the_audit() -> None:
+    def checked(hashes: list[str]) -> Verified | Broken:
+        end = make_checkpoint(CHAIN_ID, 3, bytes.fromhex(hashes[2]), 1_796_000_900_000, bytes(32))
+        records = zip(hashes, CASE, strict=True)
+        lines = [
+            canonical({"v": 1, "chain_id": CHAIN_ID, "after": 0, "hash": first_hash(CHAIN_ID).hex()}),
+            *(b'{"hash":"%s","record":%s}' % (one.encode(), canonical(record)) for one, record in records),
+            b'{"checkpoint":%s}' % end.to_json(),
+        ]
+        return verify_export(lines, Ed25519PrivateKey.from_private_bytes(bytes(32)).public_key())
+
+    assert checked(chain_of(CASE)) == Verified(CHAIN_ID, 3, 3, 1)
+    assert checked(chain_of(CHANGED)) == Broken(2, Why.EDITED)
 
 
 @pytest.mark.parametrize("name", WRONG)
