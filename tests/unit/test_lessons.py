@@ -95,7 +95,7 @@ def test_the_numbers_are_those_of_the_calibration() -> None:
     assert f"{false[bisect_right(at, 0.3) - 1]} false matches | about 1 in {round(1 / fmr, -3):,.0f}" in told["errors"]
     assert f"{missed[bisect_left(at, 0.3)]} misses | {100 * fnmr:.1f} percent" in told["errors"]
     assert f"| 10,000 | {100 * wrong:.1f} percent |" in told["gallery"]
-    assert f"So about {right:.0f} searches return the right person." in told["worth"]
+    assert f"So in about {right:.0f} searches the right person is a lead." in told["worth"]
     assert f"That makes about {others:.0f} searches with a wrong lead" in told["worth"]
     assert f"That is {100 * right / (right + others):.0f} percent." in told["worth"]
     for one_in, row in ((1_000, "1 in 1,000"), (10_000, "1 in 10,000"), (100_000, "1 in 100,000")):
