@@ -33,6 +33,7 @@ from fr_training.build.people import LastAnalysis, NamedPeople, read_datasets
 from fr_training.courses import Course, Item
 from fr_training.errors import CourseBuilding, UnknownCohort, UnknownItem
 from fr_training.grading.items import learned
+from fr_training.lessons import ENGLISH
 from fr_training.plan import CoursePlan
 from fr_training.shipped_plans import plan_names
 from fr_training.store.training_store import TrainingStore
@@ -76,7 +77,11 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
     async def CheckPlan(self, request: pb.CheckPlanRequest, context: Context) -> pb.CheckPlanResponse:
         plan, _ = await self._resources.work.storage(training.sent_plan, request.plan)
         wanted = needs(plan)
-        response = pb.CheckPlanResponse(title=plan.title, needs=training.needs_message(wanted))
+        response = pb.CheckPlanResponse(
+            title=plan.title,
+            needs=training.needs_message(wanted),
+            sittings=[training.sitting_message(one, for_trainee=False) for one in plan.sittings],
+        )
         if names := training.sent_datasets(request.datasets):
             datasets = await self._resources.work.storage(_read, names)
             require_groups(plan, [person.labels for dataset in datasets for person in dataset.people])
@@ -149,7 +154,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
 
         def shown(name: str, item: Item) -> pb.FormItem:
             pictures = [store.picture(course.course_id, number) for number in item.photos]
-            return training.item_message(course, name, item, pictures)
+            return training.item_message(course, name, item, pictures, request.language or ENGLISH)
 
         for name, form in course.forms.items():
             for item in form.items if request.form in ("", name) else ():
