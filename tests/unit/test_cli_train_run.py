@@ -241,11 +241,11 @@ def test_a_lesson_is_read_answered_and_explained(taken: Taken, tmp_path: Path) -
     assert (first.read, second.option_id, second.language) == (True, "bb", "fr")
     assert service.calls("NextTrial")[0].language == "fr"
     assert seen.text.count("Errors: Two kinds") == 2  # t shows it again
-    assert "Figure: Scores. Two hills." in seen.text
+    assert "Scores. Two hills." in seen.text
     assert f"File: {tmp_path / 'p' / 'trial-figure-f.svg'}" in seen.text
     assert "Type a number from 1 to 2." in seen.text
     assert "Which?\n1  Option aa\n2  Option bb\n" in seen.text
-    assert "1  Option bb  (right)\n   Because." in seen.text
+    assert "1  Option bb  \u2713\n   Because." in seen.text
 
 
 def test_a_sitting_does_not_begin_without_consent_or_ends_before_its_last_trial(taken: Taken) -> None:

@@ -10,9 +10,14 @@ from xml.etree import ElementTree
 
 import check_lessons
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fr_api.v1 import training_pb2 as pb
 from fr_client.cli.train.lessons import figure_files, page_lines
+from fr_core.storage.audit.chain import first_hash
+from fr_core.storage.audit.checkpoints import make_checkpoint
+from fr_core.storage.audit.values import canonical
+from fr_core.storage.audit.verify import Broken, Verified, Why
 from fr_locales.rendering import render
 from fr_server.rpc.convert.trials import reveal_message, trial_message
 from fr_training.answers import Answer, OptionChosen, Read
@@ -24,6 +29,7 @@ from fr_training.grading.kinds import lesson_figures
 from fr_training.keys import LessonKey
 from fr_training.lessons import in_language, languages_of, lesson, lesson_names
 from fr_training.lessons.drawing import words
+from fr_training.lessons.evidence import CASE, CHAIN_ID, CHANGED, chain_of
 from fr_training.lessons.reading import read_lesson
 from fr_training.lessons.thresholds import FIGURES, NUMBERS
 from fr_training.lessons.values import Lesson, LessonInvalidError, Number
@@ -32,6 +38,7 @@ from fr_training.sessions.flow import lock, show
 from fr_training.sessions.results import results
 from fr_training.sessions.views import LockedStep, ShowTrial
 from fr_training.trials import Session
+from fr_trust.audit.export import verify_export
 from fr_web.console.lessons import lesson_html
 from support.people import ExactMatcher, made_pool, plan_of
 from support.results import defined
@@ -88,7 +95,7 @@ def test_the_numbers_are_those_of_the_calibration() -> None:
     assert f"{false[bisect_right(at, 0.3) - 1]} false matches | about 1 in {round(1 / fmr, -3):,.0f}" in told["errors"]
     assert f"{missed[bisect_left(at, 0.3)]} misses | {100 * fnmr:.1f} percent" in told["errors"]
     assert f"| 10,000 | {100 * wrong:.1f} percent |" in told["gallery"]
-    assert f"So about {right:.0f} searches return the right person." in told["worth"]
+    assert f"So in about {right:.0f} searches the right person is a lead." in told["worth"]
     assert f"That makes about {others:.0f} searches with a wrong lead" in told["worth"]
     assert f"That is {100 * right / (right + others):.0f} percent." in told["worth"]
     for one_in, row in ((1_000, "1 in 1,000"), (10_000, "1 in 10,000"), (100_000, "1 in 100,000")):
@@ -109,7 +116,7 @@ WRONG = {
         ENGLISH.replace("[figures.scores]", '[figures.more]\nalt = "a"\ncaption = "b"\n\n[figures.scores]'),
         "the figure more is in the head and among `FIGURES`",
     ),
-    "a missing word": (ENGLISH.replace('returned = "returned"\n', "", 1), "the figure scores has these words"),
+    "a missing word": (ENGLISH.replace('\nlead = "lead"\n', "\n", 1), "the figure scores has these words"),
     "an unknown number": (ENGLISH.replace("{{fnmr}}", "{{fmnr}}", 1), "there is no number fmnr"),
     "an unused number": (ENGLISH.replace("{{worth_rare}}", "3"), "the number worth_rare is nowhere"),
     "an unused source": (ENGLISH.replace(" [@lfw]", ""), "the source lfw is nowhere in the text"),
@@ -132,6 +139,21 @@ WRONG = {
     "words before the parts": (ENGLISH.replace("## A score is", "Hello.\n\n## A score is"), "begins with the title"),
     "few parts": (ENGLISH[: ENGLISH.index("## What a lead")], "5 to 12 parts"),
 }
+
+
+def test_the_chain_of_the_lesson_on_evidence_is_one_of_the_audit() -> None:
+    def checked(hashes: list[str]) -> Verified | Broken:
+        end = make_checkpoint(CHAIN_ID, 3, bytes.fromhex(hashes[2]), 1_796_000_900_000, bytes(32))
+        records = zip(hashes, CASE, strict=True)
+        lines = [
+            canonical({"v": 1, "chain_id": CHAIN_ID, "after": 0, "hash": first_hash(CHAIN_ID).hex()}),
+            *(b'{"hash":"%s","record":%s}' % (one.encode(), canonical(record)) for one, record in records),
+            b'{"checkpoint":%s}' % end.to_json(),
+        ]
+        return verify_export(lines, Ed25519PrivateKey.from_private_bytes(bytes(32)).public_key())
+
+    assert checked(chain_of(CASE)) == Verified(CHAIN_ID, 3, 3, 1)
+    assert checked(chain_of(CHANGED)) == Broken(2, Why.EDITED)
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -193,6 +215,7 @@ def test_a_text_comes_in_the_language_of_the_caller_else_in_english(translated: 
     assert (french.language, french.title, french.order) == ("fr", "Un score n'est pas une réponse", part.order)
     assert len(told) == len(reasons)
     assert "355\u202f746" in lesson("thresholds", "fr").sections[1].part.text
+    assert ">0,2</text>" in lesson("thresholds", "fr").sections[0].part.figures[0].svg
     assert "0,30" in french.text
     for language in ("", "en", "de", "../fr"):
         assert in_language(part, reasons, language) == (part, reasons)

@@ -114,7 +114,7 @@ class Text:
             self.wrong(None, f"the alt of the figure {name} has brackets, a backslash or a line break")
         alt, caption = self.filled(None, one.alt), self.filled(None, one.caption)
         words = {place: self.filled(None, word) for place, word in one.words.items()}
-        return LessonFigure(name, alt, caption, drawn.draw(words))
+        return LessonFigure(name, alt, caption, drawn.draw({**words, ".": self.head.decimal}))
 
     def filled(self, number: int | None, line: str) -> str:
         """Return a line with its numbers."""

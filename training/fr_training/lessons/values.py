@@ -24,7 +24,10 @@ class LessonInvalidError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A figure: the function that draws it as SVG, and the names of the words in it, which the text gives."""
+    """A figure: the function that draws it as SVG, and the names of the words in it, which the text gives.
+
+    The function also gets the decimal mark of the language, under the name ".".
+    """
 
     draw: Callable[[Mapping[str, str]], str]
     words: tuple[str, ...] = ()

@@ -23,7 +23,7 @@ def page_lines(page: training_pb2.LessonPage) -> Iterator[str]:
 
     def in_words(found: re.Match[str]) -> str:
         one = figures.get(found[1])
-        return "" if one is None else f"> Figure: {one.caption} {one.alt}"
+        return "" if one is None else f"> {one.caption} {one.alt}"
 
     out = io.StringIO()
     width = min(_WIDEST, shutil.get_terminal_size().columns)
@@ -31,7 +31,7 @@ def page_lines(page: training_pb2.LessonPage) -> Iterator[str]:
     console.print(Markdown(_IMAGE.sub(in_words, page.text), hyperlinks=False))
     yield f"{page.lesson_title}: {page.title}"
     yield from (line.rstrip() for line in out.getvalue().splitlines())
-    yield "Sources:"
+    yield ""
     yield from page.sources
 
 
@@ -45,6 +45,6 @@ def figure_files(page: training_pb2.LessonPage) -> Iterator[tuple[str, bytes]]:
 def option_lines(options: Iterable[training_pb2.LessonOption]) -> Iterator[str]:
     """Yield numbered options; after the answer each with its reason."""
     for number, one in enumerate(options, start=1):
-        yield f"{number}  {one.text}{'  (right)' if one.right else ''}"
+        yield f"{number}  {one.text}" + ("  \u2713" if one.right else "")
         if one.reason:
             yield f"   {one.reason}"

@@ -72,7 +72,7 @@ def draw_ratio(told: Mapping[str, str]) -> str:
             circle(x(RATIO), 70, 9, BLUE),
             rect(x(AT_RANDOM) - 8, 97, 16, 16, ORANGE),
             line(left, 130, right, 130, INK),
-            *(words(x(mark), 150, f"{mark:g}", "middle", fill=SOFT) for mark in marks),
+            *(words(x(mark), 150, f"{mark:g}".replace(".", told["."]), "middle", fill=SOFT) for mark in marks),
             circle(60, 182, 9, BLUE),
             words(80, 187, told["measured"]),
             rect(52, 204, 16, 16, ORANGE),

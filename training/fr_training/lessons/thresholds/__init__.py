@@ -69,14 +69,14 @@ def draw_scores(told: Mapping[str, str]) -> str:
             polyline(steps(nonmated), ORANGE, ORANGE),
             polyline(steps(mated), BLUE, BLUE),
             line(left, bottom, right, bottom, INK),
-            *(words(x(mark), bottom + 20, f"{mark:g}", "middle", fill=SOFT) for mark in marks),
+            *(words(x(mark), bottom + 20, f"{mark:g}".replace(".", told["."]), "middle", fill=SOFT) for mark in marks),
             words((left + right) / 2, bottom + 68, told["similarity"], "middle"),
             line(at, top - 30, at, bottom, INK, 2.5, "7 5"),
             words(at + 8, top - 18, told["threshold"], bold=True),
             words(x(0.04), top - 18, told["two"], "middle", fill=ORANGE, bold=True),
             words(x(0.61), top + 62, told["one"], "middle", fill=BLUE, bold=True),
-            words(at - 8, bottom + 44, told["not_returned"], "end", fill=SOFT),
-            words(at + 8, bottom + 44, told["returned"], fill=SOFT),
+            words(at - 8, bottom + 44, told["no_lead"], "end", fill=SOFT),
+            words(at + 8, bottom + 44, told["lead"], fill=SOFT),
         ],
     )
 
@@ -105,7 +105,7 @@ def draw_searches(told: Mapping[str, str]) -> str:
 
 
 FIGURES = {
-    "scores": Drawn(draw_scores, ("similarity", "threshold", "one", "two", "returned", "not_returned")),
+    "scores": Drawn(draw_scores, ("similarity", "threshold", "one", "two", "lead", "no_lead")),
     "searches": Drawn(draw_searches, ("right", "wrong", "none")),
 }
 
