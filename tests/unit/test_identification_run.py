@@ -304,7 +304,7 @@ def test_what_cannot_be_measured_is_one_sentence(root: Path, tmp_path: Path) -> 
     with pytest.raises(DatasetUnknown, match="deepface names no people; those that do are"):
         read_people("deepface", root)
     face(tmp_path / "one" / "p" / "1.png", 0)
-    with pytest.raises(DatasetIncomplete, match="two at least"):
+    with pytest.raises(DatasetIncomplete, match="at least two people"):
         read_people("people_folder", tmp_path / "one")
     arguments = ["identification", "--dataset", "people_folder", "--root", str(root)]
     assert CliRunner().invoke(evaluate, [*arguments, "--sizes", "9" * 5000]).exit_code == 2
