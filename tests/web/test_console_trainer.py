@@ -8,6 +8,8 @@ from contextlib import closing, contextmanager
 import pytest
 
 from fr_api.v1 import access_pb2
+from fr_training.lessons import lesson
+from fr_trust.access.budget import Budget
 from fr_trust.access.principal import Role
 from support.browser import World
 from support.courses import finish
@@ -31,10 +33,22 @@ blocks = [
 name = "own"
 blocks = [{id = "own", exercise = "own_probe", trials = 1, size = 3}]
 """
+DAY = """
+format = 1
+title = "A day of <lessons>"
+[[sittings]]
+name = "day"
+starts = "09:00"
+blocks = [
+  {id = "bias", exercise = "lesson", lesson = "bias", minutes = 20},
+  {id = "lines", exercise = "lesson", lesson = "thresholds", minutes = 20},
+]
+slots = [{kind = "welcome", minutes = 10}, {after = "bias", kind = "talk", title = "Us & them", minutes = 15}]
+"""
 WANTED = {"plan": "", "toml": PLAN, "dataset.people_folder": "1"}
 
 
-pytestmark = pytest.mark.usefixtures("people_at_hand")
+pytestmark = pytest.mark.usefixtures("console_world")
 
 
 @pytest.fixture
@@ -47,9 +61,9 @@ def led(answer: Answered) -> str:
     return answer.headers["location"]
 
 
-def made_course(trainer: Surfer) -> str:
+def made_course(trainer: Surfer, toml: str = PLAN) -> str:
     """Make a course by the pages, and return its address."""
-    draft = led(trainer.post("/courses/new", WANTED))
+    draft = led(trainer.post("/courses/new", {**WANTED, "toml": toml}))
     led(trainer.post(draft, {"do": "make"}))
     until(lambda: "The course is made" in words(trainer.get(draft)), 60)
     found = re.search(r'href="(/courses/[0-9a-f]+)"', words(trainer.get(draft)))
@@ -313,11 +327,12 @@ def test_a_link_ends_with_its_trainer_and_takes_nobody_along(
     with events(visitor, f"{links[0]}/events") as told:
         shown = event(told)
         assert "<img" in shown
-        assert [visitor.get(one).status for one in links] == [200, 404]
+        until(lambda: [visitor.get(one).status for one in links] == [200, 404], 5)
         assert visitor.get("/galleries").status == 200, "the key of somebody else was revoked"
         trainer.post("/sign-out", {})
         while "event: over" not in shown:
-            shown = event(told)
+            before, shown = shown, event(told)
+        assert ("This link has ended" in before, "Sign in" in before) == (True, False)
     assert [visitor.get(one).status for one in links] == [404, 404]
 
 
@@ -383,6 +398,55 @@ def test_a_class_votes_on_what_its_trainer_shows(trainer: Surfer, console_world:
     trainer.get(other)
     assert "<svg" not in words(projector.get(link[1]))
     assert "asks for no vote now" in words(one.get("/course/vote"))
+
+
+def test_a_class_has_one_vote_whoever_comes_and_goes(trainer: Surfer, console_world: World, course: str) -> None:
+    place, codes, _ = slips(trainer, course)
+    answers_all(console_world, codes[0])
+    led(trainer.post(f"{place}/release", {"block.practice": "1", "sure": "1", "ahead": "1"}))
+    item, other = re.findall(rf'href="({place}/items/[0-9a-f]+)"', words(trainer.get(f"{place}/items")))[:2]
+    staff = console_world.staff
+    thrifty = staff.caller(Role.TRAINER, number=8, budget=Budget(0.1, 20, None)).token
+    key = staff.caller(Role.TRAINEE, number=8).token
+    trainer = signed_in(console_world.site, thrifty)
+    seen = signed_in(console_world.site, console_world.key("trainer"))
+
+    def vote_of(trainee: Surfer) -> str:
+        return words(trainee.get("/course/vote")).partition('name="vote" value="')[2].partition('"')[0]
+
+    one, two = (signed_in(console_world.site, key, code) for code in codes[:2])
+    led(trainer.post(f"{item}/vote", {}))
+    first = vote_of(one)
+    led(two.post("/course/vote", {"vote": first, "rating": "3"}))
+    late = re.findall(r"Code: <code[^>]*>([^<]+)</code>", words(seen.post(f"{place}/trainees", {"trainees": "1"})))[0]
+    added = signed_in(console_world.site, key, late)
+    led(added.post("/course/vote", {"vote": vote_of(added), "rating": "1"}))
+    assert "Votes so far: 2 of 4" in words(trainer.get(item)), "somebody came late"
+    for _ in range(25):  # more than the trainer's key may ask
+        assert one.get("/course/vote").status == 200
+    assert trainer.get(item).status == 200, "a class uses up the calls of its trainer"
+    assert {trainer.get("/cohorts").status for _ in range(25)} == {200, 429}
+
+    led(seen.post(f"{other}/vote", {}))  # the trainer has lost the browser, or another trainer goes on
+    second = vote_of(one)
+    assert second != first
+    assert one.post("/course/vote", {"vote": first, "rating": "1"}).status == 400
+    led(two.post("/course/vote", {"vote": second, "rating": "3"}))
+    led(seen.post(f"{other}/vote", {"close": "1"}))
+    assert "Look at the wall" in words(one.get("/course/vote")), "a vote of before came back"
+    assert seen.post(f"{other}/vote", {}).status == 303
+    names = re.findall(rf'href="({place}/trainees/[^"]+)"', words(seen.get(place)))
+    third = vote_of(two)
+    for trainee in (one, two):
+        led(trainee.post("/course/vote", {"vote": third, "rating": "2"}))
+    assert "Votes so far: 2 of 4" in words(seen.get(other))
+    for each in names[:3]:
+        led(seen.post(each, {"sure": "1"}))
+    assert "Votes so far: 0 of 1" in words(seen.get(other)), "who is deleted votes no more"
+    assert two.get("/course/vote").status == two.post("/course/vote", {"vote": third, "rating": "1"}).status == 404
+    key_id = key.partition(".")[0]
+    staff.admin.access.RevokeKey(access_pb2.RevokeKeyRequest(key_id=key_id))
+    assert added.get("/course/vote").status == 401, "the key of the class was revoked"
 
 
 def test_a_sitting_is_closed_to_a_class_and_gets_more_time(trainer: Surfer, console_world: World, course: str) -> None:
@@ -467,3 +531,41 @@ def test_other_roles_get_nothing_of_a_course(console_world: World, course: str) 
         answer = surfer.get(path)
         assert answer.status == 403, path
         assert "Squares of a trainer" not in words(answer)
+
+
+def test_a_course_has_its_timetable_and_everything_that_a_trainer_hands_out(trainer: Surfer) -> None:
+    course = made_course(trainer, DAY)
+    told = words(trainer.get(f"{course}/timetable"))
+    rows = [" ".join(re.sub("<[^>]+>", " ", row).split()) for row in re.findall("<tr.*?</tr>", told, re.DOTALL)]
+    assert rows[1].startswith("9:00 10 Welcome Slips with codes; set-up card The trainer")
+    assert [row.split()[0] for row in rows[1:]] == ["9:00", "9:10", "9:30", "9:45", "10:05"]
+    assert "Us & them" in told
+    kit = words(trainer.get(f"{course}/kit"))
+    links = re.findall(rf'href="({course}/[^"]+)"', kit)
+    assert len(links) == 9
+    pages = {one.removeprefix(course): trainer.get(one) for one in links}
+    assert {one.status for one in pages.values()} == {200}
+    for block, name in (("bias", "bias"), ("lines", "thresholds")):
+        slides = pages[f"/kit/slides/{block}"]
+        assert slides.headers["content-disposition"].startswith("attachment")
+        noted = words(pages[f"/kit/slides/{block}?notes=1"])
+        parts = lesson(name).sections
+        shown = words(slides)
+        assert words(slides).count("<section>") == 2 * len(parts) + 2
+        assert "<script" not in shown
+        assert not re.search(r'(src|href)="(?!data:)', shown)
+        for part in parts:
+            assert part.part.title in shown
+            assert part.part.question in shown
+            assert all(reason not in shown for reason in part.key.reasons)
+            assert all(reason in noted for reason in part.key.reasons)
+            assert f"Right:</strong> {part.key.reasons[part.key.right]}" in noted
+        assert noted.count("Right:") == len(parts)
+        assert all(goal in words(pages["/kit/handouts"]) for goal in lesson(name).goals)
+    assert words(pages["/kit/handouts"]).count('class="handout"') == 2
+    glossary = words(pages["/kit/glossary"])
+    assert "<dt>threshold</dt>" in glossary
+    assert "Automation bias: you rely on a machine more than it deserves." in glossary
+    assert words(pages["/kit/questions"]).count("<h2>") == 15
+    assert "data:image/svg+xml" in words(pages["/kit/card"])
+    assert trainer.get(f"{course}/kit/slides/none").status == 400

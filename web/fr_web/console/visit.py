@@ -189,11 +189,17 @@ class Visit:
 
         return StreamingResponse(pieces(), media_type="text/html")
 
-    async def events(self, template: str, states: AsyncGenerator[Mapping[str, Any] | None, None]) -> Response:
+    async def events(
+        self,
+        template: str,
+        states: AsyncGenerator[Mapping[str, Any] | None, None],
+        over: Mapping[str, Any] | None = None,
+    ) -> Response:
         """Return a stream of a part of a page, for `hx-sse:connect`: one rendering for each state, until they end.
 
-        A state None is nothing new, and due every few seconds: the stream ends when its visitor has signed out. After
-        an error, browsers connect again; one before the first state is raised.
+        A state None is nothing new, and due every few seconds: the stream ends when its visitor has signed out, with
+        the state `over`, or the way to sign in again. After an error, browsers connect again; one before the first
+        state is raised.
         """
         first = await anext(states, None)
 
@@ -211,7 +217,7 @@ class Visit:
             except FrApiError:
                 return
             else:
-                yield _event(self.desk.html(self, "live_over.html", {})) + _OVER
+                yield _event(self.desk.html(self, "live_over.html" if over is None else template, over or {})) + _OVER
             finally:
                 await states.aclose()
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fr_web.console.visit import Visit
@@ -16,10 +18,11 @@ RATINGS = range(-3, 4)
 class Vote:
     """The ratings of a class for the item on its wall: the last one of each of the trainees, -3 to 3."""
 
-    trainees: frozenset[str]
+    trainees: set[str]
     is_open: bool = True
     given: dict[str, int] = field(default_factory=dict, repr=False)
     vote_id: str = field(default_factory=lambda: secrets.token_hex(8))
+    opened_s: float = field(default_factory=time.monotonic)
 
     @property
     def counts(self) -> list[int]:
@@ -37,13 +40,16 @@ class Vote:
 class Wall:
     """A projector, which shows a cohort without a key what its trainer shows; item and step are "" before the first.
 
-    `visit` is of the trainer who made its link; the link ends with the trainer's session.
+    `visit` is of the trainer who made its link; the link ends with the trainer's session. `content` is the item up to
+    the step, as the server gave it to the trainer at `asked_s`: a class that looks at it at once asks the server once.
     """
 
     visit: Visit
     cohort_id: str
     item_id: str = ""
     step: str = ""
+    content: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    asked_s: float = 0.0
     vote: Vote | None = None
 
     def is_of(self, visit: Visit, cohort_id: str) -> bool:
@@ -55,10 +61,12 @@ class Wall:
         """Return whether the trainer is still signed in."""
         return self.visit.desk.holds(self.visit)
 
-    def show(self, item_id: str, step: str) -> None:
+    def show(self, content: Mapping[str, Any]) -> None:
         """Show an item up to a step: another item has no vote yet, and nobody votes beside the right answer."""
+        item_id, step = content["item_id"], content["step"]
         if item_id != self.item_id:
             self.vote = None
         elif self.vote is not None and step == "truth":
             self.vote.is_open = False
         self.item_id, self.step = item_id, step
+        self.content, self.asked_s = content, time.monotonic()

@@ -63,6 +63,7 @@
 
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey || event.isComposing || localStorage.getItem("fr-keys") === "off") return;
+    if (event.key === "Enter" && event.target.matches("[inputmode][aria-keyshortcuts]")) event.target.blur(); // keys answer again
     if (event.target.closest("input:not([type=checkbox]):not([type=radio]):not([type=range]), textarea, select, dialog")) return;
     if (["Enter", " "].includes(event.key) && event.target.closest("a, button, summary, input")) return;
     for (const one of document.querySelectorAll("#page [aria-keyshortcuts]")) {

@@ -21,7 +21,8 @@ from fr_web.console.visit import Screen, Visit
 from fr_web.console.walls import Wall
 from fr_web.errors import refused
 
-WALL_S, _STILL_S = 0.5, 10.0  # between two looks at what the trainer shows, and whether it is still there
+WALL_S = 0.5  # between two looks at what the trainer shows
+FRESH_S, STILL_S = 1.0, 10.0  # how old what a page shows may be, and a page that follows it
 # A cohort that is deleted, and a key that is revoked: the projector shows no more.
 _GONE = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.NOT_FOUND)
 _MOST_REPORT_BYTES = 64 * 1024 * 1024
@@ -119,7 +120,7 @@ async def show(visit: Visit) -> Response:
     cohort_id, item_id = visit.path["cohort"], visit.path["item"]
     shown, one = await item_of(visit, cohort_id, item_id, visit.query("step")), own_wall(visit, cohort_id)
     if one is not None:
-        one.show(item_id, shown["step"])
+        one.show(shown)
     return visit.page("trainer_show.html", cohort_id=cohort_id, **shown, vote=one.vote if one is not None else None)
 
 
@@ -223,16 +224,23 @@ def _over(visit: Visit) -> FrApiError:
     return refused(grpc.StatusCode.NOT_FOUND, "", visit.text(message("console.wall.over")))
 
 
-async def on_wall(visit: Visit, one: Wall) -> Mapping[str, Any]:
-    """Return what a projector shows; its link ends where the trainer may not see that any more."""
+async def on_wall(visit: Visit, one: Wall, most_s: float = FRESH_S) -> Mapping[str, Any]:
+    """Return what a projector shows, at most so old; its link ends where the trainer may not see that any more."""
+    if not one.item_id or time.monotonic() - one.asked_s <= most_s:
+        return one.content or {"item_id": ""}
+    one.asked_s = time.monotonic()  # while this page asks, others have what was there
+    item_id, step = one.item_id, one.step
     try:
-        return await item_of(one.visit, one.cohort_id, one.item_id, one.step) if one.item_id else {"item_id": ""}
+        content = await item_of(one.visit, one.cohort_id, item_id, step)
     except FrApiError as error:
         if error.code not in _GONE:
             raise
         for wall_id in [wall_id for wall_id, each in visit.desk.walls.items() if each is one]:
             del visit.desk.walls[wall_id]
         raise _over(visit) from error
+    if (one.item_id, one.step) == (item_id, step):
+        one.content = content
+    return one.content
 
 
 async def wall(visit: Visit) -> Response:
@@ -243,28 +251,24 @@ async def wall(visit: Visit) -> Response:
 
 async def wall_events(visit: Visit) -> Response:
     """Follow what the trainer shows, in the language of the projector."""
-    one = _wall(visit)
+    one, over = _wall(visit), {"item_id": "", "over": True}
 
     async def states() -> AsyncGenerator[Mapping[str, Any] | None, None]:
         before: object = None
-        shown: Mapping[str, Any] = {}
-        asked_s = 0.0
         while one is visit.desk.walls.get(visit.path["wall"]):
             now = (one.item_id, one.step, one.vote and one.vote.state)
-            if now != before or time.monotonic() - asked_s > _STILL_S:
-                asked_s = time.monotonic()
-                try:
-                    shown = await on_wall(visit, one)
-                except FrApiError as error:
-                    if error.code is not grpc.StatusCode.NOT_FOUND:
-                        raise
-                    break
+            try:
+                shown = await on_wall(visit, one, STILL_S)
+            except FrApiError as error:
+                if error.code is not grpc.StatusCode.NOT_FOUND:
+                    raise
+                break
             yield {**shown, "vote": one.vote} if now != before else None
             before = now
             await asyncio.sleep(WALL_S)
-        yield {"item_id": "", "over": True}
+        yield over
 
-    return await replace(visit, session_id=one.visit.session_id).events("wall_item.html", states())
+    return await replace(visit, session_id=one.visit.session_id).events("wall_item.html", states(), over)
 
 
 # --- files

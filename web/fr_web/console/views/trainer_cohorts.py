@@ -17,6 +17,7 @@ from fr_web.console.sessions import Session
 from fr_web.console.views.trainer import TRAINS, course_page, read_course
 from fr_web.console.views.trainer_board import board_of, changes
 from fr_web.console.visit import ON_A_PAGE, Screen, Visit
+from fr_web.console.walls import Vote
 from fr_web.room import is_loopback_host
 
 _MOST_DAYS = 3_650
@@ -102,6 +103,8 @@ async def add_trainees(visit: Visit) -> Response:
         added = await visit.ask(request, training_pb2.AddTraineesResponse)
     except FrApiError as error:
         return await cohort(visit, error)
+    for vote in votes_of(visit):  # who comes late may vote too
+        vote.trainees |= {one.trainee_id for one in added.enrolled}
     return _slips(visit, (await read_cohort(visit)).cohort, added.enrolled, form.class_key)
 
 
@@ -142,6 +145,12 @@ def site_of(visit: Visit) -> tuple[str, bool]:
 def qr_code(told: str) -> str:
     """Return the address of a QR code, as an image that the page holds."""
     return segno.make(told, micro=False).svg_data_uri(scale=4, border=2, light="#fff")
+
+
+def votes_of(visit: Visit) -> list[Vote]:
+    """Return the votes of the cohort that the path names, on all its walls."""
+    walls = visit.desk.walls.values()
+    return [one.vote for one in walls if one.cohort_id == visit.path["cohort"] and one.vote is not None]
 
 
 async def read_cohort(visit: Visit) -> training_pb2.GetCohortResponse:
@@ -195,6 +204,9 @@ async def delete_trainee(visit: Visit) -> Response:
     visit.require_sure()
     request = training_pb2.DeleteTraineeRequest(trainee_id=visit.path["trainee"])
     await visit.ask(request, training_pb2.DeleteTraineeResponse)
+    for vote in votes_of(visit):
+        vote.trainees.discard(request.trainee_id)
+        vote.given.pop(request.trainee_id, None)
     return visit.go(f"/cohorts/{visit.path['cohort']}")
 
 

@@ -10,10 +10,10 @@ from starlette.responses import Response
 
 from fr_client.errors import FrApiError
 from fr_locales.messages import message
-from fr_web.console.views.sitting import TAKES
+from fr_web.console.views.sitting import TAKES, joined_by
 from fr_web.console.views.trainer import TRAINS
-from fr_web.console.views.trainer_class import WALL_S, hang, item_of, on_wall, own_wall
-from fr_web.console.views.trainer_cohorts import read_cohort
+from fr_web.console.views.trainer_class import FRESH_S, STILL_S, WALL_S, hang, item_of, on_wall, own_wall
+from fr_web.console.views.trainer_cohorts import read_cohort, votes_of
 from fr_web.console.visit import Screen, Visit
 from fr_web.console.walls import RATINGS, Vote, Wall
 
@@ -44,9 +44,11 @@ async def turn(visit: Visit) -> Response:
         if one is None:  # the page of the trainer is on the wall itself, or the link is made later
             one = Wall(visit, cohort_id)
             hang(one)
-        one.show(item_id, shown["step"])
+        one.show(shown)
+        for each in votes_of(visit):  # a class has one vote: none of another trainer, or of a browser that is gone
+            each.is_open = each.is_open and each is one.vote
         if one.vote is None or not one.vote.is_open:  # a second click takes no votes away
-            one.vote = Vote(frozenset(each.trainee_id for each in found.progress))
+            one.vote = Vote({each.trainee_id for each in found.progress})
     return visit.go(f"/cohorts/{cohort_id}/items/{item_id}", step=form.step)
 
 
@@ -82,21 +84,21 @@ def _trainee(visit: Visit) -> str:
 
 
 def _wall_of(visit: Visit) -> tuple[Wall, Vote] | None:
-    """Return the wall that has a vote of the trainee, an open one before others."""
+    """Return the wall that has the newest vote of the trainee."""
     trainee = _trainee(visit)
     held = [(one, one.vote) for one in visit.desk.walls.values() if one.vote is not None and one.holds]
     own = [(one, vote) for one, vote in held if trainee in vote.trainees]
-    return max(own, key=lambda each: each[1].is_open, default=None)
+    return max(own, key=lambda each: each[1].opened_s, default=None)
 
 
-async def _shown(visit: Visit) -> Mapping[str, Any]:
+async def _shown(visit: Visit, most_s: float = FRESH_S) -> Mapping[str, Any]:
     """Return what the page of a vote shows: the photos, and nothing of the steps after them."""
     found = _wall_of(visit)
     if found is None:
         return {"looks": ()}
     one, vote = found
     try:
-        looks = (await on_wall(visit, one))["looks"]
+        looks = (await on_wall(visit, one, most_s))["looks"]
     except FrApiError as error:
         if error.code is not grpc.StatusCode.NOT_FOUND:
             raise
@@ -107,13 +109,16 @@ async def _shown(visit: Visit) -> Mapping[str, Any]:
 
 
 async def vote_page(visit: Visit) -> Response:
-    """Show the vote of the trainee's class, if there is one."""
+    """Show the vote of the trainee's class, if there is one, to a trainee whom the server still knows."""
+    await joined_by(visit)
     return visit.page("vote.html", **await _shown(visit))
 
 
 async def vote(visit: Visit) -> Response:
     """Take the vote of a trainee, who may change it until the vote is closed."""
-    form, found = visit.form(Ballot), _wall_of(visit)
+    form = visit.form(Ballot)
+    await joined_by(visit)
+    found = _wall_of(visit)
     if form.rating not in RATINGS:
         raise visit.invalid(message("console.vote.range"), "rating")
     if found is None or form.vote != found[1].vote_id or not found[1].is_open:
@@ -124,13 +129,14 @@ async def vote(visit: Visit) -> Response:
 
 async def vote_events(visit: Visit) -> Response:
     """Follow the votes of the trainee's class."""
+    await joined_by(visit)
 
     async def states() -> AsyncGenerator[Mapping[str, Any] | None, None]:
         before: object = ()
         while True:
             found = _wall_of(visit)
             now = found and (found[1].vote_id, found[1].is_open, found[1].given.get(_trainee(visit)))
-            yield await _shown(visit) if now != before else None
+            yield await _shown(visit, STILL_S) if now != before else None
             before = now
             await asyncio.sleep(WALL_S)
 
