@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 QUIET := $(shell test -t 2 || echo --quiet)
 LOCKED = $(BIN)/python -m pip install $(QUIET) --require-hashes --no-deps --only-binary :all:
 
-.PHONY: help demo demo-training demo-web test test-nightly test-fast check format proto proto-check client client-check openapi openapi-check docs docs-check plans manual evaluate bench bench-gpu overload training-load console-load screenshots training-bars soak chaos supply-chain sbom lock fuzz dist clean bench-call
+.PHONY: help catalogues demo demo-training demo-web test test-nightly test-fast check format proto proto-check client client-check openapi openapi-check docs docs-check plans manual evaluate bench bench-gpu overload training-load console-load screenshots training-bars soak chaos supply-chain sbom lock fuzz dist clean bench-call
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -66,6 +66,10 @@ check: $(STAMP) proto-check client-check openapi-check docs-check supply-chain #
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/check_messages.py
+
+LANGUAGES ?=
+catalogues: $(STAMP) ## bring the catalogues up to date with the English one; LANGUAGES=it makes that of a new language
+	$(BIN)/python tools/catalogues.py update $(LANGUAGES)
 
 format: $(STAMP) ## format the source
 	$(BIN)/ruff format .

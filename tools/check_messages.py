@@ -1,4 +1,7 @@
-"""Checks that code and catalogues agree: ids have the placeholders of the code, none is unused, no error has a text."""
+"""Checks that code and catalogues agree: ids have the placeholders of the code, none is unused, no error has a text.
+
+Each other language has all messages of the English catalogue, translated from the English text of today.
+"""
 
 import ast
 import sys
@@ -24,7 +27,9 @@ SOURCES = ("fr_core", "server", "client", "datasets", "evaluation", "training", 
 TEMPLATES = ROOT / "web" / "fr_web" / "console" / "templates"
 CATALOGUES = ROOT / "locales" / "fr_locales"
 ENGLISH = "en"
-BY_RENDERER = {"list.separator"}
+REVIEWED = "X-Reviewed-By"
+_NAMED = 5  # ids of a line; the catalogue shows the others
+BY_RENDERER = {"list.separator", "list.colon"}
 EQUALLY_LONG = ("trial.advice_same", "trial.advice_different")
 """In bytes: the size of an encrypted answer must not tell which of them it holds."""
 
@@ -162,9 +167,11 @@ def _unused(uses: Iterable[Use], english: Entries) -> Iterator[str]:
 
 
 def _of_catalogue(path: Path, english: Entries) -> Iterator[str]:
-    """Return what is wrong with a catalogue; a text that is not translated yet is not wrong."""
+    """Return what is wrong with a catalogue."""
     language, catalogue = path.parts[-3], polib.pofile(str(path))
     entries = _entries(catalogue)
+    if language != ENGLISH:
+        yield from _unfinished(language, catalogue, english)
     sizes = {len(_texts(entry)[0].encode()) for entry in entries.values() if entry.msgid in EQUALLY_LONG}
     if len(sizes) > 1:
         yield f"{language}: {' and '.join(EQUALLY_LONG)} are not equally long in UTF-8: {sorted(sizes)} bytes"
@@ -181,10 +188,61 @@ def _of_catalogue(path: Path, english: Entries) -> Iterator[str]:
         if entry.msgid_plural and f"nplurals={len(entry.msgstr_plural)};" not in plurals.replace(" ", ""):
             yield f"{language}: `{entry.msgid}` has {len(entry.msgstr_plural)} plural forms, unlike the header"
         for text in _texts(entry):
+            if not _is_template(text):
+                yield f"{language}: `{entry.msgid}` has a brace that is no placeholder; twice it is one of the text"
+                continue
             missing = _names(model) - frozenset(_fields(text)) - {"count"}  # a form for one may leave the number out
             strange = frozenset(_fields(text)) - _names(model)
+            if text and _ends(text) != _ends(_texts(model)[0]):
+                yield f"{language}: `{entry.msgid}` begins or ends with another space than English"
             if missing or strange:
                 yield f"{language}: `{entry.msgid}` lacks {sorted(missing)} and has {sorted(strange)}"
+
+
+def _unfinished(language: str, catalogue: polib.POFile, english: Entries) -> Iterator[str]:
+    """Return what translators have to do: tools/catalogues.py marks it in the catalogue."""
+    entries = _entries(catalogue)
+    if REVIEWED not in catalogue.metadata:
+        yield f"{language}: the header lacks {REVIEWED}, the native speaker who has read it; empty until then"
+    known = {key: entries[key] for key in english if key in entries}
+    missing = [key for key in english if key not in known or not (known[key].fuzzy or known[key].translated())]
+    stale = [key for key, one in known.items() if not one.fuzzy and not is_of(one, english[key])]
+    for keys, what, do in (
+        (missing, "not translated", "run `make catalogues`, and translate what is empty"),
+        (stale, "translated from another English text", "run `make catalogues`, which marks them as fuzzy"),
+        (
+            [key for key, one in known.items() if one.fuzzy],
+            "fuzzy",
+            "compare each with its English, take the mark away",
+        ),
+    ):
+        if keys:
+            named = ", ".join(f"`{message_id}`" for _, message_id in keys[:_NAMED])
+            more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
+            yield f"{language}: {what}: {named}{more}; {do} (docs/translations.md)"
+
+
+def english_of(entry: polib.POEntry) -> str:
+    """Return the text of an English entry as the comment of its translations has it."""
+    return " | ".join(_texts(entry))
+
+
+def is_of(translated: polib.POEntry, english: polib.POEntry) -> bool:
+    """Return whether an entry was translated from the English one as it is now; lines of comments break anywhere."""
+    return "".join(translated.comment.split()) == "".join(english_of(english).split())
+
+
+def _ends(text: str) -> tuple[bool, bool]:
+    """Return whether a text begins and ends with a space; French may have one that does not break before a mark."""
+    begins = text.lstrip("\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}")
+    return begins[0] == " ", text[-1].isspace()
+
+
+def _is_template(text: str) -> bool:
+    try:
+        return _fields(text) is not None
+    except ValueError:
+        return False
 
 
 def _texts(entry: polib.POEntry) -> list[str]:

@@ -10,6 +10,7 @@ of Android and Chromium (https://developer.android.com/guide/topics/resources/ps
 
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from string import Formatter
 
@@ -42,6 +43,14 @@ def write(folder: Path) -> None:
         target = folder / language / "LC_MESSAGES"
         target.mkdir(parents=True, exist_ok=True)
         catalogue.save(str(target / "fr.po"))
+
+
+@cache
+def english_words() -> tuple[str, ...]:
+    """Return what English messages say between their placeholders, as far as it has three words or more."""
+    texts = [text for one in polib.pofile(str(ENGLISH)) for text in (one.msgstr, *one.msgstr_plural.values())]
+    parts = {" ".join(part.split()) for text in texts for part, *_ in Formatter().parse(text)}
+    return tuple(sorted(part for part in parts if part.count(" ") > 1))
 
 
 def accented(text: str) -> str:

@@ -28,10 +28,9 @@ class DatasetError(FrError):
     code: ClassVar[str] = "DATASET_UNUSABLE"
     dataset: str = "NAME"
 
-    @property
-    def advice(self) -> str:
-        """Return what to do about it, in English."""
-        return super().advice.replace("NAME", self.dataset)
+    def advice_in(self, language: str) -> str:
+        """As `FrError.advice_in`, with the data set named."""
+        return super().advice_in(language).replace("NAME", self.dataset)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from fr_evaluation.words import Section, Text, in_words
-from fr_locales.rendering import ENGLISH
+from fr_locales.rendering import direction_of, spoken
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,13 +36,13 @@ h3 { font-size: 1rem; margin: 1rem 0 .4rem; }
 p, ul { margin: .5rem 0; }
 li { margin: .2rem 0; }
 table { border-collapse: collapse; margin: 1rem 0; width: 100%; }
-th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
+th, td { text-align: start; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { background: var(--soft); }
 th:first-child:nth-last-child(3) { width: 25%; }
 th:nth-child(2):nth-last-child(2) { width: 30%; }
-td img { margin-right: .3rem; vertical-align: top; }
+td img { margin-inline-end: .3rem; vertical-align: top; }
 td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
-.notice { border-left: 4px solid var(--warm); padding: .5rem 1rem; background: var(--notice); }
+.notice { border-inline-start: 4px solid var(--warm); padding: .5rem 1rem; background: var(--notice); }
 figure { margin: 1.5rem 0; }
 svg { max-width: 100%; height: auto; background: #fff; }
 details { border-top: 1px solid var(--line); }
@@ -84,9 +84,9 @@ def document(
 
 def page(title: Text, body: str, style: str = "") -> str:
     """A whole file with a heading, the body as HTML, and style that it needs beside that of every page."""
-    heading = escaped(title)
+    heading, language = escaped(title), spoken()
     return (
-        f'<!doctype html>\n<html lang="{ENGLISH}">\n<head>\n<meta charset="utf-8">\n'
+        f'<!doctype html>\n<html lang="{language}" dir="{direction_of(language)}">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width">\n<title>{heading}</title>\n'
         f"<style>{STYLE}{style}</style>\n</head>\n<body>\n<h1>{heading}</h1>\n{body}</body>\n</html>\n"
     )

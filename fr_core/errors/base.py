@@ -6,6 +6,8 @@ from typing import ClassVar
 
 from fr_locales.messages import Message
 
+ENGLISH = "en"  # as in `fr_locales.rendering`
+
 
 class FrError(Exception):
     """The root of every error that FR Core raises on purpose.
@@ -36,15 +38,27 @@ class FrError(Exception):
         return english(self.finding)
 
     @property
+    def told(self) -> str:
+        """Return what `message` does, in the language of the caller (`fr_locales.rendering.speaking`)."""
+        return self._in("")
+
+    @property
     def advice(self) -> str:
         """Return what to do about it, in English; empty if the class has no remedy."""
-        values = {name: self.metadata.get(name, word) for name, word in self.placeholders.items()}
-        return english(Message(f"remedy.{self.reason}", values) if self.reason else self.remedy or "")
+        return self.advice_in(ENGLISH)
 
     @property
     def message(self) -> str:
         """Return what was found, then what to do about it, in English."""
-        return f"{self.what} {self.advice}".strip()
+        return self._in(ENGLISH)
+
+    def advice_in(self, language: str) -> str:
+        """Return `advice` in a language, "" for that of the caller."""
+        values = {name: self.metadata.get(name, word) for name, word in self.placeholders.items()}
+        return _text(Message(f"remedy.{self.reason}", values) if self.reason else self.remedy or "", language)
+
+    def _in(self, language: str) -> str:
+        return f"{_text(self.finding, language)} {self.advice_in(language)}".strip()
 
     def __str__(self) -> str:
         return self.message
@@ -52,11 +66,15 @@ class FrError(Exception):
 
 def english(sentence: Message | str) -> str:
     """Return a sentence of the catalogue in English; a text stays as it is."""
+    return _text(sentence, ENGLISH)
+
+
+def _text(sentence: Message | str, language: str) -> str:
     if isinstance(sentence, str):
         return sentence
     from fr_locales.rendering import render  # the process that decodes photos has no room for catalogues
 
-    return render(sentence)
+    return render(sentence, language)
 
 
 class InputRefused(FrError):

@@ -13,6 +13,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from fr_core.errors.base import english
 from fr_core.scoring.checks import F64, check_failures, check_similarities
 from fr_core.scoring.intervals import UndefinedRate
 from fr_core.scoring.support import support
@@ -161,7 +162,7 @@ def _row(mated: F64, nonmated: F64, target: float, mated_failures: int) -> Thres
         point = fnmr_at_fmr(mated, nonmated, target, mated_failures)
     except UndefinedRate:
         return ThresholdRow(target, None, UNSUPPORTED)
-    return ThresholdRow(target, point, support(point.fmr.count, point.fmr.total).sentence)
+    return ThresholdRow(target, point, english(support(point.fmr.count, point.fmr.total).sentence))
 
 
 def _distinct(mated: F64, nonmated: F64) -> F64:

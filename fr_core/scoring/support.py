@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from fr_core.scoring.intervals import UndefinedRate
-from fr_locales.messages import message
+from fr_locales.messages import Message, message
 
 ENOUGH_ERRORS = 30  # Doddington et al. (2000): within 30 % of the true rate, 90 % confidence
 NO_ERRORS_FACTOR = 3  # Hanley and Lippman-Hand (1983): -ln 0.05 = 2.996, 95 % confidence, one-sided
@@ -35,7 +35,7 @@ class Support:
     # NO_ERRORS: only an upper limit is known. FEW_ERRORS: under 30. ENOUGH_ERRORS: the true rate is within 30 % of the
     # observed one, with 90 % confidence, if the comparisons are independent; comparisons that share people are not.
     strength: Strength
-    sentence: str  # the same for a report
+    sentence: Message  # the same for a report
 
 
 def rule_of_three(comparisons: int) -> float:
@@ -55,18 +55,14 @@ def support(errors: int, comparisons: int) -> Support:
     """
     _check_counts(errors, comparisons)
     if errors == 0:
-        strength = Strength.NO_ERRORS
-        limit = rule_of_three(comparisons)
-        known = f"the true rate is at most {limit:.2g} with 95 % confidence, if they are independent (rule of 3)"
+        strength, known = Strength.NO_ERRORS, message("rate_support.none", limit=rule_of_three(comparisons))
     elif errors < ENOUGH_ERRORS:
-        strength = Strength.FEW_ERRORS
-        known = f"too few to know the rate to 30 %, which takes {ENOUGH_ERRORS} errors (rule of 30)"
+        strength, known = Strength.FEW_ERRORS, message("rate_support.few", enough=ENOUGH_ERRORS)
     else:
-        strength = Strength.ENOUGH_ERRORS
-        known = "the rate is known to 30 % with 90 % confidence, if they are independent (rule of 30)"
-    counted = "1 error" if errors == 1 else f"{errors:,} errors"
-    among = "1 comparison" if comparisons == 1 else f"{comparisons:,} comparisons"
-    return Support(errors, comparisons, strength, f"{counted} in {among}: {known}")
+        strength, known = Strength.ENOUGH_ERRORS, message("rate_support.enough")
+    among = message("rate_support.comparisons", count=comparisons)
+    sentence = message("rate_support.errors", count=errors, comparisons=among, known=known)
+    return Support(errors, comparisons, strength, sentence)
 
 
 def _check_counts(errors: int, comparisons: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 from pathlib import PurePath
 from typing import TypeAlias
@@ -29,7 +30,7 @@ class Message:
     audience: Audience | None = None  # whom it is about; None where the words are the same for all
 
 
-Value: TypeAlias = str | int | float | PurePath | Message | tuple[Message, ...]
+Value: TypeAlias = str | int | float | date | PurePath | Message | tuple[Message, ...]
 """Fills a placeholder."""
 
 

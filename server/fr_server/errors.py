@@ -133,7 +133,7 @@ def reason_value(error: e.FrError) -> error_reason_pb2.ErrorReason.ValueType:
 
 def rich_status(error: e.FrError) -> status_pb2.Status:
     """Build the google.rpc.Status of an error: code, message, ErrorInfo, and RetryInfo where waiting helps."""
-    status = status_pb2.Status(code=status_of(error).value[0], message=error.message)
+    status = status_pb2.Status(code=status_of(error).value[0], message=error.told)
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
     status.details.append(_packed(info))
     delay_s = RETRY_AFTER_S.get(type(error))
@@ -153,7 +153,7 @@ async def abort(context: grpc.aio.ServicerContext[object, object], error: e.FrEr
     """End the call with the error's status; grpc.aio has no public `abort_with_status`."""
     await context.abort(
         status_of(error),
-        error.message,
+        error.told,
         ((STATUS_DETAILS_KEY, rich_status(error).SerializeToString()), ("x-request-id", request_id)),
     )
     raise AssertionError("abort returned")

@@ -17,6 +17,7 @@ from fr_client import Client
 from fr_client.cli.gallery.pictures import MAX_FACES, MAX_SIDE
 from fr_client.cli.gallery.probes import OF_A_PHOTO
 from fr_core.errors import photos as errors_of_photos
+from fr_locales.rendering import render
 from fr_server.rpc.convert.common import NOTICE
 from support.servers import Fr, GatedDetector, Running, photo
 
@@ -171,7 +172,7 @@ def test_what_the_answers_to_several_photos_share_is_told_once(fr: Fr, folder: P
     )
     searched = "1 template searched, each compared exactly; a subject counts by its best."
     assert (alone.count(searched), out.count(searched)) == (1, 1)
-    assert [" ".join(text.split()).count(NOTICE) for text in (alone, out, compared)] == [1, 1, 1]
+    assert [" ".join(text.split()).count(render(NOTICE)) for text in (alone, out, compared)] == [1, 1, 1]
     assert "\n\na/deep/2.png\n" in out
     assert [line.split()[0] for line in fr("compare", "a/1.png", "a/1.png")[1].splitlines()[5:7]] == ["first", "second"]
     out = fr("detect", "none.png", "a/1.png")[1]

@@ -19,6 +19,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from PIL import Image
 
+import pseudo_locales
 from fr_api.v1 import audit_pb2, common_pb2, gallery_pb2, recognition_pb2, review_pb2
 from fr_core.errors import EvidenceUnusable
 from fr_core.gallery.pages import page_token
@@ -648,7 +649,9 @@ def concluded(at: Staffed, reference: str, gallery_id: str = "wanted", **more: A
     return case_id, examination_id
 
 
-def test_evidence_proves_itself_and_of_a_changed_byte_the_file(at: Staffed, reference: str) -> None:
+def test_evidence_proves_itself_and_of_a_changed_byte_the_file(
+    at: Staffed, reference: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     case_id, examination_id = concluded(at, reference)
     made = at.operator.exports(case_id)
     own_key, audit_key = keys_of(at)
@@ -679,6 +682,14 @@ def test_evidence_proves_itself_and_of_a_changed_byte_the_file(at: Staffed, refe
             verify_bundle(io.BytesIO(altered), own_key, audit_key)
         assert caught.value.metadata["file"] == name
     report = archive.read("report.html").decode()
+    assert '<html lang="en" dir="ltr">' in report
+    pseudo_locales.write(tmp_path)
+    monkeypatch.setenv("FR_CATALOGUES", str(tmp_path))
+    request = review_pb2.ExportEvidenceRequest(case_id=case_id)
+    pieces = at.operator.review.ExportEvidence(request, metadata=(("accept-language", "ar-XB"),))
+    told = zipfile.ZipFile(io.BytesIO(b"".join(one.data for one in pieces))).read("report.html").decode()
+    assert '<html lang="ar-XB" dir="rtl">' in told
+    assert "Conclusion: potential candidate" not in told
     assert examination_id in report
     assert "<b>ears" not in report
     assert "&lt;b&gt;ears" in report

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import random
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+import pseudo_locales
 from fr_api.v1 import gallery_pb2, training_pb2
 from fr_training.bank.difficulty import updated
 from fr_training.bank.manifest import truth_of
@@ -20,8 +22,11 @@ from fr_training.courses import Course, Item, Learned
 from fr_training.grading.items import learned
 from fr_training.sessions.results import results
 from fr_training.trials import Result
+from support.counts import NIGHTLY
 from support.courses import PLAN, Chance, answer, ask, create, enrol, next_trial, start, store_of, take
 from support.servers import Running, photo, refusal_of, running
+
+Metadata = tuple[tuple[str, str], ...]
 
 
 @pytest.fixture(scope="module")
@@ -168,18 +173,22 @@ def _rows(server: Running, course: training_pb2.Course, code: str) -> list[dict[
     raise AssertionError("the trainee has no rows")
 
 
-def exported(server: Running, cohort_id: str, form: int = training_pb2.EXPORT_FORMAT_CSV) -> str:
+def exported(
+    server: Running, cohort_id: str, form: int = training_pb2.EXPORT_FORMAT_CSV, metadata: Metadata = ()
+) -> str:
     request = training_pb2.ExportResultsRequest(cohort_id=cohort_id, format=form)  # type: ignore[arg-type]
-    return b"".join(one.content for one in server.training.ExportResults(request)).decode()
+    return b"".join(one.content for one in server.training.ExportResults(request, metadata=metadata)).decode()
 
 
-def report(server: Running, html: bool = False, **whom: str) -> str:
+def report(server: Running, html: bool = False, metadata: Metadata = (), **whom: str) -> str:
     file = training_pb2.TRAINING_REPORT_FILE_HTML if html else training_pb2.TRAINING_REPORT_FILE_JSON
     request = training_pb2.GetTrainingReportRequest(file=file, **whom)
-    return b"".join(one.content for one in server.training.GetTrainingReport(request)).decode()
+    return b"".join(one.content for one in server.training.GetTrainingReport(request, metadata=metadata)).decode()
 
 
-def test_reports_and_exports_are_of_the_answers_that_there_are(server: Running, course: training_pb2.Course) -> None:
+def test_reports_and_exports_are_of_the_answers_that_there_are(
+    server: Running, course: training_pb2.Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stub = server.training
     made = enrol(stub, course.course_id, 3)
     cohort_id = made.cohort.cohort_id
@@ -209,6 +218,24 @@ def test_reports_and_exports_are_of_the_answers_that_there_are(server: Running, 
     text = exported(server, cohort_id) + report(server, cohort_id=cohort_id)
     assert "Jane" not in text
     assert first.code not in text
+    pseudo_locales.write(tmp_path)
+    monkeypatch.setenv("FR_CATALOGUES", str(tmp_path))
+    asked = (("accept-language", "ar-XB"),)
+    for whom in ({"code": first.code}, *([{"cohort_id": cohort_id}] if NIGHTLY else [])):
+        page = report(server, True, asked, **whom)
+        assert '<html lang="ar-XB" dir="rtl">' in page
+        shown = " ".join(re.sub("<style>.*?</style>|<.*?>", " | ", page, flags=re.DOTALL).split())
+        assert [one for one in pseudo_locales.english_words() if one in shown] == []
+    notice = json.loads(report(server, metadata=asked, code=first.code))["notice"]
+    assert "no evidence" not in notice
+    form = training_pb2.EXPORT_FORMAT_XAPI
+    assert exported(server, cohort_id, form, asked) == exported(server, cohort_id, form)
+    joined = stub.JoinCourse(training_pb2.JoinCourseRequest(code=first.code), metadata=asked)
+    assert "training in the comparison" not in joined.notice
+    again = start(stub, made.enrolled[2].code)
+    begins = stub.NextTrial(training_pb2.NextTrialRequest(session_id=again, language="ar-XB")).block
+    assert begins.block.instructions.startswith("\u200f")
+    assert "training in the comparison" in stub.JoinCourse(training_pb2.JoinCourseRequest(code=first.code)).notice
 
 
 def test_a_cohort_is_watched_and_deleted(server: Running, course: training_pb2.Course) -> None:

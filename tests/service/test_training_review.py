@@ -198,6 +198,8 @@ def test_every_answer_comes_back_as_it_was_given(opened: Class) -> None:
     for entry in opened.listed().entries:
         again = opened.shown(entry.trial_id)
         found.setdefault(entry.block_id, []).append([one.WhichOneof("answer") for one in again.answers])
+        seen = {part.component_id for one in again.answers for part in one.observations.observations}
+        assert seen <= {one.component_id for one in again.trial.components if one.name}
     assert {name: kinds[0] for name, kinds in found.items()} == {
         "odd": ["odd_picture_id"],
         "lists": ["notes", "candidates"],

@@ -39,6 +39,17 @@ PATIENCE_MS = 30_000
 _HAS_FOCUS = """one => one === document.activeElement ||
   (one.type === "radio" && document.activeElement.form === one.form && document.activeElement.name === one.name)"""
 
+_SHOWN = """() => {
+  const found = [], nodes = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT | NodeFilter.SHOW_ELEMENT);
+  for (let one = nodes.nextNode(); one; one = nodes.nextNode()) {
+    const place = one.nodeType === Node.TEXT_NODE ? one.parentElement : one;
+    if (place.closest("[lang]").lang === "en" || !place.checkVisibility()) continue;
+    found.push(...(place === one ? [one.ariaLabel, one.alt, one.placeholder, one.title] : [one.data]));
+  }
+  return found.filter(Boolean).join(" | ");
+}"""
+
+
 PLAN = """
 format = 1
 title = "Squares"
@@ -130,12 +141,12 @@ def world(folder: Path) -> Iterator[World]:
     home, catalogues = folder / "home", folder / "catalogues"
     pseudo_locales.write(catalogues)
     with ExitStack() as stack:
-        with patch.dict(os.environ, {"FR_HOME": str(home), "FR_CATALOGUES": str(catalogues)}):
-            link_people(folder / "people", 40)
-            staff = stack.enter_context(staffed(folder / "data"))
-            site = stack.enter_context(web(staff.server.address))
-            trainer = staff.caller(Role.TRAINER).training
-            course = create(trainer, PLAN)
+        stack.enter_context(patch.dict(os.environ, {"FR_HOME": str(home), "FR_CATALOGUES": str(catalogues)}))
+        link_people(folder / "people", 40)
+        staff = stack.enter_context(staffed(folder / "data"))
+        site = stack.enter_context(web(staff.server.address))
+        trainer = staff.caller(Role.TRAINER).training
+        course = create(trainer, PLAN)
         staff.gallery("people", operational=False)
         staff.gallery("cases")
         staff.operator.searches(staff.operator.opens("AZ 1"), "cases", top_k=2)
@@ -216,6 +227,12 @@ class Look:
             self.page.emulate_media(color_scheme=scheme)
             self.problems += [f"{scheme}: {one}" for one in _barriers(self.page, everything)]
         self.require_sound()
+
+    def require_translated(self) -> None:
+        """Fail if the page shows what the English catalogue says, where it does not say that it is English."""
+        text = " ".join(self.page.evaluate(_SHOWN).split())
+        left = [one for one in pseudo_locales.english_words() if one in text]
+        assert left == [], left
 
     def _said(self, message: Any) -> None:
         if message.type not in ("error", "warning"):

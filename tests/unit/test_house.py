@@ -9,11 +9,13 @@ import sys
 import time
 import urllib.request
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import polib
 import pytest
+from catalogues import update
 from check_messages import CATALOGUES, disagreements
 from lock_file import LOCKS
 from prometheus_client.parser import text_string_to_metric_families
@@ -22,7 +24,7 @@ import fr_core
 from fr_api.v1 import common_pb2, recognition_pb2
 from fr_client import Client
 from fr_locales.messages import Audience, message
-from fr_locales.rendering import languages, render
+from fr_locales.rendering import languages, moment, name_of, number, render, speaking
 from fr_server.app import SERVICES
 from fr_server.config import KEYS
 from fr_server.errors import all_errors
@@ -168,9 +170,8 @@ def test_a_language_is_added_without_code_and_falls_back_to_english(catalogues: 
     arabic.append(
         polib.POEntry(msgid="count.trainees", msgid_plural="count.trainees", msgstr_plural=dict(enumerate(forms)))
     )
-    (catalogues / "ar" / "LC_MESSAGES").mkdir(parents=True)
+    (catalogues / "ar" / "LC_MESSAGES").mkdir(parents=True, exist_ok=True)
     arabic.save(str(catalogues / "ar" / "LC_MESSAGES" / "fr.po"))
-    assert disagreements(catalogues) == []
     code = (
         "import sys; from fr_locales.messages import message; from fr_locales.rendering import render; "
         "told = [message('count.trainees', count=n) for n in (0, 1, 2, 5, 20, 100)] + [message('test.pre')]; "
@@ -199,6 +200,124 @@ def test_code_and_catalogues_agree_and_each_disagreement_is_found(catalogues: Pa
     found = "\n".join(disagreements(catalogues))
     for message_id in ("well.triads", "rate.of", "advice.little", "never.said"):
         assert f"`{message_id}`" in found
+
+
+def translated(catalogues: Path, language: str = "it") -> polib.POFile:
+    """The catalogue of a new language, in which every text is the English one."""
+    told = update(language, catalogues)
+    english = polib.pofile(str(catalogues / "en" / "LC_MESSAGES" / "fr.po"))
+    assert f"{len(english)} to translate" in told
+    made = polib.pofile(str(catalogues / language / "LC_MESSAGES" / "fr.po"))
+    for entry, model in zip(made, english, strict=True):
+        last = model.msgstr_plural.get(1, "")
+        entry.msgstr, entry.msgstr_plural = model.msgstr, dict.fromkeys(entry.msgstr_plural, last)
+    made.save()
+    return made
+
+
+def test_a_catalogue_is_whole_of_the_english_of_today_and_says_who_has_read_it(catalogues: Path) -> None:
+    made = translated(catalogues)
+
+    def wrong() -> list[str]:
+        return [one for one in disagreements(catalogues) if one.startswith("it: ")]
+
+    assert wrong() == []
+    by_id = {one.msgid: one for one in made}
+    by_id["console.skip"].msgstr = ""
+    by_id["console.language"].comment = "Tongue"
+    by_id["console.choose"].flags.append("fuzzy")
+    by_id["console.back"].msgstr = "{"
+    by_id["console.lost"].msgstr = "{x}"
+    by_id["list.separator"].msgstr = ","
+    by_id["count.trainees"].msgstr_plural.pop(0)
+    made.remove(by_id["console.sign_out"])
+    made.metadata.pop("X-Reviewed-By")
+    made.save()
+    found = wrong()
+    for told in (
+        "it: not translated: `console.skip`, `console.sign_out`; run `make catalogues`",
+        "it: translated from another English text: `console.language`; run",
+        "it: fuzzy: `console.choose`; compare",
+        "it: `console.back` has a brace",
+        "it: `list.separator` begins or ends with another space",
+        "it: `console.lost` lacks [] and has ['x']",
+        "it: `count.trainees` has 2 plural forms",
+        "it: the header lacks X-Reviewed-By",
+    ):
+        assert [one for one in found if one.startswith(told)] != [], (told, found)
+    assert len(found) == 8
+
+
+def test_a_catalogue_is_brought_up_to_date(catalogues: Path) -> None:
+    translated(catalogues)
+    english = polib.pofile(str(catalogues / "en" / "LC_MESSAGES" / "fr.po"))
+    by_id = {one.msgid: one for one in english}
+    by_id["console.skip"].msgstr += " Now."
+    english.remove(by_id["rate.of"])
+    english.insert(3, polib.POEntry(msgid="new.one", msgstr="{a} is new."))
+    english.save()
+    assert update("it", catalogues) == "it: 1 to translate, 1 whose English has changed (fuzzy)"
+    path = catalogues / "it" / "LC_MESSAGES" / "fr.po"
+    made = polib.pofile(str(path))
+    assert [one.msgid for one in made] == [one.msgid for one in english]
+    new, changed = made[3], next(one for one in made if one.msgid == "console.skip")
+    assert (new.comment, new.msgstr) == ("{a} is new.", "")
+    assert (changed.flags, changed.comment) == (["fuzzy"], by_id["console.skip"].msgstr)
+    assert changed.tcomment.startswith("English was: ")
+    text = path.read_text()
+    assert update("it", catalogues).startswith("it: 1 to translate, 1 ")
+    assert path.read_text() == text
+    changed.flags.clear()
+    made.save()
+    assert update("it", catalogues) == "it: 1 to translate, 0 whose English has changed (fuzzy)"
+    assert "English was" not in path.read_text()
+
+
+WRITTEN = {
+    "en": ("1,234.5", "-12.3%", "+1,000,000", "2026-03-04 15:06 UTC", "2026-03-04 15:06:07 UTC", "English"),
+    "fr": (
+        "1\u202f234,5",
+        "-12,3\u00a0%",
+        "+1\u202f000\u202f000",
+        "4 mars 2026, 15:06 UTC",
+        "4 mars 2026, 15:06:07 UTC",
+        "Français",
+    ),
+    "es": ("1.234,5", "-12,3\u00a0%", "+1.000.000", "4 mar 2026, 15:06 UTC", "4 mar 2026, 15:06:07 UTC", "Español"),
+    "ar": (
+        "1,234.5",
+        "\u200e-12.3\u200e%\u200e",
+        "\u200e+1,000,000",
+        "4 مارس 2026، \u206615:06 UTC\u2069",
+        "4 مارس 2026، \u206615:06:07 UTC\u2069",
+        "العربية",
+    ),
+    "en-XA": ("1,234.5", "-12.3%", "+1,000,000", "2026-03-04 15:06 UTC", "2026-03-04 15:06:07 UTC", "en-XA"),
+}
+
+
+@pytest.mark.parametrize("language", WRITTEN)
+def test_numbers_and_times_have_the_marks_of_a_language(language: str) -> None:
+    time = datetime(2026, 3, 4, 15, 6, 7, tzinfo=UTC)
+    numbers = [number(one, language) for one in (f"{1234.5:,.1f}", f"{-0.123:.1%}", f"{10**6:+,}")]
+    times = [moment(time, language, seconds) for seconds in (False, True)]
+    assert (*numbers, *times, name_of(language)) == WRITTEN[language]
+
+
+@pytest.mark.parametrize("language", ["fr", "es", "ar"])
+def test_a_message_has_the_numbers_of_its_language(
+    language: str, catalogues: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not (catalogues / language).exists():
+        translated(catalogues, language)
+    monkeypatch.setenv("FR_CATALOGUES", str(catalogues))
+    share = message("evaluation.verification.right", share=0.98765, error=0.0004)
+    numbers = {"fr": "98,77\u00a0%", "es": "98,77\u00a0%", "ar": "98.77\u200e%\u200e"}
+    with speaking(language):
+        assert numbers[language] in render(share)
+    assert "98.77%" in render(share)
+    with speaking("en"):
+        assert render(share) == render(share, "en")
 
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"

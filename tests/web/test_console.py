@@ -6,12 +6,13 @@ from html import unescape
 from importlib import resources
 from pathlib import Path
 
+import polib
 import pytest
 
 from fr_api.v1 import access_pb2
 from fr_client.errors import FrApiError
-from fr_locales.rendering import direction_of
-from fr_web.console import forms, sessions, words
+from fr_locales.rendering import best_language, direction_of
+from fr_web.console import forms, sessions
 from fr_web.console.views.keyboard import KEYBOARD_COOKIE, KEYS
 from fr_web.console.visit import IN_PLACE
 from support.callers import BLUES, Staffed
@@ -122,7 +123,7 @@ def test_an_operational_gallery_asks_for_a_purpose_once(at: Staffed, operator: S
     assert "under the reference <bdi>17/26</bdi>" in page
     led = unescape(re.findall(r'href="(/purpose\?[^"]*)"', page)[0])
     asked = words_of(operator.get(led))
-    (onward,) = re.findall('name="next" value="([^"]*official[^"]*)"', asked)
+    onward, *_ = re.findall('name="next" value="([^"]*official[^"]*)"', asked)
     again = {"purpose": "2", "case_reference": "18/26", "next": unescape(onward)}
     back = operator.post("/purpose", again).headers["location"]
     assert "under the reference <bdi>18/26</bdi>" in words_of(operator.get(back))
@@ -216,16 +217,19 @@ def test_drafts_are_forgotten_after_the_longest_session() -> None:
     assert again().drafts == {}
 
 
-def test_languages_follow_the_cookie_then_the_browser() -> None:
-    known = ("ar-XB", "en", "fr")
-    told = [
-        words.language_of("fr", "en", known),
-        words.language_of("xx", "de, fr-CA;q=0.8, en;q=0.9", known),
-        words.language_of("", "fr-CA, en;q=0.5", known),
-        words.language_of("", "ar-xb", known),
-        words.language_of("", "de;q=x,,", known),
-    ]
-    assert told == ["fr", "en", "fr", "ar-XB", "en"]
+def test_languages_follow_the_cookie_then_the_browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for one in ("ar-XB", "fr"):
+        (tmp_path / one / "LC_MESSAGES").mkdir(parents=True)
+        (tmp_path / one / "LC_MESSAGES" / "fr.po").write_text('msgid ""\nmsgstr ""\n')
+    monkeypatch.setenv("FR_CATALOGUES", str(tmp_path))
+    asked = (
+        ("en", "fr"),
+        ("de, fr-CA;q=0.8, en;q=0.9", "xx"),
+        ("fr-CA, en;q=0.5", ""),
+        ("ar-xb", ""),
+        ("de;q=x,,", ""),
+    )
+    assert [best_language(*one) for one in asked] == ["fr", "en", "fr", "ar-XB", "en"]
     assert [direction_of(one) for one in ("ar", "ar-XB", "en", "he", "fr")] == ["rtl", "rtl", "ltr", "rtl", "ltr"]
 
 
@@ -235,6 +239,44 @@ def test_the_page_speaks_the_language_that_was_chosen(surfer: Surfer) -> None:
     assert "fr-language" not in answer.headers.get("set-cookie", "")
     answer = surfer.post("/language", {"language": "en", "next": "/sign-in"})
     assert "fr-language=en" in answer.headers["set-cookie"]
+
+
+def test_pages_and_refusals_speak_a_language_and_say_who_has_read_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = {
+        "console.languages.title": "حول",
+        "console.languages.not_reviewed": "لم يراجعها أحد بعد.",
+        "console.languages.reviewed": "راجعها {reviewer}.",
+        "web.no_page": "لا توجد هذه الصفحة.",
+        "remedy.UNKNOWN_GALLERY": "اختر معرضا آخر.",
+    }
+    for language, reviewer in (("ar", ""), ("fr", "Zoé Martin")):
+        made = polib.POFile()
+        made.metadata = {"Content-Type": "text/plain; charset=UTF-8", "X-Reviewed-By": reviewer}
+        made.extend(polib.POEntry(msgid=one, msgstr=text) for one, text in texts.items())
+        (tmp_path / language / "LC_MESSAGES").mkdir(parents=True)
+        made.save(str(tmp_path / language / "LC_MESSAGES" / "fr.po"))
+    monkeypatch.setenv("FR_CATALOGUES", str(tmp_path))
+    with running(tmp_path / "data") as server, web(server.address) as site:
+        surfer = Surfer(site)
+        english, asked = surfer.get("/about"), words_of(surfer.get("/about", Accept_Language="ar"))
+        assert '<html lang="en" dir="ltr">' in words_of(english)
+        assert '<html lang="ar" dir="rtl">' in asked
+        assert re.search('<option selected value="ar" lang="ar" dir="rtl">العربية</option>', asked)
+        assert re.search('<option value="fr" lang="fr" dir="ltr">Français</option>', asked)
+        for told in (texts["console.languages.not_reviewed"], "No native speaker has read", "راجعها Zoé Martin."):
+            assert told in words_of(english)
+        surfer.post("/language", {"language": "ar", "next": "/"})
+        assert texts["web.no_page"] in words_of(surfer.get("/nonsense"))
+
+        def refusal(**headers: str) -> str:
+            path, sent = "/fr_api.v1.GalleryService/GetGallery", {"Content_Type": "application/json", **headers}
+            return words_of(site.ask("POST", path, b'{"galleryId": "x"}', **sent))
+
+        assert texts["remedy.UNKNOWN_GALLERY"] in refusal(Accept_Language="fr-CA, ar;q=0.5")
+        assert texts["remedy.UNKNOWN_GALLERY"] in refusal(Cookie="fr-language=ar")
+        assert "اختر" not in refusal(Accept_Language="en, ar;q=0.5")
 
 
 def test_everybody_who_is_signed_in_has_the_manual_to_print(surfer: Surfer, operator: Surfer) -> None:

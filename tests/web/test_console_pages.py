@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from fr_api.v1 import training_pb2
+from fr_locales.rendering import ENGLISH, direction_of, languages
 from fr_trust.access.principal import Role
 from support.browser import (
     LEFT_TO_RIGHT,
@@ -25,6 +26,7 @@ from support.browser import (
     needs_browser,
 )
 from support.callers import BLUES
+from support.counts import NIGHTLY
 from support.courses import finish
 from support.servers import photo
 
@@ -220,6 +222,7 @@ KEY_MADE: tuple[Doing, ...] = (
 
 ROWS = {
     "signing in": Row("nobody", "/"),
+    "who has read the languages": Row("nobody", "/about"),
     "a wrong key": Row(
         "nobody",
         "/",
@@ -343,6 +346,7 @@ ROWS = {
 }
 
 
+TRANSLATED = [one for one in languages() if one != ENGLISH]
 BY_DAY = ("signing in", "a gallery", "leads", "a trial")
 """A page of each kind; the others are looked at by night, as a look takes seconds."""
 
@@ -352,12 +356,13 @@ BY_DAY = ("signing in", "a gallery", "leads", "a trial")
 )
 def test_a_page_has_no_barrier_and_breaks_no_policy(visitors: Visitors, name: str) -> None:
     row = ROWS[name]
-    for language in (LEFT_TO_RIGHT, RIGHT_TO_LEFT):
+    for language in (LEFT_TO_RIGHT, RIGHT_TO_LEFT, *(TRANSLATED if NIGHTLY else ())):
         look = visitors.of(row.role, language, row.allowed).open(row.path)
         row.act(look)
-        expected = "rtl" if language == RIGHT_TO_LEFT else "ltr"
-        assert look.page.locator("html").get_attribute("dir") == expected
+        assert look.page.locator("html").get_attribute("dir") == direction_of(language)
         look.require_open_to_all()
+        if direction_of(language) == "rtl":
+            look.require_translated()
 
 
 @pytest.mark.nightly

@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fr_client.errors import FrApiError
+from fr_locales.messages import message
 from fr_web.backend import Backend, Call, Metadata, api_calls
 from fr_web.bodies import FORM, JSON, PROTO, as_json, encoded, from_query, is_long, kind_of
 from fr_web.boundary import REMOTE, Boundary, Rules, metadata_of
@@ -71,8 +72,7 @@ def web_app(backend: Backend, rules: Rules) -> ASGIApp:
         if _is_of_programs(request):
             await api(scope, receive, send)
         else:
-            words = "There is no such page. Go back to the start."
-            answer = console.refusal(request, refused(grpc.StatusCode.NOT_FOUND, "", words))
+            answer = console.refusal(request, refused(grpc.StatusCode.NOT_FOUND, "", message("web.no_page")))
             await answer(scope, receive, send)
 
     return Boundary(Router(routes, redirect_slashes=False, default=other), rules, refuse)

@@ -14,9 +14,11 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fr_client.errors import FrApiError
+from fr_locales.messages import message
+from fr_locales.rendering import ENGLISH, best_language, render, speaking, spoken
 from fr_web.backend import Metadata
 from fr_web.errors import refused
-from fr_web.room import LOOPBACK, ClientGone, invalid, name_of
+from fr_web.room import LANGUAGE_COOKIE, LOOPBACK, ClientGone, invalid, name_of
 
 log = logging.getLogger("fr_web")
 
@@ -56,13 +58,14 @@ class Rules:
 
 
 def metadata_of(request: Request, rules: Rules, keys: Sequence[str]) -> Metadata:
-    """Return what the server hears besides the request: the key, the trace, and that other machines call.
+    """Return what the server hears besides the request: the key, the language, the trace, that other machines call.
 
     `keys` are values of `authorization`.
     """
     metadata = [REMOTE] if rules.remote or any(name in request.headers for name in _PROXIED) else []
     # The server says what is wrong with one that gRPC cannot carry, too.
     metadata += [("authorization", key if _PRINTABLE.fullmatch(key) else "unreadable") for key in keys[:2]]
+    metadata += [("accept-language", spoken())] if spoken() != ENGLISH else []
     trace = request.headers.get("traceparent", "")
     return [*metadata, ("traceparent", trace)] if _TRACE.fullmatch(trace) else metadata
 
@@ -80,24 +83,30 @@ class Boundary:
         self._hosts = frozenset((*LOOPBACK, *(name.lower() for name in rules.hosts)))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
+        """Answer a request, in the language that its cookie or its Accept-Language asks for."""
         request = Request(scope, receive)
+        accepted, chosen = request.headers.get("accept-language", ""), request.cookies.get(LANGUAGE_COOKIE, "")
+        with speaking(best_language(accepted, chosen)):
+            await self._answered(request, receive, send)
+
+    async def _answered(self, request: Request, receive: Receive, send: Send) -> None:
+        scope = request.scope
         origin = request.headers.get("origin")
         allowed = origin is not None and origin in self._rules.origins
         # A client that waits for the word to send its body may leave it out: what follows could be the body or not.
         unclear = "expect" in request.headers or _has_two_lengths(request)
         begun = False
 
-        async def told(message: MutableMapping[str, Any]) -> None:
+        async def told(event: MutableMapping[str, Any]) -> None:
             nonlocal begun
-            if message["type"] == "http.response.start":
+            if event["type"] == "http.response.start":
                 begun = True
-                own = {name.lower() for name, _ in message["headers"]}
+                own = {name.lower() for name, _ in event["headers"]}
                 added = [(name, value) for name, value in _HEADERS if name not in own]
-                message["headers"] = [*message["headers"], *added, *(_cors(origin) if allowed else ())]
+                event["headers"] = [*event["headers"], *added, *(_cors(origin) if allowed else ())]
                 if unclear:
-                    message["headers"].append((b"connection", b"close"))
-            await send(message)
+                    event["headers"].append((b"connection", b"close"))
+            await send(event)
 
         try:
             self._check(request, origin, allowed)
@@ -149,5 +158,5 @@ def _defect(error: Exception) -> FrApiError:
         f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)
     ]
     log.error("A request failed, request %s: %s at %s", request_id, type(error).__name__, ", ".join(places[-4:]))
-    words = f"A defect of the server: its log describes it under the request id {request_id}."
+    words = render(message("web.defect", request_id=request_id))
     return FrApiError(grpc.StatusCode.INTERNAL, "INTERNAL", words, request_id=request_id)

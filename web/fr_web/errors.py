@@ -13,6 +13,8 @@ from google.rpc import error_details_pb2
 from starlette.responses import Response
 
 from fr_client.errors import CONNECTION_LOST, TIMED_OUT, UNREACHABLE, FrApiError, Wire, parse
+from fr_locales.messages import Message, message
+from fr_locales.rendering import render
 
 _Code = grpc.StatusCode
 _DOMAIN = "fr-core"
@@ -41,28 +43,28 @@ _HTTP_STATUS: Mapping[grpc.StatusCode, int] = MappingProxyType(
 
 # What this interface says in other words: what gRPC itself reports, since the client's sentences name commands and
 # addresses, and what the server says of the metadata of gRPC.
-_OWN_WORDS: Mapping[str, str] = MappingProxyType(
+_OWN_WORDS: Mapping[str, Message] = MappingProxyType(
     {
-        UNREACHABLE: "The server behind this address does not answer. Try again in a few seconds.",
-        CONNECTION_LOST: "The connection to the server broke before the answer came. Try again.",
-        "CREDENTIAL_MISSING": "The server asks for a key. Send it in the header Authorization: Bearer KEY.",
-        TIMED_OUT: "The answer did not come in time. Allow more time, or try again later.",
+        UNREACHABLE: message("web.unreachable"),
+        CONNECTION_LOST: message("web.connection_lost"),
+        "CREDENTIAL_MISSING": message("web.no_key"),
+        TIMED_OUT: message("web.timed_out"),
     }
 )
-_WITHOUT_REASON: Mapping[grpc.StatusCode, str] = MappingProxyType(
+_WITHOUT_REASON: Mapping[grpc.StatusCode, Message] = MappingProxyType(
     {
-        _Code.RESOURCE_EXHAUSTED: "The request or its answer is larger than a limit of gRPC. Send or ask for less.",
-        _Code.UNIMPLEMENTED: "The server does not offer this call: it has another version than its HTTP interface.",
+        _Code.RESOURCE_EXHAUSTED: message("web.over_limit"),
+        _Code.UNIMPLEMENTED: message("web.other_version"),
     }
 )
 _RETRY_UNREACHABLE_S = 2.0
 
 
 def refused(
-    code: grpc.StatusCode, reason: str, message: str, retry_after_s: float | None = None, **metadata: str
+    code: grpc.StatusCode, reason: str, words: Message | str, retry_after_s: float | None = None, **metadata: str
 ) -> FrApiError:
-    """Return a refusal of this interface; nothing in it may come from the request."""
-    return FrApiError(code, reason, message, metadata, retry_after_s)
+    """Return a refusal of this interface, in the language of the caller; nothing in it may come from the request."""
+    return FrApiError(code, reason, render(words) if isinstance(words, Message) else words, metadata, retry_after_s)
 
 
 def failed_call(error: grpc.aio.AioRpcError) -> FrApiError:
@@ -71,9 +73,9 @@ def failed_call(error: grpc.aio.AioRpcError) -> FrApiError:
     found = parse(Wire(error.code(), error.details() or "", metadata), "", None)
     if found.reason and found.reason not in _OWN_WORDS:
         return found
-    words = _OWN_WORDS.get(found.reason) or _WITHOUT_REASON.get(found.code, "The server failed the call.")
+    words = _OWN_WORDS.get(found.reason) or _WITHOUT_REASON.get(found.code, message("web.failed"))
     retry = _RETRY_UNREACHABLE_S if found.reason == UNREACHABLE else None
-    return FrApiError(found.code, found.reason, words, retry_after_s=retry, request_id=found.request_id)
+    return FrApiError(found.code, found.reason, render(words), retry_after_s=retry, request_id=found.request_id)
 
 
 def http_status(error: FrApiError) -> int:

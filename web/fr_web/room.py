@@ -16,6 +16,7 @@ from typing import Any
 import grpc
 
 from fr_client.errors import FrApiError
+from fr_locales.messages import Message, message
 from fr_web.errors import refused
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -24,6 +25,7 @@ _LEAST_BYTES_PER_S = 32 * 1024  # of a body after that: slower than a bad mobile
 _RETRY_S = 1.0
 # A photo does not shrink, and vectors as JSON shrink to about two fifths.
 _MOST_GROWTH, _GROWS_FREELY_BYTES = 20, 256 * 1024
+LANGUAGE_COOKIE = "fr-language"
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -73,8 +75,7 @@ class Room:
             raise too_large(self.most_bytes)
         most = self.at_once * self.most_bytes
         if self._held.total() + size > most or self._held[share.address] + size > most // 2:
-            words = "Too many large requests arrive at once. Wait a moment, then try again."
-            raise refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED", words, _RETRY_S)
+            raise refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED", message("web.too_many"), _RETRY_S)
         share.held += size
         self._held[share.address] += size
 
@@ -150,16 +151,17 @@ class Share:
 
 
 def _too_slow() -> FrApiError:
-    words = "The request did not come in time. Send it anew, over a faster connection."
-    return refused(grpc.StatusCode.DEADLINE_EXCEEDED, "CALL_ENDED", words)
+    return refused(grpc.StatusCode.DEADLINE_EXCEEDED, "CALL_ENDED", message("web.too_slow"))
 
 
 def too_large(limit: int) -> FrApiError:
     """Return the refusal of a body over a limit in bytes."""
-    words = f"The request is larger than {limit:,} bytes. Send a smaller file."
+    words = message("web.too_large", limit=limit)
     return refused(grpc.StatusCode.INVALID_ARGUMENT, "IMAGE_TOO_MANY_BYTES", words, limit=str(limit))
 
 
-def invalid(words: str, field: str = "") -> FrApiError:
+def invalid(words: Message | str, field: str = "") -> FrApiError:
     """Return the refusal of a request that cannot be read; `field` is a path of the API's own names."""
-    return FrApiError(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD", words, {"field": field} if field else {})
+    return refused(
+        grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD", words, None, **({"field": field} if field else {})
+    )

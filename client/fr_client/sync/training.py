@@ -223,7 +223,7 @@ class Training:
     def review(self, code: str, trial_id: str, language: str = "") -> training_pb2.GetReviewResponse:
         """Return one of these trials with its pictures, the trainee's answers, and the right one.
 
-        `language` is that of lessons, such as "fr"; empty for English, as which those without a translation come.
+        `language` is that of the answer, such as "fr"; empty for English, as which what lacks it comes.
         """
         request = training_pb2.GetReviewRequest(code=code, trial_id=trial_id, language=language)
         return self._calls.call(self._stub.GetReview, request)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from fr_core.errors.base import english
 from fr_core.runtime.ticket import current_ticket
 from fr_core.scoring import bootstrap
 from fr_core.scoring.identification import (
@@ -163,5 +164,5 @@ def _row(mated: MatedSearches, nonmated: NonmatedSearches, target: float, rank: 
         point = fnir_at_fpir(mated, nonmated, target, rank)
     except UndefinedRate:
         return FpirRow(target, None, UNSUPPORTED)
-    note = support(point.fpir.count, point.fpir.total).sentence
+    note = english(support(point.fpir.count, point.fpir.total).sentence)
     return FpirRow(target, point, note.replace("comparisons", "searches"))

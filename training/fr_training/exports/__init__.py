@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from fr_locales.rendering import ENGLISH, speaking
 from fr_training.exports.ags import ags
 from fr_training.exports.csv_rows import csv_rows
 from fr_training.exports.open_badges import certificate_html, open_badges
@@ -43,4 +44,5 @@ def export(form: str, of: CohortResults) -> str:
     """
     if form not in FORMS:
         raise ValueError(f"an export is one of {', '.join(FORMS)}")
-    return FORMS[form](of)
+    with speaking(ENGLISH):  # programs take it
+        return FORMS[form](of)

@@ -16,6 +16,7 @@ seconds, as `nbf` counts them. A second export with the same key is the same, by
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 from typing import Any, Final
 
 from fr_evaluation.html import escaped, page, paragraph
@@ -126,7 +127,7 @@ def certificate_html(of: CohortResults, trainee_id: str) -> str:
     credential = credentials(of).get(trainee_id)
     if credential is None:
         raise NothingToReport(message("error.report.not_completed"))
-    day = message("certificate.day", day=str(credential["validFrom"])[:10])
+    day = message("certificate.day", day=date.fromisoformat(credential["validFrom"][:10]))
     proof = message("certificate.id", number=credential["id"].removeprefix("urn:uuid:"))
     parts = (
         _line(message("certificate.name"), "name"),

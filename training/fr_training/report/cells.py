@@ -8,7 +8,7 @@ from typing import TypeAlias
 from fr_core.scoring.intervals import Interval, Rate
 from fr_evaluation.words import Section, Table, section
 from fr_locales.messages import Message, message
-from fr_locales.rendering import render
+from fr_locales.rendering import number, render
 from fr_training.answers import Degraded
 from fr_training.bank.labels import AGE_KINDS, ETHNICITY_KINDS, SEX_KINDS, sex_of
 from fr_training.grading.change_sentences import TESTS
@@ -55,7 +55,7 @@ def percent(value: float) -> str:
         return render(message("cell.under", limit="1 %"))
     if 0.99 < value < 1.0:
         return render(message("cell.over", limit="99 %"))
-    return f"{value:.0%}".replace("%", " %")
+    return f"{number(f'{value:.0%}'[:-1])} %"
 
 
 def percentile(value: object) -> str:
@@ -103,9 +103,9 @@ def text(value: object, digits: int = 2) -> str:
         case Estimate():
             return with_interval(*(_number(one, digits) for one in (value.value, value.low, value.high)))
         case Area(area, Undefined() as none):
-            return render(message("cell.no_interval", value=f"{area:.{digits}f}", reason=none.reason))
+            return render(message("cell.no_interval", value=number(f"{area:.{digits}f}"), reason=none.reason))
         case Area(area, Interval() as ends):
-            return with_interval(*(f"{one:.{digits}f}" for one in (area, ends.low, ends.high)))
+            return with_interval(*(number(f"{one:.{digits}f}") for one in (area, ends.low, ends.high)))
         case Message():
             return render(value)
         case Time():
@@ -115,13 +115,13 @@ def text(value: object, digits: int = 2) -> str:
         case float():
             return _number(value, digits)
         case int():
-            return f"{value:,}"
+            return number(f"{value:,}")
     return str(value)
 
 
 def _number(value: float, digits: int) -> str:
     written = f"{value:.{digits}f}"
-    return written.lstrip("-") if float(written) == 0.0 else written  # no "-0.00"
+    return number(written.lstrip("-") if float(written) == 0.0 else written)  # no "-0.00"
 
 
 def time_rows(times: Times) -> list[Row]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from fr_core.scoring.intervals import Interval, Rate
 from fr_evaluation.words import Section
 from fr_locales.messages import Message, message
+from fr_locales.rendering import number
 from fr_training.courses import Course
 from fr_training.grading.advice import AidedFigures, AutomationBias, PrevalenceFigures
 from fr_training.grading.change_sentences import TESTS
@@ -67,7 +68,7 @@ def _points(name: Message, found: Maybe[Change] | None, norm: Message | None) ->
         means = message("row.points_alone_means", verdict=verdict, needed=found.needed)
         if norm is not None:
             means = message("row.points_means", verdict=verdict, needed=found.needed, norm=norm)
-        yield name, f"{found.points:+.1f}", means
+        yield name, number(f"{found.points:+.1f}"), means
 
 
 def standing_section(found: StandingFigures) -> Section:
@@ -121,7 +122,7 @@ def aided_section(aided: Maybe[AidedFigures], prevalence: Maybe[PrevalenceFigure
 
 def _difference(found: RateDifference) -> object:
     first, second = (message("rate.of", part=one.count, total=one.total) for one in (found.first, found.second))
-    low, high = f"{100 * found.low:+.0f}", f"{100 * found.high:+.0f}"
+    low, high = number(f"{100 * found.low:+.0f}"), number(f"{100 * found.high:+.0f}")
     return message("cell.points", points=100 * found.value, low=low, high=high, first=first, second=second)
 
 
@@ -199,8 +200,8 @@ def pairing_section(found: Maybe[PairingFigures]) -> Section:
 def _group(found: Maybe[GroupArea]) -> Row:
     if isinstance(found, Undefined):
         return found, None
-    spread = message("cell.range", low=f"{found.worst:.2f}", high=f"{found.best:.2f}")
-    return with_interval(f"{found.area:.2f}", f"{found.low:.2f}", f"{found.high:.2f}"), spread
+    spread = message("cell.range", low=number(f"{found.worst:.2f}"), high=number(f"{found.best:.2f}"))
+    return with_interval(*(number(f"{one:.2f}") for one in (found.area, found.low, found.high))), spread
 
 
 def learning_section(found: Maybe[LearningFigures]) -> Section:
@@ -215,7 +216,7 @@ def _point(one: CurvePoint) -> Row:
     trials = message("cell.range", low=f"{one.first + 1:,}", high=f"{one.last + 1:,}")
     if one.band is None:
         return trials, one.right, None
-    low, high = (f"{end:.0%}".replace("%", " %") for end in (one.band.low, one.band.high))
+    low, high = (f"{number(f'{end:.0%}'[:-1])} %" for end in (one.band.low, one.band.high))
     return trials, one.right, message("cell.range", low=low, high=high)
 
 

@@ -25,8 +25,10 @@ figure img { display: block; width: 100%; }
 .few figure { width: 21rem; max-width: 47%; }
 figcaption { text-align: center; font-weight: 600; }
 .bar { display: grid; grid-template-columns: 17rem 1fr; align-items: center; gap: .8rem; }
-.bar span { text-align: right; }
-.bar i { display: inline-block; background: var(--cold); height: 1.1rem; margin-right: .5rem; vertical-align: middle; }
+.bar span { text-align: end; }
+.bar i {
+  display: inline-block; background: var(--cold); height: 1.1rem; margin-inline-end: .5rem; vertical-align: middle;
+}
 td { white-space: nowrap; }
 summary { font-weight: 600; padding: .5rem 0; }
 @media print { details:not([open]) { display: block; } section { border: 0; min-height: 0; } }

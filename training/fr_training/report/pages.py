@@ -12,6 +12,7 @@ from fr_evaluation.html import table as html_table
 from fr_evaluation.html import words as in_html
 from fr_evaluation.words import Section, Text
 from fr_locales.messages import Message, message
+from fr_locales.rendering import number
 from fr_training.courses import Course
 from fr_training.grading.change_sentences import TESTS
 from fr_training.grading.figures import CohortChange, CohortFigures, Distribution, TraineeFigures, TraineeRow, Words
@@ -189,7 +190,7 @@ def _change_section(changes: Sequence[CohortChange]) -> Section:
 def _icc(found: Maybe[Intraclass]) -> object:
     if isinstance(found, Undefined):
         return found
-    return with_interval(*(f"{one:.2f}" for one in (found.value, found.low, found.high)))
+    return with_interval(*(number(f"{one:.2f}") for one in (found.value, found.low, found.high)))
 
 
 def _item_section(items: Sequence[ItemRow]) -> Section:
@@ -217,10 +218,10 @@ def _item(one: ItemRow) -> Row:
         one.form,
         sections.exercise(one.exercise),
         truth_text(one.truth),
-        "" if one.b is None else f"{one.b:.2f}",
-        f"{one.human_b.b:.2f}" if isinstance(one.human_b, Difficulty) else "",
+        "" if one.b is None else number(f"{one.b:.2f}"),
+        number(f"{one.human_b.b:.2f}") if isinstance(one.human_b, Difficulty) else "",
         one.right,
-        "" if isinstance(one.correlation, Undefined) else f"{one.correlation:.2f}",
+        "" if isinstance(one.correlation, Undefined) else number(f"{one.correlation:.2f}"),
         True if one.quarantined else None,
     )
 

@@ -6,7 +6,7 @@ from html import escape
 
 from fr_core.imaging.containers import sniff
 from fr_locales.messages import message
-from fr_locales.rendering import ENGLISH, render
+from fr_locales.rendering import direction_of, render, spoken
 from fr_trust.evidence.values import Photo
 
 # Nothing is loaded from anywhere, and nothing runs, whatever a photo or a note may hold.
@@ -14,10 +14,10 @@ _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-ac
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; }
 table { border-collapse: collapse; margin: 1rem 0; width: 100%; table-layout: fixed; }
-th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #ddd; vertical-align: top; }
+th, td { text-align: start; padding: .3rem .6rem; border-bottom: 1px solid #ddd; vertical-align: top; }
 th, td, h1, figcaption { overflow-wrap: anywhere; }
 td { font-variant-numeric: tabular-nums; white-space: pre-line; }
-.notice { border-left: 4px solid #D55E00; padding: .5rem 1rem; background: #fff6ee; }
+.notice { border-inline-start: 4px solid #D55E00; padding: .5rem 1rem; background: #fff6ee; }
 .photos { display: flex; flex-wrap: wrap; gap: 1rem; }
 figure { margin: 0; width: 15rem; max-width: 100%; }
 figure img { width: 100%; height: 18rem; object-fit: contain; background: #eee; }
@@ -55,7 +55,7 @@ _HEAD_BYTES, _PIECE_BYTES = 4_096, 3 * 2**16
 def document(title: str, body: Iterable[str]) -> Iterator[bytes]:
     """Yield the whole file, piece by piece, of a title as text and a body of HTML."""
     head = (
-        f'<!doctype html>\n<html lang="{ENGLISH}">\n<head>\n<meta charset="utf-8">\n'
+        f'<!doctype html>\n<html lang="{spoken()}" dir="{direction_of(spoken())}">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n<title>{escape(title)}</title>\n'
         f"<style>{_STYLE}</style>\n</head>\n<body>\n<h1>{escape(title)}</h1>\n"
     )

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 from fr_core import __version__
 from fr_locales.messages import Message, message
-from fr_locales.rendering import render
+from fr_locales.rendering import moment, render
+from fr_locales.rendering import number as marked
 from fr_trust.casework.rules import examination_conclusion, is_concluded, required_findings
 from fr_trust.casework.values import Case, Examination, Finding, FindingKind, Listed
 from fr_trust.evidence import words
@@ -116,7 +117,7 @@ def _searched(case: Case, exhibit: Exhibit) -> str:
         (message("evidence.search_row.when"), _time(searched.searched_ms)),
         (message("evidence.search_row.probe"), f"sha256 {searched.probe_sha256}"),
         (message("evidence.search_row.gallery"), gallery),
-        (message("evidence.search_row.templates"), f"{searched.searched_templates:,}"),
+        (message("evidence.search_row.templates"), marked(f"{searched.searched_templates:,}")),
         (message("evidence.search_row.model"), searched.model),
         (message("evidence.search_row.threshold"), message("evidence.threshold", threshold=searched.threshold)),
         (message("evidence.search_row.calibration"), calibration),
@@ -163,7 +164,7 @@ def _propositions(exhibit: Exhibit) -> Iterator[str]:
     rows = [
         (
             f"{one.rank}",
-            f"{one.similarity:.4f}",
+            marked(f"{one.similarity:.4f}"),
             render(words.of_hp(figures)),
             render(words.of_hd(figures)),
             " ".join(map(render, (*words.of_both(figures, templates), words.database_effect(figures, templates)))),
@@ -184,4 +185,4 @@ def _pairs(*rows: tuple[Message, str | Message]) -> str:
 
 def _time(at_ms: int) -> str:
     """Return a time as people write it, UTC."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return moment(datetime.fromtimestamp(at_ms / 1000, UTC), seconds=True)

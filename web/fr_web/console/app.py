@@ -4,12 +4,15 @@ import hmac
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
+from datetime import UTC
+from functools import partial
 from hashlib import sha256
 from typing import Any
 from urllib.parse import urlsplit
 
 import grpc
 from google.protobuf.message import Message as Sent
+from google.protobuf.timestamp_pb2 import Timestamp
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.requests import Request
@@ -18,7 +21,7 @@ from starlette.routing import BaseRoute, Route
 
 from fr_client.errors import FrApiError
 from fr_locales.messages import Message, message
-from fr_locales.rendering import ENGLISH, direction_of, languages, render
+from fr_locales.rendering import ENGLISH, direction_of, languages, moment, name_of, number, render, spoken
 from fr_web.backend import Backend, Call, api_calls
 from fr_web.boundary import Rules, metadata_of
 from fr_web.console import assets
@@ -27,11 +30,10 @@ from fr_web.console.forms import Part, fields_of, parts_as_they_come, text_of
 from fr_web.console.lessons import lesson_html
 from fr_web.console.sessions import Attempts, Sessions
 from fr_web.console.views import SCREENS
-from fr_web.console.views.entry import LANGUAGE_COOKIE
 from fr_web.console.views.keyboard import KEYBOARD_COOKIE, keys_of
 from fr_web.console.visit import IN_PLACE, Screen, Visit, ways_back
 from fr_web.console.walls import Wall
-from fr_web.console.words import FOR_PAGES, PURPOSES, QUALITY, ROLES, USES, language_of
+from fr_web.console.words import FOR_PAGES, PURPOSES, QUALITY, ROLES, USES
 from fr_web.errors import http_status, refused
 from fr_web.room import Room, is_loopback_host, network_of, too_large
 
@@ -53,8 +55,7 @@ class Console:
         self._sessions, self._attempts = sessions or Sessions(), Attempts()
         self.walls: dict[str, Wall] = {}
         self.languages = languages()
-        for one in self.languages:  # now: a catalogue takes a tenth of a second to read
-            render(Message("list.separator"), one)
+        render(Message("list.separator"), ENGLISH)  # now: a catalogue takes a tenth of a second to read
         self._calls: Mapping[str, Call] = {call.request.DESCRIPTOR.full_name: call for call in api_calls().values()}
         self._templates = Environment(
             loader=PackageLoader("fr_web.console"),
@@ -74,6 +75,7 @@ class Console:
             "quality": QUALITY,
             "for_pages": FOR_PAGES,
             "direction_of": direction_of,
+            "name_of": name_of,
             "lesson_html": lesson_html,
         }
 
@@ -141,9 +143,16 @@ class Console:
         def t(one: str | Message, **filled: Any) -> str:
             return render(Message(one, filled) if isinstance(one, str) else one, visit.language)
 
+        def when(time: Timestamp, seconds: bool) -> str:
+            return moment(time.ToDatetime(UTC), visit.language, seconds)
+
         session, keys = visit.session, keys_of(visit.request.cookies.get(KEYBOARD_COOKIE, ""))
         told: dict[str, Any] = {
             "t": t,
+            "comma": t("list.separator"),
+            "colon": t("list.colon"),
+            "n": partial(number, language=visit.language),
+            "moment": when,
             "language": visit.language,
             "direction": direction_of(visit.language),
             "english": Markup("" if visit.language == ENGLISH else ' lang="en" dir="ltr"'),
@@ -195,11 +204,8 @@ class Console:
         session_id = request.cookies.get(_cookie(request), "")
         session = self._sessions.find(session_id) if session_id else None
         session_id = session_id or self._sessions.new_id()
-        language = language_of(
-            request.cookies.get(LANGUAGE_COOKIE, ""), request.headers.get("accept-language", ""), self.languages
-        )
         token = self._sessions.token(session_id)
-        return Visit(self, request, session, session_id, token, language, secrets.token_urlsafe(16))
+        return Visit(self, request, session, session_id, token, spoken(), secrets.token_urlsafe(16))
 
     async def _read(self, visit: Visit, screen: Screen) -> None:
         """Read a form; raises `FrApiError` if it is none, or too large, or does not have the token of its browser."""
@@ -318,5 +324,4 @@ def _require_token(visit: Visit) -> None:
 
 
 def _foreign() -> FrApiError:
-    words = "The form did not come from a page of this site, or the page was open too long. Load the page again."
-    return refused(grpc.StatusCode.PERMISSION_DENIED, "NOT_PERMITTED", words)
+    return refused(grpc.StatusCode.PERMISSION_DENIED, "NOT_PERMITTED", message("web.foreign_form"))

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 
 from google.protobuf.duration_pb2 import Duration
 
+from fr_locales.messages import message
 from fr_web.bodies import FORM, MOST_PART_HEAD, boundary_of, part_of, parts_of
 from fr_web.room import Receive, Share, invalid
 
@@ -62,7 +63,7 @@ async def parts_as_they_come(content_type: str, share: Share, receive: Receive) 
             del held[MOST_PART_HEAD : len(held) - len(mark)]
         searched = len(held)
     if first or not held.startswith(b"--"):
-        raise invalid("The form is cut off.")
+        raise invalid(message("web.form_cut_off"))
 
 
 def _part(piece: bytes, is_too_large: bool) -> Part:
@@ -85,11 +86,11 @@ def fields_of(content_type: str, body: bytes) -> Fields:
         try:
             pairs = parse_qsl(body, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
         except ValueError as error:
-            raise invalid(f"The form has more than {_MOST_FIELDS} fields.") from error
+            raise invalid(message("web.form_fields", most=_MOST_FIELDS)) from error
         for name_bytes, value in pairs:
             found.setdefault(name_bytes.decode("utf-8", "replace"), []).append(value)
     else:
-        raise invalid("A form comes as multipart/form-data or as application/x-www-form-urlencoded.")
+        raise invalid(message("web.form_kind"))
     return found
 
 
@@ -99,9 +100,9 @@ def text_of(fields: Fields, name: str) -> str:
     try:
         text = values[0].decode().replace("\r\n", "\n").strip() if values else ""
     except UnicodeDecodeError as error:
-        raise invalid("The form is not text in UTF-8.", name) from error
+        raise invalid(message("web.form_no_text"), name) from error
     if _CONTROL.search(text):
-        raise invalid("A field of the form has a character that cannot be typed.", name)
+        raise invalid(message("web.form_character"), name)
     return text
 
 
@@ -136,13 +137,13 @@ def _filled(field: dataclasses.Field[Any], value: Any) -> Any:
     if value:
         return value
     if field.default is dataclasses.MISSING:
-        raise invalid("Fill in the field that is still empty.", field.name)
+        raise invalid(message("web.form_empty"), field.name)
     return dataclasses.MISSING
 
 
 def _number(name: str, text: str) -> int:
     if not _WHOLE.fullmatch(text):
-        raise invalid("The field takes a whole number.", name)
+        raise invalid(message("web.form_whole_number"), name)
     return int(text)
 
 

@@ -1,30 +1,9 @@
-"""Chooses the language of a page, and names values of the API in it."""
+"""Names values of the API in the language of a page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from fr_api.v1 import access_pb2, common_pb2, gallery_pb2, training_pb2
 from fr_locales.messages import Message, message
-from fr_locales.rendering import ENGLISH
-
-
-def language_of(chosen: str, accepted: str, languages: Sequence[str]) -> str:
-    """Return the language of a cookie, else the best one of an Accept-Language header, else English."""
-    known = {one.lower(): one for one in languages}
-    if chosen.lower() in known:
-        return known[chosen.lower()]
-    wanted: list[tuple[float, int, str]] = []
-    for entry in accepted[:500].split(","):
-        tag, _, weight = entry.strip().lower().partition(";q=")
-        try:
-            wanted.append((-float(weight or 1), len(wanted), tag))
-        except ValueError:
-            continue
-    for _, _, tag in sorted(wanted):
-        for name in (tag, tag.partition("-")[0]):
-            if name in known:
-                return known[name]
-    return ENGLISH
-
 
 ROLES: Mapping[int, Message] = {
     access_pb2.ROLE_TRAINEE: message("console.role.trainee"),

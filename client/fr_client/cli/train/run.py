@@ -93,7 +93,8 @@ def stopped_by_signals() -> Iterator[None]:
 
 
 Language = Annotated[
-    str, typer.Option(metavar="LANGUAGE", help="Language of lessons, such as fr; those without it are in English.")
+    str,
+    typer.Option(metavar="LANGUAGE", help="Language of what the server says, such as fr; English where it lacks it."),
 ]
 _BEGUN = (training_pb2.SESSION_STATE_RUNNING, training_pb2.SESSION_STATE_PAUSED)
 _GO_ON = "Your answers are kept: the same command continues."

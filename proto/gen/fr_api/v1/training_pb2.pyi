@@ -2512,7 +2512,7 @@ class NextTrialRequest(_message.Message):
     begin_block: _builtins.str
     """The id of the block to begin, as the previous answer named it; otherwise empty. The block's time starts now."""
     language: _builtins.str
-    """The language for the texts of lessons, such as "fr"; empty for English."""
+    """The language to answer in, such as "fr"; empty for that of the metadata `accept-language`, or else English."""
     def __init__(
         self,
         *,
@@ -2877,7 +2877,7 @@ class Trial(_message.Message):
 
     @_builtins.property
     def components(self) -> _containers.RepeatedCompositeFieldContainer[Global___Component]:
-        """The components, at TRIAL_STEP_OBSERVE."""
+        """The components, at TRIAL_STEP_OBSERVE and where a review has observations."""
 
     @_builtins.property
     def advice(self) -> Global___Advice:
@@ -3502,7 +3502,7 @@ class SubmitDecisionRequest(_message.Message):
     known_to_me: _builtins.bool
     """True if the trainee knows one of the people in the photos. Every figure then leaves the trial out."""
     language: _builtins.str
-    """The language for the texts of lessons, such as "fr"; empty for English."""
+    """The language to answer in, such as "fr"; empty for that of the metadata `accept-language`, or else English."""
     @_builtins.property
     def rating(self) -> Global___PairRating:
         """The rating, at TRIAL_STEP_RATE and TRIAL_STEP_RATE_AGAIN."""
@@ -3918,7 +3918,7 @@ class GetReviewRequest(_message.Message):
     trial_id: _builtins.str
     """The trial."""
     language: _builtins.str
-    """The language for the texts of lessons, such as "fr"; empty for English."""
+    """The language to answer in, such as "fr"; empty for that of the metadata `accept-language`, or else English."""
     def __init__(
         self,
         *,

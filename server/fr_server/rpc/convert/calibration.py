@@ -19,7 +19,7 @@ from fr_core.scoring.intervals import Interval, Rate
 from fr_core.scoring.support import ENOUGH_ERRORS, support
 from fr_core.types import Face, QualityReason
 from fr_locales.messages import Message
-from fr_locales.rendering import render
+from fr_locales.rendering import render, spoken
 
 # Of the sentence that says what is wrong with a calibration: it may name a key of the sender's.
 _MAX_SENTENCE = 200
@@ -148,23 +148,28 @@ def calibration_message(in_force: InForce, *, with_settings: bool = False) -> pb
     )
 
 
-@lru_cache(maxsize=32)
 def error_rates(in_force: InForce, threshold: float, searched_templates: int = 0) -> pb.ErrorRates:
     """Return the message of the rates at a threshold in [-1, 1]; fpir where at least one template was searched.
 
-    The same message serves the next call with the same threshold: copy it, and do not change it.
+    The same message serves the next call with the same threshold and language: copy it, and do not change it.
     """
+    return _error_rates(in_force, threshold, searched_templates, spoken())
+
+
+@lru_cache(maxsize=32)
+def _error_rates(in_force: InForce, threshold: float, searched_templates: int, language: str) -> pb.ErrorRates:
     calibration = in_force.calibration
     fmr, fnmr = calibration.fmr_at(threshold), calibration.fnmr_at(threshold)
     limits, by_people = calibration.fmr_interval_at(threshold)
+    # What many errors support takes comparisons as independent, which an interval by people shows that they are not.
+    is_known = by_people and fmr.count >= ENOUGH_ERRORS
     return pb.ErrorRates(
         fmr=_rate_message(fmr, limits, by_people),
         fnmr=_rate_message(fnmr, fnmr.interval, by_people=False),
         fpir=_modelled_message(calibration.fpir_at(threshold, searched_templates)) if searched_templates else None,
         templates=searched_templates,
         calibration=calibration_message(in_force),
-        # That of many errors takes comparisons as independent, which an interval by people shows that they are not.
-        support="" if by_people and fmr.count >= ENOUGH_ERRORS else support(fmr.count, fmr.total).sentence,
+        support="" if is_known else render(support(fmr.count, fmr.total).sentence, language),
         other_settings=in_force.other_settings,
     )
 

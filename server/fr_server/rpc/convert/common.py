@@ -16,10 +16,7 @@ from fr_core.pipeline import FacePolicy, Selected
 from fr_core.types import Embedding, Face, ModelId, Quality, checked_embedding
 from fr_server.errors import reason_value
 
-NOTICE = (
-    "Leads for a human examiner, not an identification: similarity is computed by a model that errs. "
-    "A trained examiner must compare the photos before anything is concluded."
-)
+NOTICE = message("notice.leads")
 
 
 E = TypeVar("E", bound=Enum)
@@ -152,7 +149,7 @@ def duration(length: timedelta) -> duration_pb2.Duration:
 
 def refusal(error: FrError) -> pb.Refusal:
     """Build the refusal of one item of a stream."""
-    return pb.Refusal(reason=reason_value(error), message=error.message, metadata=error.metadata)
+    return pb.Refusal(reason=reason_value(error), message=error.told, metadata=error.metadata)
 
 
 def _box_message(face: Face) -> pb.BoundingBox:

@@ -15,6 +15,7 @@ from fr_core.gallery.query import ScoreFusion, SubjectFilter
 from fr_core.gallery.search.filters import require_subject_count
 from fr_core.pipeline import Selected
 from fr_core.types import Candidate, Decision
+from fr_locales.rendering import render
 from fr_server.rpc.convert import common
 from fr_server.rpc.convert.calibration import InForce, error_rates, withheld_from
 
@@ -226,7 +227,7 @@ def search_response(searched: Sequence[SearchedFace], in_force: InForce | None =
         threshold=first.threshold,
         gallery_version=min(one.identification.gallery_version for one in found),
         model=common.model_message(first.model),
-        notice=common.NOTICE,
+        notice=render(common.NOTICE),
         fusion=_FUSION_VALUES[found[0].fusion],
         searched_templates=min(templates),
         exhaustive=all(one.exhaustive for one in found),

@@ -4,6 +4,7 @@ from fr_api.v1 import recognition_pb2 as pb
 from fr_core.pipeline import AnalyzedPhoto, DetectedPhoto, Selected
 from fr_core.quality.prominent import prominent
 from fr_core.types import EmbeddedFace, Embedding
+from fr_locales.rendering import render
 from fr_server.rpc.convert.calibration import InForce, ProbeName, error_rates, likelihood_ratio, withheld_from
 from fr_server.rpc.convert.common import NOTICE, choice_message, embedding_message, face_message, model_message
 
@@ -49,7 +50,7 @@ def compare_response(
         face_a=face_message(faces["a"]) if "a" in faces else None,
         face_b=face_message(faces["b"]) if "b" in faces else None,
         model=model_message(a.model),
-        notice=NOTICE,
+        notice=render(NOTICE),
         error_rates=None if told is None else error_rates(told, threshold),
         likelihood_ratio=None if told is None else likelihood_ratio(told.calibration, similarity),
         choice_a=choice_message(choice_a),

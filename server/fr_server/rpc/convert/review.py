@@ -9,6 +9,7 @@ from fr_api.v1 import common_pb2, gallery_pb2
 from fr_api.v1 import review_pb2 as pb
 from fr_core.errors import InvalidField, MissingField, message
 from fr_core.types import ModelId
+from fr_locales.rendering import render
 from fr_server.rpc.convert.common import NANOS_PER_S, NOTICE, by_name, model_message, timestamp_ms
 from fr_trust.access.principal import Principal, Role
 from fr_trust.casework import rules
@@ -123,7 +124,7 @@ def examination_message(examination: Examination, case: Case | None, principal: 
         model=model_message(model_of(searched)),
         calibration_id=searched.calibration_id,
         required_findings=rules.required_findings(searched.operational, len(examination.candidates)),
-        notice=NOTICE,
+        notice=render(NOTICE),
         case_reference="" if case is None else case.reference,
         purpose=common_pb2.PURPOSE_UNSPECIFIED if case is None else _PURPOSES[case.purpose],
     )

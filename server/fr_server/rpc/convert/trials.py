@@ -17,7 +17,7 @@ from fr_training.errors import InvalidRating
 from fr_training.exercises import exercise_of
 from fr_training.grading.class_items import ClassItem
 from fr_training.lessons import ENGLISH, in_language
-from fr_training.prompts import LessonPage, Reveal, Role, Step
+from fr_training.prompts import Component, LessonPage, Reveal, Role, Step
 from fr_training.sessions.views import Over, ShowBlock, ShowTrial
 from fr_training.trials import Locked
 
@@ -52,10 +52,7 @@ def trial_message(shown: ShowTrial, pictures: Sequence[bytes], language: str = E
             pb.Picture(picture_id=one.picture_id, data=data, role=_ROLES[one.role])
             for one, data in zip(prompt.pictures, pictures, strict=True)
         ],
-        components=[
-            pb.Component(component_id=one.component_id, name=render(one.name), look_at=render(one.look_at))
-            for one in prompt.components
-        ],
+        components=map(component_message, prompt.components),
         advice=None if advice is None else pb.Advice(same=advice.same, text=render(advice.text)),
         question=None if prompt.question is None else question_message(prompt.question),
         left=left_message(shown.left_ms),
@@ -80,6 +77,11 @@ def _lesson_message(page: LessonPage, language: str) -> pb.LessonPage:
     for option_id, index in zip(page.option_ids, part.order, strict=bool(page.option_ids)):
         made.options.add(option_id=option_id, text=part.options[index])
     return made
+
+
+def component_message(one: Component) -> pb.Component:
+    """Build the message of a component of faces."""
+    return pb.Component(component_id=one.component_id, name=render(one.name), look_at=render(one.look_at))
 
 
 def left_message(left_ms: int | None) -> Duration | None:

@@ -15,7 +15,7 @@ from typing import Any, cast
 import grpc
 
 from fr_core.errors import CallEnded, Failure, FrError, InputRefused, InternalError, InvalidField, StoreCorrupt, message
-from fr_locales.rendering import render
+from fr_locales.rendering import best_language, render, speak
 from fr_server.errors import abort
 from fr_server.rpc.interceptors.sizes import request_of
 from fr_server.rpc.interceptors.wrapping import EXEMPT, Context, Handler, Malformed, Stream, Unary, first_of, read_by
@@ -201,6 +201,7 @@ class _Call:
 
     async def __aenter__(self) -> None:
         _current.set(_Known(self.request_id, self.observer))
+        speak(best_language(next(_sent(self.context, "accept-language"), "")))
         self.context.set_trailing_metadata((("x-request-id", self.request_id),))
         traceparent = next(_sent(self.context, "traceparent"), "")
         self._told_ended = self.observer.began(self._name, self.request_id, traceparent)

@@ -24,6 +24,7 @@ from fr_evaluation.photos import OnProgress
 from fr_evaluation.stored import KeptReport, Reports
 from fr_evaluation.stored_files import files_of, summary_of
 from fr_evaluation.verification.run import read_pairs, run_verification
+from fr_locales.rendering import ENGLISH, speaking
 from fr_server.authz.callers import current_sharer
 from fr_server.pools import KEPT_S, Work
 from fr_server.rpc.convert.evaluation import dataset_message, file_name, gallery_sizes, report_message, sent_seed
@@ -154,7 +155,8 @@ class EvaluationService(evaluation_pb2_grpc.EvaluationServiceServicer):
             report = measure(seen)
         current_ticket().require_wanted()
         seen.writing()
-        kept = self._reports.keep(summary_of(report, self._engine.pipeline.model), files_of(report))
+        with speaking(ENGLISH):  # others read it too, for years
+            kept = self._reports.keep(summary_of(report, self._engine.pipeline.model), files_of(report))
         summary, photos, seconds = kept.summary, report.dataset.photos, round(report.seconds, 1)
         fields = {"kind": summary.kind, "dataset": summary.dataset, "photos": photos, "seconds": seconds}
         log.info("Measured: %s on %s, %d photos, %.1f s", *fields.values(), extra={FIELDS: fields})

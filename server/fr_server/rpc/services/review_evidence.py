@@ -35,10 +35,11 @@ def told_to(search: pb.SearchRequest, found: pb.SearchResponse) -> Mapping[str, 
     """Return what a search was told, and how it was done, by name."""
     criterion = search.WhichOneof("criterion")
     result = found.results[0]
+    withheld, quality = result.rates_withheld.reasons, common_pb2.QualityReason.Name
     why = (common_pb2.PassedOverReason.Name(one.reason) for one in result.choice.passed_over)
     others = Counter(name.removeprefix("PASSED_OVER_REASON_").lower() for name in why)
     return {
-        **({"error_rates": result.rates_withheld.sentence} if result.HasField("rates_withheld") else {}),
+        **({"error_rates": f"withheld: {' '.join(map(quality, withheld))}"} if withheld else {}),
         "face": f"{result.choice.number} of {result.choice.faces}, the largest first",
         "faces_passed_over": ", ".join(f"{number} {name}" for name, number in others.items()) or "none",
         "criterion": "default threshold" if criterion is None else f"{criterion} {getattr(search, criterion):g}",

@@ -11,6 +11,7 @@ from fr_core.gallery.scan.clusters import Cluster, ClusterSteps, clusters
 from fr_core.gallery.scan.duplicates import DuplicatePair, DuplicateSteps, duplicates
 from fr_core.gallery.values import GalleryRef
 from fr_core.runtime.ticket import current_ticket
+from fr_locales.rendering import render
 from fr_server.pools import Work
 from fr_server.rpc.convert.common import NOTICE
 
@@ -26,7 +27,7 @@ def progress_message(progress: Progress, threshold: float) -> pb.ScanProgress:
         gallery_version=progress.gallery_version,
         threshold=threshold,
         exhaustive=progress.exhaustive,
-        notice=NOTICE,
+        notice=render(NOTICE),
     )
 
 

@@ -17,6 +17,7 @@ from fr_core.errors import CallTooLong, DeviceLost, InternalError, StoreCorrupt,
 from fr_core.gallery.values import MAX_PAGE_SIZE, MAX_TOP_K
 from fr_core.packs.cache import ModelCache, cache_folder
 from fr_core.packs.manifest import load_pack, pack_names
+from fr_locales.rendering import render
 from fr_server.config import Config
 from fr_server.pools import Work
 from fr_server.rpc.convert.common import NOTICE, model_message, timestamp_ms
@@ -110,7 +111,7 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # gr
 
 
 def server_info(config: Config, engine: Engine) -> pb.GetServerInfoResponse:
-    """Build the description of a server."""
+    """Build the description of a server, without its notice."""
     return pb.GetServerInfoResponse(
         version=__version__,
         model=pb.ModelInfo(
@@ -136,7 +137,6 @@ def server_info(config: Config, engine: Engine) -> pb.GetServerInfoResponse:
             max_page_size=MAX_PAGE_SIZE,
             max_in_flight=config.server.max_in_flight,
         ),
-        notice=NOTICE,
     )
 
 
@@ -179,7 +179,9 @@ class ServerService(server_pb2_grpc.ServerServiceServicer):
         self._frontends = frontends
 
     async def GetServerInfo(self, request: pb.GetServerInfoRequest, context: Context) -> pb.GetServerInfoResponse:
-        return self._info
+        told = pb.GetServerInfoResponse(notice=render(NOTICE))
+        told.MergeFrom(self._info)
+        return told
 
     async def GetServerStatus(self, request: pb.GetServerStatusRequest, context: Context) -> pb.GetServerStatusResponse:
         stores, packs = await self._work.storage(lambda: (list(_stores(self._config)), list(_packs(self._pack))))

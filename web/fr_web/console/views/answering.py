@@ -31,7 +31,6 @@ from fr_web.console.views.sitting import (
 )
 from fr_web.console.visit import Screen, Visit
 from fr_web.errors import refused
-from fr_web.room import invalid
 
 
 async def act(visit: Visit) -> Response:
@@ -75,7 +74,7 @@ async def _answered(visit: Visit) -> Response:
 
 async def _decide(visit: Visit, given: Given) -> Response:
     if given.step not in DECISIONS:
-        raise invalid("The form answers a step that it cannot.", "step")
+        raise visit.invalid(message("web.form_step"), "step")
     form: Any = visit.form(DECISIONS[given.step])  # type: ignore[type-var]  # each is a dataclass
     if isinstance(form, Rated) and form.contradicts(visit):
         return await step_page(visit, contradicts=True)

@@ -1,4 +1,4 @@
-"""The way in: signing in and out, the first page, the language, and the purpose of an inquiry."""
+"""The way in: signing in and out, the first page, the languages, and the purpose of an inquiry."""
 
 from dataclasses import dataclass
 
@@ -6,14 +6,15 @@ from starlette.responses import Response
 
 from fr_api.v1 import access_pb2, common_pb2, training_pb2
 from fr_client.errors import FrApiError
-from fr_locales.messages import message
+from fr_locales.messages import Message, message
+from fr_locales.rendering import ENGLISH, render, reviewer_of
 from fr_web.console.sessions import Inquiry, Session
 from fr_web.console.visit import IN_PLACE, Screen, Visit
 from fr_web.console.words import FOR_PAGES, PURPOSES
 from fr_web.errors import delay_of, http_status
+from fr_web.room import LANGUAGE_COOKIE
 
 _YEAR_S = 365 * 24 * 3600
-LANGUAGE_COOKIE = "fr-language"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,24 @@ async def sign_out(visit: Visit) -> Response:
     return visit.go("/")
 
 
+async def about(visit: Visit) -> Response:
+    """Say who has read the sentences of each language, in that language and in English."""
+    reviews = {one: _review(one) for one in visit.desk.languages}
+    told = [(one, render(review, one), render(review, ENGLISH)) for one, review in reviews.items()]
+    return visit.page("about.html", told=told)
+
+
+def _review(language: str) -> Message:
+    if language == ENGLISH:
+        return message("console.languages.source")
+    reviewer = reviewer_of(language)
+    return (
+        message("console.languages.reviewed", reviewer=reviewer)
+        if reviewer
+        else message("console.languages.not_reviewed")
+    )
+
+
 async def choose_language(visit: Visit) -> Response:
     """Remember the language of a browser."""
     chosen = visit.form(Chosen).language
@@ -124,6 +143,7 @@ SCREENS = (
     Screen("/sign-in", sign_in_page, is_open=True),
     Screen("/sign-in", sign_in, method="POST", is_open=True),
     Screen("/sign-out", sign_out, method="POST"),
+    Screen("/about", about, is_open=True),
     Screen("/language", choose_language, method="POST", is_open=True),
     Screen("/purpose", purpose),
     Screen("/purpose", state_purpose, method="POST"),

@@ -54,6 +54,7 @@ async def trial(visit: Visit) -> Response:
         looks=looks,
         labels={one.picture_id: one.label for one in looks},
         probe=probe_of(found.trial.pictures),
+        names={one.component_id: one.name for one in found.trial.components},
         steps=_STEPS,
         comparisons=COMPARISONS,
         usabilities=USABILITIES,

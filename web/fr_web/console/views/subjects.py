@@ -4,11 +4,11 @@ import grpc
 from starlette.responses import Response
 
 from fr_api.v1 import access_pb2, gallery_pb2
+from fr_locales.messages import message
 from fr_web.console.addresses import kind_of_photo
 from fr_web.console.views.galleries import READS, must_state, read_gallery
 from fr_web.console.visit import Screen, Visit
 from fr_web.errors import refused
-from fr_web.room import invalid
 
 
 async def subject(visit: Visit) -> Response:
@@ -45,15 +45,14 @@ async def photo(visit: Visit) -> Response:
     """Send the photo of a template, which only browsers of this site get and none keeps."""
     number = visit.query("template")
     if not (number.isdecimal() and len(number) < 19):
-        raise invalid("The address names no template.", "template")
+        raise visit.invalid(message("web.no_template"), "template")
     request = gallery_pb2.GetTemplateRequest(
         gallery_id=visit.path["gallery"], template_id=int(number), include_photo=True, **visit.stated_purpose
     )
     data = (await visit.ask(request, gallery_pb2.GetTemplateResponse)).photo.data
     kind = kind_of_photo(data)
     if not kind:
-        words = "There is no photo of this template that a browser can show."
-        raise refused(grpc.StatusCode.NOT_FOUND, "", words)
+        raise refused(grpc.StatusCode.NOT_FOUND, "", message("web.no_photo"))
     return Response(data, media_type=kind, headers={"content-security-policy": "default-src 'none'; sandbox"})
 
 

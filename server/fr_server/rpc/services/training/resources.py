@@ -1,6 +1,7 @@
 """Holds what the calls of TrainingService share."""
 
 import asyncio
+import contextvars
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,8 @@ class TrainingResources:
     async def change(self, session_id: str, change: Callable[[Course, Session], tuple[Session, R]]) -> R:
         """Change a session; the returned value is durable, and holds no thread meanwhile.
 
-        Raises `UnknownSession`, or what `change` raises; then nothing has changed.
+        `change` speaks the language of the call. Raises `UnknownSession`, or what `change` raises; then nothing has
+        changed.
         """
-        return await asyncio.wrap_future(self.store.change(session_id, change))
+        own = contextvars.copy_context()
+        return await asyncio.wrap_future(self.store.change(session_id, lambda *of: own.run(change, *of)))

@@ -7,15 +7,15 @@ from fr_api.v1 import training_pb2 as pb
 from fr_api.v1 import training_pb2_grpc
 from fr_core.errors import InvalidField, MissingField, message
 from fr_server.rpc.convert.training import MAX_RELEASED, SHOWN_AS, release_message
-from fr_server.rpc.convert.trials import class_item_message, given_answer, reveal_message
+from fr_server.rpc.convert.trials import class_item_message, component_message, given_answer, reveal_message
 from fr_server.rpc.interceptors.wrapping import Context
 from fr_server.rpc.services.training.own_probe import class_items, read_cohort, with_known_truth
 from fr_server.rpc.services.training.resources import TrainingResources
-from fr_server.rpc.services.training.sessions import with_pictures
+from fr_server.rpc.services.training.sessions import asked_language, with_pictures
 from fr_training.courses import Course
 from fr_training.errors import ItemsAhead, ItemsOfTest, NotReleased
+from fr_training.exercises.checks import COMPONENTS
 from fr_training.grading.class_items import block_of_item
-from fr_training.lessons import ENGLISH
 from fr_training.prompts import ExerciseKind
 from fr_training.sessions.review import (
     ItemKey,
@@ -62,13 +62,17 @@ class ReviewCalls(training_pb2_grpc.TrainingServiceServicer):
         return pb.ListReviewResponse(entries=map(_entry, listed), closed=found.reviews.closed)
 
     async def GetReview(self, request: pb.GetReviewRequest, context: Context) -> pb.GetReviewResponse:
+        language = asked_language(request)
         found = await self._resources.work.storage(_own, self._resources.store, request.code)
         one = find_review(found.reviews, found.sessions, request.trial_id)
         shown, reveal = shown_again(found.course, one)
-        language = request.language or ENGLISH
+        trial = await with_pictures(self._resources, found.course.course_id, shown, language)
+        answers = [given_answer(one) for one in one.trial.locked]
+        if any(one.HasField("observations") for one in answers):
+            trial.components.extend(map(component_message, COMPONENTS))  # the names of what was observed
         return pb.GetReviewResponse(
-            trial=await with_pictures(self._resources, found.course.course_id, shown, language),
-            answers=map(given_answer, one.trial.locked),
+            trial=trial,
+            answers=answers,
             reveal=reveal_message(reveal, language),
         )
 

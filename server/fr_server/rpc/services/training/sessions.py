@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from fr_api.v1 import training_pb2 as pb
 from fr_api.v1 import training_pb2_grpc
 from fr_locales.messages import message
+from fr_locales.rendering import best_language, render, speak, spoken
 from fr_server.rpc.convert import trials
 from fr_server.rpc.convert.common import image_data, timestamp_ms
 from fr_server.rpc.convert.training import STATES, sitting_message
@@ -17,7 +18,6 @@ from fr_server.rpc.services.training.resources import TrainingResources
 from fr_training.answers import ProbeSent
 from fr_training.courses import Course
 from fr_training.errors import ConsentRequired
-from fr_training.lessons import ENGLISH
 from fr_training.sessions.clock import left_ms
 from fr_training.sessions.flow import finish, lock, new_session, pause, rejoined, resume, save_draft, show
 from fr_training.sessions.order import sitting_of
@@ -28,9 +28,7 @@ from fr_training.store.values import Cohort
 from fr_training.trials import Session
 
 
-async def with_pictures(
-    resources: TrainingResources, course_id: str, shown: ShowTrial, language: str = ENGLISH
-) -> pb.Trial:
+async def with_pictures(resources: TrainingResources, course_id: str, shown: ShowTrial, language: str) -> pb.Trial:
     """Return the message of a trial, its pictures from memory or the store; raises `StoreFailed`, `StoreCorrupt`."""
     if shown.prompt.lesson is not None:  # which may have to be read from its file
         return await resources.work.storage(trials.trial_message, shown, (), language)
@@ -41,17 +39,15 @@ async def with_pictures(
     return trials.trial_message(shown, pictures, language)
 
 
+def asked_language(request: pb.NextTrialRequest | pb.SubmitDecisionRequest | pb.GetReviewRequest) -> str:
+    """Return the language of a request, else that of its call; what is told from now on is told in it."""
+    if request.language:
+        speak(best_language(request.language))
+    return request.language or spoken()
+
+
 def _read(resources: TrainingResources, course_id: str, numbers: Sequence[int]) -> list[bytes]:
     return [resources.store.picture(course_id, number) for number in numbers]
-
-
-NOTICE = (
-    "This is a training in the comparison of faces. Your answers and notes, how long each of them took, and the "
-    "figures made of them are kept under a pseudonym, for your own report and for your trainer, and are deleted on "
-    "{day}. The photos come from public data sets; do not copy them, and do not use them for anything else. Nothing "
-    "here is a decision on a real case. You may stop at any time, and ask your trainer to delete everything that is "
-    "kept."
-)
 
 
 class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
@@ -110,7 +106,7 @@ class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
         return pb.StartSessionResponse(session=found)
 
     async def NextTrial(self, request: pb.NextTrialRequest, context: Context) -> pb.NextTrialResponse:
-        now_ms = self._resources.now_ms()
+        now_ms, language = self._resources.now_ms(), asked_language(request)
 
         def shown(course: Course, session: Session) -> tuple[Session, tuple[Course, ShowTrial | ShowBlock | Over]]:
             after, found = show(course, session, request.begin_block, now_ms)
@@ -118,10 +114,9 @@ class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
 
         course, found = await self._resources.change(request.session_id, shown)
         if isinstance(found, ShowTrial):
-            trial = await with_pictures(self._resources, course.course_id, found, request.language or ENGLISH)
+            trial = await with_pictures(self._resources, course.course_id, found, language)
             return pb.NextTrialResponse(trial=trial)
         if isinstance(found, ShowBlock):
-            language = request.language or ENGLISH
             block = await self._resources.work.storage(trials.block_to_begin, course, found, language)
             return pb.NextTrialResponse(block=block)
         return pb.NextTrialResponse(over=trials.over_message(found))
@@ -143,7 +138,7 @@ class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
                 return lock_found(course, session, request.trial_id, sent, own, arrived_ms, found_ms)
 
             shown = await resources.change(request.session_id, locked)
-        return pb.SubmitProbeResponse(trial=await with_pictures(resources, course.course_id, shown))
+        return pb.SubmitProbeResponse(trial=await with_pictures(resources, course.course_id, shown, spoken()))
 
     async def SaveDraft(self, request: pb.SaveDraftRequest, context: Context) -> pb.SaveDraftResponse:
         now_ms, draft = self._resources.now_ms(), trials.sent_draft(request.draft)
@@ -163,11 +158,11 @@ class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
             return after, (course.course_id, found.trial)
 
         course_id, shown = await self._resources.change(request.session_id, locked)
-        trial = None if shown is None else await with_pictures(self._resources, course_id, shown)
+        trial = None if shown is None else await with_pictures(self._resources, course_id, shown, spoken())
         return pb.LockNotesResponse(trial=trial)
 
     async def SubmitDecision(self, request: pb.SubmitDecisionRequest, context: Context) -> pb.SubmitDecisionResponse:
-        now_ms, language = self._resources.now_ms(), request.language or ENGLISH
+        now_ms, language = self._resources.now_ms(), asked_language(request)
         step, answer = trials.sent_decision(request)
 
         def locked(course: Course, session: Session) -> tuple[Session, tuple[str, ShowTrial | None, pb.Reveal | None]]:
@@ -213,5 +208,5 @@ def _session_message(course: Course, session: Session, now_ms: int) -> pb.Sessio
 
 
 def _notice(course: Course, cohort: Cohort) -> str:
-    day = datetime.fromtimestamp(cohort.expires_ms / 1000, UTC).date().isoformat()
-    return course.plan.notice or NOTICE.format(day=day)
+    day = datetime.fromtimestamp(cohort.expires_ms / 1000, UTC).date()
+    return course.plan.notice or render(message("notice.course", day=day))
