@@ -442,6 +442,8 @@ def test_a_sitting_is_closed_to_a_class_and_gets_more_time(trainer: Surfer, cons
     place, (code, other, _), _ = slips(trainer, course, name="<b>Closed</b>")
     key = console_world.key("trainee")
     trainee, late = (signed_in(console_world.site, key, one) for one in (code, other))
+    assert words(trainee.get("/course")).count("deleted on") == 1
+    assert "Les résultats sont supprimés le" not in words(trainee.get("/course", Accept_Language="fr"))
     sitting = led(trainee.post("/course", {"sitting": "pairs", "consent": "1"}))
     led(trainee.post(sitting, {"block": "practice"}))
     assert led(trainer.post(f"{place}/time", {"minutes": "5", "trainee": ""})) == place
