@@ -88,7 +88,7 @@ def test_an_item_is_shown_to_a_class_with_keys_alone_and_a_projector_follows(
 
 
 @pytest.mark.nightly
-def test_the_last_step_of_each_exercise_fits_a_wall(browser: Any, console_world: World) -> None:
+def test_the_last_step_of_each_exercise_is_no_wider_than_a_wall(browser: Any, console_world: World) -> None:
     made = console_world.every_exercise()
     for sitting in ("all", "lesson"):
         finish(console_world.staff.caller(Role.TRAINEE).training, made.enrolled[0].code, sitting)
@@ -99,7 +99,6 @@ def test_the_last_step_of_each_exercise_fits_a_wall(browser: Any, console_world:
         titles = set()
         for one in [one.get_attribute("href") for one in look.page.locator("main th a").all()]:
             titles.add(look.open(f"{one}?step=truth").page.inner_text("h1"))
-            look.page.wait_for_function(IN_SIGHT.replace("scrollY === 0 && ", ""), arg="truth-head")
             look.require_open_to_all(barriers=False)
         assert len(titles) == 9
 
