@@ -9,7 +9,7 @@ from fr_api.v1 import training_pb2
 from fr_training.lessons import lesson, lesson_names
 from fr_trust.access.principal import Role
 from support.browser import Look, World, needs_browser, opened, sign_in
-from support.courses import Chance, Stub, answer, create, next_trial, start
+from support.courses import Chance, Stub, answer, create, finish, next_trial, start
 
 pytestmark = needs_browser
 IN_SIGHT = """(heading) => {
@@ -73,6 +73,8 @@ def test_an_item_is_shown_to_a_class_with_keys_alone_and_a_projector_follows(
         look.page.locator(".projected").wait_for()
         assert look.page.locator(".faces img").count() == 2
         assert look.page.locator("nav").count() == 0
+        look.press("Open a vote").press("Close the vote").page.get_by_text("Open another vote").wait_for()
+        look.page.locator("h1").focus()
         for heading in ("answers-head", "average-head", "machine-head", "truth-head"):
             assert look.page.locator(f"#{heading}").count() == 0
             look.page.keyboard.press("PageDown")
@@ -85,6 +87,22 @@ def test_an_item_is_shown_to_a_class_with_keys_alone_and_a_projector_follows(
     look.page.locator("h1").focus()
     look.page.keyboard.press("f")
     look.page.wait_for_function("document.fullscreenElement !== null")
+
+
+@pytest.mark.nightly
+def test_the_last_step_of_each_exercise_is_no_wider_than_a_wall(browser: Any, console_world: World) -> None:
+    made = console_world.every_exercise()
+    for sitting in ("all", "lesson"):
+        finish(console_world.staff.caller(Role.TRAINEE).training, made.enrolled[0].code, sitting)
+    console_world.release(made.cohort)
+    with opened(browser, console_world.address, viewport={"width": 1280, "height": 720}) as look:
+        sign_in(look.open("/").page, console_world, "trainer")
+        look.open(f"/cohorts/{made.cohort.cohort_id}/items")
+        titles = set()
+        for one in [one.get_attribute("href") for one in look.page.locator("main th a").all()]:
+            titles.add(look.open(f"{one}?step=truth").page.inner_text("h1"))
+            look.require_open_to_all(barriers=False)
+        assert len(titles) == 9
 
 
 def test_slips_are_printed_and_a_course_is_made_with_a_button(look: Look, console_world: World) -> None:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from fr_api.v1 import training_pb2 as pb
 from fr_client.errors import FrApiError
 from fr_locales.messages import Message, message
+from fr_locales.rendering import day
 from fr_web.console.addresses import data_address
 from fr_web.console.views.sitting import TAKES, begun, joined_by, until_open
 from fr_web.console.visit import Screen, Visit
@@ -46,6 +47,7 @@ async def _sittings(visit: Visit) -> Mapping[str, Any]:
     joined = await joined_by(visit)
     return {
         "joined": joined,
+        "says_day": day(joined.expire_time.ToDatetime().date(), visit.language) in joined.notice,
         "states": STATES,
         "fresh": pb.SESSION_STATE_NOT_STARTED,
         "finished": pb.SESSION_STATE_FINISHED,

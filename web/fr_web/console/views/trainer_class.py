@@ -22,7 +22,7 @@ from fr_web.console.walls import Wall
 from fr_web.errors import refused
 
 WALL_S = 0.5  # between two looks at what the trainer shows
-FRESH_S, STILL_S = 1.0, 10.0  # how old what a page shows may be, and a page that follows it
+_FRESH_S, STILL_S = 1.0, 10.0  # how old an item on a wall that is opened may be, and on one that follows
 # A cohort that is deleted, and a key that is revoked: the projector shows no more.
 _GONE = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.NOT_FOUND)
 _MOST_REPORT_BYTES = 64 * 1024 * 1024
@@ -224,7 +224,7 @@ def _over(visit: Visit) -> FrApiError:
     return refused(grpc.StatusCode.NOT_FOUND, "", visit.text(message("console.wall.over")))
 
 
-async def on_wall(visit: Visit, one: Wall, most_s: float = FRESH_S) -> Mapping[str, Any]:
+async def on_wall(visit: Visit, one: Wall, most_s: float = _FRESH_S) -> Mapping[str, Any]:
     """Return what a projector shows, at most so old; its link ends where the trainer may not see that any more."""
     if not one.item_id or time.monotonic() - one.asked_s <= most_s:
         return one.content or {"item_id": ""}

@@ -12,7 +12,7 @@ from fr_client.errors import FrApiError
 from fr_locales.messages import message
 from fr_web.console.views.sitting import TAKES, joined_by
 from fr_web.console.views.trainer import TRAINS
-from fr_web.console.views.trainer_class import FRESH_S, STILL_S, WALL_S, hang, item_of, on_wall, own_wall
+from fr_web.console.views.trainer_class import STILL_S, WALL_S, hang, item_of, on_wall, own_wall
 from fr_web.console.views.trainer_cohorts import read_cohort, votes_of
 from fr_web.console.visit import Screen, Visit
 from fr_web.console.walls import RATINGS, Vote, Wall
@@ -91,14 +91,14 @@ def _wall_of(visit: Visit) -> tuple[Wall, Vote] | None:
     return max(own, key=lambda each: each[1].opened_s, default=None)
 
 
-async def _shown(visit: Visit, most_s: float = FRESH_S) -> Mapping[str, Any]:
+async def _shown(visit: Visit) -> Mapping[str, Any]:
     """Return what the page of a vote shows: the photos, and nothing of the steps after them."""
     found = _wall_of(visit)
     if found is None:
         return {"looks": ()}
     one, vote = found
     try:
-        looks = (await on_wall(visit, one, most_s))["looks"]
+        looks = (await on_wall(visit, one, STILL_S))["looks"]
     except FrApiError as error:
         if error.code is not grpc.StatusCode.NOT_FOUND:
             raise
@@ -136,7 +136,7 @@ async def vote_events(visit: Visit) -> Response:
         while True:
             found = _wall_of(visit)
             now = found and (found[1].vote_id, found[1].is_open, found[1].given.get(_trainee(visit)))
-            yield await _shown(visit, STILL_S) if now != before else None
+            yield await _shown(visit) if now != before else None
             before = now
             await asyncio.sleep(WALL_S)
 
