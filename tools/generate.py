@@ -23,6 +23,7 @@ PAGES = {
     "errors.md": "errors",
     "metrics.md": "metrics",
     "model-packs.md": "packs",
+    "timetables.md": "timetables",
 }
 # What differs between the two clients, in this order.
 RULES = (

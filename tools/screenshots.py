@@ -4,7 +4,6 @@ The pages are real ones, of a server whose people are coloured squares. In the p
 """
 
 import io
-import os
 import sys
 import tempfile
 from base64 import b64encode
@@ -14,7 +13,6 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 from drawn_faces import face
@@ -22,7 +20,7 @@ from PIL import Image
 
 from fr_api.v1 import training_pb2
 from fr_trust.access.principal import Role
-from support.browser import PROBE, World, chromium, sign_in, world
+from support.browser import PROBE, World, at_hand, chromium, sign_in, world
 from support.courses import Chance, create, start, take
 
 WIDTH = 960
@@ -75,7 +73,7 @@ def main() -> int:
 def shown(folder: Path) -> Iterator[World]:
     """Run a server with a class in the midst of a sitting, one that has ended it, and a gallery."""
     with world(folder) as made:
-        with patch.dict(os.environ, {"FR_HOME": str(made.home)}):
+        with at_hand(made.folder):
             course = create(made.staff.caller(Role.TRAINER).training, PLAN, seed=1)
         made.codes = iter(_class(made, course.course_id, "Spring", (12, 10, 8, 6, 4, 0))[-1:])
         _class(made, course.course_id, "Autumn", (12,) * 12)

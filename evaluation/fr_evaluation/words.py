@@ -11,8 +11,8 @@ from fr_core.scoring.bootstrap import Bootstrap
 from fr_core.scoring.intervals import Interval, Rate
 from fr_core.scoring.support import ENOUGH_ERRORS, Strength, rule_of_three, support
 from fr_evaluation.report import Report
-from fr_locales.messages import Message, message
-from fr_locales.rendering import render
+from fr_locales.messages import Message, Written, message
+from fr_locales.rendering import number, render
 
 Text: TypeAlias = str | Message | tuple[str | Message, ...]
 """A name or a figure as it is, a message, or the sentences of a paragraph."""
@@ -43,6 +43,8 @@ def in_words(text: Text) -> str:
     """The text in English, the sentences of a paragraph after each other."""
     if isinstance(text, tuple):
         return " ".join(filter(None, map(in_words, text)))
+    if isinstance(text, Written):
+        return number(text)
     return render(text) if isinstance(text, Message) else text
 
 

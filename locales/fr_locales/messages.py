@@ -19,6 +19,12 @@ class Audience(StrEnum):
     """Several trainees; somebody else reads it: "the trainees"."""
 
 
+class Written(str):
+    """A number as Python writes it, which fills a placeholder with the marks of the language."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """A sentence, or a part of one, in no language yet."""

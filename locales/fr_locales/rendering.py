@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import polib
 
-from fr_locales.messages import Message, Value
+from fr_locales.messages import Message, Value, Written
 
 if TYPE_CHECKING:
     from babel import Locale
@@ -187,6 +187,8 @@ def _sentence(message: Message, language: str) -> str:
 
 
 def _text(value: Value, language: str) -> str | int | float | PurePath:
+    if isinstance(value, Written):
+        return number(value, language)
     if isinstance(value, date):
         return day(value, language)
     if isinstance(value, Message):

@@ -33,7 +33,7 @@ from fr_training.answers import (
 )
 from fr_training.courses import Course, Forecast, Form, Item, OperatingPoints, Share
 from fr_training.keys import EvidenceKey, LabKey, LessonKey, ListKey, PairKey, TriadKey, TriageKey
-from fr_training.plan import OCCASIONS, BlockPlan, CoursePlan, SittingPlan
+from fr_training.plan import OCCASIONS, BlockPlan, CoursePlan, SittingPlan, SlotKind, SlotPlan
 from fr_training.prompts import (
     Evidence,
     ExerciseKind,
@@ -64,7 +64,8 @@ BY_TYPE: dict[str, st.SearchStrategy[Any]] = {
     "LabKind": st.sampled_from(LabKind),
     "Occasion": st.sampled_from(["", *OCCASIONS]),
     **{
-        kind.__name__: st.sampled_from(kind) for kind in (Compared, Degraded, ExerciseKind, ListChoice, Step, Usability)
+        kind.__name__: st.sampled_from(kind)
+        for kind in (Compared, Degraded, ExerciseKind, ListChoice, SlotKind, Step, Usability)
     },
 }
 
@@ -102,7 +103,7 @@ BY_TYPE["AnswerKey"] = st.one_of(*map(known, (PairKey, TriadKey, ListKey, Triage
 known(Measured), known(LabRow)
 known(LessonFigure)
 BY_TYPE["Lab | Evidence | LessonPart"] = known(Lab) | known(Evidence) | known(LessonPart)
-known(Item), known(BlockPlan), known(SittingPlan), known(CoursePlan), known(ModelId)
+known(Item), known(BlockPlan), known(SlotPlan), known(SittingPlan), known(CoursePlan), known(ModelId)
 BY_TYPE["Share"] = st.builds(Share, *[BY_TYPE["float"]] * 3)
 BY_TYPE["OperatingPoints"] = st.builds(OperatingPoints, *[st.none() | BY_TYPE["float"]] * 3)
 known(Forecast)

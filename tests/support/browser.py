@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,7 +101,7 @@ class World:
     site: Web
     course: training_pb2.Course
     codes: Iterator[str]
-    home: Path
+    folder: Path
     keys: dict[str, str] = field(default_factory=dict)
     others: Iterator[str] = field(default_factory=lambda: iter(()))
 
@@ -118,7 +118,7 @@ class World:
     def every_exercise(self) -> training_pb2.CreateCohortResponse:
         """Make a course of every exercise, whose codes are `others`."""
         trainer = self.staff.caller(Role.TRAINER).training
-        with patch.dict(os.environ, {"FR_HOME": str(self.home)}):
+        with at_hand(self.folder):
             course = create(trainer, TRAINEE_PLAN)
         made = trainer.CreateCohort(training_pb2.CreateCohortRequest(course_id=course.course_id, trainees=TRAINEES))
         self.others = iter([one.code for one in made.enrolled])
@@ -135,24 +135,29 @@ class World:
         trainer.ReleaseItems(request)
 
 
+def at_hand(folder: Path) -> AbstractContextManager[Any]:
+    """Have servers of this process find the data sets and the pseudo-languages of a world."""
+    found = {"FR_HOME": str(folder / "home"), "FR_CATALOGUES": str(folder / "catalogues")}
+    return patch.dict(os.environ, found)
+
+
 @contextmanager
 def world(folder: Path) -> Iterator[World]:
     """Run a server without models, in which each role has something to do, with both pseudo-languages on its pages."""
-    home, catalogues = folder / "home", folder / "catalogues"
-    pseudo_locales.write(catalogues)
+    pseudo_locales.write(folder / "catalogues")
     with ExitStack() as stack:
-        stack.enter_context(patch.dict(os.environ, {"FR_HOME": str(home), "FR_CATALOGUES": str(catalogues)}))
-        link_people(folder / "people", 40)
-        staff = stack.enter_context(staffed(folder / "data"))
-        site = stack.enter_context(web(staff.server.address))
-        trainer = staff.caller(Role.TRAINER).training
-        course = create(trainer, PLAN)
+        with at_hand(folder):
+            link_people(folder / "people", 40)
+            staff = stack.enter_context(staffed(folder / "data"))
+            site = stack.enter_context(web(staff.server.address))
+            trainer = staff.caller(Role.TRAINER).training
+            course = create(trainer, PLAN)
         staff.gallery("people", operational=False)
         staff.gallery("cases")
         staff.operator.searches(staff.operator.opens("AZ 1"), "cases", top_k=2)
         request = training_pb2.CreateCohortRequest(course_id=course.course_id, trainees=TRAINEES)
         enrolled = trainer.CreateCohort(request).enrolled
-        yield World(staff, site, course, iter([one.code for one in enrolled]), home)
+        yield World(staff, site, course, iter([one.code for one in enrolled]), folder)
 
 
 @contextmanager

@@ -27,6 +27,7 @@ COUNTS = {
     "BUSY_SECONDS": (5, 30),
     "CANCELLED_CALLS": (400, 20_000),
     "CASE_KILLS": (3, 200),
+    "CLASS_OF_TWO_DAYS": (2, 12),
     "CLOCK_STEPS": (2, 100),
     "CORRUPTIONS": (20, 1_000),
     "CROWD_WINDOWS": (1, 20),

@@ -112,6 +112,11 @@ class ScriptedTraining(training_pb2_grpc.TrainingServiceServicer):
         self._called("CheckPlan", request, context)
         needs = training_pb2.PlanNeeds(people=212, people_with_two_photos=80, minutes=90, trials=148)
         found = training_pb2.CheckPlanResponse(title="A taster", needs=needs)
+        day = found.sittings.add(title="Day [1]")
+        for at, kind, title in ((540, "WELCOME", ""), (550, "BLOCK", "Pairs"), (570, "TALK", "What was hard")):
+            row = day.timetable.add(kind=f"SLOT_KIND_{kind}", title=title, block_id=title * (kind == "BLOCK"))
+            row.at.seconds, row.length.seconds = 60 * at, 60 * 10
+        found.sittings.add(title="Day 2")
         if request.datasets:
             found.people, found.people_with_two_photos, found.missing = 102, 60, 110
         if list(request.datasets) == ["lfw"]:

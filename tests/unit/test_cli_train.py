@@ -69,6 +69,11 @@ def test_a_check_says_what_a_plan_needs_and_whether_it_is_there(target: str, ser
     code, out, _ = fr(target, "plan", "check", "taster-90", "--dataset", "mine", "--json")
     assert (code, json.loads(out)["missing"]) == (1, 110)
     assert [list(one.datasets) for one in service.calls("CheckPlan")] == [[], ["lfw"], ["mine", "other"], ["mine"]]
+    code, out, _ = fr(target, "plan", "check", "taster-90", "--timetable")
+    table = [" ".join(line.split()) for line in out.splitlines()]
+    assert {"Day [1]", "9:10 10 Pairs", "9:30 10 Talk: What was hard", "No timetable, as a block has no limit."} < {
+        *table
+    }
 
 
 def test_a_check_forecasts_and_warns_and_makes_nothing(target: str, service: ScriptedTraining) -> None:

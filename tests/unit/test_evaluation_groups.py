@@ -326,7 +326,7 @@ def test_a_person_of_the_fold_is_not_in_its_calibration() -> None:
 
 def test_folds_of_people_who_are_not_named_may_share_some() -> None:
     alone, across = made_pairs(folds=1)
-    with pytest.raises(UndefinedRate, match="there are no two"):
+    with pytest.raises(UndefinedRate, match="that takes two parts"):
         held_out(alone, across, SOURCE, seed=1)
     compared, _ = made_pairs(people=400)
     pairs = tuple(replace(pair, people=None) for pair in compared.pairs)

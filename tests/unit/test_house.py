@@ -23,7 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import fr_core
 from fr_api.v1 import common_pb2, recognition_pb2
 from fr_client import Client
-from fr_locales.messages import Audience, message
+from fr_locales.messages import Audience, Written, message
 from fr_locales.rendering import languages, moment, name_of, number, render, speaking
 from fr_server.app import SERVICES
 from fr_server.config import KEYS
@@ -316,6 +316,9 @@ def test_a_message_has_the_numbers_of_its_language(
     with speaking(language):
         assert numbers[language] in render(share)
     assert "98.77%" in render(share)
+    ended = {"fr": "1\u202f000,5", "es": "1.000,5", "ar": "1,000.5"}
+    told = message("page.trainee", course=Written("1,000.5"))
+    assert ended[language] in render(told, language)
     with speaking("en"):
         assert render(share) == render(share, "en")
 

@@ -33,7 +33,7 @@ from fr_training.build.people import (
     require_different_people,
 )
 from fr_training.errors import TooFewPeople
-from fr_training.keys import ListKey, PairKey, TriadKey, TriageKey
+from fr_training.keys import LessonKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.plan import CoursePlan
 from fr_training.plan_reading import read_plan
 from fr_training.shipped_plans import plan_text
@@ -94,7 +94,7 @@ def test_a_course_tells_what_it_was_made_of_and_names_nobody(course: BuiltCourse
     assert (made.course_id, made.created_ms, made.seed, made.gallery_id) == (COURSE_ID, 0, 1, "gallery")
     assert (made.datasets, made.terms) == (("people_folder",), ("terms of the folder",))
     assert made.model == squares.engine().pipeline.model
-    assert set(made.forms) == {"pairs", "odd-one-out", "lists", "aided", "triage", "own-probe"}
+    assert set(made.forms) == {"pairs", "odd-one-out", "lists", "aided", "triage", "own-probe", "lesson-matcher"}
     assert made.excluded == {}
     told = repr(course.course)
     assert re.search(r"\bp\d", told) is None
@@ -119,7 +119,7 @@ def test_pictures_show_whom_the_keys_say(course: BuiltCourse) -> None:
                     assert [n for n, face in enumerate(candidates) if face == probe] == (
                         [] if item.key.mate is None else [item.key.mate]
                     )
-    assert kinds == {PairKey, TriadKey, ListKey, TriageKey, type(None)}
+    assert kinds == {PairKey, TriadKey, ListKey, TriageKey, LessonKey, type(None)}
 
 
 def test_the_gallery_shows_each_person_and_keys_say_who_a_photo_shows(course: BuiltCourse, people: NamedPeople) -> None:

@@ -34,6 +34,7 @@ from fr_training.build.pictures import (
 )
 from fr_training.errors import PlanInvalid, UnknownPlan
 from fr_training.grading.certainty import FEW
+from fr_training.lessons import lesson, lesson_names
 from fr_training.plan import CoursePlan
 from fr_training.plan_reading import MAX_TOML_BYTES, read_plan
 from fr_training.prompts import ExerciseKind
@@ -245,13 +246,37 @@ def test_a_plan_tests_before_and_after_and_has_lists_early_whose_claims_can_appe
     tests = [block for block in plan.blocks if block.occasion == "post"]
     assert {block.equated for block in tests} == {block.equated for block in plan.blocks if block.occasion == "pre"}
     lists = [block for block in plan.blocks if block.exercise == ExerciseKind.CANDIDATES]
-    assert plan.blocks.index(lists[0]) <= 2
+    assert [block for block in plan.blocks if not block.lesson].index(lists[0]) <= 2
     kinds = {block.exercise for block in plan.blocks}
     if name not in ("taster-90", "half-day"):
         assert sum(block.absent for block in lists) >= FEW
         assert sum(block.present for block in lists) >= FEW
         assert {ExerciseKind.LAB, ExerciseKind.EVIDENCE} < kinds
     assert (ExerciseKind.BLIND in kinds) == (name in ("two-day", "three-day"))  # it needs a partner
+
+
+BEFORE = {
+    ExerciseKind.CANDIDATES: "bias",
+    ExerciseKind.FEATURES: "comparison",
+    ExerciseKind.LAB: "thresholds",
+    ExerciseKind.EVIDENCE: "evidence",
+}
+
+
+@pytest.mark.parametrize("name", [name for name in plan_names() if name not in ("demo", "taster-90")])
+def test_a_lesson_comes_once_and_before_the_exercise_that_needs_it(name: str) -> None:
+    blocks = shipped(name).blocks
+    places = {block.lesson: place for place, block in enumerate(blocks) if block.lesson}
+    lessons = [block.lesson for block in blocks if block.lesson]
+    assert len(places) == len(lessons) >= 3
+    if name in ("three-day", "self-paced"):
+        assert set(lessons) == set(lesson_names())
+    for kind, before in BEFORE.items():
+        first = next((place for place, block in enumerate(blocks) if block.exercise == kind), None)
+        if first is not None and before in places:
+            assert places[before] < first, (kind, before)
+    assert "reporting" not in places or lessons[-1] == "reporting"
+    assert all((block.minutes or 0) >= lesson(block.lesson).minutes for block in blocks if block.lesson)
 
 
 def photo(size: int, turn_degrees: float, scale: float) -> tuple[U8, F32]:

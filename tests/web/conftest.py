@@ -1,13 +1,11 @@
 """A server with keys, and the HTTP interface in front of it, for all tests of a file."""
 
-import os
 from collections.abc import Iterator
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 
-from support.browser import Look, World, chromium, opened, world
+from support.browser import Look, World, at_hand, chromium, opened, world
 from support.callers import Staffed, staffed
 from support.surfer import Surfer, signed_in
 from support.web import Web, web
@@ -58,16 +56,15 @@ def auditor(site: Web, gallery: str, at: Staffed) -> Surfer:
 
 
 @pytest.fixture(scope="session")
-def console_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def made_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with world(tmp_path_factory.mktemp("console")) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def people_at_hand(console_world: World) -> Iterator[None]:
-    """Servers of this process find a data set of people."""
-    with patch.dict(os.environ, {"FR_HOME": str(console_world.home)}):
-        yield
+def console_world(made_world: World) -> Iterator[World]:
+    with at_hand(made_world.folder):
+        yield made_world
 
 
 @pytest.fixture(scope="module")

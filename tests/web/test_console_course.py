@@ -66,7 +66,7 @@ def looks(browser: Any, console_world: World) -> Iterator[list[Look]]:
 
 
 @pytest.fixture(scope="module")
-def course(console_world: World, people_at_hand: None) -> training_pb2.Course:
+def course(console_world: World) -> training_pb2.Course:
     return create(console_world.staff.caller(Role.TRAINER).training, PLAN)
 
 

@@ -30,7 +30,7 @@ from support.counts import NIGHTLY
 from support.courses import finish
 from support.servers import photo
 
-pytestmark = [needs_browser, pytest.mark.usefixtures("people_at_hand", "a_class")]
+pytestmark = [needs_browser, pytest.mark.usefixtures("console_world", "a_class")]
 _NUMBERS = itertools.count(2)
 
 
@@ -320,6 +320,7 @@ ROWS = {
     "a plan that is checked": Row("trainer", "/courses/new", led_on(*PLANNED)),
     "how hard the forms will be": Row("trainer", "/courses/new", led_on(*FORECAST)),
     "a course of a trainer": Row("trainer", "/courses", led_on("main th a")),
+    "a timetable": Row("trainer", "/courses", led_on("main th a", "main a[href$='/timetable']")),
     "a contact sheet": Row("trainer", "/courses", led_on("main th a", ".cards a", "[name^='item.']")),
     "cohorts": Row("trainer", "/cohorts"),
     "slips": Row("trainer", "/courses", led_on("main th a", "form[action$='/cohorts'] button")),

@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 import pytest
 
 from fr_api.v1 import access_pb2
+from fr_training.lessons import lesson
 from fr_trust.access.budget import Budget
 from fr_trust.access.principal import Role
 from support.browser import World
@@ -32,10 +33,22 @@ blocks = [
 name = "own"
 blocks = [{id = "own", exercise = "own_probe", trials = 1, size = 3}]
 """
+DAY = """
+format = 1
+title = "A day of <lessons>"
+[[sittings]]
+name = "day"
+starts = "09:00"
+blocks = [
+  {id = "bias", exercise = "lesson", lesson = "bias", minutes = 20},
+  {id = "lines", exercise = "lesson", lesson = "thresholds", minutes = 20},
+]
+slots = [{kind = "welcome", minutes = 10}, {after = "bias", kind = "talk", title = "Us & them", minutes = 15}]
+"""
 WANTED = {"plan": "", "toml": PLAN, "dataset.people_folder": "1"}
 
 
-pytestmark = pytest.mark.usefixtures("people_at_hand")
+pytestmark = pytest.mark.usefixtures("console_world")
 
 
 @pytest.fixture
@@ -48,9 +61,9 @@ def led(answer: Answered) -> str:
     return answer.headers["location"]
 
 
-def made_course(trainer: Surfer) -> str:
+def made_course(trainer: Surfer, toml: str = PLAN) -> str:
     """Make a course by the pages, and return its address."""
-    draft = led(trainer.post("/courses/new", WANTED))
+    draft = led(trainer.post("/courses/new", {**WANTED, "toml": toml}))
     led(trainer.post(draft, {"do": "make"}))
     until(lambda: "The course is made" in words(trainer.get(draft)), 60)
     found = re.search(r'href="(/courses/[0-9a-f]+)"', words(trainer.get(draft)))
@@ -522,3 +535,41 @@ def test_other_roles_get_nothing_of_a_course(console_world: World, course: str) 
         answer = surfer.get(path)
         assert answer.status == 403, path
         assert "Squares of a trainer" not in words(answer)
+
+
+def test_a_course_has_its_timetable_and_everything_that_a_trainer_hands_out(trainer: Surfer) -> None:
+    course = made_course(trainer, DAY)
+    told = words(trainer.get(f"{course}/timetable"))
+    rows = [" ".join(re.sub("<[^>]+>", " ", row).split()) for row in re.findall("<tr.*?</tr>", told, re.DOTALL)]
+    assert rows[1].startswith("9:00 10 Welcome Slips with codes; set-up card The trainer")
+    assert [row.split()[0] for row in rows[1:]] == ["9:00", "9:10", "9:30", "9:45", "10:05"]
+    assert "Us & them" in told
+    kit = words(trainer.get(f"{course}/kit"))
+    links = re.findall(rf'href="({course}/[^"]+)"', kit)
+    assert len(links) == 9
+    pages = {one.removeprefix(course): trainer.get(one) for one in links}
+    assert {one.status for one in pages.values()} == {200}
+    for block, name in (("bias", "bias"), ("lines", "thresholds")):
+        slides = pages[f"/kit/slides/{block}"]
+        assert slides.headers["content-disposition"].startswith("attachment")
+        noted = words(pages[f"/kit/slides/{block}?notes=1"])
+        parts = lesson(name).sections
+        shown = words(slides)
+        assert words(slides).count("<section>") == 2 * len(parts) + 2
+        assert "<script" not in shown
+        assert not re.search(r'(src|href)="(?!data:)', shown)
+        for part in parts:
+            assert part.part.title in shown
+            assert part.part.question in shown
+            assert all(reason not in shown for reason in part.key.reasons)
+            assert all(reason in noted for reason in part.key.reasons)
+            assert f"Right:</strong> {part.key.reasons[part.key.right]}" in noted
+        assert noted.count("Right:") == len(parts)
+        assert all(goal in words(pages["/kit/handouts"]) for goal in lesson(name).goals)
+    assert words(pages["/kit/handouts"]).count('class="handout"') == 2
+    glossary = words(pages["/kit/glossary"])
+    assert "<dt>threshold</dt>" in glossary
+    assert "Automation bias: you rely on a machine more than it deserves." in glossary
+    assert words(pages["/kit/questions"]).count("<h2>") == 15
+    assert "data:image/svg+xml" in words(pages["/kit/card"])
+    assert trainer.get(f"{course}/kit/slides/none").status == 400

@@ -1,13 +1,15 @@
 """A trainer in a real browser: a board that changes by itself, and an item before a class by keys alone."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fr_api.v1 import training_pb2
+from fr_training.lessons import lesson, lesson_names
 from fr_trust.access.principal import Role
 from support.browser import Look, World, needs_browser, opened, sign_in
-from support.courses import Chance, Stub, answer, finish, next_trial, start
+from support.courses import Chance, Stub, answer, create, finish, next_trial, start
 
 pytestmark = needs_browser
 IN_SIGHT = """(heading) => {
@@ -110,6 +112,43 @@ def test_slips_are_printed_and_a_course_is_made_with_a_button(look: Look, consol
     look.page.keyboard.press("p")
     assert look.page.evaluate("window.printed") is True
     assert look.page.locator(".slips img").count() == 10
+
+
+LESSONS = """
+format = 1
+title = "Lessons"
+[[sittings]]
+name = "day"
+starts = "09:00"
+"""
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("language", ["en", "ar"])
+def test_the_kit_of_a_course_is_open_to_all_and_prints_a_sheet_for_each_lesson(
+    browser: Any, console_world: World, tmp_path: Path, language: str
+) -> None:
+    names = lesson_names()
+    toml = LESSONS + "".join(
+        f'[[sittings.blocks]]\nid = "{one}"\nexercise = "lesson"\nlesson = "{one}"\nminutes = 20\n' for one in names
+    )
+    made = create(console_world.staff.caller(Role.TRAINER).training, toml)
+    with opened(browser, console_world.address, locale=language) as look:
+        sign_in(look.open("/").page, console_world, "trainer")
+        for place in ("timetable", "kit", "kit/handouts", "kit/glossary", "kit/questions", "kit/card"):
+            look.open(f"/courses/{made.course_id}/{place}").require_open_to_all()
+            sheets = look.page.pdf(format="A4").count(b"/Type /Page\n")
+            assert sheets == {"kit/handouts": len(names), "kit/card": 1, "timetable": 1}.get(place, sheets), place
+        look.open(f"/courses/{made.course_id}/kit")
+        with look.page.expect_download() as download:
+            look.page.locator("a[href$='/slides/matcher']").click()
+        download.value.save_as(tmp_path / "slides.html")
+    with opened(browser, "file:", offline=True, viewport={"width": 1280, "height": 720}) as look:
+        look.page.goto((tmp_path / "slides.html").as_uri())
+        assert look.page.locator("html").get_attribute("lang") == language
+        slides = look.page.locator("section").all()
+        assert len(slides) == 2 * len(lesson("matcher").sections) + 2
+        assert [slide.bounding_box()["height"] for slide in slides] == [720] * len(slides)
 
 
 def test_a_double_click_sends_a_form_once(look: Look, console_world: World) -> None:

@@ -1,20 +1,18 @@
 """Texts that people type stay texts, on every page that links and forms lead to, for every role."""
 
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import unescape
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 
 from fr_api.v1 import access_pb2, gallery_pb2, training_pb2
 from fr_trust.access.principal import Role
 from fr_web.console.views import SCREENS
-from support.browser import TRAINEE_PLAN, Look, World, chromium, needs_browser, world
+from support.browser import TRAINEE_PLAN, Look, World, at_hand, chromium, needs_browser, world
 from support.callers import BLUES, NONE, Staffed, staffed
 from support.counts import NIGHTLY
 from support.courses import Chance, answer_until, create, finish, start
@@ -76,7 +74,7 @@ def typed_in(folder: Path) -> Iterator[World]:
             fill(staff)
             yield World(staff, site, training_pb2.Course(), iter(()), folder)
         return
-    with world(folder) as made, patch.dict(os.environ, {"FR_HOME": str(made.home)}):
+    with world(folder) as made, at_hand(made.folder):
         link_lfw(folder / "lfw")
         fill(made.staff)
         trainer = made.staff.caller(Role.TRAINER).training

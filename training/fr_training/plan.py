@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
+from itertools import accumulate
 from typing import Literal, get_args
 
 from fr_locales.messages import message
@@ -20,6 +22,17 @@ Occasion = Literal["", "pre", "post", "retention"]
 FMRS = ("0.01", "0.001", "0.0001")  # False match rates at which reports can show the machine
 
 OCCASIONS: tuple[Occasion, ...] = ("pre", "post", "retention")
+
+
+class SlotKind(StrEnum):
+    """The use of a slot of a timetable; the machine takes no part in it."""
+
+    WELCOME = "welcome"
+    TALK = "talk"
+    BREAK = "break"
+    LUNCH = "lunch"
+    DEBRIEF = "debrief"
+
 
 PAIRS = frozenset(
     {
@@ -109,12 +122,45 @@ class BlockPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class SlotPlan:
+    """Time of a class without an exercise; `after` is the id of a block, "" before the first one."""
+
+    kind: SlotKind
+    minutes: int
+    after: str = ""
+    title: str = ""  # of a talk, what it is about
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A row of a timetable; `at` counts minutes from midnight, or from the beginning of a sitting without a time."""
+
+    at: int
+    minutes: int
+    what: SlotPlan | BlockPlan
+
+
+@dataclass(frozen=True, slots=True)
 class SittingPlan:
     """Blocks, at least one, that are done in one go; the name is unique in the course, the title for people."""
 
     name: str
     title: str
     blocks: tuple[BlockPlan, ...]
+    starts: int = 0  # minutes from midnight; 0 where the plan has no time
+    slots: tuple[SlotPlan, ...] = ()  # those after one block in their order
+
+    @property
+    def timetable(self) -> tuple[Entry, ...]:
+        """Slots and blocks in their order, each where the one before ends; empty where a block has no limit."""
+        if not all(block.minutes for block in self.blocks):
+            return ()
+        rows: list[SlotPlan | BlockPlan] = [one for one in self.slots if not one.after]
+        for block in self.blocks:
+            rows += [block, *(one for one in self.slots if one.after == block.block_id)]
+        lengths = [one.minutes or 0 for one in rows]
+        starts = accumulate(lengths, initial=self.starts)
+        return tuple(map(Entry, starts, lengths, rows))
 
     @property
     def trials(self) -> int:

@@ -24,6 +24,8 @@ from fr_training.plan import (
     CoursePlan,
     Occasion,
     SittingPlan,
+    SlotKind,
+    SlotPlan,
     repeated,
     with_forms,
 )
@@ -38,6 +40,8 @@ _MOST_MARKS = 4_000  # of `read_toml`: more than every key in each of `MAX_BLOCK
 MAX_TRIALS = 1_000
 MAX_LIST = 50
 MAX_MINUTES = 240
+_DAY = 24 * 60
+_CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 MAX_LAB_TRIALS = 4  # of a block: more questions about the same numbers would repeat each other
 MAX_RETENTION_DAYS = 3_650
 
@@ -139,16 +143,24 @@ class _Table:
             self.wrong(key, must)
         return float(value or 0.0)
 
-    def choice(self, key: str, choices: tuple[str, ...], default: str) -> str:
+    def choice(self, key: str, choices: tuple[str, ...], default: str | None) -> str:
         value = self.text(key, default)
         if value not in choices:
             self.wrong(key, message("error.plan.must_be_one_of", choices=", ".join(word for word in choices if word)))
         return value
 
-    def tables(self, key: str, most: int, where: Callable[[int], Message]) -> list[_Table]:
-        """A list of tables, at least one; `where` says of each number, from 1, which table it is."""
-        value = self._take(key, list, message("error.plan.must_be_tables", key=key))
-        if not value:
+    def clock(self, key: str) -> int:
+        """A time of day as minutes from midnight; 0 where it is not there."""
+        value = self.text(key, "")
+        found = _CLOCK.fullmatch(value)
+        if value and found is None:
+            self.wrong(key, message("error.plan.must_be_clock"))
+        return 0 if found is None else 60 * int(found[1]) + int(found[2])
+
+    def tables(self, key: str, most: int, where: Callable[[int], Message], least: int = 1) -> list[_Table]:
+        """A list of tables; `where` says of each number, from 1, which table it is."""
+        value = self._take(key, list, message("error.plan.must_be_tables", key=key)) or []
+        if len(value) < least:
             self.wrong(key, message("error.plan.must_not_be_empty"))
         if len(value) > most:
             self.wrong(key, message("error.plan.too_many_entries", most=most))
@@ -218,13 +230,44 @@ def _sitting(table: _Table) -> SittingPlan:
     def at_block(number: int) -> Message:
         return message("error.plan.at_block_number", name=name, number=number)
 
+    def at_slot(number: int) -> Message:
+        return message("error.plan.at_slot_number", name=name, number=number)
+
     sitting = SittingPlan(
         name=name,
         title=table.text("title", name, most=200),
         blocks=tuple(map(_block, table.tables("blocks", MAX_BLOCKS, at_block))),
+        starts=table.clock("starts"),
+        slots=tuple(map(_slot, table.tables("slots", MAX_BLOCKS, at_slot, least=0))),
     )
     table.end(message("error.plan.the_sitting", name=name))
+    _require_timetable(sitting, table)
     return sitting
+
+
+def _slot(table: _Table) -> SlotPlan:
+    slot = SlotPlan(
+        kind=SlotKind(table.choice("kind", tuple(SlotKind), None)),
+        minutes=table.whole("minutes", 1, MAX_MINUTES),
+        after=table.name("after", ""),
+        title=table.text("title", "", most=200),
+    )
+    table.end(message("error.plan.the_slot"))
+    return slot
+
+
+def _require_timetable(sitting: SittingPlan, table: _Table) -> None:
+    """Require of a sitting with a time or slots that its timetable can be told, and ends on its day."""
+    if not (sitting.starts or sitting.slots):
+        return
+    if not sitting.timetable:
+        table.wrong("slots", message("error.plan.timetable_needs_minutes"))
+    ids = {"", *(block.block_id for block in sitting.blocks)}
+    if any(one.after not in ids for one in sitting.slots):
+        table.wrong("slots", message("error.plan.slot_after_nothing"))
+    last = sitting.timetable[-1]
+    if last.at + last.minutes > _DAY:
+        table.wrong("starts", message("error.plan.timetable_past_midnight"))
 
 
 def _block(table: _Table) -> BlockPlan:

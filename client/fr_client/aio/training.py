@@ -96,9 +96,15 @@ class AsyncTraining:
         """Describe a course."""
         return (await self._calls.call(self._stub.GetCourse, training_pb2.GetCourseRequest(course_id=course_id))).course
 
-    async def form_items(self, course_id: str, form: str = "") -> AsyncGenerator[training_pb2.FormItem]:
-        """Yield the items of a form of a course, or of all forms, with their pictures and right answers."""
-        request = training_pb2.ListFormItemsRequest(course_id=course_id, form=form)
+    async def form_items(
+        self, course_id: str, form: str = "", *, language: str = ""
+    ) -> AsyncGenerator[training_pb2.FormItem]:
+        """Yield the items of a form of a course, or of all forms, with their pictures and right answers.
+
+        Args:
+            language: of the texts of lessons, such as "fr"; "" for English.
+        """
+        request = training_pb2.ListFormItemsRequest(course_id=course_id, form=form, language=language)
         answers = self._calls.answers(lambda: self._streams.ListFormItems(request), self._calls.timeout_s)
         async with aclosing(answers) as found:
             async for answer in found:

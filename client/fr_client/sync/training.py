@@ -97,9 +97,13 @@ class Training:
         """Describe a course."""
         return (self._calls.call(self._stub.GetCourse, training_pb2.GetCourseRequest(course_id=course_id))).course
 
-    def form_items(self, course_id: str, form: str = "") -> Generator[training_pb2.FormItem]:
-        """Yield the items of a form of a course, or of all forms, with their pictures and right answers."""
-        request = training_pb2.ListFormItemsRequest(course_id=course_id, form=form)
+    def form_items(self, course_id: str, form: str = "", *, language: str = "") -> Generator[training_pb2.FormItem]:
+        """Yield the items of a form of a course, or of all forms, with their pictures and right answers.
+
+        Args:
+            language: of the texts of lessons, such as "fr"; "" for English.
+        """
+        request = training_pb2.ListFormItemsRequest(course_id=course_id, form=form, language=language)
         answers = self._calls.answers(lambda: self._streams.ListFormItems(request), self._calls.timeout_s)
         with closing(answers) as found:
             for answer in found:

@@ -25,7 +25,7 @@ import numpy as np
 
 from fr_core.scoring.auc import auc
 from fr_core.scoring.checks import F64
-from fr_locales.messages import Message, message
+from fr_locales.messages import Message, Written, message
 from fr_training.bank.clues import CLUES, COLOURS, PIXELS, areas, between
 from fr_training.bank.pool import Looks
 from fr_training.courses import Forecast, Form, Item, Share
@@ -229,7 +229,11 @@ def warnings_of(one: Forecast) -> tuple[Message, ...]:
     elif one.colours is not None and one.colours > FAIR:
         found.append(message("forecast.colours_help", cases=round(100 * one.colours), of_all=of_all))
     if one.of_pairs is not None and one.similarity is not None and one.similarity < one.of_pairs:
-        found.append(message("forecast.lists_too_easy", foils=f"{one.similarity:.2f}", pairs=f"{one.of_pairs:.2f}"))
+        found.append(
+            message(
+                "forecast.lists_too_easy", foils=Written(f"{one.similarity:.2f}"), pairs=Written(f"{one.of_pairs:.2f}")
+            )
+        )
     if one.right.expected >= EASY:
         found.append(message("forecast.too_easy", right=round(100 * one.right.expected)))
     if one.few:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final
 
-from fr_locales.messages import Message, message
+from fr_locales.messages import Message, Written, message
 from fr_training.answers import Conclusion, FileHash, OptionChosen, Prediction
 from fr_training.exercises.exercise import OPENING, Exercise, Graded, answer_at, key_as
 from fr_training.keys import AnswerKey, EvidenceKey, LabKey, LessonKey
@@ -66,8 +66,8 @@ class LabExercise(Exercise):
             "reveal.lab",
             opening=OPENING[correct],
             right=message("lab.row", row=key.right) if key.right else message("lab.no_row"),
-            measured=f"{key.measured:.3g}",
-            predicted=f"{predicted.percent:.3g}",
+            measured=Written(f"{key.measured:.3g}"),
+            predicted=Written(f"{predicted.percent:.3g}"),
             distance=message("lab.near") if near else message("lab.far"),
             lesson=lesson_of(key),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from fr_locales.messages import Message, message
+from fr_locales.messages import Message, Written, message
 from fr_training.prompts import Evidence, Lab, LabKind, LabRow, LessonPart, Measured, Question, Step
 
 _NAMED: Final[Mapping[LabKind, Message]] = {
@@ -71,7 +71,7 @@ def _of_lab(step: Step, lab: Lab) -> Question:
 
 def _predict(lab: Lab) -> Message:
     given, asked = lab.rows[lab.given], lab.rows[lab.asked]
-    false, missed, threshold = _percent(given.false), _percent(given.missed), f"{lab.threshold:.3f}"
+    false, missed, threshold = _percent(given.false), _percent(given.missed), Written(f"{lab.threshold:.3f}")
     match lab.kind:
         case LabKind.THRESHOLD:
             return message(
@@ -102,11 +102,11 @@ def _predict(lab: Lab) -> Message:
 def _conclude(lab: Lab) -> Message:
     match lab.kind:
         case LabKind.THRESHOLD:
-            return message("lab.threshold_conclude", limit=f"{lab.limit:g}")
+            return message("lab.threshold_conclude", limit=Written(f"{lab.limit:g}"))
         case LabKind.GALLERY:
-            return message("lab.gallery_conclude", one_in=f"{lab.limit:g}")
+            return message("lab.gallery_conclude", one_in=Written(f"{lab.limit:g}"))
         case LabKind.QUALITY:
-            return message("lab.quality_conclude", limit=f"{lab.limit:g}")
+            return message("lab.quality_conclude", limit=Written(f"{lab.limit:g}"))
         case LabKind.GROUPS:
             return message("lab.groups_conclude")
 
@@ -133,12 +133,11 @@ def _share(one: Measured) -> Message:
     )
 
 
-def _percent(one: Measured) -> str:
+def _percent(one: Measured) -> Written:
     return _number(one.percent)
 
 
-def _number(percent: float) -> str:
+def _number(percent: float) -> Written:
     """Three digits, and no exponent: people read it."""
-    return (
-        f"{percent:.1f}" if percent >= 10.0 else f"{percent:.2f}" if percent >= 0.1 or not percent else f"{percent:.4f}"
-    )
+    digits = 1 if percent >= 10.0 else 2 if percent >= 0.1 or not percent else 4
+    return Written(f"{percent:.{digits}f}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Rate
-from fr_locales.messages import Message, message
+from fr_locales.messages import Message, Written, message
 from fr_training.grading.figures import CohortChange
 from fr_training.grading.scores import ChangeFigures, StandingFigures
 from fr_training.grading.values import Undefined
@@ -97,7 +97,7 @@ def _rose_and_fell(one: CohortChange) -> Message:
     return message("change.scores_fell", rose=one.rose, fell=one.fell)
 
 
-def _by_chance(trainees: int) -> str:
+def _by_chance(trainees: int) -> Written:
     """The number of wrong verdicts to expect at 95 % confidence."""
     expected = trainees * (1.0 - DEFAULT_CONFIDENCE)
-    return f"{expected:.1f}" if expected < 9.95 else f"{expected:,.0f}"
+    return Written(f"{expected:.1f}" if expected < 9.95 else f"{expected:,.0f}")

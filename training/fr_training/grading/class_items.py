@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from fr_locales.messages import Message, message
+from fr_locales.messages import Message, Written, message
 from fr_training.answers import RATINGS, Usability
 from fr_training.courses import Item, OperatingPoints
 from fr_training.exercises import exercise_of
@@ -149,7 +149,7 @@ def _concluded(item: Item, given: Counter[str], key: LabKey) -> _Parts:
     if isinstance(item.asked, Lab):
         rows |= {n: message("lab.row", row=n) for n in range(1, len(item.asked.rows) + 1)}
     bars = tuple(Bar(text, given[f"row:{n}"], n == key.right) for n, text in rows.items())
-    measured = f"{key.measured:.3g}"
+    measured = Written(f"{key.measured:.3g}")
     truth = message("item.truth_lab", opening=_TRUTH, right=rows[key.right], measured=measured, lesson=lesson_of(key))
     return bars, truth, None
 

@@ -18,7 +18,7 @@ from fr_core.scoring.checks import F64
 from fr_core.scoring.intervals import UndefinedRate, wilson_interval
 from fr_core.scoring.likelihood import LevelRatio, cllr, level_ratios, ratio_ceiling
 from fr_core.types import I64
-from fr_locales.messages import Message, message
+from fr_locales.messages import Message, Written, message
 from fr_training.answers import RATINGS
 from fr_training.grading.values import Maybe, Undefined, unless_undefined
 from fr_training.trials import Result
@@ -74,9 +74,9 @@ class EvidenceFigures:
     stated_certain_wrong: int  # of them, those that were wrong; each would cost without bound
 
 
-def ratio_text(value: float) -> str:
+def ratio_text(value: float) -> Written:
     """A ratio to three digits, such as 2.33, 21 or 1,000."""
-    return f"{value:,.0f}" if value >= 99.95 else f"{value:.3g}"
+    return Written(f"{value:,.0f}" if value >= 99.95 else f"{value:.3g}")
 
 
 def words_of(ratio: float) -> Message:

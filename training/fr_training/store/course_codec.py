@@ -12,7 +12,7 @@ from fr_core.types import ModelId
 from fr_training.answers import Degraded, Usability
 from fr_training.courses import Course, Forecast, Form, Item, OperatingPoints, Share
 from fr_training.keys import AnswerKey, EvidenceKey, LabKey, LessonKey, ListKey, PairKey, TriadKey, TriageKey
-from fr_training.plan import BlockPlan, CoursePlan, SittingPlan
+from fr_training.plan import BlockPlan, CoursePlan, SittingPlan, SlotKind, SlotPlan
 from fr_training.prompts import Evidence, ExerciseKind, Lab, LabKind, LabRow, LessonFigure, LessonPart, Measured
 from fr_training.store.codec import dump, reading
 
@@ -145,13 +145,22 @@ def _lab(kind: str, rows: list[dict[str, Any]], **fields: Any) -> Lab:
 
 
 def _packed_plan(plan: CoursePlan) -> dict[str, Any]:
-    sittings = [[one.name, one.title, list(map(asdict, one.blocks))] for one in plan.sittings]
+    sittings = [
+        [one.name, one.title, list(map(asdict, one.blocks)), one.starts, list(map(asdict, one.slots))]
+        for one in plan.sittings
+    ]
     return {**{name: getattr(plan, name) for name in _PLAN_FIELDS}, "sittings": sittings}
 
 
 def _plan(raw: dict[str, Any]) -> CoursePlan:
-    sittings = tuple(SittingPlan(name, title, tuple(map(_block, blocks))) for name, title, blocks in raw["sittings"])
-    return CoursePlan(**{**raw, "sittings": sittings})
+    return CoursePlan(**{**raw, "sittings": tuple(map(_sitting, raw["sittings"]))})
+
+
+def _sitting(raw: list[Any]) -> SittingPlan:
+    name, title, blocks, *timetable = raw
+    starts, slots = timetable or (0, ())  # earlier versions wrote none
+    told = (SlotPlan(**{**one, "kind": SlotKind(one["kind"])}) for one in slots)
+    return SittingPlan(name, title, tuple(map(_block, blocks)), starts, tuple(told))
 
 
 def _block(raw: dict[str, Any]) -> BlockPlan:

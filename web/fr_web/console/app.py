@@ -27,7 +27,7 @@ from fr_web.boundary import Rules, metadata_of
 from fr_web.console import assets
 from fr_web.console.addresses import address, local
 from fr_web.console.forms import Part, fields_of, parts_as_they_come, text_of
-from fr_web.console.lessons import lesson_html
+from fr_web.console.lessons import figure_html, lesson_html
 from fr_web.console.sessions import Attempts, Sessions
 from fr_web.console.views import SCREENS
 from fr_web.console.views.keyboard import KEYBOARD_COOKIE, keys_of
@@ -77,6 +77,7 @@ class Console:
             "direction_of": direction_of,
             "name_of": name_of,
             "lesson_html": lesson_html,
+            "figure_html": figure_html,
         }
 
     def routes(self) -> list[BaseRoute]:

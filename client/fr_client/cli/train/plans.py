@@ -1,11 +1,12 @@
 """`fr train plan`, `fr train course create`, `fr train manual`: plans, courses made of them, and the manual."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.table import Table
 
 from fr_api.v1 import training_pb2
 from fr_client.cli.files import new_file, read_text
@@ -99,6 +100,7 @@ def check_plan(
         bool, typer.Option("--difficulty", help="Also forecast how hard each form will be; reads all photos.")
     ] = False,
     seed: Seed = None,
+    timetable: Annotated[bool, typer.Option("--timetable", help="Also show the timetable of each sitting.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show the needs of a plan, and whether data sets meet them: exit status 1 if people are missing.
@@ -113,14 +115,15 @@ def check_plan(
         found = client.training.check_plan(wanted, datasets or ())
         unlimited = 0 if as_json else without_limit(_text_of(client.training, wanted))
         if not difficulty or found.missing:
-            _print_check(found, unlimited, bool(datasets), as_json)
+            _print_check(found, unlimited, bool(datasets), timetable, as_json)
             return
         with staged_progress() as show:
             made = client.training.create_course(
                 wanted, datasets or (), seed=seed, only_forecast=True, on_progress=lambda now: _tell(show, now)
             )
         rows = pairs(_check_rows(found, unlimited, True))
-        print_answer(as_json, made, rows, forecast_table(made), *forecast_lines(made))
+        days = _timetables(found) if timetable else ()
+        print_answer(as_json, made, rows, *days, forecast_table(made), *forecast_lines(made))
 
 
 @course.command("create")
@@ -212,10 +215,28 @@ def _text_of(training: Training, wanted: Plan) -> str:
     return meant.toml or next((one.toml for one in training.plans() if one.name == meant.name), "")
 
 
-def _print_check(found: training_pb2.CheckPlanResponse, unlimited: int, compared: bool, as_json: bool) -> None:
-    print_answer(as_json, found, pairs(_check_rows(found, unlimited, compared)))
+def _print_check(
+    found: training_pb2.CheckPlanResponse, unlimited: int, compared: bool, timetable: bool, as_json: bool
+) -> None:
+    rows = pairs(_check_rows(found, unlimited, compared))
+    print_answer(as_json, found, rows, *(_timetables(found) if timetable else ()))
     if compared and found.missing:
         raise typer.Exit(1)
+
+
+def _timetables(found: training_pb2.CheckPlanResponse) -> Iterator[Table | str]:
+    for sitting in found.sittings:
+        yield sitting.title
+        if not sitting.timetable:
+            yield "No timetable, as a block has no limit."
+            continue
+        rows = table("At", "Minutes", "What", right=("At", "Minutes"))
+        for one in sitting.timetable:
+            at, minutes = one.at.seconds // 60, one.length.seconds // 60
+            kind = training_pb2.SlotKind.Name(one.kind).removeprefix("SLOT_KIND_").capitalize()
+            words = one.title if one.block_id else ": ".join(word for word in (kind, one.title) if word)
+            rows.add_row(f"{at // 60}:{at % 60:02}", str(minutes), plain(words))
+        yield rows
 
 
 def _check_rows(found: training_pb2.CheckPlanResponse, unlimited: int, compared: bool) -> list[tuple[str, str]]:

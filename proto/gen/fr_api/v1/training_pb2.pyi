@@ -139,6 +139,46 @@ COURSE_STAGE_PICTURES: CourseStage.ValueType  # 3
 """The server cuts out and stores the pictures."""
 Global___CourseStage: _TypeAlias = CourseStage  # noqa: Y015
 
+class _SlotKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SlotKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SlotKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SLOT_KIND_UNSPECIFIED: _SlotKind.ValueType  # 0
+    """Never sent."""
+    SLOT_KIND_BLOCK: _SlotKind.ValueType  # 1
+    """A block: an exercise or a lesson."""
+    SLOT_KIND_WELCOME: _SlotKind.ValueType  # 2
+    """The welcome: consent, codes and keys."""
+    SLOT_KIND_TALK: _SlotKind.ValueType  # 3
+    """A talk of the class."""
+    SLOT_KIND_BREAK: _SlotKind.ValueType  # 4
+    """A break."""
+    SLOT_KIND_LUNCH: _SlotKind.ValueType  # 5
+    """The break at noon."""
+    SLOT_KIND_DEBRIEF: _SlotKind.ValueType  # 6
+    """A talk about what was done, with the results."""
+
+class SlotKind(_SlotKind, metaclass=_SlotKindEnumTypeWrapper):
+    """What a slot of a timetable is for."""
+
+SLOT_KIND_UNSPECIFIED: SlotKind.ValueType  # 0
+"""Never sent."""
+SLOT_KIND_BLOCK: SlotKind.ValueType  # 1
+"""A block: an exercise or a lesson."""
+SLOT_KIND_WELCOME: SlotKind.ValueType  # 2
+"""The welcome: consent, codes and keys."""
+SLOT_KIND_TALK: SlotKind.ValueType  # 3
+"""A talk of the class."""
+SLOT_KIND_BREAK: SlotKind.ValueType  # 4
+"""A break."""
+SLOT_KIND_LUNCH: SlotKind.ValueType  # 5
+"""The break at noon."""
+SLOT_KIND_DEBRIEF: SlotKind.ValueType  # 6
+"""A talk about what was done, with the results."""
+Global___SlotKind: _TypeAlias = SlotKind  # noqa: Y015
+
 class _SessionState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -631,6 +671,7 @@ class CheckPlanResponse(_message.Message):
     PEOPLE_WITH_TWO_PHOTOS_FIELD_NUMBER: _builtins.int
     MISSING_FIELD_NUMBER: _builtins.int
     PEOPLE_WITH_TWO_ALIKE_FIELD_NUMBER: _builtins.int
+    SITTINGS_FIELD_NUMBER: _builtins.int
     title: _builtins.str
     """Its title."""
     people: _builtins.int
@@ -649,6 +690,10 @@ class CheckPlanResponse(_message.Message):
     def needs(self) -> Global___PlanNeeds:
         """The needs of the plan."""
 
+    @_builtins.property
+    def sittings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Sitting]:
+        """The sittings of the plan, with their timetables."""
+
     def __init__(
         self,
         *,
@@ -658,10 +703,11 @@ class CheckPlanResponse(_message.Message):
         people_with_two_photos: _builtins.int = ...,
         missing: _builtins.int = ...,
         people_with_two_alike: _builtins.int = ...,
+        sittings: _abc.Iterable[Global___Sitting] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["needs", b"needs"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["missing", b"missing", "needs", b"needs", "people", b"people", "people_with_two_alike", b"people_with_two_alike", "people_with_two_photos", b"people_with_two_photos", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["missing", b"missing", "needs", b"needs", "people", b"people", "people_with_two_alike", b"people_with_two_alike", "people_with_two_photos", b"people_with_two_photos", "sittings", b"sittings", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -987,6 +1033,48 @@ class Block(_message.Message):
 Global___Block: _TypeAlias = Block  # noqa: Y015
 
 @_typing.final
+class Slot(_message.Message):
+    """A row of a timetable."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AT_FIELD_NUMBER: _builtins.int
+    LENGTH_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    BLOCK_ID_FIELD_NUMBER: _builtins.int
+    kind: Global___SlotKind.ValueType
+    """What it is for."""
+    title: _builtins.str
+    """Its title; of a block that of the block, of others often empty."""
+    block_id: _builtins.str
+    """The id of the block; empty for others."""
+    @_builtins.property
+    def at(self) -> _duration_pb2.Duration:
+        """When it begins: time since midnight, or since the beginning of a sitting whose plan gives no time of day."""
+
+    @_builtins.property
+    def length(self) -> _duration_pb2.Duration:
+        """How long it takes; of a block its limit."""
+
+    def __init__(
+        self,
+        *,
+        at: _duration_pb2.Duration | None = ...,
+        length: _duration_pb2.Duration | None = ...,
+        kind: Global___SlotKind.ValueType = ...,
+        title: _builtins.str = ...,
+        block_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "length", b"length"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "block_id", b"block_id", "kind", b"kind", "length", b"length", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Slot: _TypeAlias = Slot  # noqa: Y015
+
+@_typing.final
 class Sitting(_message.Message):
     """A part of a course that a trainee does in one session."""
 
@@ -995,6 +1083,7 @@ class Sitting(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     TITLE_FIELD_NUMBER: _builtins.int
     BLOCKS_FIELD_NUMBER: _builtins.int
+    TIMETABLE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name in the course."""
     title: _builtins.str
@@ -1003,16 +1092,21 @@ class Sitting(_message.Message):
     def blocks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Block]:
         """Its blocks, in order."""
 
+    @_builtins.property
+    def timetable(self) -> _containers.RepeatedCompositeFieldContainer[Global___Slot]:
+        """The timetable of a class, each row where the one before ends; empty if a block has no limit. Never set for trainees."""
+
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         title: _builtins.str = ...,
         blocks: _abc.Iterable[Global___Block] | None = ...,
+        timetable: _abc.Iterable[Global___Slot] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocks", b"blocks", "name", b"name", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocks", b"blocks", "name", b"name", "timetable", b"timetable", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1178,19 +1272,23 @@ class ListFormItemsRequest(_message.Message):
 
     COURSE_ID_FIELD_NUMBER: _builtins.int
     FORM_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
     course_id: _builtins.str
     """Id of the course."""
     form: _builtins.str
     """Name of one of its forms; empty for all forms."""
+    language: _builtins.str
+    """The language for the texts of lessons, such as "fr"; empty for English."""
     def __init__(
         self,
         *,
         course_id: _builtins.str = ...,
         form: _builtins.str = ...,
+        language: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["course_id", b"course_id", "form", b"form"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["course_id", b"course_id", "form", b"form", "language", b"language"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1242,6 +1340,7 @@ class FormItem(_message.Message):
     PICTURES_FIELD_NUMBER: _builtins.int
     SIMILARITY_FIELD_NUMBER: _builtins.int
     QUESTION_FIELD_NUMBER: _builtins.int
+    LESSON_FIELD_NUMBER: _builtins.int
     form: _builtins.str
     """The name of the form."""
     item_id: _builtins.str
@@ -1265,6 +1364,10 @@ class FormItem(_message.Message):
     def question(self) -> Global___Question:
         """The question of a lab, of a lesson or of an evidence exercise, as at its last step."""
 
+    @_builtins.property
+    def lesson(self) -> Global___LessonPage:
+        """The part of a lesson, with its options in their own order, the right one and all reasons."""
+
     def __init__(
         self,
         *,
@@ -1276,10 +1379,11 @@ class FormItem(_message.Message):
         pictures: _abc.Iterable[Global___ItemPicture] | None = ...,
         similarity: _builtins.float | None = ...,
         question: Global___Question | None = ...,
+        lesson: Global___LessonPage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_difficulty", b"_difficulty", "_similarity", b"_similarity", "difficulty", b"difficulty", "question", b"question", "similarity", b"similarity"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_difficulty", b"_difficulty", "_similarity", b"_similarity", "difficulty", b"difficulty", "lesson", b"lesson", "question", b"question", "similarity", b"similarity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_difficulty", b"_difficulty", "_similarity", b"_similarity", "difficulty", b"difficulty", "exercise", b"exercise", "form", b"form", "item_id", b"item_id", "pictures", b"pictures", "question", b"question", "similarity", b"similarity", "truth", b"truth"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_difficulty", b"_difficulty", "_similarity", b"_similarity", "difficulty", b"difficulty", "exercise", b"exercise", "form", b"form", "item_id", b"item_id", "lesson", b"lesson", "pictures", b"pictures", "question", b"question", "similarity", b"similarity", "truth", b"truth"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__difficulty: _TypeAlias = _typing.Literal["difficulty"]  # noqa: Y015
     _WhichOneofArgType__difficulty: _TypeAlias = _typing.Literal["_difficulty", b"_difficulty"]  # noqa: Y015
@@ -2788,6 +2892,7 @@ class LessonPage(_message.Message):
     QUESTION_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     LANGUAGE_FIELD_NUMBER: _builtins.int
+    GOALS_FIELD_NUMBER: _builtins.int
     lesson: _builtins.str
     """The name of the lesson."""
     lesson_title: _builtins.str
@@ -2818,6 +2923,10 @@ class LessonPage(_message.Message):
     def options(self) -> _containers.RepeatedCompositeFieldContainer[Global___LessonOption]:
         """The options in the order to show; empty at TRIAL_STEP_READ."""
 
+    @_builtins.property
+    def goals(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What trainees can do after the lesson; only in ListFormItems."""
+
     def __init__(
         self,
         *,
@@ -2831,10 +2940,11 @@ class LessonPage(_message.Message):
         question: _builtins.str = ...,
         options: _abc.Iterable[Global___LessonOption] | None = ...,
         language: _builtins.str = ...,
+        goals: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["figures", b"figures", "language", b"language", "lesson", b"lesson", "lesson_title", b"lesson_title", "options", b"options", "question", b"question", "section", b"section", "sources", b"sources", "text", b"text", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["figures", b"figures", "goals", b"goals", "language", b"language", "lesson", b"lesson", "lesson_title", b"lesson_title", "options", b"options", "question", b"question", "section", b"section", "sources", b"sources", "text", b"text", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -6,7 +6,8 @@ from datetime import timedelta
 
 from fr_api.v1 import training_pb2 as pb
 from fr_core.errors import InvalidField, MissingField, message
-from fr_locales.messages import Message
+from fr_locales.messages import Message, Written
+from fr_locales.rendering import number as marked
 from fr_locales.rendering import render
 from fr_server.rpc.convert.common import by_name, duration, model_message, timestamp_ms
 from fr_training.bank.forecast import sentence_of, warnings_of
@@ -16,12 +17,12 @@ from fr_training.build.course import EXCLUDED
 from fr_training.courses import Course, Forecast, Form, Item
 from fr_training.exercises import exercise_of
 from fr_training.exercises.questions import question
-from fr_training.keys import ListKey, PairKey
-from fr_training.lessons import ENGLISH, languages_of, lesson, lesson_names
+from fr_training.keys import LessonKey, ListKey, PairKey
+from fr_training.lessons import ENGLISH, in_language, languages_of, lesson, lesson_names
 from fr_training.manual.page import manual_page
-from fr_training.plan import MAX_SEED, BlockPlan, CoursePlan, SittingPlan
+from fr_training.plan import MAX_SEED, BlockPlan, CoursePlan, Entry, SittingPlan, SlotKind, SlotPlan
 from fr_training.plan_reading import read_plan
-from fr_training.prompts import ExerciseKind, Question
+from fr_training.prompts import ExerciseKind, LessonPart, Question
 from fr_training.sessions.flow import MOST_ADDED_MS
 from fr_training.sessions.results import Progress, SessionState
 from fr_training.sessions.review import forms_of_tests
@@ -43,6 +44,7 @@ SHOWN_AS = {
     ExerciseKind.BLIND: pb.EXERCISE_VERIFICATION,
 }
 STATES = by_name(SessionState, pb.SessionState, "SESSION_STATE")
+_SLOTS = by_name(SlotKind, pb.SlotKind, "SLOT_KIND")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ITEM_ID = re.compile(r"[0-9a-f]{16}")
 
@@ -187,7 +189,20 @@ def _instructions(block: BlockPlan, language: str) -> str:
 def sitting_message(sitting: SittingPlan, for_trainee: bool = True) -> pb.Sitting:
     """Build the message of a sitting, for a trainee or for a trainer."""
     blocks = [block_message(block, for_trainee) for block in sitting.blocks]
-    return pb.Sitting(name=sitting.name, title=sitting.title, blocks=blocks)
+    timetable = [] if for_trainee else map(_slot_message, sitting.timetable)
+    return pb.Sitting(name=sitting.name, title=sitting.title, blocks=blocks, timetable=timetable)
+
+
+def _slot_message(entry: Entry) -> pb.Slot:
+    what = entry.what
+    made = pb.Slot(
+        at=duration(timedelta(minutes=entry.at)), length=duration(timedelta(minutes=entry.minutes)), title=what.title
+    )
+    if isinstance(what, SlotPlan):
+        made.kind = _SLOTS[what.kind]
+    else:
+        made.kind, made.block_id = pb.SLOT_KIND_BLOCK, what.block_id
+    return made
 
 
 def course_message(course: Course) -> pb.Course:
@@ -243,8 +258,39 @@ def _forecast_message(one: Forecast) -> pb.FormForecast:
     )
 
 
-def item_message(course: Course, form: str, item: Item, pictures: Sequence[bytes]) -> pb.FormItem:
-    """Build the message of an item with its pictures, in the order of its photos; for trainers alone."""
+def lesson_page(part: LessonPart) -> pb.LessonPage:
+    """Build the message of a part of a lesson, without its question."""
+    return pb.LessonPage(
+        lesson=part.lesson,
+        lesson_title=part.lesson_title,
+        section=part.section,
+        title=part.title,
+        text=part.text,
+        figures=[pb.LessonFigure(name=o.name, alt=o.alt, caption=o.caption, svg=o.svg) for o in part.figures],
+        sources=part.sources,
+        language=part.language,
+    )
+
+
+def _taught(asked: LessonPart, key: LessonKey, language: str) -> pb.LessonPage:
+    """Build the message of a part of a lesson with what is right."""
+    part, reasons = in_language(asked, key.reasons, language)
+    made = lesson_page(part)
+    made.question = part.question
+    for n, (option, reason) in enumerate(zip(part.options, reasons, strict=True)):
+        made.options.add(text=option, reason=reason, right=n == key.right)
+    if part.lesson in lesson_names():
+        made.goals.extend(lesson(part.lesson, part.language).goals)
+    return made
+
+
+def item_message(
+    course: Course, form: str, item: Item, pictures: Sequence[bytes], language: str = ENGLISH
+) -> pb.FormItem:
+    """Build the message of an item with its pictures, in the order of its photos; for trainers alone.
+
+    `language` is that of lessons; where they have no translation, they stay English.
+    """
     exercise, key = course.plan.forms()[form].exercise, item.key
     found = pb.FormItem(
         form=form,
@@ -257,6 +303,8 @@ def item_message(course: Course, form: str, item: Item, pictures: Sequence[bytes
         if item.asked is None
         else question_message(question(exercise_of(exercise).steps[-1], item.asked)),
     )
+    if isinstance(item.asked, LessonPart) and isinstance(key, LessonKey):
+        found.lesson.CopyFrom(_taught(item.asked, key, language))
     for number, data in enumerate(pictures):
         if not isinstance(key, ListKey):
             found.pictures.add(data=data, role=pb.PICTURE_ROLE_COMPARED)
@@ -272,6 +320,8 @@ def question_message(question: Question) -> pb.Question:
     """Build the message of the question of a lab or of an evidence exercise."""
 
     def words(cell: Message | str) -> str:
+        if isinstance(cell, Written):
+            return marked(cell)
         return cell if isinstance(cell, str) else render(cell)
 
     return pb.Question(

@@ -10,7 +10,7 @@ from fr_api.v1 import training_pb2 as pb
 from fr_core.errors import InvalidField, MissingField, message
 from fr_locales.rendering import render
 from fr_server.rpc.convert.common import by_name, duration
-from fr_server.rpc.convert.training import EXERCISES, SHOWN_AS, block_message, question_message
+from fr_server.rpc.convert.training import EXERCISES, SHOWN_AS, block_message, lesson_page, question_message
 from fr_training import answers
 from fr_training.courses import Course
 from fr_training.errors import InvalidRating
@@ -63,17 +63,8 @@ def trial_message(shown: ShowTrial, pictures: Sequence[bytes], language: str = E
 
 def _lesson_message(page: LessonPage, language: str) -> pb.LessonPage:
     part, _ = in_language(page.part, (), language)
-    made = pb.LessonPage(
-        lesson=part.lesson,
-        lesson_title=part.lesson_title,
-        section=part.section,
-        title=part.title,
-        text=part.text,
-        figures=[pb.LessonFigure(name=o.name, alt=o.alt, caption=o.caption, svg=o.svg) for o in part.figures],
-        sources=part.sources,
-        question=part.question if page.option_ids else "",
-        language=part.language,
-    )
+    made = lesson_page(part)
+    made.question = part.question if page.option_ids else ""
     for option_id, index in zip(page.option_ids, part.order, strict=bool(page.option_ids)):
         made.options.add(option_id=option_id, text=part.options[index])
     return made

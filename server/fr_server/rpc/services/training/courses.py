@@ -14,6 +14,7 @@ from fr_api.v1 import training_pb2_grpc
 from fr_core.errors import FrError, InvalidField, MissingField, Overloaded, ShuttingDown, UnknownGallery, message
 from fr_core.runtime.ticket import current_ticket
 from fr_core.sharing import Places
+from fr_locales.rendering import spoken
 from fr_server.authz.callers import courses_seen, current_sharer
 from fr_server.pools import KEPT_S
 from fr_server.rpc.convert import training
@@ -76,7 +77,11 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
     async def CheckPlan(self, request: pb.CheckPlanRequest, context: Context) -> pb.CheckPlanResponse:
         plan, _ = await self._resources.work.storage(training.sent_plan, request.plan)
         wanted = needs(plan)
-        response = pb.CheckPlanResponse(title=plan.title, needs=training.needs_message(wanted))
+        response = pb.CheckPlanResponse(
+            title=plan.title,
+            needs=training.needs_message(wanted),
+            sittings=[training.sitting_message(one, for_trainee=False) for one in plan.sittings],
+        )
         if names := training.sent_datasets(request.datasets):
             datasets = await self._resources.work.storage(_read, names)
             require_groups(plan, [person.labels for dataset in datasets for person in dataset.people])
@@ -146,10 +151,11 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         course = await self._resources.work.storage(store.course, request.course_id)
         if request.form and request.form not in course.forms:
             raise InvalidField(message("error.rpc.course_no_form"), field="form")
+        language = request.language or spoken()
 
         def shown(name: str, item: Item) -> pb.FormItem:
             pictures = [store.picture(course.course_id, number) for number in item.photos]
-            return training.item_message(course, name, item, pictures)
+            return training.item_message(course, name, item, pictures, language)
 
         for name, form in course.forms.items():
             for item in form.items if request.form in ("", name) else ():
