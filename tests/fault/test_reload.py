@@ -202,7 +202,7 @@ def test_a_running_server_tells_when_the_first_key_ends(at: Made, caplog: pytest
 
 
 def first_words(path: Path) -> str:
-    said = fr_ends("serve", "--config", path, "--pack", "nope")
+    said = fr_ends("serve", "--config", path, "--set", "server.port=0", "--pack", "nope")
     assert "UNKNOWN_PACK" in said
     return said
 
