@@ -90,7 +90,7 @@ blocks = [
   {id = "lesson", exercise = "lesson", lesson = "thresholds"},
 ]
 """
-TRAINEES = 40
+TRAINEES = 80
 
 
 @dataclass

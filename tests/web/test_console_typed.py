@@ -246,6 +246,7 @@ UNSEEN = {
     ("GET", "/course/vote/events"),
     ("GET", "/course/events"),
     ("GET", "/course/sitting/events"),
+    ("GET", "/manual/style"),  # a style sheet, to which no link leads
     ("POST", "/course/vote"),  # there only while a vote is open
     ("POST", "/course/sitting/draft"),  # sent by a script
     ("POST", "/sign-out"),
