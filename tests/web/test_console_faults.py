@@ -32,6 +32,9 @@ pytestmark = [needs_browser, pytest.mark.nightly]
 CUT_S = 30
 AHEAD_S = 300  # the clock of a server that starts again
 BEGUN_S = 30 * 60  # of a block
+NEVER_AGAIN = """document.addEventListener("htmx:error", () => {
+  for (const form of document.querySelectorAll("[data-again]")) form.removeAttribute("data-again");
+}, {capture: true})"""
 BROKEN = "Failed to fetch|ERR_INTERNET_DISCONNECTED|ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE"
 
 
@@ -112,7 +115,7 @@ def test_a_cut_of_half_a_minute_loses_no_answer(
     look.page.context.set_offline(True)
     look.page.locator("#lost").wait_for()
     if not sends_again:
-        look.page.evaluate("document.querySelector('[data-again]').removeAttribute('data-again')")
+        look.page.evaluate(NEVER_AGAIN)
     look.page.keyboard.press("7")
     look.page.clock.fast_forward(1000 * CUT_S)
     console_world.staff.clock.ahead_ms += 1000 * CUT_S
