@@ -22,6 +22,7 @@ import pytest
 from fr_core.errors import EvidenceUnusable
 from fr_core.storage.audit.checkpoints import key_id_of, read_public_key
 from fr_core.storage.audit.values import canonical
+from fr_locales.rendering import speaking
 from fr_trust.casework.rules import conclusion_of
 from fr_trust.evidence import archive
 from fr_trust.evidence.archive import chunks, is_name
@@ -410,6 +411,20 @@ def test_control_a_page_of_another_version_is_not_compared(bundle: bytes) -> Non
     files = {**files_of(bundle), "report.html": b"<script></script>"}
     assert not verify_bundle(io.BytesIO(signed(files, version="0.0.1")), KEY).page_compared
     assert verify_bundle(io.BytesIO(bundle), KEY).page_compared
+
+
+@pytest.mark.parametrize("language", ["fr", "ar"])
+def test_a_page_is_compared_in_its_own_language(kept: Filed, language: str) -> None:
+    with speaking(language):
+        made = kept.bundle()
+    assert verify_bundle(io.BytesIO(made), KEY).page_compared
+    files = files_of(made)
+    page = files["report.html"]
+    said = f'<html lang="{language}"'.encode()
+    for other in (page.replace(b"base64,", b"base64,AAAA", 1), page.replace(said, b'<html lang="es"')):
+        assert fault(signed({**files, "report.html": other})) == ("report.html", "page")
+    strange = signed({**files, "report.html": page.replace(said, b'<html lang="xx"')})
+    assert not verify_bundle(io.BytesIO(strange), KEY).page_compared
 
 
 def test_what_was_noted_at_the_search_may_stand_in_the_derivations(bundle: bytes, kept: Filed) -> None:

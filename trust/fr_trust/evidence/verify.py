@@ -16,6 +16,7 @@ from fr_core import __version__
 from fr_core.errors import EvidenceUnusable, InvalidField, message
 from fr_core.storage.audit.checkpoints import key_id_of, public_pem, read_public_key
 from fr_files.reading import open_regular
+from fr_locales.rendering import ENGLISH, languages, speaking
 from fr_trust.casework.values import Case, Examination, Purpose
 from fr_trust.evidence import verify_case
 from fr_trust.evidence.archive import Entry, is_name, read, scan, unusable
@@ -28,6 +29,8 @@ from fr_trust.evidence.verify_case import CaseVerified, examinations
 _MAX_MANIFEST_BYTES = 16 * 2**20
 _SIGNATURE_BYTES = 64
 _MAX_KEY_BYTES = 1_024
+_LANGUAGE = re.compile(rb'<!doctype html>\n<html lang="([A-Za-z-]{2,35})" ')
+_MOST_BEFORE_LANGUAGE = 80  # bytes
 _UNLISTED = {MANIFEST, SIGNATURE}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -49,8 +52,8 @@ class Verified:
     # True if that is the expected key; false where none was given: then the bundle is merely consistent in itself, and
     # anybody may have made it.
     by_expected_key: bool
-    # True if the page, made again from the documents, is the same; false where another version of the product made it:
-    # then the page may say anything.
+    # True if the page, made again from the documents, is the same; false where another version of the product made it
+    # or it has a language that is not here: then it may say anything.
     page_compared: bool
     audit: AuditVerified | None  # what is known of the audit; None where the bundle has none
 
@@ -84,9 +87,9 @@ def verify_bundle(
         case = verify_case.verify_case(file, entries, manifest.case_id)
         _require_words(manifest.files)
         audit = verify_audit(file, entries, manifest.case_id, case.digests, expected_audit)
-        page_compared = manifest.version == __version__
-        if page_compared:
-            verify_page(file, entries, manifest.case, case, manifest.made_ms, manifest.made_by, audit)
+        page_compared = manifest.version == __version__ and verify_page(
+            file, entries, manifest.case, case, manifest.made_ms, manifest.made_by, audit
+        )
     return Verified(
         case_id=manifest.case_id,
         case_reference=manifest.case_reference,
@@ -223,20 +226,26 @@ def verify_page(
     made_ms: int,
     made_by: str,
     audit: AuditVerified | None,
-) -> None:
-    """Compare the page of a bundle that this version has made; memory does not grow with its photos.
+) -> bool:
+    """Compare the page of a bundle that this version has made, in its own language; False if that language is not here.
 
-    The case and `made_*` are as the manifest says, `found` as the documents do. Raises `EvidenceUnusable` for another
-    page.
+    Memory does not grow with photos. The case and `made_*` are as the manifest says, `found` as the documents do.
+    Raises `EvidenceUnusable` for another page.
     """
-    page, at = _Stored(file, entries[REPORT]), 0
-    counts = (found.examinations, len(found.unfinished))
-    for piece in pieces(case, _exhibits(file, entries), counts, made_ms, made_by, audit):
-        if page[at : at + len(piece)] != piece:
-            raise _is_another()
-        at += len(piece)
+    page = _Stored(file, entries[REPORT])
+    language = _LANGUAGE.match(page[:_MOST_BEFORE_LANGUAGE])
+    tongue = ENGLISH if language is None else language[1].decode()
+    if tongue not in languages():
+        return False
+    at, counts = 0, (found.examinations, len(found.unfinished))
+    with speaking(tongue):
+        for piece in pieces(case, _exhibits(file, entries), counts, made_ms, made_by, audit):
+            if page[at : at + len(piece)] != piece:
+                raise _is_another()
+            at += len(piece)
     if at != len(page):
         raise _is_another()
+    return True
 
 
 def _is_another() -> EvidenceUnusable:
