@@ -49,6 +49,7 @@ class Shot:
     role: str
     height: int
     faces: Sequence[str] = ()
+    language: str = "en-GB"
 
 
 SHOTS = (
@@ -56,6 +57,9 @@ SHOTS = (
     Shot("console-leads", "operator", 640, ("rosa*", "rosa", "b", "c")),
     Shot("console-board", "trainer", 900),
     Shot("console-item", "trainer", 1000, ("kim", "kim*")),
+    Shot("console-fr", "trainer", 800, language="fr"),
+    Shot("console-es", "examiner", 640, language="es"),
+    Shot("console-ar", "operator", 640, ("rosa*", "rosa", "b", "c"), "ar"),
 )
 
 
@@ -117,7 +121,7 @@ def taken(browser: Any, made: World) -> Iterator[tuple[str, Image.Image]]:
     """Yield each picture with its name."""
     for shot in SHOTS:
         viewport = {"width": WIDTH, "height": shot.height}
-        context = browser.new_context(locale="en-GB", reduced_motion="reduce", viewport=viewport)
+        context = browser.new_context(locale=shot.language, reduced_motion="reduce", viewport=viewport)
         page = context.new_page()
         page.goto(f"{made.address}/sign-in")
         sign_in(page, made, shot.role)
@@ -168,7 +172,23 @@ def _item(page: Any, made: World) -> None:
     page.locator(".bars").wait_for()
 
 
-_OPENED = {"console-trial": _trial, "console-leads": _leads, "console-board": _board, "console-item": _item}
+def _debrief(page: Any, made: World) -> None:
+    page.goto(f"{made.address}/courses/{made.course.course_id}/kit/debrief")
+
+
+def _manual(page: Any, made: World) -> None:
+    page.goto(f"{made.address}/manual")
+
+
+_OPENED = {
+    "console-trial": _trial,
+    "console-leads": _leads,
+    "console-board": _board,
+    "console-item": _item,
+    "console-fr": _debrief,
+    "console-es": _manual,
+    "console-ar": _leads,
+}
 
 
 def difference(a: Image.Image, b: Image.Image) -> float:

@@ -119,3 +119,5 @@ def test_two_days_run_from_the_welcome_to_the_debrief() -> None:
                 assert any(one.figures for one in parts)
             is_pause = isinstance(entry.what, SlotPlan) and entry.what.kind in PAUSES
             assert (row.use.material is None) is is_pause is (row.use.lead is None)
+            assert bool(row.use.lines) is isinstance(entry.what, SlotPlan)
+            assert (row.back is not None) is is_pause

@@ -43,7 +43,10 @@ blocks = [
   {id = "bias", exercise = "lesson", lesson = "bias", minutes = 20},
   {id = "lines", exercise = "lesson", lesson = "thresholds", minutes = 20},
 ]
-slots = [{kind = "welcome", minutes = 10}, {after = "bias", kind = "talk", title = "Us & them", minutes = 15}]
+slots = [
+  {kind = "welcome", minutes = 10}, {after = "bias", kind = "talk", title = "Us & them", minutes = 15},
+  {after = "lines", kind = "break", minutes = 10}, {after = "lines", kind = "debrief", minutes = 20},
+]
 """
 WANTED = {"plan": "", "toml": PLAN, "dataset.people_folder": "1"}
 
@@ -541,12 +544,15 @@ def test_a_course_has_its_timetable_and_everything_that_a_trainer_hands_out(trai
     course = made_course(trainer, DAY)
     told = words(trainer.get(f"{course}/timetable"))
     rows = [" ".join(re.sub("<[^>]+>", " ", row).split()) for row in re.findall("<tr.*?</tr>", told, re.DOTALL)]
-    assert rows[1].startswith("9:00 10 Welcome Slips with codes; set-up card The trainer")
-    assert [row.split()[0] for row in rows[1:]] == ["9:00", "9:10", "9:30", "9:45", "10:05"]
+    welcome = "9:00 10 Welcome Slips with codes; set-up card Slides for the class, without a lesson The trainer"
+    assert rows[1].startswith(welcome)
+    assert rows[6].endswith("Slides for the class, without a lesson How to lead the debrief The trainer")
+    assert [row.split()[0] for row in rows[1:]] == ["9:00", "9:10", "9:30", "9:45", "10:05", "10:15", "10:35"]
     assert "Us & them" in told
+    assert set(re.findall(rf'href="({course}/kit/[a-z]+)"', told)) == {f"{course}/kit/slides", f"{course}/kit/debrief"}
     kit = words(trainer.get(f"{course}/kit"))
     links = re.findall(rf'href="({course}/[^"]+)"', kit)
-    assert len(links) == 9
+    assert len(links) == 11
     pages = {one.removeprefix(course): trainer.get(one) for one in links}
     assert {one.status for one in pages.values()} == {200}
     for block, name in (("bias", "bias"), ("lines", "thresholds")):
@@ -571,5 +577,10 @@ def test_a_course_has_its_timetable_and_everything_that_a_trainer_hands_out(trai
     assert "<dt>threshold</dt>" in glossary
     assert "Automation bias: you rely on a machine more than it deserves." in glossary
     assert words(pages["/kit/questions"]).count("<h2>") == 15
+    assert words(pages["/kit/debrief"]).count("<li><p>") == 10
+    shown = words(pages["/kit/slides"])
+    assert re.findall("<h2><bdi>(.*?)</bdi>", shown) == ["Welcome", "Us & them", "Break", "Debrief"]
+    assert not re.search(r'<script|(src|href)="(?!data:)', shown)
+    assert re.findall("Back at [0-9:]+", shown) == ["Back at 10:15"]
     assert "data:image/svg+xml" in words(pages["/kit/card"])
     assert trainer.get(f"{course}/kit/slides/none").status == 400

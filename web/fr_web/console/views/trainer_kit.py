@@ -1,4 +1,4 @@
-"""A trainer's kit of a course: timetable, slides and handouts of its lessons, glossary, answers, set-up card.
+"""A trainer's kit of a course: timetable, slides and handouts, glossary, guide to the debrief, answers, set-up card.
 
 All texts of lessons come from the course itself, so that nothing is written twice.
 """
@@ -20,27 +20,49 @@ _TRAINER, _TRAINEES = message("console.timetable.trainer"), message("console.tim
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A row of a timetable: its name where it has no title, what it needs, and who leads it."""
+    """A row of a timetable: its name where it has no title, what it needs, who leads it, and the lines of its slide."""
 
     name: Message
     material: Message | None
     lead: Message | None
+    lines: tuple[Message, ...] = ()
 
 
+_PAUSE = (message("console.kit.break_1"), message("console.kit.break_2"))
 SLOTS: Mapping[int, Use] = {
     training_pb2.SLOT_KIND_BLOCK: Use(
         message("console.timetable.exercise"), message("console.timetable.exercise_needs"), _TRAINEES
     ),
     training_pb2.SLOT_KIND_WELCOME: Use(
-        message("console.timetable.welcome"), message("console.timetable.welcome_needs"), _TRAINER
+        message("console.timetable.welcome"),
+        message("console.timetable.welcome_needs"),
+        _TRAINER,
+        (
+            message("console.kit.welcome_1"),
+            message("console.kit.welcome_2"),
+            message("console.kit.welcome_3"),
+            message("console.kit.welcome_4"),
+            message("console.kit.welcome_5"),
+        ),
     ),
     training_pb2.SLOT_KIND_TALK: Use(
-        message("console.timetable.talk"), message("console.timetable.talk_needs"), _TRAINER
+        message("console.timetable.talk"),
+        message("console.timetable.talk_needs"),
+        _TRAINER,
+        (message("console.kit.talk_1"), message("console.kit.talk_2"), message("console.kit.talk_3")),
     ),
-    training_pb2.SLOT_KIND_BREAK: Use(message("console.timetable.break"), None, None),
-    training_pb2.SLOT_KIND_LUNCH: Use(message("console.timetable.lunch"), None, None),
+    training_pb2.SLOT_KIND_BREAK: Use(message("console.timetable.break"), None, None, _PAUSE),
+    training_pb2.SLOT_KIND_LUNCH: Use(message("console.timetable.lunch"), None, None, _PAUSE),
     training_pb2.SLOT_KIND_DEBRIEF: Use(
-        message("console.timetable.debrief"), message("console.timetable.debrief_needs"), _TRAINER
+        message("console.timetable.debrief"),
+        message("console.timetable.debrief_needs"),
+        _TRAINER,
+        (
+            message("console.kit.debrief_1"),
+            message("console.kit.debrief_2"),
+            message("console.kit.debrief_3"),
+            message("console.kit.debrief_4"),
+        ),
     ),
 }
 LESSON = Use(message("console.timetable.lesson"), message("console.timetable.lesson_needs"), _TRAINEES)
@@ -49,12 +71,13 @@ TEST = Use(message("console.timetable.test"), message("console.timetable.test_ne
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of a timetable: when, how many minutes, what, and what it needs."""
+    """A row of a timetable: when, how many minutes, what, what it needs, and when a class is back from a pause."""
 
     at: Message
     minutes: int
     title: str
     use: Use
+    back: Message | None = None
 
 
 def clock(minutes: int) -> Message:
@@ -72,8 +95,9 @@ def timetable_of(sitting: training_pb2.Sitting) -> list[Row]:
         if block is not None and (block.test or block.exercise == training_pb2.EXERCISE_LESSON):
             use = TEST if block.test else LESSON
         minutes = slot.length.seconds // 60
-        rows.append(Row(clock(at), minutes, slot.title, use))
         end = at + minutes
+        is_timed_pause = use.lines == _PAUSE and sitting.timetable[0].at.seconds  # else no time of day is known
+        rows.append(Row(clock(at), minutes, slot.title, use, clock(end) if is_timed_pause else None))
     return [*rows, Row(clock(end), 0, "", Use(message("console.timetable.end"), None, None))] if rows else []
 
 
@@ -81,7 +105,7 @@ async def timetable(visit: Visit) -> Response:
     """Show the timetable of each sitting, to print."""
     course = await read_course(visit, visit.path["course"])
     days = [(one, timetable_of(one)) for one in course.sittings]
-    return visit.page("trainer_timetable.html", course=course, days=days)
+    return visit.page("trainer_timetable.html", course=course, days=days, debrief=SLOTS[training_pb2.SLOT_KIND_DEBRIEF])
 
 
 # --- lessons
@@ -149,6 +173,15 @@ async def slides(visit: Visit) -> Response:
     return await visit.file(f"{block_id}{'-notes' if has_notes else ''}.html", "text/html", html.encode())
 
 
+async def class_slides(visit: Visit) -> Response:
+    """Send the slides of all that is no exercise and no lesson as one file: of each kind, if there is no timetable."""
+    course = await read_course(visit, visit.path["course"])
+    shown = [row for sitting in course.sittings for row in timetable_of(sitting) if row.use.lines]
+    shown = shown or [Row(clock(0), 0, "", use) for use in SLOTS.values() if use.lines]
+    html = visit.desk.html(visit, "kit_class.html", {"course": course, "slides": shown})
+    return await visit.file("class.html", "text/html", html.encode())
+
+
 async def handouts(visit: Visit) -> Response:
     """Show a sheet for each lesson, to print."""
     course = await read_course(visit, visit.path["course"])
@@ -192,6 +225,18 @@ FAQ: tuple[tuple[Message, Message], ...] = (
     (message("console.faq.photos"), message("console.faq.photos_answer")),
     (message("console.faq.duty"), message("console.faq.duty_answer")),
 )
+DEBRIEF: tuple[Message, ...] = (
+    message("console.debrief.step_1"),
+    message("console.debrief.step_2"),
+    message("console.debrief.step_3"),
+    message("console.debrief.step_4"),
+    message("console.debrief.step_5"),
+    message("console.debrief.step_6"),
+    message("console.debrief.step_7"),
+    message("console.debrief.step_8"),
+    message("console.debrief.step_9"),
+    message("console.debrief.step_10"),
+)
 CARD: tuple[Message, ...] = (
     message("console.card.step_1"),
     message("console.card.step_2"),
@@ -204,6 +249,12 @@ CARD: tuple[Message, ...] = (
     message("console.card.step_9"),
     message("console.card.step_10"),
 )
+
+
+async def debrief(visit: Visit) -> Response:
+    """Show the steps of a debrief, to print."""
+    course = await read_course(visit, visit.path["course"])
+    return visit.page("kit_debrief.html", course=course, steps=DEBRIEF)
 
 
 async def questions(visit: Visit) -> Response:
@@ -222,9 +273,11 @@ async def card(visit: Visit) -> Response:
 SCREENS = (
     Screen("/courses/{course}/timetable", timetable, roles=TRAINS),
     Screen("/courses/{course}/kit", kit, roles=TRAINS),
+    Screen("/courses/{course}/kit/slides", class_slides, roles=TRAINS),
     Screen("/courses/{course}/kit/slides/{block}", slides, roles=TRAINS),
     Screen("/courses/{course}/kit/handouts", handouts, roles=TRAINS),
     Screen("/courses/{course}/kit/glossary", glossary, roles=TRAINS),
+    Screen("/courses/{course}/kit/debrief", debrief, roles=TRAINS),
     Screen("/courses/{course}/kit/questions", questions, roles=TRAINS),
     Screen("/courses/{course}/kit/card", card, roles=TRAINS),
 )
