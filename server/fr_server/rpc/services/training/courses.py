@@ -76,11 +76,11 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
 
     async def CheckPlan(self, request: pb.CheckPlanRequest, context: Context) -> pb.CheckPlanResponse:
         plan, _ = await self._resources.work.storage(training.sent_plan, request.plan)
-        wanted = needs(plan)
+        wanted, told = needs(plan), await self._resources.work.storage(plan.in_language, spoken())
         response = pb.CheckPlanResponse(
-            title=plan.title,
+            title=told.title,
             needs=training.needs_message(wanted),
-            sittings=[training.sitting_message(one, for_trainee=False) for one in plan.sittings],
+            sittings=[training.sitting_message(one, for_trainee=False) for one in told.sittings],
         )
         if names := training.sent_datasets(request.datasets):
             datasets = await self._resources.work.storage(_read, names)
@@ -121,7 +121,8 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
                 raise ShuttingDown(message("error.rpc.server_shutting_down_make"))
             if (progress := seen.new()) is not None:
                 yield pb.CreateCourseResponse(progress=progress)
-        yield pb.CreateCourseResponse(course=training.course_message(running.result()))
+        told = await self._resources.work.storage(training.course_message, running.result())
+        yield pb.CreateCourseResponse(course=told)
 
     async def GetCourse(self, request: pb.GetCourseRequest, context: Context) -> pb.GetCourseResponse:
         store = self._resources.store
