@@ -96,7 +96,8 @@ def test_a_plan_has_its_words_in_other_languages() -> None:
     one = block("two", more=PAIRS + 'minutes = 4\ninstructions = "Look."\n')
     found = read_plan(plan(talk, lessons, one, head=head))
     told, (sitting,) = found.in_language("fr"), found.in_language("fr").sittings
-    assert (told.title, told.notice, sitting.title, sitting.slots[0].title) == ("Un cours", "Oui ?", "Jour 1", "Un exposé")
+    assert (told.title, told.notice) == ("Un cours", "Oui ?")
+    assert (sitting.title, sitting.slots[0].title) == ("Jour 1", "Un exposé")
     assert [block.title for block in told.blocks] == [lesson("law", "fr").title, "two"]
     assert told.blocks[1].instructions == "Regardez."
     assert found.in_language("en") == found
@@ -193,7 +194,7 @@ def test_each_half_of_the_trainees_has_its_forms() -> None:
         (plan(block("one"), "[translations.de]\n"), "`translations` has no key `de`. It knows: ar, en, es, fr"),
         (plan(block("one"), french("A coarse", "Un cours")), "into `fr`; did you mean `A course`"),
         (plan(block("one"), french("Something else entirely", "x")), "Copy a title"),
-        (plan(block("one"), french("A course", "")), "In the translations into `fr`, `A course` has 1 to 200 characters"),
+        (plan(block("one"), french("A course", "")), "In the translations into `fr`, `A course` has 1 to"),
         (plan(block("one"), french("A course", "x" * 201)), "has 1 to 200 characters"),
         (plan(block("one"), french("A course", "a") + '"A course" = "b"'), "Cannot overwrite a value"),
     ],
@@ -260,7 +261,7 @@ def test_plans_have_names_and_an_unknown_one_is_not_repeated() -> None:
         plan_text("../plans")
 
 
-@pytestdef test_every_word_of_the_plans_is_translated_and_no_other() -> None:
+def test_every_word_of_the_plans_is_translated_and_no_other() -> None:
     plans = [shipped(name) for name in plan_names()]
     lessons = {lesson(one).title for one in lesson_names()}
     for plan in plans:
@@ -272,7 +273,7 @@ def test_plans_have_names_and_an_unknown_one_is_not_repeated() -> None:
     assert {language: words.keys() for language, words in known.items()} == dict.fromkeys(("fr", "es", "ar"), used)
 
 
-.mark.parametrize("name", plan_names())
+@pytest.mark.parametrize("name", plan_names())
 def test_a_plan_needs_what_its_first_lines_say(name: str) -> None:
     said = SAYS.search(plan_text(name).split("format =")[0])
     wanted = needs(shipped(name))
