@@ -175,7 +175,7 @@ class _Table:
     def words_of(self, plan: CoursePlan, language: str) -> dict[str, str]:
         """The words of a plan that are its keys, with their translations; each is as long as the format lets it be."""
         titles, every = plan.titles, plan.words
-        for key in self._raw.keys() - every:
+        for key in sorted(self._raw.keys() - every):
             words, near = key[:40], difflib.get_close_matches(key[:200], titles, n=1)
             if near:
                 raise PlanInvalid(
