@@ -240,7 +240,7 @@ def test_reports_and_exports_are_of_the_answers_that_there_are(
     form = training_pb2.EXPORT_FORMAT_XAPI
     told, own = (report(server, html, IN_FRENCH, code=first.code) for html in (True, False))
     assert "Un cours de carrés" in told
-    assert json.loads(own)["title"] == "A course of squares"
+    assert json.loads(own)["course"]["title"] == "A course of squares"
     assert exported(server, cohort_id, form, IN_FRENCH) == exported(server, cohort_id, form)
     assert exported(server, cohort_id, form, asked) == exported(server, cohort_id, form)
     joined = stub.JoinCourse(training_pb2.JoinCourseRequest(code=first.code), metadata=asked)

@@ -194,8 +194,10 @@ class CoursePlan:
     @property
     def titles(self) -> frozenset[str]:
         """Every title, of the plan itself too."""
-        slots = (slot.title for one in self.sittings for slot in one.slots if slot.title)
-        return frozenset((self.title, *(one.title for one in (*self.sittings, *self.blocks)), *slots))
+        found = {self.title, *(block.title for block in self.blocks)}
+        for one in self.sittings:
+            found |= {one.title, *(slot.title for slot in one.slots if slot.title)}
+        return frozenset(found)
 
     @property
     def words(self) -> frozenset[str]:
