@@ -1,6 +1,5 @@
 """Examiners look at two photos under one zoom in a real browser: together or apart, swapped, and under a curtain."""
 
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -92,8 +91,9 @@ def test_a_swap_hides_nothing_and_is_never_a_flash(look: Look, console_world: Wo
         }"""
     )
     swaps = look.page.evaluate("window.swaps")
-    assert len(swaps) >= 2
-    assert min(b - a for a, b in pairwise(swaps)) > 300
+    # Each is seen with the next frame, and late on a busy machine: so a run of them counts, not a single gap.
+    assert len(swaps) >= 4
+    assert min(last - first for first, last in zip(swaps, swaps[3:], strict=False)) > 900, "three a second"
     assert look.page.locator(".pane").first.locator("img").is_visible()
 
 
