@@ -79,3 +79,13 @@ def parse_manifest(text: str) -> Manifest:
 @cache
 def _reader() -> TypeAdapter[Manifest]:
     return TypeAdapter(Manifest)
+
+
+def translated(words: str, language: str) -> str:
+    """The title, licence or terms of a set in a language such as "fr"; as they are where there is no translation."""
+    return _translations().get(language, {}).get(words, words)
+
+
+@cache
+def _translations() -> Mapping[str, Mapping[str, str]]:
+    return tomllib.loads((resources.files("fr_datasets") / "translations.toml").read_text(encoding="utf-8"))

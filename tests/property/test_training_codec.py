@@ -103,6 +103,7 @@ BY_TYPE["AnswerKey"] = st.one_of(*map(known, (PairKey, TriadKey, ListKey, Triage
 known(Measured), known(LabRow)
 known(LessonFigure)
 BY_TYPE["Lab | Evidence | LessonPart"] = known(Lab) | known(Evidence) | known(LessonPart)
+BY_TYPE["Mapping[str, Mapping[str, str]]"] = st.dictionaries(texts, of_type("Mapping[str, str]"), max_size=2)
 known(Item), known(BlockPlan), known(SlotPlan), known(SittingPlan), known(CoursePlan), known(ModelId)
 BY_TYPE["Share"] = st.builds(Share, *[BY_TYPE["float"]] * 3)
 BY_TYPE["OperatingPoints"] = st.builds(OperatingPoints, *[st.none() | BY_TYPE["float"]] * 3)

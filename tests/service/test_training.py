@@ -20,6 +20,7 @@ from fr_training.bank.difficulty import updated
 from fr_training.bank.manifest import truth_of
 from fr_training.courses import Course, Item, Learned
 from fr_training.grading.items import learned
+from fr_training.lessons import lesson
 from fr_training.sessions.results import results
 from fr_training.trials import Result
 from support.counts import NIGHTLY
@@ -27,6 +28,14 @@ from support.courses import PLAN, Chance, answer, ask, create, enrol, next_trial
 from support.servers import Running, photo, refusal_of, running
 
 Metadata = tuple[tuple[str, str], ...]
+FRENCH = """
+[translations.fr]
+"A course of squares" = "Un cours de carrés"
+"Everything" = "Tout"
+"pre" = "Premier test"
+"odd" = "L’intrus"
+"""
+IN_FRENCH: Metadata = (("accept-language", "fr"),)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +46,7 @@ def server(home: Path) -> Iterator[Running]:
 
 @pytest.fixture(scope="module")
 def course(server: Running) -> training_pb2.Course:
-    return create(server.training)
+    return create(server.training, PLAN + FRENCH)
 
 
 @pytest.fixture
@@ -229,6 +238,10 @@ def test_reports_and_exports_are_of_the_answers_that_there_are(
     notice = json.loads(report(server, metadata=asked, code=first.code))["notice"]
     assert "no evidence" not in notice
     form = training_pb2.EXPORT_FORMAT_XAPI
+    told, own = (report(server, html, IN_FRENCH, code=first.code) for html in (True, False))
+    assert "Un cours de carrés" in told
+    assert json.loads(own)["course"]["title"] == "A course of squares"
+    assert exported(server, cohort_id, form, IN_FRENCH) == exported(server, cohort_id, form)
     assert exported(server, cohort_id, form, asked) == exported(server, cohort_id, form)
     joined = stub.JoinCourse(training_pb2.JoinCourseRequest(code=first.code), metadata=asked)
     assert "training in the comparison" not in joined.notice
@@ -236,6 +249,24 @@ def test_reports_and_exports_are_of_the_answers_that_there_are(
     begins = stub.NextTrial(training_pb2.NextTrialRequest(session_id=again, language="ar-XB")).block
     assert begins.block.instructions.startswith("\u200f")
     assert "training in the comparison" in stub.JoinCourse(training_pb2.JoinCourseRequest(code=first.code)).notice
+
+
+def test_the_words_of_a_plan_are_told_in_the_language_of_the_call(server: Running, codes: list[str]) -> None:
+    stub = server.training
+    request = training_pb2.JoinCourseRequest(code=codes[0])
+    joined = stub.JoinCourse(request, metadata=IN_FRENCH)
+    every, own = (one.sitting for one in joined.sittings)
+    assert (joined.title, every.title, own.title) == ("Un cours de carrés", "Tout", "own")
+    assert [one.title for one in every.blocks[:3]] == ["Premier test", "L’intrus", "features"]
+    assert stub.JoinCourse(request).title == stub.JoinCourse(request, metadata=(("accept-language", "es"),)).title
+    asked = training_pb2.NextTrialRequest(session_id=start(stub, codes[0]))
+    assert stub.NextTrial(asked, metadata=IN_FRENCH).block.block.title == "Premier test"
+    plans = {one.name: one for one in stub.ListPlans(training_pb2.ListPlansRequest(), metadata=IN_FRENCH).plans}
+    assert plans["one-day"].title == "Comparer des visages\N{NO-BREAK SPACE}: une journée"
+    checked = stub.CheckPlan(
+        training_pb2.CheckPlanRequest(plan=training_pb2.PlanSource(name="one-day")), metadata=IN_FRENCH
+    )
+    assert checked.sittings[0].blocks[1].title == lesson("bias", "fr").title
 
 
 def test_a_cohort_is_watched_and_deleted(server: Running, course: training_pb2.Course) -> None:

@@ -27,7 +27,7 @@ from fr_datasets import (
 )
 from fr_datasets.catalogue import check
 from fr_datasets.errors import DatasetError, DatasetMalformed, DatasetMissing, DatasetUnreadable
-from fr_datasets.manifests import load_manifest
+from fr_datasets.manifests import load_manifest, manifest_names, translated
 from fr_datasets.values import CountedPhoto, VerificationPair, fold_of
 from support.evaluations import lay_out, touch, write
 
@@ -462,3 +462,11 @@ def test_a_long_list_ends_with_its_call(tmp_path: Path) -> None:
             tables.read_lines(path)
     finally:
         hold(Ticket())
+
+
+@pytest.mark.parametrize("language", ["ar", "es", "fr"])
+def test_the_titles_licences_and_terms_of_sets_are_translated(language: str) -> None:
+    sets = [load_manifest(name) for name in manifest_names()]
+    words = {one for manifest in sets for one in (manifest.title, manifest.licence, manifest.terms)}
+    assert {one for one in words if translated(one, language) == one} == {"CC-BY 4.0"}  # the name of a licence
+    assert words == {translated(one, "en") for one in words} == {translated(one, "xx") for one in words}

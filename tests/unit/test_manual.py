@@ -51,6 +51,24 @@ def test_the_manual_is_complete(language: str) -> None:
             assert f"{chapter.number}.{place} {title}</h3>" in unescape(page.html)
 
 
+def test_the_manual_is_set_as_its_language_writes() -> None:
+    french, arabic = manual_page("fr").html, manual_page("ar").html
+    assert french.count("Chapitre 1\N{NO-BREAK SPACE}: ") == 2  # in the list of contents, and above the chapter
+    edition = unescape(arabic.partition('<p class="edition">')[2].partition("</p>")[0])
+    assert f'@bottom-left {{ content: "{edition}"; direction: rtl; ' in arabic
+    assert "،" in edition
+    assert re.search("\u2068[0-9-]{10}\u2069", edition)
+    assert "direction: ltr; " in french
+
+
+def test_numbers_with_a_sign_stand_as_they_are_in_arabic() -> None:
+    path = resources.files("fr_locales") / "ar" / "LC_MESSAGES" / "fr.po"
+    texts = [text for one in polib.pofile(str(path)) for text in (one.msgstr, *one.msgstr_plural.values())]
+    signed = [before for text in texts for before in re.findall(r"(.?.?)(?<![\w\d.-])[+-]\d", text)]
+    assert len(signed) > 10
+    assert set(signed) == {"\u2068\u200e"}
+
+
 def test_a_page_of_the_console_has_the_whole_text_and_no_markup_of_a_server() -> None:
     html = manual_page().html
     inside = html.partition('<main class="manual">')[2].partition("</main>")[0]

@@ -4,7 +4,11 @@ import io
 import math
 import re
 import struct
+import tomllib
 import zlib
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -43,6 +47,8 @@ from fr_training.shipped_plans import plan_names, plan_text
 PAIRS = "same = 2\ndifferent = 3\n"
 LISTS = "present = 5\nabsent = 5\nsize = 4\n"
 TRIAGE = "usable = 2\nlimited = 2\nreject = 2\n"
+ROOT = Path(__file__).parents[2]
+HEADS = ("## A small plan", "### Other languages")  # of the guide, whose examples belong together
 
 
 def block(block_id: str, exercise: str = "verification", more: str = PAIRS) -> str:
@@ -53,6 +59,10 @@ def plan(*blocks: str, head: str = "", claims: str = "false") -> str:
     return f'format = 1\ntitle = "A course"\nclaims = {claims}\n{head}\n[[sittings]]\nname = "day-1"\n' + "".join(
         blocks
     )
+
+
+def french(words: str, told: str) -> str:
+    return f'[translations.fr]\n"{words}" = "{told}"\n'
 
 
 def refused(text: str, error: type[FrError] = PlanInvalid) -> str:
@@ -76,6 +86,33 @@ def test_a_plan_is_read_with_its_defaults() -> None:
     found = read_plan(plan(block("practice", more=PAIRS + "adaptive = true\ntrials = 4\ntarget = 0.75\n")))
     (one,) = found.blocks
     assert (one.items, one.shown, one.target) == (5, 4, 0.75)
+
+
+def test_a_plan_has_its_words_in_other_languages() -> None:
+    head = 'notice = "Yes?"\n[translations]\nen = {}\n[translations.fr]\n"A course" = "Un cours"\n"Yes?" = "Oui ?"\n'
+    head += '"day-1" = "Jour 1"\n"Look." = "Regardez."\n"A talk" = "Un exposé"\n'
+    talk = '[[sittings.slots]]\nkind = "talk"\nminutes = 5\ntitle = "A talk"\n'
+    lessons = block("one", "lesson", 'lesson = "law"\nminutes = 9\n')
+    one = block("two", more=PAIRS + 'minutes = 4\ninstructions = "Look."\n')
+    found = read_plan(plan(talk, lessons, one, head=head))
+    told, (sitting,) = found.in_language("fr"), found.in_language("fr").sittings
+    assert (told.title, told.notice) == ("Un cours", "Oui ?")
+    assert (sitting.title, sitting.slots[0].title) == ("Jour 1", "Un exposé")
+    assert [block.title for block in told.blocks] == [lesson("law", "fr").title, "two"]
+    assert told.blocks[1].instructions == "Regardez."
+    assert found.in_language("en") == found
+    spanish = found.in_language("es")
+    assert (spanish.title, spanish.blocks[0].title) == ("A course", lesson("law", "es").title)
+    assert replace(spanish, sittings=found.sittings) == found
+
+
+def test_the_guide_says_how_a_plan_is_translated() -> None:
+    guide = (ROOT / "docs" / "training-plans.md").read_text("utf-8")
+    small, more = (guide.partition(head)[2].partition("```toml\n")[2].partition("```")[0] for head in HEADS)
+    told = read_plan(small + more).in_language("fr")
+    assert told.title == "Vingt paires avant, vingt après"
+    assert [one.title for one in told.blocks[:2]] == ["Premier test", "Entraînement"]
+    assert told.blocks[2].instructions.startswith("Notez")
 
 
 def test_every_exercise_is_known() -> None:
@@ -152,6 +189,14 @@ def test_each_half_of_the_trainees_has_its_forms() -> None:
             "several blocks that show the form",
         ),
         (plan(*(block(f"b{n}", more="same = 500\ndifferent = 0\n") for n in range(3))), "more than 1000 trials"),
+        (plan(block("one"), head="translations = 1"), "`translations` is a table"),
+        (plan(block("one"), head="translations = {fr = 1}"), "In the table `translations`, `fr` is a table"),
+        (plan(block("one"), "[translations.de]\n"), "`translations` has no key `de`. It knows: ar, en, es, fr"),
+        (plan(block("one"), french("A coarse", "Un cours")), "into `fr`; did you mean `A course`"),
+        (plan(block("one"), french("Something else entirely", "x")), "Copy a title"),
+        (plan(block("one"), french("A course", "")), "In the translations into `fr`, `A course` has 1 to"),
+        (plan(block("one"), french("A course", "x" * 201)), "has 1 to 200 characters"),
+        (plan(block("one"), french("A course", "a") + '"A course" = "b"'), "Cannot overwrite a value"),
     ],
 )  # fmt: skip
 def test_a_plan_that_cannot_be_is_refused_with_what_is_wrong(text: str, says: str) -> None:
@@ -214,6 +259,18 @@ def test_plans_have_names_and_an_unknown_one_is_not_repeated() -> None:
     assert "three-days" not in near.value.message
     with pytest.raises(UnknownPlan, match="demo, half-day, one-day, self-paced, taster-90, three-day, two-day"):
         plan_text("../plans")
+
+
+def test_every_word_of_the_plans_is_translated_and_no_other() -> None:
+    plans = [shipped(name) for name in plan_names()]
+    lessons = {lesson(one).title for one in lesson_names()}
+    for plan in plans:
+        assert list(plan.translations) == ["ar", "es", "fr"]
+        for told in plan.translations.values():
+            assert told.keys() == plan.words - lessons
+    known = tomllib.loads((resources.files("fr_training") / "plan_words.toml").read_text("utf-8"))
+    used = frozenset[str]().union(*(plan.words for plan in plans)) - lessons
+    assert {language: words.keys() for language, words in known.items()} == dict.fromkeys(("fr", "es", "ar"), used)
 
 
 @pytest.mark.parametrize("name", plan_names())

@@ -113,6 +113,7 @@ def test_a_subject_is_erased_only_by_somebody_who_means_it(at: Staffed, operator
 def test_an_operational_gallery_asks_for_a_purpose_once(at: Staffed, operator: Surfer) -> None:
     at.gallery("official")
     page = words_of(operator.get("/galleries/official"))
+    assert '<time dir="auto" datetime="' in page  # apart from the text around it, where that runs from right to left
     assert "State your purpose" in page
     assert "official 10" not in page
     answer = operator.post("/purpose", {"purpose": "1", "case_reference": "17/26", "next": "/galleries/official"})

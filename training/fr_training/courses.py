@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import mean, stdev
 from typing import NamedTuple
 
@@ -142,3 +142,7 @@ class Course:
     excluded_items: tuple[str, ...] = ()  # ids of the items that its maker left out, sorted
     source: str = ""  # the text of its plan, as TOML; empty for a course that an earlier version made
     photos_left_out: tuple[str, ...] = ()  # sha256 of the photos that its maker left out, sorted
+
+    def in_language(self, language: str) -> Course:
+        """The course with the words of its plan in a language; see `CoursePlan.in_language`."""
+        return replace(self, plan=self.plan.in_language(language))

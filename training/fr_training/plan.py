@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import accumulate
 from typing import Literal, get_args
@@ -12,6 +12,7 @@ from typing import Literal, get_args
 from fr_locales.messages import message
 from fr_training.answers import Poorer
 from fr_training.errors import PlanInvalid
+from fr_training.lessons import title_in
 from fr_training.prompts import ExerciseKind
 
 MAX_SEED = 2**32 - 1
@@ -182,11 +183,54 @@ class CoursePlan:
     retention_days: int = 90  # after which the results of a cohort are deleted
     notice: str = ""  # what a trainee agrees to; "" for the server's own words
     toml: str = ""  # the text that was read
+    # Its words in other languages: by language, such as "fr", then by the words of the plan itself.
+    translations: Mapping[str, Mapping[str, str]] = field(default_factory=dict, hash=False)
 
     @property
     def blocks(self) -> tuple[BlockPlan, ...]:
         """Every block, in the order of the sittings."""
         return tuple(block for sitting in self.sittings for block in sitting.blocks)
+
+    @property
+    def titles(self) -> frozenset[str]:
+        """Every title, of the plan itself too."""
+        found = {self.title, *(block.title for block in self.blocks)}
+        for one in self.sittings:
+            found |= {one.title, *(slot.title for slot in one.slots if slot.title)}
+        return frozenset(found)
+
+    @property
+    def words(self) -> frozenset[str]:
+        """All that people read of it: titles, instructions, and the notice."""
+        return self.titles | {one for one in (self.notice, *(block.instructions for block in self.blocks)) if one}
+
+    def in_language(self, language: str) -> CoursePlan:
+        """The plan with its words in a language, as far as it has them; for pages, never for an export or the audit."""
+
+        def of_slot(slot: SlotPlan) -> SlotPlan:
+            return replace(slot, title=self._said(slot.title, language))
+
+        sittings = tuple(
+            replace(
+                one,
+                title=self._said(one.title, language),
+                blocks=tuple(self.block_in(block, language) for block in one.blocks),
+                slots=tuple(map(of_slot, one.slots)),
+            )
+            for one in self.sittings
+        )
+        title, notice = self._said(self.title, language), self._said(self.notice, language)
+        return replace(self, title=title, notice=notice, sittings=sittings)
+
+    def block_in(self, block: BlockPlan, language: str) -> BlockPlan:
+        """A block of the plan, as in `in_language`; one with the title of its lesson has that of the translation."""
+        title = self._said(block.title, language)
+        if title == block.title and block.lesson:
+            title = title_in(block.lesson, title, language)
+        return replace(block, title=title, instructions=self._said(block.instructions, language))
+
+    def _said(self, words: str, language: str) -> str:
+        return self.translations.get(language, {}).get(words, words)
 
     def forms(self) -> dict[str, BlockPlan]:
         """Each form that must be made, by name, with a block that shows it; blocks of one form ask for the same."""

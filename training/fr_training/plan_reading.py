@@ -10,6 +10,7 @@ from typing import Any, NoReturn, TypeVar, get_args
 
 from fr_files.reading import TextRefused, read_toml
 from fr_locales.messages import Message, message
+from fr_locales.rendering import languages
 from fr_training.errors import PlanInvalid, UnknownExercise
 from fr_training.lessons import Lesson, lesson, lesson_names
 from fr_training.plan import (
@@ -34,7 +35,7 @@ from fr_training.prompts import ExerciseKind, LabKind
 T = TypeVar("T")
 
 FORMAT = 1
-MAX_TOML_BYTES = 64 * 1024  # the longest plan that comes with FR Core has 10 KiB
+MAX_TOML_BYTES = 64 * 1024  # the longest plan that comes with FR Core has 21 KiB
 MAX_BLOCKS = 64
 _MOST_MARKS = 4_000  # of `read_toml`: more than every key in each of `MAX_BLOCKS` blocks
 MAX_TRIALS = 1_000
@@ -84,6 +85,7 @@ class _Table:
         self.where = where
 
     def wrong(self, key: str, must: Message) -> NoReturn:
+        key = key[:40]
         raise PlanInvalid(message("error.plan.wrong_key", where=self.where, key=key, must=must), key=key)
 
     def _take(self, key: str, kind: type[T], must: Message) -> T | None:
@@ -166,6 +168,22 @@ class _Table:
             self.wrong(key, message("error.plan.too_many_entries", most=most))
         return [_Table(one, where(number)) for number, one in enumerate(value, start=1)]
 
+    def inner(self, key: str, where: Message) -> _Table:
+        """A table in this one; empty where it is not there."""
+        return _Table(self._take(key, dict, message("error.plan.must_be_table")) or {}, where)
+
+    def words_of(self, plan: CoursePlan, language: str) -> dict[str, str]:
+        """The words of a plan that are its keys, with their translations; each is as long as the format lets it be."""
+        titles, every = plan.titles, plan.words
+        for key in sorted(self._raw.keys() - every):
+            words, near = key[:40], difflib.get_close_matches(key[:200], titles, n=1)
+            if near:
+                raise PlanInvalid(
+                    message("error.plan.words_near", language=language, words=words, near=near[0]), key=words
+                )
+            raise PlanInvalid(message("error.plan.words_unknown", language=language, words=words), key=words)
+        return {key: self.text(key, most=200 if key in titles else 4_000) for key in self._raw}
+
     def end(self, table: Message) -> None:
         """Require that no key is left; `table` begins the sentence that refuses it."""
         if self._left:
@@ -192,6 +210,7 @@ def _plan(table: _Table, toml: str) -> CoursePlan:
         notice=table.text("notice", ""),
         toml=toml,
     )
+    plan = replace(plan, translations=_translations(table, plan))
     table.end(message("error.plan.the_plan"))
     if len(plan.blocks) > MAX_BLOCKS:
         raise PlanInvalid(message("error.plan.too_many_blocks", most=MAX_BLOCKS), limit=str(MAX_BLOCKS))
@@ -205,6 +224,17 @@ def _plan(table: _Table, toml: str) -> CoursePlan:
     for block in plan.blocks if plan.claims else ():
         _require_able_to_show(block)
     return plan
+
+
+def _translations(table: _Table, plan: CoursePlan) -> dict[str, dict[str, str]]:
+    """The words of a plan in other languages; it must have the words that are translated."""
+    by_language = table.inner("translations", message("error.plan.at_translations"))
+    found = {}
+    for language in languages():
+        part = by_language.inner(language, message("error.plan.at_language", language=language))
+        found[language] = part.words_of(plan, language)
+    by_language.end(message("error.plan.the_translations"))
+    return {language: words for language, words in found.items() if words}
 
 
 def _require_able_to_show(block: BlockPlan) -> None:

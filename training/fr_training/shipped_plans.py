@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import tomllib
 from difflib import get_close_matches
+from functools import cache
 from importlib import resources
 
 from fr_locales.messages import message
 from fr_training.errors import UnknownPlan
+from fr_training.plan_reading import read_plan
 
-_FOLDER = resources.files("fr_training") / "course_plans"
+_HERE = resources.files("fr_training")
+_FOLDER = _HERE / "course_plans"
 _SUFFIX = ".toml"
 
 
@@ -17,12 +22,22 @@ def plan_names() -> tuple[str, ...]:
     return tuple(sorted(item.name.removesuffix(_SUFFIX) for item in _FOLDER.iterdir() if item.name.endswith(_SUFFIX)))
 
 
+@cache
 def plan_text(name: str) -> str:
-    """The TOML text of a plan; raises `UnknownPlan` where there is none of that name."""
+    """The TOML text of a plan, its translations included; raises `UnknownPlan` where there is none of that name."""
     names = plan_names()
     if name not in names:
         near = get_close_matches(name, names, n=1)
         if near:
             raise UnknownPlan(message("error.plan.no_plan_but_near", near=near[0]))
         raise UnknownPlan(message("error.plan.no_plan", names=", ".join(names)))
-    return (_FOLDER / f"{name}{_SUFFIX}").read_text(encoding="utf-8")
+    text = (_FOLDER / f"{name}{_SUFFIX}").read_text(encoding="utf-8")
+    own, known = read_plan(text).words, tomllib.loads((_HERE / "plan_words.toml").read_text(encoding="utf-8"))
+    for language, translations in known.items():
+        lines = (f"{_quoted(words)} = {_quoted(told)}\n" for words, told in translations.items() if words in own)
+        text += f"\n[translations.{language}]\n{''.join(lines)}"
+    return text
+
+
+def _quoted(words: str) -> str:
+    return json.dumps(words, ensure_ascii=False)  # a basic string of TOML too

@@ -26,6 +26,7 @@ __all__ = [
     "languages_of",
     "lesson",
     "lesson_names",
+    "title_in",
 ]
 
 ENGLISH = "en"
@@ -80,6 +81,13 @@ def in_language(part: LessonPart, reasons: tuple[str, ...], language: str) -> tu
     if english is None or translated is None or english.part != replace(part, order=()):
         return part, reasons
     return replace(translated.part, order=part.order), translated.key.reasons if reasons else ()
+
+
+def title_in(name: str, title: str, language: str) -> str:
+    """The title of a lesson in a language, where `title` is that of its English text; else `title` itself."""
+    if language == ENGLISH or name not in lesson_names() or language not in languages_of(name):
+        return title
+    return lesson(name, language).title if title == lesson(name).title else title
 
 
 def _texts(name: str) -> dict[str, Traversable]:

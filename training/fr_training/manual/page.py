@@ -66,7 +66,7 @@ _STYLE = """
 }
 @page {
   margin: 15mm 16mm 18mm;
-  @bottom-left { content: "EDITION"; font: 8pt sans-serif; }
+  @bottom-left { content: "EDITION"; direction: DIRECTION; font: 8pt sans-serif; }
   @bottom-right { content: counter(page); font: 8pt sans-serif; }
 }
 """
@@ -99,15 +99,16 @@ def _page(language: str) -> ManualPage:
         return escape(render(one, spoken))
 
     title, names = words(message("manual.title")), _names(found, words)
-    edition = words(message("manual.edition", version=__version__, date=found.date))
+    edition = message("manual.edition", version=__version__, date=found.date)
     body = [
-        f'<p class="edition">{edition}</p>\n',
+        f'<p class="edition">{words(edition)}</p>\n',
         *(f'<p class="note">{words(one)}</p>\n' for one in _notes(found)),
         _contents(found, names, words),
-        *(_chapter(one, names, spoken) for one in found.chapters),
+        *(_chapter(one, names, words, spoken) for one in found.chapters),
         _sources(found, words),
     ]
-    style = _STYLE.replace("EDITION", re.sub(r"[^\w ,.:-]", "", edition))
+    foot = re.sub(r'["\\<]', lambda mark: f"\\{ord(mark[0]):x} ", render(edition, spoken))  # as CSS quotes them
+    style = _STYLE.replace("EDITION", foot).replace("DIRECTION", direction_of(spoken))
     html = (
         f'<!doctype html>\n<html lang="{spoken}" dir="{direction_of(spoken)}">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width">\n'
@@ -145,10 +146,16 @@ def _names(found: Manual, words: _Words) -> Mapping[str, str]:
     return names
 
 
+def _named(one: Chapter, names: Mapping[str, str], words: _Words) -> str:
+    """Return the title of a chapter behind its number, if it has one."""
+    before = names[one.chapter_id] + words(message("list.colon")) if one.number else ""
+    return before + escape(one.title)
+
+
 def _contents(found: Manual, names: Mapping[str, str], words: _Words) -> str:
     rows = []
     for one in found.chapters:
-        named = f"{names[one.chapter_id]}: {escape(one.title)}" if one.number else escape(one.title)
+        named = _named(one, names, words)
         parts = "".join(
             f'<li><a href="#{part}">{names[part]} {escape(title)}</a></li>\n' for part, title in one.parts.items()
         )
@@ -158,10 +165,9 @@ def _contents(found: Manual, names: Mapping[str, str], words: _Words) -> str:
     return f'<nav class="contents" aria-label="{head}">\n<h2>{head}</h2>\n<ul>\n{"".join(rows)}</ul>\n</nav>\n'
 
 
-def _chapter(one: Chapter, names: Mapping[str, str], spoken: str) -> str:
+def _chapter(one: Chapter, names: Mapping[str, str], words: _Words, spoken: str) -> str:
     other = "" if one.language == spoken else f' lang="{one.language}" dir="{direction_of(one.language)}"'
-    named = f"{names[one.chapter_id]}: {escape(one.title)}" if one.number else escape(one.title)
-    kind = "annex" if one.is_annex else "chapter"
+    kind, named = "annex" if one.is_annex else "chapter", _named(one, names, words)
     return f'<section class="{kind}" id="{one.chapter_id}"{other}>\n<h2>{named}</h2>\n{_text(one, names)}</section>\n'
 
 

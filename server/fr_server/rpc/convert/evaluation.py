@@ -2,9 +2,11 @@
 
 from fr_api.v1 import evaluation_pb2 as pb
 from fr_core.errors import InvalidField, message
+from fr_datasets.manifests import translated
 from fr_evaluation.offers import Offer
 from fr_evaluation.report import KINDS, LARGEST_GALLERY
 from fr_evaluation.stored import KeptReport
+from fr_locales.rendering import spoken
 from fr_server.rpc.convert.common import model_message, timestamp
 
 MAX_GALLERY_SIZES = 16
@@ -48,9 +50,9 @@ def dataset_message(offer: Offer) -> pb.Dataset:
     manifest = offer.manifest
     return pb.Dataset(
         name=manifest.name,
-        title=manifest.title,
-        licence=manifest.licence,
-        terms=manifest.terms,
+        title=translated(manifest.title, spoken()),
+        licence=translated(manifest.licence, spoken()),
+        terms=translated(manifest.terms, spoken()),
         citation=manifest.citation,
         kinds=[_KINDS[kind] for kind in offer.kinds],
         available=offer.available,

@@ -6,9 +6,10 @@ from datetime import timedelta
 
 from fr_api.v1 import training_pb2 as pb
 from fr_core.errors import InvalidField, MissingField, message
+from fr_datasets.manifests import translated
 from fr_locales.messages import Message, Written
 from fr_locales.rendering import number as marked
-from fr_locales.rendering import render
+from fr_locales.rendering import render, spoken
 from fr_server.rpc.convert.common import by_name, duration, model_message, timestamp_ms
 from fr_training.bank.forecast import sentence_of, warnings_of
 from fr_training.bank.manifest import truth_of
@@ -154,7 +155,7 @@ def plan_message(name: str) -> pb.Plan:
     """Build the message of a plan that comes with the server."""
     text = plan_text(name)
     plan = read_plan(text)
-    return pb.Plan(name=name, title=plan.title, toml=text, needs=needs_message(needs(plan)))
+    return pb.Plan(name=name, title=plan.in_language(spoken()).title, toml=text, needs=needs_message(needs(plan)))
 
 
 def manual_message(language: str) -> pb.GetManualResponse:
@@ -206,18 +207,19 @@ def _slot_message(entry: Entry) -> pb.Slot:
 
 
 def course_message(course: Course) -> pb.Course:
-    """Build the message of a course."""
+    """Build the message of a course, with its words in the language of the call."""
+    plan = course.plan.in_language(spoken())
     return pb.Course(
         course_id=course.course_id,
-        title=course.plan.title,
+        title=plan.title,
         create_time=timestamp_ms(course.created_ms),
         model=model_message(course.model),
         datasets=course.datasets,
         seed=course.seed,
         manifest_sha256=course.manifest_sha256,
         forms=[_form_message(form) for form in course.forms.values()],
-        sittings=[sitting_message(sitting, for_trainee=False) for sitting in course.plan.sittings],
-        terms=course.terms,
+        sittings=[sitting_message(sitting, for_trainee=False) for sitting in plan.sittings],
+        terms=[translated(one, spoken()) for one in course.terms],
         gallery_id=course.gallery_id,
         learned_from=course.learned_from,
         learned_items=course.learned_items,

@@ -8,7 +8,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from fr_api.v1 import training_pb2 as pb
 from fr_core.errors import InvalidField, MissingField, message
-from fr_locales.rendering import render
+from fr_locales.rendering import render, spoken
 from fr_server.rpc.convert.common import by_name, duration
 from fr_server.rpc.convert.training import EXERCISES, SHOWN_AS, block_message, lesson_page, question_message
 from fr_training import answers
@@ -95,7 +95,7 @@ def _observation_message(one: answers.Observation) -> pb.Observation:
 def block_to_begin(course: Course, shown: ShowBlock, language: str = ENGLISH) -> pb.BlockToBegin:
     """Build the message of a block that comes next; `language` as in `trial_message`."""
     enlarged = max((one.enlarged for one in course.forecasts if one.form in shown.block.forms), default=0.0)
-    block = block_message(shown.block, language=language)
+    block = block_message(course.plan.block_in(shown.block, spoken()), language=language)
     return pb.BlockToBegin(block=block, number=shown.number, of=shown.of, enlarged=enlarged)
 
 

@@ -31,7 +31,7 @@ from fr_training.bank.needs import Available, available, needs, require_enough
 from fr_training.bank.pool import PoolPhoto
 from fr_training.build.course import Progress, build_course
 from fr_training.build.people import LastAnalysis, NamedPeople, read_datasets
-from fr_training.courses import Course, Item
+from fr_training.courses import Item
 from fr_training.errors import CourseBuilding, UnknownCohort, UnknownItem
 from fr_training.grading.items import learned
 from fr_training.plan import CoursePlan
@@ -76,11 +76,11 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
 
     async def CheckPlan(self, request: pb.CheckPlanRequest, context: Context) -> pb.CheckPlanResponse:
         plan, _ = await self._resources.work.storage(training.sent_plan, request.plan)
-        wanted = needs(plan)
+        wanted, told = needs(plan), await self._resources.work.storage(plan.in_language, spoken())
         response = pb.CheckPlanResponse(
-            title=plan.title,
+            title=told.title,
             needs=training.needs_message(wanted),
-            sittings=[training.sitting_message(one, for_trainee=False) for one in plan.sittings],
+            sittings=[training.sitting_message(one, for_trainee=False) for one in told.sittings],
         )
         if names := training.sent_datasets(request.datasets):
             datasets = await self._resources.work.storage(_read, names)
@@ -121,7 +121,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
                 raise ShuttingDown(message("error.rpc.server_shutting_down_make"))
             if (progress := seen.new()) is not None:
                 yield pb.CreateCourseResponse(progress=progress)
-        yield pb.CreateCourseResponse(course=training.course_message(running.result()))
+        yield pb.CreateCourseResponse(course=running.result())
 
     async def GetCourse(self, request: pb.GetCourseRequest, context: Context) -> pb.GetCourseResponse:
         store = self._resources.store
@@ -184,7 +184,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         aside: frozenset[str],
         only_forecast: bool,
         seen: _Seen,
-    ) -> Course:
+    ) -> pb.Course:
         resources = self._resources
         for known in learn_from:
             resources.store.course(known)  # refused before any photo is read
@@ -215,7 +215,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
                 )
                 current_ticket().require_wanted()
                 if only_forecast:
-                    return built.course
+                    return training.course_message(built.course)
                 course = replace(built.course, source=source, photos_left_out=tuple(sorted(exclude)))
                 resources.store.add_course(course, built.pictures, built.gallery, built.probe_keys, built.identities)
                 self._settle(gallery, course_id)
@@ -224,7 +224,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
                 raise
         fields = {"forms": len(built.course.forms), "pictures": len(built.pictures)}
         log.info("Made a course: %d forms, %d pictures", *fields.values(), extra={FIELDS: fields})
-        return course
+        return training.course_message(course)
 
     def _settle(self, gallery: CourseGallery, course_id: str) -> None:
         """Let the gallery of a stored course stay; where that fails, or the call has ended, there is no course."""
@@ -244,7 +244,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
                 log.info("The gallery of a deleted course was deleted before")
         self._resources.store.delete_course(course_id)
 
-    def _ended(self, caller: str, running: asyncio.Future[Course]) -> None:
+    def _ended(self, caller: str, running: asyncio.Future[pb.Course]) -> None:
         self._builds.give_back(caller)
         if not running.cancelled():
             running.exception()  # which nobody may wait for any more

@@ -117,6 +117,10 @@ class CohortRecord:
     # Trainee id -> rows, in the order of the sessions; none for those who did nothing.
     by_trainee: Mapping[str, tuple[Result, ...]]
 
+    def in_language(self, language: str) -> "CohortRecord":
+        """Return the same with the words of its plan in a language, for pages; see `CoursePlan.in_language`."""
+        return replace(self, course=self.course.in_language(language))
+
 
 def read_cohort(store: TrainingStore, cohort_id: str, item_id: str = "") -> CohortRecord:
     """Read what each trainee of a cohort has done, with one item if its id is given, which is quick.

@@ -9,6 +9,7 @@ from itertools import accumulate
 from fr_api.v1 import training_pb2 as pb
 from fr_api.v1 import training_pb2_grpc
 from fr_core.errors import InvalidField, MissingField, UnknownReport, message
+from fr_locales.rendering import spoken
 from fr_server.rpc.interceptors.wrapping import Context
 from fr_server.rpc.services.training.own_probe import CohortRecord, class_items, read_cohort
 from fr_server.rpc.services.training.resources import PIECE, TrainingResources
@@ -72,14 +73,19 @@ class ResultCalls(training_pb2_grpc.TrainingServiceServicer):
         if whom is None:
             raise MissingField(message("error.rpc.request_says_neither_whose"), field="whom")
         if whom == "cohort_id":
-            return self._of_cohort(read_cohort(store, request.cohort_id), file)
+            return self._of_cohort(self._read(request.cohort_id, file), file)
         if whom == "code":
             trainee = store.trainee_of_code(request.code)
             if any(session.finished_ms is None for session in store.sessions_of(trainee.trainee_id)):
                 raise SessionUnfinished(message("error.rpc.session_yours_not_finished"))
         else:
             trainee = store.trainee(request.trainee_id)
-        return self._of_trainee(read_cohort(store, trainee.cohort_id), trainee.trainee_id, file)
+        return self._of_trainee(self._read(trainee.cohort_id, file), trainee.trainee_id, file)
+
+    def _read(self, cohort_id: str, file: str) -> CohortRecord:
+        """Read a cohort; pages to read have the words of its plan in the language of the call, other files its own."""
+        found = read_cohort(self._resources.store, cohort_id)
+        return found.in_language(spoken()) if file in ("html", "deck") else found
 
     def _of_cohort(self, found: CohortRecord, file: str) -> str:
         if file == "certificate":

@@ -6,6 +6,7 @@ from itertools import chain
 from fr_api.v1 import training_pb2 as pb
 from fr_api.v1 import training_pb2_grpc
 from fr_core.errors import InvalidField, MissingField, message
+from fr_locales.rendering import spoken
 from fr_server.rpc.convert.training import MAX_RELEASED, SHOWN_AS, release_message
 from fr_server.rpc.convert.trials import class_item_message, component_message, given_answer, reveal_message
 from fr_server.rpc.interceptors.wrapping import Context
@@ -83,7 +84,7 @@ class ReviewCalls(training_pb2_grpc.TrainingServiceServicer):
 
     def _for_class(self, request: pb.GetClassItemRequest) -> pb.GetClassItemResponse:
         store = self._resources.store
-        found = read_cohort(store, request.cohort_id, request.item_id)
+        found = read_cohort(store, request.cohort_id, request.item_id).in_language(spoken())
         named = items_named(found.course, (), (request.item_id,))
         blocks = [block_of_item(found.course.plan.blocks, form) for form, _ in named]
         if all(block.exercise == ExerciseKind.OWN_PROBE for block in blocks):
@@ -128,7 +129,7 @@ def _with_forms_ahead(found: Changes, forms: set[str]) -> int:
 def _own(store: TrainingStore, code: str) -> OwnReviews:
     trainee = store.trainee_of_code(code)
     released: set[ItemKey] = set(chain.from_iterable(one.items for one in store.releases(trainee.cohort_id)))
-    course = store.course(store.cohort(trainee.cohort_id).course_id)
+    course = store.course(store.cohort(trainee.cohort_id).course_id).in_language(spoken())
     sessions = tuple(with_known_truth(store, course, one) for one in store.sessions_of(trainee.trainee_id))
     return OwnReviews(course, sessions, reviews(course, trainee.group, sessions, released))
 

@@ -61,7 +61,7 @@ class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
             store = self._resources.store
             trainee = store.trainee_of_code(request.code)
             cohort = store.cohort(trainee.cohort_id)
-            course = store.course(cohort.course_id)
+            course = store.course(cohort.course_id).in_language(spoken())
             begun = {session.sitting: session for session in store.sessions_of(trainee.trainee_id)}
             return pb.JoinCourseResponse(
                 trainee_id=trainee.trainee_id,
@@ -199,7 +199,7 @@ def _session_message(course: Course, session: Session, now_ms: int) -> pb.Sessio
     block = sitting_of(course, session.sitting).blocks[session.block] if runs else None
     return pb.Session(
         session_id=session.session_id,
-        sitting=sitting_message(sitting_of(course, session.sitting)),
+        sitting=sitting_message(sitting_of(course.in_language(spoken()), session.sitting)),
         state=STATES[found.state],
         answered=found.answered,
         trials=found.trials,
