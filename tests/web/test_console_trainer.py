@@ -4,6 +4,8 @@ import http.client
 import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from io import BytesIO
+from zipfile import ZipFile
 
 import pytest
 
@@ -546,7 +548,7 @@ def test_a_course_has_its_timetable_and_everything_that_a_trainer_hands_out(trai
     assert "Us & them" in told
     kit = words(trainer.get(f"{course}/kit"))
     links = re.findall(rf'href="({course}/[^"]+)"', kit)
-    assert len(links) == 9
+    assert len(links) == 11
     pages = {one.removeprefix(course): trainer.get(one) for one in links}
     assert {one.status for one in pages.values()} == {200}
     for block, name in (("bias", "bias"), ("lines", "thresholds")):
@@ -572,4 +574,10 @@ def test_a_course_has_its_timetable_and_everything_that_a_trainer_hands_out(trai
     assert "Automation bias: you rely on a machine more than it deserves." in glossary
     assert words(pages["/kit/questions"]).count("<h2>") == 15
     assert "data:image/svg+xml" in words(pages["/kit/card"])
+    for form, manifest in (("scorm-2004", "imsmanifest.xml"), ("cmi5", "cmi5.xml")):
+        sent = pages[f"/kit/package/{form}"]
+        assert sent.headers["content-disposition"] == f'attachment; filename="2-lessons-en-{form}.zip"'
+        with ZipFile(BytesIO(sent.body)) as archive:
+            assert set(archive.namelist()) == {manifest, "bias.html", "thresholds.html", "lesson.js"}
     assert trainer.get(f"{course}/kit/slides/none").status == 400
+    assert trainer.get(f"{course}/kit/package/none").status == 400

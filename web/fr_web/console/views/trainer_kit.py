@@ -116,6 +116,12 @@ class Term:
     figure: training_pb2.LessonFigure | None
 
 
+PACKAGES = {
+    "scorm-2004": training_pb2.LESSON_PACKAGE_FORMAT_SCORM_2004,
+    "cmi5": training_pb2.LESSON_PACKAGE_FORMAT_CMI5,
+}
+
+
 async def _taught(visit: Visit, course: training_pb2.Course, block_id: str) -> Taught:
     request = training_pb2.ListFormItemsRequest(course_id=course.course_id, form=block_id, language=visit.language)
     items = visit.each(request, training_pb2.ListFormItemsResponse)
@@ -147,6 +153,18 @@ async def slides(visit: Visit) -> Response:
     values = {"lesson": await _taught(visit, course, block_id), "has_notes": has_notes, "key_lines": key_lines}
     html = visit.desk.html(visit, "kit_slides.html", {"course": course, **values})
     return await visit.file(f"{block_id}{'-notes' if has_notes else ''}.html", "text/html", html.encode())
+
+
+async def package(visit: Visit) -> Response:
+    """Send all lessons of a course as a package for a learning platform."""
+    course = await read_course(visit, visit.path["course"])
+    names = dict.fromkeys(one.parts[0].lesson for one in await _lessons(visit, course))
+    form = PACKAGES.get(visit.path["format"])
+    if not names or form is None:
+        raise visit.invalid(message("console.kit.no_package"), "format")
+    request = training_pb2.GetLessonPackageRequest(lessons=names, format=form, language=visit.language)
+    made = await visit.ask(request, training_pb2.GetLessonPackageResponse)
+    return await visit.file(made.name, "application/zip", made.content)
 
 
 async def handouts(visit: Visit) -> Response:
@@ -223,6 +241,7 @@ SCREENS = (
     Screen("/courses/{course}/timetable", timetable, roles=TRAINS),
     Screen("/courses/{course}/kit", kit, roles=TRAINS),
     Screen("/courses/{course}/kit/slides/{block}", slides, roles=TRAINS),
+    Screen("/courses/{course}/kit/package/{format}", package, roles=TRAINS),
     Screen("/courses/{course}/kit/handouts", handouts, roles=TRAINS),
     Screen("/courses/{course}/kit/glossary", glossary, roles=TRAINS),
     Screen("/courses/{course}/kit/questions", questions, roles=TRAINS),
