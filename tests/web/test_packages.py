@@ -21,6 +21,7 @@ import pytest
 from fr_training.lessons import Lesson, lesson
 from fr_training.packages import PackageFormat, package
 from support.browser import Look, needs_browser, opened
+from support.faults import until
 
 pytestmark = [pytest.mark.nightly, pytest.mark.slow, pytest.mark.network, needs_browser]
 
@@ -230,9 +231,11 @@ def test_cmi5_takes_a_lesson_that_is_left_resumed_and_passed(modules: Path, brow
         look.open(lms.launched("1"))
         take(look.page, one, 0, rights[0])
         look.open("/gone.html")  # which leaves it without a word
-        assert lms.verbs() == ["initialized", "answered", "terminated"]
+        until(lambda: lms.verbs() == ["initialized", "answered", "terminated"], 10)
 
         look.open(lms.launched("2"))
+        expect(look.page.get_by_role("radio").first).to_be_visible()
+        look.require_open_to_all()
         for part in range(1, len(rights)):
             take(look.page, one, part, rights[part], look.page.keyboard)
         expect(look.page.locator(".verdict")).to_be_visible()
