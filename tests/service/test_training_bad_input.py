@@ -479,8 +479,10 @@ PACKAGES: list[tuple[dict[str, Any], str, str]] = [
     ({"format": 1}, "INVALID_FIELD", "lessons"),
     ({"lessons": ["bias", "bias"], "format": 1}, "INVALID_FIELD", "lessons"),
     *(({"lessons": ["bias", one], "format": 1}, "INVALID_FIELD", "lessons") for one in MALFORMED),
-    *(({"lessons": ["bias"], "format": 2, "mastery_score": one}, "INVALID_FIELD", "mastery_score") for one in (0, 1.01, -1)),
-    ({"lessons": ["bias"], "format": 2, "mastery_score": float("nan")}, "INVALID_FIELD", "mastery_score"),
+    *(
+        ({"lessons": ["bias"], "format": 2, "mastery_score": one}, "INVALID_FIELD", "mastery_score")
+        for one in (0, 1.01, -1, float("nan"))
+    ),
 ]
 
 

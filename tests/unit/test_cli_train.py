@@ -59,12 +59,13 @@ def test_the_manual_becomes_a_file(target: str, tmp_path: Path) -> None:
 
 
 def test_a_package_goes_into_a_folder_under_its_name(target: str, service: ScriptedTraining, tmp_path: Path) -> None:
-    words = ("package", "bias", "law", "--format", "cmi5", "--language", "fr", "--mastery", "0.8", "--out", tmp_path / "new")
+    words = ("package", "bias", "law", "--format", "cmi5", "--language", "fr", "--mastery", 0.8, "--out", tmp_path / "new")
     code, told, _ = fr(target, *words, "--json")
     assert (code, json.loads(told)["language"], (tmp_path / "new" / "one.zip").read_bytes()) == (0, "fr", b"PK")
     (asked,) = service.calls("GetLessonPackage")
     cmi5 = training_pb2.LESSON_PACKAGE_FORMAT_CMI5
-    assert (list(asked.lessons), asked.format, asked.language, asked.mastery_score) == (["bias", "law"], cmi5, "fr", 0.8)
+    found = (list(asked.lessons), asked.format, asked.language, asked.mastery_score)
+    assert found == (["bias", "law"], cmi5, "fr", 0.8)
     code, _, told = fr(target, *words)
     assert (code != 0, "is there already" in told) == (True, True)
     code, _, told = fr(target, "package", "bias", "--format", "scorm-2004", "--mastery", "2", "--out", tmp_path)

@@ -1,4 +1,4 @@
-"""Packages of lessons: their manifests keep the rules of SCORM 2004 and cmi5, and their pages need nothing beside them."""
+"""Packages of lessons keep the rules of SCORM 2004 and cmi5 for manifests, and their pages need nothing beside them."""
 
 import json
 import re

@@ -153,12 +153,14 @@ function cmi5() {
     },
     async finish(right, passed, kept) {
       const duration = period(began);
-      if (passed !== null && !kept.passed) {
+      if (passed !== null && kept.passed === undefined) {
         const result = { success: passed, score: { scaled: share(right) }, duration };
         await say(passed ? "passed" : "failed", { result }, ["cmi5", "moveon"]);
+        kept.passed = passed; // at once: what is tried again is not said twice
       }
       if (!kept.completed) {
         await say("completed", { result: { completion: true, duration } }, ["cmi5", "moveon"]);
+        kept.completed = true;
       }
     },
     async save(text) {
@@ -224,7 +226,8 @@ const rightOnes = () => lesson.parts.filter((part) => kept.answers[part.id] === 
 function fillEnd() {
   const end = sections.at(-1);
   end.querySelector(".result").textContent = lesson.results[rightOnes()];
-  end.querySelector(".verdict").textContent = kept.passed === undefined ? "" : lesson.words[kept.passed ? "passed" : "failed"];
+  const verdict = kept.passed ? "passed" : "failed";
+  end.querySelector(".verdict").textContent = kept.passed === undefined ? "" : lesson.words[verdict];
 }
 
 async function keep() {
@@ -248,7 +251,8 @@ async function go(by) {
   if (at === lesson.parts.length && !kept.done) {
     const passed = platform.mastery === null ? null : rightOnes() / lesson.parts.length >= platform.mastery;
     if (platform.counts) await platform.finish(rightOnes(), passed, kept);
-    kept = { ...kept, done: true, completed: true, ...(passed === null ? {} : { passed }) };
+    if (passed !== null) kept.passed ??= passed;
+    Object.assign(kept, { done: true, completed: true });
   }
   kept.at = at;
   fillEnd();
@@ -259,8 +263,13 @@ async function go(by) {
 
 async function end(mayGo) {
   if (!isOpen) return;
-  isOpen = false;
-  await platform.leave(Boolean(kept.done), mayGo);
+  isOpen = false; // already while it is said: once is enough
+  try {
+    await platform.leave(Boolean(kept.done), mayGo);
+  } catch (error) {
+    isOpen = true;
+    throw error;
+  }
   sections.forEach((one) => (one.hidden = true));
   leave.hidden = true;
   tell(lesson.words.left);
@@ -271,7 +280,7 @@ function read(text) {
   const known = lesson.parts.filter((part) => part.options[found.answers?.[part.id]] !== undefined);
   const answers = Object.fromEntries(known.map((part) => [part.id, found.answers[part.id]]));
   const isAgain = found.done && (found.passed === false || known.length < lesson.parts.length);
-  if (isAgain) return { at: 0, answers: {}, completed: true }; // a further try, after one that was not enough
+  if (isAgain) return { at: 0, answers: {}, completed: true, ...(found.passed && { passed: true }) }; // a further try
   const first = lesson.parts.findIndex((part) => answers[part.id] === undefined);
   return { ...found, answers, at: Math.min(found.at ?? 0, first < 0 ? lesson.parts.length : first) };
 }

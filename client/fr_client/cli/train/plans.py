@@ -102,7 +102,7 @@ def package(
     ] = "",
     mastery: Annotated[
         float | None,
-        typer.Option(min=0.01, max=1, metavar="SHARE", help="Right answers that pass a lesson; unset only completes it."),
+        typer.Option(min=0.01, max=1, metavar="SHARE", help="Right answers that pass a lesson; none if unset."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
