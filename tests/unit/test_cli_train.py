@@ -59,9 +59,10 @@ def test_the_manual_becomes_a_file(target: str, tmp_path: Path) -> None:
 
 
 def test_a_package_goes_into_a_folder_under_its_name(target: str, service: ScriptedTraining, tmp_path: Path) -> None:
-    words = ("package", "bias", "law", "--format", "cmi5", "--language", "fr", "--mastery", 0.8, "--out", tmp_path / "new")
+    folder = tmp_path / "new"
+    words = ("package", "bias", "law", "--format", "cmi5", "--language", "fr", "--mastery", 0.8, "--out", folder)
     code, told, _ = fr(target, *words, "--json")
-    assert (code, json.loads(told)["language"], (tmp_path / "new" / "one.zip").read_bytes()) == (0, "fr", b"PK")
+    assert (code, json.loads(told)["language"], (folder / "one.zip").read_bytes()) == (0, "fr", b"PK")
     (asked,) = service.calls("GetLessonPackage")
     cmi5 = training_pb2.LESSON_PACKAGE_FORMAT_CMI5
     found = (list(asked.lessons), asked.format, asked.language, asked.mastery_score)

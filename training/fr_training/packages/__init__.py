@@ -66,7 +66,8 @@ def package(
     """Package lessons, in their order, in a language such as "fr" or "fr-CA", else in English.
 
     It is in English if one of the lessons is not there in the language. With `mastery`, in [0.01, 1], a lesson is
-    passed with this share of right answers; else it is only completed. Raises `LookupError` for a name that is no lesson.
+    passed with this share of right answers; else it is only completed. Raises `LookupError` for a name that
+    is no lesson.
     """
     wanted = language.partition("-")[0].lower() or ENGLISH
     least = None if mastery is None else round(mastery, 4)
