@@ -263,7 +263,7 @@ def test_cmi5_takes_a_lesson_that_is_left_resumed_and_passed(modules: Path, brow
         assert lms.verbs()[-2:] == ["initialized", "terminated"]
 
         peer = by_the_peer(look, lms, one)
-        ours = {verb: each for verb, each in zip(lms.verbs(), lms.statements, strict=True)}
+        ours = dict(zip(lms.verbs(), lms.statements, strict=True))
         for verb, each in peer.items():
             assert shape(ours[verb]) == shape(each), verb
 
