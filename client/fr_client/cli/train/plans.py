@@ -94,7 +94,7 @@ def manual(
 
 def package(
     context: typer.Context,
-    lessons: Annotated[list[str], argument("LESSON...", "Names of lessons, such as thresholds, in the order to show.")],
+    lessons: Annotated[list[str], argument("LESSON", "Names of lessons, such as thresholds, in the order to show.")],
     form: Annotated[PackageFormat, typer.Option("--format", help="The standard of the platform.", show_default=False)],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the package goes.", show_default=False)],
     language: Annotated[
