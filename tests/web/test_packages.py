@@ -37,7 +37,7 @@ API_1484_11.on("CommitError", () => errors.push("CommitError"));
 PEER = """<!doctype html><title>Peer</title><script src="/modules/@xapi/cmi5/dist/Cmi5.umd.js"></script>"""
 ACTOR = {"objectType": "Agent", "account": {"homePage": "https://lms.example", "name": "trainee 1"}}
 REGISTRATION, ACTIVITY = "2b5a7f5c-0b0e-4b43-9f0b-1a9f6ad0c001", "https://lms.example/au/1"
-TEMPLATE = {
+TEMPLATE: dict[str, Any] = {
     "contextActivities": {"grouping": [{"id": "urn:fr-core:lesson:thresholds:fr"}]},
     "extensions": {"https://w3id.org/xapi/cmi5/context/extensions/sessionid": "session-1"},
 }
@@ -78,8 +78,8 @@ class Platform:
             self.statements.append(json.loads(body))
             return 200, json.dumps([self.statements[-1]["id"]]).encode()
         if path == "/xapi/activities/state":
-            found = (query["activityId"], json.loads(query["agent"]), query["registration"])
-            assert found == (ACTIVITY, ACTOR, REGISTRATION)
+            about = (query["activityId"], json.loads(query["agent"]), query["registration"])
+            assert about == (ACTIVITY, ACTOR, REGISTRATION)
             if query["stateId"] == "LMS.LaunchData":
                 return 200, json.dumps(self.launch).encode()
             if method == "PUT":
