@@ -26,6 +26,8 @@ ReportFile = Literal["json", "html", "scores", "calibration"]
 # A file of a training report, and a format of an export.
 TrainingFile = Literal["json", "html", "deck", "certificate"]
 ExportFormat = Literal["csv", "xapi", "ags", "open-badges"]
+# The standard of a package of lessons for a learning platform.
+PackageFormat = Literal["scorm-2004", "cmi5"]
 # What an examiner found, or what an examination concludes. None of them is an identity.
 Finding = Literal["potential-candidate", "no-candidate", "inconclusive"]
 Role = Literal["trainee", "trainer", "operator", "examiner", "auditor", "admin"]
@@ -64,6 +66,9 @@ TRAINING_FILES: Mapping[str, training_pb2.TrainingReportFile.ValueType] = _words
     training_pb2.TrainingReportFile, "TRAINING_REPORT_FILE_"
 )
 EXPORT_FORMATS: Mapping[str, training_pb2.ExportFormat.ValueType] = _words(training_pb2.ExportFormat, "EXPORT_FORMAT_")
+PACKAGE_FORMATS: Mapping[str, training_pb2.LessonPackageFormat.ValueType] = _words(
+    training_pb2.LessonPackageFormat, "LESSON_PACKAGE_FORMAT_"
+)
 FINDINGS: Mapping[str, review_pb2.FindingKind.ValueType] = _words(review_pb2.FindingKind, "FINDING_KIND_")
 ROLES: Mapping[str, access_pb2.Role.ValueType] = _words(access_pb2.Role, "ROLE_")
 USE_NAMES: Mapping[int, str] = {value: word for word, value in USES.items()}

@@ -164,7 +164,7 @@ def classroom(tmp_path: Path, pack_cache: ModelCache, testdata: Path) -> Iterato
 def test_a_course_from_the_first_command_of_the_pages_to_the_last(classroom: Classroom) -> None:
     done = ("pip ", "python3 ", "fr serve ", SET_UP)
     todo = [line for line in commands(COURSE) if not line.startswith(done)]
-    assert len(todo) == 26
+    assert len(todo) == 27
     todo.sort(key=lambda line: ("delete" in line, " report " in line))  # reports when all have answered
     typed = iter((FIRST, LATER))
     for line in todo:
@@ -272,6 +272,7 @@ def look_at_what_was_written(folder: Path) -> None:
     assert len(json.loads((folder / "statements.json").read_text())) == 61 * TAKING + 4
     assert len(json.loads((folder / "scores.json").read_text())) == 7 * TAKING + 1
     assert len(json.loads((folder / "certificates.json").read_text())) == TAKING
+    assert (folder / "packages" / "2-lessons-fr-scorm-2004.zip").is_file()
     assert (folder / "debrief" / "deck.html").read_text("utf-8").count("<section>") > 4
 
 

@@ -473,6 +473,27 @@ def test_a_wrong_release_releases_nothing(stub: Stub, course: Course, refused: R
         refused(partial(lambda sent: list(stub.ListFormItems(sent)), form), "INVALID_FIELD")
 
 
+PACKAGES: list[tuple[dict[str, Any], str, str]] = [
+    ({"lessons": ["bias"]}, "MISSING_FIELD", "format"),
+    ({"lessons": ["bias"], "format": 99}, "INVALID_FIELD", "format"),
+    ({"format": 1}, "INVALID_FIELD", "lessons"),
+    ({"lessons": ["bias", "bias"], "format": 1}, "INVALID_FIELD", "lessons"),
+    *(({"lessons": ["bias", one], "format": 1}, "INVALID_FIELD", "lessons") for one in MALFORMED),
+    *(
+        ({"lessons": ["bias"], "format": 2, "mastery_score": one}, "INVALID_FIELD", "mastery_score")
+        for one in (0, 1.01, -1, float("nan"))
+    ),
+]
+
+
+def test_a_wrong_package_is_refused(stub: Stub, refused: Refused) -> None:
+    for fields, reason, field in PACKAGES:
+        end = refused.both("GetLessonPackage", pb.GetLessonPackageRequest(**fields), reason)
+        assert end.info.metadata["field"] == field
+    made = stub.GetLessonPackage(pb.GetLessonPackageRequest(lessons=["bias"], format=2, language="fr"))
+    assert (made.name, made.language, made.content[:2]) == ("bias-fr-cmi5.zip", "fr", b"PK")
+
+
 def test_wrong_lists_of_what_to_leave_out(stub: Stub, refused: Refused) -> None:
     for wrong in (["0" * 16, ""], ["0" * 15], ["G" * 16], ["A" * 16], [LONG], ["0" * 16] * 10_001):
         for only_forecast in (False, True):

@@ -101,6 +101,10 @@ class ScriptedTraining(training_pb2_grpc.TrainingServiceServicer):
     def GetManual(self, request: Any, context: Any) -> training_pb2.GetManualResponse:  # noqa: N802
         return training_pb2.GetManualResponse(title="The manual", language="fr", html=f"<p>{request.language}</p>")
 
+    def GetLessonPackage(self, request: Any, context: Any) -> training_pb2.GetLessonPackageResponse:  # noqa: N802
+        self._called("GetLessonPackage", request, context)
+        return training_pb2.GetLessonPackageResponse(name="../one.zip", language="fr", content=b"PK")
+
     def ListPlans(self, request: Any, context: Any) -> training_pb2.ListPlansResponse:  # noqa: N802
         needs = training_pb2.PlanNeeds(people=212, people_with_two_photos=80, minutes=90, trials=148)
         plan = training_pb2.Plan(

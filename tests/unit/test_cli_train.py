@@ -58,6 +58,21 @@ def test_the_manual_becomes_a_file(target: str, tmp_path: Path) -> None:
     assert (code != 0, str(out) in told) == (True, True)
 
 
+def test_a_package_goes_into_a_folder_under_its_name(target: str, service: ScriptedTraining, tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    words = ("package", "bias", "law", "--format", "cmi5", "--language", "fr", "--mastery", 0.8, "--out", folder)
+    code, told, _ = fr(target, *words, "--json")
+    assert (code, json.loads(told)["language"], (folder / "one.zip").read_bytes()) == (0, "fr", b"PK")
+    (asked,) = service.calls("GetLessonPackage")
+    cmi5 = training_pb2.LESSON_PACKAGE_FORMAT_CMI5
+    found = (list(asked.lessons), asked.format, asked.language, asked.mastery_score)
+    assert found == (["bias", "law"], cmi5, "fr", 0.8)
+    code, _, told = fr(target, *words)
+    assert (code != 0, "is there already" in told) == (True, True)
+    code, _, told = fr(target, "package", "bias", "--format", "scorm-2004", "--mastery", "2", "--out", tmp_path)
+    assert (code, len(service.calls("GetLessonPackage"))) == (2, 2)
+
+
 def test_a_check_says_what_a_plan_needs_and_whether_it_is_there(target: str, service: ScriptedTraining) -> None:
     for options, status, said, enough in (
         ((), 0, "212 people, 80 of them with two photos", False),

@@ -1,6 +1,10 @@
-"""A server with keys, and the HTTP interface in front of it, for all tests of a file."""
+"""A server with keys, the HTTP interface in front of it, and programs of other makers, for all tests of a file."""
 
+import os
+import shutil
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -78,3 +82,20 @@ def look(browser: Any, console_world: World) -> Iterator[Look]:
     """A page that begins signed out, in English; what goes wrong on it fails the test."""
     with opened(browser, console_world.address) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the npm packages: $FR_NODE_FOLDER, or a new one."""
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not installed")
+    if named := os.environ.get("FR_NODE_FOLDER"):
+        return Path(named)
+    folder = tmp_path_factory.mktemp("node")
+    shutil.copy(Path(__file__).resolve().parent / "package.json", folder)
+    done = subprocess.run(
+        ["npm", "install", "--no-audit", "--no-fund"], cwd=folder, capture_output=True, timeout=600, check=False
+    )
+    if done.returncode:
+        pytest.skip("the npm registry cannot be reached")
+    return folder

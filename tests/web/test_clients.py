@@ -1,7 +1,6 @@
 """Clients of other makers call the HTTP interface: npm's @connectrpc/connect, and schemathesis with 10,000 calls."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -22,23 +21,6 @@ from support.web import UNARY, Web, over_grpc
 pytestmark = [pytest.mark.nightly, pytest.mark.slow]
 
 FOLDER = Path(__file__).resolve().parent
-
-
-@pytest.fixture(scope="module")
-def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the npm packages: $FR_NODE_FOLDER, or a new one."""
-    if shutil.which("npm") is None:
-        pytest.skip("npm is not installed")
-    if named := os.environ.get("FR_NODE_FOLDER"):
-        return Path(named)
-    folder = tmp_path_factory.mktemp("node")
-    shutil.copy(FOLDER / "package.json", folder)
-    done = subprocess.run(
-        ["npm", "install", "--no-audit", "--no-fund"], cwd=folder, capture_output=True, timeout=600, check=False
-    )
-    if done.returncode:
-        pytest.skip("the npm registry cannot be reached")
-    return folder
 
 
 def described() -> bytes:

@@ -4,6 +4,8 @@ import http.client
 import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from io import BytesIO
+from zipfile import ZipFile
 
 import pytest
 
@@ -583,4 +585,10 @@ def test_a_course_has_its_timetable_and_everything_that_a_trainer_hands_out(trai
     assert not re.search(r'<script|(src|href)="(?!data:)', shown)
     assert re.findall("Back at [0-9:]+", shown) == ["Back at 10:15"]
     assert "data:image/svg+xml" in words(pages["/kit/card"])
+    for form, manifest in (("scorm-2004", "imsmanifest.xml"), ("cmi5", "cmi5.xml")):
+        sent = pages[f"/kit/package/{form}"]
+        assert sent.headers["content-disposition"] == f'attachment; filename="2-lessons-en-{form}.zip"'
+        with ZipFile(BytesIO(sent.body)) as archive:
+            assert set(archive.namelist()) == {manifest, "bias.html", "thresholds.html", "lesson.js"}
     assert trainer.get(f"{course}/kit/slides/none").status == 400
+    assert trainer.get(f"{course}/kit/package/none").status == 400

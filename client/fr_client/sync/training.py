@@ -10,7 +10,15 @@ from fr_client import requests
 from fr_client.blocking import run
 from fr_client.requests import Decision, Notes, OnCourseProgress, Photo, Plan
 from fr_client.sync.calls import Calls
-from fr_client.words import EXPORT_FORMATS, TRAINING_FILES, ExportFormat, TrainingFile, value_of
+from fr_client.words import (
+    EXPORT_FORMATS,
+    PACKAGE_FORMATS,
+    TRAINING_FILES,
+    ExportFormat,
+    PackageFormat,
+    TrainingFile,
+    value_of,
+)
 
 # The field of each kind of decision.
 _ANSWERS: Mapping[type, str] = {
@@ -41,6 +49,22 @@ class Training:
     def manual(self, language: str = "") -> training_pb2.GetManualResponse:
         """Return the manual of good practice as an HTML document, in a language such as "fr"; else in English."""
         return self._calls.call(self._stub.GetManual, training_pb2.GetManualRequest(language=language))
+
+    def lesson_package(
+        self, lessons: Sequence[str], form: PackageFormat, language: str = "", mastery: float | None = None
+    ) -> training_pb2.GetLessonPackageResponse:
+        """Return lessons with their questions as a package for a learning platform, "scorm-2004" or "cmi5".
+
+        Args:
+            lessons: their names, such as "thresholds", in the order to show.
+            form: the standard of the package.
+            language: such as "fr"; English if it is empty, or if one of the lessons is not there in it.
+            mastery: the share of right answers that passes a lesson, in [0.01, 1]; None only to complete it.
+        """
+        request = training_pb2.GetLessonPackageRequest(
+            lessons=lessons, format=value_of("form", form, PACKAGE_FORMATS), language=language, mastery_score=mastery
+        )
+        return self._calls.call(self._stub.GetLessonPackage, request)
 
     def check_plan(self, plan: Plan, datasets: Sequence[str] = ()) -> training_pb2.CheckPlanResponse:
         """Read a plan, and return its needs, and what the data sets have.

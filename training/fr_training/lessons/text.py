@@ -7,8 +7,10 @@ number that the product computes, and `![](figure:name)`, alone in its paragraph
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from typing import Annotated, ClassVar, NoReturn, TypeVar
 
 from markdown_it import MarkdownIt
@@ -49,6 +51,15 @@ class Head:
     decimal: Annotated[str, Field(max_length=1)] = "."  # the mark before the decimals of a number
     group: Annotated[str, Field(max_length=1)] = ","  # and that between thousands
     reviewed: Annotated[str, Field(max_length=200)] = ""
+
+
+def figure_html(one: LessonFigure) -> str:
+    """Return the markup of a drawing with its caption; it is a picture, in which a browser runs no script."""
+    data = b64encode(one.svg.encode()).decode()
+    return (
+        f'<figure><img src="data:image/svg+xml;base64,{data}" alt="{escape(one.alt)}">'
+        f"<figcaption>{escape(one.caption)}</figcaption></figure>\n"
+    )
 
 
 def read_head(where: str, text: str, kind: type[HeadT]) -> tuple[HeadT, int, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from html import escape
@@ -14,7 +13,7 @@ from markdown_it.token import Token
 from fr_core import __version__
 from fr_locales.messages import Message, message
 from fr_locales.rendering import ENGLISH, direction_of, languages, render
-from fr_training.lessons.text import READER, TITLE
+from fr_training.lessons.text import READER, TITLE, figure_html
 from fr_training.manual import Manual, manual, manual_languages
 from fr_training.manual.reading import Chapter
 
@@ -195,14 +194,8 @@ def _inline(chapter: Chapter, tokens: Sequence[Token], place: int, names: Mappin
         children = [_html(numbered)]
     elif first is not None and first.type == "image":
         figure = chapter.figures[str(first.attrs["src"]).removeprefix("figure:")]
-        data = b64encode(figure.svg.encode()).decode()
         above.hidden = tokens[place + 1].hidden = True
-        children = [
-            _html(
-                f'<figure><img src="data:image/svg+xml;base64,{data}" alt="{escape(figure.alt)}">'
-                f"<figcaption>{escape(figure.caption)}</figcaption></figure>\n"
-            )
-        ]
+        children = [_html(figure_html(figure))]
     elif first is not None and first.type == "text" and first.content.startswith("[ ] "):
         tokens[place - 2].attrs["class"] = "tick"
         first.content = first.content[4:]

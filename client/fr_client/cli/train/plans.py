@@ -1,4 +1,4 @@
-"""`fr train plan`, `fr train course create`, `fr train manual`: plans, courses made of them, and the manual."""
+"""`fr train plan`, `course create`, `manual` and `package`: plans, courses made of them, the manual, and lessons."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from fr_api.v1 import training_pb2
-from fr_client.cli.files import new_file, read_text
+from fr_client.cli.files import new_file, read_text, writing
 from fr_client.cli.progress import staged_progress
 from fr_client.cli.show import console, counted, every, pairs, plain, print_answer, print_json, print_list, shown, table
 from fr_client.cli.state import AsJson, Unusable, argument, connected
@@ -17,6 +17,7 @@ from fr_client.cli.train.courses import course, forecast_lines, forecast_table, 
 from fr_client.requests import MAX_PLAN_BYTES, Plan, plan_source
 from fr_client.sync.training import Training
 from fr_client.unpack import message_keys
+from fr_client.words import PackageFormat
 from fr_files.reading import read_toml
 
 _EXCLUDED = re.compile(r"[0-9a-f]{64}|[0-9a-f]{16}")
@@ -89,6 +90,34 @@ def manual(
             file.write(found.html.encode())
         told = {"file": shown(out), "title": found.title, "language": found.language, "reviewed": found.reviewed}
         print_answer(as_json, told, f"Wrote {shown(out)}.")
+
+
+def package(
+    context: typer.Context,
+    lessons: Annotated[list[str], argument("LESSON", "Names of lessons, such as thresholds, in the order to show.")],
+    form: Annotated[PackageFormat, typer.Option("--format", help="The standard of the platform.", show_default=False)],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the package goes.", show_default=False)],
+    language: Annotated[
+        str, typer.Option(metavar="NAME", help="Such as fr; English if a lesson is not there in it.")
+    ] = "",
+    mastery: Annotated[
+        float | None,
+        typer.Option(min=0.01, max=1, metavar="SHARE", help="Right answers that pass a lesson; none if unset."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a package of lessons with their questions for a learning platform; the right answers are inside it.
+
+    A platform grades in the browser: who can download the package can read the right answers.
+    """
+    with connected(context, as_json) as client:
+        found = client.training.lesson_package(lessons, form, language, mastery)
+        path = out / Path(found.name).name
+        with writing(out):
+            out.mkdir(parents=True, exist_ok=True)
+        with new_file(path) as file:
+            file.write(found.content)
+        print_answer(as_json, {"file": shown(path), "language": found.language}, f"Wrote {shown(path)}.")
 
 
 @plan.command("check")

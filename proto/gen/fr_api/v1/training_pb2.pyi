@@ -482,6 +482,33 @@ EXPORT_FORMAT_OPEN_BADGES: ExportFormat.ValueType  # 4
 """A JSON array of signed Open Badges 3.0 credentials, one for each trainee who has finished."""
 Global___ExportFormat: _TypeAlias = ExportFormat  # noqa: Y015
 
+class _LessonPackageFormat:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LessonPackageFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LessonPackageFormat.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LESSON_PACKAGE_FORMAT_UNSPECIFIED: _LessonPackageFormat.ValueType  # 0
+    """Never sent."""
+    LESSON_PACKAGE_FORMAT_SCORM_2004: _LessonPackageFormat.ValueType  # 1
+    """SCORM 2004, 4th edition: one SCO for each lesson."""
+    LESSON_PACKAGE_FORMAT_CMI5: _LessonPackageFormat.ValueType  # 2
+    """cmi5: one assignable unit for each lesson."""
+
+class LessonPackageFormat(_LessonPackageFormat, metaclass=_LessonPackageFormatEnumTypeWrapper):
+    """--- packages of lessons -------------------------------------------------------------------------------------
+
+    The standard of a package.
+    """
+
+LESSON_PACKAGE_FORMAT_UNSPECIFIED: LessonPackageFormat.ValueType  # 0
+"""Never sent."""
+LESSON_PACKAGE_FORMAT_SCORM_2004: LessonPackageFormat.ValueType  # 1
+"""SCORM 2004, 4th edition: one SCO for each lesson."""
+LESSON_PACKAGE_FORMAT_CMI5: LessonPackageFormat.ValueType  # 2
+"""cmi5: one assignable unit for each lesson."""
+Global___LessonPackageFormat: _TypeAlias = LessonPackageFormat  # noqa: Y015
+
 @_typing.final
 class Plan(_message.Message):
     """A plan that comes with the server."""
@@ -4365,3 +4392,73 @@ class GetManualResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetManualResponse: _TypeAlias = GetManualResponse  # noqa: Y015
+
+@_typing.final
+class GetLessonPackageRequest(_message.Message):
+    """The lessons to package."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LESSONS_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
+    MASTERY_SCORE_FIELD_NUMBER: _builtins.int
+    format: Global___LessonPackageFormat.ValueType
+    """The standard."""
+    language: _builtins.str
+    """The language, such as "fr"; empty for English."""
+    mastery_score: _builtins.float
+    """The share of right answers that passes a lesson, in [0.01, 1]. If unset, a lesson is only completed. A platform can set
+    another.
+    """
+    @_builtins.property
+    def lessons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The names of the lessons, such as "thresholds", in the order to show, each once."""
+
+    def __init__(
+        self,
+        *,
+        lessons: _abc.Iterable[_builtins.str] | None = ...,
+        format: Global___LessonPackageFormat.ValueType = ...,
+        language: _builtins.str = ...,
+        mastery_score: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_mastery_score", b"_mastery_score", "mastery_score", b"mastery_score"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mastery_score", b"_mastery_score", "format", b"format", "language", b"language", "lessons", b"lessons", "mastery_score", b"mastery_score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__mastery_score: _TypeAlias = _typing.Literal["mastery_score"]  # noqa: Y015
+    _WhichOneofArgType__mastery_score: _TypeAlias = _typing.Literal["_mastery_score", b"_mastery_score"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__mastery_score) -> _WhichOneofReturnType__mastery_score | None: ...
+
+Global___GetLessonPackageRequest: _TypeAlias = GetLessonPackageRequest  # noqa: Y015
+
+@_typing.final
+class GetLessonPackageResponse(_message.Message):
+    """A package."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The name of the file, such as "thresholds-fr-scorm-2004.zip"."""
+    language: _builtins.str
+    """The language of the lessons: that of the request, or English if one of them has no such translation."""
+    content: _builtins.bytes
+    """The zip. The same request has the same bytes as long as the lessons stay the same."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        language: _builtins.str = ...,
+        content: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "language", b"language", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetLessonPackageResponse: _TypeAlias = GetLessonPackageResponse  # noqa: Y015

@@ -186,6 +186,11 @@ class TrainingServiceStub:
                 request_serializer=fr__api_dot_v1_dot_training__pb2.GetManualRequest.SerializeToString,
                 response_deserializer=fr__api_dot_v1_dot_training__pb2.GetManualResponse.FromString,
                 _registered_method=True)
+        self.GetLessonPackage = channel.unary_unary(
+                '/fr_api.v1.TrainingService/GetLessonPackage',
+                request_serializer=fr__api_dot_v1_dot_training__pb2.GetLessonPackageRequest.SerializeToString,
+                response_deserializer=fr__api_dot_v1_dot_training__pb2.GetLessonPackageResponse.FromString,
+                _registered_method=True)
 
 
 class TrainingServiceServicer:
@@ -445,6 +450,14 @@ class TrainingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetLessonPackage(self, request, context):
+        """Returns lessons with their questions as a package for a learning platform, in their text of today. The right answers are
+        inside, as such platforms grade in the browser.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TrainingServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -617,6 +630,11 @@ def add_TrainingServiceServicer_to_server(servicer, server):
                     servicer.GetManual,
                     request_deserializer=fr__api_dot_v1_dot_training__pb2.GetManualRequest.FromString,
                     response_serializer=fr__api_dot_v1_dot_training__pb2.GetManualResponse.SerializeToString,
+            ),
+            'GetLessonPackage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLessonPackage,
+                    request_deserializer=fr__api_dot_v1_dot_training__pb2.GetLessonPackageRequest.FromString,
+                    response_serializer=fr__api_dot_v1_dot_training__pb2.GetLessonPackageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1538,6 +1556,33 @@ class TrainingService:
             '/fr_api.v1.TrainingService/GetManual',
             fr__api_dot_v1_dot_training__pb2.GetManualRequest.SerializeToString,
             fr__api_dot_v1_dot_training__pb2.GetManualResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLessonPackage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fr_api.v1.TrainingService/GetLessonPackage',
+            fr__api_dot_v1_dot_training__pb2.GetLessonPackageRequest.SerializeToString,
+            fr__api_dot_v1_dot_training__pb2.GetLessonPackageResponse.FromString,
             options,
             channel_credentials,
             insecure,

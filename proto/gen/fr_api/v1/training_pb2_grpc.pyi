@@ -134,6 +134,10 @@ class TrainingServiceStub:
     """Returns the manual of good practice that comes with the server: procedures, checklists and forms for people who
     search, examine, lead and audit.
     """
+    GetLessonPackage: _grpc.UnaryUnaryMultiCallable[_training_pb2.GetLessonPackageRequest, _training_pb2.GetLessonPackageResponse]
+    """Returns lessons with their questions as a package for a learning platform, in their text of today. The right answers are
+    inside, as such platforms grade in the browser.
+    """
 
 @_typing.type_check_only
 class TrainingServiceAsyncStub(TrainingServiceStub):
@@ -234,6 +238,10 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     GetManual: _aio.UnaryUnaryMultiCallable[_training_pb2.GetManualRequest, _training_pb2.GetManualResponse]  # type: ignore[assignment]
     """Returns the manual of good practice that comes with the server: procedures, checklists and forms for people who
     search, examine, lead and audit.
+    """
+    GetLessonPackage: _aio.UnaryUnaryMultiCallable[_training_pb2.GetLessonPackageRequest, _training_pb2.GetLessonPackageResponse]  # type: ignore[assignment]
+    """Returns lessons with their questions as a package for a learning platform, in their text of today. The right answers are
+    inside, as such platforms grade in the browser.
     """
 
 class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -536,6 +544,16 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_training_pb2.GetManualResponse, _abc.Awaitable[_training_pb2.GetManualResponse]]:
         """Returns the manual of good practice that comes with the server: procedures, checklists and forms for people who
         search, examine, lead and audit.
+        """
+
+    @_abc_1.abstractmethod
+    def GetLessonPackage(
+        self,
+        request: _training_pb2.GetLessonPackageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_training_pb2.GetLessonPackageResponse, _abc.Awaitable[_training_pb2.GetLessonPackageResponse]]:
+        """Returns lessons with their questions as a package for a learning platform, in their text of today. The right answers are
+        inside, as such platforms grade in the browser.
         """
 
 def add_TrainingServiceServicer_to_server(servicer: TrainingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

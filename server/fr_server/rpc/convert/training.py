@@ -21,6 +21,7 @@ from fr_training.exercises.questions import question
 from fr_training.keys import LessonKey, ListKey, PairKey
 from fr_training.lessons import ENGLISH, in_language, languages_of, lesson, lesson_names
 from fr_training.manual.page import manual_page
+from fr_training.packages import PackageFormat, package
 from fr_training.plan import MAX_SEED, BlockPlan, CoursePlan, Entry, SittingPlan, SlotKind, SlotPlan
 from fr_training.plan_reading import read_plan
 from fr_training.prompts import ExerciseKind, LessonPart, Question
@@ -37,6 +38,8 @@ MAX_LEARN_FROM = 16  # courses that one course learns from
 MAX_EXCLUDED = 10_000  # photos that the maker of a course leaves out
 MAX_RELEASED = 10_000  # items that a release names by their ids
 
+LEAST_MASTERY = 0.01  # of the answers of a lesson, to pass it on a learning platform
+
 EXERCISES = by_name(ExerciseKind, pb.Exercise, "EXERCISE")
 # A trainee sees exercises that look like verifications under that name: their own would give the prior away.
 SHOWN_AS = {
@@ -46,6 +49,8 @@ SHOWN_AS = {
 }
 STATES = by_name(SessionState, pb.SessionState, "SESSION_STATE")
 _SLOTS = by_name(SlotKind, pb.SlotKind, "SLOT_KIND")
+_PACKAGE_VALUES = by_name(PackageFormat, pb.LessonPackageFormat, "LESSON_PACKAGE_FORMAT")
+_PACKAGES = {value: form for form, value in _PACKAGE_VALUES.items()}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ITEM_ID = re.compile(r"[0-9a-f]{16}")
 
@@ -162,6 +167,22 @@ def manual_message(language: str) -> pb.GetManualResponse:
     """Build the message of the manual in a language, else in English."""
     tongue, title, reviewed, html = manual_page(language)
     return pb.GetManualResponse(title=title, language=tongue, reviewed=reviewed, html=html)
+
+
+def package_message(request: pb.GetLessonPackageRequest) -> pb.GetLessonPackageResponse:
+    """Package the lessons that a request names; raises `MissingField` or `InvalidField`."""
+    if not request.format:
+        raise MissingField(message("error.rpc.format_not_set"), field="format")
+    if request.format not in _PACKAGES:
+        raise InvalidField(message("error.rpc.format_value_call_does"), field="format")
+    names, known = tuple(request.lessons), lesson_names()
+    if not names or len(set(names)) < len(names) or not set(names) <= set(known):
+        raise InvalidField(message("error.rpc.package_lessons", names=", ".join(known)), field="lessons")
+    mastery = request.mastery_score if request.HasField("mastery_score") else None
+    if mastery is not None and not LEAST_MASTERY <= mastery <= 1:
+        raise InvalidField(message("error.rpc.package_mastery", least=LEAST_MASTERY), field="mastery_score")
+    name, tongue, content = package(names, _PACKAGES[request.format], request.language, mastery)
+    return pb.GetLessonPackageResponse(name=name, language=tongue, content=content)
 
 
 def block_message(block: BlockPlan, for_trainee: bool = True, language: str = ENGLISH) -> pb.Block:

@@ -140,6 +140,12 @@ class Term:
     figure: training_pb2.LessonFigure | None
 
 
+PACKAGES = {
+    "scorm-2004": training_pb2.LESSON_PACKAGE_FORMAT_SCORM_2004,
+    "cmi5": training_pb2.LESSON_PACKAGE_FORMAT_CMI5,
+}
+
+
 async def _taught(visit: Visit, course: training_pb2.Course, block_id: str) -> Taught:
     request = training_pb2.ListFormItemsRequest(course_id=course.course_id, form=block_id, language=visit.language)
     items = visit.each(request, training_pb2.ListFormItemsResponse)
@@ -180,6 +186,18 @@ async def class_slides(visit: Visit) -> Response:
     shown = shown or [Row(clock(0), 0, "", use) for use in SLOTS.values() if use.lines]
     html = visit.desk.html(visit, "kit_class.html", {"course": course, "slides": shown})
     return await visit.file("class.html", "text/html", html.encode())
+
+
+async def package(visit: Visit) -> Response:
+    """Send all lessons of a course as a package for a learning platform."""
+    course = await read_course(visit, visit.path["course"])
+    names = dict.fromkeys(one.parts[0].lesson for one in await _lessons(visit, course))
+    form = PACKAGES.get(visit.path["format"])
+    if not names or form is None:
+        raise visit.invalid(message("console.kit.no_package"), "format")
+    request = training_pb2.GetLessonPackageRequest(lessons=names, format=form, language=visit.language)
+    made = await visit.ask(request, training_pb2.GetLessonPackageResponse)
+    return await visit.file(made.name, "application/zip", made.content)
 
 
 async def handouts(visit: Visit) -> Response:
@@ -275,6 +293,7 @@ SCREENS = (
     Screen("/courses/{course}/kit", kit, roles=TRAINS),
     Screen("/courses/{course}/kit/slides", class_slides, roles=TRAINS),
     Screen("/courses/{course}/kit/slides/{block}", slides, roles=TRAINS),
+    Screen("/courses/{course}/kit/package/{format}", package, roles=TRAINS),
     Screen("/courses/{course}/kit/handouts", handouts, roles=TRAINS),
     Screen("/courses/{course}/kit/glossary", glossary, roles=TRAINS),
     Screen("/courses/{course}/kit/debrief", debrief, roles=TRAINS),

@@ -74,6 +74,11 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
     async def GetManual(self, request: pb.GetManualRequest, context: Context) -> pb.GetManualResponse:
         return await self._resources.work.storage(training.manual_message, request.language)
 
+    async def GetLessonPackage(
+        self, request: pb.GetLessonPackageRequest, context: Context
+    ) -> pb.GetLessonPackageResponse:
+        return await self._resources.work.storage(training.package_message, request)
+
     async def CheckPlan(self, request: pb.CheckPlanRequest, context: Context) -> pb.CheckPlanResponse:
         plan, _ = await self._resources.work.storage(training.sent_plan, request.plan)
         wanted, told = needs(plan), await self._resources.work.storage(plan.in_language, spoken())
