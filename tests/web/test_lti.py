@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -22,6 +23,7 @@ from fr_web.lti.launches import SCORE_SCOPE, STATE_S, Launch, Launches, new_cook
 from fr_web.lti.registrations import Platform, Registrations, ToolKey, read_registrations, tool_key
 from fr_web.lti.tool import Score, Tool
 from support.browser import World
+from support.cli import fr, reason_of
 from support.courses import create, enrol, finish, store_of
 from support.faults import until
 from support.lti import CLIENT, DEPLOYMENT, TOOL, Lms, lms, new_key, pem
@@ -296,6 +298,17 @@ def test_the_file_of_registrations_is_checked_line_by_line(
     assert not found.platforms[0].owns("https://school.example.org@evil.example/")
 
 
+def test_the_commands_make_a_key_for_its_owner_and_show_the_addresses(tmp_path: Path) -> None:
+    for name in ("new.pem", "old.pem"):
+        assert fr("lti", "key", tmp_path / name)[0] == 0
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
+    assert reason_of(fr("lti", "key", tmp_path / "new.pem")) == "INVALID_FIELD", "a key is not written over"
+    (tmp_path / "lti.toml").write_text(FILE)
+    status, told, _ = fr("lti", "show", tmp_path / "lti.toml")
+    assert status == 0
+    assert {f"{TOOL}/lti/{place}" for place in ("launch", "login", "keys")} <= set(told.split())
+
+
 @pytest.mark.parametrize(
     ("score", "grading", "given"),
     [
@@ -306,8 +319,6 @@ def test_the_file_of_registrations_is_checked_line_by_line(
     ],
 )
 def test_a_score_is_given_only_when_it_is_final(score: Score, grading: str, given: int | None) -> None:
-    from datetime import UTC, datetime
-
     told = score.message("someone", datetime(2026, 1, 2, tzinfo=UTC))
     assert (told["gradingProgress"], told.get("scoreGiven")) == (grading, given)
     assert ("scoreMaximum" in told) is (given is not None)
@@ -472,7 +483,7 @@ def test_an_activity_without_a_choice_says_so(linked: Linked) -> None:
 
 def test_a_server_without_platforms_takes_no_launch(linked: Linked) -> None:
     page = Surfer(linked.world.site).get("/lti/login?iss=x")
-    assert (page.status, "takes no launches" in words(page)) == (400, True)
+    assert (page.status, "takes no launches" in words(page)) == (403, True)
 
 
 def test_the_key_set_has_public_keys_alone(linked: Linked) -> None:

@@ -232,4 +232,4 @@ def new_cookie() -> str:
 
 def refuse_without_registration() -> FrApiError:
     """Return the refusal of a server that takes no launches."""
-    return refused(grpc.StatusCode.FAILED_PRECONDITION, "NOT_PERMITTED", message("lti.off"))
+    return refused(grpc.StatusCode.PERMISSION_DENIED, "NOT_PERMITTED", message("lti.off"))

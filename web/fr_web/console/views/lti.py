@@ -44,7 +44,7 @@ async def login(visit: Visit) -> Response:
     platform = tool.launches.platform(asked)
     if visit.request.headers.get("sec-fetch-dest") in _FRAMES:
         page = visit.page("lti_window.html", again=address("/lti/login", **asked))
-        return _with_policy(page, frame_ancestors=" ".join(sorted(platform.origins)))
+        return _with_policy(visit, page, frame_ancestors=" ".join(sorted(platform.origins)))
     found = visit.request.cookies.get(COOKIE, "")
     cookie = found if is_cookie(found) else new_cookie()
     answer = RedirectResponse(tool.launches.begin(platform, asked, cookie), 303)
@@ -62,11 +62,11 @@ async def launch(visit: Visit) -> Response:
     state, token = text_of(visit.fields, "state"), text_of(visit.fields, "id_token")
     found = await tool.launches.end(state, token, visit.request.cookies.get(COOKIE, ""))
     if found.return_url:
-        return visit.page("lti_go.html", onward=f"/lti/choose/{tool.wait_for_choice(found)}", welcome=False)
+        return visit.page("lti_go.html", onward=f"/lti/choose/{tool.wait_for_choice(found)}")
     if not found.cohort_id:
         raise visit.invalid(message("lti.no_choice"))
     visit.session = await _joined(visit, tool, found)
-    return visit.page("lti_go.html", onward="/course", welcome=True)
+    return visit.page("lti_go.html", onward="/course")
 
 
 async def _joined(visit: Visit, tool: Tool, found: Launch) -> Session:
@@ -82,6 +82,10 @@ async def _joined(visit: Visit, tool: Tool, found: Launch) -> Session:
     visit.session = Session(tool.registrations.class_key, enrolled.code, "", frozenset())
     caller = await visit.ask(access_pb2.WhoAmIRequest(), access_pb2.WhoAmIResponse)
     who = f"{enrolled.trainee_id} {caller.principal_id}"
+    if found.sitting:  # one that the course does not have is refused now, and not on each page
+        await visit.ask(
+            pb.GetSittingScoreRequest(code=enrolled.code, sitting=found.sitting), pb.GetSittingScoreResponse
+        )
     roles = frozenset({access_pb2.ROLE_TRAINEE})
     return Session(tool.registrations.class_key, enrolled.code, who, roles, launch=found)
 
@@ -105,7 +109,7 @@ async def chosen(visit: Visit) -> Response:
             told = _tool(visit).chosen(visit.path["ticket"], one)
             if told is not None:
                 page = visit.page("lti_return.html", url=told[0], token_of_choice=told[1], chosen=one)
-                return _with_policy(page, form_action=" ".join(sorted(found.platform.origins)))
+                return _with_policy(visit, page, form_action=" ".join(sorted(found.platform.origins)))
     raise visit.invalid(message("lti.no_choice"), "choice")
 
 
@@ -141,13 +145,16 @@ async def send_score(visit: Visit) -> None:
         tool.send_score(found, score, lambda: setattr(session, "score_sent", score))
 
 
-def _with_policy(page: Response, *, form_action: str = "'self'", frame_ancestors: str = "'none'") -> Response:
-    """Let a page be framed by, or its form go to, a registered platform; it has no script.
+def _with_policy(
+    visit: Visit, page: Response, *, form_action: str = "'self'", frame_ancestors: str = "'none'"
+) -> Response:
+    """Let a page be framed by, or its form go to, a registered platform.
 
     Where there is `frame-ancestors`, browsers do not look at X-Frame-Options.
     """
     page.headers["content-security-policy"] = (
-        "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; "
+        f"default-src 'none'; script-src 'nonce-{visit.nonce}'; style-src 'self'; img-src 'self' data:; "
+        "connect-src 'self'; base-uri 'none'; require-trusted-types-for 'script'; trusted-types htmx; "
         f"form-action {form_action}; frame-ancestors {frame_ancestors}"
     )
     return page
