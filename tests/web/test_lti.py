@@ -24,6 +24,7 @@ from fr_web.lti.registrations import Platform, Registrations, ToolKey, read_regi
 from fr_web.lti.tool import Score, Tool
 from support.browser import World
 from support.cli import fr, reason_of
+from support.commands import blocks, commands, page, require_understood
 from support.courses import create, enrol, finish, store_of
 from support.faults import until
 from support.lti import CLIENT, DEPLOYMENT, TOOL, Lms, lms, new_key, pem
@@ -140,6 +141,7 @@ REFUSED: list[tuple[str, Callable[[dict[str, Any]], Any]]] = [
     ("exp", lambda claims: claims.update(exp=int(NOW_S) - 61)),
     ("exp", without("exp")),
     ("exp", lambda claims: claims.update(exp="tomorrow")),
+    ("exp", lambda claims: claims.update(exp=float("nan"))),
     ("iat", lambda claims: claims.update(iat=int(NOW_S) + 61)),
     ("iat", lambda claims: claims.update(iat=int(NOW_S) - 3601)),
     ("iat", without("iat")),
@@ -148,6 +150,7 @@ REFUSED: list[tuple[str, Callable[[dict[str, Any]], Any]]] = [
     ("version", without(f"{CLAIM}version")),
     ("deployment_id", lambda claims: claims.update({f"{CLAIM}deployment_id": "other"})),
     ("deployment_id", without(f"{CLAIM}deployment_id")),
+    ("deployment_id", lambda claims: claims.update({f"{CLAIM}deployment_id": [DEPLOYMENT]})),
     ("message_type", lambda claims: claims.update({f"{CLAIM}message_type": "LtiSubmissionReviewRequest"})),
     ("sub", without("sub")),
     ("sub", lambda claims: claims.update(sub="x" * 256)),
@@ -491,3 +494,16 @@ def test_the_key_set_has_public_keys_alone(linked: Linked) -> None:
     assert {"kid", "n", "e", "kty", "alg", "use"} <= key.keys()
     assert not key.keys() & {"d", "p", "q", "dp", "dq", "qi"}
     assert replace(PLATFORM, origins=frozenset()).owns(ISSUER) is False
+
+
+def test_the_file_of_the_page_is_read(tmp_path: Path) -> None:
+    (example,) = blocks(page("docs/lti.md"), "toml")
+    (tmp_path / "lti.toml").write_text(example)
+    (tmp_path / "lti.pem").write_bytes(pem(new_key()))
+    for name in ("trainer", "class"):
+        (tmp_path / f"{name}.key").write_text(f"{name} key\n")
+    found = read_registrations(tmp_path / "lti.toml")
+    assert (found.trainer_key, found.class_key) == ("trainer key", "class key")
+    assert "trainer key" not in repr(found)
+    for line in re.findall(r"`(fr [^`]+)`", page("docs/lti.md")) + commands(page("docs/lti.md")):
+        require_understood(line)

@@ -53,7 +53,7 @@ class Launch:
     sitting: str = ""
     line_item: str = ""  # address of the gradebook's column; "" if scores are not wanted
     return_url: str = ""  # of deep linking; "" in a launch of an activity
-    data: str | None = None  # of deep linking, what the platform wants back
+    data: Any = None  # of deep linking, what the platform wants back
     nonce: str = field(default="", repr=False)
     takes_line_item: bool = True
 
@@ -166,7 +166,8 @@ class Launches:
         nonce = claims.get("nonce")
         _require(isinstance(nonce, str) and hmac.compare_digest(nonce.encode(), begun.nonce.encode()), "nonce")
         _require(claims.get(f"{_CLAIM}version") == "1.3.0", "version")
-        _require(claims.get(f"{_CLAIM}deployment_id") in platform.deployment_ids, "deployment_id")
+        deployment_id = claims.get(f"{_CLAIM}deployment_id")
+        _require(isinstance(deployment_id, str) and deployment_id in platform.deployment_ids, "deployment_id")
         _require(claims.get(f"{_CLAIM}message_type") in (RESOURCE, DEEP_LINKING), "message_type")
 
 

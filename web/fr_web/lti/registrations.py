@@ -34,7 +34,8 @@ class ToolKey:
     def jwk(self) -> dict[str, Any]:
         """Return the public key, RFC 7517."""
         made: dict[str, Any] = RSAAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
-        return {**made, "kid": self.key_id, "alg": ALGORITHM, "use": "sig", "key_ops": ["verify"]}
+        made.pop("key_ops", None)  # RFC 7517, 4.3: not together with `use`
+        return {**made, "kid": self.key_id, "alg": ALGORITHM, "use": "sig"}
 
 
 @dataclass(frozen=True, slots=True)
