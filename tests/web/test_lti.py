@@ -507,3 +507,11 @@ def test_the_file_of_the_page_is_read(tmp_path: Path) -> None:
     assert "trainer key" not in repr(found)
     for line in re.findall(r"`(fr [^`]+)`", page("docs/lti.md")) + commands(page("docs/lti.md")):
         require_understood(line)
+
+
+def test_a_console_whose_key_is_of_no_trainer_says_who_mends_it(linked: Linked) -> None:
+    class_key = linked.world.key("trainee")
+    with lms(class_key, class_key) as platform:
+        with web(linked.world.staff.server.address, lti=Tool(platform.tool)) as site:
+            page = platform.launch(Surfer(site), custom=linked.custom())
+    assert (page.status, "trainer_key_file" in words(page)) == (403, True)

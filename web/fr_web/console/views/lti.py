@@ -4,15 +4,18 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+import grpc
 from starlette.responses import RedirectResponse, Response
 
 from fr_api.v1 import access_pb2
 from fr_api.v1 import training_pb2 as pb
+from fr_client.errors import FrApiError
 from fr_locales.messages import message
 from fr_web.console.addresses import address
 from fr_web.console.forms import text_of
 from fr_web.console.sessions import Session
 from fr_web.console.visit import MOST_LISTED, Screen, Visit
+from fr_web.errors import refused
 from fr_web.lti.launches import COOKIE, STATE_S, Launch, is_cookie, new_cookie, refuse_without_registration
 from fr_web.lti.tool import Choice, Score, Tool
 
@@ -65,7 +68,12 @@ async def launch(visit: Visit) -> Response:
         return visit.page("lti_go.html", onward=f"/lti/choose/{tool.wait_for_choice(found)}")
     if not found.cohort_id:
         raise visit.invalid(message("lti.no_choice"))
-    visit.session = await _joined(visit, tool, found)
+    try:
+        visit.session = await _joined(visit, tool, found)
+    except FrApiError as error:
+        if error.code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
+            raise refused(grpc.StatusCode.PERMISSION_DENIED, "NOT_PERMITTED", message("lti.no_right")) from error
+        raise
     return visit.page("lti_go.html", onward="/course")
 
 
