@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -94,6 +95,12 @@ class Lms:
     conf: Any
     scores: list[dict[str, Any]] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
+    custom: dict[str, str] = field(default_factory=dict)  # of the activity that a real browser opens
+
+    @property
+    def login(self) -> str:
+        """The address that a click on the activity leads to."""
+        return str(_Login(None, self.conf).initiate_login("someone-3"))
 
     @property
     def line_item(self) -> str:
@@ -108,7 +115,12 @@ class Lms:
         self, begun: Answered, user: str = "someone-1", custom: Mapping[str, str] | None = None, deep: bool = False
     ) -> dict[str, str]:
         """Return the form that the platform has a browser post, after what the tool asked for."""
-        asked = dict(parse_qsl(urlsplit(begun.headers["location"]).query))
+        return self.form(begun.headers["location"], user, custom, deep)
+
+    def form(
+        self, location: str, user: str, custom: Mapping[str, str] | None = None, deep: bool = False
+    ) -> dict[str, str]:
+        asked = dict(parse_qsl(urlsplit(location).query))
         made = _Message(_Asked({"method": "GET", "get_data": asked, "form_data": {}}), self.conf)
         made.set_user_data(user, ["http://purl.imsglobal.org/vocab/lis/v2/membership#Learner"], "Jane Roe")
         made.set_resource_link_claim("a-link")
@@ -129,7 +141,7 @@ class Lms:
 
 
 @contextmanager
-def lms(trainer_key: str = "", class_key: str = "") -> Iterator[Lms]:
+def lms(trainer_key: str = "", class_key: str = "", address_of_tool: str = TOOL) -> Iterator[Lms]:
     """Run the platform, with the tool registered at it and it at the tool."""
     key, own = new_key(), tool_key(pem(new_key()))
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
@@ -139,10 +151,10 @@ def lms(trainer_key: str = "", class_key: str = "") -> Iterator[Lms]:
         .set_iss(address)
         .set_client_id(CLIENT)
         .set_deployment_id(DEPLOYMENT)
-        .set_oidc_login_url(f"{TOOL}/lti/login")
-        .set_launch_url(f"{TOOL}/lti/launch")
-        .set_deeplink_launch_url(f"{TOOL}/lti/launch")
-        .set_tool_redirect_uris([f"{TOOL}/lti/launch"])
+        .set_oidc_login_url(f"{address_of_tool}/lti/login")
+        .set_launch_url(f"{address_of_tool}/lti/launch")
+        .set_deeplink_launch_url(f"{address_of_tool}/lti/launch")
+        .set_tool_redirect_uris([f"{address_of_tool}/lti/launch"])
         .set_access_token_url(f"{address}/token")
         .set_platform_private_key(pem(key).decode())
         .set_platform_public_key(
@@ -152,7 +164,7 @@ def lms(trainer_key: str = "", class_key: str = "") -> Iterator[Lms]:
     )
     urls = (f"{address}/auth", f"{address}/token", f"{address}/jwks")
     platform = Platform(address, CLIENT, *urls, frozenset({DEPLOYMENT}), frozenset({address}))
-    tool = Registrations(TOOL, (platform,), (own,), trainer_key, class_key)
+    tool = Registrations(address_of_tool, (platform,), (own,), trainer_key, class_key)
     made = Lms(address, tool, _Conf(registration=registration))
     server.lms = made  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, name="lms")
@@ -168,7 +180,17 @@ def lms(trainer_key: str = "", class_key: str = "") -> Iterator[Lms]:
 class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:  # noqa: N802
         found: Lms = self.server.lms  # type: ignore[attr-defined]
-        self._answer(200, found.conf.get_jwks() if self.path == "/jwks" else {})
+        if self.path == "/jwks":
+            self._answer(200, found.conf.get_jwks())
+        elif self.path.startswith("/auth?"):  # the page that posts the token
+            form = found.form(self.path, "someone-3", found.custom)
+            fields = "".join(f'<input type="hidden" name="{name}" value="{value}">' for name, value in form.items())
+            action = f"{found.tool.address}/lti/launch"
+            self._page(f'<form method="post" action="{action}">{fields}<button>Go on</button></form>')
+        elif self.path == "/frame":
+            self._page(f'<iframe src="{escape(found.login)}"></iframe>')
+        else:
+            self._page(f'<a href="{escape(found.login)}">The activity</a>')
 
     def do_POST(self) -> None:  # noqa: N802
         found: Lms = self.server.lms  # type: ignore[attr-defined]
@@ -186,9 +208,15 @@ class _Handler(BaseHTTPRequestHandler):
             found.refusals.append(str(answer.message))
         self._answer(answer.code, answer.result)
 
+    def _page(self, body: str) -> None:
+        self._send(200, f'<!doctype html><link rel="icon" href="data:,">{body}'.encode(), "text/html")
+
     def _answer(self, status: int, found: Any) -> None:
-        body = json.dumps(found).encode()
+        self._send(status, json.dumps(found).encode(), "application/json")
+
+    def _send(self, status: int, body: bytes, kind: str) -> None:
         self.send_response(status)
+        self.send_header("content-type", kind)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

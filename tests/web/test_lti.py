@@ -4,6 +4,7 @@ import asyncio
 import html
 import json
 import re
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -22,7 +23,7 @@ from fr_web.lti.exchange import AGAIN_S, FRESH_S, PlatformKeys, Unanswered, pars
 from fr_web.lti.launches import SCORE_SCOPE, STATE_S, Launch, Launches, new_cookie
 from fr_web.lti.registrations import Platform, Registrations, ToolKey, read_registrations, tool_key
 from fr_web.lti.tool import Score, Tool
-from support.browser import World
+from support.browser import World, needs_browser
 from support.cli import fr, reason_of
 from support.commands import blocks, commands, page, require_understood
 from support.courses import create, enrol, finish, store_of
@@ -515,3 +516,28 @@ def test_a_console_whose_key_is_of_no_trainer_says_who_mends_it(linked: Linked) 
         with web(linked.world.staff.server.address, lti=Tool(platform.tool)) as site:
             page = platform.launch(Surfer(site), custom=linked.custom())
     assert (page.status, "trainer_key_file" in words(page)) == (403, True)
+
+
+@needs_browser
+def test_a_browser_comes_from_the_platform_into_the_course(
+    browser: Any, console_world: World, linked: Linked
+) -> None:
+    """With real cookies: the strict one of the console, and the one that comes along from another site."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    staff = console_world.staff
+    keys = staff.caller(Role.TRAINER).token, staff.caller(Role.TRAINEE).token
+    with lms(*keys, f"http://localhost:{port}") as platform:
+        platform.custom = linked.custom()
+        with web(staff.server.address, port=port, lti=Tool(platform.tool)):
+            page = browser.new_context().new_page()
+            page.goto(f"{platform.address}/")
+            page.get_by_text("The activity").click()
+            page.get_by_text("Go on").click()
+            page.wait_for_url(f"http://localhost:{port}/course")
+            page.get_by_text("A course in a platform").first.wait_for()
+            page.goto(f"{platform.address}/frame")
+            with page.expect_popup() as opened:
+                page.frame_locator("iframe").get_by_role("link").click()
+            opened.value.get_by_text("Go on").click()
+            opened.value.wait_for_url(f"http://localhost:{port}/course")
