@@ -422,6 +422,11 @@ def test_ids_that_nobody_has_are_unknown(stub: Stub, course: Course, refused: Re
     if malformed:
         unknown(lambda: stub.ListCohorts(pb.ListCohortsRequest(course_id=malformed)), "UNKNOWN_COURSE")
     unknown(lambda: stub.AddTrainees(pb.AddTraineesRequest(cohort_id=malformed, trainees=1)), "UNKNOWN_COHORT")
+    person = {"issuer": "https://lms.example", "client_id": "1", "subject": "someone"}
+    missing("JoinFromPlatform", pb.JoinFromPlatformRequest(cohort_id=malformed, **person), "UNKNOWN_COHORT")
+    missing("GetSittingScore", pb.GetSittingScoreRequest(code=malformed, sitting="pairs"), "UNKNOWN_TRAINEE")
+    score = pb.GetSittingScoreRequest(code=code_of(stub, course), sitting=malformed)
+    missing("GetSittingScore", score, "UNKNOWN_SITTING")
     unknown(lambda: stub.GetCohort(pb.GetCohortRequest(cohort_id=malformed)), "UNKNOWN_COHORT")
     unknown(lambda: list(stub.WatchCohort(pb.WatchCohortRequest(cohort_id=malformed))), "UNKNOWN_COHORT")
     unknown(lambda: stub.DeleteCohort(pb.DeleteCohortRequest(cohort_id=malformed)), "UNKNOWN_COHORT")
