@@ -588,6 +588,16 @@ def test_a_report_of_nothing_and_of_what_goes_on_is_refused(stub: Stub, course: 
         refused(partial(stub.ExportResults, form), reason)
 
 
+@pytest.mark.parametrize(("field", "most"), [("issuer", 500), ("client_id", 255), ("subject", 255)])
+def test_a_wrong_person_of_a_platform(stub: Stub, course: Course, refused: Refused, field: str, most: int) -> None:
+    cohort_id = enrol(stub, course.course_id).cohort.cohort_id
+    person = {"cohort_id": cohort_id, "issuer": "i", "client_id": "c", "subject": "s"}
+    for wrong in ("", "x" * (most + 1)):
+        request = pb.JoinFromPlatformRequest(**{**person, field: wrong})
+        refused.both("JoinFromPlatform", request, "INVALID_FIELD")
+    stub.JoinFromPlatform(pb.JoinFromPlatformRequest(**{**person, field: "x" * most}))  # control
+
+
 COHORTS: list[tuple[dict[str, Any], str]] = [
     ({"trainees": 0}, "trainees"),
     ({"trainees": 1_001}, "trainees"),
