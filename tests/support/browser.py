@@ -208,10 +208,11 @@ class Look:
         return pytest.fail(f"the Tab key does not come to {where}")
 
     def heading(self, words: str | re.Pattern[str]) -> Look:
-        """Wait until a page with this heading is there."""
+        """Wait until a page with this heading is there, and its scripts hear keys."""
         from playwright.sync_api import expect
 
         expect(self.page.locator("h1")).to_have_text(words, timeout=PATIENCE_MS)
+        self.page.wait_for_load_state("domcontentloaded")
         return self
 
     def require_sound(self) -> None:
