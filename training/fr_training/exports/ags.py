@@ -113,10 +113,8 @@ def mark(block: BlockPlan, results: Sequence[Result], over: bool) -> Mark:
 def together(sitting: SittingPlan, results: Sequence[Result]) -> Mark:
     """The mark of a trainee for a whole sitting that has ended; `results` are of this sitting alone."""
     marks = [mark(block, [one for one in results if one.block_id == block.block_id], True) for block in sitting.blocks]
-    counts = (
-        sum(getattr(one, name) for one in marks) for name in ("right", "wrong", "neither", "missing", "known", "unscored")
-    )
-    return Mark(*counts, over=True)
+    names = ("right", "wrong", "neither", "missing", "known", "unscored")
+    return Mark(*(sum(getattr(one, name) for one in marks) for name in names), over=True)
 
 
 def _scores(of: CohortResults) -> Iterator[dict[str, Any]]:
