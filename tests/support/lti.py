@@ -178,7 +178,7 @@ def lms(trainer_key: str = "", class_key: str = "", address_of_tool: str = TOOL)
 
 
 class _Handler(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         found: Lms = self.server.lms  # type: ignore[attr-defined]
         if self.path == "/jwks":
             self._answer(200, found.conf.get_jwks())
@@ -192,7 +192,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._page(f'<a href="{escape(found.login)}">The activity</a>')
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         found: Lms = self.server.lms  # type: ignore[attr-defined]
         body = self.rfile.read(int(self.headers["content-length"])).decode()
         if self.path == "/token":

@@ -519,9 +519,7 @@ def test_a_console_whose_key_is_of_no_trainer_says_who_mends_it(linked: Linked) 
 
 
 @needs_browser
-def test_a_browser_comes_from_the_platform_into_the_course(
-    browser: Any, console_world: World, linked: Linked
-) -> None:
+def test_a_browser_comes_from_the_platform_into_the_course(browser: Any, console_world: World, linked: Linked) -> None:
     """With real cookies: the strict one of the console, and the one that comes along from another site."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

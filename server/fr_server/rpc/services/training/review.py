@@ -79,9 +79,7 @@ class ReviewCalls(training_pb2_grpc.TrainingServiceServicer):
             reveal=reveal_message(reveal, language),
         )
 
-    async def GetSittingScore(
-        self, request: pb.GetSittingScoreRequest, context: Context
-    ) -> pb.GetSittingScoreResponse:
+    async def GetSittingScore(self, request: pb.GetSittingScoreRequest, context: Context) -> pb.GetSittingScoreResponse:
         return await self._resources.work.storage(_score, self._resources.store, request)
 
     async def GetClassItem(self, request: pb.GetClassItemRequest, context: Context) -> pb.GetClassItemResponse:
