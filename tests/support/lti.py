@@ -154,8 +154,6 @@ def lms(trainer_key: str = "", class_key: str = "", address_of_tool: str = TOOL)
         .set_oidc_login_url(f"{address_of_tool}/lti/login")
         .set_launch_url(f"{address_of_tool}/lti/launch")
         .set_deeplink_launch_url(f"{address_of_tool}/lti/launch")
-        .set_tool_redirect_uris([f"{address_of_tool}/lti/launch"])
-        .set_access_token_url(f"{address}/token")
         .set_platform_private_key(pem(key).decode())
         .set_platform_public_key(
             key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()

@@ -369,9 +369,11 @@ def linked(console_world: World) -> Iterator[Linked]:
     trainer = staff.caller(Role.TRAINER)
     course = create(trainer.training, PLAN)
     cohort = enrol(trainer.training, course.course_id).cohort
-    with lms(trainer.token, staff.caller(Role.TRAINEE).token) as platform:
-        with web(staff.server.address, lti=Tool(platform.tool)) as site:
-            yield Linked(console_world, site, platform, cohort)
+    with (
+        lms(trainer.token, staff.caller(Role.TRAINEE).token) as platform,
+        web(staff.server.address, lti=Tool(platform.tool)) as site,
+    ):
+        yield Linked(console_world, site, platform, cohort)
 
 
 def test_a_launch_leads_into_the_course_and_joins_a_person_once(linked: Linked) -> None:
@@ -512,9 +514,9 @@ def test_the_file_of_the_page_is_read(tmp_path: Path) -> None:
 
 def test_a_console_whose_key_is_of_no_trainer_says_who_mends_it(linked: Linked) -> None:
     class_key = linked.world.key("trainee")
-    with lms(class_key, class_key) as platform:
-        with web(linked.world.staff.server.address, lti=Tool(platform.tool)) as site:
-            page = platform.launch(Surfer(site), custom=linked.custom())
+    address = linked.world.staff.server.address
+    with lms(class_key, class_key) as platform, web(address, lti=Tool(platform.tool)) as site:
+        page = platform.launch(Surfer(site), custom=linked.custom())
     assert (page.status, "trainer_key_file" in words(page)) == (403, True)
 
 
