@@ -538,6 +538,6 @@ def test_a_browser_comes_from_the_platform_into_the_course(browser: Any, console
             page.get_by_text("A course in a platform").first.wait_for()
             page.goto(f"{platform.address}/frame")
             with page.expect_popup() as opened:
-                page.frame_locator("iframe").get_by_role("link").click()
+                page.frame_locator("iframe").get_by_role("link", name="Open the course").click()
             opened.value.get_by_text("Go on").click()
             opened.value.wait_for_url(f"http://localhost:{port}/course")
