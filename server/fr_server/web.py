@@ -135,6 +135,8 @@ class WebInterface:
         for option, words in (("--host", config.web.names), ("--origin", config.web.origins)):
             for word in words.replace(",", " ").split():
                 command += [option, word]
+        if config.web.lti:
+            command += ["--lti", config.web.lti]
         for one in self._sockets:
             command += ["--descriptor", str(one.fileno())]
         return command

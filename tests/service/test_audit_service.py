@@ -140,6 +140,8 @@ def work_through(at: Staffed) -> tuple[dict[str, Any], dict[str, Caller], dict[s
     done(admin, "access", "RevokeKey", key_id=key_id)
     add_course(at.stores.training, small_course(course_id="course-1"))
     cohort = done(trainer, "training", "CreateCohort", course_id="course-1", trainees=1, display_name=TRAINEE_NAME)
+    person = {"issuer": "https://lms.example", "client_id": "1", "subject": SUBJECTS[0]}
+    done(trainer, "training", "JoinFromPlatform", cohort_id=cohort.cohort.cohort_id, **person)
     code, trainee_id = cohort.enrolled[0].code, cohort.enrolled[0].trainee_id
     done(trainee, "training", "StartSession", code=code, sitting="day-1", consent=True)
     cohort_id = cohort.cohort.cohort_id
@@ -208,6 +210,7 @@ TOLD: list[tuple[str, str, str, int, Mapping[str, Any]]] = [
     ("RotateKey", "access", "access.rotate_key", 0, {}),
     ("RevokeKey", "access", "access.revoke_key", 0, {}),
     ("CreateCohort", "training", "training.create_cohort", 0, {"counts": {"trainees": 1}}),
+    ("JoinFromPlatform", "training", "training.add_trainees", 0, {"counts": {"trainees": 1}}),
     ("StartSession", "training", "training.start_session", 0, {}),
     ("ReleaseItems", "training", "training.release", 0, {"counts": {"items": 3, "test_items": 0, "trainees_ahead": 1}}),
     ("ListReview", "access", "training.list_review", 0, {}),

@@ -422,6 +422,11 @@ def test_ids_that_nobody_has_are_unknown(stub: Stub, course: Course, refused: Re
     if malformed:
         unknown(lambda: stub.ListCohorts(pb.ListCohortsRequest(course_id=malformed)), "UNKNOWN_COURSE")
     unknown(lambda: stub.AddTrainees(pb.AddTraineesRequest(cohort_id=malformed, trainees=1)), "UNKNOWN_COHORT")
+    person = {"issuer": "https://lms.example", "client_id": "1", "subject": "someone"}
+    missing("JoinFromPlatform", pb.JoinFromPlatformRequest(cohort_id=malformed, **person), "UNKNOWN_COHORT")
+    missing("GetSittingScore", pb.GetSittingScoreRequest(code=malformed, sitting="pairs"), "UNKNOWN_TRAINEE")
+    score = pb.GetSittingScoreRequest(code=code_of(stub, course), sitting=malformed)
+    missing("GetSittingScore", score, "UNKNOWN_SITTING")
     unknown(lambda: stub.GetCohort(pb.GetCohortRequest(cohort_id=malformed)), "UNKNOWN_COHORT")
     unknown(lambda: list(stub.WatchCohort(pb.WatchCohortRequest(cohort_id=malformed))), "UNKNOWN_COHORT")
     unknown(lambda: stub.DeleteCohort(pb.DeleteCohortRequest(cohort_id=malformed)), "UNKNOWN_COHORT")
@@ -602,6 +607,16 @@ def test_a_report_of_nothing_and_of_what_goes_on_is_refused(stub: Stub, course: 
     for number, reason in ((0, "MISSING_FIELD"), (9, "INVALID_FIELD"), (-1, "INVALID_FIELD")):
         form = pb.ExportResultsRequest(cohort_id=cohort_id, format=number)
         refused(partial(stub.ExportResults, form), reason)
+
+
+@pytest.mark.parametrize(("field", "most"), [("issuer", 500), ("client_id", 255), ("subject", 255)])
+def test_a_wrong_person_of_a_platform(stub: Stub, course: Course, refused: Refused, field: str, most: int) -> None:
+    cohort_id = enrol(stub, course.course_id).cohort.cohort_id
+    person = {"cohort_id": cohort_id, "issuer": "i", "client_id": "c", "subject": "s"}
+    for wrong in ("", "x" * (most + 1)):
+        request = pb.JoinFromPlatformRequest(**{**person, field: wrong})
+        refused.both("JoinFromPlatform", request, "INVALID_FIELD")
+    stub.JoinFromPlatform(pb.JoinFromPlatformRequest(**{**person, field: "x" * most}))  # control
 
 
 COHORTS: list[tuple[dict[str, Any], str]] = [

@@ -24,6 +24,7 @@ from fr_web.app import web_app
 from fr_web.backend import Backend
 from fr_web.boundary import Rules
 from fr_web.listen import Limits, Listener, quiet
+from fr_web.lti.tool import Tool
 from fr_web.tls import serving_context
 from support.callers import METHODS, Caller
 from support.commands import BIN, START_S
@@ -105,7 +106,13 @@ class Web:
 
 @contextmanager
 def web(
-    target: str, key: str = "", limits: Limits | None = None, tls: Issued | None = None, port: int = 0, **rules: Any
+    target: str,
+    key: str = "",
+    limits: Limits | None = None,
+    tls: Issued | None = None,
+    port: int = 0,
+    lti: Tool | None = None,
+    **rules: Any,
 ) -> Iterator[Web]:
     """Run the HTTP interface in front of a server, in a thread; `rules` are those of `Rules`."""
     rules = {"max_message_bytes": 33 * 2**20, "remote": False, **rules}
@@ -120,7 +127,7 @@ def web(
     async def start() -> None:
         backend = Backend(target, lambda: None)
         backend.open()
-        opened[:] = [Listener(web_app(backend, Rules(**rules)), [bound], made, limits or Limits()), backend]
+        opened[:] = [Listener(web_app(backend, Rules(**rules), lti), [bound], made, limits or Limits()), backend]
         opened[0].start()
 
     async def stop() -> None:

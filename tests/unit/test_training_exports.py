@@ -12,8 +12,10 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
+from openbadgeslib.ob3.verifier import OB3VerificationError, OB3Verifier
 
 from fr_training.courses import Course
 from fr_training.errors import NothingToReport
@@ -410,6 +412,19 @@ def test_certificates_verify(key: SigningKey, first: Sequence[Result], second: S
     assert [one["trainee_id"] for one in made] == (["t1"] if over and any(one.answer for one in first) else [])
     for one in made:
         assert one["credential"].items() <= verify(one["jwt"], key.public_jwk).items()
+
+
+def test_another_library_verifies_a_certificate(key: SigningKey) -> None:
+    (made,) = badges(key, {"t1": answered("day-1", "day-2")}, ended("day-1", "day-2"))
+
+    def public(of: SigningKey) -> bytes:
+        return of.private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+    found = OB3Verifier(public(key)).verify(made["jwt"])
+    assert found.issuer.id == key.did
+    assert found.achievement.name == "Two days"
+    with pytest.raises(OB3VerificationError, match="signature"):
+        OB3Verifier(public(SigningKey.load(new_signing_key()))).verify(made["jwt"])
 
 
 def test_a_certificate_to_print_says_what_the_badge_says_and_has_room_for_a_name(key: SigningKey) -> None:

@@ -145,6 +145,27 @@ def test_a_cohort_and_its_trainees(store: TrainingStore) -> None:
     assert [one.number for one in store.trainees(cohort.cohort_id)] == [0, 2, 3, 4, 5]  # no number comes twice
 
 
+def test_a_person_of_a_platform_is_one_trainee_of_each_cohort(store: TrainingStore) -> None:
+    add_course(store, COURSE)
+    one, other = (store.create_cohort(ID, "", 1, DAY_MS)[0].cohort_id for _ in range(2))
+    first = store.join(one, "https://lms.example", "client", "someone")
+    assert store.join(one, "https://lms.example", "client", "someone") == first
+    assert store.trainee_of_code(first.code).trainee_id == first.trainee_id
+    others = [
+        store.join(one, "https://lms.example", "client", "somebody"),
+        store.join(one, "https://lms.example", "another", "someone"),
+        store.join(one, "https://other.example", "client", "someone"),
+        store.join(other, "https://lms.example", "client", "someone"),
+    ]
+    assert len({first.code, *(found.code for found in others)}) == 5
+    assert store.cohort(one).trainees == 5
+    store.delete_trainee(first.trainee_id)
+    again = store.join(one, "https://lms.example", "client", "someone")
+    assert again.trainee_id != first.trainee_id, "who was deleted begins anew"
+    with pytest.raises(UnknownCohort):
+        store.join("0" * 16, "https://lms.example", "client", "someone")
+
+
 def test_cohorts_in_pages_of_one_course_or_of_all(store: TrainingStore, clock: Clock) -> None:
     other = small_course(course_id="0" * 16)
     for course in (COURSE, other):

@@ -11,7 +11,7 @@ import pytest
 
 from fr_api.v1 import access_pb2, gallery_pb2, training_pb2
 from fr_trust.access.principal import Role
-from fr_web.console.views import SCREENS
+from fr_web.console.views import SCREENS, lti
 from support.browser import TRAINEE_PLAN, Look, World, at_hand, chromium, needs_browser, world
 from support.callers import BLUES, NONE, Staffed, staffed
 from support.counts import NIGHTLY
@@ -251,6 +251,7 @@ UNSEEN = {
     ("POST", "/course/sitting/draft"),  # sent by a script
     ("POST", "/sign-out"),
     ("POST", "/retention"),  # there is nothing to delete yet
+    *((one.method, one.path) for one in lti.SCREENS),  # only learning platforms lead there
 }
 """Screens that no link and no form leads to, or that this test leaves alone."""
 

@@ -22,6 +22,7 @@ from fr_web.bodies import FORM, JSON, PROTO, as_json, encoded, from_query, is_lo
 from fr_web.boundary import REMOTE, Boundary, Rules, metadata_of
 from fr_web.console.app import Console
 from fr_web.errors import error_response, refused
+from fr_web.lti.tool import Tool
 from fr_web.room import ClientGone, Room, invalid, network_of, too_large
 
 Done = TypeVar("Done")
@@ -46,10 +47,10 @@ _STATIC = {
 }
 
 
-def web_app(backend: Backend, rules: Rules) -> ASGIApp:
-    """Return the application."""
+def web_app(backend: Backend, rules: Rules, lti: Tool | None = None) -> ASGIApp:
+    """Return the application; `lti` answers learning platforms."""
     room = Room(rules.max_message_bytes * 4 // 3 + _ENVELOPE_BYTES, rules.body_s)
-    api, console = _Api(backend, rules, room), Console(backend, rules, room)
+    api, console = _Api(backend, rules, room), Console(backend, rules, room, lti=lti)
 
     async def live(request: Request) -> Response:
         return PlainTextResponse("ok\n")

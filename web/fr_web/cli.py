@@ -25,6 +25,8 @@ from fr_web.app import web_app
 from fr_web.backend import Backend
 from fr_web.boundary import Rules
 from fr_web.listen import Limits, Listener, quiet
+from fr_web.lti.registrations import read_registrations
+from fr_web.lti.tool import Tool
 from fr_web.tls import names_in, serving_context
 
 log = logging.getLogger("fr_web")
@@ -49,6 +51,7 @@ class _Order:
     limits: Limits
     max_message_bytes: int
     name: str
+    lti: Path | None
     descriptors: tuple[int, ...]
 
     def context(self) -> ssl.SSLContext | None:
@@ -86,6 +89,9 @@ def web(
         int, typer.Option(min=1024, help="Maximum size of a request in protobuf, in bytes.")
     ] = _MESSAGE_BYTES,
     name: Annotated[str, typer.Option("--server-name", help="Name in the gRPC server's certificate.")] = "",
+    lti: Annotated[
+        Path | None, typer.Option("--lti", metavar="FILE", help="Learning platforms that open courses, TOML.")
+    ] = None,
     log_format: Annotated[str, typer.Option(help="Format of log lines: text, or one JSON object per line.")] = "text",
     descriptors: Annotated[list[int] | None, typer.Option("--descriptor", hidden=True)] = None,
 ) -> None:
@@ -106,6 +112,7 @@ def web(
         Limits(connections, of_address),
         max_message_bytes,
         name,
+        lti,
         tuple(descriptors or ()),
     )
     if log_format not in ("text", "json"):
@@ -126,7 +133,8 @@ def web(
                 words = f"{listen} is beyond this machine: it needs --tls-certificate and --tls-key."
                 raise Unusable("PLAINTEXT_REFUSED", words)
             _log(as_json=log_format == "json")
-            asyncio.run(_serve(order, sockets, made, remote))
+            tool = None if lti is None else Tool(read_registrations(lti))
+            asyncio.run(_serve(order, sockets, made, remote, tool))
 
 
 class _JsonLines(logging.Formatter):
@@ -188,13 +196,15 @@ def invitation(address: str, *, is_for_others: bool) -> str:
     return f"{picture.getvalue()}Open {address} in a browser.\n"
 
 
-async def _serve(order: _Order, sockets: Sequence[socket.socket], made: ssl.SSLContext | None, remote: bool) -> None:
+async def _serve(
+    order: _Order, sockets: Sequence[socket.socket], made: ssl.SSLContext | None, remote: bool, tool: Tool | None
+) -> None:
     loop, told = asyncio.get_running_loop(), asyncio.Event()
     loop.set_exception_handler(quiet)
     backend = Backend(order.settings.server, order.settings.channel_credentials, order.name)
     backend.open()
     rules = Rules(order.max_message_bytes, remote, order.hosts, order.origins)
-    listener = Listener(web_app(backend, rules), sockets, made, order.limits)
+    listener = Listener(web_app(backend, rules, tool), sockets, made, order.limits)
 
     def reload() -> None:
         try:

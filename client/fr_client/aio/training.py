@@ -213,6 +213,20 @@ class AsyncTraining:
         """Delete a trainee with all sessions and answers."""
         await self._calls.call(self._stub.DeleteTrainee, training_pb2.DeleteTraineeRequest(trainee_id=trainee_id))
 
+    async def join_from_platform(
+        self, cohort_id: str, issuer: str, client_id: str, subject: str
+    ) -> training_pb2.Enrolled:
+        """Enrol a person of a learning platform in a cohort, or find them there; the code is the same each time."""
+        request = training_pb2.JoinFromPlatformRequest(
+            cohort_id=cohort_id, issuer=issuer, client_id=client_id, subject=subject
+        )
+        return (await self._calls.call(self._stub.JoinFromPlatform, request)).enrolled
+
+    async def get_sitting_score(self, code: str, sitting: str) -> training_pb2.GetSittingScoreResponse:
+        """Return the score of a trainee in a finished sitting: none of a test before its items are released."""
+        request = training_pb2.GetSittingScoreRequest(code=code, sitting=sitting)
+        return await self._calls.call(self._stub.GetSittingScore, request)
+
     async def release_items(
         self,
         cohort_id: str,

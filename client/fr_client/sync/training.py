@@ -212,6 +212,18 @@ class Training:
         """Delete a trainee with all sessions and answers."""
         self._calls.call(self._stub.DeleteTrainee, training_pb2.DeleteTraineeRequest(trainee_id=trainee_id))
 
+    def join_from_platform(self, cohort_id: str, issuer: str, client_id: str, subject: str) -> training_pb2.Enrolled:
+        """Enrol a person of a learning platform in a cohort, or find them there; the code is the same each time."""
+        request = training_pb2.JoinFromPlatformRequest(
+            cohort_id=cohort_id, issuer=issuer, client_id=client_id, subject=subject
+        )
+        return (self._calls.call(self._stub.JoinFromPlatform, request)).enrolled
+
+    def get_sitting_score(self, code: str, sitting: str) -> training_pb2.GetSittingScoreResponse:
+        """Return the score of a trainee in a finished sitting: none of a test before its items are released."""
+        request = training_pb2.GetSittingScoreRequest(code=code, sitting=sitting)
+        return self._calls.call(self._stub.GetSittingScore, request)
+
     def release_items(
         self,
         cohort_id: str,

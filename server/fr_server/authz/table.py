@@ -174,6 +174,9 @@ _TRAINING = {
     "SetProbeKey": Rule(_TRAINER, _CHANGE, _TEACHES, _COURSE),
     "CreateCohort": Rule(_TRAINER, _CHANGE, _COHORTS, _COURSE),
     "AddTrainees": Rule(_TRAINER, _CHANGE, _COHORTS, _COHORT),
+    "JoinFromPlatform": Rule(
+        _TRAINER, _CHANGE, f"{_COHORTS} The console has a trainer's key for launches from a platform.", _COHORT
+    ),
     "GetCohort": _recorded(_TRAINER, _READ, _COHORTS, _COHORT),
     "ListCohorts": Rule(_TRAINER, _READ, _COHORTS, _COURSE, lists=True),
     "WatchCohort": _recorded(_TRAINER, _READ, _COHORTS, _COHORT),
@@ -184,6 +187,7 @@ _TRAINING = {
     "ReleaseItems": Rule(_TRAINER, _CHANGE, "Trainers decide when their trainees may know the right answers.", _COHORT),
     "GetClassItem": _recorded(_TRAINER, _READ, _COHORTS, _COHORT),
     "JoinCourse": Rule(_TRAINEE, _READ, _TAKES, _CODE),
+    "GetSittingScore": Rule(_TRAINEE, _READ, _TAKES, _CODE),
     "StartSession": Rule(_TRAINEE, _CHANGE, _TAKES, _CODE),
     "NextTrial": Rule(_TRAINEE, _CHANGE, _TAKES, _SESSION),
     "SubmitProbe": _recorded(

@@ -81,6 +81,9 @@ class WebConfig:
     origins: str = _set(
         "", "Sites whose pages may call it, such as https://console.example.org, by commas; empty for none."
     )
+    lti: str = _set(
+        "", "TOML file with the learning platforms that open courses by LTI 1.3, see lti.md; empty for none."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from fr_locales.messages import message
 from fr_locales.rendering import render
 from fr_training.courses import Course
 from fr_training.exports.values import CohortResults, instant, json_lines
-from fr_training.plan import BlockPlan
+from fr_training.plan import BlockPlan, SittingPlan
 from fr_training.trials import Result
 
 
@@ -108,6 +108,13 @@ def mark(block: BlockPlan, results: Sequence[Result], over: bool) -> Mark:
         unscored=unscored,
         over=over or sum(bool(one.answer) for one in results) >= block.shown,
     )
+
+
+def together(sitting: SittingPlan, results: Sequence[Result]) -> Mark:
+    """The mark of a trainee for a whole sitting that has ended; `results` are of this sitting alone."""
+    marks = [mark(block, [one for one in results if one.block_id == block.block_id], True) for block in sitting.blocks]
+    names = ("right", "wrong", "neither", "missing", "known", "unscored")
+    return Mark(*(sum(getattr(one, name) for one in marks) for name in names), over=True)
 
 
 def _scores(of: CohortResults) -> Iterator[dict[str, Any]]:

@@ -110,6 +110,31 @@ class Cohorts:
 
         return self._writer.run(insert)
 
+    def join(self, cohort_id: str, issuer: str, client_id: str, subject: str) -> NewTrainee:
+        """Enrol a person of a learning platform, unless they are; raises `UnknownCohort`.
+
+        The code comes from keyed hashes of who they are, which alone would find them: the store keeps the hash of the
+        code, and nothing of the platform.
+        """
+        by = current_attribution()
+
+        def insert(tx: Transaction) -> NewTrainee:
+            cohort_no = self.number(tx, cohort_id)
+            whose = (cohort_no, issuer, client_id, subject)
+            drawn = b"".join(tx.vault.mac("platform", (*whose, half)) for half in range(2))
+            code = new_code(lambda length: drawn[:length])
+            code_mac = tx.vault.mac("code", (code.replace("-", ""),))
+            row = tx.row("SELECT trainee_id FROM trainees WHERE code_mac = ?", code_mac)
+            if row is not None:
+                return NewTrainee(self._found(tx, "trainee_id", row[0]).trainee_id, code)
+            tx.require_room(_TRAINEE_BYTES)
+            sql = "UPDATE cohorts SET enrolled = enrolled + 1, version = ? WHERE cohort_no = ? RETURNING enrolled"
+            number = tx.number(sql, tx.version(), cohort_no) - 1
+            tx.record(by, "training.add_trainees", cohort=cohort_id, counts={"trainees": 1})
+            return self._enrol(tx, cohort_no, number, code)
+
+        return self._writer.run(insert)
+
     def get(self, cohort_id: str) -> Cohort:
         """The cohort of an id; raises `UnknownCohort`."""
         with self._database.reading() as now:
@@ -237,17 +262,17 @@ class Cohorts:
         return key
 
     def _enrolled(self, tx: Transaction, cohort_no: int, first: int, count: int) -> tuple[NewTrainee, ...]:
-        enrolled = []
-        for number in range(first, first + count):
+        return tuple(self._enrol(tx, cohort_no, number) for number in range(first, first + count))
+
+    def _enrol(self, tx: Transaction, cohort_no: int, number: int, code: str = "") -> NewTrainee:
+        trainee_id = new_pseudonym(self._token_bytes)
+        while tx.row("SELECT 1 FROM trainees WHERE trainee_id = ?", trainee_id) is not None:
             trainee_id = new_pseudonym(self._token_bytes)
-            while tx.row("SELECT 1 FROM trainees WHERE trainee_id = ?", trainee_id) is not None:
-                trainee_id = new_pseudonym(self._token_bytes)
-            code = new_code(self._token_bytes)
-            code_mac = tx.vault.mac("code", (code.replace("-", ""),))
-            mac = tx.vault.mac("trainee", (trainee_id, cohort_no, number, code_mac))
-            tx.write(_INSERT_TRAINEE, trainee_id, cohort_no, number, tx.version(), code_mac, mac)
-            enrolled.append(NewTrainee(trainee_id, code))
-        return tuple(enrolled)
+        code = code or new_code(self._token_bytes)
+        code_mac = tx.vault.mac("code", (code.replace("-", ""),))
+        mac = tx.vault.mac("trainee", (trainee_id, cohort_no, number, code_mac))
+        tx.write(_INSERT_TRAINEE, trainee_id, cohort_no, number, tx.version(), code_mac, mac)
+        return NewTrainee(trainee_id, code)
 
     def _cohort(self, now: Statements, row: Row) -> Cohort:
         cohort_no, cohort_id, course_no, created_ms, expires_ms, sealed, closed, course_id, trainees = row

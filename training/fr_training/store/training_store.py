@@ -104,6 +104,7 @@ class TrainingStore(SharedStore[Transaction]):
         self.probe_truth = self._courses.probe_truth
         self.create_cohort = self._cohorts.create
         self.add_trainees = self._cohorts.add_trainees
+        self.join = self._cohorts.join
         self.cohort = self._cohorts.get
         self.cohorts = self._cohorts.page
         self.trainees = self._cohorts.trainees

@@ -35,7 +35,8 @@ from fr_web.console.visit import IN_PLACE, Screen, Visit, ways_back
 from fr_web.console.walls import Wall
 from fr_web.console.words import FOR_PAGES, PURPOSES, QUALITY, ROLES, USES
 from fr_web.errors import http_status, refused
-from fr_web.room import Room, is_loopback_host, network_of, too_large
+from fr_web.lti.tool import Tool
+from fr_web.room import FROM_PLATFORMS, Room, is_loopback_host, network_of, too_large
 
 _CALL_S = 300.0  # `limits.call_s` of a server
 _SMALL_FORM_BYTES, _SMALL_AT_ONCE = 256 * 1024, 64  # a class behind one address, and some of it slow
@@ -48,9 +49,12 @@ _OWN_SITE = "same-origin"
 class Console:
     """The pages. `room` bounds the bodies of forms together with those of the API."""
 
-    def __init__(self, backend: Backend, rules: Rules, room: Room, sessions: Sessions | None = None) -> None:
+    def __init__(
+        self, backend: Backend, rules: Rules, room: Room, sessions: Sessions | None = None, lti: Tool | None = None
+    ) -> None:
         self._backend = backend
         self._rules = rules
+        self.lti = lti
         self._room, self._small = room, Room(_SMALL_FORM_BYTES, rules.body_s, _SMALL_AT_ONCE)
         self._sessions, self._attempts = sessions or Sessions(), Attempts()
         self.walls: dict[str, Wall] = {}
@@ -88,7 +92,7 @@ class Console:
     def _answering(self, screen: Screen) -> Callable[[Request], Any]:
         async def answer(request: Request) -> Response:
             visit = self._visit(request)
-            if screen.method == "POST":
+            if screen.method == "POST" and screen.path not in FROM_PLATFORMS:
                 _require_own_page(request)
             if visit.session is None and not screen.is_open:
                 raise refused(grpc.StatusCode.UNAUTHENTICATED, "CREDENTIAL_MISSING", "")
@@ -215,7 +219,8 @@ class Console:
         with room.share(_network(request)) as share:
             body = await share.read(request.receive, request.headers.get("content-length"), _CALL_S)
             visit.fields = fields_of(request.headers.get("content-type", ""), body)
-        _require_token(visit)
+        if screen.path not in FROM_PLATFORMS:
+            _require_token(visit)
 
     async def _parts(self, request: Request) -> AsyncGenerator[Part]:
         with self._room.share(_network(request)) as share:
@@ -257,7 +262,9 @@ class Console:
             self._sessions.end(session_id)
             session_id = self._sessions.new_id() if visit.session is None else self._sessions.begin(visit.session)
         name = _cookie(request)
-        if request.cookies.get(name) != session_id:
+        # The strict cookie does not come along from another site: it stays as it is, unless somebody was let in.
+        is_kept = visit.session is None and request.url.path in FROM_PLATFORMS
+        if request.cookies.get(name) != session_id and not is_kept:
             answer.set_cookie(name, session_id, secure=name.startswith("__Host-"), httponly=True, samesite="strict")
         if IN_PLACE in request.headers and visit.session is not None:
             answer.headers["fr-token"], answer.headers["fr-who"] = self._sessions.token(session_id), _mark(visit)

@@ -10,6 +10,8 @@ from typing import Any, TypeAlias
 
 from fr_api.v1 import access_pb2, common_pb2
 from fr_locales.messages import Message
+from fr_web.lti.launches import Launch
+from fr_web.lti.tool import Score
 
 Role: TypeAlias = access_pb2.Role.ValueType
 Purpose: TypeAlias = common_pb2.Purpose.ValueType
@@ -37,7 +39,7 @@ class Session:
     that the trainee began, by its name. `shown` has the photos and the probes of the trials that pages show, by their
     ids: the right answer stands beside them, when the server no longer sends them. `drafts` has what a view keeps of
     unfinished work, by a name; the same person finds it again after signing in again. `told` is what the next page says
-    of what was just done.
+    of what was just done. `launch` is how a learning platform let them in, and `score_sent` what it has of it.
     """
 
     key: str = field(repr=False)
@@ -48,6 +50,8 @@ class Session:
     used_s: float = 0.0
     inquiry: Inquiry | None = None
     told: Message | None = None
+    launch: Launch | None = field(default=None, repr=False)
+    score_sent: Score | None = None
     sittings: dict[str, str] = field(default_factory=dict, repr=False)
     shown: dict[str, tuple[Sequence[Any], str]] = field(default_factory=dict, repr=False)
     drafts: dict[str, Any] = field(default_factory=dict, repr=False)

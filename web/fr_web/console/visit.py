@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
     from fr_web.console.walls import Wall
+    from fr_web.lti.tool import Tool
 
     FormT = TypeVar("FormT", bound=DataclassInstance)
 AnswerT = TypeVar("AnswerT", bound=Sent)
@@ -67,6 +68,11 @@ class Desk(Protocol):
 
     async def is_ready(self) -> bool:
         """Return what the server says of its health."""
+        ...
+
+    @property
+    def lti(self) -> Tool | None:
+        """Return what answers learning platforms; None where none is registered."""
         ...
 
     @property

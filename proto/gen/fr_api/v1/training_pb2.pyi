@@ -1741,6 +1741,64 @@ class AddTraineesResponse(_message.Message):
 Global___AddTraineesResponse: _TypeAlias = AddTraineesResponse  # noqa: Y015
 
 @_typing.final
+class JoinFromPlatformRequest(_message.Message):
+    """A person of a learning platform who opens a course."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COHORT_ID_FIELD_NUMBER: _builtins.int
+    ISSUER_FIELD_NUMBER: _builtins.int
+    CLIENT_ID_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    cohort_id: _builtins.str
+    """The cohort."""
+    issuer: _builtins.str
+    """The platform: the issuer of its tokens, at most 500 characters."""
+    client_id: _builtins.str
+    """The id that the platform gave this side, at most 255 characters."""
+    subject: _builtins.str
+    """The id of the person on the platform, at most 255 characters. The server keeps only a keyed hash."""
+    def __init__(
+        self,
+        *,
+        cohort_id: _builtins.str = ...,
+        issuer: _builtins.str = ...,
+        client_id: _builtins.str = ...,
+        subject: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "cohort_id", b"cohort_id", "issuer", b"issuer", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JoinFromPlatformRequest: _TypeAlias = JoinFromPlatformRequest  # noqa: Y015
+
+@_typing.final
+class JoinFromPlatformResponse(_message.Message):
+    """The trainee that the person is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENROLLED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def enrolled(self) -> Global___Enrolled:
+        """The trainee, with the same code each time."""
+
+    def __init__(
+        self,
+        *,
+        enrolled: Global___Enrolled | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["enrolled", b"enrolled"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enrolled", b"enrolled"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JoinFromPlatformResponse: _TypeAlias = JoinFromPlatformResponse  # noqa: Y015
+
+@_typing.final
 class Cohort(_message.Message):
     """A cohort."""
 
@@ -2528,6 +2586,72 @@ class JoinCourseResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___JoinCourseResponse: _TypeAlias = JoinCourseResponse  # noqa: Y015
+
+@_typing.final
+class GetSittingScoreRequest(_message.Message):
+    """The sitting whose score to read."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    SITTING_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    """The trainee's code."""
+    sitting: _builtins.str
+    """Name of the sitting."""
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        sitting: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "sitting", b"sitting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSittingScoreRequest: _TypeAlias = GetSittingScoreRequest  # noqa: Y015
+
+@_typing.final
+class GetSittingScoreResponse(_message.Message):
+    """The score of a sitting: right answers of the trials that count. Trials with somebody whom the trainee knows do not
+    count; missing and undecided answers are not right.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FINISHED_FIELD_NUMBER: _builtins.int
+    RELEASED_FIELD_NUMBER: _builtins.int
+    RIGHT_FIELD_NUMBER: _builtins.int
+    COUNTED_FIELD_NUMBER: _builtins.int
+    WAITS_FIELD_NUMBER: _builtins.int
+    finished: _builtins.bool
+    """True if the trainee has finished the sitting."""
+    released: _builtins.bool
+    """True if the sitting has no test, or the trainer has released every item of its tests that the trainee saw."""
+    right: _builtins.int
+    """Number of right answers; 0 until finished and released."""
+    counted: _builtins.int
+    """Number of trials that count; 0 until finished."""
+    waits: _builtins.bool
+    """True while an answer waits for somebody to tell whom an own probe shows."""
+    def __init__(
+        self,
+        *,
+        finished: _builtins.bool = ...,
+        released: _builtins.bool = ...,
+        right: _builtins.int = ...,
+        counted: _builtins.int = ...,
+        waits: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counted", b"counted", "finished", b"finished", "released", b"released", "right", b"right", "waits", b"waits"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSittingScoreResponse: _TypeAlias = GetSittingScoreResponse  # noqa: Y015
 
 @_typing.final
 class StartSessionRequest(_message.Message):

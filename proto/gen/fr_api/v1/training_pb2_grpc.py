@@ -66,6 +66,11 @@ class TrainingServiceStub:
                 request_serializer=fr__api_dot_v1_dot_training__pb2.AddTraineesRequest.SerializeToString,
                 response_deserializer=fr__api_dot_v1_dot_training__pb2.AddTraineesResponse.FromString,
                 _registered_method=True)
+        self.JoinFromPlatform = channel.unary_unary(
+                '/fr_api.v1.TrainingService/JoinFromPlatform',
+                request_serializer=fr__api_dot_v1_dot_training__pb2.JoinFromPlatformRequest.SerializeToString,
+                response_deserializer=fr__api_dot_v1_dot_training__pb2.JoinFromPlatformResponse.FromString,
+                _registered_method=True)
         self.GetCohort = channel.unary_unary(
                 '/fr_api.v1.TrainingService/GetCohort',
                 request_serializer=fr__api_dot_v1_dot_training__pb2.GetCohortRequest.SerializeToString,
@@ -115,6 +120,11 @@ class TrainingServiceStub:
                 '/fr_api.v1.TrainingService/JoinCourse',
                 request_serializer=fr__api_dot_v1_dot_training__pb2.JoinCourseRequest.SerializeToString,
                 response_deserializer=fr__api_dot_v1_dot_training__pb2.JoinCourseResponse.FromString,
+                _registered_method=True)
+        self.GetSittingScore = channel.unary_unary(
+                '/fr_api.v1.TrainingService/GetSittingScore',
+                request_serializer=fr__api_dot_v1_dot_training__pb2.GetSittingScoreRequest.SerializeToString,
+                response_deserializer=fr__api_dot_v1_dot_training__pb2.GetSittingScoreResponse.FromString,
                 _registered_method=True)
         self.StartSession = channel.unary_unary(
                 '/fr_api.v1.TrainingService/StartSession',
@@ -269,6 +279,14 @@ class TrainingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def JoinFromPlatform(self, request, context):
+        """Enrols a person of a learning platform in a cohort, or finds the person there, and returns the code. The server keeps
+        only keyed hashes, so nobody can read the person back from them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetCohort(self, request, context):
         """Describes a cohort and the progress of its trainees.
         """
@@ -340,6 +358,13 @@ class TrainingServiceServicer:
 
     def JoinCourse(self, request, context):
         """Tells a trainee, identified by a code, what the course contains and what the server keeps.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSittingScore(self, request, context):
+        """Returns the score of the trainee's sitting for a gradebook: none of a test before the trainer has released its items.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -511,6 +536,11 @@ def add_TrainingServiceServicer_to_server(servicer, server):
                     request_deserializer=fr__api_dot_v1_dot_training__pb2.AddTraineesRequest.FromString,
                     response_serializer=fr__api_dot_v1_dot_training__pb2.AddTraineesResponse.SerializeToString,
             ),
+            'JoinFromPlatform': grpc.unary_unary_rpc_method_handler(
+                    servicer.JoinFromPlatform,
+                    request_deserializer=fr__api_dot_v1_dot_training__pb2.JoinFromPlatformRequest.FromString,
+                    response_serializer=fr__api_dot_v1_dot_training__pb2.JoinFromPlatformResponse.SerializeToString,
+            ),
             'GetCohort': grpc.unary_unary_rpc_method_handler(
                     servicer.GetCohort,
                     request_deserializer=fr__api_dot_v1_dot_training__pb2.GetCohortRequest.FromString,
@@ -560,6 +590,11 @@ def add_TrainingServiceServicer_to_server(servicer, server):
                     servicer.JoinCourse,
                     request_deserializer=fr__api_dot_v1_dot_training__pb2.JoinCourseRequest.FromString,
                     response_serializer=fr__api_dot_v1_dot_training__pb2.JoinCourseResponse.SerializeToString,
+            ),
+            'GetSittingScore': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSittingScore,
+                    request_deserializer=fr__api_dot_v1_dot_training__pb2.GetSittingScoreRequest.FromString,
+                    response_serializer=fr__api_dot_v1_dot_training__pb2.GetSittingScoreResponse.SerializeToString,
             ),
             'StartSession': grpc.unary_unary_rpc_method_handler(
                     servicer.StartSession,
@@ -919,6 +954,33 @@ class TrainingService:
             _registered_method=True)
 
     @staticmethod
+    def JoinFromPlatform(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fr_api.v1.TrainingService/JoinFromPlatform',
+            fr__api_dot_v1_dot_training__pb2.JoinFromPlatformRequest.SerializeToString,
+            fr__api_dot_v1_dot_training__pb2.JoinFromPlatformResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetCohort(request,
             target,
             options=(),
@@ -1178,6 +1240,33 @@ class TrainingService:
             '/fr_api.v1.TrainingService/JoinCourse',
             fr__api_dot_v1_dot_training__pb2.JoinCourseRequest.SerializeToString,
             fr__api_dot_v1_dot_training__pb2.JoinCourseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSittingScore(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fr_api.v1.TrainingService/GetSittingScore',
+            fr__api_dot_v1_dot_training__pb2.GetSittingScoreRequest.SerializeToString,
+            fr__api_dot_v1_dot_training__pb2.GetSittingScoreResponse.FromString,
             options,
             channel_credentials,
             insecure,

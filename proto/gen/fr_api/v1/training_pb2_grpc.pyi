@@ -63,6 +63,10 @@ class TrainingServiceStub:
     """Makes a cohort for a course, with trainees."""
     AddTrainees: _grpc.UnaryUnaryMultiCallable[_training_pb2.AddTraineesRequest, _training_pb2.AddTraineesResponse]
     """Adds trainees to a cohort."""
+    JoinFromPlatform: _grpc.UnaryUnaryMultiCallable[_training_pb2.JoinFromPlatformRequest, _training_pb2.JoinFromPlatformResponse]
+    """Enrols a person of a learning platform in a cohort, or finds the person there, and returns the code. The server keeps
+    only keyed hashes, so nobody can read the person back from them.
+    """
     GetCohort: _grpc.UnaryUnaryMultiCallable[_training_pb2.GetCohortRequest, _training_pb2.GetCohortResponse]
     """Describes a cohort and the progress of its trainees."""
     ListCohorts: _grpc.UnaryUnaryMultiCallable[_training_pb2.ListCohortsRequest, _training_pb2.ListCohortsResponse]
@@ -93,6 +97,8 @@ class TrainingServiceStub:
     """
     JoinCourse: _grpc.UnaryUnaryMultiCallable[_training_pb2.JoinCourseRequest, _training_pb2.JoinCourseResponse]
     """Tells a trainee, identified by a code, what the course contains and what the server keeps."""
+    GetSittingScore: _grpc.UnaryUnaryMultiCallable[_training_pb2.GetSittingScoreRequest, _training_pb2.GetSittingScoreResponse]
+    """Returns the score of the trainee's sitting for a gradebook: none of a test before the trainer has released its items."""
     StartSession: _grpc.UnaryUnaryMultiCallable[_training_pb2.StartSessionRequest, _training_pb2.StartSessionResponse]
     """Begins or continues a sitting. If it continues, the time since the trainee's last call counts as a pause,
     if the block has one left.
@@ -168,6 +174,10 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     """Makes a cohort for a course, with trainees."""
     AddTrainees: _aio.UnaryUnaryMultiCallable[_training_pb2.AddTraineesRequest, _training_pb2.AddTraineesResponse]  # type: ignore[assignment]
     """Adds trainees to a cohort."""
+    JoinFromPlatform: _aio.UnaryUnaryMultiCallable[_training_pb2.JoinFromPlatformRequest, _training_pb2.JoinFromPlatformResponse]  # type: ignore[assignment]
+    """Enrols a person of a learning platform in a cohort, or finds the person there, and returns the code. The server keeps
+    only keyed hashes, so nobody can read the person back from them.
+    """
     GetCohort: _aio.UnaryUnaryMultiCallable[_training_pb2.GetCohortRequest, _training_pb2.GetCohortResponse]  # type: ignore[assignment]
     """Describes a cohort and the progress of its trainees."""
     ListCohorts: _aio.UnaryUnaryMultiCallable[_training_pb2.ListCohortsRequest, _training_pb2.ListCohortsResponse]  # type: ignore[assignment]
@@ -198,6 +208,8 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     """
     JoinCourse: _aio.UnaryUnaryMultiCallable[_training_pb2.JoinCourseRequest, _training_pb2.JoinCourseResponse]  # type: ignore[assignment]
     """Tells a trainee, identified by a code, what the course contains and what the server keeps."""
+    GetSittingScore: _aio.UnaryUnaryMultiCallable[_training_pb2.GetSittingScoreRequest, _training_pb2.GetSittingScoreResponse]  # type: ignore[assignment]
+    """Returns the score of the trainee's sitting for a gradebook: none of a test before the trainer has released its items."""
     StartSession: _aio.UnaryUnaryMultiCallable[_training_pb2.StartSessionRequest, _training_pb2.StartSessionResponse]  # type: ignore[assignment]
     """Begins or continues a sitting. If it continues, the time since the trainee's last call counts as a pause,
     if the block has one left.
@@ -332,6 +344,16 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         """Adds trainees to a cohort."""
 
     @_abc_1.abstractmethod
+    def JoinFromPlatform(
+        self,
+        request: _training_pb2.JoinFromPlatformRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_training_pb2.JoinFromPlatformResponse, _abc.Awaitable[_training_pb2.JoinFromPlatformResponse]]:
+        """Enrols a person of a learning platform in a cohort, or finds the person there, and returns the code. The server keeps
+        only keyed hashes, so nobody can read the person back from them.
+        """
+
+    @_abc_1.abstractmethod
     def GetCohort(
         self,
         request: _training_pb2.GetCohortRequest,
@@ -420,6 +442,14 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_training_pb2.JoinCourseResponse, _abc.Awaitable[_training_pb2.JoinCourseResponse]]:
         """Tells a trainee, identified by a code, what the course contains and what the server keeps."""
+
+    @_abc_1.abstractmethod
+    def GetSittingScore(
+        self,
+        request: _training_pb2.GetSittingScoreRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_training_pb2.GetSittingScoreResponse, _abc.Awaitable[_training_pb2.GetSittingScoreResponse]]:
+        """Returns the score of the trainee's sitting for a gradebook: none of a test before the trainer has released its items."""
 
     @_abc_1.abstractmethod
     def StartSession(

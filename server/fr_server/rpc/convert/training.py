@@ -32,6 +32,7 @@ from fr_training.shipped_plans import plan_text
 from fr_training.store.values import Cohort, NewTrainee, Release
 
 MAX_TRAINEES = 1_000
+MAX_ISSUER, MAX_SUBJECT = 500, 255  # characters; OpenID Connect Core 1.0, 2, limits a subject to 255
 MAX_DATASETS = 16
 MAX_RETENTION = timedelta(days=3_650)
 MAX_LEARN_FROM = 16  # courses that one course learns from
@@ -106,6 +107,17 @@ def sent_trainees(trainees: int) -> int:
     if not 1 <= trainees <= MAX_TRAINEES:
         raise InvalidField(message("error.rpc.trainees_number_1", most=MAX_TRAINEES), field="trainees")
     return trainees
+
+
+def sent_person(sent: pb.JoinFromPlatformRequest) -> tuple[str, str, str]:
+    """Return issuer, client and subject of a person of a platform; raises `InvalidField` for one empty or too long."""
+    fits = 1 <= len(sent.issuer) <= MAX_ISSUER and all(
+        1 <= len(one) <= MAX_SUBJECT for one in (sent.client_id, sent.subject)
+    )
+    if not fits:
+        words = message("error.rpc.person_of_platform", issuer=MAX_ISSUER, most=MAX_SUBJECT)
+        raise InvalidField(words, field="subject")
+    return sent.issuer, sent.client_id, sent.subject
 
 
 def sent_items(sent: Sequence[str]) -> frozenset[str]:

@@ -12,6 +12,7 @@ from fr_web.console.views import (
     galleries,
     keyboard,
     keys,
+    lti,
     manual,
     photos,
     review,
@@ -55,4 +56,5 @@ SCREENS: tuple[Screen, ...] = (
     *keys.SCREENS,
     *audit.SCREENS,
     *server.SCREENS,
+    *lti.SCREENS,
 )

@@ -12,6 +12,7 @@ from fr_client.errors import FrApiError
 from fr_locales.messages import Message, message
 from fr_locales.rendering import day
 from fr_web.console.addresses import data_address
+from fr_web.console.views.lti import send_score
 from fr_web.console.views.sitting import TAKES, begun, joined_by, until_open
 from fr_web.console.visit import Screen, Visit
 from fr_web.console.words import STATES
@@ -63,6 +64,7 @@ async def events(visit: Visit) -> Response:
 async def course(visit: Visit, error: FrApiError | None = None) -> Response:
     """Show the sittings of the course, and the notice to agree to."""
     found = await _sittings(visit)
+    await send_score(visit)
     states = [one.state for one in found["joined"].sittings]
     return visit.page(
         "course.html",

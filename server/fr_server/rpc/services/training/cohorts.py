@@ -48,6 +48,13 @@ class CohortCalls(training_pb2_grpc.TrainingServiceServicer):
         enrolled = await self._resources.work.storage(self._resources.store.add_trainees, request.cohort_id, count)
         return pb.AddTraineesResponse(enrolled=map(training.enrolled_message, enrolled))
 
+    async def JoinFromPlatform(
+        self, request: pb.JoinFromPlatformRequest, context: Context
+    ) -> pb.JoinFromPlatformResponse:
+        who = training.sent_person(request)
+        enrolled = await self._resources.work.storage(self._resources.store.join, request.cohort_id, *who)
+        return pb.JoinFromPlatformResponse(enrolled=training.enrolled_message(enrolled))
+
     async def GetCohort(self, request: pb.GetCohortRequest, context: Context) -> pb.GetCohortResponse:
         found, told = await self._resources.work.storage(self._changed, request.cohort_id, -1)
         releases = await self._resources.work.storage(self._resources.store.releases, request.cohort_id)

@@ -16,8 +16,11 @@ from fr_server.rpc.services.training.sessions import asked_language, with_pictur
 from fr_training.courses import Course
 from fr_training.errors import ItemsAhead, ItemsOfTest, NotReleased
 from fr_training.exercises.checks import COMPONENTS
+from fr_training.exports.ags import together
 from fr_training.grading.class_items import block_of_item
 from fr_training.prompts import ExerciseKind
+from fr_training.sessions.order import sitting_of
+from fr_training.sessions.results import results
 from fr_training.sessions.review import (
     ItemKey,
     Reviewable,
@@ -77,6 +80,9 @@ class ReviewCalls(training_pb2_grpc.TrainingServiceServicer):
             reveal=reveal_message(reveal, language),
         )
 
+    async def GetSittingScore(self, request: pb.GetSittingScoreRequest, context: Context) -> pb.GetSittingScoreResponse:
+        return await self._resources.work.storage(_score, self._resources.store, request)
+
     async def GetClassItem(self, request: pb.GetClassItemRequest, context: Context) -> pb.GetClassItemResponse:
         if not request.item_id:
             raise MissingField(message("error.rpc.no_item_id"), field="item_id")
@@ -132,6 +138,27 @@ def _own(store: TrainingStore, code: str) -> OwnReviews:
     course = store.course(store.cohort(trainee.cohort_id).course_id).in_language(spoken())
     sessions = tuple(with_known_truth(store, course, one) for one in store.sessions_of(trainee.trainee_id))
     return OwnReviews(course, sessions, reviews(course, trainee.group, sessions, released))
+
+
+def _score(store: TrainingStore, request: pb.GetSittingScoreRequest) -> pb.GetSittingScoreResponse:
+    trainee = store.trainee_of_code(request.code)
+    course = store.course(store.cohort(trainee.cohort_id).course_id)
+    sitting = sitting_of(course, request.sitting)
+    own = [one for one in store.sessions_of(trainee.trainee_id) if one.sitting == sitting.name]
+    if not own or own[0].finished_ms is None:
+        return pb.GetSittingScoreResponse()
+    session = with_known_truth(store, course, own[0])
+    found = together(sitting, results(course, session))
+    items = {item for one in store.releases(trainee.cohort_id) for item in one.items}
+    tests = forms_of_tests(course)
+    released = all((one.form, one.item_id) in items for one in session.trials if one.form in tests)
+    return pb.GetSittingScoreResponse(
+        finished=True,
+        released=released,
+        right=found.right if released else 0,
+        counted=found.maximum,
+        waits=bool(found.unscored),
+    )
 
 
 def _entry(one: Reviewable) -> pb.ReviewEntry:

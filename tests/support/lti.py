@@ -1,0 +1,223 @@
+"""A learning platform: lti1p3platform behind an HTTP server of this machine, with a gradebook of one column."""
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from html import escape
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from lti1p3platform.ltiplatform import LTI1P3PlatformConfAbstract
+from lti1p3platform.message_launch import LTIAdvantageMessageLaunchAbstract
+from lti1p3platform.oidc_login import OIDCLoginAbstract
+from lti1p3platform.registration import Registration
+from lti1p3platform.request import Request
+from lti1p3platform.score import UpdateScoreStatus
+from lti1p3platform.service_connector import AssignmentsGradesService
+
+from fr_web.lti.registrations import Platform, Registrations, tool_key
+from support.surfer import Surfer
+from support.web import Answered
+
+TOOL = "https://faces.example.org"
+CLIENT, DEPLOYMENT, ITEM = "client-1", "deployment-1", "7"
+
+
+def new_key() -> RSAPrivateKey:
+    return generate_private_key(65537, 2048)
+
+
+def pem(key: RSAPrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+class _Asked(Request):
+    def build_metadata(self, request: Any) -> Any:
+        return request
+
+
+class _Conf(LTI1P3PlatformConfAbstract):
+    def init_platform_config(self, **kwargs: Any) -> None:
+        self.seen: dict[str, int] = {}
+        self._registration = kwargs["registration"]
+
+    def get_registration_by_params(self, **kwargs: Any) -> Registration:
+        return self._registration
+
+    def cache_get(self, key: str) -> int | None:
+        return self.seen.get(key)
+
+    def cache_set(self, key: str, exp: int) -> None:
+        self.seen[key] = exp
+
+
+class _Login(OIDCLoginAbstract):
+    def set_lti_message_hint(self, **kwargs: Any) -> None:
+        pass
+
+    def get_lti_message_hint(self) -> str:
+        return "a-link"
+
+    def get_redirect(self, url: str) -> str:
+        return url
+
+
+class _Message(LTIAdvantageMessageLaunchAbstract):
+    def render_launch_form(self, launch_data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        return launch_data
+
+
+class _Grades(AssignmentsGradesService):
+    scores: list[dict[str, Any]]
+
+    def update_score(self, line_item_id: str, score: Any) -> UpdateScoreStatus:
+        assert line_item_id == ITEM
+        self.scores.append(score)
+        return UpdateScoreStatus.SUCCESS
+
+    def _none(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError
+
+    find_lineitems = find_lineitem = create_lineitem = update_lineitem = delete_lineitem = get_results = _none
+
+
+@dataclass
+class Lms:
+    """The platform; `scores` are those that it took, and `refusals` the answers of other posts to it."""
+
+    address: str
+    tool: Registrations
+    conf: Any
+    scores: list[dict[str, Any]] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+    custom: dict[str, str] = field(default_factory=dict)  # of the activity that a real browser opens
+
+    @property
+    def login(self) -> str:
+        """The address that a click on the activity leads to."""
+        return str(_Login(None, self.conf).initiate_login("someone-3"))
+
+    @property
+    def line_item(self) -> str:
+        return f"{self.address}/items/{ITEM}?type_id=3"
+
+    def begin(self, surfer: Surfer, user: str = "someone-1", **headers: str) -> Answered:
+        """Lead a browser to the tool, as a click on the activity does."""
+        url = urlsplit(_Login(None, self.conf).initiate_login(user))
+        return surfer.get(f"{url.path}?{url.query}", Sec_Fetch_Site="cross-site", **headers)
+
+    def message(
+        self, begun: Answered, user: str = "someone-1", custom: Mapping[str, str] | None = None, deep: bool = False
+    ) -> dict[str, str]:
+        """Return the form that the platform has a browser post, after what the tool asked for."""
+        return self.form(begun.headers["location"], user, custom, deep)
+
+    def form(
+        self, location: str, user: str, custom: Mapping[str, str] | None = None, deep: bool = False
+    ) -> dict[str, str]:
+        asked = dict(parse_qsl(urlsplit(location).query))
+        made = _Message(_Asked({"method": "GET", "get_data": asked, "form_data": {}}), self.conf)
+        made.set_user_data(user, ["http://purl.imsglobal.org/vocab/lis/v2/membership#Learner"], "Jane Roe")
+        made.set_resource_link_claim("a-link")
+        made.set_custom_parameters_claim(dict(custom or {}))
+        if deep:
+            made.set_dl(f"{self.address}/chosen")
+        else:
+            made.set_ags(f"{self.address}/items", self.line_item)
+        form = made.lti_launch()
+        return {name: form[name] for name in ("id_token", "state")}
+
+    def post(self, surfer: Surfer, form: dict[str, str]) -> Answered:
+        """Post the form, as the page of the platform does: from another site."""
+        return surfer.post("/lti/launch", form, Origin=self.address, Sec_Fetch_Site="cross-site")
+
+    def launch(self, surfer: Surfer, user: str = "someone-1", **more: Any) -> Answered:
+        return self.post(surfer, self.message(self.begin(surfer, user), user, **more))
+
+
+@contextmanager
+def lms(trainer_key: str = "", class_key: str = "", address_of_tool: str = TOOL) -> Iterator[Lms]:
+    """Run the platform, with the tool registered at it and it at the tool."""
+    key, own = new_key(), tool_key(pem(new_key()))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    address = f"http://127.0.0.1:{server.server_port}"
+    registration = (
+        Registration()
+        .set_iss(address)
+        .set_client_id(CLIENT)
+        .set_deployment_id(DEPLOYMENT)
+        .set_oidc_login_url(f"{address_of_tool}/lti/login")
+        .set_launch_url(f"{address_of_tool}/lti/launch")
+        .set_deeplink_launch_url(f"{address_of_tool}/lti/launch")
+        .set_platform_private_key(pem(key).decode())
+        .set_platform_public_key(
+            key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+        )
+        .set_tool_key_set({"keys": [own.jwk()]})
+    )
+    urls = (f"{address}/auth", f"{address}/token", f"{address}/jwks")
+    platform = Platform(address, CLIENT, *urls, frozenset({DEPLOYMENT}), frozenset({address}))
+    tool = Registrations(address_of_tool, (platform,), (own,), trainer_key, class_key)
+    made = Lms(address, tool, _Conf(registration=registration))
+    server.lms = made  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever, name="lms")
+    thread.start()
+    try:
+        yield made
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        found: Lms = self.server.lms  # type: ignore[attr-defined]
+        if self.path == "/jwks":
+            self._answer(200, found.conf.get_jwks())
+        elif self.path.startswith("/auth?"):  # the page that posts the token
+            form = found.form(self.path, "someone-3", found.custom)
+            fields = "".join(f'<input type="hidden" name="{name}" value="{value}">' for name, value in form.items())
+            action = f"{found.tool.address}/lti/launch"
+            self._page(f'<form method="post" action="{action}">{fields}<button>Go on</button></form>')
+        elif self.path == "/frame":
+            self._page(f'<iframe src="{escape(found.login)}"></iframe>')
+        else:
+            self._page(f'<a href="{escape(found.login)}">The activity</a>')
+
+    def do_POST(self) -> None:
+        found: Lms = self.server.lms  # type: ignore[attr-defined]
+        body = self.rfile.read(int(self.headers["content-length"])).decode()
+        if self.path == "/token":
+            self._answer(200, found.conf.get_access_token(dict(parse_qsl(body))))
+            return
+        assert self.path == f"/items/{ITEM}/scores?type_id=3", self.path
+        headers = {"Authorization": self.headers.get("authorization", "")}
+        asked = _Asked({"method": "POST", "headers": headers, "json": json.loads(body), "get_data": {}})
+        grades = _Grades(asked, found.conf, f"{found.address}/items", found.line_item)
+        grades.scores = found.scores
+        answer = grades.handle_resp(grades.handle_update_score, line_item_id=ITEM)
+        if answer.code != 200:
+            found.refusals.append(str(answer.message))
+        self._answer(answer.code, answer.result)
+
+    def _page(self, body: str) -> None:
+        self._send(200, f'<!doctype html><link rel="icon" href="data:,">{body}'.encode(), "text/html")
+
+    def _answer(self, status: int, found: Any) -> None:
+        self._send(status, json.dumps(found).encode(), "application/json")
+
+    def _send(self, status: int, body: bytes, kind: str) -> None:
+        self.send_response(status)
+        self.send_header("content-type", kind)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: Any) -> None:
+        pass

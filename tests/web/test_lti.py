@@ -1,0 +1,543 @@
+"""A course opens from a learning platform: each check of a launch, and the whole way with a platform of a library."""
+
+import asyncio
+import html
+import json
+import re
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import jwt
+import pytest
+
+from fr_api.v1 import training_pb2
+from fr_client.cli.state import Unusable
+from fr_client.errors import FrApiError
+from fr_trust.access.principal import Role
+from fr_web.lti.exchange import AGAIN_S, FRESH_S, PlatformKeys, Unanswered, parse_keys
+from fr_web.lti.launches import SCORE_SCOPE, STATE_S, Launch, Launches, new_cookie
+from fr_web.lti.registrations import Platform, Registrations, ToolKey, read_registrations, tool_key
+from fr_web.lti.tool import Score, Tool
+from support.browser import World, needs_browser
+from support.cli import fr, reason_of
+from support.commands import blocks, commands, page, require_understood
+from support.courses import create, enrol, finish, store_of
+from support.faults import until
+from support.lti import CLIENT, DEPLOYMENT, TOOL, Lms, lms, new_key, pem
+from support.surfer import Surfer, signed_in, words
+from support.web import Web, web
+
+ISSUER = "https://lms.example.org"
+CLAIM = "https://purl.imsglobal.org/spec/lti/claim/"
+GRADES = "https://purl.imsglobal.org/spec/lti-ags/claim/endpoint"
+DEEP = "https://purl.imsglobal.org/spec/lti-dl/claim/deep_linking_settings"
+NOW_S = 1_800_000_000.0
+PLATFORM = Platform(
+    ISSUER,
+    CLIENT,
+    f"{ISSUER}/auth?tenant=1",
+    f"{ISSUER}/token",
+    f"{ISSUER}/jwks",
+    frozenset({DEPLOYMENT}),
+    frozenset({ISSUER}),
+)
+ASKED = {"iss": ISSUER, "client_id": CLIENT, "login_hint": "someone", "target_link_uri": "https://evil.example"}
+
+
+@pytest.fixture(scope="module")
+def platform_key() -> ToolKey:
+    return tool_key(pem(new_key()))
+
+
+@pytest.fixture(scope="module")
+def own_key() -> ToolKey:
+    return tool_key(pem(new_key()))
+
+
+@dataclass
+class Clock:
+    now_s: float = NOW_S
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@dataclass
+class Launching:
+    """A launch that has begun, whose platform answers with claims that a test alters."""
+
+    launches: Launches
+    key: ToolKey
+    clock: Clock
+    cookie: str
+    asked: Mapping[str, str]
+
+    def claims(self) -> dict[str, Any]:
+        return {
+            "iss": ISSUER,
+            "aud": CLIENT,
+            "sub": "someone",
+            "iat": int(NOW_S),
+            "exp": int(NOW_S) + 300,
+            "nonce": self.asked["nonce"],
+            f"{CLAIM}version": "1.3.0",
+            f"{CLAIM}deployment_id": DEPLOYMENT,
+            f"{CLAIM}message_type": "LtiResourceLinkRequest",
+            f"{CLAIM}custom": {"cohort": "c1", "sitting": "day-1"},
+            GRADES: {"scope": [SCORE_SCOPE], "lineitem": f"{ISSUER}/items/1"},
+        }
+
+    def token(self, claims: Mapping[str, Any], key: ToolKey | None = None, **header: Any) -> str:
+        signing = key or self.key
+        return jwt.encode(dict(claims), signing.key, "RS256", {"kid": self.key.key_id, **header})
+
+    def end(self, token: str, state: str = "", cookie: str | None = None) -> Launch:
+        told = state or self.asked["state"]
+        return asyncio.run(self.launches.end(told, token, self.cookie if cookie is None else cookie))
+
+
+@pytest.fixture
+def launching(platform_key: ToolKey, own_key: ToolKey) -> Launching:
+    key_set = json.dumps({"keys": [platform_key.jwk()]}).encode()
+    clock, cookie = Clock(), new_cookie()
+    registrations = Registrations(TOOL, (PLATFORM,), (own_key,), "", "")
+    launches = Launches(registrations, PlatformKeys(lambda *_: key_set), clock)
+    url = launches.begin(launches.platform(ASKED), ASKED, cookie)
+    return Launching(launches, platform_key, clock, cookie, dict(parse_qsl(urlsplit(url).query)))
+
+
+def test_a_launch_begins_at_the_registered_address_alone(launching: Launching) -> None:
+    assert launching.asked["redirect_uri"] == f"{TOOL}/lti/launch"
+    assert launching.asked["tenant"] == "1"
+    assert {"response_mode", "response_type", "scope", "prompt"} <= launching.asked.keys()
+    assert "evil" not in str(launching.asked)
+    for wrong in ({"iss": "https://evil.example"}, {"client_id": "other"}, {"login_hint": ""}):
+        with pytest.raises(FrApiError, match="No learning platform is registered"):
+            launching.launches.platform({**ASKED, **wrong})
+
+
+def test_a_launch_that_passes_every_check(launching: Launching) -> None:
+    found = launching.end(launching.token(launching.claims()))
+    assert (found.subject, found.cohort_id, found.sitting) == ("someone", "c1", "day-1")
+    assert found.line_item == f"{ISSUER}/items/1"
+    assert "someone" not in repr(found)
+
+
+def without(name: str) -> Callable[[dict[str, Any]], Any]:
+    return lambda claims: claims.pop(name)
+
+
+REFUSED: list[tuple[str, Callable[[dict[str, Any]], Any]]] = [
+    ("iss", lambda claims: claims.update(iss="https://evil.example")),
+    ("iss", without("iss")),
+    ("aud", lambda claims: claims.update(aud="other")),
+    ("aud", without("aud")),
+    ("azp", lambda claims: claims.update(azp="other")),
+    ("azp", lambda claims: claims.update(aud=[CLIENT, "other"])),
+    ("exp", lambda claims: claims.update(exp=int(NOW_S) - 61)),
+    ("exp", without("exp")),
+    ("exp", lambda claims: claims.update(exp="tomorrow")),
+    ("exp", lambda claims: claims.update(exp=float("nan"))),
+    ("iat", lambda claims: claims.update(iat=int(NOW_S) + 61)),
+    ("iat", lambda claims: claims.update(iat=int(NOW_S) - 3601)),
+    ("iat", without("iat")),
+    ("nonce", lambda claims: claims.update(nonce="another")),
+    ("nonce", without("nonce")),
+    ("version", without(f"{CLAIM}version")),
+    ("deployment_id", lambda claims: claims.update({f"{CLAIM}deployment_id": "other"})),
+    ("deployment_id", without(f"{CLAIM}deployment_id")),
+    ("deployment_id", lambda claims: claims.update({f"{CLAIM}deployment_id": [DEPLOYMENT]})),
+    ("message_type", lambda claims: claims.update({f"{CLAIM}message_type": "LtiSubmissionReviewRequest"})),
+    ("sub", without("sub")),
+    ("sub", lambda claims: claims.update(sub="x" * 256)),
+    ("lineitem", lambda claims: claims[GRADES].update(lineitem="https://evil.example/items/1")),
+    ("lineitem", lambda claims: claims[GRADES].update(lineitem="http://169.254.169.254/")),
+    ("custom", lambda claims: claims.update({f"{CLAIM}custom": []})),
+    ("custom", lambda claims: claims[f"{CLAIM}custom"].update(cohort=["c1"])),
+]
+
+
+@pytest.mark.parametrize(("check", "alter"), REFUSED)
+def test_a_claim_that_is_wrong_refuses_the_launch(
+    launching: Launching, check: str, alter: Callable[[dict[str, Any]], Any]
+) -> None:
+    claims = launching.claims()
+    alter(claims)
+    with pytest.raises(FrApiError, match=rf"check of {check}\."):
+        launching.end(launching.token(claims))
+
+
+@pytest.mark.parametrize(
+    ("check", "token"),
+    [
+        ("signature", lambda one: one.token(one.claims(), tool_key(pem(new_key())))),
+        ("kid", lambda one: one.token(one.claims(), kid="other")),
+        ("alg", lambda one: jwt.encode(one.claims(), "x" * 32, "HS256", {"kid": one.key.key_id})),
+        ("alg", lambda one: jwt.encode(one.claims(), None, "none", {"kid": one.key.key_id})),
+        ("id_token", lambda one: "no token"),
+        ("id_token", lambda one: ""),
+    ],
+)
+def test_a_token_that_the_platform_did_not_sign_is_refused(
+    launching: Launching, check: str, token: Callable[[Launching], str]
+) -> None:
+    with pytest.raises(FrApiError, match=rf"check of {check}\."):
+        launching.end(token(launching))
+
+
+def test_a_state_is_of_one_browser_and_works_once_and_in_time(launching: Launching) -> None:
+    token = launching.token(launching.claims())
+    with pytest.raises(FrApiError, match=r"check of state\."):
+        launching.end(token, state="another")
+    launching.end(token)
+    with pytest.raises(FrApiError, match=r"check of state\."):
+        launching.end(token)
+
+
+def test_a_state_of_another_browser_is_refused(launching: Launching) -> None:
+    with pytest.raises(FrApiError, match=r"check of browser\."):
+        launching.end(launching.token(launching.claims()), cookie=new_cookie())
+
+
+def test_a_state_ends_after_ten_minutes(launching: Launching) -> None:
+    launching.clock.now_s += STATE_S + 1
+    with pytest.raises(FrApiError, match=r"check of state\."):
+        launching.end(launching.token(launching.claims()))
+
+
+def test_deep_linking_returns_to_the_platform_alone(launching: Launching) -> None:
+    claims = launching.claims() | {f"{CLAIM}message_type": "LtiDeepLinkingRequest"}
+    settings = {"deep_link_return_url": "https://evil.example/", "accept_types": ["ltiResourceLink"]}
+    with pytest.raises(FrApiError, match=r"check of deep_link_return_url\."):
+        launching.end(launching.token({**claims, DEEP: settings}))
+
+
+# --- key sets
+
+
+def test_a_key_set_is_read_once_a_minute_and_again_after_an_hour(platform_key: ToolKey) -> None:
+    asked: list[str] = []
+    clock = Clock(0.0)
+
+    def send(url: str, body: bytes | None, headers: Mapping[str, str]) -> bytes:
+        asked.append(url)
+        return json.dumps({"keys": [platform_key.jwk()]}).encode()
+
+    async def ask() -> None:
+        keys = PlatformKeys(send, clock)
+        assert await keys.key("u", platform_key.key_id) is not None
+        for _ in range(5):
+            assert await keys.key("u", "unknown") is None
+        assert len(asked) == 1
+        clock.now_s += AGAIN_S
+        assert await keys.key("u", "unknown") is None
+        assert len(asked) == 2
+        clock.now_s += FRESH_S + 1
+        assert await keys.key("u", platform_key.key_id) is not None
+        assert len(asked) == 3
+
+    asyncio.run(ask())
+
+
+def test_a_key_set_that_is_none_is_refused(platform_key: ToolKey) -> None:
+    jwk = platform_key.jwk()
+    for wrong in (b"", b"[]", b'{"keys": {}}', json.dumps({"keys": [jwk, {**jwk, "use": "sig"}]}).encode()):
+        with pytest.raises(Unanswered):
+            parse_keys(wrong)
+    assert not parse_keys(json.dumps({"keys": [{**jwk, "use": "enc"}, {**jwk, "d": "AQAB"}, 7]}).encode())
+
+
+# --- the file
+
+
+FILE = f"""
+address = "{TOOL}"
+private_keys = ["new.pem", "old.pem"]
+[[platforms]]
+issuer = "{ISSUER}"
+client_id = "{CLIENT}"
+auth_login_url = "{ISSUER}/auth"
+token_url = "https://login.example.org/token"
+jwks_url = "{ISSUER}/jwks"
+deployment_ids = ["1"]
+origins = ["https://school.example.org"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ("", "", ""),  # control
+        ('address = "https', 'address = "ftp', "address"),
+        ("https://login.example.org/token", "http://login.example.org/token", "token_url"),
+        ('deployment_ids = ["1"]', "deployment_ids = []", "deployment_ids"),
+        ('client_id = "client-1"', "", "client_id"),
+        ("https://school.example.org", "https://school.example.org/x", "origins"),
+        ("[[platforms]]", "more = 1\n[[platforms]]", "more"),
+        ('"old.pem"', '"none.pem"', "private_keys"),
+        ("[[platforms]]", "[platforms]", "platforms"),
+        ("address", "address = [", "TOML"),
+    ],
+)
+def test_the_file_of_registrations_is_checked_line_by_line(
+    tmp_path: Path, own_key: ToolKey, old: str, new: str, what: str
+) -> None:
+    for name in ("new.pem", "old.pem"):
+        (tmp_path / name).write_bytes(pem(new_key()))
+    path = tmp_path / "lti.toml"
+    path.write_text(FILE.replace(old, new) if old else FILE)
+    if what:
+        with pytest.raises(Unusable, match=what):
+            read_registrations(path)
+        return
+    found = read_registrations(path)
+    assert len(Tool(found).key_set()["keys"]) == 2, "the old key is published as long as the file has it"
+    assert found.platforms[0].owns("https://school.example.org/return")
+    assert not found.platforms[0].owns("https://school.example.org.evil.example/")
+    assert not found.platforms[0].owns("https://school.example.org@evil.example/")
+
+
+def test_the_commands_make_a_key_for_its_owner_and_show_the_addresses(tmp_path: Path) -> None:
+    for name in ("new.pem", "old.pem"):
+        assert fr("lti", "key", tmp_path / name)[0] == 0
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
+    assert reason_of(fr("lti", "key", tmp_path / "new.pem")) == "INVALID_FIELD", "a key is not written over"
+    (tmp_path / "lti.toml").write_text(FILE)
+    status, told, _ = fr("lti", "show", tmp_path / "lti.toml")
+    assert status == 0
+    assert {f"{TOOL}/lti/{place}" for place in ("launch", "login", "keys")} <= set(told.split())
+
+
+@pytest.mark.parametrize(
+    ("score", "grading", "given"),
+    [
+        (Score(True, 7, 10, False), "FullyGraded", 7),
+        (Score(False, 0, 10, False), "PendingManual", None),
+        (Score(True, 7, 10, True), "PendingManual", None),
+        (Score(True, 0, 0, False), "NotReady", None),
+    ],
+)
+def test_a_score_is_given_only_when_it_is_final(score: Score, grading: str, given: int | None) -> None:
+    told = score.message("someone", datetime(2026, 1, 2, tzinfo=UTC))
+    assert (told["gradingProgress"], told.get("scoreGiven")) == (grading, given)
+    assert ("scoreMaximum" in told) is (given is not None)
+
+
+# --- the whole way, with a platform of a library
+
+PLAN = """
+format = 1
+title = "A course in a platform"
+claims = false
+[[sittings]]
+name = "all"
+title = "Day 1"
+blocks = [{id = "pairs", exercise = "verification", same = 1, different = 1}]
+[[sittings]]
+name = "test"
+title = "The test"
+blocks = [
+  {id = "before", exercise = "verification", same = 1, different = 1, equated = "t", occasion = "pre"},
+  {id = "after", exercise = "verification", same = 1, different = 1, equated = "t", occasion = "post"},
+]
+"""
+
+
+@dataclass
+class Linked:
+    world: World
+    site: Web
+    lms: Lms
+    cohort: training_pb2.Cohort
+
+    @property
+    def trainees(self) -> list[str]:
+        return [one.trainee_id for one in store_of(self.world.staff.server).trainees(self.cohort.cohort_id)]
+
+    def custom(self, sitting: str = "all") -> dict[str, str]:
+        return {"cohort": self.cohort.cohort_id, "sitting": sitting}
+
+
+@pytest.fixture(scope="module")
+def linked(console_world: World) -> Iterator[Linked]:
+    staff = console_world.staff
+    trainer = staff.caller(Role.TRAINER)
+    course = create(trainer.training, PLAN)
+    cohort = enrol(trainer.training, course.course_id).cohort
+    with (
+        lms(trainer.token, staff.caller(Role.TRAINEE).token) as platform,
+        web(staff.server.address, lti=Tool(platform.tool)) as site,
+    ):
+        yield Linked(console_world, site, platform, cohort)
+
+
+def test_a_launch_leads_into_the_course_and_joins_a_person_once(linked: Linked) -> None:
+    before = len(linked.trainees)
+    for visit in range(2):
+        surfer = Surfer(linked.site)
+        page = linked.lms.launch(surfer, "someone-1", custom=linked.custom())
+        assert page.status == 200, words(page)
+        assert 'content="0; url=/course"' in words(page)
+        assert "A course in a platform" in words(surfer.get("/course"))
+        assert len(linked.trainees) == before + 1, visit
+    linked.lms.launch(Surfer(linked.site), "someone-2", custom=linked.custom())
+    assert len(linked.trainees) == before + 2
+    files = [path for path in linked.world.folder.rglob("*") if path.is_file()]
+    assert files
+    assert not any(b"someone-1" in path.read_bytes() for path in files), "the store has no id of a person"
+
+
+def test_a_score_goes_to_the_platform_when_the_sitting_is_finished(linked: Linked) -> None:
+    surfer = Surfer(linked.site)
+    linked.lms.launch(surfer, "scored", custom=linked.custom())
+    surfer.get("/course")
+    before = len(linked.lms.scores)
+    finish(linked.world.staff.caller(Role.TRAINEE).training, code_of(linked, "scored"), "all")
+    surfer.get("/course")
+    until(lambda: len(linked.lms.scores) > before or linked.lms.refusals)
+    assert linked.lms.refusals == []
+    (score,) = linked.lms.scores[before:]
+    assert (score["userId"], score["gradingProgress"], score["scoreMaximum"]) == ("scored", "FullyGraded", 2)
+    surfer.get("/course")
+    assert len(linked.lms.scores) == before + 1, "it is sent once"
+
+
+def test_a_test_has_no_score_before_its_release(linked: Linked) -> None:
+    surfer, staff = Surfer(linked.site), linked.world.staff
+    linked.lms.launch(surfer, "tested", custom=linked.custom("test"))
+    before = len(linked.lms.scores)
+    finish(staff.caller(Role.TRAINEE).training, code_of(linked, "tested"), "test")
+    surfer.get("/course")
+    until(lambda: len(linked.lms.scores) == before + 1)
+    assert "scoreGiven" not in linked.lms.scores[-1]
+    assert linked.lms.scores[-1]["gradingProgress"] == "PendingManual"
+    linked.world.release(linked.cohort)
+    surfer.get("/course")
+    until(lambda: len(linked.lms.scores) == before + 2)
+    assert linked.lms.scores[-1]["scoreMaximum"] == 4
+    assert linked.lms.scores[-1]["gradingProgress"] == "FullyGraded"
+
+
+def code_of(linked: Linked, user: str) -> str:
+    store, tool = store_of(linked.world.staff.server), linked.lms.address
+    return store.join(linked.cohort.cohort_id, tool, CLIENT, user).code
+
+
+def test_a_trainer_chooses_a_sitting_which_the_platform_takes(linked: Linked) -> None:
+    trainer = signed_in(linked.site, linked.world.key("trainer"))
+    page = linked.lms.launch(trainer, "teacher", deep=True)
+    (onward,) = set(re.findall(r"/lti/choose/[\w-]+", words(page)))
+    assert "Sittings of your cohorts" in words(trainer.get(onward))
+    wanted = f"{linked.cohort.cohort_id}/test"
+    back = trainer.post(onward, {"choice": wanted})
+    assert back.status == 200, words(back)
+    assert f"form-action {linked.lms.address}" in back.headers["content-security-policy"]
+    (token,) = re.findall(r'name="JWT" value="([^"]+)"', back.body.decode())
+    (item,) = linked.lms.conf.validate_deeplinking_resp({"JWT": html.unescape(token)})
+    assert item["custom"] == linked.custom("test")
+    assert item["lineItem"]["scoreMaximum"] == 4
+    assert trainer.post(onward, {"choice": wanted}).status == 400, "a choice is made once"
+
+
+def test_nobody_chooses_without_a_key_of_a_trainer(linked: Linked) -> None:
+    stranger = Surfer(linked.site)
+    (onward,) = set(re.findall(r"/lti/choose/[\w-]+", words(linked.lms.launch(stranger, "teacher", deep=True))))
+    assert stranger.get(onward).status == 401
+    assert signed_in(linked.site, linked.world.key("operator")).get(onward).status == 403
+
+
+def test_a_frame_of_the_platform_gets_a_link_to_a_window(linked: Linked) -> None:
+    surfer = Surfer(linked.site)
+    page = linked.lms.begin(surfer, Sec_Fetch_Dest="iframe")
+    assert page.status == 200
+    assert 'target="_blank"' in words(page)
+    assert page.headers["content-security-policy"].endswith(f"frame-ancestors {linked.lms.address}")
+    assert surfer.cookies == {}
+    # Every other page stays out of frames.
+    assert "frame-ancestors 'none'" in surfer.get("/").headers["content-security-policy"]
+
+
+def test_a_form_is_refused_without_the_cookie_or_a_second_time(linked: Linked) -> None:
+    surfer = Surfer(linked.site)
+    form = linked.lms.message(linked.lms.begin(surfer), custom=linked.custom())
+    assert linked.lms.post(Surfer(linked.site), form).status == 403
+    form = linked.lms.message(linked.lms.begin(surfer), custom=linked.custom())
+    assert linked.lms.post(surfer, form).status == 200  # control
+    again = linked.lms.post(surfer, form)
+    assert (again.status, "check of state" in words(again)) == (403, True)
+
+
+def test_a_launch_signs_nobody_out(linked: Linked) -> None:
+    trainer = signed_in(linked.site, linked.world.key("trainer"))
+    kept = dict(trainer.cookies)
+    stranger = Surfer(linked.site)  # the strict cookie does not come along from another site
+    begun = linked.lms.begin(stranger)
+    assert set(stranger.cookies) == {"__Host-fr-lti"}
+    assert "samesite=none" in begun.headers["set-cookie"].lower()
+    assert trainer.cookies == kept
+
+
+def test_an_activity_without_a_choice_says_so(linked: Linked) -> None:
+    page = linked.lms.launch(Surfer(linked.site), "someone-1")
+    assert (page.status, "leads to no sitting" in words(page)) == (400, True)
+
+
+def test_a_server_without_platforms_takes_no_launch(linked: Linked) -> None:
+    page = Surfer(linked.world.site).get("/lti/login?iss=x")
+    assert (page.status, "takes no launches" in words(page)) == (403, True)
+
+
+def test_the_key_set_has_public_keys_alone(linked: Linked) -> None:
+    (key,) = linked.site.ask("GET", "/lti/keys").json["keys"]
+    assert {"kid", "n", "e", "kty", "alg", "use"} <= key.keys()
+    assert not key.keys() & {"d", "p", "q", "dp", "dq", "qi"}
+    assert replace(PLATFORM, origins=frozenset()).owns(ISSUER) is False
+
+
+def test_the_file_of_the_page_is_read(tmp_path: Path) -> None:
+    (example,) = blocks(page("docs/lti.md"), "toml")
+    (tmp_path / "lti.toml").write_text(example)
+    (tmp_path / "lti.pem").write_bytes(pem(new_key()))
+    for name in ("trainer", "class"):
+        (tmp_path / f"{name}.key").write_text(f"{name} key\n")
+    found = read_registrations(tmp_path / "lti.toml")
+    assert (found.trainer_key, found.class_key) == ("trainer key", "class key")
+    assert "trainer key" not in repr(found)
+    for line in re.findall(r"`(fr [^`]+)`", page("docs/lti.md")) + commands(page("docs/lti.md")):
+        require_understood(line)
+
+
+def test_a_console_whose_key_is_of_no_trainer_says_who_mends_it(linked: Linked) -> None:
+    class_key = linked.world.key("trainee")
+    address = linked.world.staff.server.address
+    with lms(class_key, class_key) as platform, web(address, lti=Tool(platform.tool)) as site:
+        page = platform.launch(Surfer(site), custom=linked.custom())
+    assert (page.status, "trainer_key_file" in words(page)) == (403, True)
+
+
+@needs_browser
+def test_a_browser_comes_from_the_platform_into_the_course(browser: Any, console_world: World, linked: Linked) -> None:
+    """With real cookies: the strict one of the console, and the one that comes along from another site."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    staff = console_world.staff
+    keys = staff.caller(Role.TRAINER).token, staff.caller(Role.TRAINEE).token
+    with lms(*keys, f"http://localhost:{port}") as platform:
+        platform.custom = linked.custom()
+        with web(staff.server.address, port=port, lti=Tool(platform.tool)):
+            page = browser.new_context().new_page()
+            page.goto(f"{platform.address}/")
+            page.get_by_text("The activity").click()
+            page.get_by_text("Go on").click()
+            page.wait_for_url(f"http://localhost:{port}/course")
+            page.get_by_text("A course in a platform").first.wait_for()
+            page.goto(f"{platform.address}/frame")
+            with page.expect_popup() as opened:
+                page.frame_locator("iframe").get_by_role("link", name="Open the course").click()
+            opened.value.get_by_text("Go on").click()
+            opened.value.wait_for_url(f"http://localhost:{port}/course")

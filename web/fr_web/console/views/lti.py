@@ -1,0 +1,178 @@
+"""Launches from a learning platform: the begin, the end, a trainer's choice of a sitting, and scores."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import grpc
+from starlette.responses import RedirectResponse, Response
+
+from fr_api.v1 import access_pb2
+from fr_api.v1 import training_pb2 as pb
+from fr_client.errors import FrApiError
+from fr_locales.messages import message
+from fr_web.console.addresses import address
+from fr_web.console.forms import text_of
+from fr_web.console.sessions import Session
+from fr_web.console.visit import MOST_LISTED, Screen, Visit
+from fr_web.errors import refused
+from fr_web.lti.launches import COOKIE, STATE_S, Launch, is_cookie, new_cookie, refuse_without_registration
+from fr_web.lti.tool import Choice, Score, Tool
+
+_FRAMES = ("iframe", "frame", "embed", "object")
+_TRAINS = frozenset({access_pb2.ROLE_TRAINER})
+_ASKED = ("iss", "client_id", "login_hint", "lti_message_hint", "target_link_uri", "lti_deployment_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A sitting of a cohort, as COHORT/SITTING."""
+
+    choice: str
+
+
+def _tool(visit: Visit) -> Tool:
+    if visit.desk.lti is None:
+        raise refuse_without_registration()
+    return visit.desk.lti
+
+
+async def login(visit: Visit) -> Response:
+    """Begin a launch: lead to the platform or, in a frame, to a window of its own.
+
+    Cookies of a frame are another site's, which browsers keep back; so the console is never in one.
+    """
+    tool, posted = _tool(visit), visit.request.method == "POST"
+    asked = {name: text_of(visit.fields, name) if posted else visit.query(name) for name in _ASKED}
+    platform = tool.launches.platform(asked)
+    if visit.request.headers.get("sec-fetch-dest") in _FRAMES:
+        page = visit.page("lti_window.html", again=address("/lti/login", **asked))
+        return _with_policy(visit, page, frame_ancestors=" ".join(sorted(platform.origins)))
+    found = visit.request.cookies.get(COOKIE, "")
+    cookie = found if is_cookie(found) else new_cookie()
+    answer = RedirectResponse(tool.launches.begin(platform, asked, cookie), 303)
+    # The platform's page posts the token, so that this cookie has to come along from another site.
+    answer.set_cookie(COOKIE, cookie, int(STATE_S), secure=True, httponly=True, samesite="none")
+    return answer
+
+
+async def launch(visit: Visit) -> Response:
+    """End a launch: let a trainee in, or keep it for a trainer who chooses.
+
+    The page that follows is of this site, so that the strict cookie of the console comes with its next request.
+    """
+    tool = _tool(visit)
+    state, token = text_of(visit.fields, "state"), text_of(visit.fields, "id_token")
+    found = await tool.launches.end(state, token, visit.request.cookies.get(COOKIE, ""))
+    if found.return_url:
+        return visit.page("lti_go.html", onward=f"/lti/choose/{tool.wait_for_choice(found)}")
+    if not found.cohort_id:
+        raise visit.invalid(message("lti.no_choice"))
+    try:
+        visit.session = await _joined(visit, tool, found)
+    except FrApiError as error:
+        if error.code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
+            raise refused(grpc.StatusCode.PERMISSION_DENIED, "NOT_PERMITTED", message("lti.no_right")) from error
+        raise
+    return visit.page("lti_go.html", onward="/course")
+
+
+async def _joined(visit: Visit, tool: Tool, found: Launch) -> Session:
+    """Enrol a person in the cohort, or find them there, and return their session."""
+    asked = pb.JoinFromPlatformRequest(
+        cohort_id=found.cohort_id,
+        issuer=found.platform.issuer,
+        client_id=found.platform.client_id,
+        subject=found.subject,
+    )
+    visit.session = Session(tool.registrations.trainer_key, "", "", frozenset())
+    enrolled = (await visit.ask(asked, pb.JoinFromPlatformResponse)).enrolled
+    visit.session = Session(tool.registrations.class_key, enrolled.code, "", frozenset())
+    caller = await visit.ask(access_pb2.WhoAmIRequest(), access_pb2.WhoAmIResponse)
+    who = f"{enrolled.trainee_id} {caller.principal_id}"
+    if found.sitting:  # one that the course does not have is refused now, and not on each page
+        await visit.ask(
+            pb.GetSittingScoreRequest(code=enrolled.code, sitting=found.sitting), pb.GetSittingScoreResponse
+        )
+    roles = frozenset({access_pb2.ROLE_TRAINEE})
+    return Session(tool.registrations.class_key, enrolled.code, who, roles, launch=found)
+
+
+async def keys(visit: Visit) -> Response:
+    """Send the public keys of this side."""
+    return Response(json.dumps(_tool(visit).key_set()), media_type="application/json")
+
+
+async def choose(visit: Visit) -> Response:
+    """Show the sittings of the trainer's cohorts."""
+    _waiting(visit)
+    return visit.page("lti_choose.html", choices=[one async for one in _choices(visit)])
+
+
+async def chosen(visit: Visit) -> Response:
+    """Lead back to the platform with what the trainer chose."""
+    found, wanted = _waiting(visit), visit.form(Chosen).choice
+    async for one in _choices(visit):
+        if f"{one.cohort_id}/{one.sitting}" == wanted:
+            told = _tool(visit).chosen(visit.path["ticket"], one)
+            if told is not None:
+                page = visit.page("lti_return.html", url=told[0], token_of_choice=told[1], chosen=one)
+                return _with_policy(visit, page, form_action=" ".join(sorted(found.platform.origins)))
+    raise visit.invalid(message("lti.no_choice"), "choice")
+
+
+def _waiting(visit: Visit) -> Launch:
+    found = _tool(visit).waiting(visit.path["ticket"])
+    if found is None:
+        raise visit.invalid(message("lti.choice_over"))
+    return found
+
+
+async def _choices(visit: Visit) -> AsyncIterator[Choice]:
+    listed = await visit.ask(pb.ListCohortsRequest(page_size=MOST_LISTED), pb.ListCohortsResponse)
+    courses: dict[str, pb.Course] = {}
+    for cohort in listed.cohorts:
+        if cohort.course_id not in courses:
+            asked = pb.GetCourseRequest(course_id=cohort.course_id)
+            courses[cohort.course_id] = (await visit.ask(asked, pb.GetCourseResponse)).course
+        for sitting in courses[cohort.course_id].sittings:
+            title = f"{cohort.display_name}: {sitting.title}"
+            yield Choice(cohort.cohort_id, sitting.name, title, sum(block.trials for block in sitting.blocks))
+
+
+async def send_score(visit: Visit) -> None:
+    """Send the score of the sitting that a platform has launched, if it is finished and the platform lacks it."""
+    session, tool = visit.who, visit.desk.lti
+    found = session.launch
+    if tool is None or found is None or not found.line_item or not found.sitting:
+        return
+    asked = pb.GetSittingScoreRequest(code=session.code, sitting=found.sitting)
+    answer = await visit.ask(asked, pb.GetSittingScoreResponse)
+    score = Score(answer.released, answer.right, answer.counted, answer.waits)
+    if answer.finished and score != session.score_sent:
+        tool.send_score(found, score, lambda: setattr(session, "score_sent", score))
+
+
+def _with_policy(
+    visit: Visit, page: Response, *, form_action: str = "'self'", frame_ancestors: str = "'none'"
+) -> Response:
+    """Let a page be framed by, or its form go to, a registered platform.
+
+    Where there is `frame-ancestors`, browsers do not look at X-Frame-Options.
+    """
+    page.headers["content-security-policy"] = (
+        f"default-src 'none'; script-src 'nonce-{visit.nonce}'; style-src 'self'; img-src 'self' data:; "
+        "connect-src 'self'; base-uri 'none'; require-trusted-types-for 'script'; trusted-types htmx; "
+        f"form-action {form_action}; frame-ancestors {frame_ancestors}"
+    )
+    return page
+
+
+SCREENS = (
+    Screen("/lti/login", login, is_open=True),
+    Screen("/lti/login", login, method="POST", is_open=True),
+    Screen("/lti/launch", launch, method="POST", is_open=True),
+    Screen("/lti/keys", keys, is_open=True),
+    Screen("/lti/choose/{ticket}", choose, roles=_TRAINS),
+    Screen("/lti/choose/{ticket}", chosen, method="POST", roles=_TRAINS),
+)

@@ -1,0 +1,236 @@
+"""Begins launches, and checks what a platform sends: each claim that LTI 1.3 and OpenID Connect want checked."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import logging
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+from urllib.parse import urlencode
+
+import grpc
+from jwt import PyJWS
+from jwt.exceptions import PyJWTError
+
+from fr_client.errors import FrApiError
+from fr_locales.messages import message
+from fr_web.errors import refused
+from fr_web.lti.exchange import PlatformKeys, Unanswered
+from fr_web.lti.registrations import ALGORITHM, Platform, Registrations
+
+log = logging.getLogger("fr_web.lti")
+
+COOKIE = "__Host-fr-lti"
+STATE_S = 600.0  # between the begin of a launch and its end: a person may sign in to the platform
+_MOST_BEGUN = 10_000
+_LEEWAY_S, _LONGEST_S = 60, 3_600  # that clocks may differ, and that a token may be valid
+_MOST_TOKEN, _MOST_WORD = 64 * 1024, 255
+
+_CLAIM = "https://purl.imsglobal.org/spec/lti/claim/"
+_DEEP = "https://purl.imsglobal.org/spec/lti-dl/claim/deep_linking_settings"
+_GRADES = "https://purl.imsglobal.org/spec/lti-ags/claim/endpoint"
+SCORE_SCOPE = "https://purl.imsglobal.org/spec/lti-ags/scope/score"
+RESOURCE, DEEP_LINKING = "LtiResourceLinkRequest", "LtiDeepLinkingRequest"
+
+
+class Refused(Exception):
+    """A check that a launch does not pass; its name is in `args`, and nothing that was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """A launch whose every check has passed. `subject` is the platform's id of a person: it stays in memory."""
+
+    platform: Platform
+    deployment_id: str
+    subject: str = field(repr=False)
+    cohort_id: str = ""
+    sitting: str = ""
+    line_item: str = ""  # address of the gradebook's column; "" if scores are not wanted
+    return_url: str = ""  # of deep linking; "" in a launch of an activity
+    data: Any = None  # of deep linking, what the platform wants back
+    nonce: str = field(default="", repr=False)
+    takes_line_item: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    platform: Platform
+    nonce: str
+    browser: bytes  # hash of the cookie
+    until_s: float
+
+
+class Launches:
+    """The launches that have begun, each by a state that is used once."""
+
+    def __init__(
+        self,
+        registrations: Registrations,
+        keys: PlatformKeys,
+        clock_s: Callable[[], float] = time.time,
+    ) -> None:
+        self._registrations, self._keys, self._clock_s = registrations, keys, clock_s
+        self._begun: dict[str, _Begun] = {}  # the oldest first
+        self._signed = PyJWS([ALGORITHM], {"enforce_minimum_key_length": True})
+
+    def platform(self, asked: Mapping[str, str]) -> Platform:
+        """Return the platform that begins a launch; raises `FrApiError` if it is not registered."""
+        found = self._registrations.platform(asked.get("iss", ""), asked.get("client_id", ""))
+        if found is None or not asked.get("login_hint"):
+            raise refused(grpc.StatusCode.PERMISSION_DENIED, "NOT_PERMITTED", message("lti.unknown_platform"))
+        return found
+
+    def begin(self, platform: Platform, asked: Mapping[str, str], cookie: str) -> str:
+        """Return the address of the platform to go on to; `cookie` is the secret of this browser."""
+        now_s, state, nonce = self._clock_s(), secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+        for old in [one for one, begun in self._begun.items() if begun.until_s < now_s]:
+            del self._begun[old]
+        if len(self._begun) >= _MOST_BEGUN:
+            del self._begun[next(iter(self._begun))]
+        self._begun[state] = _Begun(platform, nonce, _hash(cookie), now_s + STATE_S)
+        told = {
+            "scope": "openid",
+            "response_type": "id_token",
+            "response_mode": "form_post",
+            "prompt": "none",
+            "client_id": platform.client_id,
+            "redirect_uri": f"{self._registrations.address}/lti/launch",
+            "login_hint": asked["login_hint"],
+            "state": state,
+            "nonce": nonce,
+        }
+        if asked.get("lti_message_hint"):
+            told["lti_message_hint"] = asked["lti_message_hint"]
+        return f"{platform.auth_login_url}{'&' if '?' in platform.auth_login_url else '?'}{urlencode(told)}"
+
+    async def end(self, state: str, token: str, cookie: str) -> Launch:
+        """Return the launch of a token; raises `FrApiError` with the name of the check that it does not pass."""
+        try:
+            return await self._checked(state, token, cookie)
+        except Refused as error:
+            log.warning("A launch was refused: %s", error.args[0])
+            words = message("lti.refused", check=str(error.args[0]))
+            raise refused(grpc.StatusCode.PERMISSION_DENIED, "NOT_PERMITTED", words) from None
+        except Unanswered as error:
+            log.warning("The keys of a platform could not be read: %s", error.args[0])
+            raise refused(grpc.StatusCode.UNAVAILABLE, "NOT_READY", message("lti.no_keys"), 60.0) from None
+
+    async def _checked(self, state: str, token: str, cookie: str) -> Launch:
+        begun = self._begun.pop(state, None)
+        _require(begun is not None and begun.until_s >= self._clock_s(), "state")
+        assert begun is not None
+        _require(bool(cookie) and hmac.compare_digest(begun.browser, _hash(cookie)), "browser")
+        _require(0 < len(token) <= _MOST_TOKEN and token.isascii(), "id_token")
+        claims = await self._claims(begun.platform, token)
+        self._require_standard(claims, begun)
+        return _launch(claims, begun)
+
+    async def _claims(self, platform: Platform, token: str) -> Mapping[str, Any]:
+        try:
+            header = self._signed.get_unverified_header(token)
+        except PyJWTError:
+            raise Refused("id_token") from None
+        key_id = header.get("kid")
+        _require(header.get("alg") == ALGORITHM, "alg")
+        _require(isinstance(key_id, str) and len(key_id) <= _MOST_WORD, "kid")
+        key = await self._keys.key(platform.jwks_url, str(key_id))
+        if key is None:
+            raise Refused("kid")
+        try:
+            claims = json.loads(self._signed.decode(token, key, [ALGORITHM]))
+        except PyJWTError:
+            raise Refused("signature") from None
+        except (ValueError, RecursionError):
+            raise Refused("id_token") from None
+        _require(isinstance(claims, dict), "id_token")
+        return dict(claims)
+
+    def _require_standard(self, claims: Mapping[str, Any], begun: _Begun) -> None:
+        """OpenID Connect Core 1.0, 3.1.3.7."""
+        platform, now_s = begun.platform, self._clock_s()
+        _require(claims.get("iss") == platform.issuer, "iss")
+        audience = claims.get("aud")
+        several = audience if isinstance(audience, list) else [audience]
+        _require(platform.client_id in several, "aud")
+        _require(claims.get("azp", platform.client_id) == platform.client_id, "azp")
+        _require(len(several) == 1 or "azp" in claims, "azp")
+        expires, issued = claims.get("exp"), claims.get("iat")
+        _require(_is_time(expires) and expires > now_s - _LEEWAY_S, "exp")
+        _require(_is_time(issued) and now_s - _LONGEST_S <= issued <= now_s + _LEEWAY_S, "iat")
+        nonce = claims.get("nonce")
+        _require(isinstance(nonce, str) and hmac.compare_digest(nonce.encode(), begun.nonce.encode()), "nonce")
+        _require(claims.get(f"{_CLAIM}version") == "1.3.0", "version")
+        deployment_id = claims.get(f"{_CLAIM}deployment_id")
+        _require(isinstance(deployment_id, str) and deployment_id in platform.deployment_ids, "deployment_id")
+        _require(claims.get(f"{_CLAIM}message_type") in (RESOURCE, DEEP_LINKING), "message_type")
+
+
+def _launch(claims: Mapping[str, Any], begun: _Begun) -> Launch:
+    platform, deployment_id = begun.platform, str(claims[f"{_CLAIM}deployment_id"])
+    if claims[f"{_CLAIM}message_type"] == DEEP_LINKING:
+        settings = _object(claims, _DEEP)
+        return_url, data = settings.get("deep_link_return_url"), settings.get("data")
+        _require(isinstance(return_url, str) and platform.owns(return_url), "deep_link_return_url")
+        _require("ltiResourceLink" in _list(settings, "accept_types"), "accept_types")
+        return Launch(
+            platform,
+            deployment_id,
+            "",
+            return_url=str(return_url),
+            data=data,
+            nonce=begun.nonce,
+            takes_line_item=settings.get("accept_lineitem") is not False,
+        )
+    subject, custom, grades = claims.get("sub"), _object(claims, f"{_CLAIM}custom"), _object(claims, _GRADES)
+    _require(isinstance(subject, str) and 1 <= len(subject) <= _MOST_WORD, "sub")
+    line_item = grades.get("lineitem", "") if SCORE_SCOPE in _list(grades, "scope") else ""
+    _require(line_item == "" or (isinstance(line_item, str) and platform.owns(line_item)), "lineitem")
+    cohort_id, sitting = custom.get("cohort", ""), custom.get("sitting", "")
+    _require(all(isinstance(one, str) and len(one) <= _MOST_WORD for one in (cohort_id, sitting)), "custom")
+    return Launch(platform, deployment_id, str(subject), str(cohort_id), str(sitting), str(line_item))
+
+
+def _object(claims: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = claims.get(name, {})
+    _require(isinstance(found, dict), name.rpartition("/")[2])
+    return dict(found)
+
+
+def _list(claims: Mapping[str, Any], name: str) -> list[Any]:
+    found = claims.get(name, [])
+    _require(isinstance(found, list), name)
+    return list(found)
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _require(is_so: bool, check: str) -> None:
+    if not is_so:
+        raise Refused(check)
+
+
+def _hash(cookie: str) -> bytes:
+    return sha256(cookie.encode("utf-8", "surrogatepass")).digest()
+
+
+def is_cookie(cookie: str) -> bool:
+    """Return whether a browser sent a secret such as `new_cookie` makes."""
+    return len(cookie) == 43 and cookie.isascii()
+
+
+def new_cookie() -> str:
+    """Return a new secret for a browser."""
+    return secrets.token_urlsafe(32)
+
+
+def refuse_without_registration() -> FrApiError:
+    """Return the refusal of a server that takes no launches."""
+    return refused(grpc.StatusCode.PERMISSION_DENIED, "NOT_PERMITTED", message("lti.off"))

@@ -1,0 +1,177 @@
+"""The tool, as LTI calls this side: its launches, the choices that wait for a trainer, and what it tells platforms."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+import jwt
+
+from fr_web.lti.exchange import Fetch, PlatformKeys, Unanswered, fetch, fetched
+from fr_web.lti.launches import SCORE_SCOPE, Launch, Launches
+from fr_web.lti.registrations import ALGORITHM, Platform, Registrations
+
+log = logging.getLogger("fr_web.lti")
+
+_CLAIM = "https://purl.imsglobal.org/spec/lti/claim/"
+_DEEP = "https://purl.imsglobal.org/spec/lti-dl/claim/"
+_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+_SCORE_KIND = "application/vnd.ims.lis.v1.score+json"
+_TOKEN_S, _EARLY_S = 300, 60
+_CHOICE_S, _MOST_CHOICES = 3_600.0, 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The score of a finished sitting: right answers of those that count; without a release, only that it is over."""
+
+    released: bool
+    right: int
+    counted: int
+    waits: bool  # for somebody to tell whom an own probe shows
+
+    def message(self, subject: str, now: datetime) -> Mapping[str, Any]:
+        """Return the score as Assignment and Grade Services 2.0 want it, for the platform's id of a person."""
+        is_final = self.released and self.counted > 0 and not self.waits
+        points = {"scoreGiven": self.right, "scoreMaximum": self.counted} if is_final else {}
+        waiting = "PendingManual" if self.counted else "NotReady"
+        return {
+            "userId": subject,
+            **points,
+            "activityProgress": "Completed",
+            "gradingProgress": "FullyGraded" if is_final else waiting,
+            "timestamp": now.isoformat(timespec="milliseconds"),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A sitting of a cohort that a trainer puts into a course of a platform; `trials` is the best score."""
+
+    cohort_id: str
+    sitting: str
+    title: str
+    trials: int
+
+
+class Tool:
+    """Everything between this side and its platforms; for one event loop."""
+
+    def __init__(
+        self, registrations: Registrations, send: Fetch = fetch, clock_s: Callable[[], float] = time.time
+    ) -> None:
+        self.registrations, self._send, self._clock_s = registrations, send, clock_s
+        self.launches = Launches(registrations, PlatformKeys(send), clock_s)
+        self._choosing: dict[str, tuple[float, Launch]] = {}  # the oldest first
+        self._tokens: dict[Platform, tuple[float, str]] = {}
+        self._sending: set[asyncio.Task[None]] = set()
+
+    def key_set(self) -> Mapping[str, Any]:
+        """Return the public keys for platforms."""
+        return {"keys": [one.jwk() for one in self.registrations.keys]}
+
+    def wait_for_choice(self, launch: Launch) -> str:
+        """Keep a launch of deep linking until a trainer has chosen; return the word that finds it again."""
+        now_s, ticket = self._clock_s(), secrets.token_urlsafe(32)
+        for old in [one for one, (until_s, _) in self._choosing.items() if until_s < now_s]:
+            del self._choosing[old]
+        if len(self._choosing) >= _MOST_CHOICES:
+            del self._choosing[next(iter(self._choosing))]
+        self._choosing[ticket] = now_s + _CHOICE_S, launch
+        return ticket
+
+    def waiting(self, ticket: str) -> Launch | None:
+        """Return the launch that waits for a choice; None if there is none, or its hour is over."""
+        until_s, launch = self._choosing.get(ticket, (0.0, None))
+        return launch if until_s >= self._clock_s() else None
+
+    def chosen(self, ticket: str, choice: Choice) -> tuple[str, str] | None:
+        """Return where a browser posts what was chosen, and its token; a ticket works once."""
+        launch = self.waiting(ticket)
+        if launch is None:
+            return None
+        del self._choosing[ticket]
+        item: dict[str, Any] = {
+            "type": "ltiResourceLink",
+            "title": choice.title,
+            "url": f"{self.registrations.address}/lti/launch",
+            "custom": {"cohort": choice.cohort_id, "sitting": choice.sitting},
+            "window": {"targetName": "_blank"},
+        }
+        if launch.takes_line_item:
+            resource = f"{choice.cohort_id}/{choice.sitting}"
+            item["lineItem"] = {"label": choice.title, "scoreMaximum": max(choice.trials, 1), "resourceId": resource}
+        platform = launch.platform
+        claims: dict[str, Any] = {
+            "iss": platform.client_id,
+            "aud": platform.issuer,
+            "nonce": launch.nonce,  # platforms that check it want their own back
+            f"{_CLAIM}deployment_id": launch.deployment_id,
+            f"{_CLAIM}message_type": "LtiDeepLinkingResponse",
+            f"{_CLAIM}version": "1.3.0",
+            f"{_DEEP}content_items": [item],
+        }
+        if launch.data is not None:
+            claims[f"{_DEEP}data"] = launch.data
+        return launch.return_url, self._signed(claims)
+
+    def send_score(self, launch: Launch, score: Score, done: Callable[[], None]) -> None:
+        """Send a score in the background, and then call `done`; a score that was not taken is only logged."""
+
+        async def send() -> None:
+            try:
+                await self._post_score(launch, score)
+            except Unanswered as error:
+                self._tokens.pop(launch.platform, None)
+                log.warning("A platform did not take a score: %s", error.args[0])
+            else:
+                done()
+
+        task = asyncio.create_task(send())
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+
+    async def _post_score(self, launch: Launch, score: Score) -> None:
+        token = await self._token(launch.platform)
+        parts = urlsplit(launch.line_item)
+        url = urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/scores"))
+        told = score.message(launch.subject, datetime.fromtimestamp(self._clock_s(), UTC))
+        body = json.dumps(told).encode()
+        await fetched(self._send, url, body, content_type=_SCORE_KIND, authorization=f"Bearer {token}")
+
+    async def _token(self, platform: Platform) -> str:
+        """Return an access token of the platform, RFC 7523 with a key of this side; raises `Unanswered`."""
+        until_s, token = self._tokens.get(platform, (0.0, ""))
+        if until_s > self._clock_s():
+            return token
+        assertion = {"iss": platform.client_id, "sub": platform.client_id, "aud": platform.token_url}
+        asked = {
+            "grant_type": "client_credentials",
+            "client_assertion_type": _ASSERTION,
+            "client_assertion": self._signed({**assertion, "jti": secrets.token_urlsafe(16)}),
+            "scope": SCORE_SCOPE,
+        }
+        kind = "application/x-www-form-urlencoded"
+        answer = await fetched(self._send, platform.token_url, urlencode(asked).encode(), content_type=kind)
+        try:
+            found = json.loads(answer)
+            token, lasts_s = str(found["access_token"]), float(found.get("expires_in", _TOKEN_S))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise Unanswered("no access token") from error
+        if not token.isascii() or not token.isprintable():
+            raise Unanswered("no access token")
+        self._tokens[platform] = self._clock_s() + lasts_s - _EARLY_S, token
+        return token
+
+    def _signed(self, claims: Mapping[str, Any]) -> str:
+        key, now = self.registrations.keys[0], int(self._clock_s())
+        times = {"iat": now, "exp": now + _TOKEN_S}
+        return jwt.encode({**claims, **times}, key.key, ALGORITHM, {"kid": key.key_id})
