@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -37,6 +38,12 @@ def require_web(config: Config) -> None:
     files = tls_files(config.tls)
     if files is not None and files.client_certificates is ClientCertificates.REQUIRED:
         raise ConfigInvalid(message("error.config.web_has_no_certificate"), key="web.port")
+    if config.web.lti:
+        command = [sys.executable, "-P", "-c", _START, "lti", "show", config.web.lti]
+        shown = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
+        if shown.returncode:
+            why = shown.stderr.strip().partition(": ")[2]
+            raise ConfigInvalid(message("error.config.web_lti", why=why), key="web.lti")
 
 
 class WebInterface:

@@ -225,6 +225,9 @@ def test_the_settings_of_the_interface_are_as_safe_as_those_of_the_server(tmp_pa
     require_web(config(web={"port": 8080}, tls=tls))
     with pytest.raises(ConfigInvalid, match="certificate of its own"):
         require_web(config(web={"port": 8080}, tls=papers.section(issued, "required")))
+    (tmp_path / "lti.toml").write_text("address = 1")
+    with pytest.raises(ConfigInvalid, match=r"`web\.lti` names .* private_keys: it names no file"):
+        require_web(config(web={"port": 8080, "lti": str(tmp_path / "lti.toml")}, tls=tls))
 
 
 def test_an_interface_that_others_reach_makes_the_server_ask_for_keys(tmp_path: Path) -> None:

@@ -182,4 +182,4 @@ def _require_known(found: Mapping[str, Any], place: str, names: set[str]) -> Non
 
 
 def _wrong(name: str, what: str) -> Unusable:
-    return Unusable("INVALID_FIELD", f"The file of --lti: {name}: {what}.")
+    return Unusable("INVALID_FIELD", f"The file of learning platforms: {name}: {what}.")
