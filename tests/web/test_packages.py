@@ -272,7 +272,7 @@ def test_cmi5_takes_a_lesson_that_is_left_resumed_and_passed(modules: Path, brow
 
 
 def by_the_peer(look: Look, lms: Platform, one: Lesson) -> dict[str, dict[str, Any]]:
-    """What @xapi/cmi5 says of the same lesson, by its verbs."""
+    """The statements of @xapi/cmi5 about the same lesson, by their verbs."""
     before = len(lms.statements)
     look.open(lms.launched("4", "/peer.html"))
     part = one.sections[-1].part
@@ -297,7 +297,7 @@ def by_the_peer(look: Look, lms: Platform, one: Lesson) -> dict[str, dict[str, A
 
 
 def shape(statement: dict[str, Any]) -> Any:
-    """What a statement of cmi5 has whoever sends it: the same members, categories and verb."""
+    """The parts of a statement of cmi5 that are the same from every sender: members, categories and verb."""
     context = statement["context"]
     categories = {each["id"] for each in context["contextActivities"].get("category", [])}
     return (
