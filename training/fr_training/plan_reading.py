@@ -35,7 +35,7 @@ from fr_training.prompts import ExerciseKind, LabKind
 T = TypeVar("T")
 
 FORMAT = 1
-MAX_TOML_BYTES = 64 * 1024  # the longest plan of FR Core is 21 KiB, with its translations
+MAX_TOML_BYTES = 64 * 1024  # the longest plan of FR Core is 14 KiB, with its translations
 MAX_BLOCKS = 64
 _MOST_MARKS = 4_000  # of `read_toml`: more than every key in each of `MAX_BLOCKS` blocks
 MAX_TRIALS = 1_000
