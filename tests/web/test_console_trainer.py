@@ -554,7 +554,7 @@ def test_a_course_has_its_timetable_and_everything_that_a_trainer_hands_out(trai
     assert set(re.findall(rf'href="({course}/kit/[a-z]+)"', told)) == {f"{course}/kit/slides", f"{course}/kit/debrief"}
     kit = words(trainer.get(f"{course}/kit"))
     links = re.findall(rf'href="({course}/[^"]+)"', kit)
-    assert len(links) == 11
+    assert len(links) == 13
     pages = {one.removeprefix(course): trainer.get(one) for one in links}
     assert {one.status for one in pages.values()} == {200}
     for block, name in (("bias", "bias"), ("lines", "thresholds")):
