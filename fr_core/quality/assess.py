@@ -118,9 +118,9 @@ def _share(value: float, start: float, end: float) -> float:
 def require_enrollable(quality: Quality, limits: QualityLimits) -> None:
     """Raise unless a face may serve as a template.
 
-    Every reason refuses: the limits stand where a photo begins to cost matches, and a template costs them again with
-    each search. (A probe is searched whatever its quality; its caller sees the reasons.) A face that is too small is
-    told so and nothing else, as small faces look blurred, too.
+    Every reason refuses: a template costs matches again with each search. (A probe is searched whatever its quality;
+    its caller sees the reasons.) A face that is too small is told so and nothing else, as small faces look blurred,
+    too.
 
     `quality`: of the face, assessed against `limits`.
 

@@ -10,9 +10,10 @@ from fr_core.errors import ConfigInvalid, message
 class QualityLimits:
     """The worst that a face may be to be enrolled; a value equal to its limit passes.
 
-    The defaults are lenient: each stands where spoiling a photo on purpose begins to cost matches, so that nearly every
-    ordinary photo passes. "FNMR" is the share of 300 mated pairs of LFW (folds 1 and 2, w600k_mbf embedder, threshold
-    at a false match rate of 0.1 %) that are missed once one photo of each pair is spoilt; unspoilt it is 1.0 %.
+    The defaults are lenient: they refuse only the worst photos, so that nearly every ordinary photo passes, and some of
+    those that pass already cost matches. "FNMR" is the share of 300 mated pairs of LFW (folds 1 and 2, w600k_mbf
+    embedder, threshold at a false match rate of 0.1 %) that are missed once one photo of each pair is spoilt; unspoilt
+    it is 1.0 %.
 
     Raises `ConfigInvalid`: a limit that is not a number, or outside the range of its measure.
     """

@@ -129,7 +129,7 @@ WRONG = {
     "two right options": (ENGLISH.replace("- [ ]", "- [x]", 1), "which there is once"),
     "no right option": (ENGLISH.replace("- [x]", "- [ ]", 1), "which there is once"),
     "no reason": (
-        ENGLISH.replace("  That is what a lower threshold does.\n\n", ""),
+        ENGLISH.replace("  A lower line makes misses rarer. Here, there are more of them.\n\n", ""),
         "each with one paragraph of reason",
     ),
     "HTML": (ENGLISH.replace("To get an answer", "<b>To</b> get an answer"), "a text has no HTML"),
