@@ -358,8 +358,9 @@ def test_time_tables_and_needs_are_those_of_the_plans() -> None:
         assert [number(one) for one in numbers] == [
             *(wanted.trials, wanted.minutes, wanted.people, wanted.people_with_two_photos)
         ]
-    small, slot = blocks(PLANS, "toml")
-    plan = read_plan(small)
+    small, translations, slot = blocks(PLANS, "toml")
+    plan = read_plan(small + translations)
+    assert plan.in_language("fr").title == "Vingt paires avant, vingt après"
     with pytest.raises(PlanInvalid, match="and `starts` need `minutes` in each block"):
         read_plan(small.replace("[[sittings.blocks]]", f"{slot}[[sittings.blocks]]", 1))
     table = rows(PLANS, "form | people with two photos")

@@ -212,7 +212,7 @@ TOLD: list[tuple[str, str, str, int, Mapping[str, Any]]] = [
     ("CreateCohort", "training", "training.create_cohort", 0, {"counts": {"trainees": 1}}),
     ("JoinFromPlatform", "training", "training.add_trainees", 0, {"counts": {"trainees": 1}}),
     ("StartSession", "training", "training.start_session", 0, {}),
-    ("ReleaseItems", "training", "training.release", 0, {"counts": {"items": 3, "test_items": 0, "trainees_ahead": 1}}),
+    ("ReleaseItems", "training", "training.release", 0, {"counts": {"items": 3, "test_items": 0, "trainees_ahead": 2}}),
     ("ListReview", "access", "training.list_review", 0, {}),
     ("ExportResults", "access", "training.export_results", 0, {}),
     ("DeleteTrainee", "training", "training.delete_trainee", 0, {}),

@@ -60,6 +60,8 @@ NO_OBJECT = {
     "option_id",
     "a hash that the caller has": "certificate_sha256 image_sha256 exclude_photos exclude_items",
     "the caller's own name of an item": "item_id",
+    "a person, whose name only their learning platform knows": "issuer client_id subject",
+    "a lesson, which comes with the program": "lessons",
     "a data set, which is of the server and of nobody": "dataset datasets",
 }
 """Fields that cannot name another caller's object, and why."""

@@ -36,6 +36,8 @@ LEFT_TO_RIGHT, RIGHT_TO_LEFT = "en-XA", "ar-XB"
 # https://www.deque.com/axe/core-documentation/api-documentation/: WCAG 2.2 AA, and what is good practice beside it.
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 PATIENCE_MS = 30_000
+# A part of a page that htmx has put in, and whose forms it has not taken over yet.
+_UNDER_WAY = ".htmx-request, .htmx-swapping, .htmx-settling, .htmx-added"
 _HAS_FOCUS = """one => one === document.activeElement ||
   (one.type === "radio" && document.activeElement.form === one.form && document.activeElement.name === one.name)"""
 
@@ -213,6 +215,7 @@ class Look:
 
         expect(self.page.locator("h1")).to_have_text(words, timeout=PATIENCE_MS)
         self.page.wait_for_load_state("domcontentloaded")
+        expect(self.page.locator(_UNDER_WAY)).to_have_count(0, timeout=PATIENCE_MS)
         return self
 
     def require_sound(self) -> None:

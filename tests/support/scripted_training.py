@@ -101,6 +101,14 @@ class ScriptedTraining(training_pb2_grpc.TrainingServiceServicer):
     def GetManual(self, request: Any, context: Any) -> training_pb2.GetManualResponse:  # noqa: N802
         return training_pb2.GetManualResponse(title="The manual", language="fr", html=f"<p>{request.language}</p>")
 
+    def JoinFromPlatform(self, request: Any, context: Any) -> training_pb2.JoinFromPlatformResponse:  # noqa: N802
+        self._called("JoinFromPlatform", request, context)
+        return training_pb2.JoinFromPlatformResponse()
+
+    def GetSittingScore(self, request: Any, context: Any) -> training_pb2.GetSittingScoreResponse:  # noqa: N802
+        self._called("GetSittingScore", request, context)
+        return training_pb2.GetSittingScoreResponse()
+
     def GetLessonPackage(self, request: Any, context: Any) -> training_pb2.GetLessonPackageResponse:  # noqa: N802
         self._called("GetLessonPackage", request, context)
         return training_pb2.GetLessonPackageResponse(name="../one.zip", language="fr", content=b"PK")

@@ -255,7 +255,7 @@ def test_a_plan_names_a_lesson_that_there_is() -> None:
     (block,) = plan_of(BLOCK).blocks
     assert (block.title, block.trials, block.shown, block.feedback) == (lesson("thresholds").title, 6, 6, True)
     for text, told in (
-        (BLOCK.replace("thresholds", "treshold"), "`lesson` is one of .*thresholds"),
+        (BLOCK.replace("thresholds", "treshold"), "`lesson` must be one of .*thresholds"),
         ('id = "one"; exercise = "lesson"', "lesson"),
         (f"{BLOCK}; trials = 3", "trials"),
         (f'{BLOCK}; equated = "test"; occasion = "pre"', "feedback"),

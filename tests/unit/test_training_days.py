@@ -51,8 +51,8 @@ def test_a_timetable_begins_each_row_where_the_one_before_ends() -> None:
 @pytest.mark.parametrize(
     ("sitting", "block", "slots", "words"),
     [
-        ('starts = "9:00"\n', "minutes = 10\n", "", "`starts` is a time"),
-        ('starts = "24:00"\n', "minutes = 10\n", "", "`starts` is a time"),
+        ('starts = "9:00"\n', "minutes = 10\n", "", "`starts` must be a time"),
+        ('starts = "24:00"\n', "minutes = 10\n", "", "`starts` must be a time"),
         ('starts = "23:55"\n', "minutes = 10\n", "", "ends on its day"),
         ('starts = "09:00"\n', "", "", "need `minutes`"),
         ("", "minutes = 10\n", 'kind = "break"\nafter = "c"\nminutes = 5', "must name in `after`"),

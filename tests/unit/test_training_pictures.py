@@ -155,7 +155,7 @@ def test_each_half_of_the_trainees_has_its_forms() -> None:
         ("#" * (MAX_TOML_BYTES + 1), "longer than 64 KiB"),
         ("k = 1\n" * 4_001, "more than 4,000 keys and values"),
         ("title = 'x'\n", "`format` is missing"),
-        ("format = 1\ntitle = ''\n", "`title` has 1 to"),
+        ("format = 1\ntitle = ''\n", "`title` must have 1 to"),
         (plan(block("one"), head="sead = 3"), "did you mean `seed`"),
         (plan(block("one"), head='mask = "square"'), "head, oval, none"),
         (plan(block("one"), block("one")), "several blocks of the id `one`"),
@@ -189,13 +189,13 @@ def test_each_half_of_the_trainees_has_its_forms() -> None:
             "several blocks that show the form",
         ),
         (plan(*(block(f"b{n}", more="same = 500\ndifferent = 0\n") for n in range(3))), "more than 1000 trials"),
-        (plan(block("one"), head="translations = 1"), "`translations` is a table"),
-        (plan(block("one"), head="translations = {fr = 1}"), "In the table `translations`, `fr` is a table"),
+        (plan(block("one"), head="translations = 1"), "`translations` must be a table"),
+        (plan(block("one"), head="translations = {fr = 1}"), "In the table `translations`, `fr` must be a table"),
         (plan(block("one"), "[translations.de]\n"), "`translations` has no key `de`. It knows: ar, en, es, fr"),
-        (plan(block("one"), french("A coarse", "Un cours")), "into `fr`; did you mean `A course`"),
+        (plan(block("one"), french("A coarse", "Un cours")), "into `fr`. Did you mean `A course`?"),
         (plan(block("one"), french("Something else entirely", "x")), "Copy a title"),
-        (plan(block("one"), french("A course", "")), "In the translations into `fr`, `A course` has 1 to"),
-        (plan(block("one"), french("A course", "x" * 201)), "has 1 to 200 characters"),
+        (plan(block("one"), french("A course", "")), "In the translations into `fr`, `A course` must have 1 to"),
+        (plan(block("one"), french("A course", "x" * 201)), "must have 1 to 200 characters"),
         (plan(block("one"), french("A course", "a") + '"A course" = "b"'), "Cannot overwrite a value"),
     ],
 )  # fmt: skip
@@ -233,11 +233,11 @@ def test_photos_of_a_block_can_be_made_poorer_within_limits() -> None:
     (one,) = read_plan(plan(block("one", more=more))).blocks
     assert one.poorer == Poorer(24.0, 2.5, 20.0, 1.0)
     for line in ("scale = 7", "scale = 129", "blur = 0.4", "compression = 96", "light = 1.1", "light = nan"):
-        assert "is a number from" in refused(plan(block("one", more=f"{PAIRS}{line}\n"))), line
+        assert "must be a number from" in refused(plan(block("one", more=f"{PAIRS}{line}\n"))), line
     for key in ("scale", "blur", "compression", "light"):
         for value in ("nan", "inf", "-inf", "-1", "0", "1e300", "9" * 150, "true", '"1"', "[1]"):
-            assert "is a number from" in refused(plan(block("one", more=f"{PAIRS}{key} = {value}\n"))), value
-    assert "is a number from 0.1 to 1" in refused(plan(block("one", more=PAIRS + "light = true\n")))
+            assert "must be a number from" in refused(plan(block("one", more=f"{PAIRS}{key} = {value}\n"))), value
+    assert "must be a number from 0.1 to 1" in refused(plan(block("one", more=PAIRS + "light = true\n")))
     assert "no key `light`" in refused(plan(block("one", "triage", "usable = 1\nlimited = 0\nreject = 0\nlight = 1\n")))
     tests = [
         block(w, more=f'{PAIRS}equated = "p"\noccasion = "{w}"\n{m}') for w, m in (("pre", ""), ("post", "blur = 2\n"))

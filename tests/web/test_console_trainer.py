@@ -546,15 +546,15 @@ def test_a_course_has_its_timetable_and_everything_that_a_trainer_hands_out(trai
     course = made_course(trainer, DAY)
     told = words(trainer.get(f"{course}/timetable"))
     rows = [" ".join(re.sub("<[^>]+>", " ", row).split()) for row in re.findall("<tr.*?</tr>", told, re.DOTALL)]
-    welcome = "9:00 10 Welcome Slips with codes; set-up card Slides for the class, without a lesson The trainer"
+    welcome = "9:00 10 Welcome Slips with codes; set-up card Slides for welcome, talks, breaks and debrief The trainer"
     assert rows[1].startswith(welcome)
-    assert rows[6].endswith("Slides for the class, without a lesson How to lead the debrief The trainer")
+    assert rows[6].endswith("Slides for welcome, talks, breaks and debrief How to lead the debrief The trainer")
     assert [row.split()[0] for row in rows[1:]] == ["9:00", "9:10", "9:30", "9:45", "10:05", "10:15", "10:35"]
     assert "Us & them" in told
     assert set(re.findall(rf'href="({course}/kit/[a-z]+)"', told)) == {f"{course}/kit/slides", f"{course}/kit/debrief"}
     kit = words(trainer.get(f"{course}/kit"))
     links = re.findall(rf'href="({course}/[^"]+)"', kit)
-    assert len(links) == 11
+    assert len(links) == 13
     pages = {one.removeprefix(course): trainer.get(one) for one in links}
     assert {one.status for one in pages.values()} == {200}
     for block, name in (("bias", "bias"), ("lines", "thresholds")):

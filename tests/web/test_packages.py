@@ -272,7 +272,7 @@ def test_cmi5_takes_a_lesson_that_is_left_resumed_and_passed(modules: Path, brow
 
 
 def by_the_peer(look: Look, lms: Platform, one: Lesson) -> dict[str, dict[str, Any]]:
-    """What @xapi/cmi5 says of the same lesson, by its verbs."""
+    """Return the statements of @xapi/cmi5 about the same lesson, by their verbs."""
     before = len(lms.statements)
     look.open(lms.launched("4", "/peer.html"))
     part = one.sections[-1].part
@@ -297,7 +297,7 @@ def by_the_peer(look: Look, lms: Platform, one: Lesson) -> dict[str, dict[str, A
 
 
 def shape(statement: dict[str, Any]) -> Any:
-    """What a statement of cmi5 has whoever sends it: the same members, categories and verb."""
+    """Return the part of a statement of cmi5 that every sender shares: its verb, members and categories."""
     context = statement["context"]
     categories = {each["id"] for each in context["contextActivities"].get("category", [])}
     return (
@@ -361,22 +361,28 @@ def test_a_review_sends_no_answer_and_a_platform_that_is_not_there_is_said(modul
         look.open(lms.launched("1"))
         for part in range(len(one.sections)):
             take(look.page, one, part, 0)
+        expect(look.page.locator("#leave")).to_have_text("Leave")
         leave(look.page)
         assert (lms.verbs(), lms.documents) == (["initialized", "terminated"], {})
         note = look.page.get_by_role("alert")
+        expect(note).to_have_text("You can close this page.")
         for address in (lms.launched("1"), "/package/thresholds.html"):  # a token that was fetched before, and none
             look.open(address)
-            expect(note).to_contain_text("does not answer")
-            assert look.page.locator("main > section:visible").count() == 0
+            expect(note).to_contain_text("open the lesson from the platform")
+            assert look.page.locator("main > section:visible, button:visible").count() == 0
         lms.launch["launchMode"] = "Normal"
         look.open(lms.launched("2"))
         expect(look.page.get_by_role("radio").first).to_be_visible()
         lms.refuses = True
         look.page.get_by_role("radio").first.check()
         look.page.locator("form:visible button").click()
-        expect(note).to_contain_text("does not answer")
+        expect(note).to_contain_text("Your last step is not saved")
         assert look.page.locator(".reason:visible").count() == 0
         lms.refuses = False
         look.page.locator("form:visible button").click()
         expect(note).to_be_hidden()
         assert lms.verbs()[-1] == "answered"
+        lms.documents.clear()  # as if the last one had not arrived
+        leave(look.page)
+        expect(note).to_contain_text("Your answers are saved")
+        assert list(lms.documents) == ["lesson"]

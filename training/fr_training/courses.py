@@ -144,5 +144,5 @@ class Course:
     photos_left_out: tuple[str, ...] = ()  # sha256 of the photos that its maker left out, sorted
 
     def in_language(self, language: str) -> Course:
-        """The course with the words of its plan in a language; see `CoursePlan.in_language`."""
+        """The course, with its plan translated; see `CoursePlan.in_language`."""
         return replace(self, plan=self.plan.in_language(language))

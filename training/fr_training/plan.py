@@ -183,7 +183,7 @@ class CoursePlan:
     retention_days: int = 90  # after which the results of a cohort are deleted
     notice: str = ""  # what a trainee agrees to; "" for the server's own words
     toml: str = ""  # the text that was read
-    # Its words in other languages: by language, such as "fr", then by the words of the plan itself.
+    # Language, such as "fr", to the plan's own text, to its translation.
     translations: Mapping[str, Mapping[str, str]] = field(default_factory=dict, hash=False)
 
     @property
@@ -193,7 +193,7 @@ class CoursePlan:
 
     @property
     def titles(self) -> frozenset[str]:
-        """Every title, of the plan itself too."""
+        """All titles, including the plan's own."""
         found = {self.title, *(block.title for block in self.blocks)}
         for one in self.sittings:
             found |= {one.title, *(slot.title for slot in one.slots if slot.title)}
@@ -201,11 +201,11 @@ class CoursePlan:
 
     @property
     def words(self) -> frozenset[str]:
-        """All that people read of it: titles, instructions, and the notice."""
+        """All its texts for people: titles, instructions and the notice."""
         return self.titles | {one for one in (self.notice, *(block.instructions for block in self.blocks)) if one}
 
     def in_language(self, language: str) -> CoursePlan:
-        """The plan with its words in a language, as far as it has them; for pages, never for an export or the audit."""
+        """The plan, as far as it is translated; for pages only, as exports and the audit use the plan's own texts."""
 
         def of_slot(slot: SlotPlan) -> SlotPlan:
             return replace(slot, title=self._said(slot.title, language))
@@ -223,7 +223,7 @@ class CoursePlan:
         return replace(self, title=title, notice=notice, sittings=sittings)
 
     def block_in(self, block: BlockPlan, language: str) -> BlockPlan:
-        """A block of the plan, as in `in_language`; one with the title of its lesson has that of the translation."""
+        """A block, translated as in `in_language`; a title that is its lesson's is that of the translated lesson."""
         title = self._said(block.title, language)
         if title == block.title and block.lesson:
             title = title_in(block.lesson, title, language)

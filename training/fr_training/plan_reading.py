@@ -35,7 +35,7 @@ from fr_training.prompts import ExerciseKind, LabKind
 T = TypeVar("T")
 
 FORMAT = 1
-MAX_TOML_BYTES = 64 * 1024  # the longest plan that comes with FR Core has 21 KiB
+MAX_TOML_BYTES = 64 * 1024  # the longest plan of FR Core is 14 KiB, with its translations
 MAX_BLOCKS = 64
 _MOST_MARKS = 4_000  # of `read_toml`: more than every key in each of `MAX_BLOCKS` blocks
 MAX_TRIALS = 1_000
@@ -169,11 +169,14 @@ class _Table:
         return [_Table(one, where(number)) for number, one in enumerate(value, start=1)]
 
     def inner(self, key: str, where: Message) -> _Table:
-        """A table in this one; empty where it is not there."""
+        """The table under `key`; empty if there is none."""
         return _Table(self._take(key, dict, message("error.plan.must_be_table")) or {}, where)
 
     def words_of(self, plan: CoursePlan, language: str) -> dict[str, str]:
-        """The words of a plan that are its keys, with their translations; each is as long as the format lets it be."""
+        """The translations in this table, by the plan's own texts.
+
+        Raises `PlanInvalid` for a key that is not in the plan, and for a translation that is empty or too long.
+        """
         titles, every = plan.titles, plan.words
         for key in sorted(self._raw.keys() - every):
             words, near = key[:40], difflib.get_close_matches(key[:200], titles, n=1)
@@ -227,7 +230,7 @@ def _plan(table: _Table, toml: str) -> CoursePlan:
 
 
 def _translations(table: _Table, plan: CoursePlan) -> dict[str, dict[str, str]]:
-    """The words of a plan in other languages; it must have the words that are translated."""
+    """The plan's translations by language; every key must be a text of the plan."""
     by_language = table.inner("translations", message("error.plan.at_translations"))
     found = {}
     for language in languages():

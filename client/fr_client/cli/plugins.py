@@ -25,7 +25,7 @@ _OUR_PACKAGES = tuple(
 # The commands that fr-core adds to a group. Without fr-core, they say that it is missing.
 _OF_CORE: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "fr": ("serve", "server", "models", "evaluate", "bench", "dataset", "web"),
+        "fr": ("serve", "server", "models", "evaluate", "bench", "dataset", "web", "lti"),
         "fr gallery": ("backup", "restore", "verify", "key"),
         "fr train": ("check", "simulate"),
         "fr audit": ("file",),
@@ -146,7 +146,7 @@ def _why_absent(words: str, error: ImportError) -> tuple[str, str]:
     extra, packages = ("cpu", "the server's packages")
     if words in _VERIFYING:
         extra, packages = ("verify", "more packages")
-    elif words == "fr web":
+    elif words in ("fr web", "fr lti"):
         extra, packages = ("web", "more packages")
     return (
         f"Needs {packages}; in a clone of FR Core: pip install '.\\[{extra}]'.",

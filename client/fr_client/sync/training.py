@@ -53,13 +53,13 @@ class Training:
     def lesson_package(
         self, lessons: Sequence[str], form: PackageFormat, language: str = "", mastery: float | None = None
     ) -> training_pb2.GetLessonPackageResponse:
-        """Return lessons with their questions as a package for a learning platform, "scorm-2004" or "cmi5".
+        """Return lessons and their questions as a package for a learning platform, "scorm-2004" or "cmi5".
 
         Args:
-            lessons: their names, such as "thresholds", in the order to show.
+            lessons: their names, such as "thresholds", in display order and without repetition.
             form: the standard of the package.
-            language: such as "fr"; English if it is empty, or if one of the lessons is not there in it.
-            mastery: the share of right answers that passes a lesson, in [0.01, 1]; None only to complete it.
+            language: such as "fr"; English if it is empty, or if one of the lessons is not translated.
+            mastery: the share of right answers needed to pass a lesson, in [0.01, 1]; None for no pass mark.
         """
         request = training_pb2.GetLessonPackageRequest(
             lessons=lessons, format=value_of("form", form, PACKAGE_FORMATS), language=language, mastery_score=mastery

@@ -214,7 +214,7 @@ _TRAINING = {
     ),
     "ExportResults": _recorded(_TRAINER, _READ, _COHORTS, _COHORT),
     "GetManual": Rule(_EVERYBODY, _READ, "Everybody who works here needs the manual. The answer names no person."),
-    "GetLessonPackage": Rule(_TRAINER, _READ, f"{_TEACHES} The right answers of the lessons are inside."),
+    "GetLessonPackage": Rule(_TRAINER, _READ, f"{_TEACHES} The package contains the right answers."),
 }
 
 _SERVER = {

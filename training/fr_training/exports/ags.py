@@ -113,8 +113,15 @@ def mark(block: BlockPlan, results: Sequence[Result], over: bool) -> Mark:
 def together(sitting: SittingPlan, results: Sequence[Result]) -> Mark:
     """The mark of a trainee for a whole sitting that has ended; `results` are of this sitting alone."""
     marks = [mark(block, [one for one in results if one.block_id == block.block_id], True) for block in sitting.blocks]
-    names = ("right", "wrong", "neither", "missing", "known", "unscored")
-    return Mark(*(sum(getattr(one, name) for one in marks) for name in names), over=True)
+    return Mark(
+        right=sum(one.right for one in marks),
+        wrong=sum(one.wrong for one in marks),
+        neither=sum(one.neither for one in marks),
+        missing=sum(one.missing for one in marks),
+        known=sum(one.known for one in marks),
+        unscored=sum(one.unscored for one in marks),
+        over=True,
+    )
 
 
 def _scores(of: CohortResults) -> Iterator[dict[str, Any]]:

@@ -84,7 +84,7 @@ def in_language(part: LessonPart, reasons: tuple[str, ...], language: str) -> tu
 
 
 def title_in(name: str, title: str, language: str) -> str:
-    """The title of a lesson in a language, where `title` is that of its English text; else `title` itself."""
+    """The translated title of a lesson, if `title` is its English title; otherwise `title`."""
     if language == ENGLISH or name not in lesson_names() or language not in languages_of(name):
         return title
     return lesson(name, language).title if title == lesson(name).title else title

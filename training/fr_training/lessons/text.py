@@ -54,7 +54,7 @@ class Head:
 
 
 def figure_html(one: LessonFigure) -> str:
-    """Return the markup of a drawing with its caption; it is a picture, in which a browser runs no script."""
+    """Return the HTML of a drawing and its caption. The drawing is an `<img>`, in which browsers run no script."""
     data = b64encode(one.svg.encode()).decode()
     return (
         f'<figure><img src="data:image/svg+xml;base64,{data}" alt="{escape(one.alt)}">'

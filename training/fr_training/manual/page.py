@@ -106,7 +106,7 @@ def _page(language: str) -> ManualPage:
         *(_chapter(one, names, words, spoken) for one in found.chapters),
         _sources(found, words),
     ]
-    foot = re.sub(r'["\\<]', lambda mark: f"\\{ord(mark[0]):x} ", render(edition, spoken))  # as CSS quotes them
+    foot = re.sub(r'["\\<]', lambda mark: f"\\{ord(mark[0]):x} ", render(edition, spoken))  # escaped as CSS requires
     style = _STYLE.replace("EDITION", foot).replace("DIRECTION", direction_of(spoken))
     html = (
         f'<!doctype html>\n<html lang="{spoken}" dir="{direction_of(spoken)}">\n<head>\n<meta charset="utf-8">\n'
@@ -146,7 +146,7 @@ def _names(found: Manual, words: _Words) -> Mapping[str, str]:
 
 
 def _named(one: Chapter, names: Mapping[str, str], words: _Words) -> str:
-    """Return the title of a chapter behind its number, if it has one."""
+    """Return the title of a chapter, after its number if it has one."""
     before = names[one.chapter_id] + words(message("list.colon")) if one.number else ""
     return before + escape(one.title)
 

@@ -1,7 +1,7 @@
 """Makes packages of lessons for learning platforms: SCORM 2004 (4th edition) and cmi5.
 
 A package is a zip with a manifest, a page for each lesson, and `lesson.js`, which plays the pages and reports to the
-platform. The right answers are inside it, because such platforms grade in the browser.
+platform. It contains the right answers, because such platforms grade in the browser.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["LessonPackage", "PackageFormat", "package"]
 _Words = Callable[[Message], str]
 
 SCRIPT = "lesson.js"
-_LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the first time that a zip can have: the same package has the same bytes
+_LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the earliest time of a zip; a fixed one keeps packages identical
 _STYLE = """
 body { font: 1rem/1.5 system-ui, sans-serif; max-inline-size: 46rem; margin: 1rem auto; padding: 0 1rem; color: #1b1b1f;
   background: #fff; }
@@ -46,7 +46,7 @@ button { font: inherit; padding: .5rem 1rem; margin-block: .5rem; }
 
 
 class PackageFormat(StrEnum):
-    """The standard of a package, as its word in the `fr` command."""
+    """The standard of a package; the values are those of `fr train package --format`."""
 
     SCORM_2004 = "scorm-2004"
     CMI5 = "cmi5"
@@ -63,11 +63,10 @@ class LessonPackage(NamedTuple):
 def package(
     names: Sequence[str], form: PackageFormat, language: str = ENGLISH, mastery: float | None = None
 ) -> LessonPackage:
-    """Package lessons, in their order, in a language such as "fr" or "fr-CA", else in English.
+    """Package lessons in the given order, in a language such as "fr" or "fr-CA".
 
-    It is in English if one of the lessons is not there in the language. With `mastery`, in [0.01, 1], a lesson is
-    passed with this share of right answers; else it is only completed. Raises `LookupError` for a name that
-    is no lesson.
+    If one of them is not translated into it, all are in English. `mastery`, in [0.01, 1], is the share of right
+    answers needed to pass; None for no pass mark. Raises `LookupError` for an unknown lesson.
     """
     wanted = language.partition("-")[0].lower() or ENGLISH
     least = None if mastery is None else round(mastery, 4)
@@ -95,7 +94,7 @@ def _zipped(files: Mapping[str, str]) -> bytes:
 
 
 def _id(lessons: Sequence[Lesson]) -> str:
-    """Return an id of these lessons, the same for the same ones in the same language."""
+    """Return an id that depends only on the lessons and their language."""
     return sha256("\n".join(f"{one.name} {one.language}" for one in lessons).encode()).hexdigest()[:16]
 
 
@@ -104,7 +103,7 @@ def _title(lessons: Sequence[Lesson]) -> str:
 
 
 def _scorm(lessons: Sequence[Lesson], mastery: float | None) -> str:
-    """Return the manifest of SCORM 2004: one SCO for each lesson, in any order; the SCO says what is reached."""
+    """Return the manifest of SCORM 2004: one SCO for each lesson, in any order, which reports its own result."""
     objective = f"""
 <imsss:objectives><imsss:primaryObjective objectiveID="passed" satisfiedByMeasure="true">
 <imsss:minNormalizedMeasure>{mastery}</imsss:minNormalizedMeasure>
@@ -192,7 +191,10 @@ def _page(one: Lesson, form: PackageFormat, mastery: float | None) -> str:
             "passed": words(message("package.passed")),
             "failed": words(message("package.failed")),
             "left": words(message("package.left")),
+            "left_unsaved": words(message("package.left_unsaved")),
+            "leave_unsaved": words(message("package.leave_unsaved")),
             "lost": words(message("package.lost")),
+            "shut": words(message("package.shut")),
         },
     }
     data = json.dumps(played, ensure_ascii=False).replace("<", "\\u003c")

@@ -1,5 +1,5 @@
-// Plays a lesson: shows its parts, asks each question, gives the reasons after the answer, and tells the learning
-// platform all of it, by SCORM 2004 or cmi5. It calls nothing but the platform.
+// Plays a lesson: shows its parts, asks each question, gives the reasons after the answer, and reports everything to
+// the learning platform, by SCORM 2004 or cmi5. It connects only to the platform.
 "use strict";
 
 const lesson = JSON.parse(document.getElementById("lesson").textContent);
@@ -130,7 +130,7 @@ function cmi5() {
       headers.Authorization = `Basic ${token["auth-token"]}`;
       launch = await (await call("activities/state", state("LMS.LaunchData"))).json();
       const preferences = { agent: JSON.stringify(actor), profileId: "cmi5LearnerPreferences" };
-      await call("agents/profile", preferences).catch(() => null); // asked for as cmi5 wants; there is one language
+      await call("agents/profile", preferences).catch(() => null); // cmi5 wants it read; a package has one language
       this.counts = launch.launchMode === "Normal";
       this.mastery = launch.masteryScore ?? null;
       await say("initialized", {}, ["cmi5"]);
@@ -156,7 +156,7 @@ function cmi5() {
       if (passed !== null && kept.passed === undefined) {
         const result = { success: passed, score: { scaled: share(right) }, duration };
         await say(passed ? "passed" : "failed", { result }, ["cmi5", "moveon"]);
-        kept.passed = passed; // at once: what is tried again is not said twice
+        kept.passed = passed; // at once, so that a retry does not send it twice
       }
       if (!kept.completed) {
         await say("completed", { result: { completion: true, duration } }, ["cmi5", "moveon"]);
@@ -184,13 +184,13 @@ let isOpen = false;
 let since = began;
 let last = Promise.resolve();
 
-// Does one thing after the other; after a refusal of the platform it says so, and the same can be tried again.
+// Runs tasks one after another. If the platform refuses one, a note says so, and the trainee can repeat the step.
 function run(work) {
   last = last.then(work).then(
     () => {},
     (error) => {
       console.error(error);
-      tell(lesson.words.lost);
+      tell(lesson.words[isOpen ? "lost" : "shut"]);
     },
   );
 }
@@ -263,8 +263,9 @@ async function go(by) {
 
 async function end(mayGo) {
   if (!isOpen) return;
-  isOpen = false; // already while it is said: once is enough
+  isOpen = false; // before the request, so that it is sent only once
   try {
+    if (mayGo && platform.counts) await keep();
     await platform.leave(Boolean(kept.done), mayGo);
   } catch (error) {
     isOpen = true;
@@ -272,7 +273,7 @@ async function end(mayGo) {
   }
   sections.forEach((one) => (one.hidden = true));
   leave.hidden = true;
-  tell(lesson.words.left);
+  tell(lesson.words[platform.counts ? "left" : "left_unsaved"]);
 }
 
 function read(text) {
@@ -298,16 +299,17 @@ document.querySelectorAll(".next").forEach((one) => one.addEventListener("click"
 document.querySelectorAll(".back").forEach((one) => one.addEventListener("click", () => run(() => go(-1))));
 leave.addEventListener("click", () => run(() => end(true)));
 window.addEventListener("pagehide", () => end(false).catch(() => {})); // nobody is there to read a refusal
-window.addEventListener("pageshow", (event) => event.persisted && tell(lesson.words.lost));
+window.addEventListener("pageshow", (event) => event.persisted && tell(lesson.words.shut));
 
 run(async () => {
   const text = await platform.start();
   isOpen = true;
   try {
     kept = read(text);
-  } catch {} // cut off by the platform: the lesson begins anew
+  } catch {} // the platform cut it off: start from the beginning
   lesson.parts.forEach((part, place) => fill(sections[place], part));
   fillEnd();
+  if (!platform.counts) leave.textContent = lesson.words.leave_unsaved;
   leave.hidden = false;
   show();
 });

@@ -94,21 +94,24 @@ def manual(
 
 def package(
     context: typer.Context,
-    lessons: Annotated[list[str], argument("LESSON", "Names of lessons, such as thresholds, in the order to show.")],
+    lessons: Annotated[list[str], argument("LESSON", "Names of lessons, such as thresholds, in display order.")],
     form: Annotated[PackageFormat, typer.Option("--format", help="The standard of the platform.", show_default=False)],
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the package goes.", show_default=False)],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the package.", show_default=False)],
     language: Annotated[
-        str, typer.Option(metavar="NAME", help="Such as fr; English if a lesson is not there in it.")
+        str, typer.Option(metavar="NAME", help="Such as fr; English if one of the lessons is not translated.")
     ] = "",
     mastery: Annotated[
         float | None,
-        typer.Option(min=0.01, max=1, metavar="SHARE", help="Right answers that pass a lesson; none if unset."),
+        typer.Option(
+            min=0.01, max=1, metavar="SHARE", help="Share of right answers needed to pass; unset: no pass mark."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a package of lessons with their questions for a learning platform; the right answers are inside it.
+    """Write lessons and their questions as a package for a learning platform.
 
-    A platform grades in the browser: who can download the package can read the right answers.
+    The platform grades in the browser, so the package contains the right answers: anyone who can download it can
+    read them.
     """
     with connected(context, as_json) as client:
         found = client.training.lesson_package(lessons, form, language, mastery)

@@ -4532,12 +4532,12 @@ class GetLessonPackageRequest(_message.Message):
     language: _builtins.str
     """The language, such as "fr"; empty for English."""
     mastery_score: _builtins.float
-    """The share of right answers that passes a lesson, in [0.01, 1]. If unset, a lesson is only completed. A platform can set
-    another.
+    """The share of right answers needed to pass a lesson, in [0.01, 1]. If unset, there is no pass mark. A platform can
+    override it.
     """
     @_builtins.property
     def lessons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names of the lessons, such as "thresholds", in the order to show, each once."""
+        """The names of the lessons, such as "thresholds", in display order and without repetition."""
 
     def __init__(
         self,
@@ -4569,9 +4569,9 @@ class GetLessonPackageResponse(_message.Message):
     name: _builtins.str
     """The name of the file, such as "thresholds-fr-scorm-2004.zip"."""
     language: _builtins.str
-    """The language of the lessons: that of the request, or English if one of them has no such translation."""
+    """The language of the lessons: the requested one, or English if one of them is not translated into it."""
     content: _builtins.bytes
-    """The zip. The same request has the same bytes as long as the lessons stay the same."""
+    """The zip file. It stays the same, byte for byte, until the lessons change."""
     def __init__(
         self,
         *,

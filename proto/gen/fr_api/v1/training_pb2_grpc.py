@@ -476,8 +476,8 @@ class TrainingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetLessonPackage(self, request, context):
-        """Returns lessons with their questions as a package for a learning platform, in their text of today. The right answers are
-        inside, as such platforms grade in the browser.
+        """Returns lessons and their questions, with the installed text, as a package for a learning platform. The package
+        contains the right answers, because such platforms grade in the browser.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -141,8 +141,8 @@ class TrainingServiceStub:
     search, examine, lead and audit.
     """
     GetLessonPackage: _grpc.UnaryUnaryMultiCallable[_training_pb2.GetLessonPackageRequest, _training_pb2.GetLessonPackageResponse]
-    """Returns lessons with their questions as a package for a learning platform, in their text of today. The right answers are
-    inside, as such platforms grade in the browser.
+    """Returns lessons and their questions, with the installed text, as a package for a learning platform. The package
+    contains the right answers, because such platforms grade in the browser.
     """
 
 @_typing.type_check_only
@@ -252,8 +252,8 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     search, examine, lead and audit.
     """
     GetLessonPackage: _aio.UnaryUnaryMultiCallable[_training_pb2.GetLessonPackageRequest, _training_pb2.GetLessonPackageResponse]  # type: ignore[assignment]
-    """Returns lessons with their questions as a package for a learning platform, in their text of today. The right answers are
-    inside, as such platforms grade in the browser.
+    """Returns lessons and their questions, with the installed text, as a package for a learning platform. The package
+    contains the right answers, because such platforms grade in the browser.
     """
 
 class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -582,8 +582,8 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _training_pb2.GetLessonPackageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_training_pb2.GetLessonPackageResponse, _abc.Awaitable[_training_pb2.GetLessonPackageResponse]]:
-        """Returns lessons with their questions as a package for a learning platform, in their text of today. The right answers are
-        inside, as such platforms grade in the browser.
+        """Returns lessons and their questions, with the installed text, as a package for a learning platform. The package
+        contains the right answers, because such platforms grade in the browser.
         """
 
 def add_TrainingServiceServicer_to_server(servicer: TrainingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -39,7 +39,7 @@ MAX_LEARN_FROM = 16  # courses that one course learns from
 MAX_EXCLUDED = 10_000  # photos that the maker of a course leaves out
 MAX_RELEASED = 10_000  # items that a release names by their ids
 
-LEAST_MASTERY = 0.01  # of the answers of a lesson, to pass it on a learning platform
+LEAST_MASTERY = 0.01  # smallest pass mark of a packaged lesson, as a share of its questions
 
 EXERCISES = by_name(ExerciseKind, pb.Exercise, "EXERCISE")
 # A trainee sees exercises that look like verifications under that name: their own would give the prior away.

@@ -20,7 +20,7 @@ _TRAINER, _TRAINEES = message("console.timetable.trainer"), message("console.tim
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A row of a timetable: its name where it has no title, what it needs, who leads it, and the lines of its slide."""
+    """A kind of slot: its name, the material it needs, who leads it, and the lines of its slide."""
 
     name: Message
     material: Message | None
@@ -71,7 +71,7 @@ TEST = Use(message("console.timetable.test"), message("console.timetable.test_ne
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of a timetable: when, how many minutes, what, what it needs, and when a class is back from a pause."""
+    """A row of a timetable: time, minutes, title, kind of slot and, for a break, the time to be back."""
 
     at: Message
     minutes: int
@@ -96,7 +96,7 @@ def timetable_of(sitting: training_pb2.Sitting) -> list[Row]:
             use = TEST if block.test else LESSON
         minutes = slot.length.seconds // 60
         end = at + minutes
-        is_timed_pause = use.lines == _PAUSE and sitting.timetable[0].at.seconds  # else no time of day is known
+        is_timed_pause = use.lines == _PAUSE and sitting.timetable[0].at.seconds  # else no time of day
         rows.append(Row(clock(at), minutes, slot.title, use, clock(end) if is_timed_pause else None))
     return [*rows, Row(clock(end), 0, "", Use(message("console.timetable.end"), None, None))] if rows else []
 
@@ -180,7 +180,7 @@ async def slides(visit: Visit) -> Response:
 
 
 async def class_slides(visit: Visit) -> Response:
-    """Send the slides of all that is no exercise and no lesson as one file: of each kind, if there is no timetable."""
+    """Send one file with a slide for each welcome, talk, break and debrief; one of each without a timetable."""
     course = await read_course(visit, visit.path["course"])
     shown = [row for sitting in course.sittings for row in timetable_of(sitting) if row.use.lines]
     shown = shown or [Row(clock(0), 0, "", use) for use in SLOTS.values() if use.lines]

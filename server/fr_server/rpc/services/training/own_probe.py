@@ -118,7 +118,7 @@ class CohortRecord:
     by_trainee: Mapping[str, tuple[Result, ...]]
 
     def in_language(self, language: str) -> "CohortRecord":
-        """Return the same with the words of its plan in a language, for pages; see `CoursePlan.in_language`."""
+        """Return this record with the plan translated, for pages; see `CoursePlan.in_language`."""
         return replace(self, course=self.course.in_language(language))
 
 

@@ -83,7 +83,7 @@ class ResultCalls(training_pb2_grpc.TrainingServiceServicer):
         return self._of_trainee(self._read(trainee.cohort_id, file), trainee.trainee_id, file)
 
     def _read(self, cohort_id: str, file: str) -> CohortRecord:
-        """Read a cohort; pages to read have the words of its plan in the language of the call, other files its own."""
+        """Read a cohort; reports and decks show the plan in the language of the call, other files its own texts."""
         found = read_cohort(self._resources.store, cohort_id)
         return found.in_language(spoken()) if file in ("html", "deck") else found
 
