@@ -94,8 +94,8 @@ FIGURES = {
 }
 
 NUMBERS = {
-    "hit": Number(hit, ".0f", 84, 84.5),
-    "false": Number(false, ".0f", 15.5, 16),
+    "hit": Number(hit, ".1f", 84, 84.5),
+    "false": Number(false, ".1f", 15.5, 16),
     "right": Number(right, ".0f", 84, 84),
     "wrong": Number(wrong, ".0f", 143, 143),
     "worth": Number(worth, ".0f", 37, 37.4),

@@ -16,7 +16,7 @@ APART = 10.0
 WOMEN, OLD, EXTREME = 3.4, 4.2, 420.0
 """NIST, table of false positive differentials of 2024-09-20: the middle of the ranked programs."""
 RATIO, LOW, HIGH, AT_RANDOM = 2.3, 0.7, 10.9, 2.7
-"""Measured with the 102 people of the set `london`; see docs/evaluation.md."""
+"""Of the 102 people of the set `london`; 1 in 20 draws of random labels exceeds the last. See docs/evaluation.md."""
 
 
 def raised() -> float:
