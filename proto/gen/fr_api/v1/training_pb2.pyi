@@ -1742,7 +1742,7 @@ Global___AddTraineesResponse: _TypeAlias = AddTraineesResponse  # noqa: Y015
 
 @_typing.final
 class JoinFromPlatformRequest(_message.Message):
-    """A person of a learning platform who opens a course."""
+    """A user of a learning platform who opens a course."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1755,9 +1755,9 @@ class JoinFromPlatformRequest(_message.Message):
     issuer: _builtins.str
     """The platform: the issuer of its tokens, at most 500 characters."""
     client_id: _builtins.str
-    """The id that the platform gave this side, at most 255 characters."""
+    """The client id that the platform gave FR Core, at most 255 characters."""
     subject: _builtins.str
-    """The id of the person on the platform, at most 255 characters. The server keeps only a keyed hash."""
+    """The user's id on the platform (`sub`), at most 255 characters. The server does not store it."""
     def __init__(
         self,
         *,
@@ -1776,14 +1776,14 @@ Global___JoinFromPlatformRequest: _TypeAlias = JoinFromPlatformRequest  # noqa: 
 
 @_typing.final
 class JoinFromPlatformResponse(_message.Message):
-    """The trainee that the person is."""
+    """The trainee enrolled for this user."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ENROLLED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def enrolled(self) -> Global___Enrolled:
-        """The trainee, with the same code each time."""
+        """The trainee. The code is the same for every call with the same values."""
 
     def __init__(
         self,
@@ -2589,7 +2589,7 @@ Global___JoinCourseResponse: _TypeAlias = JoinCourseResponse  # noqa: Y015
 
 @_typing.final
 class GetSittingScoreRequest(_message.Message):
-    """The sitting whose score to read."""
+    """The sitting whose score is wanted."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2615,8 +2615,8 @@ Global___GetSittingScoreRequest: _TypeAlias = GetSittingScoreRequest  # noqa: Y0
 
 @_typing.final
 class GetSittingScoreResponse(_message.Message):
-    """The score of a sitting: right answers of the trials that count. Trials with somebody whom the trainee knows do not
-    count; missing and undecided answers are not right.
+    """The score of a sitting: the number of right answers among the trials that count. Trials in which the trainee knows
+    somebody do not count, nor do those whose truth is unknown. Missing and undecided answers count as not right.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -2629,13 +2629,15 @@ class GetSittingScoreResponse(_message.Message):
     finished: _builtins.bool
     """True if the trainee has finished the sitting."""
     released: _builtins.bool
-    """True if the sitting has no test, or the trainer has released every item of its tests that the trainee saw."""
+    """True if the sitting has no test, or the trainer has released every item of its tests that the trainee saw; false
+    until finished.
+    """
     right: _builtins.int
     """Number of right answers; 0 until finished and released."""
     counted: _builtins.int
     """Number of trials that count; 0 until finished."""
     waits: _builtins.bool
-    """True while an answer waits for somebody to tell whom an own probe shows."""
+    """True while an answer cannot be scored, because nobody has yet recorded which person the trainee's own probe shows."""
     def __init__(
         self,
         *,

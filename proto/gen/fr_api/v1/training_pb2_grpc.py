@@ -280,8 +280,8 @@ class TrainingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def JoinFromPlatform(self, request, context):
-        """Enrols a person of a learning platform in a cohort, or finds the person there, and returns the code. The server keeps
-        only keyed hashes, so nobody can read the person back from them.
+        """Enrols a user of a learning platform in a cohort, unless already enrolled, and returns the trainee's code. The server
+        does not store who the user is, only a keyed hash of the code.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -364,7 +364,8 @@ class TrainingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetSittingScore(self, request, context):
-        """Returns the score of the trainee's sitting for a gradebook: none of a test before the trainer has released its items.
+        """Returns the score of a trainee's sitting, for a gradebook. If the sitting has a test, there is no score until the
+        trainer has released its items.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -64,8 +64,8 @@ class TrainingServiceStub:
     AddTrainees: _grpc.UnaryUnaryMultiCallable[_training_pb2.AddTraineesRequest, _training_pb2.AddTraineesResponse]
     """Adds trainees to a cohort."""
     JoinFromPlatform: _grpc.UnaryUnaryMultiCallable[_training_pb2.JoinFromPlatformRequest, _training_pb2.JoinFromPlatformResponse]
-    """Enrols a person of a learning platform in a cohort, or finds the person there, and returns the code. The server keeps
-    only keyed hashes, so nobody can read the person back from them.
+    """Enrols a user of a learning platform in a cohort, unless already enrolled, and returns the trainee's code. The server
+    does not store who the user is, only a keyed hash of the code.
     """
     GetCohort: _grpc.UnaryUnaryMultiCallable[_training_pb2.GetCohortRequest, _training_pb2.GetCohortResponse]
     """Describes a cohort and the progress of its trainees."""
@@ -98,7 +98,9 @@ class TrainingServiceStub:
     JoinCourse: _grpc.UnaryUnaryMultiCallable[_training_pb2.JoinCourseRequest, _training_pb2.JoinCourseResponse]
     """Tells a trainee, identified by a code, what the course contains and what the server keeps."""
     GetSittingScore: _grpc.UnaryUnaryMultiCallable[_training_pb2.GetSittingScoreRequest, _training_pb2.GetSittingScoreResponse]
-    """Returns the score of the trainee's sitting for a gradebook: none of a test before the trainer has released its items."""
+    """Returns the score of a trainee's sitting, for a gradebook. If the sitting has a test, there is no score until the
+    trainer has released its items.
+    """
     StartSession: _grpc.UnaryUnaryMultiCallable[_training_pb2.StartSessionRequest, _training_pb2.StartSessionResponse]
     """Begins or continues a sitting. If it continues, the time since the trainee's last call counts as a pause,
     if the block has one left.
@@ -175,8 +177,8 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     AddTrainees: _aio.UnaryUnaryMultiCallable[_training_pb2.AddTraineesRequest, _training_pb2.AddTraineesResponse]  # type: ignore[assignment]
     """Adds trainees to a cohort."""
     JoinFromPlatform: _aio.UnaryUnaryMultiCallable[_training_pb2.JoinFromPlatformRequest, _training_pb2.JoinFromPlatformResponse]  # type: ignore[assignment]
-    """Enrols a person of a learning platform in a cohort, or finds the person there, and returns the code. The server keeps
-    only keyed hashes, so nobody can read the person back from them.
+    """Enrols a user of a learning platform in a cohort, unless already enrolled, and returns the trainee's code. The server
+    does not store who the user is, only a keyed hash of the code.
     """
     GetCohort: _aio.UnaryUnaryMultiCallable[_training_pb2.GetCohortRequest, _training_pb2.GetCohortResponse]  # type: ignore[assignment]
     """Describes a cohort and the progress of its trainees."""
@@ -209,7 +211,9 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     JoinCourse: _aio.UnaryUnaryMultiCallable[_training_pb2.JoinCourseRequest, _training_pb2.JoinCourseResponse]  # type: ignore[assignment]
     """Tells a trainee, identified by a code, what the course contains and what the server keeps."""
     GetSittingScore: _aio.UnaryUnaryMultiCallable[_training_pb2.GetSittingScoreRequest, _training_pb2.GetSittingScoreResponse]  # type: ignore[assignment]
-    """Returns the score of the trainee's sitting for a gradebook: none of a test before the trainer has released its items."""
+    """Returns the score of a trainee's sitting, for a gradebook. If the sitting has a test, there is no score until the
+    trainer has released its items.
+    """
     StartSession: _aio.UnaryUnaryMultiCallable[_training_pb2.StartSessionRequest, _training_pb2.StartSessionResponse]  # type: ignore[assignment]
     """Begins or continues a sitting. If it continues, the time since the trainee's last call counts as a pause,
     if the block has one left.
@@ -349,8 +353,8 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _training_pb2.JoinFromPlatformRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_training_pb2.JoinFromPlatformResponse, _abc.Awaitable[_training_pb2.JoinFromPlatformResponse]]:
-        """Enrols a person of a learning platform in a cohort, or finds the person there, and returns the code. The server keeps
-        only keyed hashes, so nobody can read the person back from them.
+        """Enrols a user of a learning platform in a cohort, unless already enrolled, and returns the trainee's code. The server
+        does not store who the user is, only a keyed hash of the code.
         """
 
     @_abc_1.abstractmethod
@@ -449,7 +453,9 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _training_pb2.GetSittingScoreRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_training_pb2.GetSittingScoreResponse, _abc.Awaitable[_training_pb2.GetSittingScoreResponse]]:
-        """Returns the score of the trainee's sitting for a gradebook: none of a test before the trainer has released its items."""
+        """Returns the score of a trainee's sitting, for a gradebook. If the sitting has a test, there is no score until the
+        trainer has released its items.
+        """
 
     @_abc_1.abstractmethod
     def StartSession(
