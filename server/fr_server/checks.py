@@ -73,10 +73,10 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 def require_usable(config: Config) -> None:
     """Require usable settings, files and folders, as far as this can be checked without a model.
 
-    It makes and writes nothing, runs no command but `fr lti show`, and contacts no other machine. Raises
-    `ConfigInvalid` if a setting, a folder, or an issuer's key file is unusable, or two settings name the same address
-    to listen on; `KeyUnavailable` if the gallery key is unreadable (it parses a command, and does not run it);
-    `TlsUnusable` for a certificate or its key.
+    It writes nothing, contacts no other machine, and runs only one command, `fr lti show`. Raises `ConfigInvalid` if a
+    setting, a folder, or an issuer's key file is unusable, or two settings name the same address to listen on;
+    `KeyUnavailable` if the gallery key is unreadable (it parses a command, and does not run it); `TlsUnusable` for a
+    certificate or its key.
     """
     engine_options(config)
     open_decoder(config).close()  # this starts no process: the first photo does

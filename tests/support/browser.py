@@ -21,9 +21,11 @@ import pytest
 import pseudo_locales
 from fr_api.v1 import training_pb2
 from fr_trust.access.principal import Role
+from fr_web.lti.tool import Tool
 from support.callers import BLUES, Staffed, staffed
 from support.counts import NIGHTLY
 from support.courses import create, link_people
+from support.lti import Lms, lms
 from support.servers import photo
 from support.web import Web, web
 
@@ -97,7 +99,7 @@ TRAINEES = 80
 
 @dataclass
 class World:
-    """A server with keys, galleries and a course, and its pages."""
+    """A server with keys, galleries and a course, its pages, and a learning platform that opens courses on them."""
 
     staff: Staffed
     site: Web
@@ -106,6 +108,7 @@ class World:
     folder: Path
     keys: dict[str, str] = field(default_factory=dict)
     others: Iterator[str] = field(default_factory=lambda: iter(()))
+    lms: Lms | None = None
 
     @property
     def address(self) -> str:
@@ -151,7 +154,8 @@ def world(folder: Path) -> Iterator[World]:
         with at_hand(folder):
             link_people(folder / "people", 40)
             staff = stack.enter_context(staffed(folder / "data"))
-            site = stack.enter_context(web(staff.server.address))
+            platform = stack.enter_context(lms(staff.caller(Role.TRAINER).token, staff.caller(Role.TRAINEE).token))
+            site = stack.enter_context(web(staff.server.address, lti=Tool(platform.tool)))
             trainer = staff.caller(Role.TRAINER).training
             course = create(trainer, PLAN)
         staff.gallery("people", operational=False)
@@ -159,7 +163,7 @@ def world(folder: Path) -> Iterator[World]:
         staff.operator.searches(staff.operator.opens("AZ 1"), "cases", top_k=2)
         request = training_pb2.CreateCohortRequest(course_id=course.course_id, trainees=TRAINEES)
         enrolled = trainer.CreateCohort(request).enrolled
-        yield World(staff, site, course, iter([one.code for one in enrolled]), folder)
+        yield World(staff, site, course, iter([one.code for one in enrolled]), folder, lms=platform)
 
 
 @contextmanager
@@ -183,6 +187,7 @@ class Look:
     def __init__(self, page: Any, address: str) -> None:
         self.page = page
         self.address = address
+        self.world: World | None = None
         self.problems: list[str] = []
         self.allowed: Sequence[int] = ()
         self.expected = ""  # a pattern of what the browser may say
@@ -305,6 +310,7 @@ class Visitors:
             context = self.browser.new_context(reduced_motion="reduce", **in_language(language))
             self.looks[language] = Look(context.new_page(), self.world.address)
         look = self.looks[language]
+        look.world = self.world
         look.problems.clear()
         look.allowed = allowed
         if role == "nobody":

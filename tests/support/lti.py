@@ -88,7 +88,7 @@ class _Grades(AssignmentsGradesService):
 
 @dataclass
 class Lms:
-    """The platform; `scores` are those that it took, and `refusals` the answers of other posts to it."""
+    """The platform; `scores` are those that it took, and `refusals` the answers to other posts; `down` takes none."""
 
     address: str
     tool: Registrations
@@ -96,6 +96,7 @@ class Lms:
     scores: list[dict[str, Any]] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
     custom: dict[str, str] = field(default_factory=dict)  # of the activity that a real browser opens
+    down: bool = False
 
     @property
     def login(self) -> str:
@@ -111,18 +112,21 @@ class Lms:
         url = urlsplit(_Login(None, self.conf).initiate_login(user))
         return surfer.get(f"{url.path}?{url.query}", Sec_Fetch_Site="cross-site", **headers)
 
-    def message(
-        self, begun: Answered, user: str = "someone-1", custom: Mapping[str, str] | None = None, deep: bool = False
-    ) -> dict[str, str]:
+    def message(self, begun: Answered, user: str = "someone-1", **more: Any) -> dict[str, str]:
         """Return the form that the platform has a browser post, after what the tool asked for."""
-        return self.form(begun.headers["location"], user, custom, deep)
+        return self.form(begun.headers["location"], user, **more)
 
     def form(
-        self, location: str, user: str, custom: Mapping[str, str] | None = None, deep: bool = False
+        self,
+        location: str,
+        user: str,
+        custom: Mapping[str, str] | None = None,
+        deep: bool = False,
+        role: str = "Learner",
     ) -> dict[str, str]:
         asked = dict(parse_qsl(urlsplit(location).query))
         made = _Message(_Asked({"method": "GET", "get_data": asked, "form_data": {}}), self.conf)
-        made.set_user_data(user, ["http://purl.imsglobal.org/vocab/lis/v2/membership#Learner"], "Jane Roe")
+        made.set_user_data(user, [f"http://purl.imsglobal.org/vocab/lis/v2/membership#{role}"], "Jane Roe")
         made.set_resource_link_claim("a-link")
         made.set_custom_parameters_claim(dict(custom or {}))
         if deep:
@@ -132,9 +136,9 @@ class Lms:
         form = made.lti_launch()
         return {name: form[name] for name in ("id_token", "state")}
 
-    def post(self, surfer: Surfer, form: dict[str, str]) -> Answered:
+    def post(self, surfer: Surfer, form: dict[str, str], **headers: str) -> Answered:
         """Post the form, as the page of the platform does: from another site."""
-        return surfer.post("/lti/launch", form, Origin=self.address, Sec_Fetch_Site="cross-site")
+        return surfer.post("/lti/launch", form, Origin=self.address, Sec_Fetch_Site="cross-site", **headers)
 
     def launch(self, surfer: Surfer, user: str = "someone-1", **more: Any) -> Answered:
         return self.post(surfer, self.message(self.begin(surfer, user), user, **more))
@@ -195,6 +199,10 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["content-length"])).decode()
         if self.path == "/token":
             self._answer(200, found.conf.get_access_token(dict(parse_qsl(body))))
+            return
+        if found.down:
+            found.refusals.append("down")
+            self._answer(503, {})
             return
         assert self.path == f"/items/{ITEM}/scores?type_id=3", self.path
         headers = {"Authorization": self.headers.get("authorization", "")}

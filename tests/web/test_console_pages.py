@@ -29,6 +29,7 @@ from support.callers import BLUES
 from support.counts import NIGHTLY
 from support.courses import finish
 from support.servers import photo
+from support.surfer import Surfer, words
 
 pytestmark = [needs_browser, pytest.mark.usefixtures("console_world", "a_class")]
 _NUMBERS = itertools.count(2)
@@ -158,6 +159,46 @@ def notes_asked(look: Look) -> None:
     led_on(*PROBE_ALONE)(look)
     look.page.locator("#probe_notes").evaluate("one => { one.required = false; }")
     led_on("main form button", (".refusal", None))(look)
+
+
+def from_platform(**more: Any) -> Act:
+    """Show the page on which a launch ends, or a frame of the platform: only a platform leads there."""
+
+    def act(look: Look) -> None:
+        assert look.world is not None
+        assert look.world.lms is not None
+        surfer, platform = Surfer(look.world.site), look.world.lms
+        language = {"Accept_Language": look.page.locator("html").get_attribute("lang")}
+        begun = platform.begin(surfer, **language, **({} if more else {"Sec_Fetch_Dest": "iframe"}))
+        answer = platform.post(surfer, platform.message(begun, **more), **language) if more else begun
+        assert answer.status == 200, words(answer)
+        headers = {name: value for name, value in answer.headers.items() if name != "set-cookie"}
+        body = re.sub(rb'<meta http-equiv="refresh"[^>]*>', b"", answer.body)  # as it is before a browser goes on
+        look.page.route("**/lti/launch", lambda route: route.fulfill(status=200, headers=headers, body=body))
+        look.open("/lti/launch")
+        look.page.unroute("**/lti/launch")
+
+    return act
+
+
+def choosing(*doings: Doing) -> Act:
+    """Open the page on which a trainer chooses a sitting for a platform."""
+
+    def act(look: Look) -> None:
+        assert look.world is not None
+        assert look.world.lms is not None
+        found = look.world.lms.launch(Surfer(look.world.site), "teacher", deep=True)
+        look.open(re.findall(r"/lti/choose/[\w-]+", words(found))[0])
+        led_on(*doings)(look)
+
+    return act
+
+
+def in_a_class(look: Look) -> None:
+    """Open the activity of a cohort as a trainee."""
+    assert look.world is not None
+    cohorts = look.world.staff.caller(Role.TRAINER).training.ListCohorts(training_pb2.ListCohortsRequest()).cohorts
+    from_platform(custom={"cohort": cohorts[0].cohort_id})(look)
 
 
 def good_and_bad() -> list[dict[str, Any]]:
@@ -340,6 +381,14 @@ ROWS = {
         of_class("/items", "main th a", VOTE, "[name=close]", ("#vote-head", None)),
     ),
     "an open vote": Row("trainer", "/cohorts", of_class("/items", "main th a", VOTE, ("[name=close]", None))),
+    "a frame of a learning platform": Row("nobody", "/", from_platform()),
+    "a launch from a learning platform": Row("nobody", "/", in_a_class),
+    "a launch of a teacher": Row("nobody", "/", from_platform(role="Instructor")),
+    "a launch that is refused": Row("nobody", "/lti/login", allowed=(403,)),
+    "sittings for a learning platform": Row("trainer", "/", choosing()),
+    "a sitting for a learning platform": Row(
+        "trainer", "/", choosing(("[name=choice]", True), "main form button", ("[name=JWT]", None))
+    ),
     "no vote now": Row("trainee", "/course/vote"),
     "an item with its truth": Row("trainer", "/cohorts", truth_told),
     "a trainee of a trainer": Row("trainer", "/cohorts", of_class("", ".inline a")),

@@ -226,7 +226,7 @@ def test_the_settings_of_the_interface_are_as_safe_as_those_of_the_server(tmp_pa
     with pytest.raises(ConfigInvalid, match="certificate of its own"):
         require_web(config(web={"port": 8080}, tls=papers.section(issued, "required")))
     (tmp_path / "lti.toml").write_text("address = 1")
-    with pytest.raises(ConfigInvalid, match=r"`web\.lti` names .* private_keys: it names no file"):
+    with pytest.raises(ConfigInvalid, match=r"`web\.lti` names .* In the file, `private_keys` must .* start"):
         require_web(config(web={"port": 8080, "lti": str(tmp_path / "lti.toml")}, tls=tls))
 
 

@@ -5,7 +5,7 @@ import html
 import json
 import re
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,11 +25,11 @@ from fr_web.lti.registrations import Platform, Registrations, ToolKey, read_regi
 from fr_web.lti.tool import Score, Tool
 from support.browser import World, needs_browser
 from support.cli import fr, reason_of
-from support.commands import blocks, commands, page, require_understood
+from support.commands import blocks, commands, page, require_understood, rows
 from support.courses import create, enrol, finish, store_of
 from support.faults import until
 from support.lti import CLIENT, DEPLOYMENT, TOOL, Lms, lms, new_key, pem
-from support.surfer import Surfer, signed_in, words
+from support.surfer import Surfer, Trainee, signed_in, words
 from support.web import Web, web
 
 ISSUER = "https://lms.example.org"
@@ -116,9 +116,24 @@ def test_a_launch_begins_at_the_registered_address_alone(launching: Launching) -
     assert launching.asked["tenant"] == "1"
     assert {"response_mode", "response_type", "scope", "prompt"} <= launching.asked.keys()
     assert "evil" not in str(launching.asked)
-    for wrong in ({"iss": "https://evil.example"}, {"client_id": "other"}, {"login_hint": ""}):
-        with pytest.raises(FrApiError, match="No learning platform is registered"):
-            launching.launches.platform({**ASKED, **wrong})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"iss": "https://evil.example"}, "not registered"),
+        ({"client_id": "other"}, "not registered"),
+        ({"client_id": ""}, "more than once"),
+        ({"login_hint": ""}, "only from a learning platform"),
+        ({"iss": ""}, "only from a learning platform"),
+    ],
+)
+def test_a_launch_that_cannot_begin_says_why(own_key: ToolKey, wrong: Mapping[str, str], why: str) -> None:
+    other = replace(PLATFORM, client_id="client-2")
+    launches = Launches(Registrations(TOOL, (PLATFORM, other), (own_key,), "", ""), PlatformKeys())
+    assert launches.platform(ASKED) == PLATFORM
+    with pytest.raises(FrApiError, match=why):
+        launches.platform({**ASKED, **wrong})
 
 
 def test_a_launch_that_passes_every_check(launching: Launching) -> None:
@@ -159,6 +174,22 @@ REFUSED: list[tuple[str, Callable[[dict[str, Any]], Any]]] = [
     ("lineitem", lambda claims: claims[GRADES].update(lineitem="http://169.254.169.254/")),
     ("custom", lambda claims: claims.update({f"{CLAIM}custom": []})),
     ("custom", lambda claims: claims[f"{CLAIM}custom"].update(cohort=["c1"])),
+    ("roles", lambda claims: claims.update({f"{CLAIM}roles": "Learner"})),
+    ("endpoint", lambda claims: claims.update({GRADES: []})),
+    ("scope", lambda claims: claims[GRADES].update(scope=SCORE_SCOPE)),
+]
+WRONG_DEEP: list[tuple[str, Any]] = [
+    ("deep_link_return_url", {"deep_link_return_url": "https://evil.example/", "accept_types": ["ltiResourceLink"]}),
+    ("accept_types", {"deep_link_return_url": f"{ISSUER}/", "accept_types": ["file"]}),
+    ("deep_linking_settings", []),
+]
+UNSIGNED: list[tuple[str, Callable[["Launching"], str]]] = [
+    ("signature", lambda one: one.token(one.claims(), tool_key(pem(new_key())))),
+    ("kid", lambda one: one.token(one.claims(), kid="other")),
+    ("alg", lambda one: jwt.encode(one.claims(), "x" * 32, "HS256", {"kid": one.key.key_id})),
+    ("alg", lambda one: jwt.encode(one.claims(), None, "none", {"kid": one.key.key_id})),
+    ("id_token", lambda one: "no token"),
+    ("id_token", lambda one: ""),
 ]
 
 
@@ -168,53 +199,74 @@ def test_a_claim_that_is_wrong_refuses_the_launch(
 ) -> None:
     claims = launching.claims()
     alter(claims)
-    with pytest.raises(FrApiError, match=rf"check of {check}\."):
+    with pytest.raises(FrApiError, match=rf"\(check: {check}\)"):
         launching.end(launching.token(claims))
 
 
-@pytest.mark.parametrize(
-    ("check", "token"),
-    [
-        ("signature", lambda one: one.token(one.claims(), tool_key(pem(new_key())))),
-        ("kid", lambda one: one.token(one.claims(), kid="other")),
-        ("alg", lambda one: jwt.encode(one.claims(), "x" * 32, "HS256", {"kid": one.key.key_id})),
-        ("alg", lambda one: jwt.encode(one.claims(), None, "none", {"kid": one.key.key_id})),
-        ("id_token", lambda one: "no token"),
-        ("id_token", lambda one: ""),
-    ],
-)
+@pytest.mark.parametrize(("check", "token"), UNSIGNED)
 def test_a_token_that_the_platform_did_not_sign_is_refused(
     launching: Launching, check: str, token: Callable[[Launching], str]
 ) -> None:
-    with pytest.raises(FrApiError, match=rf"check of {check}\."):
+    with pytest.raises(FrApiError, match=rf"\(check: {check}\)"):
         launching.end(token(launching))
 
 
 def test_a_state_is_of_one_browser_and_works_once_and_in_time(launching: Launching) -> None:
     token = launching.token(launching.claims())
-    with pytest.raises(FrApiError, match=r"check of state\."):
+    with pytest.raises(FrApiError, match=r"\(check: state\)"):
         launching.end(token, state="another")
     launching.end(token)
-    with pytest.raises(FrApiError, match=r"check of state\."):
+    with pytest.raises(FrApiError, match=r"\(check: state\)"):
         launching.end(token)
 
 
 def test_a_state_of_another_browser_is_refused(launching: Launching) -> None:
-    with pytest.raises(FrApiError, match=r"check of browser\."):
+    with pytest.raises(FrApiError, match=r"\(check: browser\)"):
         launching.end(launching.token(launching.claims()), cookie=new_cookie())
 
 
 def test_a_state_ends_after_ten_minutes(launching: Launching) -> None:
     launching.clock.now_s += STATE_S + 1
-    with pytest.raises(FrApiError, match=r"check of state\."):
+    with pytest.raises(FrApiError, match=r"\(check: state\)"):
         launching.end(launching.token(launching.claims()))
 
 
-def test_deep_linking_returns_to_the_platform_alone(launching: Launching) -> None:
+@pytest.mark.parametrize(("check", "settings"), WRONG_DEEP)
+def test_deep_linking_returns_a_link_to_the_platform_alone(launching: Launching, check: str, settings: Any) -> None:
     claims = launching.claims() | {f"{CLAIM}message_type": "LtiDeepLinkingRequest"}
-    settings = {"deep_link_return_url": "https://evil.example/", "accept_types": ["ltiResourceLink"]}
-    with pytest.raises(FrApiError, match=r"check of deep_link_return_url\."):
+    with pytest.raises(FrApiError, match=rf"\(check: {check}\)"):
         launching.end(launching.token({**claims, DEEP: settings}))
+
+
+def test_the_page_lists_every_check() -> None:
+    listed = [name for row in rows(page("docs/lti.md"), "check") for name in re.findall(r"`(\w+)`", row[0])]
+    tried = {check for check, _ in (*REFUSED, *WRONG_DEEP, *UNSIGNED)} | {"state", "browser"}
+    assert sorted(listed) == sorted(tried)
+
+
+LIS = "http://purl.imsglobal.org/vocab/lis/v2"
+
+
+@pytest.mark.parametrize(
+    ("roles", "teaches"),
+    [
+        ([f"{LIS}/membership#Learner"], False),
+        ([f"{LIS}/membership#Instructor"], True),
+        ([f"{LIS}/membership/Instructor#TeachingAssistant"], True),
+        ([f"{LIS}/membership#Administrator", f"{LIS}/system/person#User"], True),
+        ([f"{LIS}/membership#ContentDeveloper"], True),
+        (["Instructor"], True),
+        ([f"{LIS}/membership#Instructor", f"{LIS}/membership#Learner"], False),
+        ([f"{LIS}/institution/person#Administrator"], True),
+        ([f"{LIS}/institution/person#Administrator", f"{LIS}/membership#Learner"], False),
+        ([f"{LIS}/institution/person#Student", f"{LIS}/membership#Instructor"], True),
+        ([f"{LIS}/membership#Mentor", 7], False),
+        ([], False),
+    ],
+)
+def test_a_teacher_is_told_by_the_roles_in_the_course(launching: Launching, roles: list[Any], teaches: bool) -> None:
+    found = launching.end(launching.token({**launching.claims(), f"{CLAIM}roles": roles}))
+    assert found.teaches is teaches
 
 
 # --- key sets
@@ -273,15 +325,18 @@ origins = ["https://school.example.org"]
     ("old", "new", "what"),
     [
         ("", "", ""),  # control
-        ('address = "https', 'address = "ftp', "address"),
-        ("https://login.example.org/token", "http://login.example.org/token", "token_url"),
-        ('deployment_ids = ["1"]', "deployment_ids = []", "deployment_ids"),
-        ('client_id = "client-1"', "", "client_id"),
-        ("https://school.example.org", "https://school.example.org/x", "origins"),
-        ("[[platforms]]", "more = 1\n[[platforms]]", "more"),
-        ('"old.pem"', '"none.pem"', "private_keys"),
-        ("[[platforms]]", "[platforms]", "platforms"),
-        ("address", "address = [", "TOML"),
+        ('address = "https', 'address = "ftp', "In the file, `address` must be an address such as https"),
+        ("https://login.example.org/token", "http://login.example.org/token", "In platform 1, `token_url` must"),
+        ('deployment_ids = ["1"]', "deployment_ids = []", "In platform 1, `deployment_ids` must have"),
+        ('client_id = "client-1"', "", "In platform 1, `client_id` must be a text"),
+        ('client_id = "client-1"', "client_id = 5", "In platform 1, `client_id` must be a text"),
+        ("https://school.example.org", "https://school.example.org/x", "`origins` must have addresses"),
+        ("[[platforms]]", "more = 1\n[[platforms]]", "`more` is unknown; the keys are: address, class_key_file"),
+        ('["new.pem", "old.pem"]', '"old.pem"', "`private_keys` must be a list"),
+        ('"old.pem"', '"none.pem"', "none.pem cannot be read: No such file"),
+        ('"old.pem"', '"lti.toml"', "lti.toml is not an RSA key"),
+        ("[[platforms]]", "[platforms]", "begins with ..platforms"),
+        ("address", "address = [", "lti.toml is not TOML"),
     ],
 )
 def test_the_file_of_registrations_is_checked_line_by_line(
@@ -307,10 +362,12 @@ def test_the_commands_make_a_key_for_its_owner_and_show_the_addresses(tmp_path: 
         assert fr("lti", "key", tmp_path / name)[0] == 0
         assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
     assert reason_of(fr("lti", "key", tmp_path / "new.pem")) == "INVALID_FIELD", "a key is not written over"
-    (tmp_path / "lti.toml").write_text(FILE)
-    status, told, _ = fr("lti", "show", tmp_path / "lti.toml")
-    assert status == 0
-    assert {f"{TOOL}/lti/{place}" for place in ("launch", "login", "keys")} <= set(told.split())
+    for text, platform in ((FILE, f"{ISSUER}, client {CLIENT}"), (FILE.partition("[[")[0], "none yet;")):
+        (tmp_path / "lti.toml").write_text(text)
+        status, told, _ = fr("lti", "show", tmp_path / "lti.toml")
+        assert status == 0
+        assert {f"{TOOL}/lti/{place}" for place in ("launch", "login", "keys")} <= set(told.split())
+        assert platform in told
 
 
 @pytest.mark.parametrize(
@@ -339,6 +396,10 @@ name = "all"
 title = "Day 1"
 blocks = [{id = "pairs", exercise = "verification", same = 1, different = 1}]
 [[sittings]]
+name = "shown"
+title = "With answers"
+blocks = [{id = "shown", exercise = "verification", same = 1, different = 1, feedback = true}]
+[[sittings]]
 name = "test"
 title = "The test"
 blocks = [
@@ -364,16 +425,11 @@ class Linked:
 
 
 @pytest.fixture(scope="module")
-def linked(console_world: World) -> Iterator[Linked]:
-    staff = console_world.staff
-    trainer = staff.caller(Role.TRAINER)
-    course = create(trainer.training, PLAN)
-    cohort = enrol(trainer.training, course.course_id).cohort
-    with (
-        lms(trainer.token, staff.caller(Role.TRAINEE).token) as platform,
-        web(staff.server.address, lti=Tool(platform.tool)) as site,
-    ):
-        yield Linked(console_world, site, platform, cohort)
+def linked(console_world: World) -> Linked:
+    trainer = console_world.staff.caller(Role.TRAINER).training
+    cohort = enrol(trainer, create(trainer, PLAN).course_id).cohort
+    assert console_world.lms is not None
+    return Linked(console_world, console_world.site, console_world.lms, cohort)
 
 
 def test_a_launch_leads_into_the_course_and_joins_a_person_once(linked: Linked) -> None:
@@ -405,6 +461,50 @@ def test_a_score_goes_to_the_platform_when_the_sitting_is_finished(linked: Linke
     assert (score["userId"], score["gradingProgress"], score["scoreMaximum"]) == ("scored", "FullyGraded", 2)
     surfer.get("/course")
     assert len(linked.lms.scores) == before + 1, "it is sent once"
+
+
+@pytest.mark.parametrize("sitting", ["all", "shown"])
+def test_a_trainee_who_leaves_after_the_last_answer_has_a_score(linked: Linked, sitting: str) -> None:
+    surfer, before = Surfer(linked.site), len(linked.lms.scores)
+    linked.lms.launch(surfer, f"left-{sitting}", custom=linked.custom(sitting))
+    stub = linked.world.staff.caller(Role.TRAINEE).training
+    trainee = Trainee(surfer, stub, code_of(linked, f"left-{sitting}"), sitting)
+    page = trainee.go_on(trainee.begin())
+    surfer.post(trainee.path, trainee.answer(page))
+    answer = surfer.post(trainee.path, trainee.answer(trainee.page()))
+    assert len(linked.lms.scores) == before or sitting == "shown"
+    if answer.status == 303:
+        surfer.get(answer.headers["location"])
+    until(lambda: len(linked.lms.scores) == before + 1)
+    assert linked.lms.scores[-1]["gradingProgress"] == "FullyGraded"
+
+
+def test_a_score_that_the_platform_refused_is_sent_again(linked: Linked) -> None:
+    surfer, before = Surfer(linked.site), len(linked.lms.scores)
+    linked.lms.launch(surfer, "again", custom=linked.custom())
+    surfer.get("/course")
+    finish(linked.world.staff.caller(Role.TRAINEE).training, code_of(linked, "again"), "all")
+    linked.lms.down = True
+    surfer.get("/course")
+    until(lambda: "down" in linked.lms.refusals)
+    linked.lms.down = False
+    linked.lms.refusals.clear()
+
+    def taken() -> bool:
+        surfer.get("/course")
+        return len(linked.lms.scores) > before
+
+    until(taken)
+    assert linked.lms.scores[-1]["userId"] == "again"
+
+
+def test_a_teacher_who_opens_the_activity_does_not_join(linked: Linked) -> None:
+    surfer, before = Surfer(linked.site), linked.trainees
+    page = linked.lms.launch(surfer, "teacher", custom=linked.custom(), role="Instructor")
+    assert (page.status, "This activity is for trainees" in words(page)) == (200, True)
+    assert 'href="/cohorts"' in words(page)
+    assert linked.trainees == before
+    assert surfer.get("/course").status == 401
 
 
 def test_a_test_has_no_score_before_its_release(linked: Linked) -> None:
@@ -469,7 +569,7 @@ def test_a_form_is_refused_without_the_cookie_or_a_second_time(linked: Linked) -
     form = linked.lms.message(linked.lms.begin(surfer), custom=linked.custom())
     assert linked.lms.post(surfer, form).status == 200  # control
     again = linked.lms.post(surfer, form)
-    assert (again.status, "check of state" in words(again)) == (403, True)
+    assert (again.status, "(check: state)" in words(again)) == (403, True)
 
 
 def test_a_launch_signs_nobody_out(linked: Linked) -> None:
@@ -484,12 +584,13 @@ def test_a_launch_signs_nobody_out(linked: Linked) -> None:
 
 def test_an_activity_without_a_choice_says_so(linked: Linked) -> None:
     page = linked.lms.launch(Surfer(linked.site), "someone-1")
-    assert (page.status, "leads to no sitting" in words(page)) == (400, True)
+    assert (page.status, "not linked to a sitting" in words(page)) == (400, True)
 
 
 def test_a_server_without_platforms_takes_no_launch(linked: Linked) -> None:
-    page = Surfer(linked.world.site).get("/lti/login?iss=x")
-    assert (page.status, "takes no launches" in words(page)) == (403, True)
+    with web(linked.world.staff.server.address) as site:
+        page = Surfer(site).get("/lti/login?iss=x")
+    assert (page.status, "does not open courses" in words(page)) == (403, True)
 
 
 def test_the_key_set_has_public_keys_alone(linked: Linked) -> None:
@@ -500,11 +601,13 @@ def test_the_key_set_has_public_keys_alone(linked: Linked) -> None:
 
 
 def test_the_file_of_the_page_is_read(tmp_path: Path) -> None:
-    (example,) = blocks(page("docs/lti.md"), "toml")
-    (tmp_path / "lti.toml").write_text(example)
+    before, platform = blocks(page("docs/lti.md"), "toml")
     (tmp_path / "lti.pem").write_bytes(pem(new_key()))
     for name in ("trainer", "class"):
         (tmp_path / f"{name}.key").write_text(f"{name} key\n")
+    (tmp_path / "lti.toml").write_text(before)
+    assert read_registrations(tmp_path / "lti.toml").platforms == ()
+    (tmp_path / "lti.toml").write_text(before + platform)
     found = read_registrations(tmp_path / "lti.toml")
     assert (found.trainer_key, found.class_key) == ("trainer key", "class key")
     assert "trainer key" not in repr(found)

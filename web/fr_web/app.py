@@ -48,7 +48,7 @@ _STATIC = {
 
 
 def web_app(backend: Backend, rules: Rules, lti: Tool | None = None) -> ASGIApp:
-    """Return the application; `lti` answers learning platforms."""
+    """Return the application; `lti` handles learning platforms."""
     room = Room(rules.max_message_bytes * 4 // 3 + _ENVELOPE_BYTES, rules.body_s)
     api, console = _Api(backend, rules, room), Console(backend, rules, room, lti=lti)
 

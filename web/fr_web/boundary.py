@@ -131,7 +131,7 @@ class Boundary:
             words = "This address serves only its own machine, under the name localhost."
             raise refused(grpc.StatusCode.PERMISSION_DENIED, "NOT_PERMITTED", words)
         is_own = origin is None or allowed or origin.partition("://")[2] == host
-        if not is_own and request.scope["path"] not in FROM_PLATFORMS:  # those check a token instead
+        if not is_own and request.scope["path"] not in FROM_PLATFORMS:  # other sites lead to these on purpose
             words = "Web pages of other sites may not call this server; `web.origins` names those that may."
             raise refused(grpc.StatusCode.PERMISSION_DENIED, "NOT_PERMITTED", words)
 

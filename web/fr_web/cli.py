@@ -90,7 +90,8 @@ def web(
     ] = _MESSAGE_BYTES,
     name: Annotated[str, typer.Option("--server-name", help="Name in the gRPC server's certificate.")] = "",
     lti: Annotated[
-        Path | None, typer.Option("--lti", metavar="FILE", help="Learning platforms that open courses, TOML.")
+        Path | None,
+        typer.Option("--lti", metavar="FILE", help="TOML file of the learning platforms that may open courses."),
     ] = None,
     log_format: Annotated[str, typer.Option(help="Format of log lines: text, or one JSON object per line.")] = "text",
     descriptors: Annotated[list[int] | None, typer.Option("--descriptor", hidden=True)] = None,

@@ -27,7 +27,7 @@ _RETRY_S = 1.0
 _MOST_GROWTH, _GROWS_FREELY_BYTES = 20, 256 * 1024
 LANGUAGE_COOKIE = "fr-language"
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-FROM_PLATFORMS = ("/lti/login", "/lti/launch", "/lti/keys")  # pages of learning platforms lead here, and post forms
+FROM_PLATFORMS = ("/lti/login", "/lti/launch", "/lti/keys")  # learning platforms call these addresses, from other sites
 
 
 def network_of(address: str) -> str:

@@ -175,7 +175,10 @@ _TRAINING = {
     "CreateCohort": Rule(_TRAINER, _CHANGE, _COHORTS, _COURSE),
     "AddTrainees": Rule(_TRAINER, _CHANGE, _COHORTS, _COHORT),
     "JoinFromPlatform": Rule(
-        _TRAINER, _CHANGE, f"{_COHORTS} The console has a trainer's key for launches from a platform.", _COHORT
+        _TRAINER,
+        _CHANGE,
+        f"{_COHORTS} The console uses a trainer's key of its own for trainees who come from a platform.",
+        _COHORT,
     ),
     "GetCohort": _recorded(_TRAINER, _READ, _COHORTS, _COHORT),
     "ListCohorts": Rule(_TRAINER, _READ, _COHORTS, _COURSE, lists=True),

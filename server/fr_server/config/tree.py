@@ -82,7 +82,7 @@ class WebConfig:
         "", "Sites whose pages may call it, such as https://console.example.org, by commas; empty for none."
     )
     lti: str = _set(
-        "", "TOML file with the learning platforms that open courses by LTI 1.3, see lti.md; empty for none."
+        "", "TOML file of the learning platforms that may open courses with LTI 1.3 (see lti.md); empty for none."
     )
 
 

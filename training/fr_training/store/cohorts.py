@@ -111,10 +111,10 @@ class Cohorts:
         return self._writer.run(insert)
 
     def join(self, cohort_id: str, issuer: str, client_id: str, subject: str) -> NewTrainee:
-        """Enrol a person of a learning platform, unless they are; raises `UnknownCohort`.
+        """Enrol a user of a learning platform, unless they are already enrolled; raises `UnknownCohort`.
 
-        The code comes from keyed hashes of who they are, which alone would find them: the store keeps the hash of the
-        code, and nothing of the platform.
+        The code is derived from keyed hashes of the cohort and the user's issuer, client and subject, so the same user
+        gets the same code. The store keeps only a keyed hash of the code, and nothing from the platform.
         """
         by = current_attribution()
 

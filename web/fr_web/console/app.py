@@ -262,7 +262,7 @@ class Console:
             self._sessions.end(session_id)
             session_id = self._sessions.new_id() if visit.session is None else self._sessions.begin(visit.session)
         name = _cookie(request)
-        # The strict cookie does not come along from another site: it stays as it is, unless somebody was let in.
+        # Browsers do not send the strict cookie from another site: leave it, unless this request signed somebody in.
         is_kept = visit.session is None and request.url.path in FROM_PLATFORMS
         if request.cookies.get(name) != session_id and not is_kept:
             answer.set_cookie(name, session_id, secure=name.startswith("__Host-"), httponly=True, samesite="strict")

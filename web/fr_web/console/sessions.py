@@ -39,7 +39,7 @@ class Session:
     that the trainee began, by its name. `shown` has the photos and the probes of the trials that pages show, by their
     ids: the right answer stands beside them, when the server no longer sends them. `drafts` has what a view keeps of
     unfinished work, by a name; the same person finds it again after signing in again. `told` is what the next page says
-    of what was just done. `launch` is how a learning platform let them in, and `score_sent` what it has of it.
+    of what was just done. `launch` is the launch from a learning platform, and `score_sent` the score that went to it.
     """
 
     key: str = field(repr=False)

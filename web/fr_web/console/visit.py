@@ -72,7 +72,7 @@ class Desk(Protocol):
 
     @property
     def lti(self) -> Tool | None:
-        """Return what answers learning platforms; None where none is registered."""
+        """Return the LTI tool; None on a server without learning platforms."""
         ...
 
     @property

@@ -1,7 +1,6 @@
-"""`fr lti`: makes the key of this side, and shows what to enter in a learning platform."""
+"""`fr lti`: makes the tool's key, and shows the addresses to enter in a learning platform."""
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -19,8 +18,10 @@ lti = typer.Typer(help="Open courses from a learning platform (LTI 1.3).", no_ar
 
 
 @lti.command()
-def key(path: Annotated[Path, typer.Argument(metavar="FILE", help="The new file, PEM, for its owner alone.")]) -> None:
-    """Make a private key, which signs what this side sends to platforms."""
+def key(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="New PEM file; only its owner can read it.")],
+) -> None:
+    """Make the private key with which FR Core signs its messages to platforms."""
     made = generate_private_key(_EXPONENT, _BITS)
     pem = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     with reporting(as_json=False):
@@ -30,16 +31,18 @@ def key(path: Annotated[Path, typer.Argument(metavar="FILE", help="The new file,
             raise Unusable("INVALID_FIELD", f"{path} cannot be made: {error.strerror}.") from error
         with os.fdopen(descriptor, "wb") as file:
             file.write(pem)
-    sys.stdout.write(f"{path}: key {tool_key(pem).key_id}\n")
+    typer.echo(f"{path}: key {tool_key(pem).key_id}")
 
 
 @lti.command()
 def show(path: Annotated[Path, typer.Argument(metavar="FILE", help="The file of `web.lti`.")]) -> None:
-    """Check the file of registrations, and show the addresses to enter in a platform."""
+    """Check the file of learning platforms, and show the addresses to enter in each platform."""
     with reporting(as_json=False):
         found = read_registrations(path)
     for name, place in (("Tool URL", "launch"), ("Initiate login URL", "login"), ("Public keyset", "keys")):
-        sys.stdout.write(f"{name + ':':20}{found.address}/lti/{place}\n")
-    sys.stdout.write(f"{'Redirection URI:':20}{found.address}/lti/launch\n")
+        typer.echo(f"{name + ':':20}{found.address}/lti/{place}")
+    typer.echo(f"{'Redirection URI:':20}{found.address}/lti/launch")
     for one in found.platforms:
-        sys.stdout.write(f"{'Platform:':20}{one.issuer}, client {one.client_id}\n")
+        typer.echo(f"{'Platform:':20}{one.issuer}, client {one.client_id}")
+    if not found.platforms:
+        typer.echo(f"{'Platform:':20}none yet; enter these addresses in it, and add what it shows to {path}")

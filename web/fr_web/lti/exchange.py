@@ -1,4 +1,4 @@
-"""Sends requests to platforms, and keeps their public keys: within limits of time and size, and without redirects."""
+"""Sends requests to platforms and caches their public keys, with limits on time and size; follows no redirects."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from fr_web.lti.registrations import ALGORITHM
 MOST_BYTES, MOST_KEYS = 256 * 1024, 100
 _SILENT_S, _WHOLE_S = 5.0, 10.0
 AGAIN_S = 60.0  # the shortest time between two readings of a key set, no matter which keys tokens name
-FRESH_S = 3_600.0  # after this time a key set is read again, so that a removed key ends
+FRESH_S = 3_600.0  # after this time a key set is read again, so that a removed key stops being accepted
 
 Fetch = Callable[[str, bytes | None, Mapping[str, str]], bytes]
 
 
 class Unanswered(Exception):
-    """A platform did not answer as it should; `args` say how, without what it sent."""
+    """A platform gave no usable answer; `args` has the reason, and nothing that the platform sent."""
 
 
 def fetch(url: str, body: bytes | None, headers: Mapping[str, str]) -> bytes:
@@ -49,7 +49,7 @@ def fetch(url: str, body: bytes | None, headers: Mapping[str, str]) -> bytes:
 
 
 async def fetched(send: Fetch, url: str, body: bytes | None = None, **headers: str) -> bytes:
-    """Fetch in a thread of its own, which a platform that answers byte by byte cannot take from others."""
+    """Fetch in a separate thread, so that a slow platform does not occupy a thread that others need."""
     done: Future[bytes] = Future()
     done.set_running_or_notify_cancel()
 
@@ -67,7 +67,7 @@ async def fetched(send: Fetch, url: str, body: bytes | None = None, **headers: s
 
 
 class PlatformKeys:
-    """The public keys of each platform, by the addresses of their key sets; for one event loop."""
+    """Public keys of the platforms, by the address of each key set. Use it in one event loop only."""
 
     def __init__(self, send: Fetch = fetch, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         self._send, self._monotonic_s = send, monotonic_s
@@ -76,7 +76,7 @@ class PlatformKeys:
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def key(self, url: str, key_id: str) -> PyJWK | None:
-        """Return the key of an id, None if the set has none; raises `Unanswered` if there is no set young enough."""
+        """Return the key with an id, None if there is none; raises `Unanswered` if the set was needed but not read."""
         async with self._locks.setdefault(url, asyncio.Lock()):
             read_s, keys = self._sets.get(url, (float("-inf"), {}))
             now_s = self._monotonic_s()
@@ -91,7 +91,7 @@ class PlatformKeys:
 
 
 def parse_keys(data: bytes) -> Mapping[str, PyJWK]:
-    """Return the RSA keys of a key set that may check signatures, by their ids; raises `Unanswered`."""
+    """Return, by id, the RSA keys of a key set that are meant for signatures; raises `Unanswered`."""
     try:
         listed = json.loads(data)["keys"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:

@@ -1,10 +1,11 @@
-"""Begins launches, and checks what a platform sends: each claim that LTI 1.3 and OpenID Connect want checked."""
+"""Starts launches, and checks the claims of the token that a platform sends."""
 
 from __future__ import annotations
 
 import hmac
 import json
 import logging
+import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -18,7 +19,7 @@ from jwt import PyJWS
 from jwt.exceptions import PyJWTError
 
 from fr_client.errors import FrApiError
-from fr_locales.messages import message
+from fr_locales.messages import Message, message
 from fr_web.errors import refused
 from fr_web.lti.exchange import PlatformKeys, Unanswered
 from fr_web.lti.registrations import ALGORITHM, Platform, Registrations
@@ -26,9 +27,9 @@ from fr_web.lti.registrations import ALGORITHM, Platform, Registrations
 log = logging.getLogger("fr_web.lti")
 
 COOKIE = "__Host-fr-lti"
-STATE_S = 600.0  # between the begin of a launch and its end: a person may sign in to the platform
+STATE_S = 600.0  # from the start of a launch to its end: enough to sign in to the platform
 _MOST_BEGUN = 10_000
-_LEEWAY_S, _LONGEST_S = 60, 3_600  # that clocks may differ, and that a token may be valid
+_LEEWAY_S, _LONGEST_S = 60, 3_600  # allowed difference between clocks; maximum age of a token
 _MOST_TOKEN, _MOST_WORD = 64 * 1024, 255
 
 _CLAIM = "https://purl.imsglobal.org/spec/lti/claim/"
@@ -36,24 +37,26 @@ _DEEP = "https://purl.imsglobal.org/spec/lti-dl/claim/deep_linking_settings"
 _GRADES = "https://purl.imsglobal.org/spec/lti-ags/claim/endpoint"
 SCORE_SCOPE = "https://purl.imsglobal.org/spec/lti-ags/scope/score"
 RESOURCE, DEEP_LINKING = "LtiResourceLinkRequest", "LtiDeepLinkingRequest"
+_TEACHING, _LEARNING = {"Instructor", "Administrator", "ContentDeveloper"}, {"Learner", "Student"}
 
 
 class Refused(Exception):
-    """A check that a launch does not pass; its name is in `args`, and nothing that was sent."""
+    """A launch failed a check; `args` has the name of the check, and nothing that was sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A launch whose every check has passed. `subject` is the platform's id of a person: it stays in memory."""
+    """A launch that has passed every check. `subject` is the platform's id for the person; it is never stored."""
 
     platform: Platform
     deployment_id: str
     subject: str = field(repr=False)
     cohort_id: str = ""
     sitting: str = ""
+    teaches: bool = False  # in the course of the platform, and does not learn there
     line_item: str = ""  # address of the gradebook's column; "" if scores are not wanted
     return_url: str = ""  # of deep linking; "" in a launch of an activity
-    data: Any = None  # of deep linking, what the platform wants back
+    data: Any = None  # deep linking: returned to the platform unchanged
     nonce: str = field(default="", repr=False)
     takes_line_item: bool = True
 
@@ -67,7 +70,7 @@ class _Begun:
 
 
 class Launches:
-    """The launches that have begun, each by a state that is used once."""
+    """Launches in progress, each found by a state that is valid once."""
 
     def __init__(
         self,
@@ -80,14 +83,16 @@ class Launches:
         self._signed = PyJWS([ALGORITHM], {"enforce_minimum_key_length": True})
 
     def platform(self, asked: Mapping[str, str]) -> Platform:
-        """Return the platform that begins a launch; raises `FrApiError` if it is not registered."""
-        found = self._registrations.platform(asked.get("iss", ""), asked.get("client_id", ""))
-        if found is None or not asked.get("login_hint"):
-            raise refused(grpc.StatusCode.PERMISSION_DENIED, "NOT_PERMITTED", message("lti.unknown_platform"))
-        return found
+        """Return the platform that starts a launch; raises `FrApiError` unless exactly one is registered."""
+        if not asked.get("iss") or not asked.get("login_hint"):
+            raise _denied(message("lti.no_launch"))
+        found = self._registrations.matching(asked["iss"], asked.get("client_id", ""))
+        if len(found) != 1:
+            raise _denied(message("lti.several_clients") if found else message("lti.unknown_platform"))
+        return found[0]
 
     def begin(self, platform: Platform, asked: Mapping[str, str], cookie: str) -> str:
-        """Return the address of the platform to go on to; `cookie` is the secret of this browser."""
+        """Return the platform's address to redirect the browser to; `cookie` is this browser's secret."""
         now_s, state, nonce = self._clock_s(), secrets.token_urlsafe(32), secrets.token_urlsafe(32)
         for old in [one for one, begun in self._begun.items() if begun.until_s < now_s]:
             del self._begun[old]
@@ -110,13 +115,12 @@ class Launches:
         return f"{platform.auth_login_url}{'&' if '?' in platform.auth_login_url else '?'}{urlencode(told)}"
 
     async def end(self, state: str, token: str, cookie: str) -> Launch:
-        """Return the launch of a token; raises `FrApiError` with the name of the check that it does not pass."""
+        """Return the launch of a token; raises `FrApiError` with the name of the check that failed."""
         try:
             return await self._checked(state, token, cookie)
         except Refused as error:
             log.warning("A launch was refused: %s", error.args[0])
-            words = message("lti.refused", check=str(error.args[0]))
-            raise refused(grpc.StatusCode.PERMISSION_DENIED, "NOT_PERMITTED", words) from None
+            raise _denied(message("lti.refused", check=str(error.args[0]))) from None
         except Unanswered as error:
             log.warning("The keys of a platform could not be read: %s", error.args[0])
             raise refused(grpc.StatusCode.UNAVAILABLE, "NOT_READY", message("lti.no_keys"), 60.0) from None
@@ -152,7 +156,7 @@ class Launches:
         return dict(claims)
 
     def _require_standard(self, claims: Mapping[str, Any], begun: _Begun) -> None:
-        """OpenID Connect Core 1.0, 3.1.3.7."""
+        """Check the claims: OpenID Connect Core 1.0, 3.1.3.7, then version, deployment and message type of LTI 1.3."""
         platform, now_s = begun.platform, self._clock_s()
         _require(claims.get("iss") == platform.issuer, "iss")
         audience = claims.get("aud")
@@ -193,7 +197,20 @@ def _launch(claims: Mapping[str, Any], begun: _Begun) -> Launch:
     _require(line_item == "" or (isinstance(line_item, str) and platform.owns(line_item)), "lineitem")
     cohort_id, sitting = custom.get("cohort", ""), custom.get("sitting", "")
     _require(all(isinstance(one, str) and len(one) <= _MOST_WORD for one in (cohort_id, sitting)), "custom")
-    return Launch(platform, deployment_id, str(subject), str(cohort_id), str(sitting), str(line_item))
+    teaches = _teaches(_list(claims, f"{_CLAIM}roles"))
+    return Launch(platform, deployment_id, str(subject), str(cohort_id), str(sitting), teaches, str(line_item))
+
+
+def _teaches(roles: list[Any]) -> bool:
+    """Return True for roles that teach and do not learn: LTI 1.3, A.2.
+
+    Roles in the course (`.../membership#Learner`, `.../membership/Instructor#Grader`, or a simple name) count before
+    those in the institution.
+    """
+    named = [one for one in roles if isinstance(one, str)]
+    in_course = [one for one in named if "/membership" in one or "/" not in one]
+    found = {name for one in in_course or named for name in re.split("[/#]", one)}
+    return bool(found & _TEACHING) and not found & _LEARNING
 
 
 def _object(claims: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -204,7 +221,7 @@ def _object(claims: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _list(claims: Mapping[str, Any], name: str) -> list[Any]:
     found = claims.get(name, [])
-    _require(isinstance(found, list), name)
+    _require(isinstance(found, list), name.rpartition("/")[2])
     return list(found)
 
 
@@ -222,7 +239,7 @@ def _hash(cookie: str) -> bytes:
 
 
 def is_cookie(cookie: str) -> bool:
-    """Return whether a browser sent a secret such as `new_cookie` makes."""
+    """Return True if a cookie has the form of a secret that `new_cookie` makes."""
     return len(cookie) == 43 and cookie.isascii()
 
 
@@ -232,5 +249,9 @@ def new_cookie() -> str:
 
 
 def refuse_without_registration() -> FrApiError:
-    """Return the refusal of a server that takes no launches."""
-    return refused(grpc.StatusCode.PERMISSION_DENIED, "NOT_PERMITTED", message("lti.off"))
+    """Return the refusal of a server without learning platforms."""
+    return _denied(message("lti.off"))
+
+
+def _denied(words: Message) -> FrApiError:
+    return refused(grpc.StatusCode.PERMISSION_DENIED, "NOT_PERMITTED", words)

@@ -1,9 +1,9 @@
-"""Reads the file of `web.lti`: the platforms whose launches are accepted, and the keys of this side."""
+"""Reads the file of `web.lti`: the accepted platforms, and the tool's own keys."""
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from jwt.algorithms import RSAAlgorithm
 
 from fr_client.cli.state import Unusable
+from fr_files.reading import read_whole
 from fr_web.room import is_loopback_host
 
 ALGORITHM = "RS256"  # 1EdTech Security Framework 1.1, 5.1: every platform takes it
@@ -26,7 +27,7 @@ _URLS = ("auth_login_url", "token_url", "jwks_url")
 
 @dataclass(frozen=True, slots=True)
 class ToolKey:
-    """A private key of this side, and its id in the published key set."""
+    """A private key of the tool, and its id in the published key set."""
 
     key_id: str
     key: RSAPrivateKey = field(repr=False)
@@ -40,7 +41,7 @@ class ToolKey:
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """A registered learning platform; `origins` are the sites that its pages and services are of."""
+    """A registered learning platform; `origins` are the origins of its pages and services."""
 
     issuer: str
     client_id: str
@@ -51,17 +52,17 @@ class Platform:
     origins: frozenset[str]
 
     def owns(self, url: str) -> bool:
-        """Return whether an address is of the platform, and may be sent to."""
+        """Return True if an address belongs to the platform."""
         return _origin(url) in self.origins
 
 
 @dataclass(frozen=True, slots=True)
 class Registrations:
-    """The platforms, and who this side is.
+    """The registered platforms, and the tool's address and keys.
 
-    `address` is that of the console, as browsers and platforms see it. The first of `keys` signs; the others are only
-    published, until no platform remembers them. `trainer_key` enrols trainees, and `class_key` is that of their
-    sessions; "" on a server that asks for none.
+    `address` is that of the console, as browsers and platforms see it. The first of `keys` signs; the others are
+    published so that platforms can still check older messages. `trainer_key` is used to enrol trainees, `class_key` for
+    their sessions; both are "" if the server needs no keys.
     """
 
     address: str
@@ -70,63 +71,70 @@ class Registrations:
     trainer_key: str = field(repr=False)
     class_key: str = field(repr=False)
 
-    def platform(self, issuer: str, client_id: str) -> Platform | None:
-        """Return the platform of an issuer and, unless "", of a client; None if there is none, or more than one."""
-        found = [one for one in self.platforms if one.issuer == issuer and client_id in ("", one.client_id)]
-        return found[0] if len(found) == 1 else None
+    def matching(self, issuer: str, client_id: str) -> Sequence[Platform]:
+        """Return the platforms with an issuer and client id; an empty `client_id` matches any."""
+        return [one for one in self.platforms if one.issuer == issuer and client_id in ("", one.client_id)]
 
 
 def read_registrations(path: Path) -> Registrations:
-    """Read the file; raises `Unusable` with what is wrong, by its key."""
+    """Read the file, which may have no platform yet; raises `Unusable`, which names the wrong key."""
     try:
-        found = tomllib.loads(_text(path, path.name))
+        found = tomllib.loads(_text(path))
     except tomllib.TOMLDecodeError as error:
-        raise _wrong(path.name, "it is not TOML") from error
-    _require_known(found, "", {"address", "private_keys", "trainer_key_file", "class_key_file", "platforms"})
+        raise Unusable("INVALID_FIELD", f"{path} is not TOML: {error}.") from error
+    _require_known(found, "the file", {"address", "private_keys", "trainer_key_file", "class_key_file", "platforms"})
     files = found.get("private_keys")
     if not isinstance(files, list) or not files or not all(isinstance(one, str) for one in files):
-        raise _wrong("private_keys", "it names no file; `fr lti key FILE` makes one")
-    listed = found.get("platforms")
-    if not isinstance(listed, list) or not listed or not all(isinstance(one, dict) for one in listed):
-        raise _wrong("platforms", "there is none")
-    platforms = tuple(_platform(one, f"platforms[{number}]") for number, one in enumerate(listed))
+        raise _wrong("private_keys", "the file", 'must be a list of files, such as ["lti.pem"]; `fr lti key` makes one')
+    listed = found.get("platforms", [])
+    if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+        raise _wrong("platforms", "the file", "must be a table for each platform, which begins with [[platforms]]")
+    platforms = tuple(_platform(one, f"platform {number}") for number, one in enumerate(listed, start=1))
     if len({(one.issuer, one.client_id) for one in platforms}) < len(platforms):
-        raise _wrong("platforms", "two have one issuer and client_id")
+        raise _wrong("platforms", "the file", "must not have two with the same issuer and client_id; remove one")
     return Registrations(
-        _url(found, "address").rstrip("/"),
+        _url(found, "address", "the file").rstrip("/"),
         platforms,
-        tuple(tool_key(_text(path.parent / one, "private_keys").encode()) for one in files),
+        tuple(_tool_key_of(path.parent / one) for one in files),
         *(_key(found, name, path.parent) for name in ("trainer_key_file", "class_key_file")),
     )
 
 
+def _tool_key_of(path: Path) -> ToolKey:
+    try:
+        return tool_key(_text(path).encode())
+    except ValueError as error:
+        what = f"is not an RSA key of at least {_LEAST_BITS} bits without a password; `fr lti key FILE` makes one."
+        raise Unusable("INVALID_FIELD", f"{path} {what}") from error
+
+
 def tool_key(pem: bytes) -> ToolKey:
-    """Return the key of a PEM file; raises `Unusable`."""
+    """Return the key of a PEM file; raises `ValueError` for another key, and for one with a password."""
     try:
         key = load_pem_private_key(pem, None)
-    except (ValueError, TypeError) as error:
-        raise _wrong("private_keys", "a file is no private key without a password") from error
+    except TypeError as error:
+        raise ValueError("password") from error
     if not isinstance(key, RSAPrivateKey) or key.key_size < _LEAST_BITS:
-        raise _wrong("private_keys", f"a key is not RSA of at least {_LEAST_BITS} bits")
+        raise ValueError("kind")
     public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return ToolKey(sha256(public).hexdigest()[:_KEY_ID_DIGITS], key)
 
 
 def _platform(found: Mapping[str, Any], place: str) -> Platform:
-    _require_known(found, f"{place}.", {"issuer", "client_id", "deployment_ids", "origins", *_URLS})
+    _require_known(found, place, {"issuer", "client_id", "deployment_ids", "origins", *_URLS})
     texts = {name: _word(found, name, place) for name in ("issuer", "client_id")}
-    urls = {name: _url(found, name, f"{place}.") for name in _URLS}
+    urls = {name: _url(found, name, place) for name in _URLS}
     deployments, more = (_words(found, name, place) for name in ("deployment_ids", "origins"))
     if not deployments:
-        raise _wrong(f"{place}.deployment_ids", "it names none")
+        raise _wrong("deployment_ids", place, "must have the deployment id that the platform shows")
     if any(one != _origin(one) for one in more):
-        raise _wrong(f"{place}.origins", "an origin is https://HOST or https://HOST:PORT")
+        raise _wrong("origins", place, "must have addresses such as https://HOST or https://HOST:PORT")
     origins = frozenset(filter(None, (*more, *map(_origin, (texts["issuer"], *urls.values())))))
     return Platform(**texts, **urls, deployment_ids=deployments, origins=origins)
 
 
 def _origin(url: str) -> str:
-    """Return scheme, host and port of an address that may be used, "" of another: https, or this machine itself."""
+    """Return the origin of an address, or "" unless it is https or on this machine, and names no user."""
     try:
         parts = urlsplit(url)
         usable = parts.scheme == "https" or (parts.scheme == "http" and is_loopback_host(parts.netloc))
@@ -136,50 +144,48 @@ def _origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.lower()}" if usable and is_plain else ""
 
 
-def _url(found: Mapping[str, Any], name: str, place: str = "") -> str:
+def _url(found: Mapping[str, Any], name: str, place: str) -> str:
     value = found.get(name)
     if not isinstance(value, str) or not _origin(value):
-        raise _wrong(f"{place}{name}", "it is no https address")
+        raise _wrong(name, place, "must be an address such as https://HOST/PATH")
     return value
 
 
 def _word(found: Mapping[str, Any], name: str, place: str) -> str:
     value = found.get(name)
     if not isinstance(value, str) or not value:
-        raise _wrong(f"{place}.{name}", "it is missing")
+        raise _wrong(name, place, "must be a text in quotes")
     return value
 
 
 def _words(found: Mapping[str, Any], name: str, place: str) -> frozenset[str]:
     value = found.get(name, [])
     if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
-        raise _wrong(f"{place}.{name}", "it is no list of texts")
+        raise _wrong(name, place, 'must be a list of texts, such as ["1"]')
     return frozenset(value)
 
 
 def _key(found: Mapping[str, Any], name: str, folder: Path) -> str:
     value = found.get(name, "")
     if not isinstance(value, str):
-        raise _wrong(name, "it is no file name")
-    return _text(folder / value, name).strip() if value else ""
+        raise _wrong(name, "the file", "must be the name of a file")
+    return _text(folder / value).strip() if value else ""
 
 
-def _text(path: Path, name: str) -> str:
+def _text(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            data = file.read(_MOST_BYTES + 1)
-        if len(data) > _MOST_BYTES:
-            raise _wrong(name, "the file is too long")
-        return data.decode()
-    except (OSError, UnicodeDecodeError) as error:
-        raise _wrong(name, "the file cannot be read") from error
+        return read_whole(path, _MOST_BYTES).decode()
+    except OSError as error:
+        raise Unusable("FILE_UNREADABLE", f"{path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise Unusable("FILE_UNREADABLE", f"{path} is not text in UTF-8.") from error
 
 
 def _require_known(found: Mapping[str, Any], place: str, names: set[str]) -> None:
     unknown = sorted(found.keys() - names)
     if unknown:
-        raise _wrong(f"{place}{unknown[0]}", "there is no such key")
+        raise _wrong(unknown[0], place, f"is unknown; the keys are: {', '.join(sorted(names))}")
 
 
-def _wrong(name: str, what: str) -> Unusable:
-    return Unusable("INVALID_FIELD", f"The file of learning platforms: {name}: {what}.")
+def _wrong(name: str, place: str, what: str) -> Unusable:
+    return Unusable("INVALID_FIELD", f"In {place}, `{name}` {what}.")

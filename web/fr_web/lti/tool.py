@@ -1,4 +1,4 @@
-"""The tool, as LTI calls this side: its launches, the choices that wait for a trainer, and what it tells platforms."""
+"""FR Core's side of LTI (the "tool"): launches, trainers' pending choices, and messages to platforms."""
 
 from __future__ import annotations
 
@@ -31,15 +31,18 @@ _CHOICE_S, _MOST_CHOICES = 3_600.0, 1_000
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """The score of a finished sitting: right answers of those that count; without a release, only that it is over."""
+    """The score of a finished sitting: right answers, out of those that count.
+
+    Before the release it tells the platform only that the sitting is finished.
+    """
 
     released: bool
     right: int
     counted: int
-    waits: bool  # for somebody to tell whom an own probe shows
+    waits: bool  # until somebody records which person an own probe shows
 
     def message(self, subject: str, now: datetime) -> Mapping[str, Any]:
-        """Return the score as Assignment and Grade Services 2.0 want it, for the platform's id of a person."""
+        """Return the message of Assignment and Grade Services 2.0; `subject` is the platform's id for the trainee."""
         is_final = self.released and self.counted > 0 and not self.waits
         points = {"scoreGiven": self.right, "scoreMaximum": self.counted} if is_final else {}
         waiting = "PendingManual" if self.counted else "NotReady"
@@ -54,7 +57,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A sitting of a cohort that a trainer puts into a course of a platform; `trials` is the best score."""
+    """A sitting that a trainer can add to a course on a platform; `trials` is the highest possible score."""
 
     cohort_id: str
     sitting: str
@@ -63,7 +66,7 @@ class Choice:
 
 
 class Tool:
-    """Everything between this side and its platforms; for one event loop."""
+    """The tool and its connections to platforms. Use it in one event loop only."""
 
     def __init__(
         self, registrations: Registrations, send: Fetch = fetch, clock_s: Callable[[], float] = time.time
@@ -79,7 +82,7 @@ class Tool:
         return {"keys": [one.jwk() for one in self.registrations.keys]}
 
     def wait_for_choice(self, launch: Launch) -> str:
-        """Keep a launch of deep linking until a trainer has chosen; return the word that finds it again."""
+        """Keep a launch of deep linking until a trainer has chosen; return the ticket that identifies it."""
         now_s, ticket = self._clock_s(), secrets.token_urlsafe(32)
         for old in [one for one, (until_s, _) in self._choosing.items() if until_s < now_s]:
             del self._choosing[old]
@@ -89,12 +92,12 @@ class Tool:
         return ticket
 
     def waiting(self, ticket: str) -> Launch | None:
-        """Return the launch that waits for a choice; None if there is none, or its hour is over."""
+        """Return the launch that waits for a choice; None if there is none, or it has expired."""
         until_s, launch = self._choosing.get(ticket, (0.0, None))
         return launch if until_s >= self._clock_s() else None
 
     def chosen(self, ticket: str, choice: Choice) -> tuple[str, str] | None:
-        """Return where a browser posts what was chosen, and its token; a ticket works once."""
+        """Return the address to which the browser posts the choice, and the signed token. A ticket is valid once."""
         launch = self.waiting(ticket)
         if launch is None:
             return None
@@ -113,7 +116,7 @@ class Tool:
         claims: dict[str, Any] = {
             "iss": platform.client_id,
             "aud": platform.issuer,
-            "nonce": launch.nonce,  # platforms that check it want their own back
+            "nonce": launch.nonce,  # that of our own request; some platforms check it
             f"{_CLAIM}deployment_id": launch.deployment_id,
             f"{_CLAIM}message_type": "LtiDeepLinkingResponse",
             f"{_CLAIM}version": "1.3.0",
@@ -123,17 +126,16 @@ class Tool:
             claims[f"{_DEEP}data"] = launch.data
         return launch.return_url, self._signed(claims)
 
-    def send_score(self, launch: Launch, score: Score, done: Callable[[], None]) -> None:
-        """Send a score in the background, and then call `done`; a score that was not taken is only logged."""
+    def send_score(self, launch: Launch, score: Score, failed: Callable[[], None]) -> None:
+        """Send a score in the background; if the platform does not accept it, write to the log and call `failed`."""
 
         async def send() -> None:
             try:
                 await self._post_score(launch, score)
             except Unanswered as error:
                 self._tokens.pop(launch.platform, None)
-                log.warning("A platform did not take a score: %s", error.args[0])
-            else:
-                done()
+                log.warning("A platform did not accept a score: %s", error.args[0])
+                failed()
 
         task = asyncio.create_task(send())
         self._sending.add(task)
@@ -148,7 +150,7 @@ class Tool:
         await fetched(self._send, url, body, content_type=_SCORE_KIND, authorization=f"Bearer {token}")
 
     async def _token(self, platform: Platform) -> str:
-        """Return an access token of the platform, RFC 7523 with a key of this side; raises `Unanswered`."""
+        """Return an access token of the platform, RFC 7523 with the tool's key; raises `Unanswered`."""
         until_s, token = self._tokens.get(platform, (0.0, ""))
         if until_s > self._clock_s():
             return token

@@ -110,13 +110,10 @@ def sent_trainees(trainees: int) -> int:
 
 
 def sent_person(sent: pb.JoinFromPlatformRequest) -> tuple[str, str, str]:
-    """Return issuer, client and subject of a person of a platform; raises `InvalidField` for one empty or too long."""
-    fits = 1 <= len(sent.issuer) <= MAX_ISSUER and all(
-        1 <= len(one) <= MAX_SUBJECT for one in (sent.client_id, sent.subject)
-    )
-    if not fits:
-        words = message("error.rpc.person_of_platform", issuer=MAX_ISSUER, most=MAX_SUBJECT)
-        raise InvalidField(words, field="subject")
+    """Return a platform user's issuer, client and subject; raises `InvalidField` if one is empty or too long."""
+    for field, most in (("issuer", MAX_ISSUER), ("client_id", MAX_SUBJECT), ("subject", MAX_SUBJECT)):
+        if not 1 <= len(getattr(sent, field)) <= most:
+            raise InvalidField(message("error.rpc.person_of_platform", field=field, most=most), field=field)
     return sent.issuer, sent.client_id, sent.subject
 
 

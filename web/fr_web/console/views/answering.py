@@ -14,6 +14,7 @@ from fr_web.console.addresses import embedded
 from fr_web.console.forms import text_of
 from fr_web.console.views.answers import DECISIONS, Begin, Chosen, Given, Part, Rated
 from fr_web.console.views.looks import compared, probe_of
+from fr_web.console.views.lti import send_score
 from fr_web.console.views.sitting import (
     AGAIN,
     ALL,
@@ -94,6 +95,7 @@ async def _decide(visit: Visit, given: Given) -> Response:
         request.difficulty = given.difficulty
     found = await visit.ask(request, pb.SubmitDecisionResponse)
     if found.HasField("reveal"):
+        await send_score(visit)  # after the last answer: some close the window on this page
         looks, probe = visit.who.shown.get(given.trial, ((), ""))
         return visit.page("reveal.html", reveal=found.reveal, name=visit.query("name"), looks=looks, probe=probe)
     if found.HasField("trial") and given.step in (pb.TRIAL_STEP_RATE, pb.TRIAL_STEP_PREDICT):

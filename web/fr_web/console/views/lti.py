@@ -1,4 +1,4 @@
-"""Launches from a learning platform: the begin, the end, a trainer's choice of a sitting, and scores."""
+"""Launches from a learning platform: start, end, a trainer's choice of a sitting, and scores."""
 
 import json
 from collections.abc import AsyncIterator
@@ -38,9 +38,9 @@ def _tool(visit: Visit) -> Tool:
 
 
 async def login(visit: Visit) -> Response:
-    """Begin a launch: lead to the platform or, in a frame, to a window of its own.
+    """Start a launch: redirect to the platform or, in a frame, show a link to a new window.
 
-    Cookies of a frame are another site's, which browsers keep back; so the console is never in one.
+    Browsers block the console's cookies in another site's frame, so the console never runs in one.
     """
     tool, posted = _tool(visit), visit.request.method == "POST"
     asked = {name: text_of(visit.fields, name) if posted else visit.query(name) for name in _ASKED}
@@ -51,21 +51,23 @@ async def login(visit: Visit) -> Response:
     found = visit.request.cookies.get(COOKIE, "")
     cookie = found if is_cookie(found) else new_cookie()
     answer = RedirectResponse(tool.launches.begin(platform, asked, cookie), 303)
-    # The platform's page posts the token, so that this cookie has to come along from another site.
+    # The platform's page posts the token, so the browser must send this cookie with a cross-site request.
     answer.set_cookie(COOKIE, cookie, int(STATE_S), secure=True, httponly=True, samesite="none")
     return answer
 
 
 async def launch(visit: Visit) -> Response:
-    """End a launch: let a trainee in, or keep it for a trainer who chooses.
+    """End a launch: sign the trainee in, or keep the launch until a trainer chooses; tell a teacher the way in.
 
-    The page that follows is of this site, so that the strict cookie of the console comes with its next request.
+    The answer is a page of this site, so that its next request carries the console's strict cookie.
     """
     tool = _tool(visit)
     state, token = text_of(visit.fields, "state"), text_of(visit.fields, "id_token")
     found = await tool.launches.end(state, token, visit.request.cookies.get(COOKIE, ""))
     if found.return_url:
         return visit.page("lti_go.html", onward=f"/lti/choose/{tool.wait_for_choice(found)}")
+    if found.teaches:
+        return visit.page("lti_teacher.html")
     if not found.cohort_id:
         raise visit.invalid(message("lti.no_choice"))
     try:
@@ -90,7 +92,7 @@ async def _joined(visit: Visit, tool: Tool, found: Launch) -> Session:
     visit.session = Session(tool.registrations.class_key, enrolled.code, "", frozenset())
     caller = await visit.ask(access_pb2.WhoAmIRequest(), access_pb2.WhoAmIResponse)
     who = f"{enrolled.trainee_id} {caller.principal_id}"
-    if found.sitting:  # one that the course does not have is refused now, and not on each page
+    if found.sitting:  # refuse one that the course does not have now, not later on every page
         await visit.ask(
             pb.GetSittingScoreRequest(code=enrolled.code, sitting=found.sitting), pb.GetSittingScoreResponse
         )
@@ -99,7 +101,7 @@ async def _joined(visit: Visit, tool: Tool, found: Launch) -> Session:
 
 
 async def keys(visit: Visit) -> Response:
-    """Send the public keys of this side."""
+    """Send the tool's public keys."""
     return Response(json.dumps(_tool(visit).key_set()), media_type="application/json")
 
 
@@ -110,7 +112,7 @@ async def choose(visit: Visit) -> Response:
 
 
 async def chosen(visit: Visit) -> Response:
-    """Lead back to the platform with what the trainer chose."""
+    """Show the button that takes the choice back to the platform."""
     found, wanted = _waiting(visit), visit.form(Chosen).choice
     async for one in _choices(visit):
         if f"{one.cohort_id}/{one.sitting}" == wanted:
@@ -118,7 +120,7 @@ async def chosen(visit: Visit) -> Response:
             if told is not None:
                 page = visit.page("lti_return.html", url=told[0], token_of_choice=told[1], chosen=one)
                 return _with_policy(visit, page, form_action=" ".join(sorted(found.platform.origins)))
-    raise visit.invalid(message("lti.no_choice"), "choice")
+    raise visit.invalid(message("lti.choice_gone"), "choice")
 
 
 def _waiting(visit: Visit) -> Launch:
@@ -141,7 +143,10 @@ async def _choices(visit: Visit) -> AsyncIterator[Choice]:
 
 
 async def send_score(visit: Visit) -> None:
-    """Send the score of the sitting that a platform has launched, if it is finished and the platform lacks it."""
+    """Send the score of the sitting that a platform launched, if it is finished and the platform lacks the score.
+
+    A score that the platform did not accept is sent again at the next call.
+    """
     session, tool = visit.who, visit.desk.lti
     found = session.launch
     if tool is None or found is None or not found.line_item or not found.sitting:
@@ -150,15 +155,16 @@ async def send_score(visit: Visit) -> None:
     answer = await visit.ask(asked, pb.GetSittingScoreResponse)
     score = Score(answer.released, answer.right, answer.counted, answer.waits)
     if answer.finished and score != session.score_sent:
-        tool.send_score(found, score, lambda: setattr(session, "score_sent", score))
+        session.score_sent = score
+        tool.send_score(found, score, lambda: setattr(session, "score_sent", None))
 
 
 def _with_policy(
     visit: Visit, page: Response, *, form_action: str = "'self'", frame_ancestors: str = "'none'"
 ) -> Response:
-    """Let a page be framed by, or its form go to, a registered platform.
+    """Allow a registered platform to frame a page, or to receive its form.
 
-    Where there is `frame-ancestors`, browsers do not look at X-Frame-Options.
+    Browsers that know `frame-ancestors` ignore X-Frame-Options.
     """
     page.headers["content-security-policy"] = (
         f"default-src 'none'; script-src 'nonce-{visit.nonce}'; style-src 'self'; img-src 'self' data:; "

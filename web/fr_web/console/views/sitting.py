@@ -14,6 +14,7 @@ from fr_client.errors import FrApiError
 from fr_locales.messages import Message, message
 from fr_web.console.forms import text_of
 from fr_web.console.views.looks import CROP, KEPT, ORIGINAL, PLACES, compared, crop_of, custody, probe_of
+from fr_web.console.views.lti import send_score
 from fr_web.console.visit import Screen, Visit
 
 TAKES = frozenset({access_pb2.ROLE_TRAINEE})
@@ -121,6 +122,7 @@ async def step_page(visit: Visit, error: FrApiError | None = None, **more: Any) 
     if kind == "over":
         request = pb.FinishSessionRequest(session_id=await session_of(visit))
         await visit.ask(request, pb.FinishSessionResponse)
+        await send_score(visit)
         return visit.page("sitting_over.html", over=found.over, name=name)
     if kind == "block":
         return visit.page("block.html", error, begins=found.block, name=name)
