@@ -37,6 +37,10 @@ EXCEPTIONS: Mapping[str, tuple[str, str]] = {
     "apsw": ("any-OSI", "its author allows any licence that the OSI approved; FR Core takes MIT"),
     "contourpy": ("BSD 3-Clause License", "as it says"),
     "cycler": (_BSD, "a BSD licence of three clauses"),
+    **dict.fromkeys(
+        ("jwcrypto", "openbadgeslib"),
+        ("LGPL", "libraries of the other side in tests; no part of FR Core, and not passed on with it"),
+    ),
     "insightface": (
         "",
         "its metadata name none; its repository says MIT of the code. It is a reference of tests and benchmarks, no "
@@ -51,7 +55,7 @@ EXCEPTIONS: Mapping[str, tuple[str, str]] = {
         "a BSD licence of three clauses; its text lists the terms of the libraries in its wheels",
     ),
 }
-"""Distributions whose metadata name no SPDX licence: (what their field `License` must hold, why they are allowed).
+"""Distributions that name no allowed licence: (what their field for it must hold, why they are allowed).
 
 Where the first is empty, they must say nothing at all. An exception ends with the words that it rests on.
 """
@@ -136,7 +140,7 @@ def _first(distribution: Distribution, field: str) -> str:
 
 
 def _excepted(distribution: Distribution, words: str) -> bool:
-    field = " ".join(_first(distribution, "License").split())
+    field = " ".join((_first(distribution, "License-Expression") or _first(distribution, "License")).split())
     return words in field if words else not field and not said(distribution)
 
 

@@ -36,12 +36,12 @@ def pem(key: RSAPrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-class _Asked(Request):
+class _Asked(Request):  # type: ignore[misc]  # the library has no types
     def build_metadata(self, request: Any) -> Any:
         return request
 
 
-class _Conf(LTI1P3PlatformConfAbstract):
+class _Conf(LTI1P3PlatformConfAbstract):  # type: ignore[misc]
     def init_platform_config(self, **kwargs: Any) -> None:
         self.seen: dict[str, int] = {}
         self._registration = kwargs["registration"]
@@ -56,7 +56,7 @@ class _Conf(LTI1P3PlatformConfAbstract):
         self.seen[key] = exp
 
 
-class _Login(OIDCLoginAbstract):
+class _Login(OIDCLoginAbstract):  # type: ignore[misc]
     def set_lti_message_hint(self, **kwargs: Any) -> None:
         pass
 
@@ -67,12 +67,12 @@ class _Login(OIDCLoginAbstract):
         return url
 
 
-class _Message(LTIAdvantageMessageLaunchAbstract):
+class _Message(LTIAdvantageMessageLaunchAbstract):  # type: ignore[misc]
     def render_launch_form(self, launch_data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         return launch_data
 
 
-class _Grades(AssignmentsGradesService):
+class _Grades(AssignmentsGradesService):  # type: ignore[misc]
     scores: list[dict[str, Any]]
 
     def update_score(self, line_item_id: str, score: Any) -> UpdateScoreStatus:

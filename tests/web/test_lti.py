@@ -187,7 +187,7 @@ UNSIGNED: list[tuple[str, Callable[["Launching"], str]]] = [
     ("signature", lambda one: one.token(one.claims(), tool_key(pem(new_key())))),
     ("kid", lambda one: one.token(one.claims(), kid="other")),
     ("alg", lambda one: jwt.encode(one.claims(), "x" * 32, "HS256", {"kid": one.key.key_id})),
-    ("alg", lambda one: jwt.encode(one.claims(), None, "none", {"kid": one.key.key_id})),
+    ("alg", lambda one: jwt.encode(one.claims(), "", "none", {"kid": one.key.key_id})),
     ("id_token", lambda one: "no token"),
     ("id_token", lambda one: ""),
 ]
@@ -455,7 +455,7 @@ def test_a_score_goes_to_the_platform_when_the_sitting_is_finished(linked: Linke
     before = len(linked.lms.scores)
     finish(linked.world.staff.caller(Role.TRAINEE).training, code_of(linked, "scored"), "all")
     surfer.get("/course")
-    until(lambda: len(linked.lms.scores) > before or linked.lms.refusals)
+    until(lambda: len(linked.lms.scores) > before or bool(linked.lms.refusals))
     assert linked.lms.refusals == []
     (score,) = linked.lms.scores[before:]
     assert (score["userId"], score["gradingProgress"], score["scoreMaximum"]) == ("scored", "FullyGraded", 2)
