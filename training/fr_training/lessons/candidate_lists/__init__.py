@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from fr_core.scoring.intervals import Interval, wilson_interval
 from fr_training.lessons.drawing import BLUE, INK, LINE, ORANGE, PAPER, SOFT, circle, line, polyline, rect, svg, words
-from fr_training.lessons.measured import fnmr_percent, threshold_of_pack
+from fr_training.lessons.measured import calibration, fnmr_percent, threshold_of_pack
 from fr_training.lessons.values import Drawn, Number
 from fr_training.statistics.signal_detection import prevalence_ppv
 
@@ -47,6 +47,11 @@ def worth(true: float = RIGHT / LISTS, false: float = FALSE / LISTS) -> float:
 def any_wrong(length: int) -> float:
     """The chance that at least one of so many strangers is picked, percent, by the model."""
     return 100.0 * (1.0 - (1.0 - SLIP) ** length)
+
+
+def empty(gallery: int) -> float:
+    """The share of lists of leads that are empty, where the person is not enrolled, percent."""
+    return 100.0 * (1.0 - calibration().fpir_at(threshold_of_pack(), gallery).value)
 
 
 def head(x: float, y: float) -> list[str]:
@@ -124,4 +129,6 @@ NUMBERS = {
     "any_20": Number(lambda: any_wrong(20), ".0f", 33, 34),
     "any_50": Number(lambda: any_wrong(50), ".0f", 63, 64),
     "any_100": Number(lambda: any_wrong(100), ".0f", 86, 87),
+    "empty_small": Number(lambda: empty(1_000), ".0f", 95, 97),
+    "empty_large": Number(lambda: empty(100_000), ".0f", 1.5, 4),
 }

@@ -120,6 +120,7 @@ NUMBERS = {
     "t_thousand": Number(lambda: threshold_at(1_000), ".2f", 0.2, 0.25),
     "t_ten_thousand": Number(lambda: threshold_at(10_000), ".2f", 0.26, 0.3),
     "t_hundred_thousand": Number(lambda: threshold_at(100_000), ".2f", 0.3, 0.36),
+    "f_hundred_thousand": Number(lambda: calibration().fmr_at(threshold_at(100_000)).count, ".0f", 2, 4),
     "m_thousand": Number(lambda: calibration().fnmr_at(threshold_at(1_000)).count, ".0f", 1, 3),
     "m_ten_thousand": Number(lambda: calibration().fnmr_at(threshold_at(10_000)).count, ".0f", 4, 6),
     "m_hundred_thousand": Number(lambda: calibration().fnmr_at(threshold_at(100_000)).count, ".0f", 7, 12),
