@@ -299,6 +299,34 @@ def test_a_key_set_is_read_once_a_minute_and_again_after_an_hour(platform_key: T
     asyncio.run(ask())
 
 
+def test_a_token_with_an_unknown_key_delays_no_other_launch(platform_key: ToolKey) -> None:
+    ends = threading.Event()
+    asked: list[str] = []
+    clock = Clock(0.0)
+
+    def send(url: str, body: bytes | None, headers: Mapping[str, str]) -> bytes:
+        asked.append(url)
+        if len(asked) == 2:
+            ends.wait(START_S)
+        return json.dumps({"keys": [platform_key.jwk()]}).encode()
+
+    async def ask() -> None:
+        keys = PlatformKeys(send, clock)
+        assert await keys.key("u", platform_key.key_id) is not None
+        clock.now_s += AGAIN_S
+        slow = asyncio.create_task(keys.key("u", "unknown"))
+        await asyncio.to_thread(until, lambda: len(asked) == 2)
+        try:
+            async with asyncio.timeout(1):
+                assert await keys.key("u", platform_key.key_id) is not None
+            assert not slow.done()
+        finally:
+            ends.set()
+        assert await slow is None
+
+    asyncio.run(ask())
+
+
 def test_a_key_set_that_is_none_is_refused(platform_key: ToolKey) -> None:
     jwk = platform_key.jwk()
     for wrong in (b"", b"[]", b'{"keys": {}}', json.dumps({"keys": [jwk, {**jwk, "use": "sig"}]}).encode()):
