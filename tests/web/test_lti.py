@@ -5,6 +5,7 @@ import html
 import json
 import re
 import socket
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -19,13 +20,13 @@ from fr_api.v1 import training_pb2
 from fr_client.cli.state import Unusable
 from fr_client.errors import FrApiError
 from fr_trust.access.principal import Role
-from fr_web.lti.exchange import AGAIN_S, FRESH_S, PlatformKeys, Unanswered, parse_keys
+from fr_web.lti.exchange import AGAIN_S, FRESH_S, MOST_AT_ONCE, PlatformKeys, Unanswered, fetched, parse_keys
 from fr_web.lti.launches import SCORE_SCOPE, STATE_S, Launch, Launches, new_cookie
 from fr_web.lti.registrations import Platform, Registrations, ToolKey, read_registrations, tool_key
 from fr_web.lti.tool import Score, Tool
 from support.browser import World, needs_browser
 from support.cli import fr, reason_of
-from support.commands import blocks, commands, page, require_understood, rows
+from support.commands import START_S, blocks, commands, page, require_understood, rows
 from support.courses import create, enrol, finish, store_of
 from support.faults import until
 from support.lti import CLIENT, DEPLOYMENT, TOOL, Lms, lms, new_key, pem
@@ -174,6 +175,8 @@ REFUSED: list[tuple[str, Callable[[dict[str, Any]], Any]]] = [
     ("lineitem", lambda claims: claims[GRADES].update(lineitem="http://169.254.169.254/")),
     ("custom", lambda claims: claims.update({f"{CLAIM}custom": []})),
     ("custom", lambda claims: claims[f"{CLAIM}custom"].update(cohort=["c1"])),
+    ("id_token", lambda claims: claims[f"{CLAIM}custom"].update(cohort="\ud800")),
+    ("id_token", lambda claims: claims.update(nonce="\ud800")),
     ("roles", lambda claims: claims.update({f"{CLAIM}roles": "Learner"})),
     ("endpoint", lambda claims: claims.update({GRADES: []})),
     ("scope", lambda claims: claims[GRADES].update(scope=SCORE_SCOPE)),
@@ -218,6 +221,42 @@ def test_a_state_is_of_one_browser_and_works_once_and_in_time(launching: Launchi
     launching.end(token)
     with pytest.raises(FrApiError, match=r"\(check: state\)"):
         launching.end(token)
+
+
+def test_a_state_that_comes_twice_at_once_works_once(launching: Launching) -> None:
+    token, state = launching.token(launching.claims()), launching.asked["state"]
+
+    async def ends() -> list[Launch | BaseException]:
+        both = (launching.launches.end(state, token, launching.cookie) for _ in range(2))
+        return await asyncio.gather(*both, return_exceptions=True)
+
+    first, second = asyncio.run(ends())
+    assert isinstance(first, Launch)
+    assert "(check: state)" in str(second)
+
+
+def test_launches_that_strangers_start_push_nobody_out(launching: Launching) -> None:
+    for _ in range(10_001):
+        launching.launches.begin(PLATFORM, ASKED, "another")
+    assert launching.end(launching.token(launching.claims())).subject == "someone"
+
+
+def test_a_state_that_is_altered_is_refused(launching: Launching) -> None:
+    token = launching.token(launching.claims())
+    random, until_s, number, browser, code = launching.asked["state"].split(".")
+    later = f"{int(until_s) + 600}"
+    for state in (
+        f"{random}.{later}.{number}.{browser}.{code}",
+        f"{random}.{until_s}.1.{browser}.{code}",
+        f"{random}.{until_s}.{number}.{'0' * 64}.{code}",
+        f"{random}.{until_s}.{number}.{browser}.{code[:-1]}",
+        f"{random}.{until_s}.{number}.{browser}.{launching.asked['nonce']}",
+        code,
+        "é",
+    ):
+        with pytest.raises(FrApiError, match=r"\(check: state\)"):
+            launching.end(token, state=state)
+    launching.end(token)  # control
 
 
 def test_a_state_of_another_browser_is_refused(launching: Launching) -> None:
@@ -296,12 +335,79 @@ def test_a_key_set_is_read_once_a_minute_and_again_after_an_hour(platform_key: T
     asyncio.run(ask())
 
 
+def test_a_token_with_an_unknown_key_delays_no_other_launch(platform_key: ToolKey) -> None:
+    ends = threading.Event()
+    asked: list[str] = []
+    clock = Clock(0.0)
+
+    def send(url: str, body: bytes | None, headers: Mapping[str, str]) -> bytes:
+        asked.append(url)
+        if len(asked) == 2:
+            ends.wait(START_S)
+        return json.dumps({"keys": [platform_key.jwk()]}).encode()
+
+    async def ask() -> None:
+        keys = PlatformKeys(send, clock)
+        assert await keys.key("u", platform_key.key_id) is not None
+        clock.now_s += AGAIN_S
+        slow = asyncio.create_task(keys.key("u", "unknown"))
+        await asyncio.to_thread(until, lambda: len(asked) == 2)
+        try:
+            async with asyncio.timeout(1):
+                assert await keys.key("u", platform_key.key_id) is not None
+            assert not slow.done()
+        finally:
+            ends.set()
+        assert await slow is None
+
+    asyncio.run(ask())
+
+
 def test_a_key_set_that_is_none_is_refused(platform_key: ToolKey) -> None:
     jwk = platform_key.jwk()
     for wrong in (b"", b"[]", b'{"keys": {}}', json.dumps({"keys": [jwk, {**jwk, "use": "sig"}]}).encode()):
         with pytest.raises(Unanswered):
             parse_keys(wrong)
     assert not parse_keys(json.dumps({"keys": [{**jwk, "use": "enc"}, {**jwk, "d": "AQAB"}, 7]}).encode())
+
+
+def test_a_platform_that_never_ends_an_answer_holds_a_limited_number_of_threads() -> None:
+    ends = threading.Event()
+
+    def send(url: str, body: bytes | None, headers: Mapping[str, str]) -> bytes:
+        ends.wait(START_S)
+        return b""
+
+    async def ask() -> None:
+        held = [asyncio.create_task(fetched(send, f"{ISSUER}/{number}")) for number in range(MOST_AT_ONCE)]
+        await asyncio.sleep(0)
+        with pytest.raises(Unanswered, match="too many at once"):
+            await fetched(send, ISSUER)
+        ends.set()
+        await asyncio.gather(*held, fetched(send, "https://other.example.org"))
+        await asyncio.to_thread(until, lambda: "lti" not in {one.name for one in threading.enumerate()})
+        assert await fetched(send, ISSUER) == b"", "there is room again"
+
+    asyncio.run(ask())
+
+
+@pytest.mark.parametrize("lasts", [300, int("9" * 400)], ids=["usual", "endless"])
+def test_an_access_token_of_any_duration_ends_in_an_answer(own_key: ToolKey, lasts: int) -> None:
+    sent: list[str] = []
+    failures: list[str] = []
+
+    def send(url: str, body: bytes | None, headers: Mapping[str, str]) -> bytes:
+        sent.append(url)
+        return json.dumps({"access_token": "t", "expires_in": lasts}).encode()
+
+    async def score() -> None:
+        tool = Tool(Registrations(TOOL, (PLATFORM,), (own_key,), "", ""), send)
+        launch = Launch(PLATFORM, DEPLOYMENT, "someone", line_item=f"{ISSUER}/items/1")
+        tool.send_score(launch, Score(True, 1, 1, False), lambda: failures.append("failed"))
+        await asyncio.to_thread(until, lambda: len(sent) == 2 or bool(failures))
+
+    asyncio.run(score())
+    assert (len(sent), failures) == ((2, []) if lasts == 300 else (1, ["failed"]))
 
 
 # --- the file
@@ -544,6 +650,16 @@ def test_a_trainer_chooses_a_sitting_which_the_platform_takes(linked: Linked) ->
     assert trainer.post(onward, {"choice": wanted}).status == 400, "a choice is made once"
 
 
+def test_a_choice_is_made_in_the_browser_of_the_launch_alone(linked: Linked) -> None:
+    stranger, trainer = Surfer(linked.site), signed_in(linked.site, linked.world.key("trainer"))
+    (onward,) = set(re.findall(r"/lti/choose/[\w-]+", words(linked.lms.launch(stranger, "teacher", deep=True))))
+    page = trainer.get(onward)
+    assert (page.status, "This page has expired" in words(page)) == (400, True)
+    assert trainer.post(onward, {"choice": f"{linked.cohort.cohort_id}/test"}).status == 400
+    trainer.cookies |= stranger.cookies
+    assert trainer.get(onward).status == 200  # control
+
+
 def test_nobody_chooses_without_a_key_of_a_trainer(linked: Linked) -> None:
     stranger = Surfer(linked.site)
     (onward,) = set(re.findall(r"/lti/choose/[\w-]+", words(linked.lms.launch(stranger, "teacher", deep=True))))
@@ -570,6 +686,36 @@ def test_a_form_is_refused_without_the_cookie_or_a_second_time(linked: Linked) -
     assert linked.lms.post(surfer, form).status == 200  # control
     again = linked.lms.post(surfer, form)
     assert (again.status, "(check: state)" in words(again)) == (403, True)
+
+
+@pytest.mark.parametrize("role", ["", "trainer"])
+def test_a_page_after_a_refused_launch_has_no_form_that_would_be_refused(linked: Linked, role: str) -> None:
+    surfer = signed_in(linked.site, linked.world.key(role)) if role else Surfer(linked.site)
+    without_strict = Surfer(linked.site)
+    for answer in (
+        without_strict.get("/lti/login?iss=x&login_hint=y", Sec_Fetch_Site="cross-site"),
+        linked.lms.post(without_strict, {"state": "x", "id_token": "y"}),
+    ):
+        assert (answer.status, b"<form" in answer.body) == (403, False)
+    # A platform of the same site: the cookie comes along.
+    answer = surfer.post("/lti/launch", {"state": "x", "id_token": "y"})
+    assert (answer.status, b'action="/language"' in answer.body) == (403, bool(role))
+    if role:
+        assert surfer.post("/language", {"language": "fr"}).status == 303
+
+
+def test_an_activity_whose_cohort_is_gone_asks_for_another_choice(linked: Linked) -> None:
+    trainer = linked.world.staff.caller(Role.TRAINER).training
+    cohort = enrol(trainer, linked.cohort.course_id).cohort
+    surfer, late = Surfer(linked.site), Surfer(linked.site)
+    custom = {"cohort": cohort.cohort_id, "sitting": "all"}
+    linked.lms.launch(surfer, "gone", custom=custom)
+    assert surfer.get("/course").status == 200
+    form = linked.lms.message(linked.lms.begin(late), custom=custom)
+    trainer.DeleteCohort(training_pb2.DeleteCohortRequest(cohort_id=cohort.cohort_id))
+    assert surfer.get("/course").status == 404
+    page = linked.lms.post(late, form)
+    assert (page.status, "not linked to a sitting" in words(page)) == (400, True)
 
 
 def test_a_launch_signs_nobody_out(linked: Linked) -> None:

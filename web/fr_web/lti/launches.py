@@ -28,7 +28,7 @@ log = logging.getLogger("fr_web.lti")
 
 COOKIE = "__Host-fr-lti"
 STATE_S = 600.0  # from the start of a launch to its end: enough to sign in to the platform
-_MOST_BEGUN = 10_000
+_MOST_ENDED = 10_000
 _LEEWAY_S, _LONGEST_S = 60, 3_600  # allowed difference between clocks; maximum age of a token
 _MOST_TOKEN, _MOST_WORD = 64 * 1024, 255
 
@@ -58,7 +58,12 @@ class Launch:
     return_url: str = ""  # of deep linking; "" in a launch of an activity
     data: Any = None  # deep linking: returned to the platform unchanged
     nonce: str = field(default="", repr=False)
+    browser: bytes = field(default=b"", repr=False)  # deep linking: hash of the cookie
     takes_line_item: bool = True
+
+    def is_of(self, cookie: str) -> bool:
+        """Return True if the browser with this cookie made the launch; for deep linking."""
+        return hmac.compare_digest(self.browser, _hash(cookie))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +71,14 @@ class _Begun:
     platform: Platform
     nonce: str
     browser: bytes  # hash of the cookie
-    until_s: float
+    until_s: int
 
 
 class Launches:
-    """Launches in progress, each found by a state that is valid once."""
+    """Starts and ends launches. A state says all about its launch, under a code of this process, and is valid once.
+
+    So launches that strangers start take no memory, and push out nobody else's.
+    """
 
     def __init__(
         self,
@@ -79,7 +87,8 @@ class Launches:
         clock_s: Callable[[], float] = time.time,
     ) -> None:
         self._registrations, self._keys, self._clock_s = registrations, keys, clock_s
-        self._begun: dict[str, _Begun] = {}  # the oldest first
+        self._secret = secrets.token_bytes(32)
+        self._ended: dict[str, int] = {}  # states of launches that passed every check, until they expire; oldest first
         self._signed = PyJWS([ALGORITHM], {"enforce_minimum_key_length": True})
 
     def platform(self, asked: Mapping[str, str]) -> Platform:
@@ -93,12 +102,9 @@ class Launches:
 
     def begin(self, platform: Platform, asked: Mapping[str, str], cookie: str) -> str:
         """Return the platform's address to redirect the browser to; `cookie` is this browser's secret."""
-        now_s, state, nonce = self._clock_s(), secrets.token_urlsafe(32), secrets.token_urlsafe(32)
-        for old in [one for one, begun in self._begun.items() if begun.until_s < now_s]:
-            del self._begun[old]
-        if len(self._begun) >= _MOST_BEGUN:
-            del self._begun[next(iter(self._begun))]
-        self._begun[state] = _Begun(platform, nonce, _hash(cookie), now_s + STATE_S)
+        until_s, number = int(self._clock_s() + STATE_S), self._registrations.platforms.index(platform)
+        state = f"{secrets.token_urlsafe(32)}.{until_s}.{number}.{_hash(cookie).hex()}"
+        state = f"{state}.{self._code('state', state)}"
         told = {
             "scope": "openid",
             "response_type": "id_token",
@@ -108,7 +114,7 @@ class Launches:
             "redirect_uri": f"{self._registrations.address}/lti/launch",
             "login_hint": asked["login_hint"],
             "state": state,
-            "nonce": nonce,
+            "nonce": self._code("nonce", state),
         }
         if asked.get("lti_message_hint"):
             told["lti_message_hint"] = asked["lti_message_hint"]
@@ -126,14 +132,35 @@ class Launches:
             raise refused(grpc.StatusCode.UNAVAILABLE, "NOT_READY", message("lti.no_keys"), 60.0) from None
 
     async def _checked(self, state: str, token: str, cookie: str) -> Launch:
-        begun = self._begun.pop(state, None)
-        _require(begun is not None and begun.until_s >= self._clock_s(), "state")
-        assert begun is not None
+        begun = self._begun(state)
         _require(bool(cookie) and hmac.compare_digest(begun.browser, _hash(cookie)), "browser")
         _require(0 < len(token) <= _MOST_TOKEN and token.isascii(), "id_token")
         claims = await self._claims(begun.platform, token)
         self._require_standard(claims, begun)
-        return _launch(claims, begun)
+        found = _launch(claims, begun)
+        _require(state not in self._ended, "state")  # it may have ended while the keys were read
+        self._end(state, begun.until_s)
+        return found
+
+    def _begun(self, state: str) -> _Begun:
+        """Return what a state says; raises `Refused` unless this process made it, it is in time, and not used."""
+        told, _, code = state.rpartition(".")
+        is_own = hmac.compare_digest(code.encode(), self._code("state", told).encode())
+        _require(is_own and state not in self._ended, "state")
+        _, until_s, number, browser = told.split(".")
+        _require(int(until_s) >= self._clock_s(), "state")
+        platform = self._registrations.platforms[int(number)]
+        return _Begun(platform, self._code("nonce", state), bytes.fromhex(browser), int(until_s))
+
+    def _end(self, state: str, until_s: int) -> None:
+        for old in [one for one, ends_s in self._ended.items() if ends_s < self._clock_s()]:
+            del self._ended[old]
+        if len(self._ended) >= _MOST_ENDED:
+            del self._ended[next(iter(self._ended))]
+        self._ended[state] = until_s
+
+    def _code(self, use: str, text: str) -> str:
+        return hmac.new(self._secret, f"{use} {text}".encode(), sha256).hexdigest()
 
     async def _claims(self, platform: Platform, token: str) -> Mapping[str, Any]:
         try:
@@ -148,6 +175,7 @@ class Launches:
             raise Refused("kid")
         try:
             claims = json.loads(self._signed.decode(token, key, [ALGORITHM]))
+            json.dumps(claims, ensure_ascii=False).encode()  # fails for half a surrogate pair, which nothing can carry
         except PyJWTError:
             raise Refused("signature") from None
         except (ValueError, RecursionError):
@@ -189,6 +217,7 @@ def _launch(claims: Mapping[str, Any], begun: _Begun) -> Launch:
             return_url=str(return_url),
             data=data,
             nonce=begun.nonce,
+            browser=begun.browser,
             takes_line_item=settings.get("accept_lineitem") is not False,
         )
     subject, custom, grades = claims.get("sub"), _object(claims, f"{_CLAIM}custom"), _object(claims, _GRADES)

@@ -26,7 +26,7 @@ _DEEP = "https://purl.imsglobal.org/spec/lti-dl/claim/"
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _SCORE_KIND = "application/vnd.ims.lis.v1.score+json"
 _TOKEN_S, _EARLY_S = 300, 60
-_CHOICE_S, _MOST_CHOICES = 3_600.0, 1_000
+CHOICE_S, _MOST_CHOICES = 3_600.0, 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +88,17 @@ class Tool:
             del self._choosing[old]
         if len(self._choosing) >= _MOST_CHOICES:
             del self._choosing[next(iter(self._choosing))]
-        self._choosing[ticket] = now_s + _CHOICE_S, launch
+        self._choosing[ticket] = now_s + CHOICE_S, launch
         return ticket
 
-    def waiting(self, ticket: str) -> Launch | None:
-        """Return the launch that waits for a choice; None if there is none, or it has expired."""
+    def waiting(self, ticket: str, cookie: str) -> Launch | None:
+        """Return the launch of a browser that waits for a choice; None if there is none, or it has expired."""
         until_s, launch = self._choosing.get(ticket, (0.0, None))
-        return launch if until_s >= self._clock_s() else None
+        return launch if launch is not None and until_s >= self._clock_s() and launch.is_of(cookie) else None
 
-    def chosen(self, ticket: str, choice: Choice) -> tuple[str, str] | None:
+    def chosen(self, ticket: str, cookie: str, choice: Choice) -> tuple[str, str] | None:
         """Return the address to which the browser posts the choice, and the signed token. A ticket is valid once."""
-        launch = self.waiting(ticket)
+        launch = self.waiting(ticket, cookie)
         if launch is None:
             return None
         del self._choosing[ticket]
@@ -166,7 +166,7 @@ class Tool:
         try:
             found = json.loads(answer)
             token, lasts_s = str(found["access_token"]), float(found.get("expires_in", _TOKEN_S))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise Unanswered("no access token") from error
         if not token.isascii() or not token.isprintable():
             raise Unanswered("no access token")

@@ -17,7 +17,7 @@ from fr_web.console.sessions import Session
 from fr_web.console.visit import MOST_LISTED, Screen, Visit
 from fr_web.errors import refused
 from fr_web.lti.launches import COOKIE, STATE_S, Launch, is_cookie, new_cookie, refuse_without_registration
-from fr_web.lti.tool import Choice, Score, Tool
+from fr_web.lti.tool import CHOICE_S, Choice, Score, Tool
 
 _FRAMES = ("iframe", "frame", "embed", "object")
 _TRAINS = frozenset({access_pb2.ROLE_TRAINER})
@@ -52,7 +52,7 @@ async def login(visit: Visit) -> Response:
     cookie = found if is_cookie(found) else new_cookie()
     answer = RedirectResponse(tool.launches.begin(platform, asked, cookie), 303)
     # The platform's page posts the token, so the browser must send this cookie with a cross-site request.
-    answer.set_cookie(COOKIE, cookie, int(STATE_S), secure=True, httponly=True, samesite="none")
+    answer.set_cookie(COOKIE, cookie, int(STATE_S + CHOICE_S), secure=True, httponly=True, samesite="none")
     return answer
 
 
@@ -75,6 +75,8 @@ async def launch(visit: Visit) -> Response:
     except FrApiError as error:
         if error.code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
             raise refused(grpc.StatusCode.PERMISSION_DENIED, "NOT_PERMITTED", message("lti.no_right")) from error
+        if error.code is grpc.StatusCode.NOT_FOUND:
+            raise visit.invalid(message("lti.no_choice")) from error
         raise
     return visit.page("lti_go.html", onward="/course")
 
@@ -116,7 +118,7 @@ async def chosen(visit: Visit) -> Response:
     found, wanted = _waiting(visit), visit.form(Chosen).choice
     async for one in _choices(visit):
         if f"{one.cohort_id}/{one.sitting}" == wanted:
-            told = _tool(visit).chosen(visit.path["ticket"], one)
+            told = _tool(visit).chosen(visit.path["ticket"], visit.request.cookies.get(COOKIE, ""), one)
             if told is not None:
                 page = visit.page("lti_return.html", url=told[0], token_of_choice=told[1], chosen=one)
                 return _with_policy(visit, page, form_action=" ".join(sorted(found.platform.origins)))
@@ -124,7 +126,7 @@ async def chosen(visit: Visit) -> Response:
 
 
 def _waiting(visit: Visit) -> Launch:
-    found = _tool(visit).waiting(visit.path["ticket"])
+    found = _tool(visit).waiting(visit.path["ticket"], visit.request.cookies.get(COOKIE, ""))
     if found is None:
         raise visit.invalid(message("lti.choice_over"))
     return found
