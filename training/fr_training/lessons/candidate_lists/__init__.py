@@ -129,6 +129,7 @@ NUMBERS = {
     "any_20": Number(lambda: any_wrong(20), ".0f", 33, 34),
     "any_50": Number(lambda: any_wrong(50), ".0f", 63, 64),
     "any_100": Number(lambda: any_wrong(100), ".0f", 86, 87),
+    "two_above": Number(lambda: calibration().fmr_at(threshold_of_pack()).count, ".0f", 10, 20),
     "empty_small": Number(lambda: empty(1_000), ".0f", 95, 97),
     "empty_large": Number(lambda: empty(100_000), ".0f", 1.5, 4),
 }
