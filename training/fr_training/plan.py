@@ -196,8 +196,8 @@ class CoursePlan:
         """All titles, including the plan's own."""
         found = {self.title, *(block.title for block in self.blocks)}
         for one in self.sittings:
-            found |= {one.title, *(slot.title for slot in one.slots if slot.title)}
-        return frozenset(found)
+            found |= {one.title, *(slot.title for slot in one.slots)}
+        return frozenset(found - {""})
 
     @property
     def words(self) -> frozenset[str]:

@@ -283,7 +283,8 @@ function read(text) {
   const isAgain = found.done && (found.passed === false || known.length < lesson.parts.length);
   if (isAgain) return { at: 0, answers: {}, completed: true, ...(found.passed && { passed: true }) }; // a further try
   const first = lesson.parts.findIndex((part) => answers[part.id] === undefined);
-  return { ...found, answers, at: Math.min(found.at ?? 0, first < 0 ? lesson.parts.length : first) };
+  const at = Number.isInteger(found.at) && found.at > 0 ? found.at : 0;
+  return { ...found, answers, at: Math.min(at, first < 0 ? lesson.parts.length : first) };
 }
 
 lesson.parts.forEach((part, place) => {
