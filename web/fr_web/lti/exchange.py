@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-import json
 import ssl
 import threading
 import time
@@ -16,6 +15,7 @@ from typing import Any
 from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
+from fr_files.reading import read_json
 from fr_web.lti.registrations import ALGORITHM
 
 MOST_BYTES, MOST_KEYS = 256 * 1024, 100
@@ -93,8 +93,8 @@ class PlatformKeys:
 def parse_keys(data: bytes) -> Mapping[str, PyJWK]:
     """Return, by id, the RSA keys of a key set that are meant for signatures; raises `Unanswered`."""
     try:
-        listed = json.loads(data)["keys"]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        listed = read_json(data, MOST_BYTES)["keys"]
+    except (ValueError, TypeError, KeyError) as error:
         raise Unanswered("no key set") from error
     if not isinstance(listed, list) or len(listed) > MOST_KEYS:
         raise Unanswered("no key set")

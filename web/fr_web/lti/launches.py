@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import json
 import logging
 import re
 import secrets
@@ -11,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, TypeGuard
+from typing import Any, Generic, TypeGuard, TypeVar
 from urllib.parse import urlencode
 
 import grpc
@@ -19,6 +18,7 @@ from jwt import PyJWS
 from jwt.exceptions import PyJWTError
 
 from fr_client.errors import FrApiError
+from fr_files.reading import read_json
 from fr_locales.messages import Message, message
 from fr_web.errors import refused
 from fr_web.lti.exchange import PlatformKeys, Unanswered
@@ -26,14 +26,15 @@ from fr_web.lti.registrations import ALGORITHM, Platform, Registrations
 
 log = logging.getLogger("fr_web.lti")
 
+T = TypeVar("T")
+
 COOKIE = "__Host-fr-lti"
 STATE_S = 600.0  # from the start of a launch to its end: enough to sign in to the platform
 _MOST_BEGUN = 10_000
 _LEEWAY_S, _LONGEST_S = 60, 3_600  # allowed difference between clocks; maximum age of a token
 _MOST_TOKEN, _MOST_WORD = 64 * 1024, 255
 
-_CLAIM = "https://purl.imsglobal.org/spec/lti/claim/"
-_DEEP = "https://purl.imsglobal.org/spec/lti-dl/claim/deep_linking_settings"
+CLAIM, DEEP_CLAIM = "https://purl.imsglobal.org/spec/lti/claim/", "https://purl.imsglobal.org/spec/lti-dl/claim/"
 _GRADES = "https://purl.imsglobal.org/spec/lti-ags/claim/endpoint"
 SCORE_SCOPE = "https://purl.imsglobal.org/spec/lti-ags/scope/score"
 RESOURCE, DEEP_LINKING = "LtiResourceLinkRequest", "LtiDeepLinkingRequest"
@@ -66,20 +67,45 @@ class _Begun:
     platform: Platform
     nonce: str
     browser: bytes  # hash of the cookie
-    until_s: float
+
+
+class Tickets(Generic[T]):
+    """Values that wait for a browser to come back, by secret tickets: each for `lasts_s`, and the newest `most`."""
+
+    def __init__(self, lasts_s: float, most: int, clock_s: Callable[[], float]) -> None:
+        self._lasts_s, self._most, self._clock_s = lasts_s, most, clock_s
+        self._waiting: dict[str, tuple[float, T]] = {}  # until when, and the value; the oldest first
+
+    def keep(self, value: T) -> str:
+        """Return the ticket of a value."""
+        now_s, ticket = self._clock_s(), secrets.token_urlsafe(32)
+        for old in [one for one, (until_s, _) in self._waiting.items() if until_s < now_s]:
+            del self._waiting[old]
+        if len(self._waiting) >= self._most:
+            del self._waiting[next(iter(self._waiting))]
+        self._waiting[ticket] = now_s + self._lasts_s, value
+        return ticket
+
+    def find(self, ticket: str) -> T | None:
+        """Return the value of a ticket; None if there is none, or it has expired."""
+        until_s, value = self._waiting.get(ticket, (0.0, None))
+        return value if until_s >= self._clock_s() else None
+
+    def take(self, ticket: str) -> T | None:
+        """Return what `find` does, and forget the ticket."""
+        value = self.find(ticket)
+        self._waiting.pop(ticket, None)
+        return value
 
 
 class Launches:
     """Launches in progress, each found by a state that is valid once."""
 
     def __init__(
-        self,
-        registrations: Registrations,
-        keys: PlatformKeys,
-        clock_s: Callable[[], float] = time.time,
+        self, registrations: Registrations, keys: PlatformKeys, clock_s: Callable[[], float] = time.time
     ) -> None:
         self._registrations, self._keys, self._clock_s = registrations, keys, clock_s
-        self._begun: dict[str, _Begun] = {}  # the oldest first
+        self._begun = Tickets[_Begun](STATE_S, _MOST_BEGUN, clock_s)
         self._signed = PyJWS([ALGORITHM], {"enforce_minimum_key_length": True})
 
     def platform(self, asked: Mapping[str, str]) -> Platform:
@@ -93,12 +119,7 @@ class Launches:
 
     def begin(self, platform: Platform, asked: Mapping[str, str], cookie: str) -> str:
         """Return the platform's address to redirect the browser to; `cookie` is this browser's secret."""
-        now_s, state, nonce = self._clock_s(), secrets.token_urlsafe(32), secrets.token_urlsafe(32)
-        for old in [one for one, begun in self._begun.items() if begun.until_s < now_s]:
-            del self._begun[old]
-        if len(self._begun) >= _MOST_BEGUN:
-            del self._begun[next(iter(self._begun))]
-        self._begun[state] = _Begun(platform, nonce, _hash(cookie), now_s + STATE_S)
+        nonce = secrets.token_urlsafe(32)
         told = {
             "scope": "openid",
             "response_type": "id_token",
@@ -107,7 +128,7 @@ class Launches:
             "client_id": platform.client_id,
             "redirect_uri": f"{self._registrations.address}/lti/launch",
             "login_hint": asked["login_hint"],
-            "state": state,
+            "state": self._begun.keep(_Begun(platform, nonce, _hash(cookie))),
             "nonce": nonce,
         }
         if asked.get("lti_message_hint"):
@@ -126,9 +147,9 @@ class Launches:
             raise refused(grpc.StatusCode.UNAVAILABLE, "NOT_READY", message("lti.no_keys"), 60.0) from None
 
     async def _checked(self, state: str, token: str, cookie: str) -> Launch:
-        begun = self._begun.pop(state, None)
-        _require(begun is not None and begun.until_s >= self._clock_s(), "state")
-        assert begun is not None
+        begun = self._begun.take(state)
+        if begun is None:
+            raise Refused("state")
         _require(bool(cookie) and hmac.compare_digest(begun.browser, _hash(cookie)), "browser")
         _require(0 < len(token) <= _MOST_TOKEN and token.isascii(), "id_token")
         claims = await self._claims(begun.platform, token)
@@ -147,10 +168,10 @@ class Launches:
         if key is None:
             raise Refused("kid")
         try:
-            claims = json.loads(self._signed.decode(token, key, [ALGORITHM]))
+            claims = read_json(self._signed.decode(token, key, [ALGORITHM]), _MOST_TOKEN)
         except PyJWTError:
             raise Refused("signature") from None
-        except (ValueError, RecursionError):
+        except ValueError:
             raise Refused("id_token") from None
         _require(isinstance(claims, dict), "id_token")
         return dict(claims)
@@ -169,16 +190,16 @@ class Launches:
         _require(_is_time(issued) and now_s - _LONGEST_S <= issued <= now_s + _LEEWAY_S, "iat")
         nonce = claims.get("nonce")
         _require(isinstance(nonce, str) and hmac.compare_digest(nonce.encode(), begun.nonce.encode()), "nonce")
-        _require(claims.get(f"{_CLAIM}version") == "1.3.0", "version")
-        deployment_id = claims.get(f"{_CLAIM}deployment_id")
+        _require(claims.get(f"{CLAIM}version") == "1.3.0", "version")
+        deployment_id = claims.get(f"{CLAIM}deployment_id")
         _require(isinstance(deployment_id, str) and deployment_id in platform.deployment_ids, "deployment_id")
-        _require(claims.get(f"{_CLAIM}message_type") in (RESOURCE, DEEP_LINKING), "message_type")
+        _require(claims.get(f"{CLAIM}message_type") in (RESOURCE, DEEP_LINKING), "message_type")
 
 
 def _launch(claims: Mapping[str, Any], begun: _Begun) -> Launch:
-    platform, deployment_id = begun.platform, str(claims[f"{_CLAIM}deployment_id"])
-    if claims[f"{_CLAIM}message_type"] == DEEP_LINKING:
-        settings = _object(claims, _DEEP)
+    platform, deployment_id = begun.platform, str(claims[f"{CLAIM}deployment_id"])
+    if claims[f"{CLAIM}message_type"] == DEEP_LINKING:
+        settings = _object(claims, f"{DEEP_CLAIM}deep_linking_settings")
         return_url, data = settings.get("deep_link_return_url"), settings.get("data")
         _require(isinstance(return_url, str) and platform.owns(return_url), "deep_link_return_url")
         _require("ltiResourceLink" in _list(settings, "accept_types"), "accept_types")
@@ -191,13 +212,13 @@ def _launch(claims: Mapping[str, Any], begun: _Begun) -> Launch:
             nonce=begun.nonce,
             takes_line_item=settings.get("accept_lineitem") is not False,
         )
-    subject, custom, grades = claims.get("sub"), _object(claims, f"{_CLAIM}custom"), _object(claims, _GRADES)
+    subject, custom, grades = claims.get("sub"), _object(claims, f"{CLAIM}custom"), _object(claims, _GRADES)
     _require(isinstance(subject, str) and 1 <= len(subject) <= _MOST_WORD, "sub")
     line_item = grades.get("lineitem", "") if SCORE_SCOPE in _list(grades, "scope") else ""
     _require(line_item == "" or (isinstance(line_item, str) and platform.owns(line_item)), "lineitem")
     cohort_id, sitting = custom.get("cohort", ""), custom.get("sitting", "")
     _require(all(isinstance(one, str) and len(one) <= _MOST_WORD for one in (cohort_id, sitting)), "custom")
-    teaches = _teaches(_list(claims, f"{_CLAIM}roles"))
+    teaches = _teaches(_list(claims, f"{CLAIM}roles"))
     return Launch(platform, deployment_id, str(subject), str(cohort_id), str(sitting), teaches, str(line_item))
 
 
@@ -238,19 +259,9 @@ def _hash(cookie: str) -> bytes:
     return sha256(cookie.encode("utf-8", "surrogatepass")).digest()
 
 
-def is_cookie(cookie: str) -> bool:
-    """Return True if a cookie has the form of a secret that `new_cookie` makes."""
-    return len(cookie) == 43 and cookie.isascii()
-
-
-def new_cookie() -> str:
-    """Return a new secret for a browser."""
-    return secrets.token_urlsafe(32)
-
-
-def refuse_without_registration() -> FrApiError:
-    """Return the refusal of a server without learning platforms."""
-    return _denied(message("lti.off"))
+def cookie_of(sent: str = "") -> str:
+    """Return the secret that a browser sent, or a new one if it has none."""
+    return sent if len(sent) == 43 and sent.isascii() else secrets.token_urlsafe(32)
 
 
 def _denied(words: Message) -> FrApiError:

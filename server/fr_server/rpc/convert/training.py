@@ -38,7 +38,6 @@ MAX_RETENTION = timedelta(days=3_650)
 MAX_LEARN_FROM = 16  # courses that one course learns from
 MAX_EXCLUDED = 10_000  # photos that the maker of a course leaves out
 MAX_RELEASED = 10_000  # items that a release names by their ids
-
 LEAST_MASTERY = 0.01  # smallest pass mark of a packaged lesson, as a share of its questions
 
 EXERCISES = by_name(ExerciseKind, pb.Exercise, "EXERCISE")
