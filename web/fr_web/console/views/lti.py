@@ -13,6 +13,7 @@ from fr_locales.messages import message
 from fr_web.console.addresses import address
 from fr_web.console.forms import text_of
 from fr_web.console.sessions import Session
+from fr_web.console.views.trainer import TRAINS
 from fr_web.console.visit import MOST_LISTED, Screen, Visit, page_policy
 from fr_web.errors import refused
 from fr_web.lti.launches import COOKIE, STATE_S, Launch, cookie_of
@@ -20,7 +21,6 @@ from fr_web.lti.tool import Choice, Score, Tool
 
 _POLICY = "content-security-policy"
 _FRAMES = ("iframe", "frame", "embed", "object")
-_TRAINS = frozenset({access_pb2.ROLE_TRAINER})
 _ASKED = ("iss", "client_id", "login_hint", "lti_message_hint", "target_link_uri", "lti_deployment_id")
 
 
@@ -165,6 +165,6 @@ SCREENS = (
     Screen("/lti/login", login, method="POST", is_open=True),
     Screen("/lti/launch", launch, method="POST", is_open=True),
     Screen("/lti/keys", keys, is_open=True),
-    Screen("/lti/choose/{ticket}", choose, roles=_TRAINS),
-    Screen("/lti/choose/{ticket}", chosen, method="POST", roles=_TRAINS),
+    Screen("/lti/choose/{ticket}", choose, roles=TRAINS),
+    Screen("/lti/choose/{ticket}", chosen, method="POST", roles=TRAINS),
 )
