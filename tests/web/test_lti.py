@@ -5,6 +5,7 @@ import html
 import json
 import re
 import socket
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -19,13 +20,13 @@ from fr_api.v1 import training_pb2
 from fr_client.cli.state import Unusable
 from fr_client.errors import FrApiError
 from fr_trust.access.principal import Role
-from fr_web.lti.exchange import AGAIN_S, FRESH_S, PlatformKeys, Unanswered, parse_keys
+from fr_web.lti.exchange import AGAIN_S, FRESH_S, MOST_AT_ONCE, PlatformKeys, Unanswered, fetched, parse_keys
 from fr_web.lti.launches import SCORE_SCOPE, STATE_S, Launch, Launches, cookie_of
 from fr_web.lti.registrations import Platform, Registrations, read_registrations
 from fr_web.lti.tool import Score, Tool
 from support.browser import World, needs_browser
 from support.cli import fr, reason_of
-from support.commands import blocks, commands, page, require_understood, rows
+from support.commands import START_S, blocks, commands, page, require_understood, rows
 from support.courses import create, enrol, finish, store_of
 from support.faults import until
 from support.lti import CLIENT, DEPLOYMENT, TOOL, Lms, key_of, lms, pem_of
@@ -162,6 +163,8 @@ REFUSED: list[tuple[str, Callable[[dict[str, Any]], Any]]] = [
     ("lineitem", lambda claims: claims[GRADES].update(lineitem="http://169.254.169.254/")),
     ("custom", lambda claims: claims.update({f"{CLAIM}custom": []})),
     ("custom", lambda claims: claims[f"{CLAIM}custom"].update(cohort=["c1"])),
+    ("id_token", lambda claims: claims[f"{CLAIM}custom"].update(cohort="\ud800")),
+    ("id_token", lambda claims: claims.update(nonce="\ud800")),
     ("roles", lambda claims: claims.update({f"{CLAIM}roles": "Learner"})),
     ("endpoint", lambda claims: claims.update({GRADES: []})),
     ("scope", lambda claims: claims[GRADES].update(scope=SCORE_SCOPE)),
@@ -290,6 +293,45 @@ def test_a_key_set_that_is_none_is_refused() -> None:
         with pytest.raises(Unanswered):
             parse_keys(wrong)
     assert not parse_keys(json.dumps({"keys": [{**jwk, "use": "enc"}, {**jwk, "d": "AQAB"}, 7]}).encode())
+
+
+def test_a_platform_that_never_ends_an_answer_holds_a_limited_number_of_threads() -> None:
+    ends = threading.Event()
+
+    def send(url: str, body: bytes | None, headers: Mapping[str, str]) -> bytes:
+        ends.wait(START_S)
+        return b""
+
+    async def ask() -> None:
+        held = [asyncio.create_task(fetched(send, f"{ISSUER}/{number}")) for number in range(MOST_AT_ONCE)]
+        await asyncio.sleep(0)
+        with pytest.raises(Unanswered, match="too many at once"):
+            await fetched(send, ISSUER)
+        ends.set()
+        await asyncio.gather(*held, fetched(send, "https://other.example.org"))
+        await asyncio.to_thread(until, lambda: "lti" not in {one.name for one in threading.enumerate()})
+        assert await fetched(send, ISSUER) == b"", "there is room again"
+
+    asyncio.run(ask())
+
+
+@pytest.mark.parametrize("lasts", [300, int("9" * 400)], ids=["usual", "endless"])
+def test_an_access_token_of_any_duration_ends_in_an_answer(lasts: int) -> None:
+    sent: list[str] = []
+    failures: list[str] = []
+
+    def send(url: str, body: bytes | None, headers: Mapping[str, str]) -> bytes:
+        sent.append(url)
+        return json.dumps({"access_token": "t", "expires_in": lasts}).encode()
+
+    async def score() -> None:
+        tool = Tool(Registrations(TOOL, (PLATFORM,), (key_of("tool"),), "", ""), send)
+        launch = Launch(PLATFORM, DEPLOYMENT, "someone", line_item=f"{ISSUER}/items/1")
+        tool.send_score(launch, Score(True, 1, 1, False), lambda: failures.append("failed"))
+        await asyncio.to_thread(until, lambda: len(sent) == 2 or bool(failures))
+
+    asyncio.run(score())
+    assert (len(sent), failures) == ((2, []) if lasts == 300 else (1, ["failed"]))
 
 
 # --- the file
@@ -530,6 +572,16 @@ def test_a_trainer_chooses_a_sitting_which_the_platform_takes(linked: Linked) ->
     assert trainer.post(onward, {"choice": wanted}).status == 400, "a choice is made once"
 
 
+def test_a_choice_is_made_in_the_browser_of_the_launch_alone(linked: Linked) -> None:
+    stranger, trainer = Surfer(linked.site), signed_in(linked.site, linked.world.key("trainer"))
+    (onward,) = set(re.findall(r"/lti/choose/[\w-]+", words(linked.lms.launch(stranger, "teacher", deep=True))))
+    page = trainer.get(onward)
+    assert (page.status, "This page has expired" in words(page)) == (400, True)
+    assert trainer.post(onward, {"choice": f"{linked.cohort.cohort_id}/test"}).status == 400
+    trainer.cookies |= stranger.cookies
+    assert trainer.get(onward).status == 200  # control
+
+
 def test_nobody_chooses_without_a_key_of_a_trainer(linked: Linked) -> None:
     stranger = Surfer(linked.site)
     (onward,) = set(re.findall(r"/lti/choose/[\w-]+", words(linked.lms.launch(stranger, "teacher", deep=True))))
@@ -556,6 +608,36 @@ def test_a_form_is_refused_without_the_cookie_or_a_second_time(linked: Linked) -
     assert linked.lms.post(surfer, form).status == 200  # control
     again = linked.lms.post(surfer, form)
     assert (again.status, "(check: state)" in words(again)) == (403, True)
+
+
+@pytest.mark.parametrize("role", ["", "trainer"])
+def test_a_page_after_a_refused_launch_has_no_form_that_would_be_refused(linked: Linked, role: str) -> None:
+    surfer = signed_in(linked.site, linked.world.key(role)) if role else Surfer(linked.site)
+    without_strict = Surfer(linked.site)
+    for answer in (
+        without_strict.get("/lti/login?iss=x&login_hint=y", Sec_Fetch_Site="cross-site"),
+        linked.lms.post(without_strict, {"state": "x", "id_token": "y"}),
+    ):
+        assert (answer.status, b"<form" in answer.body) == (403, False)
+    # A platform of the same site: the cookie comes along.
+    answer = surfer.post("/lti/launch", {"state": "x", "id_token": "y"})
+    assert (answer.status, b'action="/language"' in answer.body) == (403, bool(role))
+    if role:
+        assert surfer.post("/language", {"language": "fr"}).status == 303
+
+
+def test_an_activity_whose_cohort_is_gone_asks_for_another_choice(linked: Linked) -> None:
+    trainer = linked.world.staff.caller(Role.TRAINER).training
+    cohort = enrol(trainer, linked.cohort.course_id).cohort
+    surfer, late = Surfer(linked.site), Surfer(linked.site)
+    custom = {"cohort": cohort.cohort_id, "sitting": "all"}
+    linked.lms.launch(surfer, "gone", custom=custom)
+    assert surfer.get("/course").status == 200
+    form = linked.lms.message(linked.lms.begin(late), custom=custom)
+    trainer.DeleteCohort(training_pb2.DeleteCohortRequest(cohort_id=cohort.cohort_id))
+    assert surfer.get("/course").status == 404
+    page = linked.lms.post(late, form)
+    assert (page.status, "not linked to a sitting" in words(page)) == (400, True)
 
 
 def test_a_launch_signs_nobody_out(linked: Linked) -> None:

@@ -78,6 +78,7 @@ class Console:
             "purposes": PURPOSES,
             "quality": QUALITY,
             "for_pages": FOR_PAGES,
+            "from_platforms": FROM_PLATFORMS,
             "direction_of": direction_of,
             "name_of": name_of,
             "lesson_html": lesson_html,

@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any
+from urllib.parse import urlsplit
 
 from jwt import PyJWK
 from jwt.exceptions import PyJWTError
@@ -20,10 +21,12 @@ from fr_web.lti.registrations import ALGORITHM
 
 MOST_BYTES, MOST_KEYS = 256 * 1024, 100
 _SILENT_S, _WHOLE_S = 5.0, 10.0
+MOST_AT_ONCE = 200  # requests to one host; a host that sends byte by byte holds some for longer than anyone waits
 AGAIN_S = 60.0  # the shortest time between two readings of a key set, no matter which keys tokens name
 FRESH_S = 3_600.0  # after this time a key set is read again, so that a removed key stops being accepted
 
 Fetch = Callable[[str, bytes | None, Mapping[str, str]], bytes]
+_working: dict[str, list[threading.Thread]] = {}  # by host
 
 
 class Unanswered(Exception):
@@ -49,7 +52,14 @@ def fetch(url: str, body: bytes | None, headers: Mapping[str, str]) -> bytes:
 
 
 async def fetched(send: Fetch, url: str, body: bytes | None = None, **headers: str) -> bytes:
-    """Fetch in a separate thread, so that a slow platform does not occupy a thread that others need."""
+    """Fetch in a separate thread, so that a slow platform does not occupy a thread that others need.
+
+    Raises `Unanswered`, also if too many requests to this host have not ended.
+    """
+    threads = _working.setdefault(urlsplit(url).netloc, [])
+    threads[:] = [one for one in threads if one.is_alive()]
+    if len(threads) >= MOST_AT_ONCE:
+        raise Unanswered("too many at once")
     done: Future[bytes] = Future()
     done.set_running_or_notify_cancel()
 
@@ -59,7 +69,8 @@ async def fetched(send: Fetch, url: str, body: bytes | None = None, **headers: s
         except Unanswered as error:
             done.set_exception(error)
 
-    threading.Thread(target=work, name="lti", daemon=True).start()
+    threads.append(threading.Thread(target=work, name="lti", daemon=True))
+    threads[-1].start()
     try:
         return await asyncio.wait_for(asyncio.wrap_future(done), _WHOLE_S)
     except TimeoutError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import json
 import logging
 import re
 import secrets
@@ -59,7 +60,12 @@ class Launch:
     return_url: str = ""  # of deep linking; "" in a launch of an activity
     data: Any = None  # deep linking: returned to the platform unchanged
     nonce: str = field(default="", repr=False)
+    browser: bytes = field(default=b"", repr=False)  # deep linking: hash of the cookie
     takes_line_item: bool = True
+
+    def is_of(self, cookie: str) -> bool:
+        """Return True if the browser with this cookie made the launch; for deep linking."""
+        return hmac.compare_digest(self.browser, _hash(cookie))
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +175,7 @@ class Launches:
             raise Refused("kid")
         try:
             claims = read_json(self._signed.decode(token, key, [ALGORITHM]), _MOST_TOKEN)
+            json.dumps(claims, ensure_ascii=False).encode()  # fails for half a surrogate pair, which nothing can carry
         except PyJWTError:
             raise Refused("signature") from None
         except ValueError:
@@ -210,6 +217,7 @@ def _launch(claims: Mapping[str, Any], begun: _Begun) -> Launch:
             return_url=str(return_url),
             data=data,
             nonce=begun.nonce,
+            browser=begun.browser,
             takes_line_item=settings.get("accept_lineitem") is not False,
         )
     subject, custom, grades = claims.get("sub"), _object(claims, f"{CLAIM}custom"), _object(claims, _GRADES)

@@ -25,7 +25,7 @@ log = logging.getLogger("fr_web.lti")
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _SCORE_KIND = "application/vnd.ims.lis.v1.score+json"
 _TOKEN_S, _EARLY_S = 300, 60
-_CHOICE_S, _MOST_CHOICES = 3_600.0, 1_000
+CHOICE_S, _MOST_CHOICES = 3_600.0, 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Tool:
     ) -> None:
         self.registrations, self._send, self._clock_s = registrations, send, clock_s
         self.launches = Launches(registrations, PlatformKeys(send), clock_s)
-        self.choosing = Tickets[Launch](_CHOICE_S, _MOST_CHOICES, clock_s)  # those of deep linking
+        self.choosing = Tickets[Launch](CHOICE_S, _MOST_CHOICES, clock_s)  # those of deep linking
         self._tokens: dict[Platform, tuple[float, str]] = {}
         self._sending: set[asyncio.Task[None]] = set()
 
@@ -146,7 +146,7 @@ class Tool:
         try:
             found = read_json(answer, MOST_BYTES)
             token, lasts_s = str(found["access_token"]), float(found.get("expires_in", _TOKEN_S))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
             raise Unanswered("no access token") from error
         if not token.isascii() or not token.isprintable():
             raise Unanswered("no access token")

@@ -17,7 +17,7 @@ from fr_web.console.views.trainer import TRAINS
 from fr_web.console.visit import MOST_LISTED, Screen, Visit, page_policy
 from fr_web.errors import refused
 from fr_web.lti.launches import COOKIE, STATE_S, Launch, cookie_of
-from fr_web.lti.tool import Choice, Score, Tool
+from fr_web.lti.tool import CHOICE_S, Choice, Score, Tool
 
 _POLICY = "content-security-policy"
 _FRAMES = ("iframe", "frame", "embed", "object")
@@ -53,7 +53,7 @@ async def login(visit: Visit) -> Response:
     cookie = cookie_of(visit.request.cookies.get(COOKIE, ""))
     answer = RedirectResponse(tool.launches.begin(platform, asked, cookie), 303)
     # The platform's page posts the token, so the browser must send this cookie with a cross-site request.
-    answer.set_cookie(COOKIE, cookie, int(STATE_S), secure=True, httponly=True, samesite="none")
+    answer.set_cookie(COOKIE, cookie, int(STATE_S + CHOICE_S), secure=True, httponly=True, samesite="none")
     return answer
 
 
@@ -76,6 +76,8 @@ async def launch(visit: Visit) -> Response:
     except FrApiError as error:
         if error.code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
             raise refused(grpc.StatusCode.PERMISSION_DENIED, "NOT_PERMITTED", message("lti.no_right")) from error
+        if error.code is grpc.StatusCode.NOT_FOUND:
+            raise visit.invalid(message("lti.no_choice")) from error
         raise
     return visit.page("lti_go.html", onward="/course")
 
@@ -126,7 +128,7 @@ async def chosen(visit: Visit) -> Response:
 
 def _waiting(visit: Visit) -> Launch:
     found = _tool(visit).choosing.find(visit.path["ticket"])
-    if found is None:
+    if found is None or not found.is_of(visit.request.cookies.get(COOKIE, "")):
         raise visit.invalid(message("lti.choice_over"))
     return found
 
