@@ -21,7 +21,7 @@ from fr_client.cli.state import Unusable
 from fr_client.errors import FrApiError
 from fr_trust.access.principal import Role
 from fr_web.lti.exchange import AGAIN_S, FRESH_S, MOST_AT_ONCE, PlatformKeys, Unanswered, fetched, parse_keys
-from fr_web.lti.launches import SCORE_SCOPE, STATE_S, Launch, Launches, cookie_of
+from fr_web.lti.launches import SCORE_SCOPE, STATE_S, Launch, Launches, Tickets, cookie_of
 from fr_web.lti.registrations import Platform, Registrations, read_registrations
 from fr_web.lti.tool import Score, Tool
 from support.browser import World, needs_browser
@@ -220,6 +220,16 @@ def test_a_state_ends_after_ten_minutes(launching: Launching) -> None:
     launching.clock.now_s += STATE_S + 1
     with pytest.raises(FrApiError, match=r"\(check: state\)"):
         launching.end(launching.token(launching.claims()))
+
+
+def test_a_ticket_ends_in_time_and_gives_way_to_newer_ones() -> None:
+    clock = Clock(0.0)
+    tickets = Tickets[str](10.0, 2, clock)
+    first, second, third = map(tickets.keep, "abc")
+    assert [tickets.find(one) for one in (first, second, third)] == [None, "b", "c"]
+    assert (tickets.take(third), tickets.take(third)) == ("c", None)
+    clock.now_s = 10.1
+    assert tickets.find(second) is None
 
 
 @pytest.mark.parametrize(("check", "settings"), WRONG_DEEP)
