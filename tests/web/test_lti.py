@@ -297,6 +297,34 @@ def test_a_key_set_is_read_once_a_minute_and_again_after_an_hour() -> None:
     asyncio.run(ask())
 
 
+def test_a_token_with_an_unknown_key_delays_no_other_launch() -> None:
+    ends = threading.Event()
+    asked: list[str] = []
+    clock, key = Clock(0.0), key_of("platform")
+
+    def send(url: str, body: bytes | None, headers: Mapping[str, str]) -> bytes:
+        asked.append(url)
+        if len(asked) == 2:
+            ends.wait(START_S)
+        return json.dumps({"keys": [key.jwk()]}).encode()
+
+    async def ask() -> None:
+        keys = PlatformKeys(send, clock)
+        assert await keys.key("u", key.key_id) is not None
+        clock.now_s += AGAIN_S
+        slow = asyncio.create_task(keys.key("u", "unknown"))
+        await asyncio.to_thread(until, lambda: len(asked) == 2)
+        try:
+            async with asyncio.timeout(1):
+                assert await keys.key("u", key.key_id) is not None
+            assert not slow.done()
+        finally:
+            ends.set()
+        assert await slow is None
+
+    asyncio.run(ask())
+
+
 def test_a_key_set_that_is_none_is_refused() -> None:
     jwk = key_of("platform").jwk()
     for wrong in (b"", b"[]", b'{"keys": {}}', json.dumps({"keys": [jwk, {**jwk, "use": "sig"}]}).encode()):

@@ -85,6 +85,9 @@ class PlatformKeys:
 
     async def key(self, url: str, key_id: str) -> PyJWK | None:
         """Return the key with an id, None if there is none; raises `Unanswered` if the set was needed but not read."""
+        read_s, keys = self._sets.get(url, (float("-inf"), {}))
+        if key_id in keys and self._monotonic_s() - read_s <= FRESH_S:
+            return keys[key_id]  # without the lock: a stranger's token, which names no key, delays nobody
         async with self._locks.setdefault(url, asyncio.Lock()):
             read_s, keys = self._sets.get(url, (float("-inf"), {}))
             now_s = self._monotonic_s()
