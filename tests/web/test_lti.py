@@ -211,6 +211,42 @@ def test_a_state_is_of_one_browser_and_works_once_and_in_time(launching: Launchi
         launching.end(token)
 
 
+def test_a_state_that_comes_twice_at_once_works_once(launching: Launching) -> None:
+    token, state = launching.token(launching.claims()), launching.asked["state"]
+
+    async def ends() -> list[Launch | BaseException]:
+        both = (launching.launches.end(state, token, launching.cookie) for _ in range(2))
+        return await asyncio.gather(*both, return_exceptions=True)
+
+    first, second = asyncio.run(ends())
+    assert isinstance(first, Launch)
+    assert "(check: state)" in str(second)
+
+
+def test_launches_that_strangers_start_push_nobody_out(launching: Launching) -> None:
+    for _ in range(10_001):
+        launching.launches.begin(PLATFORM, ASKED, "another")
+    assert launching.end(launching.token(launching.claims())).subject == "someone"
+
+
+def test_a_state_that_is_altered_is_refused(launching: Launching) -> None:
+    token = launching.token(launching.claims())
+    random, until_s, number, browser, code = launching.asked["state"].split(".")
+    later = f"{int(until_s) + 600}"
+    for state in (
+        f"{random}.{later}.{number}.{browser}.{code}",
+        f"{random}.{until_s}.1.{browser}.{code}",
+        f"{random}.{until_s}.{number}.{'0' * 64}.{code}",
+        f"{random}.{until_s}.{number}.{browser}.{code[:-1]}",
+        f"{random}.{until_s}.{number}.{browser}.{launching.asked['nonce']}",
+        code,
+        "é",
+    ):
+        with pytest.raises(FrApiError, match=r"\(check: state\)"):
+            launching.end(token, state=state)
+    launching.end(token)  # control
+
+
 def test_a_state_of_another_browser_is_refused(launching: Launching) -> None:
     with pytest.raises(FrApiError, match=r"\(check: browser\)"):
         launching.end(launching.token(launching.claims()), cookie=cookie_of())

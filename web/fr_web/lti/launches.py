@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 COOKIE = "__Host-fr-lti"
 STATE_S = 600.0  # from the start of a launch to its end: enough to sign in to the platform
-_MOST_BEGUN = 10_000
+_MOST_ENDED = 10_000
 _LEEWAY_S, _LONGEST_S = 60, 3_600  # allowed difference between clocks; maximum age of a token
 _MOST_TOKEN, _MOST_WORD = 64 * 1024, 255
 
@@ -76,42 +76,46 @@ class _Begun:
 
 
 class Tickets(Generic[T]):
-    """Values that wait for a browser to come back, by secret tickets: each for `lasts_s`, and the newest `most`."""
+    """Values under secret tickets: each for `lasts_s`, and the newest `most`."""
 
     def __init__(self, lasts_s: float, most: int, clock_s: Callable[[], float]) -> None:
         self._lasts_s, self._most, self._clock_s = lasts_s, most, clock_s
-        self._waiting: dict[str, tuple[float, T]] = {}  # until when, and the value; the oldest first
+        self._kept: dict[str, tuple[float, T]] = {}  # until when, and the value; the oldest first
 
-    def keep(self, value: T) -> str:
-        """Return the ticket of a value."""
-        now_s, ticket = self._clock_s(), secrets.token_urlsafe(32)
-        for old in [one for one, (until_s, _) in self._waiting.items() if until_s < now_s]:
-            del self._waiting[old]
-        if len(self._waiting) >= self._most:
-            del self._waiting[next(iter(self._waiting))]
-        self._waiting[ticket] = now_s + self._lasts_s, value
+    def keep(self, value: T, ticket: str = "") -> str:
+        """Return the ticket of a value: a new one unless one is given."""
+        now_s, ticket = self._clock_s(), ticket or secrets.token_urlsafe(32)
+        for old in [one for one, (until_s, _) in self._kept.items() if until_s < now_s]:
+            del self._kept[old]
+        if len(self._kept) >= self._most:
+            del self._kept[next(iter(self._kept))]
+        self._kept[ticket] = now_s + self._lasts_s, value
         return ticket
 
     def find(self, ticket: str) -> T | None:
         """Return the value of a ticket; None if there is none, or it has expired."""
-        until_s, value = self._waiting.get(ticket, (0.0, None))
+        until_s, value = self._kept.get(ticket, (0.0, None))
         return value if until_s >= self._clock_s() else None
 
     def take(self, ticket: str) -> T | None:
         """Return what `find` does, and forget the ticket."""
         value = self.find(ticket)
-        self._waiting.pop(ticket, None)
+        self._kept.pop(ticket, None)
         return value
 
 
 class Launches:
-    """Launches in progress, each found by a state that is valid once."""
+    """Starts and ends launches. A state says all about its launch, under a code of this process, and is valid once.
+
+    So launches that strangers start take no memory, and push out nobody else's.
+    """
 
     def __init__(
         self, registrations: Registrations, keys: PlatformKeys, clock_s: Callable[[], float] = time.time
     ) -> None:
         self._registrations, self._keys, self._clock_s = registrations, keys, clock_s
-        self._begun = Tickets[_Begun](STATE_S, _MOST_BEGUN, clock_s)
+        self._secret = secrets.token_bytes(32)
+        self._ended = Tickets[bool](STATE_S, _MOST_ENDED, clock_s)  # states of launches that passed every check
         self._signed = PyJWS([ALGORITHM], {"enforce_minimum_key_length": True})
 
     def platform(self, asked: Mapping[str, str]) -> Platform:
@@ -125,7 +129,9 @@ class Launches:
 
     def begin(self, platform: Platform, asked: Mapping[str, str], cookie: str) -> str:
         """Return the platform's address to redirect the browser to; `cookie` is this browser's secret."""
-        nonce = secrets.token_urlsafe(32)
+        until_s, number = int(self._clock_s() + STATE_S), self._registrations.platforms.index(platform)
+        state = f"{secrets.token_urlsafe(32)}.{until_s}.{number}.{_hash(cookie).hex()}"
+        state = f"{state}.{self._code('state', state)}"
         told = {
             "scope": "openid",
             "response_type": "id_token",
@@ -134,8 +140,8 @@ class Launches:
             "client_id": platform.client_id,
             "redirect_uri": f"{self._registrations.address}/lti/launch",
             "login_hint": asked["login_hint"],
-            "state": self._begun.keep(_Begun(platform, nonce, _hash(cookie))),
-            "nonce": nonce,
+            "state": state,
+            "nonce": self._code("nonce", state),
         }
         if asked.get("lti_message_hint"):
             told["lti_message_hint"] = asked["lti_message_hint"]
@@ -153,14 +159,28 @@ class Launches:
             raise refused(grpc.StatusCode.UNAVAILABLE, "NOT_READY", message("lti.no_keys"), 60.0) from None
 
     async def _checked(self, state: str, token: str, cookie: str) -> Launch:
-        begun = self._begun.take(state)
-        if begun is None:
-            raise Refused("state")
+        begun = self._begun(state)
         _require(bool(cookie) and hmac.compare_digest(begun.browser, _hash(cookie)), "browser")
         _require(0 < len(token) <= _MOST_TOKEN and token.isascii(), "id_token")
         claims = await self._claims(begun.platform, token)
         self._require_standard(claims, begun)
-        return _launch(claims, begun)
+        found = _launch(claims, begun)
+        _require(self._ended.find(state) is None, "state")  # it may have ended while the keys were read
+        self._ended.keep(True, state)
+        return found
+
+    def _begun(self, state: str) -> _Begun:
+        """Return what a state says; raises `Refused` unless this process made it, it is in time, and not used."""
+        told, _, code = state.rpartition(".")
+        is_own = hmac.compare_digest(code.encode(), self._code("state", told).encode())
+        _require(is_own and self._ended.find(state) is None, "state")
+        _, until_s, number, browser = told.split(".")
+        _require(int(until_s) >= self._clock_s(), "state")
+        platform = self._registrations.platforms[int(number)]
+        return _Begun(platform, self._code("nonce", state), bytes.fromhex(browser))
+
+    def _code(self, use: str, text: str) -> str:
+        return hmac.new(self._secret, f"{use} {text}".encode(), sha256).hexdigest()
 
     async def _claims(self, platform: Platform, token: str) -> Mapping[str, Any]:
         try:
