@@ -11,13 +11,13 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 @contextmanager
 def answering(answer: Answer, context: ssl.SSLContext | None = None) -> Iterator[int]:
-    """Serve on 127.0.0.1, over TLS with a context, and yield the port; each GET and POST is left to `answer`."""
+    """Serve on 127.0.0.1, over TLS with a context, and yield the port; each GET, POST and PUT is left to `answer`."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             answer(self)
 
-        do_POST = do_GET  # noqa: N815
+        do_POST = do_PUT = do_GET  # noqa: N815
 
         def log_message(self, *said: object) -> None:
             pass

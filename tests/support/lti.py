@@ -1,16 +1,16 @@
 """A learning platform: lti1p3platform behind an HTTP server of this machine, with a gradebook of one column."""
 
 import json
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from html import escape
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from lti1p3platform.ltiplatform import LTI1P3PlatformConfAbstract
 from lti1p3platform.message_launch import LTIAdvantageMessageLaunchAbstract
@@ -20,7 +20,8 @@ from lti1p3platform.request import Request
 from lti1p3platform.score import UpdateScoreStatus
 from lti1p3platform.service_connector import AssignmentsGradesService
 
-from fr_web.lti.registrations import Platform, Registrations, tool_key
+from fr_web.lti.registrations import Platform, Registrations, ToolKey, tool_key
+from support.loopback import answering, send
 from support.surfer import Surfer
 from support.web import Answered
 
@@ -28,12 +29,15 @@ TOOL = "https://faces.example.org"
 CLIENT, DEPLOYMENT, ITEM = "client-1", "deployment-1", "7"
 
 
-def new_key() -> RSAPrivateKey:
-    return generate_private_key(65537, 2048)
+@cache
+def pem_of(whose: str) -> bytes:
+    """Return a private key, which is made once: that takes a second."""
+    return generate_private_key(65537, 2048).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def pem(key: RSAPrivateKey) -> bytes:
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+@cache
+def key_of(whose: str) -> ToolKey:
+    return tool_key(pem_of(whose))
 
 
 class _Asked(Request):  # type: ignore[misc]  # the library has no types
@@ -143,89 +147,71 @@ class Lms:
     def launch(self, surfer: Surfer, user: str = "someone-1", **more: Any) -> Answered:
         return self.post(surfer, self.message(self.begin(surfer, user), user, **more))
 
+    def answer(self, asked: BaseHTTPRequestHandler) -> None:
+        """Answer a browser, or the tool."""
+        body = asked.rfile.read(int(asked.headers.get("content-length", 0))).decode()
+        if asked.path == "/jwks":
+            _send_json(asked, self.conf.get_jwks())
+        elif asked.path == "/token":
+            _send_json(asked, self.conf.get_access_token(dict(parse_qsl(body))))
+        elif asked.command == "POST":
+            self._take_score(asked, body)
+        elif asked.path.startswith("/auth?"):  # the page that posts the token
+            form = self.form(asked.path, "someone-3", self.custom)
+            fields = "".join(f'<input type="hidden" name="{name}" value="{value}">' for name, value in form.items())
+            action = f"{self.tool.address}/lti/launch"
+            _send_page(asked, f'<form method="post" action="{action}">{fields}<button>Go on</button></form>')
+        elif asked.path == "/frame":
+            _send_page(asked, f'<iframe src="{escape(self.login)}"></iframe>')
+        else:
+            _send_page(asked, f'<a href="{escape(self.login)}">The activity</a>')
+
+    def _take_score(self, asked: BaseHTTPRequestHandler, body: str) -> None:
+        if self.down:
+            self.refusals.append("down")
+            send(asked, status=503)
+            return
+        assert asked.path == f"/items/{ITEM}/scores?type_id=3", asked.path
+        headers = {"Authorization": asked.headers.get("authorization", "")}
+        posted = _Asked({"method": "POST", "headers": headers, "json": json.loads(body), "get_data": {}})
+        grades = _Grades(posted, self.conf, f"{self.address}/items", self.line_item)
+        grades.scores = self.scores
+        answer = grades.handle_resp(grades.handle_update_score, line_item_id=ITEM)
+        if answer.code != 200:
+            self.refusals.append(str(answer.message))
+        _send_json(asked, answer.result, answer.code)
+
+
+def _send_page(asked: BaseHTTPRequestHandler, body: str) -> None:
+    send(asked, f'<!doctype html><link rel="icon" href="data:,">{body}'.encode(), Content_Type="text/html")
+
+
+def _send_json(asked: BaseHTTPRequestHandler, found: Any, status: int = 200) -> None:
+    send(asked, json.dumps(found).encode(), status, Content_Type="application/json")
+
 
 @contextmanager
 def lms(trainer_key: str = "", class_key: str = "", address_of_tool: str = TOOL) -> Iterator[Lms]:
     """Run the platform, with the tool registered at it and it at the tool."""
-    key, own = new_key(), tool_key(pem(new_key()))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    address = f"http://127.0.0.1:{server.server_port}"
-    registration = (
-        Registration()
-        .set_iss(address)
-        .set_client_id(CLIENT)
-        .set_deployment_id(DEPLOYMENT)
-        .set_oidc_login_url(f"{address_of_tool}/lti/login")
-        .set_launch_url(f"{address_of_tool}/lti/launch")
-        .set_deeplink_launch_url(f"{address_of_tool}/lti/launch")
-        .set_platform_private_key(pem(key).decode())
-        .set_platform_public_key(
-            key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    key, own = key_of("platform"), key_of("tool")
+    public = key.key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    opened: list[Lms] = []
+    with answering(lambda asked: opened[0].answer(asked)) as port:
+        address = f"http://127.0.0.1:{port}"
+        registration = (
+            Registration()
+            .set_iss(address)
+            .set_client_id(CLIENT)
+            .set_deployment_id(DEPLOYMENT)
+            .set_oidc_login_url(f"{address_of_tool}/lti/login")
+            .set_launch_url(f"{address_of_tool}/lti/launch")
+            .set_deeplink_launch_url(f"{address_of_tool}/lti/launch")
+            .set_platform_private_key(pem_of("platform").decode())
+            .set_platform_public_key(public.decode())
+            .set_tool_key_set({"keys": [own.jwk()]})
         )
-        .set_tool_key_set({"keys": [own.jwk()]})
-    )
-    urls = (f"{address}/auth", f"{address}/token", f"{address}/jwks")
-    platform = Platform(address, CLIENT, *urls, frozenset({DEPLOYMENT}), frozenset({address}))
-    tool = Registrations(address_of_tool, (platform,), (own,), trainer_key, class_key)
-    made = Lms(address, tool, _Conf(registration=registration))
-    server.lms = made  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, name="lms")
-    thread.start()
-    try:
-        yield made
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        found: Lms = self.server.lms  # type: ignore[attr-defined]
-        if self.path == "/jwks":
-            self._answer(200, found.conf.get_jwks())
-        elif self.path.startswith("/auth?"):  # the page that posts the token
-            form = found.form(self.path, "someone-3", found.custom)
-            fields = "".join(f'<input type="hidden" name="{name}" value="{value}">' for name, value in form.items())
-            action = f"{found.tool.address}/lti/launch"
-            self._page(f'<form method="post" action="{action}">{fields}<button>Go on</button></form>')
-        elif self.path == "/frame":
-            self._page(f'<iframe src="{escape(found.login)}"></iframe>')
-        else:
-            self._page(f'<a href="{escape(found.login)}">The activity</a>')
-
-    def do_POST(self) -> None:
-        found: Lms = self.server.lms  # type: ignore[attr-defined]
-        body = self.rfile.read(int(self.headers["content-length"])).decode()
-        if self.path == "/token":
-            self._answer(200, found.conf.get_access_token(dict(parse_qsl(body))))
-            return
-        if found.down:
-            found.refusals.append("down")
-            self._answer(503, {})
-            return
-        assert self.path == f"/items/{ITEM}/scores?type_id=3", self.path
-        headers = {"Authorization": self.headers.get("authorization", "")}
-        asked = _Asked({"method": "POST", "headers": headers, "json": json.loads(body), "get_data": {}})
-        grades = _Grades(asked, found.conf, f"{found.address}/items", found.line_item)
-        grades.scores = found.scores
-        answer = grades.handle_resp(grades.handle_update_score, line_item_id=ITEM)
-        if answer.code != 200:
-            found.refusals.append(str(answer.message))
-        self._answer(answer.code, answer.result)
-
-    def _page(self, body: str) -> None:
-        self._send(200, f'<!doctype html><link rel="icon" href="data:,">{body}'.encode(), "text/html")
-
-    def _answer(self, status: int, found: Any) -> None:
-        self._send(status, json.dumps(found).encode(), "application/json")
-
-    def _send(self, status: int, body: bytes, kind: str) -> None:
-        self.send_response(status)
-        self.send_header("content-type", kind)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args: Any) -> None:
-        pass
+        urls = (f"{address}/auth", f"{address}/token", f"{address}/jwks")
+        platform = Platform(address, CLIENT, *urls, frozenset({DEPLOYMENT}), frozenset({address}))
+        tool = Registrations(address_of_tool, (platform,), (own,), trainer_key, class_key)
+        opened.append(Lms(address, tool, _Conf(registration=registration)))
+        yield opened[0]

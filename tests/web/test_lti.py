@@ -21,15 +21,15 @@ from fr_client.cli.state import Unusable
 from fr_client.errors import FrApiError
 from fr_trust.access.principal import Role
 from fr_web.lti.exchange import AGAIN_S, FRESH_S, MOST_AT_ONCE, PlatformKeys, Unanswered, fetched, parse_keys
-from fr_web.lti.launches import SCORE_SCOPE, STATE_S, Launch, Launches, new_cookie
-from fr_web.lti.registrations import Platform, Registrations, ToolKey, read_registrations, tool_key
+from fr_web.lti.launches import SCORE_SCOPE, STATE_S, Launch, Launches, Tickets, cookie_of
+from fr_web.lti.registrations import Platform, Registrations, read_registrations
 from fr_web.lti.tool import Score, Tool
 from support.browser import World, needs_browser
 from support.cli import fr, reason_of
 from support.commands import START_S, blocks, commands, page, require_understood, rows
 from support.courses import create, enrol, finish, store_of
 from support.faults import until
-from support.lti import CLIENT, DEPLOYMENT, TOOL, Lms, lms, new_key, pem
+from support.lti import CLIENT, DEPLOYMENT, TOOL, Lms, key_of, lms, pem_of
 from support.surfer import Surfer, Trainee, signed_in, words
 from support.web import Web, web
 
@@ -50,16 +50,6 @@ PLATFORM = Platform(
 ASKED = {"iss": ISSUER, "client_id": CLIENT, "login_hint": "someone", "target_link_uri": "https://evil.example"}
 
 
-@pytest.fixture(scope="module")
-def platform_key() -> ToolKey:
-    return tool_key(pem(new_key()))
-
-
-@pytest.fixture(scope="module")
-def own_key() -> ToolKey:
-    return tool_key(pem(new_key()))
-
-
 @dataclass
 class Clock:
     now_s: float = NOW_S
@@ -73,7 +63,6 @@ class Launching:
     """A launch that has begun, whose platform answers with claims that a test alters."""
 
     launches: Launches
-    key: ToolKey
     clock: Clock
     cookie: str
     asked: Mapping[str, str]
@@ -93,9 +82,8 @@ class Launching:
             GRADES: {"scope": [SCORE_SCOPE], "lineitem": f"{ISSUER}/items/1"},
         }
 
-    def token(self, claims: Mapping[str, Any], key: ToolKey | None = None, **header: Any) -> str:
-        signing = key or self.key
-        return jwt.encode(dict(claims), signing.key, "RS256", {"kid": self.key.key_id, **header})
+    def token(self, claims: Mapping[str, Any], signer: str = "platform", **header: Any) -> str:
+        return jwt.encode(dict(claims), key_of(signer).key, "RS256", {"kid": key_of("platform").key_id, **header})
 
     def end(self, token: str, state: str = "", cookie: str | None = None) -> Launch:
         told = state or self.asked["state"]
@@ -103,13 +91,13 @@ class Launching:
 
 
 @pytest.fixture
-def launching(platform_key: ToolKey, own_key: ToolKey) -> Launching:
-    key_set = json.dumps({"keys": [platform_key.jwk()]}).encode()
-    clock, cookie = Clock(), new_cookie()
-    registrations = Registrations(TOOL, (PLATFORM,), (own_key,), "", "")
+def launching() -> Launching:
+    key_set = json.dumps({"keys": [key_of("platform").jwk()]}).encode()
+    clock, cookie = Clock(), cookie_of()
+    registrations = Registrations(TOOL, (PLATFORM,), (key_of("tool"),), "", "")
     launches = Launches(registrations, PlatformKeys(lambda *_: key_set), clock)
     url = launches.begin(launches.platform(ASKED), ASKED, cookie)
-    return Launching(launches, platform_key, clock, cookie, dict(parse_qsl(urlsplit(url).query)))
+    return Launching(launches, clock, cookie, dict(parse_qsl(urlsplit(url).query)))
 
 
 def test_a_launch_begins_at_the_registered_address_alone(launching: Launching) -> None:
@@ -129,9 +117,9 @@ def test_a_launch_begins_at_the_registered_address_alone(launching: Launching) -
         ({"iss": ""}, "only from a learning platform"),
     ],
 )
-def test_a_launch_that_cannot_begin_says_why(own_key: ToolKey, wrong: Mapping[str, str], why: str) -> None:
+def test_a_launch_that_cannot_begin_says_why(wrong: Mapping[str, str], why: str) -> None:
     other = replace(PLATFORM, client_id="client-2")
-    launches = Launches(Registrations(TOOL, (PLATFORM, other), (own_key,), "", ""), PlatformKeys())
+    launches = Launches(Registrations(TOOL, (PLATFORM, other), (key_of("tool"),), "", ""), PlatformKeys())
     assert launches.platform(ASKED) == PLATFORM
     with pytest.raises(FrApiError, match=why):
         launches.platform({**ASKED, **wrong})
@@ -187,10 +175,10 @@ WRONG_DEEP: list[tuple[str, Any]] = [
     ("deep_linking_settings", []),
 ]
 UNSIGNED: list[tuple[str, Callable[["Launching"], str]]] = [
-    ("signature", lambda one: one.token(one.claims(), tool_key(pem(new_key())))),
+    ("signature", lambda one: one.token(one.claims(), "tool")),
     ("kid", lambda one: one.token(one.claims(), kid="other")),
-    ("alg", lambda one: jwt.encode(one.claims(), "x" * 32, "HS256", {"kid": one.key.key_id})),
-    ("alg", lambda one: jwt.encode(one.claims(), "", "none", {"kid": one.key.key_id})),
+    ("alg", lambda one: jwt.encode(one.claims(), "x" * 32, "HS256", {"kid": key_of("platform").key_id})),
+    ("alg", lambda one: jwt.encode(one.claims(), "", "none", {"kid": key_of("platform").key_id})),
     ("id_token", lambda one: "no token"),
     ("id_token", lambda one: ""),
 ]
@@ -261,13 +249,23 @@ def test_a_state_that_is_altered_is_refused(launching: Launching) -> None:
 
 def test_a_state_of_another_browser_is_refused(launching: Launching) -> None:
     with pytest.raises(FrApiError, match=r"\(check: browser\)"):
-        launching.end(launching.token(launching.claims()), cookie=new_cookie())
+        launching.end(launching.token(launching.claims()), cookie=cookie_of())
 
 
 def test_a_state_ends_after_ten_minutes(launching: Launching) -> None:
     launching.clock.now_s += STATE_S + 1
     with pytest.raises(FrApiError, match=r"\(check: state\)"):
         launching.end(launching.token(launching.claims()))
+
+
+def test_a_ticket_ends_in_time_and_gives_way_to_newer_ones() -> None:
+    clock = Clock(0.0)
+    tickets = Tickets[str](10.0, 2, clock)
+    first, second, third = map(tickets.keep, "abc")
+    assert [tickets.find(one) for one in (first, second, third)] == [None, "b", "c"]
+    assert (tickets.take(third), tickets.take(third)) == ("c", None)
+    clock.now_s = 10.1
+    assert tickets.find(second) is None
 
 
 @pytest.mark.parametrize(("check", "settings"), WRONG_DEEP)
@@ -311,17 +309,17 @@ def test_a_teacher_is_told_by_the_roles_in_the_course(launching: Launching, role
 # --- key sets
 
 
-def test_a_key_set_is_read_once_a_minute_and_again_after_an_hour(platform_key: ToolKey) -> None:
+def test_a_key_set_is_read_once_a_minute_and_again_after_an_hour() -> None:
     asked: list[str] = []
-    clock = Clock(0.0)
+    clock, key = Clock(0.0), key_of("platform")
 
     def send(url: str, body: bytes | None, headers: Mapping[str, str]) -> bytes:
         asked.append(url)
-        return json.dumps({"keys": [platform_key.jwk()]}).encode()
+        return json.dumps({"keys": [key.jwk()]}).encode()
 
     async def ask() -> None:
         keys = PlatformKeys(send, clock)
-        assert await keys.key("u", platform_key.key_id) is not None
+        assert await keys.key("u", key.key_id) is not None
         for _ in range(5):
             assert await keys.key("u", "unknown") is None
         assert len(asked) == 1
@@ -329,32 +327,32 @@ def test_a_key_set_is_read_once_a_minute_and_again_after_an_hour(platform_key: T
         assert await keys.key("u", "unknown") is None
         assert len(asked) == 2
         clock.now_s += FRESH_S + 1
-        assert await keys.key("u", platform_key.key_id) is not None
+        assert await keys.key("u", key.key_id) is not None
         assert len(asked) == 3
 
     asyncio.run(ask())
 
 
-def test_a_token_with_an_unknown_key_delays_no_other_launch(platform_key: ToolKey) -> None:
+def test_a_token_with_an_unknown_key_delays_no_other_launch() -> None:
     ends = threading.Event()
     asked: list[str] = []
-    clock = Clock(0.0)
+    clock, key = Clock(0.0), key_of("platform")
 
     def send(url: str, body: bytes | None, headers: Mapping[str, str]) -> bytes:
         asked.append(url)
         if len(asked) == 2:
             ends.wait(START_S)
-        return json.dumps({"keys": [platform_key.jwk()]}).encode()
+        return json.dumps({"keys": [key.jwk()]}).encode()
 
     async def ask() -> None:
         keys = PlatformKeys(send, clock)
-        assert await keys.key("u", platform_key.key_id) is not None
+        assert await keys.key("u", key.key_id) is not None
         clock.now_s += AGAIN_S
         slow = asyncio.create_task(keys.key("u", "unknown"))
         await asyncio.to_thread(until, lambda: len(asked) == 2)
         try:
             async with asyncio.timeout(1):
-                assert await keys.key("u", platform_key.key_id) is not None
+                assert await keys.key("u", key.key_id) is not None
             assert not slow.done()
         finally:
             ends.set()
@@ -363,8 +361,8 @@ def test_a_token_with_an_unknown_key_delays_no_other_launch(platform_key: ToolKe
     asyncio.run(ask())
 
 
-def test_a_key_set_that_is_none_is_refused(platform_key: ToolKey) -> None:
-    jwk = platform_key.jwk()
+def test_a_key_set_that_is_none_is_refused() -> None:
+    jwk = key_of("platform").jwk()
     for wrong in (b"", b"[]", b'{"keys": {}}', json.dumps({"keys": [jwk, {**jwk, "use": "sig"}]}).encode()):
         with pytest.raises(Unanswered):
             parse_keys(wrong)
@@ -385,14 +383,14 @@ def test_a_platform_that_never_ends_an_answer_holds_a_limited_number_of_threads(
             await fetched(send, ISSUER)
         ends.set()
         await asyncio.gather(*held, fetched(send, "https://other.example.org"))
-        await asyncio.to_thread(until, lambda: "lti" not in {one.name for one in threading.enumerate()})
+        await asyncio.to_thread(until, lambda: not any(one.name.startswith("lti ") for one in threading.enumerate()))
         assert await fetched(send, ISSUER) == b"", "there is room again"
 
     asyncio.run(ask())
 
 
 @pytest.mark.parametrize("lasts", [300, int("9" * 400)], ids=["usual", "endless"])
-def test_an_access_token_of_any_duration_ends_in_an_answer(own_key: ToolKey, lasts: int) -> None:
+def test_an_access_token_of_any_duration_ends_in_an_answer(lasts: int) -> None:
     sent: list[str] = []
     failures: list[str] = []
 
@@ -401,7 +399,7 @@ def test_an_access_token_of_any_duration_ends_in_an_answer(own_key: ToolKey, las
         return json.dumps({"access_token": "t", "expires_in": lasts}).encode()
 
     async def score() -> None:
-        tool = Tool(Registrations(TOOL, (PLATFORM,), (own_key,), "", ""), send)
+        tool = Tool(Registrations(TOOL, (PLATFORM,), (key_of("tool"),), "", ""), send)
         launch = Launch(PLATFORM, DEPLOYMENT, "someone", line_item=f"{ISSUER}/items/1")
         tool.send_score(launch, Score(True, 1, 1, False), lambda: failures.append("failed"))
         await asyncio.to_thread(until, lambda: len(sent) == 2 or bool(failures))
@@ -445,11 +443,9 @@ origins = ["https://school.example.org"]
         ("address", "address = [", "lti.toml is not TOML"),
     ],
 )
-def test_the_file_of_registrations_is_checked_line_by_line(
-    tmp_path: Path, own_key: ToolKey, old: str, new: str, what: str
-) -> None:
-    for name in ("new.pem", "old.pem"):
-        (tmp_path / name).write_bytes(pem(new_key()))
+def test_the_file_of_registrations_is_checked_line_by_line(tmp_path: Path, old: str, new: str, what: str) -> None:
+    for name, whose in (("new.pem", "tool"), ("old.pem", "platform")):
+        (tmp_path / name).write_bytes(pem_of(whose))
     path = tmp_path / "lti.toml"
     path.write_text(FILE.replace(old, new) if old else FILE)
     if what:
@@ -464,10 +460,10 @@ def test_the_file_of_registrations_is_checked_line_by_line(
 
 
 def test_the_commands_make_a_key_for_its_owner_and_show_the_addresses(tmp_path: Path) -> None:
-    for name in ("new.pem", "old.pem"):
-        assert fr("lti", "key", tmp_path / name)[0] == 0
-        assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
-    assert reason_of(fr("lti", "key", tmp_path / "new.pem")) == "INVALID_FIELD", "a key is not written over"
+    (tmp_path / "old.pem").write_bytes(pem_of("tool"))
+    assert fr("lti", "key", tmp_path / "new.pem")[0] == 0
+    assert (tmp_path / "new.pem").stat().st_mode & 0o777 == 0o600
+    assert reason_of(fr("lti", "key", tmp_path / "new.pem")) == "FILE_EXISTS", "a key is not written over"
     for text, platform in ((FILE, f"{ISSUER}, client {CLIENT}"), (FILE.partition("[[")[0], "none yet;")):
         (tmp_path / "lti.toml").write_text(text)
         status, told, _ = fr("lti", "show", tmp_path / "lti.toml")
@@ -748,7 +744,7 @@ def test_the_key_set_has_public_keys_alone(linked: Linked) -> None:
 
 def test_the_file_of_the_page_is_read(tmp_path: Path) -> None:
     before, platform = blocks(page("docs/lti.md"), "toml")
-    (tmp_path / "lti.pem").write_bytes(pem(new_key()))
+    (tmp_path / "lti.pem").write_bytes(pem_of("tool"))
     for name in ("trainer", "class"):
         (tmp_path / f"{name}.key").write_text(f"{name} key\n")
     (tmp_path / "lti.toml").write_text(before)

@@ -8,10 +8,9 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from io import BytesIO
 from pathlib import Path
-from threading import Thread
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 from zipfile import ZipFile
@@ -22,6 +21,7 @@ from fr_training.lessons import Lesson, lesson
 from fr_training.packages import PackageFormat, package
 from support.browser import Look, needs_browser, opened
 from support.faults import until
+from support.loopback import answering, send
 
 pytestmark = [pytest.mark.nightly, pytest.mark.slow, pytest.mark.network, needs_browser]
 
@@ -109,36 +109,16 @@ def platform(modules: Path, form: PackageFormat, language: str, mastery: float |
     with ZipFile(BytesIO(package((NAME,), form, language, mastery).content)) as archive:
         made = Platform({name: archive.read(name) for name in archive.namelist()}, modules)
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def answer(asked: BaseHTTPRequestHandler) -> None:
+        url = urlsplit(asked.path)
+        body = asked.rfile.read(int(asked.headers.get("content-length", 0)))
+        query = {name: one[0] for name, one in parse_qs(url.query).items()}
+        status, sent = made.answer(asked.command, url.path, query, body, asked.headers.get("authorization", ""))
+        send(asked, sent, status, Content_Type=KINDS.get(Path(url.path).suffix, "application/json"))
 
-        def do(self) -> None:
-            asked = urlsplit(self.path)
-            body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            query = {name: one[0] for name, one in parse_qs(asked.query).items()}
-            token = self.headers.get("authorization", "")
-            status, sent = made.answer(self.command, asked.path, query, body, token)
-            self.send_response(status)
-            self.send_header("content-type", KINDS.get(Path(asked.path).suffix, "application/json"))
-            if status != 204:
-                self.send_header("content-length", str(len(sent)))
-            self.end_headers()
-            self.wfile.write(sent)
-
-        do_GET = do_POST = do_PUT = do  # noqa: N815
-
-        def log_message(self, *_: Any) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        made.address = f"http://127.0.0.1:{server.server_address[1]}"
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield made
-        finally:
-            server.shutdown()
-            thread.join()
+    with answering(answer) as port:
+        made.address = f"http://127.0.0.1:{port}"
+        yield made
 
 
 def take(page: Any, one: Lesson, part: int, option: int, keys: Any = None) -> None:

@@ -59,7 +59,6 @@ class Walk:
     world: World
     language: str
     codes: Iterator[str]
-    folder: Path
 
     def says(self, message_id: str) -> str:
         return render(message(message_id), self.language)
@@ -90,8 +89,7 @@ class Walk:
     def saves(self, where: str) -> bytes:
         with self.look.page.expect_download() as coming:
             self.look.page.locator(where).first.click()
-        coming.value.save_as(self.folder / "saved")
-        return (self.folder / "saved").read_bytes()
+        return Path(coming.value.path()).read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -102,11 +100,9 @@ def codes(console_world: World) -> Iterator[str]:
 
 
 @pytest.fixture(params=LANGUAGES)
-def walk(
-    browser: Any, console_world: World, codes: Iterator[str], tmp_path: Path, request: pytest.FixtureRequest
-) -> Iterator[Walk]:
+def walk(browser: Any, console_world: World, codes: Iterator[str], request: pytest.FixtureRequest) -> Iterator[Walk]:
     with opened(browser, console_world.address, locale=request.param) as look:
-        yield Walk(look, console_world, request.param, codes, tmp_path)
+        yield Walk(look, console_world, request.param, codes)
 
 
 def test_courses(walk: Walk) -> None:
@@ -224,8 +220,8 @@ def test_regions_and_languages(look: Look) -> None:
 
 
 @pytest.mark.parametrize("walk", ["fr", "es"], indirect=True)
-def test_other_languages_are_looked_at(walk: Walk) -> None:
-    folder = Path(os.environ.get("FR_PICTURES") or walk.folder)
+def test_other_languages_are_looked_at(walk: Walk, tmp_path: Path) -> None:
+    folder = Path(os.environ.get("FR_PICTURES") or tmp_path)
     folder.mkdir(parents=True, exist_ok=True)
     for role, path, heading in PAGES:
         page = walk.signs_in(role, path, heading)

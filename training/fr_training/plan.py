@@ -206,16 +206,12 @@ class CoursePlan:
 
     def in_language(self, language: str) -> CoursePlan:
         """The plan, as far as it is translated; for pages only, as exports and the audit use the plan's own texts."""
-
-        def of_slot(slot: SlotPlan) -> SlotPlan:
-            return replace(slot, title=self._said(slot.title, language))
-
         sittings = tuple(
             replace(
                 one,
                 title=self._said(one.title, language),
                 blocks=tuple(self.block_in(block, language) for block in one.blocks),
-                slots=tuple(map(of_slot, one.slots)),
+                slots=tuple(replace(slot, title=self._said(slot.title, language)) for slot in one.slots),
             )
             for one in self.sittings
         )

@@ -178,7 +178,8 @@ class _Table:
         Raises `PlanInvalid` for a key that is not in the plan, and for a translation that is empty or too long.
         """
         titles, every = plan.titles, plan.words
-        for key in sorted(self._raw.keys() - every):
+        if unknown := self._raw.keys() - every:
+            key = min(unknown)
             words, near = key[:40], difflib.get_close_matches(key[:200], titles, n=1)
             if near:
                 raise PlanInvalid(

@@ -134,8 +134,7 @@ def web(
                 words = f"{listen} is beyond this machine: it needs --tls-certificate and --tls-key."
                 raise Unusable("PLAINTEXT_REFUSED", words)
             _log(as_json=log_format == "json")
-            tool = None if lti is None else Tool(read_registrations(lti))
-            asyncio.run(_serve(order, sockets, made, remote, tool))
+            asyncio.run(_serve(order, sockets, made, remote))
 
 
 class _JsonLines(logging.Formatter):
@@ -197,15 +196,14 @@ def invitation(address: str, *, is_for_others: bool) -> str:
     return f"{picture.getvalue()}Open {address} in a browser.\n"
 
 
-async def _serve(
-    order: _Order, sockets: Sequence[socket.socket], made: ssl.SSLContext | None, remote: bool, tool: Tool | None
-) -> None:
+async def _serve(order: _Order, sockets: Sequence[socket.socket], made: ssl.SSLContext | None, remote: bool) -> None:
+    lti = None if order.lti is None else Tool(read_registrations(order.lti))
     loop, told = asyncio.get_running_loop(), asyncio.Event()
     loop.set_exception_handler(quiet)
     backend = Backend(order.settings.server, order.settings.channel_credentials, order.name)
     backend.open()
     rules = Rules(order.max_message_bytes, remote, order.hosts, order.origins)
-    listener = Listener(web_app(backend, rules, tool), sockets, made, order.limits)
+    listener = Listener(web_app(backend, rules, lti), sockets, made, order.limits)
 
     def reload() -> None:
         try:

@@ -13,8 +13,10 @@ from hashlib import sha256
 from html import escape
 from importlib import resources
 from io import BytesIO
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+
+from markdown_it.token import Token
 
 from fr_locales.messages import Message, message
 from fr_locales.rendering import direction_of, languages, render
@@ -168,40 +170,12 @@ def _page(one: Lesson, form: PackageFormat, mastery: float | None) -> str:
     def words(told: Message) -> str:
         return render(told, spoken)
 
-    parts, count = [section.part for section in one.sections], len(one.sections)
-    played = {
-        "id": one.name,
-        "language": one.language,
-        "format": form.value,
-        "mastery": mastery,
-        "parts": [
-            {
-                "id": section.part.section,
-                "title": section.part.title,
-                "question": section.part.question,
-                "options": section.part.options,
-                "right": section.key.right,
-            }
-            for section in one.sections
-        ],
-        "results": [words(message("package.result", right=right, of=count)) for right in range(count + 1)],
-        "words": {
-            "right": words(message("package.right")),
-            "wrong": words(message("package.wrong")),
-            "passed": words(message("package.passed")),
-            "failed": words(message("package.failed")),
-            "left": words(message("package.left")),
-            "left_unsaved": words(message("package.left_unsaved")),
-            "leave_unsaved": words(message("package.leave_unsaved")),
-            "lost": words(message("package.lost")),
-            "shut": words(message("package.shut")),
-        },
-    }
-    data = json.dumps(played, ensure_ascii=False).replace("<", "\\u003c")
+    data = json.dumps(_played(one, form, mastery, words), ensure_ascii=False).replace("<", "\\u003c")
     calls = " connect-src http: https:;" if form is PackageFormat.CMI5 else ""
     policy = f"default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; img-src data:;{calls}"
+    count = len(one.sections)
     body = [
-        _part(section, words(message("console.lesson.part", number=number, of=len(parts))), words, number > 1)
+        _part(section, words(message("console.lesson.part", number=number, of=count)), words, number > 1)
         for number, section in enumerate(one.sections, start=1)
     ]
     back = escape(words(message("package.back")))
@@ -231,6 +205,39 @@ def _page(one: Lesson, form: PackageFormat, mastery: float | None) -> str:
 </body>
 </html>
 """
+
+
+def _played(one: Lesson, form: PackageFormat, mastery: float | None, words: _Words) -> Mapping[str, Any]:
+    """Return what `lesson.js` needs of a lesson."""
+    count = len(one.sections)
+    return {
+        "id": one.name,
+        "language": one.language,
+        "format": form.value,
+        "mastery": mastery,
+        "parts": [
+            {
+                "id": section.part.section,
+                "title": section.part.title,
+                "question": section.part.question,
+                "options": section.part.options,
+                "right": section.key.right,
+            }
+            for section in one.sections
+        ],
+        "results": [words(message("package.result", right=right, of=count)) for right in range(count + 1)],
+        "words": {
+            "right": words(message("package.right")),
+            "wrong": words(message("package.wrong")),
+            "passed": words(message("package.passed")),
+            "failed": words(message("package.failed")),
+            "left": words(message("package.left")),
+            "left_unsaved": words(message("package.left_unsaved")),
+            "leave_unsaved": words(message("package.leave_unsaved")),
+            "lost": words(message("package.lost")),
+            "shut": words(message("package.shut")),
+        },
+    }
 
 
 def _part(section: Section, place: str, words: _Words, has_back: bool) -> str:
@@ -269,9 +276,8 @@ def _text(part: LessonPart) -> str:
         first = inline.children[0] if inline.children else None
         if first is not None and first.type == "image":
             before.hidden = after.hidden = True
-            first.type, first.tag = "html_inline", ""
-            first.content = figure_html(figures[str(first.attrs["src"]).removeprefix("figure:")])
-            first.children = None
+            figure = figures[str(first.attrs["src"]).removeprefix("figure:")]
+            inline.children = [Token("html_inline", "", 0, content=figure_html(figure))]
     rendered: str = READER.renderer.render(tokens, READER.options, {})
     region = f'<div class="wide" role="region" tabindex="0" aria-label="{escape(part.title)}"><table>'
     return rendered.replace("<table>", region).replace("</table>", "</table></div>")

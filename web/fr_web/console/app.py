@@ -31,7 +31,7 @@ from fr_web.console.lessons import figure_html, lesson_html
 from fr_web.console.sessions import Attempts, Sessions
 from fr_web.console.views import SCREENS
 from fr_web.console.views.keyboard import KEYBOARD_COOKIE, keys_of
-from fr_web.console.visit import IN_PLACE, Screen, Visit, ways_back
+from fr_web.console.visit import IN_PLACE, Screen, Visit, page_policy, ways_back
 from fr_web.console.walls import Wall
 from fr_web.console.words import FOR_PAGES, PURPOSES, QUALITY, ROLES, USES
 from fr_web.errors import http_status, refused
@@ -287,9 +287,7 @@ def _headers(nonce: str) -> Mapping[str, str]:
         "cross-origin-opener-policy": "same-origin",
         "cross-origin-resource-policy": "same-origin",
         "permissions-policy": "camera=(self), geolocation=(), microphone=()",
-        "content-security-policy": f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'self'; img-src 'self' "
-        "data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
-        "require-trusted-types-for 'script'; trusted-types htmx",
+        "content-security-policy": page_policy(nonce),
     }
 
 

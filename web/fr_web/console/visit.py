@@ -300,6 +300,18 @@ def _led_back(above: str, told: Message | None) -> View:
     return view
 
 
+def page_policy(nonce: str, form_action: str = "'self'", frame_ancestors: str = "'none'") -> str:
+    """Return the Content-Security-Policy of a page: its nonce, where its forms go, and who may show it in a frame.
+
+    Browsers that know `frame-ancestors` ignore X-Frame-Options.
+    """
+    return (
+        f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "base-uri 'none'; require-trusted-types-for 'script'; trusted-types htmx; "
+        f"form-action {form_action}; frame-ancestors {frame_ancestors}"
+    )
+
+
 def _event(html: str) -> str:
     """Return an event of a stream, as https://html.spec.whatwg.org/multipage/server-sent-events.html writes it."""
     return "".join(f"data: {line}\n" for line in html.splitlines()) + "\n"

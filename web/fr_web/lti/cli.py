@@ -1,6 +1,5 @@
 """`fr lti`: makes the tool's key, and shows the addresses to enter in a learning platform."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +7,8 @@ import typer
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from fr_client.cli.state import Unusable, reporting
+from fr_client.cli.files import new_file
+from fr_client.cli.state import reporting
 from fr_web.lti.registrations import read_registrations, tool_key
 
 _BITS = 3072
@@ -22,15 +22,9 @@ def key(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="New PEM file; only its owner can read it.")],
 ) -> None:
     """Make the private key with which FR Core signs its messages to platforms."""
-    made = generate_private_key(_EXPONENT, _BITS)
-    pem = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    with reporting(as_json=False):
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except OSError as error:
-            raise Unusable("INVALID_FIELD", f"{path} cannot be made: {error.strerror}.") from error
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(pem)
+    with reporting(as_json=False), new_file(path) as file:
+        pem = generate_private_key(_EXPONENT, _BITS).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        file.write(pem)
     typer.echo(f"{path}: key {tool_key(pem).key_id}")
 
 

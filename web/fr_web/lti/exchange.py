@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-import json
 import ssl
 import threading
 import time
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
+from fr_files.reading import read_json
 from fr_web.lti.registrations import ALGORITHM
 
 MOST_BYTES, MOST_KEYS = 256 * 1024, 100
@@ -26,7 +26,6 @@ AGAIN_S = 60.0  # the shortest time between two readings of a key set, no matter
 FRESH_S = 3_600.0  # after this time a key set is read again, so that a removed key stops being accepted
 
 Fetch = Callable[[str, bytes | None, Mapping[str, str]], bytes]
-_working: dict[str, list[threading.Thread]] = {}  # by host
 
 
 class Unanswered(Exception):
@@ -56,9 +55,8 @@ async def fetched(send: Fetch, url: str, body: bytes | None = None, **headers: s
 
     Raises `Unanswered`, also if too many requests to this host have not ended.
     """
-    threads = _working.setdefault(urlsplit(url).netloc, [])
-    threads[:] = [one for one in threads if one.is_alive()]
-    if len(threads) >= MOST_AT_ONCE:
+    name = f"lti {urlsplit(url).netloc}"
+    if sum(one.name == name for one in threading.enumerate()) >= MOST_AT_ONCE:
         raise Unanswered("too many at once")
     done: Future[bytes] = Future()
     done.set_running_or_notify_cancel()
@@ -69,8 +67,7 @@ async def fetched(send: Fetch, url: str, body: bytes | None = None, **headers: s
         except Unanswered as error:
             done.set_exception(error)
 
-    threads.append(threading.Thread(target=work, name="lti", daemon=True))
-    threads[-1].start()
+    threading.Thread(target=work, name=name, daemon=True).start()
     try:
         return await asyncio.wait_for(asyncio.wrap_future(done), _WHOLE_S)
     except TimeoutError as error:
@@ -107,8 +104,8 @@ class PlatformKeys:
 def parse_keys(data: bytes) -> Mapping[str, PyJWK]:
     """Return, by id, the RSA keys of a key set that are meant for signatures; raises `Unanswered`."""
     try:
-        listed = json.loads(data)["keys"]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        listed = read_json(data, MOST_BYTES)["keys"]
+    except (ValueError, TypeError, KeyError) as error:
         raise Unanswered("no key set") from error
     if not isinstance(listed, list) or len(listed) > MOST_KEYS:
         raise Unanswered("no key set")

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, TypeGuard
+from typing import Any, Generic, TypeGuard, TypeVar
 from urllib.parse import urlencode
 
 import grpc
@@ -19,6 +19,7 @@ from jwt import PyJWS
 from jwt.exceptions import PyJWTError
 
 from fr_client.errors import FrApiError
+from fr_files.reading import read_json
 from fr_locales.messages import Message, message
 from fr_web.errors import refused
 from fr_web.lti.exchange import PlatformKeys, Unanswered
@@ -26,14 +27,15 @@ from fr_web.lti.registrations import ALGORITHM, Platform, Registrations
 
 log = logging.getLogger("fr_web.lti")
 
+T = TypeVar("T")
+
 COOKIE = "__Host-fr-lti"
 STATE_S = 600.0  # from the start of a launch to its end: enough to sign in to the platform
 _MOST_ENDED = 10_000
 _LEEWAY_S, _LONGEST_S = 60, 3_600  # allowed difference between clocks; maximum age of a token
 _MOST_TOKEN, _MOST_WORD = 64 * 1024, 255
 
-_CLAIM = "https://purl.imsglobal.org/spec/lti/claim/"
-_DEEP = "https://purl.imsglobal.org/spec/lti-dl/claim/deep_linking_settings"
+CLAIM, DEEP_CLAIM = "https://purl.imsglobal.org/spec/lti/claim/", "https://purl.imsglobal.org/spec/lti-dl/claim/"
 _GRADES = "https://purl.imsglobal.org/spec/lti-ags/claim/endpoint"
 SCORE_SCOPE = "https://purl.imsglobal.org/spec/lti-ags/scope/score"
 RESOURCE, DEEP_LINKING = "LtiResourceLinkRequest", "LtiDeepLinkingRequest"
@@ -71,7 +73,35 @@ class _Begun:
     platform: Platform
     nonce: str
     browser: bytes  # hash of the cookie
-    until_s: int
+
+
+class Tickets(Generic[T]):
+    """Values under secret tickets: each for `lasts_s`, and the newest `most`."""
+
+    def __init__(self, lasts_s: float, most: int, clock_s: Callable[[], float]) -> None:
+        self._lasts_s, self._most, self._clock_s = lasts_s, most, clock_s
+        self._kept: dict[str, tuple[float, T]] = {}  # until when, and the value; the oldest first
+
+    def keep(self, value: T, ticket: str = "") -> str:
+        """Return the ticket of a value: a new one unless one is given."""
+        now_s, ticket = self._clock_s(), ticket or secrets.token_urlsafe(32)
+        for old in [one for one, (until_s, _) in self._kept.items() if until_s < now_s]:
+            del self._kept[old]
+        if len(self._kept) >= self._most:
+            del self._kept[next(iter(self._kept))]
+        self._kept[ticket] = now_s + self._lasts_s, value
+        return ticket
+
+    def find(self, ticket: str) -> T | None:
+        """Return the value of a ticket; None if there is none, or it has expired."""
+        until_s, value = self._kept.get(ticket, (0.0, None))
+        return value if until_s >= self._clock_s() else None
+
+    def take(self, ticket: str) -> T | None:
+        """Return what `find` does, and forget the ticket."""
+        value = self.find(ticket)
+        self._kept.pop(ticket, None)
+        return value
 
 
 class Launches:
@@ -81,14 +111,11 @@ class Launches:
     """
 
     def __init__(
-        self,
-        registrations: Registrations,
-        keys: PlatformKeys,
-        clock_s: Callable[[], float] = time.time,
+        self, registrations: Registrations, keys: PlatformKeys, clock_s: Callable[[], float] = time.time
     ) -> None:
         self._registrations, self._keys, self._clock_s = registrations, keys, clock_s
         self._secret = secrets.token_bytes(32)
-        self._ended: dict[str, int] = {}  # states of launches that passed every check, until they expire; oldest first
+        self._ended = Tickets[bool](STATE_S, _MOST_ENDED, clock_s)  # states of launches that passed every check
         self._signed = PyJWS([ALGORITHM], {"enforce_minimum_key_length": True})
 
     def platform(self, asked: Mapping[str, str]) -> Platform:
@@ -138,26 +165,19 @@ class Launches:
         claims = await self._claims(begun.platform, token)
         self._require_standard(claims, begun)
         found = _launch(claims, begun)
-        _require(state not in self._ended, "state")  # it may have ended while the keys were read
-        self._end(state, begun.until_s)
+        _require(self._ended.find(state) is None, "state")  # it may have ended while the keys were read
+        self._ended.keep(True, state)
         return found
 
     def _begun(self, state: str) -> _Begun:
         """Return what a state says; raises `Refused` unless this process made it, it is in time, and not used."""
         told, _, code = state.rpartition(".")
         is_own = hmac.compare_digest(code.encode(), self._code("state", told).encode())
-        _require(is_own and state not in self._ended, "state")
+        _require(is_own and self._ended.find(state) is None, "state")
         _, until_s, number, browser = told.split(".")
         _require(int(until_s) >= self._clock_s(), "state")
         platform = self._registrations.platforms[int(number)]
-        return _Begun(platform, self._code("nonce", state), bytes.fromhex(browser), int(until_s))
-
-    def _end(self, state: str, until_s: int) -> None:
-        for old in [one for one, ends_s in self._ended.items() if ends_s < self._clock_s()]:
-            del self._ended[old]
-        if len(self._ended) >= _MOST_ENDED:
-            del self._ended[next(iter(self._ended))]
-        self._ended[state] = until_s
+        return _Begun(platform, self._code("nonce", state), bytes.fromhex(browser))
 
     def _code(self, use: str, text: str) -> str:
         return hmac.new(self._secret, f"{use} {text}".encode(), sha256).hexdigest()
@@ -174,11 +194,11 @@ class Launches:
         if key is None:
             raise Refused("kid")
         try:
-            claims = json.loads(self._signed.decode(token, key, [ALGORITHM]))
+            claims = read_json(self._signed.decode(token, key, [ALGORITHM]), _MOST_TOKEN)
             json.dumps(claims, ensure_ascii=False).encode()  # fails for half a surrogate pair, which nothing can carry
         except PyJWTError:
             raise Refused("signature") from None
-        except (ValueError, RecursionError):
+        except ValueError:
             raise Refused("id_token") from None
         _require(isinstance(claims, dict), "id_token")
         return dict(claims)
@@ -197,16 +217,16 @@ class Launches:
         _require(_is_time(issued) and now_s - _LONGEST_S <= issued <= now_s + _LEEWAY_S, "iat")
         nonce = claims.get("nonce")
         _require(isinstance(nonce, str) and hmac.compare_digest(nonce.encode(), begun.nonce.encode()), "nonce")
-        _require(claims.get(f"{_CLAIM}version") == "1.3.0", "version")
-        deployment_id = claims.get(f"{_CLAIM}deployment_id")
+        _require(claims.get(f"{CLAIM}version") == "1.3.0", "version")
+        deployment_id = claims.get(f"{CLAIM}deployment_id")
         _require(isinstance(deployment_id, str) and deployment_id in platform.deployment_ids, "deployment_id")
-        _require(claims.get(f"{_CLAIM}message_type") in (RESOURCE, DEEP_LINKING), "message_type")
+        _require(claims.get(f"{CLAIM}message_type") in (RESOURCE, DEEP_LINKING), "message_type")
 
 
 def _launch(claims: Mapping[str, Any], begun: _Begun) -> Launch:
-    platform, deployment_id = begun.platform, str(claims[f"{_CLAIM}deployment_id"])
-    if claims[f"{_CLAIM}message_type"] == DEEP_LINKING:
-        settings = _object(claims, _DEEP)
+    platform, deployment_id = begun.platform, str(claims[f"{CLAIM}deployment_id"])
+    if claims[f"{CLAIM}message_type"] == DEEP_LINKING:
+        settings = _object(claims, f"{DEEP_CLAIM}deep_linking_settings")
         return_url, data = settings.get("deep_link_return_url"), settings.get("data")
         _require(isinstance(return_url, str) and platform.owns(return_url), "deep_link_return_url")
         _require("ltiResourceLink" in _list(settings, "accept_types"), "accept_types")
@@ -220,13 +240,13 @@ def _launch(claims: Mapping[str, Any], begun: _Begun) -> Launch:
             browser=begun.browser,
             takes_line_item=settings.get("accept_lineitem") is not False,
         )
-    subject, custom, grades = claims.get("sub"), _object(claims, f"{_CLAIM}custom"), _object(claims, _GRADES)
+    subject, custom, grades = claims.get("sub"), _object(claims, f"{CLAIM}custom"), _object(claims, _GRADES)
     _require(isinstance(subject, str) and 1 <= len(subject) <= _MOST_WORD, "sub")
     line_item = grades.get("lineitem", "") if SCORE_SCOPE in _list(grades, "scope") else ""
     _require(line_item == "" or (isinstance(line_item, str) and platform.owns(line_item)), "lineitem")
     cohort_id, sitting = custom.get("cohort", ""), custom.get("sitting", "")
     _require(all(isinstance(one, str) and len(one) <= _MOST_WORD for one in (cohort_id, sitting)), "custom")
-    teaches = _teaches(_list(claims, f"{_CLAIM}roles"))
+    teaches = _teaches(_list(claims, f"{CLAIM}roles"))
     return Launch(platform, deployment_id, str(subject), str(cohort_id), str(sitting), teaches, str(line_item))
 
 
@@ -267,19 +287,9 @@ def _hash(cookie: str) -> bytes:
     return sha256(cookie.encode("utf-8", "surrogatepass")).digest()
 
 
-def is_cookie(cookie: str) -> bool:
-    """Return True if a cookie has the form of a secret that `new_cookie` makes."""
-    return len(cookie) == 43 and cookie.isascii()
-
-
-def new_cookie() -> str:
-    """Return a new secret for a browser."""
-    return secrets.token_urlsafe(32)
-
-
-def refuse_without_registration() -> FrApiError:
-    """Return the refusal of a server without learning platforms."""
-    return _denied(message("lti.off"))
+def cookie_of(sent: str = "") -> str:
+    """Return the secret that a browser sent, or a new one if it has none."""
+    return sent if len(sent) == 43 and sent.isascii() else secrets.token_urlsafe(32)
 
 
 def _denied(words: Message) -> FrApiError:

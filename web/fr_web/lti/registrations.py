@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -14,8 +13,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from jwt.algorithms import RSAAlgorithm
 
+from fr_client.cli.files import read_text
 from fr_client.cli.state import Unusable
-from fr_files.reading import read_whole
+from fr_files.reading import TextRefused, read_toml
 from fr_web.room import is_loopback_host
 
 ALGORITHM = "RS256"  # 1EdTech Security Framework 1.1, 5.1: every platform takes it
@@ -79,8 +79,8 @@ class Registrations:
 def read_registrations(path: Path) -> Registrations:
     """Read the file, which may have no platform yet; raises `Unusable`, which names the wrong key."""
     try:
-        found = tomllib.loads(_text(path))
-    except tomllib.TOMLDecodeError as error:
+        found = read_toml(read_text(path, _MOST_BYTES), _MOST_BYTES)
+    except TextRefused as error:
         raise Unusable("INVALID_FIELD", f"{path} is not TOML: {error}.") from error
     _require_known(found, "the file", {"address", "private_keys", "trainer_key_file", "class_key_file", "platforms"})
     files = found.get("private_keys")
@@ -102,7 +102,7 @@ def read_registrations(path: Path) -> Registrations:
 
 def _tool_key_of(path: Path) -> ToolKey:
     try:
-        return tool_key(_text(path).encode())
+        return tool_key(read_text(path, _MOST_BYTES).encode())
     except ValueError as error:
         what = f"is not an RSA key of at least {_LEAST_BITS} bits without a password; `fr lti key FILE` makes one."
         raise Unusable("INVALID_FIELD", f"{path} {what}") from error
@@ -169,16 +169,7 @@ def _key(found: Mapping[str, Any], name: str, folder: Path) -> str:
     value = found.get(name, "")
     if not isinstance(value, str):
         raise _wrong(name, "the file", "must be the name of a file")
-    return _text(folder / value).strip() if value else ""
-
-
-def _text(path: Path) -> str:
-    try:
-        return read_whole(path, _MOST_BYTES).decode()
-    except OSError as error:
-        raise Unusable("FILE_UNREADABLE", f"{path} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise Unusable("FILE_UNREADABLE", f"{path} is not text in UTF-8.") from error
+    return read_text(folder / value, _MOST_BYTES).strip() if value else ""
 
 
 def _require_known(found: Mapping[str, Any], place: str, names: set[str]) -> None:

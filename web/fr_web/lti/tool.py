@@ -15,14 +15,13 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import jwt
 
-from fr_web.lti.exchange import Fetch, PlatformKeys, Unanswered, fetch, fetched
-from fr_web.lti.launches import SCORE_SCOPE, Launch, Launches
+from fr_files.reading import read_json
+from fr_web.lti.exchange import MOST_BYTES, Fetch, PlatformKeys, Unanswered, fetch, fetched
+from fr_web.lti.launches import CLAIM, DEEP_CLAIM, SCORE_SCOPE, Launch, Launches, Tickets
 from fr_web.lti.registrations import ALGORITHM, Platform, Registrations
 
 log = logging.getLogger("fr_web.lti")
 
-_CLAIM = "https://purl.imsglobal.org/spec/lti/claim/"
-_DEEP = "https://purl.imsglobal.org/spec/lti-dl/claim/"
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _SCORE_KIND = "application/vnd.ims.lis.v1.score+json"
 _TOKEN_S, _EARLY_S = 300, 60
@@ -73,7 +72,7 @@ class Tool:
     ) -> None:
         self.registrations, self._send, self._clock_s = registrations, send, clock_s
         self.launches = Launches(registrations, PlatformKeys(send), clock_s)
-        self._choosing: dict[str, tuple[float, Launch]] = {}  # the oldest first
+        self.choosing = Tickets[Launch](CHOICE_S, _MOST_CHOICES, clock_s)  # those of deep linking
         self._tokens: dict[Platform, tuple[float, str]] = {}
         self._sending: set[asyncio.Task[None]] = set()
 
@@ -81,27 +80,8 @@ class Tool:
         """Return the public keys for platforms."""
         return {"keys": [one.jwk() for one in self.registrations.keys]}
 
-    def wait_for_choice(self, launch: Launch) -> str:
-        """Keep a launch of deep linking until a trainer has chosen; return the ticket that identifies it."""
-        now_s, ticket = self._clock_s(), secrets.token_urlsafe(32)
-        for old in [one for one, (until_s, _) in self._choosing.items() if until_s < now_s]:
-            del self._choosing[old]
-        if len(self._choosing) >= _MOST_CHOICES:
-            del self._choosing[next(iter(self._choosing))]
-        self._choosing[ticket] = now_s + CHOICE_S, launch
-        return ticket
-
-    def waiting(self, ticket: str, cookie: str) -> Launch | None:
-        """Return the launch of a browser that waits for a choice; None if there is none, or it has expired."""
-        until_s, launch = self._choosing.get(ticket, (0.0, None))
-        return launch if launch is not None and until_s >= self._clock_s() and launch.is_of(cookie) else None
-
-    def chosen(self, ticket: str, cookie: str, choice: Choice) -> tuple[str, str] | None:
-        """Return the address to which the browser posts the choice, and the signed token. A ticket is valid once."""
-        launch = self.waiting(ticket, cookie)
-        if launch is None:
-            return None
-        del self._choosing[ticket]
+    def chosen(self, launch: Launch, choice: Choice) -> str:
+        """Return the signed token of a choice, which the browser posts to `launch.return_url`."""
         item: dict[str, Any] = {
             "type": "ltiResourceLink",
             "title": choice.title,
@@ -117,14 +97,14 @@ class Tool:
             "iss": platform.client_id,
             "aud": platform.issuer,
             "nonce": launch.nonce,  # that of our own request; some platforms check it
-            f"{_CLAIM}deployment_id": launch.deployment_id,
-            f"{_CLAIM}message_type": "LtiDeepLinkingResponse",
-            f"{_CLAIM}version": "1.3.0",
-            f"{_DEEP}content_items": [item],
+            f"{CLAIM}deployment_id": launch.deployment_id,
+            f"{CLAIM}message_type": "LtiDeepLinkingResponse",
+            f"{CLAIM}version": "1.3.0",
+            f"{DEEP_CLAIM}content_items": [item],
         }
         if launch.data is not None:
-            claims[f"{_DEEP}data"] = launch.data
-        return launch.return_url, self._signed(claims)
+            claims[f"{DEEP_CLAIM}data"] = launch.data
+        return self._signed(claims)
 
     def send_score(self, launch: Launch, score: Score, failed: Callable[[], None]) -> None:
         """Send a score in the background; if the platform does not accept it, write to the log and call `failed`."""
@@ -164,9 +144,9 @@ class Tool:
         kind = "application/x-www-form-urlencoded"
         answer = await fetched(self._send, platform.token_url, urlencode(asked).encode(), content_type=kind)
         try:
-            found = json.loads(answer)
+            found = read_json(answer, MOST_BYTES)
             token, lasts_s = str(found["access_token"]), float(found.get("expires_in", _TOKEN_S))
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
             raise Unanswered("no access token") from error
         if not token.isascii() or not token.isprintable():
             raise Unanswered("no access token")

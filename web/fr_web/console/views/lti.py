@@ -1,11 +1,10 @@
 """Launches from a learning platform: start, end, a trainer's choice of a sitting, and scores."""
 
-import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import grpc
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from fr_api.v1 import access_pb2
 from fr_api.v1 import training_pb2 as pb
@@ -14,13 +13,14 @@ from fr_locales.messages import message
 from fr_web.console.addresses import address
 from fr_web.console.forms import text_of
 from fr_web.console.sessions import Session
-from fr_web.console.visit import MOST_LISTED, Screen, Visit
+from fr_web.console.views.trainer import TRAINS
+from fr_web.console.visit import MOST_LISTED, Screen, Visit, page_policy
 from fr_web.errors import refused
-from fr_web.lti.launches import COOKIE, STATE_S, Launch, is_cookie, new_cookie, refuse_without_registration
+from fr_web.lti.launches import COOKIE, STATE_S, Launch, cookie_of
 from fr_web.lti.tool import CHOICE_S, Choice, Score, Tool
 
+_POLICY = "content-security-policy"
 _FRAMES = ("iframe", "frame", "embed", "object")
-_TRAINS = frozenset({access_pb2.ROLE_TRAINER})
 _ASKED = ("iss", "client_id", "login_hint", "lti_message_hint", "target_link_uri", "lti_deployment_id")
 
 
@@ -33,7 +33,7 @@ class Chosen:
 
 def _tool(visit: Visit) -> Tool:
     if visit.desk.lti is None:
-        raise refuse_without_registration()
+        raise refused(grpc.StatusCode.PERMISSION_DENIED, "NOT_PERMITTED", message("lti.off"))
     return visit.desk.lti
 
 
@@ -47,9 +47,10 @@ async def login(visit: Visit) -> Response:
     platform = tool.launches.platform(asked)
     if visit.request.headers.get("sec-fetch-dest") in _FRAMES:
         page = visit.page("lti_window.html", again=address("/lti/login", **asked))
-        return _with_policy(visit, page, frame_ancestors=" ".join(sorted(platform.origins)))
-    found = visit.request.cookies.get(COOKIE, "")
-    cookie = found if is_cookie(found) else new_cookie()
+        framing = " ".join(sorted(platform.origins))
+        page.headers[_POLICY] = page_policy(visit.nonce, frame_ancestors=framing)
+        return page
+    cookie = cookie_of(visit.request.cookies.get(COOKIE, ""))
     answer = RedirectResponse(tool.launches.begin(platform, asked, cookie), 303)
     # The platform's page posts the token, so the browser must send this cookie with a cross-site request.
     answer.set_cookie(COOKIE, cookie, int(STATE_S + CHOICE_S), secure=True, httponly=True, samesite="none")
@@ -65,7 +66,7 @@ async def launch(visit: Visit) -> Response:
     state, token = text_of(visit.fields, "state"), text_of(visit.fields, "id_token")
     found = await tool.launches.end(state, token, visit.request.cookies.get(COOKIE, ""))
     if found.return_url:
-        return visit.page("lti_go.html", onward=f"/lti/choose/{tool.wait_for_choice(found)}")
+        return visit.page("lti_go.html", onward=f"/lti/choose/{tool.choosing.keep(found)}")
     if found.teaches:
         return visit.page("lti_teacher.html")
     if not found.cohort_id:
@@ -104,7 +105,7 @@ async def _joined(visit: Visit, tool: Tool, found: Launch) -> Session:
 
 async def keys(visit: Visit) -> Response:
     """Send the tool's public keys."""
-    return Response(json.dumps(_tool(visit).key_set()), media_type="application/json")
+    return JSONResponse(_tool(visit).key_set())
 
 
 async def choose(visit: Visit) -> Response:
@@ -115,19 +116,19 @@ async def choose(visit: Visit) -> Response:
 
 async def chosen(visit: Visit) -> Response:
     """Show the button that takes the choice back to the platform."""
-    found, wanted = _waiting(visit), visit.form(Chosen).choice
+    tool, found, wanted = _tool(visit), _waiting(visit), visit.form(Chosen).choice
     async for one in _choices(visit):
-        if f"{one.cohort_id}/{one.sitting}" == wanted:
-            told = _tool(visit).chosen(visit.path["ticket"], visit.request.cookies.get(COOKIE, ""), one)
-            if told is not None:
-                page = visit.page("lti_return.html", url=told[0], token_of_choice=told[1], chosen=one)
-                return _with_policy(visit, page, form_action=" ".join(sorted(found.platform.origins)))
+        if f"{one.cohort_id}/{one.sitting}" == wanted and tool.choosing.take(visit.path["ticket"]) is not None:
+            token = tool.chosen(found, one)
+            page = visit.page("lti_return.html", url=found.return_url, token_of_choice=token, chosen=one)
+            page.headers[_POLICY] = page_policy(visit.nonce, form_action=" ".join(sorted(found.platform.origins)))
+            return page
     raise visit.invalid(message("lti.choice_gone"), "choice")
 
 
 def _waiting(visit: Visit) -> Launch:
-    found = _tool(visit).waiting(visit.path["ticket"], visit.request.cookies.get(COOKIE, ""))
-    if found is None:
+    found = _tool(visit).choosing.find(visit.path["ticket"])
+    if found is None or not found.is_of(visit.request.cookies.get(COOKIE, "")):
         raise visit.invalid(message("lti.choice_over"))
     return found
 
@@ -161,26 +162,11 @@ async def send_score(visit: Visit) -> None:
         tool.send_score(found, score, lambda: setattr(session, "score_sent", None))
 
 
-def _with_policy(
-    visit: Visit, page: Response, *, form_action: str = "'self'", frame_ancestors: str = "'none'"
-) -> Response:
-    """Allow a registered platform to frame a page, or to receive its form.
-
-    Browsers that know `frame-ancestors` ignore X-Frame-Options.
-    """
-    page.headers["content-security-policy"] = (
-        f"default-src 'none'; script-src 'nonce-{visit.nonce}'; style-src 'self'; img-src 'self' data:; "
-        "connect-src 'self'; base-uri 'none'; require-trusted-types-for 'script'; trusted-types htmx; "
-        f"form-action {form_action}; frame-ancestors {frame_ancestors}"
-    )
-    return page
-
-
 SCREENS = (
     Screen("/lti/login", login, is_open=True),
     Screen("/lti/login", login, method="POST", is_open=True),
     Screen("/lti/launch", launch, method="POST", is_open=True),
     Screen("/lti/keys", keys, is_open=True),
-    Screen("/lti/choose/{ticket}", choose, roles=_TRAINS),
-    Screen("/lti/choose/{ticket}", chosen, method="POST", roles=_TRAINS),
+    Screen("/lti/choose/{ticket}", choose, roles=TRAINS),
+    Screen("/lti/choose/{ticket}", chosen, method="POST", roles=TRAINS),
 )

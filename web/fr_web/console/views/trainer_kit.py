@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from starlette.responses import Response
 
 from fr_api.v1 import training_pb2
+from fr_client.words import PACKAGE_FORMATS
 from fr_locales.messages import Message, message
 from fr_web.console.lessons import explained, key_lines
 from fr_web.console.views.trainer import TRAINS, read_course
@@ -140,12 +141,6 @@ class Term:
     figure: training_pb2.LessonFigure | None
 
 
-PACKAGES = {
-    "scorm-2004": training_pb2.LESSON_PACKAGE_FORMAT_SCORM_2004,
-    "cmi5": training_pb2.LESSON_PACKAGE_FORMAT_CMI5,
-}
-
-
 async def _taught(visit: Visit, course: training_pb2.Course, block_id: str) -> Taught:
     request = training_pb2.ListFormItemsRequest(course_id=course.course_id, form=block_id, language=visit.language)
     items = visit.each(request, training_pb2.ListFormItemsResponse)
@@ -192,7 +187,7 @@ async def package(visit: Visit) -> Response:
     """Send all lessons of a course as a package for a learning platform."""
     course = await read_course(visit, visit.path["course"])
     names = dict.fromkeys(one.parts[0].lesson for one in await _lessons(visit, course))
-    form = PACKAGES.get(visit.path["format"])
+    form = PACKAGE_FORMATS.get(visit.path["format"])
     if not names or form is None:
         raise visit.invalid(message("console.kit.no_package"), "format")
     request = training_pb2.GetLessonPackageRequest(lessons=names, format=form, language=visit.language)

@@ -9,7 +9,7 @@ from fr_core.errors import ShuttingDown, message
 from fr_core.gallery.checks import require_display_name
 from fr_core.sharing import Places
 from fr_server.authz.callers import cohorts_seen, current_sharer
-from fr_server.rpc.convert import training
+from fr_server.rpc.convert import cohorts
 from fr_server.rpc.convert.gallery import page_size
 from fr_server.rpc.interceptors.wrapping import Context
 from fr_server.rpc.services.paging import last_moment, moment_token
@@ -31,37 +31,37 @@ class CohortCalls(training_pb2_grpc.TrainingServiceServicer):
         self._watches = Places(_MOST_WATCHING, message("error.sharing.watches"))
 
     async def CreateCohort(self, request: pb.CreateCohortRequest, context: Context) -> pb.CreateCohortResponse:
-        count = training.sent_trainees(request.trainees)
+        count = cohorts.sent_trainees(request.trainees)
         require_display_name(request.display_name)
         resources = self._resources
         course = await resources.work.storage(resources.store.course, request.course_id)
-        retention_ms = training.sent_retention_ms(request, course.plan)
+        retention_ms = cohorts.sent_retention_ms(request, course.plan)
         cohort, enrolled = await resources.work.storage(
             resources.store.create_cohort, course.course_id, request.display_name, count, retention_ms
         )
         return pb.CreateCohortResponse(
-            cohort=training.cohort_message(cohort), enrolled=map(training.enrolled_message, enrolled)
+            cohort=cohorts.cohort_message(cohort), enrolled=map(cohorts.enrolled_message, enrolled)
         )
 
     async def AddTrainees(self, request: pb.AddTraineesRequest, context: Context) -> pb.AddTraineesResponse:
-        count = training.sent_trainees(request.trainees)
+        count = cohorts.sent_trainees(request.trainees)
         enrolled = await self._resources.work.storage(self._resources.store.add_trainees, request.cohort_id, count)
-        return pb.AddTraineesResponse(enrolled=map(training.enrolled_message, enrolled))
+        return pb.AddTraineesResponse(enrolled=map(cohorts.enrolled_message, enrolled))
 
     async def JoinFromPlatform(
         self, request: pb.JoinFromPlatformRequest, context: Context
     ) -> pb.JoinFromPlatformResponse:
-        who = training.sent_person(request)
+        who = cohorts.sent_person(request)
         enrolled = await self._resources.work.storage(self._resources.store.join, request.cohort_id, *who)
-        return pb.JoinFromPlatformResponse(enrolled=training.enrolled_message(enrolled))
+        return pb.JoinFromPlatformResponse(enrolled=cohorts.enrolled_message(enrolled))
 
     async def GetCohort(self, request: pb.GetCohortRequest, context: Context) -> pb.GetCohortResponse:
         found, told = await self._resources.work.storage(self._changed, request.cohort_id, -1)
         releases = await self._resources.work.storage(self._resources.store.releases, request.cohort_id)
         return pb.GetCohortResponse(
-            cohort=training.cohort_message(found.cohort),
+            cohort=cohorts.cohort_message(found.cohort),
             progress=told,
-            releases=[training.release_message(found.course, one) for one in releases],
+            releases=[cohorts.release_message(found.course, one) for one in releases],
         )
 
     async def ListCohorts(self, request: pb.ListCohortsRequest, context: Context) -> pb.ListCohortsResponse:
@@ -70,7 +70,7 @@ class CohortCalls(training_pb2_grpc.TrainingServiceServicer):
         before = last_moment(call, request.page_token)
         shown, more = await self._resources.work.storage(cohorts_seen, self._resources.store, course_id, before, size)
         return pb.ListCohortsResponse(
-            cohorts=map(training.cohort_message, shown),
+            cohorts=map(cohorts.cohort_message, shown),
             next_page_token=moment_token(call, shown[-1].created_ms, shown[-1].cohort_id) if more else "",
         )
 
@@ -103,10 +103,10 @@ class CohortCalls(training_pb2_grpc.TrainingServiceServicer):
     ) -> pb.SetSittingClosedResponse:
         set_closed = self._resources.store.set_closed
         cohort = await self._resources.work.storage(set_closed, request.cohort_id, request.sitting, request.closed)
-        return pb.SetSittingClosedResponse(cohort=training.cohort_message(cohort))
+        return pb.SetSittingClosedResponse(cohort=cohorts.cohort_message(cohort))
 
     async def ExtendTime(self, request: pb.ExtendTimeRequest, context: Context) -> pb.ExtendTimeResponse:
-        more_ms, extend = training.sent_more_ms(request), self._resources.store.extend
+        more_ms, extend = cohorts.sent_more_ms(request), self._resources.store.extend
         given = await self._resources.work.storage(extend, request.cohort_id, request.trainee_id, more_ms)
         return pb.ExtendTimeResponse(trainee_ids=given)
 
@@ -129,4 +129,4 @@ class CohortCalls(training_pb2_grpc.TrainingServiceServicer):
             for trainee in found.trainees
             for sitting in course.plan.sittings
         }
-        return found, [training.progress_message(*whose, how_far) for whose, how_far in (of_new | now).items()]
+        return found, [cohorts.progress_message(*whose, how_far) for whose, how_far in (of_new | now).items()]

@@ -7,7 +7,8 @@ from fr_api.v1 import training_pb2 as pb
 from fr_api.v1 import training_pb2_grpc
 from fr_core.errors import InvalidField, MissingField, message
 from fr_locales.rendering import spoken
-from fr_server.rpc.convert.training import MAX_RELEASED, SHOWN_AS, release_message
+from fr_server.rpc.convert.cohorts import MAX_RELEASED, release_message
+from fr_server.rpc.convert.training import SHOWN_AS
 from fr_server.rpc.convert.trials import class_item_message, component_message, given_answer, reveal_message
 from fr_server.rpc.interceptors.wrapping import Context
 from fr_server.rpc.services.training.own_probe import class_items, read_cohort, with_known_truth

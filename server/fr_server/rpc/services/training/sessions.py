@@ -10,8 +10,9 @@ from fr_api.v1 import training_pb2_grpc
 from fr_locales.messages import message
 from fr_locales.rendering import best_language, render, speak, spoken
 from fr_server.rpc.convert import trials
+from fr_server.rpc.convert.cohorts import STATES
 from fr_server.rpc.convert.common import image_data, timestamp_ms
-from fr_server.rpc.convert.training import STATES, sitting_message
+from fr_server.rpc.convert.training import sitting_message
 from fr_server.rpc.interceptors.wrapping import Context
 from fr_server.rpc.services.training.own_probe import lock_found, search_for
 from fr_server.rpc.services.training.resources import TrainingResources
