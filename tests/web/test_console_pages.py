@@ -13,6 +13,7 @@ import pytest
 from fr_api.v1 import training_pb2
 from fr_locales.rendering import ENGLISH, direction_of, languages
 from fr_trust.access.principal import Role
+from fr_web.lti.launches import COOKIE
 from support.browser import (
     LEFT_TO_RIGHT,
     PLAN,
@@ -187,7 +188,13 @@ def choosing(*doings: Doing) -> Act:
     def act(look: Look) -> None:
         assert look.world is not None
         assert look.world.lms is not None
-        found = look.world.lms.launch(Surfer(look.world.site), "teacher", deep=True)
+        surfer = Surfer(look.world.site)
+        found = look.world.lms.launch(surfer, "teacher", deep=True)
+        headers = {"set-cookie": f"{COOKIE}={surfer.cookies[COOKIE]}; Path=/; Secure; SameSite=None"}
+        headers["content-type"], body = "text/html", "<link rel=icon href=data:,>"
+        look.page.route("**/lti/launch", lambda route: route.fulfill(status=200, headers=headers, body=body))
+        look.page.goto(f"{look.address}/lti/launch")
+        look.page.unroute("**/lti/launch")
         look.open(re.findall(r"/lti/choose/[\w-]+", words(found))[0])
         led_on(*doings)(look)
 
