@@ -144,10 +144,13 @@ def test_an_answer_whose_acknowledgement_was_cut_off_counts_once(console_world: 
         else:
             route.continue_()
 
+    is_gone = [True]
     look.page.route("**/course/sitting?*", lose)
+    look.page.route("**/readyz", lambda route: route.abort("internetdisconnected") if is_gone else route.continue_())
     look.page.keyboard.press("7")
     look.page.locator("#lost").wait_for()
     assert answers(console_world, seat) == [3]  # control: the answer had come
+    is_gone.clear()
     look.heading("Trial 2 of 2")
     assert answers(console_world, seat) == [3]
     assert len(cut) == 1
