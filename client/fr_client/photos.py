@@ -64,7 +64,7 @@ class PhotoFit:
         if not self.limits.max_image_bytes:
             return photo  # a server that tells no limits
         if not self.downscale:
-            return self._unscaled(photo, "Send a smaller file, or allow the client to scale it down.")
+            return self._unscaled(photo, "Send a smaller file: the client does not scale this one down.")
         if "JPEG" not in self.limits.image_formats:
             return self._unscaled(
                 photo, "Send a smaller file: the client scales down to JPEG, which it does not accept."

@@ -93,7 +93,7 @@ REFUSED = {
     "detect old.gif": ("UNSUPPORTED_FORMAT", "Convert the photo"),
     "detect film.png": ("SEVERAL_FRAMES", "Send one frame as a separate photo"),
     "detect large.png": ("IMAGE_TOO_MANY_BYTES", "Send a smaller file: Pillow cannot read it here"),
-    "detect large.png --no-downscale": ("IMAGE_TOO_MANY_BYTES", "or allow the client to scale it down."),
+    "detect large.png --no-downscale": ("IMAGE_TOO_MANY_BYTES", "the client does not scale this one down."),
     "compare a.png film.png": ("SEVERAL_FRAMES", "Second photo, film.png: "),
     "detect nothing": ("NO_PHOTOS", "nothing holds no photo. Name a folder with photos in it."),
     "detect --list missing.txt": ("FILE_UNREADABLE", "missing.txt cannot be read: No such file or directory."),

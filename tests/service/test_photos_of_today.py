@@ -135,6 +135,24 @@ def test_commands_say_that_they_scale_and_draw_on_what_they_sent(at: Fr, photos:
     assert at("compare", photos / "large.png", photos / "long.bmp")[0] == 0
 
 
+@both
+@pytest.mark.parametrize(
+    ("file", "reason"), [("large.png", "IMAGE_TOO_MANY_PIXELS"), ("long.bmp", "IMAGE_TOO_MANY_BYTES")]
+)
+def test_a_case_refuses_a_photo_that_it_would_only_keep_scaled_down(
+    at: Fr, server: Running, kind: Kind, photos: Path, file: str, reason: str
+) -> None:
+    status, out, errors = at("case", "open", f"Ref {kind} {file}", "--purpose", "investigation", "--json")
+    assert status == 0, errors
+    case = json.loads(out)["case_id"]
+    status, _, errors = at("case", "search", case, "g", photos / file)
+    assert (status, errors.split(":")[0]) == (1, reason), errors
+    assert "scaled down" not in errors
+    assert "scales it down" not in errors
+    with pytest.raises(FrApiError, match=reason):
+        asked(kind, server.address, lambda client: client.review.search(case, "g", photos / file))
+
+
 def test_scaled_photos_are_enrolled_once_and_found_for_the_picture(at: Fr, photos: Path, tmp_path: Path) -> None:
     folder = tmp_path / "people" / "ada"
     folder.mkdir(parents=True)

@@ -99,7 +99,10 @@ def test_no_call_waits_beyond_its_time_or_sends_more_than_the_server_accepts(kin
             asked(kind, target, lambda client: client.detect(b"x"), timeout_s=0.2)
         assert caught.value.reason == "TIMED_OUT"
         released.set()
-        for downscale, says in ((True, "Pillow cannot read it here"), (False, "allow the client to scale it down")):
+        for downscale, says in (
+            (True, "Pillow cannot read it here"),
+            (False, "the client does not scale this one down"),
+        ):
             with pytest.raises(FrApiError, match=f"5,000 bytes; the server accepts at most 4,096.*{says}") as caught:
                 asked(kind, target, lambda client: client.enrol("g", "s", bytes(5000)), downscale=downscale)
             assert (caught.value.reason, caught.value.metadata["limit"]) == ("IMAGE_TOO_MANY_BYTES", "4096")

@@ -51,7 +51,7 @@ class AsyncCalls:
         self._channels = Channels.open(target, Identity(token, credentials), channel_options(target))
         self.unary, self.streams = self._channels.unary, self._channels.streams
         self._server = server_pb2_grpc.ServerServiceStub(self.unary)
-        self._fit: Fit | None = None
+        self._fit: PhotoFit | None = None
 
     async def close(self) -> None:
         """Close the connection; calls that still run are cancelled."""
@@ -80,7 +80,7 @@ class AsyncCalls:
         """Return how the server is doing; for administrators and auditors."""
         return await self.call(self._server.GetServerStatus, server_pb2.GetServerStatusRequest())
 
-    async def fit(self) -> Fit:
+    async def fit(self) -> PhotoFit:
         """Return the function that makes photos fit the server; it asks for the limits once."""
         if self._fit is None:
             self._fit = PhotoFit((await self.server_info()).limits, self._downscale)

@@ -1,6 +1,7 @@
 """Review of the asynchronous client: cases, examinations, findings and evidence."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from fr_api.v1 import review_pb2, review_pb2_grpc
@@ -69,8 +70,9 @@ class AsyncReview:
     ) -> review_pb2.SearchInCaseResponse:
         """Search a gallery for the face of a photo within a case: leads for examiners, never an identity.
 
-        The server keeps the photo and the candidate list with the case. Purpose and reference are those of the case;
-        the other arguments and errors are those of `AsyncClient.search`.
+        The server keeps the photo and the candidate list with the case, so a photo over the server's limits is refused,
+        and never scaled down. Purpose and reference are those of the case; the other arguments and errors are those of
+        `AsyncClient.search`.
         """
         item = SearchItem(
             photo,
@@ -84,7 +86,8 @@ class AsyncReview:
             target_fmr=target_fmr,
             target_fpir=target_fpir,
         )
-        search = await run(requests.search, gallery_id, item, await self._calls.fit())
+        as_it_is = replace(await self._calls.fit(), downscale=False)
+        search = await run(requests.search, gallery_id, item, as_it_is)
         request = review_pb2.SearchInCaseRequest(case_id=case_id, search=search)
         return await self._calls.call(self._stub.SearchInCase, request)
 

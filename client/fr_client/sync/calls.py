@@ -52,7 +52,7 @@ class Calls:
         self._channels = Channels.open(target, Identity(token, credentials), channel_options(target))
         self.unary, self.streams = self._channels.unary, self._channels.streams
         self._server = server_pb2_grpc.ServerServiceStub(self.unary)
-        self._fit: Fit | None = None
+        self._fit: PhotoFit | None = None
 
     def close(self) -> None:
         """Close the connection; calls that still run are cancelled."""
@@ -81,7 +81,7 @@ class Calls:
         """Return how the server is doing; for administrators and auditors."""
         return self.call(self._server.GetServerStatus, server_pb2.GetServerStatusRequest())
 
-    def fit(self) -> Fit:
+    def fit(self) -> PhotoFit:
         """Return the function that makes photos fit the server; it asks for the limits once."""
         if self._fit is None:
             self._fit = PhotoFit((self.server_info()).limits, self._downscale)

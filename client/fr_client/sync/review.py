@@ -2,6 +2,7 @@
 """Review of the synchronous client: cases, examinations, findings and evidence."""
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from fr_api.v1 import review_pb2, review_pb2_grpc
@@ -70,8 +71,9 @@ class Review:
     ) -> review_pb2.SearchInCaseResponse:
         """Search a gallery for the face of a photo within a case: leads for examiners, never an identity.
 
-        The server keeps the photo and the candidate list with the case. Purpose and reference are those of the case;
-        the other arguments and errors are those of `Client.search`.
+        The server keeps the photo and the candidate list with the case, so a photo over the server's limits is refused,
+        and never scaled down. Purpose and reference are those of the case; the other arguments and errors are those of
+        `Client.search`.
         """
         item = SearchItem(
             photo,
@@ -85,7 +87,8 @@ class Review:
             target_fmr=target_fmr,
             target_fpir=target_fpir,
         )
-        search = run(requests.search, gallery_id, item, self._calls.fit())
+        as_it_is = replace(self._calls.fit(), downscale=False)
+        search = run(requests.search, gallery_id, item, as_it_is)
         request = review_pb2.SearchInCaseRequest(case_id=case_id, search=search)
         return self._calls.call(self._stub.SearchInCase, request)
 

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +21,6 @@ from fr_client.cli.show import console, every, pairs, plain, print_answer, print
 from fr_client.cli.state import (
     AsJson,
     GalleryId,
-    NoDownscale,
     Yes,
     argument,
     confirm,
@@ -157,15 +157,16 @@ def search_in_case(
     where: search.Where = None,
     only_subjects: search.OnlySubjects = None,
     fusion: search.Fused = "max",
-    no_downscale: NoDownscale = False,
     brief: Brief = False,
     as_lines: AsLines = False,
 ) -> None:
     """Search a gallery within a case for the face of each photo: leads for its examiners, never an identity.
 
-    The server keeps each photo and its candidate list with the case. Purpose and reference are those of the case. Exit
-    status 3: you gave several photos, and some were refused or could not be read.
+    The server keeps each photo and its candidate list with the case, so a photo over the server's limits is refused, and
+    not scaled down. Purpose and reference are those of the case. Exit status 3: you gave several photos, and some were
+    refused or could not be read.
     """
+    context.obj = replace(context.obj, downscale=False)
     require_one_criterion(threshold=threshold, target_fmr=target_fmr, target_fpir=target_fpir)
     form, metadata = Form(as_lines, brief), key_values(where or [], "--where")
     with connected(context, as_lines, lines=True) as client:
