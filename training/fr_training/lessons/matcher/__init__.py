@@ -23,11 +23,6 @@ def similarity(one: tuple[float, float], other: tuple[float, float]) -> float:
     return sum(a * b for a, b in zip(one, other, strict=True))
 
 
-def near_zero_percent() -> float:
-    """Of the pairs of two people, those with a similarity from -0.1 to 0.1, percent."""
-    return 100.0 * (calibration().fmr_at(-0.1).value - calibration().fmr_at(0.1).value)
-
-
 def half_of_one() -> float:
     """The similarity that half of the pairs of one person reach."""
     return next(step / 100 for step in range(100) if calibration().fnmr_at(step / 100).value >= 0.5)
@@ -89,7 +84,6 @@ NUMBERS = {
     "threshold": Number(threshold_of_pack, ".2f", 0.3, 0.3),
     "pairs_one": Number(lambda: calibration().rates.mated, ",.0f", 600, 600),
     "pairs_two": Number(lambda: calibration().rates.nonmated, ",.0f", 355_746, 355_746),
-    "near_zero": Number(near_zero_percent, ".0f", 87, 90),
     "half": Number(half_of_one, ".2f", 0.6, 0.62),
     "two_above": Number(lambda: calibration().fmr_at(threshold_of_pack()).count, ".0f", 10, 20),
     "one_below": Number(lambda: calibration().fnmr_at(threshold_of_pack()).count, ".0f", 5, 10),
