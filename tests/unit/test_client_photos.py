@@ -157,5 +157,9 @@ def test_what_cannot_be_scaled_is_refused_for_its_bytes_with_a_remedy(
         fit(photo)
     assert refused.value.reason == "IMAGE_TOO_MANY_BYTES"
     assert refused.value.metadata == {"found": str(len(photo)), "limit": str(len(photo) - 1)}
-    remedy = {"off": "does not scale this one", "no Pillow": "pip install pillow", "no JPEG there": "scales down to JPEG"}
+    remedy = {
+        "off": "does not scale this one",
+        "no Pillow": "pip install pillow",
+        "no JPEG there": "scales down to JPEG",
+    }
     assert remedy.get(why, "Pillow cannot read it here") in refused.value.message
