@@ -162,9 +162,9 @@ def search_in_case(
 ) -> None:
     """Search a gallery within a case for the face of each photo: leads for its examiners, never an identity.
 
-    The server keeps each photo and its candidate list with the case, so a photo over the server's limits is refused, and
-    not scaled down. Purpose and reference are those of the case. Exit status 3: you gave several photos, and some were
-    refused or could not be read.
+    The server keeps each photo and its candidate list with the case, so a photo over the server's limits is refused,
+    and not scaled down. Purpose and reference are those of the case. Exit status 3: you gave several photos, and some
+    were refused or could not be read.
     """
     context.obj = replace(context.obj, downscale=False)
     require_one_criterion(threshold=threshold, target_fmr=target_fmr, target_fpir=target_fpir)
