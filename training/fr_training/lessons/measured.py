@@ -26,7 +26,7 @@ def calibration() -> Calibration:
 
 
 def threshold_of_pack() -> float:
-    """The similarity from which on a search returns somebody, unless told otherwise."""
+    """The default threshold of the pack: the similarity from which on a candidate is a lead."""
     return load_pack(DEFAULT_PACK).thresholds.similarity
 
 

@@ -1145,7 +1145,9 @@ Global___SearchRequest: _TypeAlias = SearchRequest  # noqa: Y015
 
 @_typing.final
 class Candidate(_message.Message):
-    """A lead for a human examiner: a subject, represented by its best template."""
+    """A subject that resembles the probe, represented by its best template: at or above the threshold, a lead for a human
+    examiner.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
