@@ -12,6 +12,7 @@ import pytest
 from fr_api.v1 import access_pb2
 from fr_client.errors import FrApiError
 from fr_locales.rendering import best_language, direction_of
+from fr_trust.access.principal import Role
 from fr_web.console import forms, sessions
 from fr_web.console.views.keyboard import KEYBOARD_COOKIE, KEYS
 from fr_web.console.visit import IN_PLACE
@@ -59,6 +60,21 @@ def test_a_refusal_says_what_to_do_on_a_page(surfer: Surfer) -> None:
     for sentence in (told[0], words_of(in_place)):
         assert "This server asks for a key." in sentence
         assert "uthorization" not in sentence
+
+
+def test_a_page_says_why_it_asks_somebody_to_sign_in_again(at: Staffed, operator: Surfer) -> None:
+    lost = Surfer(operator.site, dict.fromkeys(operator.cookies, "of-a-server-that-has-started-again"))
+    stranger = Surfer(operator.site)
+    assert "a session ends after a while" in words_of(lost.get("/galleries"))
+    assert "a session ends after a while" not in words_of(stranger.get("/galleries"))
+
+
+def test_a_wrong_code_is_compared_with_the_slip(at: Staffed, surfer: Surfer) -> None:
+    refused = surfer.sign_in(at.caller(Role.TRAINEE).token, "00000-00000-00000-00000-000000")
+    told = re.search(r'<section class="refusal".*?</section>', words_of(refused), re.DOTALL)
+    assert told is not None
+    assert "Compare it with the code on your slip" in told[0]
+    assert re.search(r'id="code"[^>]*aria-invalid', words_of(refused))
 
 
 def test_no_key_is_in_any_page_or_cookie(at: Staffed, operator: Surfer) -> None:

@@ -132,6 +132,20 @@ def test_a_cut_of_half_a_minute_loses_no_answer(
     assert there <= left
 
 
+def test_a_page_whose_connection_is_back_shows_the_time_that_the_server_counted(
+    console_world: World, look: Look, seat: Seat
+) -> None:
+    seat.enter(look)
+    left = seconds_left(look)
+    look.page.context.set_offline(True)
+    look.page.locator(".unsure").wait_for()
+    console_world.staff.clock.ahead_ms += 1000 * AHEAD_S  # and the clock of the page is not
+    look.page.context.set_offline(False)
+    look.page.locator(".unsure").wait_for(state="hidden")
+    until(lambda: seconds_left(look) <= left - AHEAD_S)
+    look.heading("Trial 1 of 2")
+
+
 def test_an_answer_whose_acknowledgement_was_cut_off_counts_once(console_world: World, look: Look, seat: Seat) -> None:
     seat.enter(look)
     cut: list[str] = []

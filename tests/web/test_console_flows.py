@@ -8,6 +8,7 @@ from fr_web.console.views.keyboard import KEYS
 from support.browser import PROBE, Look, World, join, needs_browser, opened, sign_in
 
 pytestmark = needs_browser
+TOPS = "[...document.querySelectorAll('.pane, .scale button, h1')].map((one) => one.getBoundingClientRect().top)"
 MOST_BYTES = 150 * 1024  # of the first pages together, without photos
 
 
@@ -178,3 +179,45 @@ def test_the_watch_over_barriers_sees_one(browser: Any, console_world: World) ->
     with pytest.raises(AssertionError, match="label"):
         look.require_open_to_all()
     look.page.close()
+
+
+def test_an_answer_that_takes_long_is_announced_and_asked_for_once(look: Look, console_world: World) -> None:
+    sign_in(look.open("/").page, console_world, "trainer")
+    look.open("/courses")
+    held: list[Any] = []
+    look.page.route("**/courses/new", lambda route: held.append(route))
+    link = look.page.locator("main a[href='/courses/new']")
+    link.click()
+    look.page.locator("#busy").wait_for()
+    link.click()
+    assert "at work" in look.page.inner_text("#live, #busy")
+    held[0].continue_()
+    look.heading("Make a course").page.locator("#busy").wait_for(state="hidden")
+    assert len(held) == 1
+
+
+@pytest.mark.parametrize("scrolled", [0, 120])
+def test_the_notice_of_a_lost_connection_covers_nothing(look: Look, console_world: World, scrolled: int) -> None:
+    look.expected = "Failed to fetch|ERR_INTERNET_DISCONNECTED"
+    at_first_trial(look, console_world)
+    look.page.evaluate(f"scrollTo(0, {scrolled})")
+    before = look.page.evaluate(TOPS)
+    look.page.context.set_offline(True)
+    look.page.locator("#lost").wait_for()
+    height = look.page.evaluate("document.getElementById('lost').getBoundingClientRect().bottom")
+    assert height > 0
+    after = look.page.evaluate(TOPS)
+    assert [round(one - height) for one in after] == [round(one) for one in before]
+    look.page.context.set_offline(False)
+    look.page.locator("#lost").wait_for(state="hidden")
+
+
+@pytest.mark.parametrize(("zone", "told"), [("Asia/Tokyo", "GMT+9"), ("UTC", "")])
+def test_a_time_stands_beside_that_of_the_browser(browser: Any, console_world: World, zone: str, told: str) -> None:
+    with opened(browser, console_world.address, timezone_id=zone) as look:
+        sign_in(look.open("/").page, console_world, "trainer")
+        look.page.locator("nav a[href='/courses']").click()
+        text = look.heading("Courses").page.locator("main time").first.inner_text()
+    utc, _, here = text.partition(" UTC")
+    assert len(utc) == len("2026-11-30 21:05")
+    assert (here != "", told in here) == (told != "", True)

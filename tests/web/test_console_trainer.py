@@ -122,6 +122,14 @@ def test_a_plan_is_checked_before_a_course_is_made(trainer: Surfer) -> None:
     assert ('value="make"' in page, 'value="make"' in lacking, "too few people" in lacking) == (True, False, True)
 
 
+def test_the_work_on_a_course_stands_above_its_plan(trainer: Surfer) -> None:
+    draft = led(trainer.post("/courses/new", WANTED))
+    assert re.findall('id="work"|<table', words(trainer.get(draft))) == ["<table", 'id="work"']
+    led(trainer.post(draft, {"do": "make"}))
+    assert re.findall('id="work"|<table', words(trainer.get(draft))) == ['id="work"', "<table"]
+    until(lambda: "The course is made" in words(trainer.get(draft)), 60)  # the server makes one at a time
+
+
 def test_an_error_of_the_work_is_on_the_page_of_the_draft(trainer: Surfer) -> None:
     draft = led(trainer.post("/courses/new", {**WANTED, "plan": "three-day"}))
     led(trainer.post(draft, {"do": "make"}))

@@ -120,7 +120,9 @@ class Console:
             self._sessions.end(visit.session_id)
             visit.session = None
             told = error if error.message else None
-            answer = visit.page("sign_in.html", told, http_status(error), next=_place(request), code="")
+            is_over = told is None and _cookie(request) in request.cookies  # also by a restart, which no cookie tells
+            place, status = _place(request), http_status(error)
+            answer = visit.page("sign_in.html", told, status, next=place, code="", is_over=is_over)
         else:
             answer = visit.page("error.html", error, before=_before(request))
         return self._headed(visit, answer)

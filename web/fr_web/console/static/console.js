@@ -9,6 +9,17 @@
   let ticking = 0;
   let end = 0;
   document.addEventListener("fr:left", (event) => { end = performance.now() + 1000 * event.detail; });
+  // Times of the server are UTC; beside them stands that of this browser, if it is another.
+  const local = () => {
+    const how = { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short" };
+    const clock = new Intl.DateTimeFormat(`${document.documentElement.lang}-u-nu-latn`, how);
+    for (const one of document.querySelectorAll("time[datetime]:not([data-local])")) {
+      const time = new Date(one.dateTime);
+      one.dataset.local = "";
+      if (time.getTimezoneOffset() !== 0) one.append(` (${clock.format(time)})`);
+    }
+  };
+
   const begin = () => {
     clearInterval(ticking);
     const left = document.querySelector("[data-left]");
@@ -22,6 +33,7 @@
     for (const box of document.querySelectorAll("[data-keys]")) box.checked = localStorage.getItem("fr-keys") !== "off";
     for (const one of document.querySelectorAll("[data-print], [data-full]")) one.hidden = false;
     filled();
+    local();
   };
 
   // Of what a wall shows, the newest part is in sight.
@@ -43,11 +55,30 @@
 
   document.addEventListener("htmx:after:swap", (event) => {
     latest();
-    if (event.target.closest?.("[data-live]")) return; // a part that follows events: the focus stays
+    if (event.target.closest?.("[data-live]")) { // a part that follows events: the focus stays
+      local();
+      return;
+    }
     const head = document.querySelector("#page .refusal") ?? document.querySelector("#page h1");
     head?.focus();
     say(head?.textContent ?? "");
     begin();
+  });
+
+  // --- an answer that takes long
+
+  const LONG_MS = 400;
+  let asking = 0;
+  document.addEventListener("htmx:before:request", () => {
+    clearTimeout(asking);
+    asking = setTimeout(() => {
+      byId("busy").hidden = false;
+      say(byId("busy-words").textContent);
+    }, LONG_MS);
+  });
+  document.addEventListener("htmx:finally:request", () => {
+    clearTimeout(asking);
+    byId("busy").hidden = true;
   });
 
   document.addEventListener("click", (event) => {
@@ -206,6 +237,7 @@
     say(byId("live").dataset.back);
     const again = unsent;
     unsent = null;
+    document.dispatchEvent(new CustomEvent("fr:back"));
     resend(again);
   };
   window.addEventListener("offline", () => lost(null));

@@ -41,6 +41,16 @@
   document.addEventListener("submit", () => clearTimeout(waiting), { capture: true });
   window.addEventListener("online", () => { for (const form of document.querySelectorAll("#page form[data-draft]")) keep(form); });
 
+  // --- the time left is the server's, which alone knows what counted while the connection was lost
+
+  document.addEventListener("fr:back", async () => {
+    const left = document.querySelector("#page [data-left]");
+    if (left === null) return;
+    const answer = await fetch(location.href).catch(() => null);
+    const found = answer?.ok ? /data-left="(\d+)"/.exec(await answer.text()) : null;
+    if (found !== null && left.isConnected) document.dispatchEvent(new CustomEvent("fr:left", { detail: Number(found[1]) }));
+  });
+
   // --- an own photo: the server does not keep it, so that this browser shows it until the trial is over
 
   const OWN = "fr-own-probe";

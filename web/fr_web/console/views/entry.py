@@ -11,7 +11,7 @@ from fr_locales.rendering import ENGLISH, render, reviewer_of
 from fr_web.console.sessions import Inquiry, Session
 from fr_web.console.visit import IN_PLACE, Screen, Visit
 from fr_web.console.words import FOR_PAGES, PURPOSES
-from fr_web.errors import delay_of, http_status
+from fr_web.errors import delay_of, http_status, refused
 from fr_web.room import LANGUAGE_COOKIE
 
 _YEAR_S = 365 * 24 * 3600
@@ -71,7 +71,13 @@ async def _session(visit: Visit, form: SignIn) -> Session:
         if not form.code:
             raise visit.invalid(message("console.sign_in.no_code"), "code")
         joining = training_pb2.JoinCourseRequest(code=form.code)
-        joined = await visit.ask(joining, training_pb2.JoinCourseResponse)
+        try:
+            joined = await visit.ask(joining, training_pb2.JoinCourseResponse)
+        except FrApiError as error:
+            if error.reason != "UNKNOWN_TRAINEE":
+                raise
+            words = visit.text(message("console.sign_in.wrong_code"))
+            raise refused(error.code, error.reason, words, field="code") from error
         begun.who = f"{joined.trainee_id} "  # however the code was typed
     found = await visit.ask(access_pb2.WhoAmIRequest(), access_pb2.WhoAmIResponse)
     trainee = access_pb2.ROLE_TRAINEE

@@ -50,6 +50,7 @@ class Draft:
 
     wanted: Wanted
     missing: int = 0  # people whom the data sets lack
+    checked: training_pb2.CheckPlanResponse | None = None
     forecasts: bool = False
     task: asyncio.Task[None] | None = None
     at: training_pb2.CourseProgress | None = None
@@ -246,9 +247,10 @@ def _draft(visit: Visit) -> Draft:
 async def draft(visit: Visit) -> Response:
     """Show what a plan needs and what there is, the check of its forms, the work, or the course."""
     one = _draft(visit)
-    checked = await visit.ask(_check(one.wanted), training_pb2.CheckPlanResponse)
-    one.missing = checked.missing
-    return visit.page("trainer_draft.html", checked=checked, **_state(visit, one))
+    if one.checked is None or not one.runs:  # a server at work on a course answers late
+        one.checked = await visit.ask(_check(one.wanted), training_pb2.CheckPlanResponse)
+        one.missing = one.checked.missing
+    return visit.page("trainer_draft.html", checked=one.checked, **_state(visit, one))
 
 
 async def draft_events(visit: Visit) -> Response:
