@@ -11,7 +11,7 @@ import numpy as np
 from fr_core.align import CROP_SIZE
 from fr_core.detect.multiscale import DetectionMode, MultiscaleDetector, Scales
 from fr_core.detect.protocol import BatchedTileDetector, TileDetector, TileFaces
-from fr_core.detect.scrfd import ScrfdDetector
+from fr_core.detect.scrfd import ScrfdDetector, likely_rows
 from fr_core.detect.yunet import YunetDetector
 from fr_core.embed.onnx import FlipFusion, OnnxEmbedder, PlainEmbedder
 from fr_core.embed.protocol import BatchedRawEmbedder, RawEmbedder
@@ -26,7 +26,7 @@ from fr_core.runtime.batcher import Batcher
 from fr_core.runtime.devices import ActiveDevice, as_one, parse_device, parse_precision
 from fr_core.runtime.observe import Observer
 from fr_core.runtime.open import open_sessions
-from fr_core.runtime.session import PixelInput, Session
+from fr_core.runtime.session import PixelInput, RowFilter, Session
 from fr_core.runtime.sizes import ACCELERATOR_SIZES, AUTO, allowed_sizes, parse_sizes
 from fr_core.scoring.calibration import Calibration
 from fr_core.scoring.calibration_json import from_json
@@ -200,9 +200,15 @@ def open_detector(
     """
     spec, shapes, key = pack.detector, tile_shapes_of(pack), "batching.detector_sizes"
     asked = parse_sizes(options.detector_sizes, key)
-    sessions = _sessions(pack.name, spec, cache, options, asked, shapes)
-    family = YunetDetector if spec.family == "yunet" else ScrfdDetector
-    runs = [family(session, spec, shapes, SCALES.heard * spec.score_threshold).detect_tiles for session in sessions]
+    min_score = SCALES.heard * spec.score_threshold
+    rows = likely_rows(min_score) if spec.family == "scrfd" else None
+    sessions = _sessions(pack.name, spec, cache, options, asked, shapes, rows)
+    runs = [
+        YunetDetector(session, spec, shapes, min_score).detect_tiles
+        if rows is None
+        else ScrfdDetector(session, spec, shapes).detect_tiles
+        for session in sessions
+    ]
     return sessions, Batcher(
         "detector",
         _lanes(runs, sessions[0], options),
@@ -322,6 +328,7 @@ def _sessions(
     options: EngineOptions,
     asked: tuple[int, ...] | None,
     shapes: Sequence[tuple[int, int]],
+    rows: RowFilter | None = None,
 ) -> list[Session]:
     return open_sessions(
         cache.read_verified(spec.file, pack),
@@ -332,6 +339,7 @@ def _sessions(
         _lanes_of_a_processor(options),
         [(batch, *shape) for batch in asked or ACCELERATOR_SIZES for shape in shapes],
         cache.folder.parent / _ENGINES,
+        rows=rows,
     )
 
 

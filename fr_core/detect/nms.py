@@ -1,5 +1,8 @@
 """Non-maximum suppression: of several boxes on one face, the one with the best score stays."""
 
+from typing import Any
+
+import cv2
 import numpy as np
 
 from fr_core.detect.protocol import TileFaces
@@ -23,18 +26,17 @@ def keep_best(boxes: F32, scores: F32, threshold: float) -> I64:
     """Greedy non-maximum suppression.
 
     Args:
-        boxes: f32[N, 4], (left, top, right, bottom).
-        scores: f32[N].
+        boxes: f32[N, 4], (left, top, right, bottom). One without area, or with a number that is not finite, suppresses
+            no other face.
+        scores: f32[N]; a box whose score is not above 0, or no number, goes.
         threshold: intersection over union above which the box with the lower score goes, in [0, 1].
 
     Returns i64[K]: indices of the boxes that stay, best score first; equal scores in their given order.
     """
-    order = np.argsort(-scores, kind="stable")
-    kept: list[int] = []
-    while order.size:
-        best, rest = order[0], order[1:]
-        kept.append(int(best))
-        order = rest[iou(boxes[best], boxes[rest]) <= threshold] if rest.size else rest
+    rectangles = boxes.astype(np.float64)  # the difference of two float32 may be none
+    rectangles[~np.isfinite(boxes).all(axis=1)] = 0
+    rectangles[:, 2:] = np.maximum(rectangles[:, 2:] - rectangles[:, :2], 0)
+    kept: Any = cv2.dnn.NMSBoxes(rectangles, scores, 0.0, threshold)  # type: ignore[arg-type]  # takes arrays too
     return np.array(kept, np.int64)
 
 
@@ -43,7 +45,7 @@ def best_of_each(faces: TileFaces, owners: I64, count: int, threshold: float) ->
 
     `owners`: i64[N], the tile of each face; `threshold`: as that of `keep_best`.
     """
-    each = (faces.take(owners == tile) for tile in range(count))
+    each = [faces] if count == 1 else [faces.take(owners == tile) for tile in range(count)]
     return [one.take(keep_best(one.boxes, one.scores, threshold)) for one in each]
 
 

@@ -41,8 +41,8 @@ def cut(picture: U8, left: int, top: int, height: int, width: int) -> U8:
     return tile
 
 
-def corners(cells: I64, columns: int) -> F32:
-    """f32[N, 2]: (x, y), in cells, of N cells of a feature map that has so many columns; cells count row by row."""
+def corners(cells: I64, columns: int | I64) -> F32:
+    """f32[N, 2]: (x, y), in cells, of N cells of feature maps that have so many columns; cells count row by row."""
     return np.stack([cells % columns, cells // columns], axis=-1).astype(np.float32)
 
 

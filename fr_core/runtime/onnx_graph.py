@@ -14,6 +14,7 @@ Every edit leaves what the model computes as it is, but for `half`, which rounds
   each run. Where the file itself says one picture, that goes too if it is asked for, and must then be tried.
 * Weights and arithmetic become float16, where that is asked for.
 * The input becomes pixels: bytes are a quarter of what floats are, and no float picture is made in Python.
+* Of a detector's outputs, likely rows alone come out, where that is asked for.
 """
 
 from collections.abc import Iterable, Iterator
@@ -26,7 +27,8 @@ from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 from onnx.external_data_helper import uses_external_data
 
-from fr_core.runtime.session import PIXELS, PixelInput
+from fr_core.runtime.onnx_rows import keep_likely_rows
+from fr_core.runtime.session import PIXELS, PixelInput, RowFilter
 from fr_core.types import F32
 
 
@@ -83,7 +85,9 @@ _WIDE = 8
 _PREFIX = "fr_core/"
 
 
-def prepared(model: bytes, pixels: PixelInput, half: bool = False, any_batch: bool = False) -> bytes:
+def prepared(
+    model: bytes, pixels: PixelInput, half: bool = False, any_batch: bool = False, rows: RowFilter | None = None
+) -> bytes:
     """A model that takes pixels, and that every runtime runs well.
 
     Args:
@@ -91,11 +95,12 @@ def prepared(model: bytes, pixels: PixelInput, half: bool = False, any_batch: bo
         pixels: what that input expects.
         half: weights and arithmetic in float16; the scaling of the pixels and the outputs stay float32.
         any_batch: let a model whose file says one picture take any number. Most do; it must be tried.
+        rows: which rows of a detector's outputs come out; None = all outputs as they are.
 
-    Returns an ONNX file with one input u8[N, H, W, 3], RGB, and the same outputs.
+    Returns an ONNX file with one input u8[N, H, W, 3], RGB, and the same outputs, or those of `keep_likely_rows`.
 
     Raises `ValueError`: the bytes are not an ONNX file, the model keeps weights in another file, a scale does not fit
-    its quantised weight, or the model has another input than one f32[N, 3, H, W].
+    its quantised weight, the model has another input than one f32[N, 3, H, W], or other outputs than `rows` says.
     """
     parsed = _parsed(model)
     graph = parsed.graph
@@ -108,6 +113,8 @@ def prepared(model: bytes, pixels: PixelInput, half: bool = False, any_batch: bo
     if half:
         parsed = _half(parsed)
     take_pixels(parsed.graph, pixels)
+    if rows is not None:
+        keep_likely_rows(parsed.graph, rows)
     return parsed.SerializeToString()
 
 

@@ -17,8 +17,8 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 from fr_core.errors import DeviceUnavailable, message
 from fr_core.runtime.devices import ActiveDevice
 from fr_core.runtime.providers import CPU, providers
-from fr_core.runtime.session import Plan
-from fr_core.types import F32, U8
+from fr_core.runtime.session import Output, Plan, number_type
+from fr_core.types import U8
 
 # ONNX Runtime's levels: 0 verbose, 1 info, 2 warning, 3 error. Warnings name nodes that no user can mend.
 _LOG_ERRORS_ONLY = 3
@@ -44,20 +44,20 @@ class OnnxRuntimeSession:
         self.output_names = tuple(str(output.name) for output in session.get_outputs())
         self.device = device
 
-    def run(self, batch: U8) -> list[F32]:
+    def run(self, batch: U8) -> list[Output]:
         """As `Session.run`."""
         pixels = np.ascontiguousarray(batch)
         outputs = self._run_bound(pixels) if self._bound else self._session.run(None, {self._input: pixels})
-        return [np.asarray(output, np.float32) for output in outputs]
+        return [np.asarray(output, number_type(output)) for output in outputs]
 
-    def _run_bound(self, pixels: U8) -> list[F32]:
+    def _run_bound(self, pixels: U8) -> list[Output]:
         # A binding of its own for each call: bindings are cheap, and threads must not share one.
         binding = self._session.io_binding()
         binding.bind_cpu_input(self._input, pixels)
         for name in self.output_names:
             binding.bind_output(name)
         self._session.run_with_iobinding(binding)
-        outputs: list[F32] = binding.copy_outputs_to_cpu()
+        outputs: list[Output] = binding.copy_outputs_to_cpu()
         return outputs
 
 

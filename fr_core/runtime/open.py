@@ -9,7 +9,7 @@ import numpy as np
 from fr_core.errors import ConfigInvalid, DeviceUnavailable, message
 from fr_core.runtime.devices import PRECISIONS, DeviceKind, DeviceSpec, parse_device, parse_precision
 from fr_core.runtime.libraries import Libraries, installed_libraries
-from fr_core.runtime.session import PixelInput, Plan, Session, Shape
+from fr_core.runtime.session import PixelInput, Plan, RowFilter, Session, Shape
 
 # Side of the pictures with which a model of any size is tried: a multiple of every stride.
 _PROBE = 64
@@ -28,6 +28,7 @@ def open_sessions(
     shapes: Sequence[Shape] = (),
     engines: Path | None = None,
     libraries: Libraries | None = None,
+    rows: RowFilter | None = None,
 ) -> list[Session]:
     """Load a model, and make sure that the devices asked for are the devices that run it.
 
@@ -43,12 +44,14 @@ def open_sessions(
         shapes: (pictures, height, width) of every run to come; TensorRT tunes for them.
         engines: folder for what TensorRT builds; None = it is built anew at each start.
         libraries: what runs each kind of device; None = what is installed.
+        rows: which rows of a detector's outputs come out; None = all outputs as they are.
 
     Returns one session for each device, in the order of its numbers; one where the kind of device has no numbers.
 
     Raises `ConfigInvalid`: there is no such device or precision, the kind of device never has that precision, or a
     number is out of range; `DeviceUnavailable`: a device is not there, lacks the precision, or the library does not use
-    it; `ValueError`: the bytes are not an ONNX file, not one of a model of pictures, or not all of the model.
+    it; `ValueError`: the bytes are not an ONNX file, not one of a model of pictures, or not all of the model, or it has
+    other outputs than `rows` says.
     """
     spec = parse_device(device)
     wanted = parse_precision(precision, spec)
@@ -57,7 +60,7 @@ def open_sessions(
     if lanes < 1:
         raise ConfigInvalid(message("error.runtime.lanes", lanes=lanes), key="model.lanes")
     plan = Plan(b"", spec, device, wanted, threads, lanes, tuple(shapes), engines)
-    opener = _Opener(model, pixels, libraries or installed_libraries())
+    opener = _Opener(model, pixels, rows, libraries or installed_libraries())
     return [opener.first_of_auto(plan)] if spec.kind == "auto" else opener.all_of(plan)
 
 
@@ -83,9 +86,10 @@ def batches_alike(session: Session, failures: tuple[type[Exception], ...]) -> bo
 
 
 class _Opener:
-    def __init__(self, model: bytes, pixels: PixelInput, libraries: Libraries) -> None:
+    def __init__(self, model: bytes, pixels: PixelInput, rows: RowFilter | None, libraries: Libraries) -> None:
         self._model = model
         self._pixels = pixels
+        self._rows = rows
         self._libraries = libraries
 
     def all_of(self, plan: Plan) -> list[Session]:
@@ -100,21 +104,24 @@ class _Opener:
             )
         if takes_one_picture(self._model):
             try:
-                sessions = self._opened(plan, any_batch=True)
-                if batches_alike(sessions[0], library.failures):
+                sessions = self._opened(plan, any_batch=True, rows=None)  # a picture of noise has no likely row
+                alike = batches_alike(sessions[0], library.failures)
+                if alike and self._rows is None:
                     return sessions
                 del sessions  # a model may be large
+                if alike:
+                    return self._opened(plan, any_batch=True, rows=self._rows)
             except DeviceUnavailable:
                 pass  # the library refuses the model so; as its file has it, it may not
-        return self._opened(plan, any_batch=False)
+        return self._opened(plan, any_batch=False, rows=self._rows)
 
-    def _opened(self, plan: Plan, any_batch: bool) -> list[Session]:
+    def _opened(self, plan: Plan, any_batch: bool, rows: RowFilter | None) -> list[Session]:
         from fr_core.runtime.onnx_graph import prepared
 
         kind = plan.spec.kind
         # TensorRT makes fp16 itself, from float32 weights, and keeps what would suffer.
         half = kind == "cuda" and plan.precision == "fp16"
-        model = prepared(self._model, self._pixels, half, any_batch)
+        model = prepared(self._model, self._pixels, half, any_batch, rows)
         specs = [DeviceSpec(kind, (index,)) for index in plan.spec.indices] or [plan.spec]
         return [self._libraries[kind].open(replace(plan, model=model, spec=spec)) for spec in specs]
 

@@ -9,8 +9,8 @@ import openvino as ov
 
 from fr_core.errors import DeviceUnavailable, message
 from fr_core.runtime.devices import PRECISIONS, ActiveDevice, Precision
-from fr_core.runtime.session import Plan
-from fr_core.types import F32, U8
+from fr_core.runtime.session import Output, Plan, number_type
+from fr_core.types import U8
 
 _DEVICE = "CPU"
 # One for the process, never closed. The plugin of a core gives a thread a stack for signal handlers, and unmaps it when
@@ -40,11 +40,12 @@ class OpenVinoSession:
         self._compiling = threading.Lock()
         self._requests = threading.local()
 
-    def run(self, batch: U8) -> list[F32]:
+    def run(self, batch: U8) -> list[Output]:
         """As `Session.run`."""
         request = self._request(batch.shape)
         request.infer([np.ascontiguousarray(batch)], share_inputs=True)
-        return [np.array(request.get_output_tensor(i).data, np.float32) for i in range(len(self.output_names))]
+        outputs = [request.get_output_tensor(i).data for i in range(len(self.output_names))]
+        return [np.array(output, number_type(output)) for output in outputs]
 
     def _request(self, shape: tuple[int, ...]) -> ov.InferRequest:
         own = cast("dict[tuple[int, ...], ov.InferRequest]", self._requests.__dict__)

@@ -37,6 +37,9 @@ def _tensorrt(plan: Plan) -> dict[str, str]:
         "device_id": str(plan.spec.indices[0]),
         "trt_fp16_enable": "1" if plan.precision == "fp16" else "0",
         "trt_cuda_graph_enable": "0",  # a captured graph may not be run by several threads
+        # CUDA picks a detector's likely rows: how many there are depends on the picture, for which TensorRT has no
+        # profile, and it is slow where it supports that at all (onnxruntime, pull request 23705).
+        "trt_op_types_to_exclude": "Greater,NonZero,Compress",
     }
     if plan.engines is not None:
         # An engine serves one model in one precision; the provider itself puts TensorRT's version and the device's

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from fr_core.align import align
-from fr_core.detect.scrfd import ScrfdDetector
+from fr_core.detect.scrfd import ScrfdDetector, likely_rows
 from fr_core.errors import DeviceUnavailable
 from fr_core.gallery.index.faiss_codes import Workers
 from fr_core.gallery.index.faiss_gpu import MAX_K, GpuIndex, gpu_count, gpu_indexes
@@ -56,7 +56,8 @@ def opened(
     pixels = PixelInput(spec.colour, spec.mean, spec.std)
     shapes = [(1, side, side), (16, side, side)]
     model = cache.read_verified(spec.file)
-    (session,) = open_sessions(model, pixels, device, precision, shapes=shapes, engines=engines)
+    rows = likely_rows(0.5) if isinstance(spec, DetectorSpec) else None
+    (session,) = open_sessions(model, pixels, device, precision, shapes=shapes, engines=engines, rows=rows)
     return session
 
 
@@ -69,7 +70,7 @@ def tile(photos: dict[str, Path]) -> U8:
 
 
 def detector(session: Session) -> ScrfdDetector:
-    return ScrfdDetector(session, PACK.detector, ((TILE, TILE),), 0.5)
+    return ScrfdDetector(session, PACK.detector, ((TILE, TILE),))
 
 
 @pytest.fixture(scope="module")

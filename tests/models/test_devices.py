@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -19,7 +20,9 @@ import pytest
 from typer.testing import CliRunner
 
 from fr_core.align import align
-from fr_core.detect.scrfd import ScrfdDetector
+from fr_core.detect.multiscale import MultiscaleDetector, Scales
+from fr_core.detect.protocol import TileDetector, TileFaces
+from fr_core.detect.scrfd import ScrfdDetector, likely_rows
 from fr_core.detect.tiles import cut, resized
 from fr_core.detect.yunet import YunetDetector
 from fr_core.download import NullProgress
@@ -39,10 +42,13 @@ from fr_core.runtime.session import PIXELS, PixelInput, Session
 from fr_core.types import U8, EmbeddedFace
 from fr_server.commands.models import models
 from support.counts import NIGHTLY
+from support.scrfd import faces_of
 
 pytestmark = pytest.mark.models
 
 Model = DetectorSpec | EmbedderSpec
+Detectors = ScrfdDetector | YunetDetector
+SHAPES = Scales().tile_shapes
 MODELS: dict[str, Model] = {
     spec.file.name: spec for pack in map(load_pack, ("buffalo_s", "sface")) for spec in (pack.detector, pack.embedder)
 }
@@ -52,6 +58,20 @@ def opened(spec: Model, cache: ModelCache, device: str) -> Session:
     return open_sessions(
         cache.read_verified(spec.file), PixelInput(spec.colour, spec.mean, spec.std), device, threads=2
     )[0]
+
+
+def detector_of(pack_name: str, cache: ModelCache, device: str, min_score: float, precision: str = "f32") -> Detectors:
+    spec = load_pack(pack_name).detector
+    rows = likely_rows(min_score) if spec.family == "scrfd" else None
+    session = open_sessions(
+        cache.read_verified(spec.file),
+        PixelInput(spec.colour, spec.mean, spec.std),
+        device,
+        precision,
+        threads=2,
+        rows=rows,
+    )[0]
+    return YunetDetector(session, spec, SHAPES, min_score) if rows is None else ScrfdDetector(session, spec, SHAPES)
 
 
 def noise(session: Session, seed: int, batch: int = 1) -> U8:
@@ -70,8 +90,7 @@ def square(photo: Path) -> U8:
 
 def crops_of(tile: U8, cache: ModelCache) -> U8:
     """The faces of a tile, as the embedder takes them."""
-    spec = load_pack("buffalo_s").detector
-    (faces,) = ScrfdDetector(opened(spec, cache, "cpu"), spec, ((640, 640),), 0.5).detect_tiles([tile])
+    (faces,) = detector_of("buffalo_s", cache, "cpu", 0.5).detect_tiles([tile])
     return np.stack([align(tile, landmarks).pixels for landmarks in faces.landmarks])
 
 
@@ -191,19 +210,64 @@ def engine_of(cache: ModelCache, device: str, precision: str, sizes: str) -> Eng
 @pytest.mark.parametrize("device", ["cpu", "openvino"])
 def test_tiles_give_equal_faces(pack_cache: ModelCache, photos: dict[str, Path], pack_name: str, device: str) -> None:
     """YuNet's file says that it takes one tile, and is edited to take more."""
-    spec = load_pack(pack_name).detector
-    session = opened(spec, pack_cache, device)
-    family = YunetDetector if spec.family == "yunet" else ScrfdDetector
-    model = family(session, spec, ((TILE, TILE),), 0.5)
+    model = detector_of(pack_name, pack_cache, device, 0.5)
     picture = decode(photos["solvay"].read_bytes(), ImageLimits()).pixels
     fitted = resized(picture, TILE, round(TILE * picture.shape[0] / picture.shape[1]))
     tiles = [cut(fitted, left, 0, TILE, TILE) for left in (0, 250, 500)]
     together, alone = model.detect_tiles(tiles), [model.detect_tiles([tile])[0] for tile in tiles]
-    assert session.input_shape[0] is None
+    assert model.session.input_shape[0] is None
     assert len({len(faces) for faces in alone}) > 1  # else a mix-up would not show
     for ours, theirs in zip(together, alone, strict=True):
         assert np.allclose(ours.boxes, theirs.boxes, atol=0.05)
         assert np.allclose(ours.scores, theirs.scores, atol=1e-3)
+
+
+class Recording(TileDetector):
+    """Finds what its model finds, and keeps the tiles of a photo by their shapes."""
+
+    tile_shapes = SHAPES
+
+    def __init__(self, model: Detectors) -> None:
+        self._model = model
+        self.tiles: dict[tuple[int, ...], list[U8]] = {}
+
+    def detect_tiles(self, tiles: Sequence[U8]) -> list[TileFaces]:
+        for tile in tiles:
+            self.tiles.setdefault(tile.shape, []).append(tile)
+        return [faces for tile in tiles for faces in self._model.detect_tiles([tile])]
+
+
+@pytest.mark.parametrize(("device", "precision"), [("cpu", "f32"), ("openvino", "f32"), ("openvino", "bf16")])
+def test_likely_rows_give_the_faces_of_all_rows_on_every_photo(
+    pack_cache: ModelCache, photos: dict[str, Path], testdata: Path, device: str, precision: str
+) -> None:
+    """Against `support.scrfd`, which reads all outputs in numpy, for the tiles of every scale, alone and in batches."""
+    if precision not in (precisions() if device == "openvino" else ("f32",)):
+        pytest.skip("the processor does not have this precision")
+    spec = load_pack("buffalo_s").detector
+    heard = Scales().heard * spec.score_threshold
+    detector = detector_of("buffalo_s", pack_cache, device, heard, precision)
+    pixels = PixelInput(spec.colour, spec.mean, spec.std)
+    (every,) = open_sessions(pack_cache.read_verified(spec.file), pixels, device, precision, threads=2)
+    labelled = sorted(testdata.rglob("*.jpg")) if NIGHTLY else sorted((testdata / "groups").glob("*.jpg"))[::5]
+    tiles_seen = faces_seen = 0
+    for path in [photos["solvay"], *(photos.values() if NIGHTLY else ()), *labelled]:
+        seen = Recording(detector)
+        picture = decode(path.read_bytes(), ImageLimits()).pixels
+        MultiscaleDetector(seen, spec.score_threshold, spec.nms_threshold).detect(picture)
+        for shape, tiles in seen.tiles.items():
+            for batch in [tiles[:1], *(tiles[start : start + 3] for start in range(1, len(tiles), 3))]:
+                outputs = every.run(np.stack(batch))
+                for number, ours in enumerate(detector.detect_tiles(batch)):
+                    theirs = faces_of(outputs, number, len(batch), shape[1], heard, spec.nms_threshold)
+                    assert len(ours) == len(theirs), path
+                    assert np.allclose(ours.scores, theirs.scores, rtol=0, atol=1e-4)
+                    assert np.allclose(ours.boxes, theirs.boxes, rtol=0, atol=1e-4)
+                    assert np.allclose(ours.landmarks, theirs.landmarks, rtol=0, atol=1e-4)
+                    faces_seen += len(ours)
+            tiles_seen += len(tiles)
+    assert tiles_seen > 20
+    assert faces_seen > 100
 
 
 def cosines(ours: tuple[EmbeddedFace, ...], theirs: tuple[EmbeddedFace, ...]) -> list[float]:

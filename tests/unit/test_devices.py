@@ -11,12 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from onnx import helper
 
 from fr_core.detect import scrfd, yunet
-from fr_core.detect.scrfd import ANCHORS, ScrfdDetector
+from fr_core.detect.scrfd import ANCHORS, ScrfdDetector, likely_rows
 from fr_core.detect.yunet import YunetDetector
 from fr_core.errors import ConfigInvalid, DeviceUnavailable
 from fr_core.runtime.batcher import Batcher
@@ -34,6 +35,7 @@ from fr_core.runtime.ticket import Ticket, hold
 from fr_core.types import F32, U8
 from fr_server.pools import Work
 from support.engines import AS_THEY_ARE, HandmadeSession, convolution, detector_spec, doubled, model
+from support.scrfd import export_of, small_scrfd
 
 
 class HandmadeLibrary:
@@ -196,6 +198,16 @@ def test_tensorrt_is_told_the_shapes_and_where_to_keep_what_it_builds(tmp_path: 
     ]
     assert len({str(folder), *(chain[0][1]["trt_engine_cache_path"] for chain in others)}) == 3
     assert "trt_engine_cache_path" not in providers(plan("tensorrt"))[0][1]
+
+
+def test_tensorrt_leaves_rows_whose_number_depends_on_the_picture_to_cuda() -> None:
+    content = prepared(small_scrfd(flat=True), AS_THEY_ARE, rows=likely_rows(0.4))
+    nodes = {output: node for node in onnx.load_model_from_string(content).graph.node for output in node.output}
+    excluded = set(providers(plan("tensorrt"))[0][1]["trt_op_types_to_exclude"].split(","))
+    last = [nodes[output.name] for output in onnx.load_model_from_string(content).graph.output]
+    assert {node.op_type for node in last} == excluded - {"Greater"}
+    assert {nodes[node.input[-1]].op_type for node in last} == {"Greater"}
+    assert not excluded & {node.op_type for node in nodes.values() if node not in last} - {"Greater"}
 
 
 KEY = "batching.embedder_sizes"
@@ -387,8 +399,8 @@ def outputs(faces: Sequence[tuple[int, int, int, float]], batch: int = 1, flat: 
 
 
 def scrfd_of(made: list[F32]) -> ScrfdDetector:
-    session = HandmadeSession(made, (None, None, None, 3))
-    return ScrfdDetector(session, detector_spec("scrfd"), ((SIZE, SIZE),), 0.4)
+    (session,) = open_sessions(export_of(made), AS_THEY_ARE, "cpu", rows=likely_rows(0.4))
+    return ScrfdDetector(session, detector_spec("scrfd"), ((SIZE, SIZE),))
 
 
 def tile(value: int = 0) -> U8:

@@ -14,6 +14,7 @@ from fr_core.detect.null import NullDetector
 from fr_core.detect.protocol import TileFaces
 from fr_core.detect.tiles import cut, resized, tile_corners
 from fr_core.types import U8, Detection
+from support.scrfd import overlap_of
 
 
 class SquareModel:
@@ -219,3 +220,35 @@ def test_tiny_photos_the_order_of_faces_and_suppression() -> None:
     assert keep_best(four, scores, 0.4).tolist() == [1, 2, 3]
     assert keep_best(four, scores, 0.5).tolist() == [1, 2, 0, 3]
     assert keep_best(four[:0], scores[:0], 0.4).tolist() == []
+
+
+@given(seed=st.integers(0, 10_000), threshold=st.sampled_from([0.0, 0.4, 1.0]))
+def test_boxes_that_stay_are_those_of_the_definition(seed: int, threshold: float) -> None:
+    """Whole numbers, so that libraries round alike; some boxes have no area or are inside out."""
+    rng = np.random.default_rng(seed)
+    boxes = rng.integers(0, 12, (rng.integers(0, 30), 4)).astype(np.float32)
+    boxes[::2, 2:] = boxes[::2, :2] + rng.integers(1, 12, boxes[::2, :2].shape)
+    scores = (rng.integers(1, 6, len(boxes)) / 8).astype(np.float32)  # many are equal
+    kept: list[int] = []
+    for number in sorted(range(len(boxes)), key=lambda number: -scores[number]):
+        if all(overlap_of(boxes[number], boxes[other]) <= np.float32(threshold) for other in kept):
+            kept.append(number)
+    with_area = {number for number, box in enumerate(boxes) if (box[2:] > box[:2]).all()}
+    found = keep_best(boxes, scores, threshold)
+    assert [number for number in found.tolist() if number in with_area] == [n for n in kept if n in with_area]
+
+
+@pytest.mark.filterwarnings("error")
+def test_boxes_of_strange_numbers_suppress_no_face() -> None:
+    face = [0, 0, 10, 10]
+    strange = [
+        [np.nan, 0, 10, 10],
+        [0, 0, np.inf, 10],
+        [-np.inf, 0, np.inf, 10],
+        [-3e38, 0, 3e38, 10],
+        [30, 30, -90, 40],
+        [5, 5, 5, 5],
+    ]
+    boxes = np.array([*strange, face], np.float32)
+    assert len(strange) in keep_best(boxes, np.linspace(0.9, 0.5, len(boxes), dtype=np.float32), 0.4)
+    assert keep_best(boxes[-1:], np.array([np.nan], np.float32), 0.4).tolist() == []
