@@ -117,7 +117,7 @@ def test_no_answer_leaves_if_its_group_cannot_be_kept() -> None:
             await anext(in_groups(source.answers(), fails))
         assert source.closed
 
-    asyncio.run(test())
+    asyncio.run(asyncio.wait_for(test(), LONG_S))
 
 
 def test_what_came_before_an_error_leaves_before_it() -> None:
@@ -134,4 +134,4 @@ def test_what_came_before_an_error_leaves_before_it() -> None:
         with pytest.raises(KeyError):
             await anext(told)
 
-    asyncio.run(test())
+    asyncio.run(asyncio.wait_for(test(), LONG_S))
