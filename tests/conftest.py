@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
-from unittest.mock import patch
 
 import pytest
 from hypothesis import settings
@@ -42,8 +41,6 @@ def pytest_configure() -> None:
     # What a process has compiled is kept for the hundreds of processes that tests start.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
-    # A test that writes does not wait for others to share its sync.
-    patch("fr_core.storage.writer._PACE_S", 0.0).start()
     # No deadline: the machine may be busy.
     settings.register_profile("tier", deadline=None, max_examples=examples(100))
     settings.load_profile("tier")

@@ -44,9 +44,8 @@ class Writer:
 
     def __init__(self, store: GalleryStore, memories: Memories, broken: Future[None]) -> None:
         broken.add_done_callback(lambda _: memories.abandon())
-        # Enrolments one after the other wait for nothing but the sync: one process writes, and its disk has no others.
         self._writer: writer.Writer[_Group] = writer.Writer(
-            store.database, broken, lambda database: _Group(database, store.numbers, memories), pace_s=0.0
+            store.database, broken, lambda database: _Group(database, store.numbers, memories)
         )
 
     @property

@@ -3,7 +3,6 @@
 import logging
 import queue
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
@@ -20,16 +19,15 @@ _log = logging.getLogger(__name__)
 
 # At some 150 microseconds a job, the last of a group waits 40 ms at most for the others.
 _MAX_GROUP = 256
-# From the beginning of a group of several jobs to that of the next, at least: each costs the disk a sync and the
-# processor some 200 microseconds, whatever is in it. After a job that came alone, nothing waits: its caller may be the
-# only one.
-_PACE_S = 0.01
 
 _Waiting = tuple[Callable[[T], Any], Future[Any]]
 
 
 class Writer(Generic[T]):
     """Runs jobs in groups: one transaction and one sync a group, a savepoint a job.
+
+    A group is what waits when the thread is free: it forms while the group before it is committed, and no job waits for
+    others to join it.
 
     A job that is refused, or that fails by a defect of its own, leaves the others of its group as they are. If the
     database fails, the whole group fails and nothing of it is kept: a failed commit is cut off the log before any
@@ -41,21 +39,12 @@ class Writer(Generic[T]):
         broken: ends with an `InternalError` if the thread dies, or the thread that copies the log, without which the
             disk would fill; nothing can be written after either.
         transaction: makes the transaction of a group, in which its jobs run.
-        pace_s: from the beginning of a group of several jobs to that of the next, at least; None = that of a shared
-            store.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        broken: Future[None],
-        transaction: Callable[[Database], T],
-        pace_s: float | None = None,
-    ) -> None:
+    def __init__(self, database: Database, broken: Future[None], transaction: Callable[[Database], T]) -> None:
         self._database = database
         self._broken = broken
         self._transaction = transaction
-        self._pace_s = _PACE_S if pace_s is None else pace_s
         self._name = database.schema.name
         self._queue: queue.SimpleQueue[_Waiting[T] | None] = queue.SimpleQueue()
         self._closing = threading.Lock()
@@ -101,14 +90,10 @@ class Writer(Generic[T]):
         group: list[_Waiting[T]] = []
         try:
             while self._take(group):
-                begun = time.monotonic()
                 self._commit(group)
-                several = len(group) > 1
                 group.clear()
                 if self._database.log.is_long:
                     self._long_log.set()
-                if several:
-                    time.sleep(max(0.0, begun + self._pace_s - time.monotonic()))
         except BaseException as error:  # noqa: BLE001 - the boundary of the thread
             self._abandon(group)
             self._tell_broken(self._died(), error)

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from fr_core.errors import StoreFailed
-from fr_core.storage import log_copier, writer
+from fr_core.storage import log_copier
 from fr_training.courses import Course
 from fr_training.errors import UnknownCourse
 from fr_training.store.schema import DATABASE_NAME
@@ -202,7 +202,6 @@ def cut_many(
 ) -> tuple[list[Cut], list[Session]]:
     """Change sessions from several threads, in a store that is open so often, until the power has failed enough."""
     monkeypatch.setattr(log_copier, "_CHECKPOINT_FRAMES", 40)  # as frequent as in days
-    monkeypatch.setattr(writer, "_PACE_S", 0.0)
     with open_store(folder) as store:
         add_course(store, COURSE)
         _, enrolled = store.create_cohort(COURSE.course_id, "", HANDS, DAY_MS)

@@ -82,7 +82,7 @@ def _serve(folder: Path, how: str, _: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         if how == "promise":
             patch.setattr(TrainingStore, "change", _promise)
-        with running(folder, pace_s=0.01) as server:
+        with running(folder) as server:
             say("pid", os.getpid(), server.address)
             time.sleep(600)
 

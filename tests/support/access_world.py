@@ -53,8 +53,8 @@ class Kept:
     def __init__(self) -> None:
         self.ended: list[Ended] = []
 
-    async def record(self, ended: Ended) -> None:
-        self.ended.append(ended)
+    async def record(self, *ended: Ended) -> None:
+        self.ended += ended
 
     def of(self, action: str) -> list[Ended]:
         return [one for one in list(self.ended) if one.action == action]

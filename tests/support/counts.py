@@ -22,6 +22,7 @@ SLOWER = 2.0 if NIGHTLY else math.inf
 COUNTS = {
     "ACCESS_FLIPS": (150, 5_000),
     "ACCESS_KILLS": (3, 200),
+    "AUDIT_POWER_CUTS": (20, 500),
     "AUDIT_PRUNING_KILLS": (4, 200),
     "BOOTSTRAPS": (40, 200),
     "BUSY_SECONDS": (5, 30),

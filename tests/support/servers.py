@@ -158,13 +158,12 @@ def running(
     detector: Detector | None = None,
     observing: Telemetry | None = None,
     engine: Callable[[Config], Engine] | None = None,
-    pace_s: float = 0.0,
     clock: Callable[[], int] | None = None,
     **sections: dict[str, Any],
 ) -> Iterator[Running]:
     """Run a server on `folder`, with an engine without models or what `engine` makes of the configuration.
 
-    Answers of trainees share a sync every `pace_s` at most; `sections` are those of the configuration.
+    `sections` are those of the configuration.
     """
     raw: dict[str, Any] = {"server": {}, "quality": NULL_QUALITY, "gallery": {}, **sections}
     raw["server"] = {"port": 0, "drain_s": 5.0, **raw["server"]}
@@ -177,8 +176,7 @@ def running(
     thread = threading.Thread(target=loop.run_forever, name="server")
     thread.start()
     try:
-        with patch("fr_core.storage.writer._PACE_S", pace_s):  # which the stores read as they are opened
-            asyncio.run_coroutine_threadsafe(app.start(), loop).result(30)
+        asyncio.run_coroutine_threadsafe(app.start(), loop).result(30)
         options = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
         with grpc.insecure_channel(f"127.0.0.1:{app.port}", options=options) as channel:
             yield Running(app, loop, channel)

@@ -347,10 +347,10 @@ class Kept:
         self.ended: list[Ended] = []
         self.fails = fails
 
-    async def record(self, ended: Ended) -> None:
+    async def record(self, *ended: Ended) -> None:
         if self.fails:
             raise StoreFailed("The disk refuses.")
-        self.ended.append(ended)
+        self.ended += ended
 
 
 def test_refusals_of_one_caller_have_a_pace_whatever_their_reasons() -> None:

@@ -26,13 +26,20 @@ class Journal:
         self._store = store
         self._pseudonyms: Pseudonyms = store.pseudonyms()
 
-    async def record(self, ended: Ended) -> None:
-        """Keep it, durably; raises `StoreFailed`, `StoreCorrupt` or `ShuttingDown` if it cannot be kept.
+    async def record(self, *ended: Ended) -> None:
+        """Keep them, durably; raises `StoreFailed`, `StoreCorrupt` or `ShuttingDown` if they cannot be kept.
+
+        They are kept even if the task that waits is cancelled.
 
         Raises `StorageLow` if only the space for deletions and searches is left, and the caller could not say who they
         are: anybody who reaches the server would fill the disk.
         """
-        entry = ended.attribution.entry(
+        entries = [self._entry(one) for one in ended]
+        strangers = any(one.attribution.actor == NOBODY for one in ended)
+        await asyncio.shield(asyncio.wrap_future(self._store.record(entries, may_use_reserve=not strangers)))
+
+    def _entry(self, ended: Ended) -> Entry:
+        return ended.attribution.entry(
             self._pseudonyms,
             ended.action,
             ended.outcome,
@@ -44,8 +51,6 @@ class Journal:
             counts=ended.counts,
             detail=ended.detail,
         )
-        stranger = ended.attribution.actor == NOBODY
-        await asyncio.wrap_future(self._store.record([entry], may_use_reserve=not stranger))
 
 
 class GatewayAudit(Trust):

@@ -13,9 +13,9 @@ from fr_server.config import AccessConfig, Config
 from fr_server.config.loading import only_this_machine
 from fr_trust.access.budget import Budget
 from fr_trust.access.principal import LOCAL, Principal
-from fr_trust.access.refusals import Why, refuse
+from fr_trust.access.refusals import Why, refusal_of, refuse
 from fr_trust.access.store import AccessStore
-from fr_trust.errors import CredentialMissing, NotPermitted
+from fr_trust.errors import CredentialInvalid, CredentialMissing, NotPermitted
 
 
 def asks_who_calls(config: Config, store: AccessStore) -> bool:
@@ -141,3 +141,17 @@ def _bearer(metadata: Metadata) -> str:
     if len(sent) > 1 or scheme.lower() != _SCHEME or not token:
         refuse(Why.UNREADABLE)
     return token
+
+
+def fault_of(error: CredentialInvalid) -> dict[str, str]:
+    """Return why a credential is not valid: for the audit, not for the caller."""
+    fault = refusal_of(error)
+    if fault is None:
+        return {}
+    return {"why": fault.why.value} | ({"credential": fault.principal_id} if fault.principal_id else {})
+
+
+def is_of_another_certificate(error: Exception | None) -> bool:
+    """Return whether a credential was refused for the certificate of the connection."""
+    why = refusal_of(error) if isinstance(error, CredentialInvalid) else None
+    return why is not None and why.why is Why.OTHER_CERTIFICATE

@@ -56,8 +56,8 @@ class Ended:
 class Recorder(Protocol):
     """Records calls; `fr_core.storage.audit` keeps the records."""
 
-    async def record(self, ended: Ended) -> None:
-        """Keep it, durably. The call ends with the exception that this raises: no answer without a record."""
+    async def record(self, *ended: Ended) -> None:
+        """Keep them in this order, durably and together; where this raises, none of them may be answered."""
 
 
 class CallRecord:
@@ -240,7 +240,7 @@ class CallAudit:
         ended = record.ended(replace(attribution, request_id=request_id or None), action, reason)
         self._refusals.tell(ended)
 
-    async def ended(
+    def end(
         self,
         rule: Rule,
         attribution: Attribution,
@@ -249,8 +249,8 @@ class CallAudit:
         outcome: str,
         *,
         begun: bool = False,
-    ) -> None:
-        """Record how a call or an item ended; raises what the recorder raises.
+    ) -> Ended | None:
+        """Count how a call or an item ended; return the record that `keep` must have before the answer leaves, if any.
 
         `outcome` is "OK", "BEGUN", or the reason of the refusal or failure; `begun` says whether some of the answer has
         left.
@@ -258,15 +258,20 @@ class CallAudit:
         self._count(record, outcome)
         ended = record.ended(attribution, action, outcome)
         if rule.recorded and (begun or outcome in _TOLD):
-            if outcome != OK or rule.told_here or record.searched:
-                await self._recorder.record(ended)
-        elif rule.recorded or outcome in _REFUSED or OUTSIDE.items() <= record.detail.items():
+            return ended if outcome != OK or rule.told_here or record.searched else None
+        if rule.recorded or outcome in _REFUSED or OUTSIDE.items() <= record.detail.items():
             self._refusals.tell(ended)
+        return None
+
+    async def keep(self, *ended: Ended | None) -> None:
+        """Record what `end` returned, in one commit; raises what the recorder raises."""
+        if due := [one for one in ended if one is not None]:
+            await self._recorder.record(*due)
 
     def cancelled(
         self, rule: Rule, attribution: Attribution, action: str, record: CallRecord, *, begun: bool = False
     ) -> None:
-        """Record a call or an item whose caller is gone; `begun` as in `ended`."""
+        """Record a call or an item whose caller is gone; `begun` as in `end`."""
         if not rule.recorded:
             return
         ended = record.ended(attribution, action, CANCELLED)
@@ -300,7 +305,7 @@ class Ending:
         if not self._begun:
             self._begun = True
             if self._rule.told_here:
-                await self._audit.ended(self._rule, self._attribution, self._action, self._record, BEGUN)
+                await self._end(BEGUN)
 
     async def __aenter__(self) -> Ending:
         return self
@@ -310,8 +315,10 @@ class Ending:
     ) -> None:
         if error is None or isinstance(error, Exception):
             outcome = OK if error is None else error.reason if isinstance(error, FrError) else InternalError.reason
-            await self._audit.ended(
-                self._rule, self._attribution, self._action, self._record, outcome, begun=self._begun
-            )
+            await self._end(outcome, begun=self._begun)
         else:  # cancelled, or the reader of a stream gone
             self._audit.cancelled(self._rule, self._attribution, self._action, self._record, begun=self._begun)
+
+    async def _end(self, outcome: str, *, begun: bool = False) -> None:
+        call = (self._rule, self._attribution, self._action, self._record)
+        await self._audit.keep(self._audit.end(*call, outcome, begun=begun))

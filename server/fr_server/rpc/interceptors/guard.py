@@ -8,8 +8,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,7 +18,7 @@ import grpc
 
 from fr_core.errors import Failure, FrError, InputRefused
 from fr_core.storage.audit.attribution import Attribution, attributed
-from fr_server.authz.authenticate import Authenticator, Metadata
+from fr_server.authz.authenticate import Authenticator, Metadata, fault_of, is_of_another_certificate
 from fr_server.authz.authorize import Authorizer, attribution_of, learn_message, learn_response
 from fr_server.authz.callers import calling
 from fr_server.authz.record import NOBODY, CallAudit, CallRecord, Recorder, noting
@@ -27,12 +27,21 @@ from fr_server.authz.score_rounding import tell_less
 from fr_server.authz.table import RULES
 from fr_server.errors import abort
 from fr_server.rpc.convert.common import require_item_id
-from fr_server.rpc.interceptors.streams import Item, Items, RefusedItem, Streams, as_stream, only, outcome_of, stepping
+from fr_server.rpc.interceptors.streams import (
+    Item,
+    Items,
+    RefusedItem,
+    Streams,
+    as_stream,
+    in_groups,
+    only,
+    outcome_of,
+    stepping,
+)
 from fr_server.rpc.interceptors.wrapping import EXEMPT, Context, Handler, Stream, Unary, request_id_of, wrap
 from fr_server.telemetry.trust import Trust
 from fr_trust.access.budgets import Budgets
 from fr_trust.access.principal import Principal
-from fr_trust.access.refusals import Why, refusal_of
 from fr_trust.errors import CredentialInvalid
 
 _NOBODY = Attribution(actor=NOBODY)
@@ -103,7 +112,7 @@ class Guard(grpc.aio.ServerInterceptor):
         metadata = tuple((str(key), value) for key, value in handler_call_details.invocation_metadata or ())
         streams = bool(handler.request_streaming)
         found = await self._find(method, streams, metadata, "")
-        if _is_of_another_certificate(found.error):  # perhaps that of the connection, which is unknown here
+        if is_of_another_certificate(found.error):  # perhaps that of the connection, which is unknown here
             return self._asking_the_peer(handler, method, metadata)
         if found.principal is None or found.rule is None:
             return self._refusing(method, found)
@@ -151,7 +160,7 @@ class Guard(grpc.aio.ServerInterceptor):
         if isinstance(error, FrError):
             attribution = _NOBODY if principal is None else attribution_of(principal, "", None)
             if isinstance(error, CredentialInvalid):
-                record.detail = _fault_of(error)
+                record.detail = fault_of(error)
             self._audit.refused(attribution, request_id_of(context), action, error.reason, record)
         raise error
 
@@ -205,19 +214,19 @@ class Guard(grpc.aio.ServerInterceptor):
     async def _items(
         self, call: _Call, behaviour: Stream, requests: AsyncIterator[Any], context: Context
     ) -> AsyncIterator[Any]:
-        """Guard items and their answers: each is checked, counted and recorded by itself."""
+        """Guard items and their answers: each is checked and counted, and they share commits of the audit."""
         items = Items()
         answers = behaviour(self._checked(call, requests, items, context), context)
         attribution = attribution_of(call.principal, request_id_of(context), None)
         try:
             valid = partial(self._require_still_valid_or_tell, call, context)
             untold = partial(self._require_still_valid, call, context, CallRecord())  # of an item at work
-            async with self._streams.one(valid, partial(_tell, context)) as sending:
-                async for response in stepping(answers, call.principal, call.rule, untold, attribution, CallRecord()):
-                    item, outcome = items.answered(response), outcome_of(response)
-                    _tell_less(call, response, item.only_above)
-                    learn_response(item.record, response)
-                    await self._audit.ended(call.rule, item.attribution, call.action, item.record, outcome)
+            steps = stepping(answers, call.principal, call.rule, untold, attribution, CallRecord())
+            async with (
+                self._streams.one(valid, partial(_tell, context)) as sending,
+                aclosing(in_groups(steps, partial(self._keep, call, items))) as kept,
+            ):
+                async for response in kept:
                     await valid()  # else the answer is not told
                     with sending:
                         yield response
@@ -226,6 +235,16 @@ class Guard(grpc.aio.ServerInterceptor):
         finally:
             for item in items:
                 self._audit.cancelled(call.rule, item.attribution, call.action, item.record)
+
+    async def _keep(self, call: _Call, items: Items, responses: Sequence[Any]) -> None:
+        """Record the items that these responses answer."""
+        ended = []
+        for response in responses:
+            item, outcome = items.answered(response), outcome_of(response)
+            _tell_less(call, response, item.only_above)
+            learn_response(item.record, response)
+            ended.append(self._audit.end(call.rule, item.attribution, call.action, item.record, outcome))
+        await self._audit.keep(*ended)
 
     async def _checked(
         self, call: _Call, requests: AsyncIterator[Any], items: Items, context: Context
@@ -251,7 +270,7 @@ class Guard(grpc.aio.ServerInterceptor):
         try:
             await self._authenticator.authenticate(call.metadata, context.peer())
         except CredentialInvalid as error:
-            record.detail |= _fault_of(error)
+            record.detail |= fault_of(error)
             raise
 
     async def _require_still_valid_or_tell(self, call: _Call, context: Context) -> None:
@@ -268,19 +287,6 @@ class Guard(grpc.aio.ServerInterceptor):
 def _tell_less(call: _Call, response: Any, only_above: bool) -> None:
     if call.principal.coarse and call.rule.coarse is Coarse.ROUNDED:
         tell_less(response, only_above)
-
-
-def _fault_of(error: CredentialInvalid) -> dict[str, str]:
-    """Return why a credential is not valid: for the audit, not for the caller."""
-    fault = refusal_of(error)
-    if fault is None:
-        return {}
-    return {"why": fault.why.value} | ({"credential": fault.principal_id} if fault.principal_id else {})
-
-
-def _is_of_another_certificate(error: Exception | None) -> bool:
-    why = refusal_of(error) if isinstance(error, CredentialInvalid) else None
-    return why is not None and why.why is Why.OTHER_CERTIFICATE
 
 
 async def _tell(context: Context, error: FrError) -> None:

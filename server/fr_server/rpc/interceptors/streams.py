@@ -6,7 +6,8 @@ import itertools
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -26,6 +27,8 @@ log = logging.getLogger("fr_server.authz")
 
 RECHECK_S = 5.0  # seconds between two checks of a stream: is its credential still valid, and does its reader read?
 _REASON = "ERROR_REASON_"
+# Of a stream: as many answers wait at most while the records of those before them are kept.
+_MOST_WAIT = 16
 _telling: set[asyncio.Future[None]] = set()
 
 
@@ -172,7 +175,7 @@ async def stepping(
     valid: Valid,
     attribution: Attribution,
     record: CallRecord,
-) -> AsyncIterator[Any]:
+) -> AsyncGenerator[Any]:
     """Yield answers, each made within the context of its call: the task that closes a generator has another context."""
     try:
         while True:
@@ -185,6 +188,53 @@ async def stepping(
             del answer  # so that an idle stream does not keep its last answer
     finally:
         await answers.aclose()  # type: ignore[attr-defined] # a generator, as every behaviour of a stream here
+
+
+async def in_groups(
+    answers: AsyncGenerator[Any], keep: Callable[[Sequence[Any]], Awaitable[None]]
+) -> AsyncGenerator[Any]:
+    """Yield answers in their order, each once `keep` has returned for the group that it is in.
+
+    A group is what has come by the time that the group before has left: no answer waits for others to join it. Raises
+    what `keep` and `answers` raise; an answer that came before is kept and yielded first.
+    """
+    came: asyncio.Queue[Any] = asyncio.Queue()
+    room = asyncio.Semaphore(_MOST_WAIT)
+
+    async def read() -> None:
+        try:
+            async with contextlib.aclosing(answers):
+                while await room.acquire():
+                    came.put_nowait(await anext(answers))
+        except StopAsyncIteration:
+            pass
+        finally:
+            came.put_nowait(None)
+
+    reading = asyncio.create_task(read())
+    try:
+        while group := await _all_of(came):
+            await keep(group)
+            while group:
+                room.release()
+                yield group.popleft()
+        await reading
+    finally:
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+
+
+async def _all_of(came: asyncio.Queue[Any]) -> deque[Any]:
+    """Wait for an answer and return it with those behind it; nothing at the end, which is None."""
+    found: deque[Any] = deque()
+    answer = await came.get()
+    while answer is not None:
+        found.append(answer)
+        if came.empty():
+            return found
+        answer = came.get_nowait()
+    came.put_nowait(None)
+    return found
 
 
 def as_stream(handler: Handler) -> Stream:
