@@ -23,7 +23,7 @@ from fr_core.packs.manifest import DetectorSpec, EmbedderSpec, Pack
 from fr_core.pipeline import Pipeline
 from fr_core.quality.assess import QualityLimits
 from fr_core.runtime.batcher import Batcher
-from fr_core.runtime.devices import ActiveDevice, as_one, parse_device, parse_precision
+from fr_core.runtime.devices import AUTO_PRECISION, ActiveDevice, as_one, parse_device, parse_precision
 from fr_core.runtime.observe import Observer
 from fr_core.runtime.open import open_sessions
 from fr_core.runtime.session import PixelInput, RowFilter, Session
@@ -39,6 +39,9 @@ T = TypeVar("T")
 # Folder beside the models for what TensorRT builds from a model, which takes it minutes.
 _ENGINES = "engines"
 
+# While one batch is computed, the next is copied to the device, and the last is read.
+_LANES_OF_A_GPU = 2
+
 # A processor is full with one tile. Faces gain a little from company, but the first waits for the last.
 PROCESSOR_TILES = (1,)
 PROCESSOR_FACES = (1, 2, 3, 4, 6, 8)
@@ -52,8 +55,9 @@ class EngineOptions:
     """
 
     device: str = "auto"  # auto, cpu, openvino, cuda, cuda:N, cuda:0,1 and so on, tensorrt likewise
-    # Of the models' arithmetic: f32, bf16 (OpenVINO, where the processor has it) or fp16 (CUDA, TensorRT).
-    precision: str = "f32"
+    # Of the models' arithmetic: f32, bf16 (OpenVINO, where the processor has it), fp16 (CUDA, TensorRT), or auto: fp16
+    # on CUDA and TensorRT, and f32 elsewhere.
+    precision: str = AUTO_PRECISION
     # Thorough, or fast, which takes a fraction of the time on large photos with faces and misses the small faces beside
     # large ones.
     detection: str = "thorough"
@@ -61,7 +65,8 @@ class EngineOptions:
     # (its embeddings do not compare with plain ones).
     flip: bool = False
     threads: int = 0  # of one inference on a processor, at least 0; 0 = one
-    lanes: int = 0  # inferences at once on a processor, at least 0; 0 = as many as fill its cores
+    # Inferences at once on a processor or on each GPU, at least 0; 0 = as many as fill the cores, and 2 on a GPU.
+    lanes: int = 0
     detector_sizes: str = AUTO  # allowed numbers of tiles in a batch, such as "1,2,4", or "auto"
     embedder_sizes: str = AUTO  # allowed numbers of faces in a batch, such as "1,2,4", or "auto"
     max_queued: int = 1024  # tiles, and faces, that may wait, for each class of calls; at least 1
@@ -344,8 +349,10 @@ def _sessions(
 
 
 def _lanes(runs: Sequence[T], session: Session, options: EngineOptions) -> list[T]:
-    """One lane for each device; on a processor several share one model."""
-    return list(runs) if session.device.accelerated else [runs[0]] * _lanes_of_a_processor(options)
+    """Several lanes for each device, which share its model."""
+    if session.device.accelerated:
+        return list(runs) * (options.lanes or _LANES_OF_A_GPU)
+    return [runs[0]] * _lanes_of_a_processor(options)
 
 
 def _lanes_of_a_processor(options: EngineOptions) -> int:

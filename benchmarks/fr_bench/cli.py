@@ -32,7 +32,7 @@ def hold_against_bars(
     testdata: Testdata = None,
     pack: Annotated[str, typer.Option(help="Model pack; the bars are for buffalo_s.")] = "buffalo_s",
     device: Device = "auto",
-    precision: Precision = "f32",
+    precision: Precision = "auto",
     detection: Detection = "thorough",
     flip: Flip = False,
     only: Annotated[list[SetName] | None, typer.Option(help="This set only; may be repeated.")] = None,

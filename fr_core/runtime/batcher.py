@@ -1,8 +1,8 @@
 """Dynamic batching: items of many calls share one run of a model.
 
-A batcher has one or more *lanes*: threads that run the model, one for each device, or several on a processor. When a
-lane is free it takes what waits, up to the largest allowed batch; nothing ever waits for a batch to become full. While
-the lanes are busy, items queue up, and the next batch is larger by itself.
+A batcher has one or more *lanes*: threads that run the model, several for each device. When a lane is free it takes
+what waits, up to the largest allowed batch; nothing ever waits for a batch to become full. While the lanes are busy,
+items queue up, and the next batch is larger by itself.
 
 * **Sizes.** A batch has one of the allowed sizes, the largest that the waiting items fill, so that the model sees a
   small, warmed set of shapes. Items of one batch share their group (the size of a tile). While other lanes are idle, a

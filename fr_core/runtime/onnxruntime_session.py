@@ -1,6 +1,8 @@
 """Models on ONNX Runtime: on the processor, or on a CUDA device, with or without TensorRT."""
 
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +18,8 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 
 from fr_core.errors import DeviceUnavailable, message
 from fr_core.runtime.devices import ActiveDevice
-from fr_core.runtime.providers import CPU, providers
-from fr_core.runtime.session import Output, Plan, number_type
+from fr_core.runtime.providers import CPU, picture_sizes, providers
+from fr_core.runtime.session import Output, Plan, Session, number_type
 from fr_core.types import U8
 
 # ONNX Runtime's levels: 0 verbose, 1 info, 2 warning, 3 error. Warnings name nodes that no user can mend.
@@ -61,11 +63,40 @@ class OnnxRuntimeSession:
         return outputs
 
 
-def open_onnxruntime(plan: Plan) -> OnnxRuntimeSession:
+class SizedSession:
+    """A model with a session for each size of pictures (height, width).
+
+    TensorRT tunes an engine for one range of shapes, and would run small tiles as it runs the largest. It has engines
+    of several ranges, but ONNX Runtime 1.31 cannot change between them (microsoft/onnxruntime#31624).
+    """
+
+    def __init__(self, sessions: Mapping[tuple[int, int], Session]) -> None:
+        self._sessions = dict(sessions)
+        one = next(iter(self._sessions.values()))
+        self.input_shape, self.output_names, self.device = one.input_shape, one.output_names, one.device
+
+    def run(self, batch: U8) -> list[Output]:
+        """As `Session.run`; raises `ValueError`: it has no session for pictures of that size."""
+        _, height, width, _ = batch.shape
+        session = self._sessions.get((height, width))
+        if session is None:
+            raise ValueError(f"the model was not opened for pictures of {width} x {height} pixels")
+        return session.run(batch)
+
+
+def open_onnxruntime(plan: Plan) -> Session:
     """Load a model into ONNX Runtime, and make sure that the provider asked for is the one in use.
 
     Raises `DeviceUnavailable`: the machine or the driver does not give the device, or the library does not use it.
     """
+    sizes = picture_sizes(plan)
+    if plan.spec.kind != "tensorrt" or len(sizes) < 2:
+        return _opened(plan)
+    plans = {size: replace(plan, shapes=tuple(shape for shape in plan.shapes if shape[1:] == size)) for size in sizes}
+    return SizedSession({size: _opened(of_size) for size, of_size in plans.items()})
+
+
+def _opened(plan: Plan) -> OnnxRuntimeSession:
     options = ort.SessionOptions()
     options.log_severity_level = _LOG_ERRORS_ONLY
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL

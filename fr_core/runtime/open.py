@@ -1,5 +1,6 @@
 """Opening a model on the devices that were asked for, or saying that they cannot be had."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -7,9 +8,20 @@ from pathlib import Path
 import numpy as np
 
 from fr_core.errors import ConfigInvalid, DeviceUnavailable, message
-from fr_core.runtime.devices import PRECISIONS, DeviceKind, DeviceSpec, parse_device, parse_precision
+from fr_core.runtime.devices import (
+    AUTO_PRECISION,
+    PRECISIONS,
+    DeviceKind,
+    DeviceSpec,
+    Precision,
+    parse_device,
+    parse_precision,
+    suited_precision,
+)
 from fr_core.runtime.libraries import Libraries, installed_libraries
 from fr_core.runtime.session import PixelInput, Plan, RowFilter, Session, Shape
+
+_log = logging.getLogger(__name__)
 
 # Side of the pictures with which a model of any size is tried: a multiple of every stride.
 _PROBE = 64
@@ -22,7 +34,7 @@ def open_sessions(
     model: bytes,
     pixels: PixelInput,
     device: str = "auto",
-    precision: str = "f32",
+    precision: str = AUTO_PRECISION,
     threads: int = 0,
     lanes: int = 1,
     shapes: Sequence[Shape] = (),
@@ -38,7 +50,8 @@ def open_sessions(
     Args:
         pixels: what the model expects of its input.
         device: auto, cpu, openvino, cuda, cuda:N, cuda:N,M, tensorrt, tensorrt:N or tensorrt:N,M.
-        precision: of weights and arithmetic: f32, bf16 (OpenVINO) or fp16 (cuda, tensorrt).
+        precision: of weights and arithmetic: auto, f32, bf16 (OpenVINO) or fp16 (cuda, tensorrt); auto is fp16 on cuda
+            and tensorrt, and f32 elsewhere.
         threads: of one inference on the processor; 0 lets the library choose.
         lanes: how many threads will run the model at once on one device.
         shapes: (pictures, height, width) of every run to come; TensorRT tunes for them.
@@ -59,9 +72,9 @@ def open_sessions(
         raise ConfigInvalid(message("error.runtime.threads", threads=threads), key="model.threads")
     if lanes < 1:
         raise ConfigInvalid(message("error.runtime.lanes", lanes=lanes), key="model.lanes")
-    plan = Plan(b"", spec, device, wanted, threads, lanes, tuple(shapes), engines)
+    plan = Plan(b"", spec, device, wanted or suited_precision(spec.kind), threads, lanes, tuple(shapes), engines)
     opener = _Opener(model, pixels, rows, libraries or installed_libraries())
-    return [opener.first_of_auto(plan)] if spec.kind == "auto" else opener.all_of(plan)
+    return [opener.first_of_auto(plan, wanted)] if spec.kind == "auto" else opener.all_of(plan)
 
 
 def batches_alike(session: Session, failures: tuple[type[Exception], ...]) -> bool:
@@ -85,6 +98,10 @@ def batches_alike(session: Session, failures: tuple[type[Exception], ...]) -> bo
     return True
 
 
+class _OnePicture(Exception):
+    """A model does not take several pictures in one run, whatever the reason that it gives."""
+
+
 class _Opener:
     def __init__(self, model: bytes, pixels: PixelInput, rows: RowFilter | None, libraries: Libraries) -> None:
         self._model = model
@@ -95,45 +112,58 @@ class _Opener:
     def all_of(self, plan: Plan) -> list[Session]:
         from fr_core.runtime.onnx_graph import takes_one_picture  # a library that front-ends do without
 
-        kind = plan.spec.kind
-        library = self._libraries[kind]
-        refusal = library.refusal(kind, plan.precision)
+        refusal = self._libraries[plan.spec.kind].refusal(plan.spec.kind, plan.precision)
         if refusal is not None:
             raise DeviceUnavailable(
                 message("error.runtime.device_cannot", spec=str(plan.spec), refusal=refusal), device=str(plan.spec)
             )
-        if takes_one_picture(self._model):
-            try:
-                sessions = self._opened(plan, any_batch=True, rows=None)  # a picture of noise has no likely row
-                alike = batches_alike(sessions[0], library.failures)
-                if alike and self._rows is None:
-                    return sessions
-                del sessions  # a model may be large
-                if alike:
-                    return self._opened(plan, any_batch=True, rows=self._rows)
-            except DeviceUnavailable:
-                pass  # the library refuses the model so; as its file has it, it may not
-        return self._opened(plan, any_batch=False, rows=self._rows)
+        if not takes_one_picture(self._model):
+            return self._opened(plan, any_batch=False, rows=self._rows)
+        try:
+            return self._of_any_batch(plan)
+        except _OnePicture as limit:
+            sessions = self._opened(plan, any_batch=False, rows=self._rows)
+            _log.warning("a model runs one picture at a time on %s: %s", plan.spec, limit)
+            return sessions
+
+    def _of_any_batch(self, plan: Plan) -> list[Session]:
+        """Open a model whose file says one picture for any number of them.
+
+        It is tried in float32: in float16, pictures give other numbers in company, because the library then sums in
+        another order. TensorRT would take minutes to build an engine for that, so CUDA tries in its place.
+
+        Raises `_OnePicture`: the library refuses the model so, or it mixes pictures up.
+        """
+        kind: DeviceKind = "cuda" if plan.spec.kind == "tensorrt" else plan.spec.kind
+        tried = replace(plan, spec=DeviceSpec(kind, plan.spec.indices[:1]), precision="f32")
+        try:
+            sessions = self._opened(tried, any_batch=True, rows=None)  # a picture of noise has no likely row
+            if not batches_alike(sessions[0], self._libraries[kind].failures):
+                raise _OnePicture("together, two do not give what each gives alone")
+            if tried == plan and self._rows is None:
+                return sessions
+            del sessions  # a model may be large
+            return self._opened(plan, any_batch=True, rows=self._rows)
+        except DeviceUnavailable as error:
+            raise _OnePicture(error.what) from error
 
     def _opened(self, plan: Plan, any_batch: bool, rows: RowFilter | None) -> list[Session]:
         from fr_core.runtime.onnx_graph import prepared
 
         kind = plan.spec.kind
-        # TensorRT makes fp16 itself, from float32 weights, and keeps what would suffer.
-        half = kind == "cuda" and plan.precision == "fp16"
-        model = prepared(self._model, self._pixels, half, any_batch, rows)
+        model = prepared(self._model, self._pixels, plan.precision == "fp16", any_batch, rows)
         specs = [DeviceSpec(kind, (index,)) for index in plan.spec.indices] or [plan.spec]
         return [self._libraries[kind].open(replace(plan, model=model, spec=spec)) for spec in specs]
 
-    def first_of_auto(self, plan: Plan) -> Session:
+    def first_of_auto(self, plan: Plan, wanted: Precision | None) -> Session:
         """The first device that works; the one permitted fallback, and the session's device names what is in use."""
         reasons = []
         for kind in _AUTO:
-            if plan.precision not in PRECISIONS[kind]:
+            if wanted is not None and wanted not in PRECISIONS[kind]:
                 continue
             spec = DeviceSpec(kind, (0,) if kind == "cuda" else ())
             try:
-                return self.all_of(replace(plan, spec=spec))[0]
+                return self.all_of(replace(plan, spec=spec, precision=wanted or suited_precision(kind)))[0]
             except DeviceUnavailable as error:
                 reasons.append(error.what)
         raise DeviceUnavailable(

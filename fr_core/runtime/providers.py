@@ -1,8 +1,9 @@
 """The execution providers of ONNX Runtime, and the options that each gets; names and values are those of its manual."""
 
 import hashlib
+from collections.abc import Sequence
 
-from fr_core.runtime.session import PIXELS, Plan, Shape
+from fr_core.runtime.session import PIXELS, Plan
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
@@ -35,17 +36,20 @@ def _cuda(plan: Plan) -> dict[str, str]:
 def _tensorrt(plan: Plan) -> dict[str, str]:
     options = {
         "device_id": str(plan.spec.indices[0]),
-        "trt_fp16_enable": "1" if plan.precision == "fp16" else "0",
+        # Without this the provider has TensorRT type the network strongly: every tensor has the precision that the
+        # model gives it (tensorrt_execution_provider.cc: kSTRONGLY_TYPED). TensorRT 11 knows nothing else.
+        "trt_fp16_enable": "0",
         "trt_cuda_graph_enable": "0",  # a captured graph may not be run by several threads
         # CUDA picks a detector's likely rows: how many there are depends on the picture, for which TensorRT has no
         # profile, and it is slow where it supports that at all (onnxruntime, pull request 23705).
         "trt_op_types_to_exclude": "Greater,NonZero,Compress",
     }
     if plan.engines is not None:
-        # An engine serves one model in one precision; the provider itself puts TensorRT's version and the device's
-        # architecture into the names of the files.
-        digest = hashlib.sha256(plan.model).hexdigest()[:12]
-        folder = str(plan.engines / f"{digest}-{plan.precision}")
+        # An engine serves one model for one size of pictures; the provider itself puts TensorRT's version and the
+        # device's architecture into the names of the files.
+        names = [hashlib.sha256(plan.model).hexdigest()[:12], plan.precision]
+        names += [f"{width}x{height}" for height, width in picture_sizes(plan)]
+        folder = str(plan.engines / "-".join(names))
         options |= {
             "trt_engine_cache_enable": "1",
             "trt_engine_cache_path": folder,
@@ -53,9 +57,9 @@ def _tensorrt(plan: Plan) -> dict[str, str]:
             "trt_timing_cache_path": folder,
         }
     if plan.shapes:
-        # One profile for all shapes, tuned for the largest. Without it an engine is built anew whenever a shape lies
-        # outside those seen so far, which takes minutes.
-        smallest, largest = _bounds(plan.shapes)
+        # One profile, tuned for the largest shape. Without it an engine is built anew whenever a shape lies outside
+        # those seen so far, which takes minutes.
+        smallest, largest = (tuple(map(bound, zip(*plan.shapes, strict=True))) for bound in (min, max))
         options |= {
             "trt_profile_min_shapes": _profile(smallest),
             "trt_profile_opt_shapes": _profile(largest),
@@ -64,11 +68,10 @@ def _tensorrt(plan: Plan) -> dict[str, str]:
     return options
 
 
-def _bounds(shapes: tuple[Shape, ...]) -> tuple[Shape, Shape]:
-    pictures, heights, widths = zip(*shapes, strict=True)
-    smallest = (min(pictures), min(heights), min(widths))
-    return smallest, (max(pictures), max(heights), max(widths))
+def picture_sizes(plan: Plan) -> tuple[tuple[int, int], ...]:
+    """Return the sizes (height, width) of the pictures that a plan's model will be given, each once."""
+    return tuple(sorted({(height, width) for _, height, width in plan.shapes}))
 
 
-def _profile(shape: Shape) -> str:
+def _profile(shape: Sequence[int]) -> str:
     return f"{PIXELS}:{'x'.join(map(str, (*shape, 3)))}"

@@ -10,7 +10,8 @@ from fr_core.align import align
 from fr_core.detect.scrfd import ScrfdDetector, likely_rows
 from fr_core.errors import DeviceUnavailable
 from fr_core.gallery.index.faiss_codes import Workers
-from fr_core.gallery.index.faiss_gpu import MAX_K, GpuIndex, gpu_count, gpu_indexes
+from fr_core.gallery.index.faiss_cuda import gpu_count
+from fr_core.gallery.index.faiss_gpu import MAX_K, GpuIndex, gpu_indexes
 from fr_core.gallery.index.register import new_index
 from fr_core.gallery.index.rows_index import NumpyIndex
 from fr_core.imaging import ImageLimits, decode

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -19,6 +20,7 @@ import onnxruntime
 import pytest
 from typer.testing import CliRunner
 
+import fr_core.engine
 from fr_core.align import align
 from fr_core.detect.multiscale import MultiscaleDetector, Scales
 from fr_core.detect.protocol import TileDetector, TileFaces
@@ -35,11 +37,12 @@ from fr_core.packs.fetch import fetch_all
 from fr_core.packs.manifest import DetectorSpec, EmbedderSpec, load_pack
 from fr_core.packs.photos import all_photos
 from fr_core.pipeline import Pipeline
+from fr_core.runtime.devices import ActiveDevice
 from fr_core.runtime.onnx_graph import prepared
 from fr_core.runtime.open import open_sessions
 from fr_core.runtime.openvino_session import precisions
 from fr_core.runtime.session import PIXELS, PixelInput, Session
-from fr_core.types import U8, EmbeddedFace
+from fr_core.types import F32, U8, EmbeddedFace
 from fr_server.commands.models import models
 from support.counts import NIGHTLY
 from support.scrfd import faces_of
@@ -305,6 +308,34 @@ def pack_name(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def pipeline(pack_name: str, pack_cache: ModelCache) -> Pipeline:
     return open_engine(load_pack(pack_name), pack_cache, replace(ONE_SIZE, device="cpu")).pipeline
+
+
+class OnGpu:
+    """A session of the processor that says that it is one of a GPU, and notes the threads that run it."""
+
+    def __init__(self, session: Session, device: str) -> None:
+        self.input_shape, self.output_names = session.input_shape, session.output_names
+        self.device = ActiveDevice(device, device, "onnxruntime 0", "fp16")
+        self.threads: set[int] = set()
+        self._session = session
+
+    def run(self, batch: U8) -> list[F32]:
+        self.threads.add(threading.get_ident())
+        return self._session.run(batch)
+
+
+@pytest.mark.parametrize(("lanes", "of_each"), [(0, 2), (1, 1), (3, 3)])
+def test_each_gpu_has_lanes_of_its_own(
+    lanes: int, of_each: int, pack_cache: ModelCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack = load_pack("buffalo_s")
+    gpus = [OnGpu(opened(pack.embedder, pack_cache, "cpu"), f"cuda:{number}") for number in range(2)]
+    monkeypatch.setattr(fr_core.engine, "open_sessions", lambda *arguments: gpus)
+    options = EngineOptions(device="cuda:0,1", lanes=lanes, embedder_sizes="1,2")
+    _, embedder = fr_core.engine.open_embedder(pack, pack_cache, options)
+    embedder.start()  # each lane runs every size once
+    embedder.close()
+    assert [len(gpu.threads) for gpu in gpus] == [of_each, of_each]
 
 
 def test_people_are_told_apart_and_counted(pipeline: Pipeline, pack_name: str, photos: dict[str, Path]) -> None:

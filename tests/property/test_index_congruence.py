@@ -1,10 +1,7 @@
 """Every index returns exactly what plain Python would, ties, near ties, filters, deletions and upkeep included."""
 
-import threading
 from collections.abc import Sequence
-from typing import Any
 
-import faiss
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -17,12 +14,12 @@ from fr_core.gallery.index.faiss_compact import CompactIndex
 from fr_core.gallery.index.faiss_flat import FaissFlatIndex
 from fr_core.gallery.index.faiss_gpu import GpuIndex
 from fr_core.gallery.index.faiss_scan import Share, scan_everything
+from fr_core.gallery.index.gpu_memory import GpuOwner
 from fr_core.gallery.index.protocol import Hits, Upkeep, VectorIndex
 from fr_core.gallery.index.rows_index import NumpyIndex
 from fr_core.types import F32, I64, Embedding, ModelId
 from support.counts import examples
-
-_faiss: Any = faiss  # its stubs lack what is called here
+from support.gpus import NullGpu
 
 MODEL = ModelId("null", "1", "0" * 64)
 
@@ -50,15 +47,12 @@ def every_index(dimension: int) -> dict[str, VectorIndex]:
         "compact": CompactIndex(dimension, 2),
         "compact in segments": CompactIndex(dimension, 2, segment_rows=300, coded_from=100_000),
         "compact with codes": CompactIndex(dimension, 2, segment_rows=300, coded_from=16, candidates=100_000),
-        "scanned as on a GPU": GpuIndex(dimension, lambda: new_scan(dimension), Workers(2), threading.Lock()),
+        "scanned as on a GPU": GpuIndex(dimension, gpus(), Workers(2), block_rows=1000, fetched=20),
     }
 
 
-def new_scan(dimension: int) -> Any:
-    shards = _faiss.IndexShards(dimension, True, False)
-    for _ in range(2):
-        shards.add_shard(faiss.IndexIDMap(faiss.IndexFlatIP(dimension)))
-    return shards
+def gpus() -> list[GpuOwner]:
+    return [GpuOwner(NullGpu), GpuOwner(NullGpu)]
 
 
 def crowd(rng: np.random.Generator, n: int, dimension: int, distinct: int, noise: float) -> F32:

@@ -24,7 +24,7 @@ from fr_core.runtime.batcher import Batcher
 from fr_core.runtime.devices import ActiveDevice, DeviceKind, DeviceSpec, Precision, parse_device, parse_precision
 from fr_core.runtime.libraries import Libraries, OnnxRuntimeLibrary
 from fr_core.runtime.onnx_graph import prepared
-from fr_core.runtime.onnxruntime_session import OnnxRuntimeSession, reason
+from fr_core.runtime.onnxruntime_session import OnnxRuntimeSession, SizedSession, reason
 from fr_core.runtime.open import batches_alike, open_sessions
 from fr_core.runtime.openvino_session import precisions, settings
 from fr_core.runtime.priority import NICENESS
@@ -161,15 +161,105 @@ def plan(device: str, **changes: object) -> Plan:
     return Plan(b"model", parse_device(device), device, **changes)  # type: ignore[arg-type]
 
 
-def test_weights_are_halved_for_cuda_and_left_to_tensorrt() -> None:
+def plans_of(made: Libraries, kind: DeviceKind) -> list[Plan]:
+    library = made[kind]
+    assert isinstance(library, HandmadeLibrary)
+    return library.plans
+
+
+def test_weights_are_halved_for_every_gpu() -> None:
     made = libraries()
-    model = convolution(np.ones((2, 3, 3, 3), np.float32))
-    for device in ("cuda", "tensorrt"):
+    content = convolution(np.ones((2, 3, 3, 3), np.float32))
+    kinds: tuple[DeviceKind, ...] = ("cuda", "tensorrt")
+    for device in kinds:
         for precision in ("f32", "fp16"):
-            open_sessions(model, AS_THEY_ARE, device, precision, libraries=made)
-    full, half = (plan.model for plan in made["cuda"].plans)  # type: ignore[attr-defined]
-    assert full != half
-    assert [plan.model for plan in made["tensorrt"].plans] == [full, full]  # type: ignore[attr-defined]
+            open_sessions(content, AS_THEY_ARE, device, precision, libraries=made)
+    for device in kinds:
+        models = [plan.model for plan in plans_of(made, device)]
+        assert models == [prepared(content, AS_THEY_ARE), prepared(content, AS_THEY_ARE, half=True)]
+        assert models[0] != models[1]
+
+
+@pytest.mark.parametrize(
+    ("device", "precision"),
+    [("cpu", "f32"), ("openvino", "f32"), ("cuda", "fp16"), ("cuda:0,1", "fp16"), ("tensorrt", "fp16")],
+)
+def test_gpus_run_models_in_fp16_and_processors_in_f32_unless_another_is_asked_for(device: str, precision: str) -> None:
+    for asked in ({}, {"precision": "auto"}):
+        sessions = open_sessions(doubled(), AS_THEY_ARE, device, libraries=libraries(), **asked)  # type: ignore[arg-type]
+        assert {session.device.precision for session in sessions} == {precision}
+    (full,) = open_sessions(doubled(), AS_THEY_ARE, "tensorrt", "f32", libraries=libraries())
+    assert full.device.precision == "f32"
+
+
+def test_the_device_that_auto_takes_decides_the_precision() -> None:
+    missing = HandmadeLibrary(refusal="It is not here.")
+    for made, precision in ((libraries(), "fp16"), (libraries(cuda=missing), "f32")):
+        (session,) = open_sessions(doubled(), AS_THEY_ARE, "auto", libraries=made)
+        assert session.device.precision == precision
+    with pytest.raises(DeviceUnavailable, match="No device here has f32"):
+        open_sessions(doubled(), AS_THEY_ARE, "auto", libraries=libraries(cuda=missing, openvino=missing, cpu=missing))
+
+
+class RoundingSession(HandmadeSession):
+    """Doubles pictures; in fp16, company changes a result by more than a rounding of f32 does."""
+
+    def __init__(self, plan: Plan, mixes: bool) -> None:
+        super().__init__([], (None, 4, 4, 3))
+        self.device = ActiveDevice(plan.requested, str(plan.spec), "rounding 1", plan.precision)
+        self._error = 0.1 if plan.precision == "fp16" else 1.0 if mixes else 0.0
+
+    def run(self, batch: U8) -> list[F32]:
+        return [2.0 * batch.reshape(len(batch), -1).astype(np.float32) + self._error * (len(batch) - 1)]
+
+
+class RoundingLibrary(HandmadeLibrary):
+    """Opens models as `RoundingSession`. `mixes`: these mix pictures up in any precision."""
+
+    def __init__(self, mixes: bool = False) -> None:
+        super().__init__()
+        self._mixes = mixes
+
+    def open(self, plan: Plan) -> Session:
+        self.plans.append(plan)
+        return RoundingSession(plan, self._mixes)
+
+
+def of_one_picture() -> bytes:
+    return model([helper.make_node("Add", ["x", "x"], ["y"])], {}, {"x": [1, 3, 4, 4]}, {"y": [1, 3, 4, 4]})
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1,0", "tensorrt"])
+def test_that_fp16_rounds_otherwise_in_company_does_not_limit_a_batch(
+    device: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    rounding = RoundingLibrary()
+    made = libraries(cuda=rounding, tensorrt=rounding)
+    assert not batches_alike(RoundingSession(plan("cuda", precision="fp16"), False), ())  # what is not asked any more
+    open_sessions(of_one_picture(), AS_THEY_ARE, device, shapes=[(8, 4, 4)], engines=Path("kept"), libraries=made)
+    tried, *used = rounding.plans
+    assert (tried.precision, tried.spec.kind, len(tried.spec.indices)) == ("f32", "cuda", 1)
+    assert tried.model == prepared(of_one_picture(), AS_THEY_ARE, any_batch=True)
+    assert {(each.precision, each.spec.kind) for each in used} == {("fp16", device.split(":")[0])}
+    assert {each.model for each in used} == {prepared(of_one_picture(), AS_THEY_ARE, half=True, any_batch=True)}
+    assert caplog.records == []
+
+
+def test_a_limit_put_on_a_batch_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    mixing = RoundingLibrary(mixes=True)
+    open_sessions(of_one_picture(), AS_THEY_ARE, "cuda", libraries=libraries(cuda=mixing))
+    assert mixing.plans[-1].model == prepared(of_one_picture(), AS_THEY_ARE, half=True)
+    assert [record.getMessage() for record in caplog.records] == [
+        "a model runs one picture at a time on cuda:0: together, two do not give what each gives alone"
+    ]
+
+
+def test_a_device_that_does_not_start_is_said_to_be_missing_and_not_to_limit_a_batch(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with pytest.raises(DeviceUnavailable, match="It did not start"):
+        open_sessions(of_one_picture(), AS_THEY_ARE, "cuda", libraries=libraries(cuda=HandmadeLibrary(fails=True)))
+    assert caplog.records == []
 
 
 def test_provider_that_must_be_active_comes_first() -> None:
@@ -184,19 +274,21 @@ def test_provider_that_must_be_active_comes_first() -> None:
 
 
 def test_tensorrt_is_told_the_shapes_and_where_to_keep_what_it_builds(tmp_path: Path) -> None:
-    shapes = ((1, 640, 640), (8, 256, 256))
+    shapes = ((1, 256, 640), (8, 256, 640))
     options = providers(plan("tensorrt", precision="fp16", shapes=shapes, engines=tmp_path))[0][1]
-    assert (options["trt_fp16_enable"], options["trt_cuda_graph_enable"]) == ("1", "0")
-    assert options["trt_profile_min_shapes"] == "fr_core.pixels:1x256x256x3"
-    assert options["trt_profile_opt_shapes"] == options["trt_profile_max_shapes"] == "fr_core.pixels:8x640x640x3"
+    # Without the first, TensorRT keeps the types of the model, which is in fp16 then.
+    assert (options["trt_fp16_enable"], options["trt_cuda_graph_enable"]) == ("0", "0")
+    assert options["trt_profile_min_shapes"] == "fr_core.pixels:1x256x640x3"
+    assert options["trt_profile_opt_shapes"] == options["trt_profile_max_shapes"] == "fr_core.pixels:8x256x640x3"
     folder = Path(options["trt_engine_cache_path"])
     assert folder.parent == tmp_path
     assert options["trt_timing_cache_path"] == str(folder)
     others = [
-        providers(plan("tensorrt", precision="f32", engines=tmp_path)),
-        providers(Plan(b"another", parse_device("tensorrt"), "tensorrt", "fp16", engines=tmp_path)),
+        providers(plan("tensorrt", precision="fp16", shapes=[(8, 640, 256)], engines=tmp_path)),
+        providers(plan("tensorrt", precision="f32", shapes=shapes, engines=tmp_path)),
+        providers(Plan(b"another", parse_device("tensorrt"), "tensorrt", "fp16", shapes=shapes, engines=tmp_path)),
     ]
-    assert len({str(folder), *(chain[0][1]["trt_engine_cache_path"] for chain in others)}) == 3
+    assert len({str(folder), *(chain[0][1]["trt_engine_cache_path"] for chain in others)}) == 4
     assert "trt_engine_cache_path" not in providers(plan("tensorrt"))[0][1]
 
 
@@ -208,6 +300,20 @@ def test_tensorrt_leaves_rows_whose_number_depends_on_the_picture_to_cuda() -> N
     assert {node.op_type for node in last} == excluded - {"Greater"}
     assert {nodes[node.input[-1]].op_type for node in last} == {"Greater"}
     assert not excluded & {node.op_type for node in nodes.values() if node not in last} - {"Greater"}
+
+
+def test_a_model_for_pictures_of_several_sizes_has_a_session_for_each() -> None:
+    small, large = (
+        HandmadeSession([np.ones((1, 2), np.float32)], (None, None, None, 3)),
+        HandmadeSession([], (None, None, None, 3)),
+    )
+    both = SizedSession({(4, 8): small, (16, 8): large})
+    assert (both.input_shape, both.device) == (small.input_shape, small.device)
+    for batch in (np.zeros((2, 4, 8, 3), np.uint8), np.zeros((1, 16, 8, 3), np.uint8), np.ones((1, 4, 8, 3), np.uint8)):
+        both.run(batch)
+    assert [len(session.batches) for session in (small, large)] == [2, 1]
+    with pytest.raises(ValueError, match="not opened for pictures of 16 x 8"):
+        both.run(np.zeros((1, 8, 16, 3), np.uint8))
 
 
 KEY = "batching.embedder_sizes"

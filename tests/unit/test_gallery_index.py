@@ -11,8 +11,8 @@ from fr_core.errors import DeviceUnavailable
 from fr_core.gallery.index import faiss_scan
 from fr_core.gallery.index.faiss_codes import Segment, Workers
 from fr_core.gallery.index.faiss_compact import CODED_FROM, Coding, CompactIndex, worth_rewriting
+from fr_core.gallery.index.faiss_cuda import gpu_count
 from fr_core.gallery.index.faiss_flat import FaissFlatIndex
-from fr_core.gallery.index.faiss_gpu import gpu_count
 from fr_core.gallery.index.growing import GrowingArray, Rewriting
 from fr_core.gallery.index.protocol import IndexMemory, Upkeep, VectorIndex, exact_similarity, scan_error_bound
 from fr_core.gallery.index.register import INDEX_NAMES, index_maker, new_index

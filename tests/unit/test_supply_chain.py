@@ -4,9 +4,10 @@ import ast
 import json
 import re
 import shlex
+import struct
 import subprocess
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
@@ -14,8 +15,9 @@ from importlib.metadata import Distribution, distributions
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 import pytest
-from check_gpu_libraries import OBJECTS
+from check_gpu_libraries import OBJECTS, TENSORRT_OBJECT, needed
 from check_gpu_libraries import check as check_gpu
 from check_licences import EXCEPTIONS, allows, check, said
 from check_vulnerabilities import CANARY, Service, ServiceSilent, answers, ask, known, locked, main, one_of_each
@@ -95,7 +97,7 @@ def test_silence_is_no_all_clear(mute: Service, osv: Service, capsys: pytest.Cap
 def test_every_locked_release_is_asked_about_and_decides(osv: Service, capsys: pytest.CaptureFixture[str]) -> None:
     releases = locked()
     names = [name for name, _ in releases]
-    assert {"numpy", "grpcio", "hatchling", "pip", "onnxruntime-gpu", "nvidia-cudnn-cu12"} <= set(names)
+    assert {"numpy", "grpcio", "hatchling", "pip", "onnxruntime-gpu", "nvidia-cudnn-cu13"} <= set(names)
     assert names.count("numpy") == 2  # of two versions of Python
     lists = one_of_each(releases)
     assert sorted(release for each in lists for release in each) == releases
@@ -315,35 +317,93 @@ PINNED = {pin.name: pin.version for pin in read_lock(ROOT / "requirements-gpu.lo
 
 def test_there_is_one_cuda_and_no_library_without() -> None:
     suffixes = {match[1] for name in PINNED if (match := re.search(r"-(cu\d+)$", name))}
-    assert suffixes == {"cu12"}
-    # From CUDA 13 on the wheels have no suffix, so that one of them would stay unseen.
-    assert [name for name in PINNED if name.startswith("nvidia-") and not name.endswith("-cu12")] == []
-    assert PINNED["nvidia-cuda-runtime-cu12"].startswith("12.")
-    assert {"onnxruntime-gpu", "faiss-gpu"} <= PINNED.keys()
-    assert not {"onnxruntime", "faiss-cpu", "openvino", "insightface"} & PINNED.keys()
+    assert suffixes == {"cu13"}
+    # From CUDA 13 on most wheels of NVIDIA have no suffix.
+    assert PINNED["nvidia-cuda-runtime"].startswith("13.")
+    assert PINNED["nvidia-cublas"].startswith("13.")
+    assert {"onnxruntime-gpu", "faiss-gpu-cuvs", "libcuvs-cu13"} <= PINNED.keys()
+    assert not {"onnxruntime", "faiss-cpu", "faiss-gpu", "openvino", "insightface"} & PINNED.keys()
 
 
-def environment(folder: Path, majors: dict[str, bytes]) -> Path:
-    for distribution, content in majors.items():
-        path = folder / OBJECTS[distribution]
-        path.parent.mkdir(parents=True)
-        path.write_bytes(b"\x7fELF" + content)
+def shared_object(*names: str) -> bytes:
+    """Return the least that an ELF file has which needs shared objects of these names."""
+    strings = b"\0" + b"".join(name.encode() + b"\0" for name in names)
+    places = [strings.index(name.encode() + b"\0") for name in names]
+    tables, base = 64 + 2 * 56, 0x10000  # where the segment of strings is in memory, unlike in the file
+    dynamic = b"".join(struct.pack("<QQ", 1, place) for place in places) + struct.pack("<QQQQ", 5, base, 0, 0)
+    header = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01", 3, 62, 1, 0, 64, 0, 0, 64, 56, 2, 0, 0, 0)
+    programs = [
+        struct.pack("<IIQQQQQQ", 1, 4, tables, base, base, len(strings), len(strings), 1),
+        struct.pack("<IIQQQQQQ", 2, 4, tables + len(strings), 0, 0, len(dynamic), len(dynamic), 8),
+    ]
+    return header + b"".join(programs) + strings + dynamic
+
+
+def test_what_a_shared_object_needs_is_read_from_its_header(tmp_path: Path) -> None:
+    path = tmp_path / "lib.so"
+    path.write_bytes(shared_object("libcudart.so.13", "libc.so.6"))
+    assert needed(path) == ("libcudart.so.13", "libc.so.6")
+    (real,) = Path(np.__file__).parent.rglob("_multiarray_umath*.so")
+    assert "libc.so.6" in needed(real)
+    for content in (b"", b"\x7fELF\x01\x01" + bytes(100), b"MZ" + bytes(100)):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="no shared object"):
+            needed(path)
+
+
+RUNTIMES = {"nvidia/cu12/lib/libcudart.so.12": ("libc.so.6",), "nvidia/cu13/lib/libcudart.so.13": ("libc.so.6",)}
+FITTING = {
+    "onnxruntime-gpu": ("libcudart.so.13", "libcuda.so.1"),
+    "faiss-gpu-cuvs": ("libcuvs.so", "libcudart.so.13"),
+    "libcuvs/lib64/libcuvs.so": ("libcudart.so.13", "libstdc++.so.6"),
+}
+
+
+def environment(folder: Path, objects: Mapping[str, tuple[str, ...]]) -> Path:
+    for distribution, names in {**RUNTIMES, **objects}.items():
+        path = folder / OBJECTS.get(distribution, distribution)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(shared_object(*names) + b"libcudart.so.12\0")  # a name in it is not what it needs
     return folder
 
 
+def test_libraries_that_fit_are_found_to_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check_gpu(environment(tmp_path, FITTING)) == []
+    assert capsys.readouterr().out.splitlines() == ["onnxruntime-gpu wants CUDA 13", "faiss-gpu-cuvs wants CUDA 13"]
+    tensorrt = {TENSORRT_OBJECT: ("libnvinfer.so.10", "libcudart.so.13"), "tensorrt_libs/libnvinfer.so.10": ()}
+    assert check_gpu(environment(tmp_path, tensorrt)) == []
+
+
 @pytest.mark.parametrize(
-    "majors",
+    ("changed", "says"),
     [
-        {"onnxruntime-gpu": b"libcudart.so.13\0", "faiss-gpu": b"libcudart.so.12\0"},
-        {"onnxruntime-gpu": b"libcudart.so.12\0", "faiss-gpu": b"no CUDA in it"},
-        {"onnxruntime-gpu": b"libcudart.so.12\0"},
+        ({"onnxruntime-gpu": ("libcudart.so.12",)}, "different versions of CUDA: 12, 13"),
+        ({"libcuvs/lib64/libcuvs.so": ("libcudart.so.12",)}, "different versions of CUDA: 12, 13"),
+        ({"faiss-gpu-cuvs": ("libgomp-1.so.1",), "x/libgomp-1.so.1": ()}, "needs no CUDA"),
+        ({"faiss-gpu-cuvs": ("libcudart.so.13", "libcuvs_new.so")}, "nothing installed is libcuvs_new.so"),
+        ({"libcuvs/lib64/libcuvs.so": ("libcudart.so.13", "librmm.so")}, "nothing installed is librmm.so"),
+        (
+            {TENSORRT_OBJECT: ("libcudart.so.13", "libnvinfer.so.10"), "tensorrt_libs/libnvinfer.so.11": ()},
+            "TensorRT: nothing installed is libnvinfer.so.10",
+        ),
     ],
-    ids=["two versions", "one without", "one missing"],
+    ids=[
+        "two versions",
+        "two versions further down",
+        "one without",
+        "one missing",
+        "one missing further down",
+        "TensorRT",
+    ],
 )
-def test_libraries_that_do_not_fit_are_found(tmp_path: Path, majors: dict[str, bytes]) -> None:
-    assert check_gpu(environment(tmp_path, majors)) != []
-    fitting = {"onnxruntime-gpu": b"libcudart.so.12\0", "faiss-gpu": b"libcudart.so.12\0libcudart.so.12\0"}
-    assert check_gpu(environment(tmp_path / "fitting", fitting)) == []
+def test_libraries_that_do_not_fit_are_found(tmp_path: Path, changed: dict[str, tuple[str, ...]], says: str) -> None:
+    assert says in " ".join(check_gpu(environment(tmp_path, {**FITTING, **changed})))
+
+
+def test_a_library_that_is_not_installed_is_found(tmp_path: Path) -> None:
+    path = environment(tmp_path, FITTING) / OBJECTS["onnxruntime-gpu"]
+    path.unlink()
+    assert check_gpu(tmp_path) == [f"onnxruntime-gpu: {OBJECTS['onnxruntime-gpu']} is missing"]
 
 
 def distribution(folder: Path, *fields: str, name: str = "some-package") -> Distribution:

@@ -91,7 +91,7 @@ class EngineSettings:
 
     pack: str = "buffalo_s"
     device: str = "auto"
-    precision: str = "f32"
+    precision: str = "auto"
     detection: str = "thorough"
     threads: int = 0
     lanes: int = 0

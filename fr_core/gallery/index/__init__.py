@@ -2,5 +2,5 @@
 
 `rows_index` has the reference that the others are held against, and what it shares with `faiss_flat` and `faiss_gpu`,
 which compare everything. `faiss_compact` scans codes (`faiss_codes`, `faiss_scan`) and compares the best exactly.
-`growing` keeps vectors in memory.
+`faiss_gpu` scans halves on GPUs (`gpu_memory`, `faiss_cuda`). `growing` keeps vectors in memory.
 """

@@ -2,82 +2,69 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
 
-import faiss
 import numpy as np
 import numpy.typing as npt
 
 from fr_core.errors import DeviceUnavailable, message
 from fr_core.gallery.index.faiss_codes import Segment, Workers
+from fr_core.gallery.index.faiss_cuda import CudaGpu, gpu_count
 from fr_core.gallery.index.faiss_scan import Share, best_candidates, scan_everything
+from fr_core.gallery.index.gpu_memory import BLOCK_ROWS, MAX_FETCHED, PROBES_PER_PASS, GpuOwner, Halves
 from fr_core.gallery.index.protocol import Hits, IndexMemory, check_searched
 from fr_core.gallery.index.rows_index import RowsIndex
 from fr_core.types import F32, I64
 
-_faiss: Any = faiss  # its stubs lack what is called here
-
-# FAISS's kernels select no more than this: faiss/gpu/utils/DeviceDefs.cuh, GPU_MAX_SELECTION_K.
-_MAX_FETCHED = 2048
 # Vectors that a search may want of a GPU: few enough for the last of them to lie well above the last that is fetched.
 MAX_K = 1024
-# Candidates that are scored exactly, at least.
-_CANDIDATES = 1000
-_HALF_BYTES = 2
+# Rows that are fetched at first, and how many there are for each that is wanted where many are. The score of the 128th
+# of ten million unlike vectors lies .018 below that of the 20th, nine times `_HALF_ERROR`.
+_FETCHED = 128
+_FETCHED_PER_WANTED = 2
 # How far the inner product of two unit vectors can lie from that of their halves, which are within 2**-11 of the whole;
 # twice that, to have room for how a device adds them up.
 _HALF_ERROR = 2.0**-9
 
 
-def gpu_count() -> int:
-    """Return how many GPUs FAISS can use; 0 where it was built without them."""
-    return int(faiss.get_num_gpus()) if hasattr(faiss, "StandardGpuResources") else 0
-
-
 def gpu_indexes(workers: Workers) -> Callable[[int], GpuIndex]:
-    """Return what makes empty indexes of a dimension, each spread over all GPUs; they share the GPUs' scratch memory.
+    """Return what makes empty indexes of a dimension, each spread over all GPUs; they share the threads that use them.
 
     Raises `DeviceUnavailable`: FAISS has no GPU.
     """
     if not gpu_count():
         raise DeviceUnavailable(message("error.gallery.faiss_no_gpu_can"), device="gpu")
-    resources = [faiss.StandardGpuResources() for _ in range(gpu_count())]
-    turn = threading.Lock()
-
-    def new_scan(dimension: int) -> Any:
-        shards = _faiss.IndexShards(dimension, True, False)
-        for device, own in enumerate(resources):
-            config = faiss.GpuIndexFlatConfig()
-            config.device, config.useFloat16 = device, True
-            shards.add_shard(faiss.IndexIDMap(faiss.GpuIndexFlat(own, dimension, faiss.METRIC_INNER_PRODUCT, config)))
-        return shards
-
-    return lambda dimension: GpuIndex(dimension, lambda: new_scan(dimension), workers, turn)
+    owners = [GpuOwner(partial(CudaGpu, device), f"gallery-gpu-{device}") for device in range(gpu_count())]
+    return lambda dimension: GpuIndex(dimension, owners, workers)
 
 
 class GpuIndex(RowsIndex["_Scanned"]):
     """A `VectorIndex` that scans on GPUs and keeps the exact vectors in memory.
 
-    Filters, searches for more than `MAX_K`, and the rare probe whose last vector half precision cannot tell from those
-    that were not fetched, are answered from memory. The halves of removed vectors stay on the GPUs, unseen, until
-    upkeep drops them.
+    Filters that let few rows through, searches for more than `MAX_K`, and the rare probe whose last vector half
+    precision cannot tell from those that were not fetched, are answered from memory. A removal overwrites a vector's
+    halves at once; upkeep gives their memory back.
 
     Args:
-        new_scan: makes an empty FAISS index of inner products that takes vectors with ids.
+        owners: of the GPUs; indexes share them.
         workers: that search in memory; indexes may share them.
-        turn: held while a device scans. The scratch memory of a GPU serves one search at a time, and FAISS leaves it to
-            its callers to take turns.
+        block_rows: of a full block of a GPU's memory.
+        fetched: rows that are fetched at first, at least.
     """
 
     def __init__(
-        self, dimension: int, new_scan: Callable[[], Any], workers: Workers, turn: AbstractContextManager[Any]
+        self,
+        dimension: int,
+        owners: Sequence[GpuOwner],
+        workers: Workers,
+        *,
+        block_rows: int = BLOCK_ROWS,
+        fetched: int = _FETCHED,
     ) -> None:
-        super().__init__(dimension, lambda: _Scanned(dimension, new_scan()))
+        super().__init__(dimension, lambda: _Scanned(dimension, Halves(dimension, owners, block_rows)))
         self._workers = workers
-        self._turn = turn
+        self._fetched = fetched
 
     @property
     def exact(self) -> bool:
@@ -85,7 +72,7 @@ class GpuIndex(RowsIndex["_Scanned"]):
 
         Beyond, it returns them as far as the arithmetic of the device is what `_HALF_ERROR` takes it for.
         """
-        return len(self._rows) <= _CANDIDATES
+        return len(self._rows) <= MAX_FETCHED
 
     def search(self, probes: F32, k: int, among: I64 | None = None) -> Hits:
         """Search; see `VectorIndex.search`."""
@@ -96,67 +83,77 @@ class GpuIndex(RowsIndex["_Scanned"]):
         if not width or not len(probes):
             return Hits.unfilled(len(probes), width)
         everything = [Share(self._rows, allowed, count)]
-        fetched = min(max(_CANDIDATES, 2 * width), _MAX_FETCHED)
-        if among is not None or k > MAX_K or len(self._rows) <= fetched:
+        # So many that enough of them are allowed, if those are as like the probe as all others.
+        fetched = -(-max(self._fetched, _FETCHED_PER_WANTED * width) * len(self._rows) // count)
+        if self.exact or k > MAX_K or fetched > MAX_FETCHED:
             return scan_everything(everything, probes, width, self._workers)
         hits = Hits.unfilled(len(probes), width, exhaustive=False)
-        left = np.flatnonzero(~self._found_by_scan(hits, probes, fetched, allowed))
-        if len(left):
-            best = scan_everything(everything, probes[left], width, self._workers)
-            hits.ids[left], hits.similarities[left] = best.ids, best.similarities
+        left = np.arange(len(probes))
+        for rows in sorted({fetched, MAX_FETCHED}):
+            left = left[~self._found_by_scan(hits, left, probes, rows, allowed)]
+            if not len(left):
+                return hits
+        best = scan_everything(everything, probes[left], width, self._workers)
+        hits.ids[left], hits.similarities[left] = best.ids, best.similarities
         return hits
 
     def memory(self) -> IndexMemory:
         """Count the bytes that are held, those on GPUs as bytes of the scan; see `VectorIndex.memory`."""
-        scan_bytes = len(self._rows) * self._dimension * _HALF_BYTES
-        return IndexMemory(scan_bytes, self._rows.store_bytes, self._rows.other_bytes)
+        return IndexMemory(self._rows.halves.scan_bytes, self._rows.store_bytes, self._rows.other_bytes)
 
     def _found_by_scan(
-        self, hits: Hits, probes: F32, fetched: int, allowed: npt.NDArray[np.bool_]
+        self, hits: Hits, some: I64, probes: F32, fetched: int, allowed: npt.NDArray[np.bool_]
     ) -> npt.NDArray[np.bool_]:
         """Fill in the hits of the probes for which a scan leaves no doubt; return which these are.
 
         Args:
-            probes: f32[n, D].
+            some: i64[m], of probes f32[n, D].
             fetched: how many rows the scan fetches for each.
             allowed: bool[rows], what may be found.
 
-        Returns bool[n].
+        Returns bool[m].
         """
-        sure = np.zeros(len(probes), dtype=bool)
         width = hits.ids.shape[1]
-        with self._turn:
-            rows, unseen = self._rows.candidates(probes, fetched, allowed)
-        enough = np.flatnonzero(np.count_nonzero(rows >= 0, axis=1) >= width)
-        if len(enough):
-            best = best_candidates([self._rows], probes[enough], [rows[enough]], width, self._workers)
-            certain = best.similarities[:, -1] > unseen[enough] + _HALF_ERROR
-            some = enough[certain]
-            hits.ids[some], hits.similarities[some] = best.ids[certain], best.similarities[certain]
-            sure[some] = True
+        found = self._rows.halves.search(probes[some], fetched)
+        rows = _near(np.where(allowed[found.rows], found.scores, -np.inf), found.rows, width)
+        sure: npt.NDArray[np.bool_] = np.count_nonzero(rows >= 0, axis=1) >= width
+        enough = np.flatnonzero(sure)
+        for start in range(0, len(enough), PROBES_PER_PASS):
+            part = enough[start : start + PROBES_PER_PASS]
+            best = best_candidates([self._rows], probes[some[part]], [rows[part]], width, self._workers)
+            # Similarities are clipped at -1, so an unseen one is never below that.
+            unseen = np.maximum(found.unseen[part].astype(np.float64) + _HALF_ERROR, -1.0)
+            sure[part] = (best.similarities[:, -1] > unseen) | (found.unseen[part] == -np.inf)
+            hits.ids[some[part]], hits.similarities[some[part]] = best.ids, best.similarities
         return sure
 
 
-class _Scanned(Segment):
-    """Vectors in memory, and in half precision on GPUs. `scan`: an empty FAISS index that takes vectors with ids."""
+def _near(scores: F32, rows: I64, width: int) -> I64:
+    """Return the rows i64[n, w] that may be among the `width` best by their exact similarities, and -1 for the others.
 
-    def __init__(self, dimension: int, scan: Any) -> None:
+    `scores`: f32[n, w], within `_HALF_ERROR` of the inner products; -inf where a row may not be found.
+    """
+    place = scores.shape[1] - width
+    kth = np.partition(scores, place, axis=1)[:, place]
+    # Similarities are clipped: beyond -1 and 1 the order of products says nothing.
+    least = np.clip(kth, -1.0, 1.0) - 2.0 * _HALF_ERROR
+    least[least <= -1.0] = np.finfo(np.float32).min
+    return np.where(scores >= least[:, None], rows, -1)
+
+
+class _Scanned(Segment):
+    """Vectors in memory, and in half precision on GPUs."""
+
+    def __init__(self, dimension: int, halves: Halves) -> None:
         super().__init__(dimension, 0, None)
-        self._scan = scan
+        self.halves = halves
 
     def append(self, ids: I64, vectors: F32) -> None:
         """Add vectors; see `VectorRows.append`."""
-        if len(ids):
-            self._scan.add_with_ids(np.ascontiguousarray(vectors, dtype=np.float32), ids)
-            super().append(ids, vectors)
+        self.halves.append(vectors)
+        super().append(ids, vectors)
 
-    def candidates(self, probes: F32, k: int, allowed: npt.NDArray[np.bool_]) -> tuple[I64, F32]:
-        """Return rows i64[n, k] of the best by the scan, and scores f32[n] that no other row exceeds.
-
-        Rows are -1 that are not `allowed` (bool[rows]).
-        """
-        scores, ids = self._scan.search(np.ascontiguousarray(probes, dtype=np.float32), k)
-        rows = np.searchsorted(self.ids, ids)
-        known = ids >= 0
-        rows[~known] = 0
-        return np.where(known & allowed[rows], rows, -1), scores[:, -1]
+    def remove(self, rows: I64) -> None:
+        """Erase vectors and their halves; see `VectorRows.remove`."""
+        self.halves.erase(rows)
+        super().remove(rows)

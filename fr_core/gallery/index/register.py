@@ -29,7 +29,8 @@ def index_maker(name: str, threads: int = 0) -> Callable[[int], VectorIndex]:
         return FaissFlatIndex
     from fr_core.gallery.index.faiss_codes import Workers
     from fr_core.gallery.index.faiss_compact import CompactIndex
-    from fr_core.gallery.index.faiss_gpu import gpu_count, gpu_indexes
+    from fr_core.gallery.index.faiss_cuda import gpu_count
+    from fr_core.gallery.index.faiss_gpu import gpu_indexes
 
     workers = Workers(threads)
     if name == "gpu" or (name == "auto" and gpu_count()):

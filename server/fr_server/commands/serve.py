@@ -26,7 +26,7 @@ def serve(
     device: Annotated[
         str | None, typer.Option(help="auto, cpu, openvino, cuda[:N], tensorrt[:N], cuda:0,1 (model.device).")
     ] = None,
-    precision: Annotated[str | None, typer.Option(help="f32, bf16 or fp16 (model.precision).")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, f32, bf16 or fp16 (model.precision).")] = None,
     detection: Annotated[str | None, typer.Option(help="thorough or fast (model.detection).")] = None,
     flip: Annotated[
         bool | None, typer.Option(help="Fuse each embedding with that of the mirrored face (model.flip).")

@@ -10,7 +10,7 @@ from fr_core.gallery.index.register import INDEX_NAMES
 from fr_core.imaging import KNOWN_FORMATS, ImageLimits
 from fr_core.imaging.decode import MAX_PIXELS_CEILING
 from fr_core.quality.assess import QualityLimits
-from fr_core.runtime.devices import Precision
+from fr_core.runtime.devices import AUTO_PRECISION, Precision
 from fr_trust.access.keys import MAX_LIFETIME_DAYS
 
 T = TypeVar("T")
@@ -215,9 +215,10 @@ class ModelConfig:
         "server choose.",
     )
     precision: str = _set(
-        "f32",
-        "Number format of the models' computations: bf16 with OpenVINO if the processor supports it, fp16 on a GPU.",
-        choices=get_args(Precision),
+        AUTO_PRECISION,
+        "Number format of the models' computations: bf16 with OpenVINO if the processor supports it, fp16 on a GPU. "
+        "auto is fp16 on a GPU and f32 elsewhere.",
+        choices=(AUTO_PRECISION, *get_args(Precision)),
     )
     detection: str = _set(
         "thorough",
@@ -228,7 +229,12 @@ class ModelConfig:
         False, "Fuse each embedding with that of the mirrored face. This doubles the work and changes the model id."
     )
     threads: int = _set(0, "Threads for one inference on a processor; 0 for one thread.", 0, 1024)
-    lanes: int = _set(0, "Parallel inferences on a processor; 0 for as many as fill its cores.", 0, 1024)
+    lanes: int = _set(
+        0,
+        "Parallel inferences on a processor or on each GPU; 0 for as many as fill the cores, and 2 on a GPU.",
+        0,
+        1024,
+    )
     workers: int = _set(
         0,
         "Maximum number of photos in progress, separately for calls and for streams; 0 to let the server choose.",

@@ -1,0 +1,96 @@
+"""A GPU as FAISS and the CUDA runtime offer it: memory of our own, and FAISS's search of it."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import faiss
+import numpy as np
+
+from fr_core.errors import DeviceUnavailable, message
+from fr_core.gallery.index.gpu_memory import BLOCK_ROWS, F16, MAX_FETCHED, PROBES_PER_PASS, scratch_bytes
+from fr_core.types import F32, I64
+
+_faiss: Any = faiss  # its stubs lack what is called here
+
+_HOST_TO_DEVICE = 1  # cudaMemcpyHostToDevice
+# Values of a vector for which the scratch memory has room without asking CUDA again, which every search would wait for.
+_MOST_VALUES = 4096
+
+
+def gpu_count() -> int:
+    """Return how many GPUs FAISS can use; 0 where it was built without them."""
+    return int(faiss.get_num_gpus()) if hasattr(faiss, "StandardGpuResources") else 0
+
+
+class CudaGpu:
+    """A `Gpu`. Make it, use it and drop it in one thread.
+
+    FAISS's own index of flat vectors would do less: each addition copies all vectors and computes all norms anew, it
+    can overwrite no row, and it frees memory as it is (faiss/gpu/impl/FlatIndex.cu).
+
+    `device`: number of the GPU, in CUDA's numbering.
+    """
+
+    def __init__(self, device: int) -> None:
+        self._device = device
+        # FAISS loaded the runtime that it uses, and made its functions visible to all (faiss/__init__.py).
+        self._runtime = ctypes.CDLL(None)
+        self._runtime.cudaGetErrorString.restype = ctypes.c_char_p
+        self._call("cudaSetDevice", ctypes.c_int(device))
+        self._resources = _faiss.StandardGpuResources()
+        self._resources.setTempMemory(scratch_bytes(PROBES_PER_PASS, BLOCK_ROWS, MAX_FETCHED, _MOST_VALUES))
+
+    def allocate(self, size: int) -> int:
+        """As `Gpu.allocate`."""
+        pointer = ctypes.c_void_p()
+        self._call("cudaMalloc", ctypes.byref(pointer), ctypes.c_size_t(size))
+        return int(pointer.value or 0)
+
+    def write(self, address: int, halves: F16) -> None:
+        """As `Gpu.write`."""
+        values = np.ascontiguousarray(halves, dtype=np.float16)
+        source = ctypes.c_void_p(values.ctypes.data)
+        self._call("cudaMemcpy", ctypes.c_void_p(address), source, ctypes.c_size_t(values.nbytes), _HOST_TO_DEVICE)
+        self._call("cudaDeviceSynchronize")  # FAISS searches in a stream that does not wait for this one
+
+    def zero(self, address: int, size: int) -> None:
+        """As `Gpu.zero`."""
+        self._call("cudaMemset", ctypes.c_void_p(address), 0, ctypes.c_size_t(size))
+        self._call("cudaDeviceSynchronize")
+
+    def free(self, address: int) -> None:
+        """As `Gpu.free`."""
+        self._call("cudaFree", ctypes.c_void_p(address))
+
+    def search(self, address: int, rows: int, probes: F16, k: int) -> tuple[F32, I64]:
+        """As `Gpu.search`."""
+        probes = np.ascontiguousarray(probes, dtype=np.float16)
+        scores = np.empty((len(probes), k), dtype=np.float32)
+        found = np.empty((len(probes), k), dtype=np.int64)
+        wanted = _faiss.GpuDistanceParams()
+        wanted.metric, wanted.k, wanted.dims = faiss.METRIC_INNER_PRODUCT, k, probes.shape[1]
+        wanted.vectors, wanted.numVectors = _faiss.cast_integer_to_void_ptr(address), rows
+        wanted.queries, wanted.numQueries = faiss.swig_ptr(probes), len(probes)
+        wanted.vectorType = wanted.queryType = _faiss.DistanceDataType_F16
+        wanted.outDistances, wanted.outIndices = faiss.swig_ptr(scores), faiss.swig_ptr(found)
+        wanted.outIndicesType, wanted.device = _faiss.IndicesDataType_I64, self._device
+        try:
+            _faiss.bfKnn(self._resources, wanted)
+        except RuntimeError as error:
+            raise _refused(self._device, "bfKnn", str(error).partition("\n")[0]) from error
+        return scores, found
+
+    def _call(self, name: str, *arguments: object) -> None:
+        """Call a function of the CUDA runtime; raises `DeviceUnavailable`: it reports an error."""
+        code = getattr(self._runtime, name)(*arguments)
+        if code:
+            told = self._runtime.cudaGetErrorString(code).decode("ascii", "replace")
+            raise _refused(self._device, name, f"error {code}: {told}")
+
+
+def _refused(device: int, call: str, reason: str) -> DeviceUnavailable:
+    return DeviceUnavailable(
+        message("error.gallery.gpu_refused", device=device, call=call, reason=reason), device=f"cuda:{device}"
+    )
