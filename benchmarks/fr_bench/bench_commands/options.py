@@ -34,7 +34,8 @@ def command_line() -> str:
 
 def tell_round(turn: int, repeat: int, done: Round) -> None:
     """Print a finished round on standard error."""
-    typer.echo(f"round {turn} of {repeat}: {done.subject} {done.photos_per_s:.1f} photos/s", err=True)
+    told = f"round {turn} of {repeat}: {done.subject} {done.photos_per_s:.1f} photos/s"
+    typer.echo(told + ("" if done.other_load is None else f", other load {done.other_load:.0%}"), err=True)
 
 
 def tell_step(told: str) -> None:
@@ -96,6 +97,9 @@ Number = Annotated[
 ]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Of our server; may be repeated.")
+]
+AllowBusy = Annotated[
+    bool, typer.Option("--allow-busy", help="Print ratios even where other processes are busy and make them worthless.")
 ]
 Decides = Annotated[bool, typer.Option("--bar/--no-bar", help="Exit status 1 if a bar is missed.")]
 Testdata = Annotated[

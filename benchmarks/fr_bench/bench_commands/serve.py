@@ -16,6 +16,10 @@ def serve(
     server: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="A server that runs already [default: start one]")
     ] = None,
+    server_pid: Annotated[
+        int | None,
+        typer.Option(min=1, help="The first process of that server, if it runs here: its processor time is told."),
+    ] = None,
     method: Annotated[Literal["embed", "detect", "search"], typer.Option(help="What is asked of it.")] = "embed",
     mode: Annotated[
         Literal["closed", "open"],
@@ -65,6 +69,7 @@ def serve(
     repeat: options.Repeat = 5,
     peer: options.Peer = None,
     bar: options.Bar = None,
+    allow_busy: options.AllowBusy = False,
     as_json: options.AsJson = False,
     out: options.Out = None,
 ) -> None:
@@ -80,6 +85,8 @@ def serve(
             "--set, --batches and --frontends are for a server that is started here; --metrics-url is for another.",
             param_hint="--server",
         )
+    if server is None and server_pid is not None:
+        raise typer.BadParameter("It goes with --server.", param_hint="--server-pid")
     engine_options = (pack, device, precision, detection, threads, lanes, workers)
     if server is not None and engine_options != ("buffalo_s", "auto", "fastest", "fast", 0, 0, 0):
         raise typer.BadParameter(
@@ -128,6 +135,8 @@ def serve(
             with_batches=batches,
             metrics_url=metrics_url,
             bar=options.bar_of(bar),
+            server_pid=server_pid,
+            allow_busy=allow_busy,
         )
         report = bench_serve(order, read_photos(photos or ["lfw"], number, testdata), tell_round)
         tell(page_of(report), as_json, out)

@@ -7,13 +7,13 @@ import os
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -29,29 +29,9 @@ from fr_core.packs.manifest import Pack, load_pack
 from fr_core.types import F32
 from fr_locales.messages import message
 
-# Called after each round with its number from 1, and the number of rounds of each subject.
-OnRound = Callable[[int, int, Round], None]
-
 # Callers at once that the peer is tried with. One is how its makers use it: its threads take every core then. Two keep
 # the cores busier, since the peer does all but inference in the caller's thread.
 PEER_CALLERS = (1, 2)
-
-
-class Subject(Protocol):
-    """Something that can go over the photos."""
-
-    def run(self, turn: int) -> Round:
-        """Run round `turn`, from 0."""
-
-
-def alternate(subjects: Sequence[Subject], repeat: int, on_round: OnRound) -> tuple[Round, ...]:
-    """Run `repeat` rounds of each subject: one of each, then the next one of each."""
-    rounds = []
-    for turn in range(repeat):
-        for subject in subjects:
-            rounds.append(subject.run(turn))
-            on_round(turn + 1, repeat, rounds[-1])
-    return tuple(rounds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +41,11 @@ class PeerSubject:
     peer: Peer
     order: tuple[int, ...]
     callers: int
+
+    @property
+    def pid(self) -> int:
+        """As `Subject.pid`."""
+        return self.peer.pid
 
     def run(self, turn: int) -> Round:
         """As `Subject.run`."""
@@ -127,6 +112,11 @@ class Peer:
             cache.read_verified(file)
         files = tuple(cache.path(file) for file in pack.files)
         self._child = Child("the peer", run_peer, pack.name, files, photos)
+
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        return self._child.pid
 
     def faces(self) -> tuple[FoundFaces, ...]:
         """Return what the peer finds in each photo."""

@@ -154,6 +154,10 @@ def measures(report: BenchReport) -> Measures:
         spread = f"{rate.lowest:.1f} to {rate.highest:.1f} over {rate.rounds} rounds"
         yield f"{rate.subject}, photos/s", f"{rate.photos_per_s:.1f} (median; {spread})"
         yield f"{rate.subject}, faces/s", f"{rate.faces_per_s:.1f}"
+        if rate.cpu_ms_per_photo is not None:
+            yield f"{rate.subject}, processor time of a photo", f"{rate.cpu_ms_per_photo:.1f} ms"
+        if rate.other_load is not None:
+            yield f"{rate.subject}, other load of the processors", f"{rate.other_load:.1%}"
     detail = report.detail
     if report.photos_per_s is not None:
         for rate in report.rates:

@@ -1,77 +1,28 @@
 """`fr bench serve`: a server under load over gRPC, in turn with the same engine in process and with the peer."""
 
 import itertools
-import math
-import re
-import urllib.error
-import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import cast
 
 from fr_bench.speed import values
+from fr_bench.speed.batch_metrics import batches_between, read_metrics
 from fr_bench.speed.child import BenchFailed
 from fr_bench.speed.conditions import conditions
 from fr_bench.speed.engine import opened_engine, server_options, workers_for
 from fr_bench.speed.generator import OK, Call, Generators, Sent, Target
-from fr_bench.speed.peer import OnRound, OpenPeer, agreement, alternate, opened_peer, peer_rate, rate_of
+from fr_bench.speed.peer import OpenPeer, agreement, opened_peer, peer_rate, rate_of
 from fr_bench.speed.pipeline import PipelineSubject
 from fr_bench.speed.report import BenchReport
 from fr_bench.speed.requests import PATHS, Answer, Method, connected, first_answers, serialised, temporary_gallery
+from fr_bench.speed.rounds import OnRound, OtherLoad, alternate, other_loads, require_quiet
 from fr_bench.speed.server_process import ServerProcess, Watch, free_port, started_server
 from fr_bench.speed.stats import latency, percentile, poisson_arrivals, rates
 from fr_bench.speed.workload import PhotoList
 from fr_bench.values import Bar
 from fr_core.runtime.devices import ActiveDevice, Precision
 from fr_locales.messages import message
-
-METRIC = "fr_batch_size"
-
-_BUCKET = re.compile(rf"^{METRIC}_bucket\{{(?P<labels>[^}}]*)\}}\s+(?P<value>\S+)")
-_LABEL = re.compile(r'(\w+)="([^"]*)"')
-
-# (model, upper bound of a bucket) -> batches up to that size, since the server began.
-Cumulative = Mapping[tuple[str, float], float]
-
-
-def read_metrics(url: str) -> Cumulative:
-    """Fetch the buckets of the batch sizes, none before the first batch; raises `BenchFailed` where nothing answers."""
-    if not url.startswith(("http://", "https://")):
-        raise BenchFailed(message("error.bench.metrics_url_takes_address", url=url))
-    try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            return buckets(answer.read().decode())
-    except (OSError, urllib.error.URLError, UnicodeDecodeError) as error:
-        raise BenchFailed(message("error.bench.no_metrics_could_read", url=url, error=str(error))) from error
-
-
-def buckets(text: str) -> Cumulative:
-    """The buckets in a page of metrics."""
-    found: dict[tuple[str, float], float] = {}
-    for line in text.splitlines():
-        match = _BUCKET.match(line)
-        if match:
-            labels = dict(_LABEL.findall(match["labels"]))
-            found[labels.get("model", ""), float(labels["le"])] = float(match["value"])
-    return found
-
-
-def batches_between(before: Cumulative, after: Cumulative) -> tuple[values.Batches, ...]:
-    """The batches that ran between two readings, by model and bucket, up to the largest bucket that has any."""
-    found = []
-    for model in sorted({model for model, _ in after}):
-        counts: list[tuple[float | None, int]] = []
-        below = 0.0
-        for bound in sorted(bound for name, bound in after if name == model):
-            total = after[model, bound] - before.get((model, bound), 0.0)
-            counts.append((None if math.isinf(bound) else bound, round(total - below)))
-            below = total
-        while counts and not counts[-1][1]:  # the buckets reach far beyond any batch
-            counts.pop()
-        found.append(values.Batches(model, tuple(counts)))
-    return tuple(found)
-
 
 # In-process throughput that the server must keep.
 SERVER_TO_PIPELINE_BAR = Bar(0.85, at_least=True)
@@ -95,6 +46,13 @@ class ServeOrder:
     with_batches: bool  # read the sizes of batches from the metrics of our server
     metrics_url: str | None  # or of another
     bar: Bar | None
+    server_pid: int | None = None  # the first process of a running server on this machine
+    allow_busy: bool = False  # report ratios even where other processes are busy
+
+    @property
+    def has_ratio(self) -> bool:
+        """Return whether the report has a ratio of two measurements."""
+        return self.peer is not None or self.with_pipeline or self.overload is not None
 
 
 @dataclass(slots=True, eq=False)
@@ -104,6 +62,7 @@ class ServerSubject:
     generators: Generators
     address: str
     server: ServerProcess | None
+    pid: int | None  # of the server's first process; None where it is unknown
     load: values.LoadSettings
     order: tuple[int, ...]
     faces: tuple[int, ...]
@@ -209,6 +168,7 @@ def bench_serve(order: ServeOrder, listed: PhotoList, on_round: OnRound) -> Benc
             stack.enter_context(Generators(Target(address, PATHS[method], requests, load.channels), load.generators)),
             address,
             server,
+            order.server_pid if server is None else server.pid,
             load,
             listed.order,
             tuple(answer.faces for answer in answers),
@@ -220,12 +180,18 @@ def bench_serve(order: ServeOrder, listed: PhotoList, on_round: OnRound) -> Benc
             pipeline[0].warm_up()
         peer = stack.enter_context(opened_peer(order.peer, engine, listed))
         batches_before = read_metrics(metrics_url) if metrics_url else {}
-        rounds = alternate((subject, *pipeline, *(peer.subjects if peer else ())), order.repeat, on_round)
+        measured = () if order.server_pid is None else (order.server_pid,)
+        rounds = alternate((subject, *pipeline, *(peer.subjects if peer else ())), order.repeat, on_round, measured)
+        loads = other_loads(rounds)
         sweep = [subject.measure(load.mode, step, order.repeat + i)[0] for i, step in enumerate(order.sweep)]
         peak = rate_of(rounds, values.SERVER)
         overload = None
         if order.overload is not None:
+            other = OtherLoad(measured)
             overload, _ = subject.measure("open", order.overload * peak.photos_per_s, order.repeat + len(sweep))
+            loads.append(("overload", other.share()))
+        if order.has_ratio:
+            require_quiet(loads, allow_busy=order.allow_busy)
         batches = batches_between(batches_before, read_metrics(metrics_url)) if metrics_url else ()
     in_process = rate_of(rounds, values.PIPELINE).photos_per_s if order.with_pipeline else None
     theirs = peer_rate(rounds)
