@@ -122,7 +122,11 @@ Threads = Annotated[int, typer.Option(min=0, help="Threads of one inference; 0 l
 Lanes = Annotated[int, typer.Option(min=0, help="Batches in work at once; 0 lets the engine choose.")]
 Repeat = Annotated[int, typer.Option(min=1, help="Rounds of each; figures are medians.")]
 Peer = Annotated[
-    Literal["insightface"] | None, typer.Option(help="Measure this too, in turn, on the same photos and models.")
+    Literal["insightface", "insightface-96+512"] | None,
+    typer.Option(
+        help="Measure this too, in turn, on the same photos and models: FaceAnalysis with photos at 640 px, as in its "
+        "examples, or at 96 and 512 px, as in InsightFace Server."
+    ),
 ]
 Bar = Annotated[
     float | None, typer.Option(metavar="PHOTOS/S", min=0, help="What must be reached; exit status 1 if it is not.")

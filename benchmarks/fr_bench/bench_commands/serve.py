@@ -1,5 +1,6 @@
 """`fr bench serve`."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -68,6 +69,23 @@ def serve(
     workers: Annotated[int, typer.Option(min=0, help="Photos at a time; 0 lets the server choose.")] = 0,
     repeat: options.Repeat = 5,
     peer: options.Peer = None,
+    peer_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL|stand-in",
+            help="Measure an InsightFace Server too, in turn, with the same photos and calls at once; stand-in starts "
+            "its own pipeline behind the same REST.",
+        ),
+    ] = None,
+    peer_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A file with the API key of --peer-url, and nothing else.")
+    ] = None,
+    peer_pid: Annotated[
+        int | None, typer.Option(min=1, help="The first process of --peer-url, if it runs here, as --server-pid.")
+    ] = None,
+    secured: Annotated[
+        bool, typer.Option("--secured", help="Start the server with TLS, API keys and audit, as fr server init does.")
+    ] = False,
     bar: options.Bar = None,
     allow_busy: options.AllowBusy = False,
     as_json: options.AsJson = False,
@@ -102,9 +120,16 @@ def serve(
         raise typer.BadParameter(
             "It goes with --server; a server of our own takes --batches.", param_hint="--metrics-url"
         )
+    if secured and server is not None:
+        raise typer.BadParameter("It is for a server that is started here.", param_hint="--secured")
+    if peer_url is None and (peer_key is not None or peer_pid is not None):
+        raise typer.BadParameter("--peer-key and --peer-pid go with it.", param_hint="--peer-url")
+    if peer_url is not None and (method, mode) != ("embed", "closed"):
+        raise typer.BadParameter("It is measured with --method embed and --mode closed.", param_hint="--peer-url")
     loads = _loads(sweep)
     with errors_to_stderr():
         from fr_bench.speed.report import page_of
+        from fr_bench.speed.rest_peer import RestOrder, read_key
         from fr_bench.speed.serve import ServeOrder, bench_serve
         from fr_bench.speed.values import LoadSettings
         from fr_bench.speed.workload import read_photos
@@ -122,7 +147,9 @@ def serve(
             gallery_size if method == "search" else None,
             frontends,
             tuple(part for setting in settings or () for part in ("--set", setting)),
+            secured,
         )
+        rest = None if peer_url is None else RestOrder(peer_url, read_key(peer_key) if peer_key else "", peer_pid)
         order = ServeOrder(
             engine=options.engine_settings(pack, device, precision, detection, threads, lanes, workers),
             load=load,
@@ -136,6 +163,7 @@ def serve(
             metrics_url=metrics_url,
             bar=options.bar_of(bar),
             server_pid=server_pid,
+            rest=rest,
             allow_busy=allow_busy,
         )
         report = bench_serve(order, read_photos(photos or ["lfw"], number, testdata), tell_round)

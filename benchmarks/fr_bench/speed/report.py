@@ -104,7 +104,7 @@ def _stem(report: BenchReport, detail: values.PipelineDetail | values.ServeDetai
     engine, device = _engine_of(report)
     load: list[str] = []
     if isinstance(detail, values.ServeDetail):
-        load = [detail.load.method, detail.load.mode]
+        load = [detail.load.method, detail.load.mode, *(["secured"] if detail.load.secured else [])]
         load += [f"{detail.load.frontends}-frontends"] if detail.load.frontends else []
         load += [
             setting
@@ -145,6 +145,7 @@ def _conditions_text(report: BenchReport) -> list[str]:
             f"{load.generators} generators, {load.channels} connections of each"
         )
         lines += [f"Server: fr serve {' '.join(load.server)}"] if load.server else []
+        lines += ["TLS, access by key and audit, as made by fr server init"] if load.secured else []
     return lines
 
 

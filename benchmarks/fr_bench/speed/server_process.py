@@ -22,6 +22,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from fr_bench.speed.child import BenchFailed
+from fr_bench.speed.connection import Access, open_channel
 from fr_bench.speed.stats import latency
 from fr_bench.speed.values import HealthCount, Memory
 from fr_locales.messages import message
@@ -72,7 +73,8 @@ class Watch:
             self._memory.append(resident_mib(self._server.pid))
 
     def _work(self) -> None:
-        with grpc.insecure_channel(self._address) as channel:
+        access = None if self._server is None else self._server.access
+        with open_channel(self._address, access) as channel:
             check = health_pb2_grpc.HealthStub(channel).Check
             while True:
                 start = time.monotonic()
@@ -94,10 +96,11 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class ServerProcess:
-    """A running `fr serve`; `address` is HOST:PORT, `pid` that of its first process."""
+    """A running `fr serve`: `address` is HOST:PORT, `pid` its first process, `access` None where it needs no key."""
 
     def __init__(self, process: subprocess.Popen[bytes], address: str, log: Path) -> None:
         self.address = address
+        self.access: Access | None = None
         self.pid = process.pid
         self._process = process
         self._log = log
@@ -117,9 +120,7 @@ def started_server(
     `environ` has variables beside those of this process, `fr` is the command, None = the one beside this Python. Raises
     `BenchFailed` if it does not start; the message ends with the last line of its log.
     """
-    command = fr or shutil.which("fr", path=str(Path(sys.executable).parent)) or shutil.which("fr")
-    if command is None:
-        raise BenchFailed(message("error.bench.command_fr_not_beside"))
+    command = fr_command(fr)
     with tempfile.TemporaryDirectory(prefix="fr-bench-") as folder:
         ready, log = Path(folder) / "ready", Path(folder) / "log"
         fixed = ["serve", "--port", "0", "--data", f"{folder}/galleries", "--ready-file", str(ready)]
@@ -136,6 +137,14 @@ def started_server(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def fr_command(given: str | None = None) -> str:
+    """The command given, else the one beside this Python, else that of the path; raises `BenchFailed` without any."""
+    command = given or shutil.which("fr", path=str(Path(sys.executable).parent)) or shutil.which("fr")
+    if command is None:
+        raise BenchFailed(message("error.bench.command_fr_not_beside"))
+    return command
 
 
 def free_port() -> int:

@@ -222,6 +222,7 @@ class LoadSettings:
     gallery_size: int | None  # None for methods that search nothing
     frontends: int | None  # None for the server's default
     server: tuple[str, ...]
+    secured: bool = False  # with TLS, access and audit, as `fr server init` makes it
 
 
 @dataclass(frozen=True, slots=True)
