@@ -44,6 +44,7 @@ def search(
     threads: Annotated[int, typer.Option(min=0, help="Threads of each; 0 for as many as there are processors.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Of templates and probes.")] = 1,
     bar: Annotated[bool, typer.Option("--bar/--no-bar", help="Exit status 1 if a bar of the index is missed.")] = False,
+    allow_busy: options.AllowBusy = False,
     as_json: options.AsJson = False,
     out: options.Out = None,
 ) -> None:
@@ -66,7 +67,8 @@ def search(
             index, peers, n, dimension or 512, k, probes, repeat, concurrency, threads or available_cpus(), seed, sizes
         )
         engine = None if photos is None else options.engine_settings(pack, device, precision, detection, 0, 0, 0)
-        tell(page_of(bench_search(SearchOrder(settings, engine, testdata, bar), tell_step)), as_json, out)
+        order = SearchOrder(settings, engine, testdata, bar, allow_busy)
+        tell(page_of(bench_search(order, tell_step)), as_json, out)
 
 
 def _sizes(text: str | None) -> tuple[int, ...]:
@@ -91,6 +93,7 @@ def pipeline(
     repeat: options.Repeat = 5,
     peer: options.Peer = None,
     bar: options.Bar = None,
+    allow_busy: options.AllowBusy = False,
     as_json: options.AsJson = False,
     out: options.Out = None,
 ) -> None:
@@ -102,7 +105,7 @@ def pipeline(
 
         settings = options.engine_settings(pack, device, precision, detection, threads, lanes, workers)
         listed = read_photos(photos or ["lfw"], number, testdata)
-        report = bench_pipeline(settings, listed, repeat, peer, options.bar_of(bar), tell_round)
+        report = bench_pipeline(settings, listed, repeat, peer, options.bar_of(bar), tell_round, allow_busy=allow_busy)
         tell(page_of(report), as_json, out)
 
 
@@ -155,7 +158,7 @@ def training(
 bench = typer.Typer(
     no_args_is_help=True,
     help="Measure speed: of the pipeline in process, of a server under load, of searches, of a course. "
-    "Exit status 1 if --bar is missed, 2 if it cannot be measured.",
+    "Exit status 1 if --bar is missed, 2 if it cannot be measured, also because other processes are busy.",
 )
 for command in (pipeline, serve, search, gallery, training):
     bench.command()(command)

@@ -370,9 +370,9 @@ def test_a_template_of_one_photo_gives_the_similarities_of_photos(
 
 # Put behind the documented options, of which the last one counts.
 SHORT = {
-    "pipeline": "--number 3 --repeat 1",
-    "serve": "--number 4 --repeat 1 --seconds 1 --gallery-size 300",
-    "search": "--n 2000 --probes 20 --repeat 2 --peer flat --sweep 1000 --no-bar",
+    "pipeline": "--number 3 --repeat 1 --allow-busy",
+    "serve": "--number 4 --repeat 1 --seconds 1 --gallery-size 300 --allow-busy",
+    "search": "--n 2000 --probes 20 --repeat 2 --peer flat --sweep 1000 --no-bar --allow-busy",
     "gallery": "--n 2500 --no-bar",
     "evaluation": "--n 10000 --no-bar --testdata few",
     "training": "--trainees 5 --every 0.5 --seconds 2 --no-bar",
@@ -429,7 +429,7 @@ def test_faces_of_photos_are_searched_among_random_ones(tmp_path: Path, pack_cac
     fr = Path(sys.executable).parent / "fr"
     options = "--n 5000 --probes 20 --repeat 2 --peer flat --photos lfw --device cpu --precision f32 --bar --json"
     done = subprocess.run(
-        [fr, "bench", "search", *options.split(), "--testdata", testdata, "--out", tmp_path],
+        [fr, "bench", "search", *options.split(), "--allow-busy", "--testdata", testdata, "--out", tmp_path],
         capture_output=True,
         text=True,
         timeout=240,

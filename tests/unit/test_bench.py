@@ -343,7 +343,7 @@ def test_bars_of_speed_are_held_where_they_were_set() -> None:
 @pytest.fixture(scope="module")
 def searched() -> tuple[BenchReport, list[str]]:
     steps: list[str] = []
-    return bench_search(SearchOrder(replace(SETTINGS, sweep=(100, 300))), steps.append), steps
+    return bench_search(SearchOrder(replace(SETTINGS, sweep=(100, 300)), allow_busy=True), steps.append), steps
 
 
 @pytest.mark.nightly

@@ -53,7 +53,7 @@ def test_a_closed_loop_answers_every_photo_of_the_round(tmp_path: Path) -> None:
         assert answers[1].found.embeddings is not None
         assert answers[1].found.boxes.shape == (2, 4)
         with Generators(Target(server.address, PATHS[Method.EMBED], requests, 1), 2) as generators:
-            subject = ServerSubject(generators, server.address, None, LOAD, (0, 1, 1), (1, 2))
+            subject = ServerSubject(generators, server.address, None, None, LOAD, (0, 1, 1), (1, 2))
             done = subject.run(0)
     assert (done.subject, done.photos, done.faces) == ("server", 3, 5)
     (point,) = subject.points
@@ -121,7 +121,7 @@ def test_what_cannot_be_measured_is_one_sentence(tmp_path: Path, monkeypatch: py
     assert "UNKNOWN_PACK" in refused("pipeline", "--photos", ".", "--pack", "nothing")
     assert "The server did not start: UNKNOWN_PACK" in refused("serve", "--photos", ".", "--pack", "nothing")
     assert "There is no index named" in refused("search", "--index", "nothing", "--n", "10", *FEW)
-    taken = ("search", "--n", "10", "--dimension", "4", *FEW, "--out", str(tmp_path / "a.png"))
+    taken = ("search", "--n", "10", "--dimension", "4", *FEW, "--allow-busy", "--out", str(tmp_path / "a.png"))
     assert "cannot be written" in refused(*taken)
     assert list(tmp_path.iterdir()) == [tmp_path / "a.png"]
 

@@ -34,7 +34,8 @@ def command_line() -> str:
 
 def tell_round(turn: int, repeat: int, done: Round) -> None:
     """Print a finished round on standard error."""
-    typer.echo(f"round {turn} of {repeat}: {done.subject} {done.photos_per_s:.1f} photos/s", err=True)
+    told = f"round {turn} of {repeat}: {done.subject} {done.photos_per_s:.1f} photos/s"
+    typer.echo(told + ("" if done.other_load is None else f", other load {done.other_load:.0%}"), err=True)
 
 
 def tell_step(told: str) -> None:
@@ -97,6 +98,9 @@ Number = Annotated[
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Of our server; may be repeated.")
 ]
+AllowBusy = Annotated[
+    bool, typer.Option("--allow-busy", help="Print ratios even where other processes are busy and make them worthless.")
+]
 Decides = Annotated[bool, typer.Option("--bar/--no-bar", help="Exit status 1 if a bar is missed.")]
 Testdata = Annotated[
     Path | None,
@@ -118,7 +122,11 @@ Threads = Annotated[int, typer.Option(min=0, help="Threads of one inference; 0 l
 Lanes = Annotated[int, typer.Option(min=0, help="Batches in work at once; 0 lets the engine choose.")]
 Repeat = Annotated[int, typer.Option(min=1, help="Rounds of each; figures are medians.")]
 Peer = Annotated[
-    Literal["insightface"] | None, typer.Option(help="Measure this too, in turn, on the same photos and models.")
+    Literal["insightface", "insightface-96+512"] | None,
+    typer.Option(
+        help="Measure this too, in turn, on the same photos and models: FaceAnalysis with photos at 640 px, as in its "
+        "examples, or at 96 and 512 px, as in InsightFace Server."
+    ),
 ]
 Bar = Annotated[
     float | None, typer.Option(metavar="PHOTOS/S", min=0, help="What must be reached; exit status 1 if it is not.")

@@ -1,5 +1,6 @@
 """`fr bench serve`."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -15,6 +16,10 @@ def serve(
     testdata: options.Testdata = None,
     server: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="A server that runs already [default: start one]")
+    ] = None,
+    server_pid: Annotated[
+        int | None,
+        typer.Option(min=1, help="The first process of that server, if it runs here: its processor time is told."),
     ] = None,
     method: Annotated[Literal["embed", "detect", "search"], typer.Option(help="What is asked of it.")] = "embed",
     mode: Annotated[
@@ -64,7 +69,25 @@ def serve(
     workers: Annotated[int, typer.Option(min=0, help="Photos at a time; 0 lets the server choose.")] = 0,
     repeat: options.Repeat = 5,
     peer: options.Peer = None,
+    peer_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL|stand-in",
+            help="Measure an InsightFace Server too, in turn, with the same photos and calls at once; stand-in starts "
+            "its own pipeline behind the same REST.",
+        ),
+    ] = None,
+    peer_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A file with the API key of --peer-url, and nothing else.")
+    ] = None,
+    peer_pid: Annotated[
+        int | None, typer.Option(min=1, help="The first process of --peer-url, if it runs here, as --server-pid.")
+    ] = None,
+    secured: Annotated[
+        bool, typer.Option("--secured", help="Start the server with TLS, API keys and audit, as fr server init does.")
+    ] = False,
     bar: options.Bar = None,
+    allow_busy: options.AllowBusy = False,
     as_json: options.AsJson = False,
     out: options.Out = None,
 ) -> None:
@@ -80,6 +103,8 @@ def serve(
             "--set, --batches and --frontends are for a server that is started here; --metrics-url is for another.",
             param_hint="--server",
         )
+    if server is None and server_pid is not None:
+        raise typer.BadParameter("It goes with --server.", param_hint="--server-pid")
     engine_options = (pack, device, precision, detection, threads, lanes, workers)
     if server is not None and engine_options != ("buffalo_s", "auto", "fastest", "fast", 0, 0, 0):
         raise typer.BadParameter(
@@ -95,9 +120,16 @@ def serve(
         raise typer.BadParameter(
             "It goes with --server; a server of our own takes --batches.", param_hint="--metrics-url"
         )
+    if secured and server is not None:
+        raise typer.BadParameter("It is for a server that is started here.", param_hint="--secured")
+    if peer_url is None and (peer_key is not None or peer_pid is not None):
+        raise typer.BadParameter("--peer-key and --peer-pid go with it.", param_hint="--peer-url")
+    if peer_url is not None and (method, mode) != ("embed", "closed"):
+        raise typer.BadParameter("It is measured with --method embed and --mode closed.", param_hint="--peer-url")
     loads = _loads(sweep)
     with errors_to_stderr():
         from fr_bench.speed.report import page_of
+        from fr_bench.speed.rest_peer import RestOrder, read_key
         from fr_bench.speed.serve import ServeOrder, bench_serve
         from fr_bench.speed.values import LoadSettings
         from fr_bench.speed.workload import read_photos
@@ -115,7 +147,9 @@ def serve(
             gallery_size if method == "search" else None,
             frontends,
             tuple(part for setting in settings or () for part in ("--set", setting)),
+            secured,
         )
+        rest = None if peer_url is None else RestOrder(peer_url, read_key(peer_key) if peer_key else "", peer_pid)
         order = ServeOrder(
             engine=options.engine_settings(pack, device, precision, detection, threads, lanes, workers),
             load=load,
@@ -128,6 +162,9 @@ def serve(
             with_batches=batches,
             metrics_url=metrics_url,
             bar=options.bar_of(bar),
+            server_pid=server_pid,
+            rest=rest,
+            allow_busy=allow_busy,
         )
         report = bench_serve(order, read_photos(photos or ["lfw"], number, testdata), tell_round)
         tell(page_of(report), as_json, out)

@@ -10,10 +10,7 @@ processor time is subtracted.
 
 import argparse
 import json
-import re
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,12 +24,13 @@ import grpc
 import numpy as np
 
 from fr_api.v1 import common_pb2, gallery_pb2, gallery_pb2_grpc, recognition_pb2, server_pb2, server_pb2_grpc
-from fr_bench.speed.requests import PATHS, Method, enrol_all
+from fr_bench.speed.connection import open_channel
+from fr_bench.speed.requests import PATHS, PURPOSE, Method, enrol_all
 from fr_bench.speed.search_gallery import unit_vectors
+from fr_bench.speed.secured_server import secured_server
 from fr_bench.speed.server_process import processor_s, started_server
 from fr_core.gallery.index.register import new_index
 from fr_core.types import F32
-from fr_files.reading import read_toml
 
 GALLERY = "bench-call"
 TOP_K = 20
@@ -143,8 +141,7 @@ def _requests(model: common_pb2.ModelId, probes: F32) -> list[bytes]:
             gallery_id=GALLERY,
             probe=recognition_pb2.Probe(embedding=common_pb2.Embedding(vector=probe.tolist(), model=model)),
             top_k=TOP_K,
-            purpose=common_pb2.PURPOSE_INVESTIGATION,
-            case_reference="bench/1",
+            **PURPOSE,
         ).SerializeToString()
         for probe in probes
     ]
@@ -169,34 +166,12 @@ def _subject(number: int) -> gallery_pb2.EmbeddingSubject:
 
 @contextmanager
 def _secured(name: str, python: str) -> Iterator[Target]:
-    """Start a server that asks for a key, with TLS, from the environment of a Python; yield it with an open channel."""
-    fr = str(Path(python).with_name("fr"))
-    with tempfile.TemporaryDirectory(prefix="fr-bench-") as made:
-        folder = Path(made) / "server"
-        config, admin, operator = folder / "server.toml", folder / "admin.toml", Path(made) / "operator.toml"
-        _run(fr, "server", "init", str(folder), "--name", "localhost")
-        text = config.read_text().replace('"0.0.0.0"', '"127.0.0.1"')
-        text = re.sub(r"(?m)^searches_per_day.*$", "requests_per_s = 100000.0\nburst = 100000", text)
-        config.write_text(text)
-        _run(fr, "server", "seal", "--config", str(config))
-        with started_server(["--config", str(config), "--data", str(folder / "data")], fr=fr) as server:
-            admin.write_text(re.sub(r"(?m)^server = .*$", f'server = "{server.address}"', admin.read_text()))
-            may = ("--role", "operator", "--role", "admin", "--gallery", "*")
-            limits = ("--requests-per-s", "100000", "--burst", "100000")
-            create = (fr, "--connection", str(admin), "key", "create", *may, *limits)
-            _run(*create, "--connection-file", str(operator))
-            with _channel(operator) as channel:
-                yield Target(name, server.pid, channel)
-
-
-@contextmanager
-def _channel(connection: Path) -> Iterator[grpc.Channel]:
-    said = read_toml(connection.read_text(), 1 << 20)
-    credentials = grpc.composite_channel_credentials(
-        grpc.ssl_channel_credentials(said["ca"].encode()), grpc.access_token_call_credentials(said["key"])
-    )
-    with grpc.secure_channel(said["server"], credentials) as channel:
-        yield channel
+    """Start a secured server from the environment of a Python; yield it with an open channel."""
+    with (
+        secured_server((), str(Path(python).with_name("fr"))) as server,
+        open_channel(server.address, server.access) as channel,
+    ):
+        yield Target(name, server.pid, channel)
 
 
 def _photo_rates(stack: ExitStack, rounds: int) -> dict[str, float]:
@@ -223,12 +198,6 @@ def _rate(call: Callable[..., object], request: bytes) -> float:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: call(request, timeout=120), range(_CALLS)))
     return _CALLS / (time.perf_counter() - begun)
-
-
-def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command[:4])} failed: {done.stderr or done.stdout}")
 
 
 def _told(report: dict[str, Any]) -> str:

@@ -32,6 +32,12 @@ class Child:
         self._process.start()
         theirs.close()
 
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        assert self._process.pid is not None  # it was started
+        return self._process.pid
+
     def send(self, request: object) -> None:
         """Send a request; `receive` gives its answer."""
         try:

@@ -20,6 +20,7 @@ import grpc.aio
 from google.rpc import error_details_pb2, status_pb2
 
 from fr_bench.speed.child import Child, answer_requests
+from fr_bench.speed.connection import Access, open_aio_channel
 
 OK = "OK"
 _DETAILS = "grpc-status-details-bin"
@@ -30,12 +31,16 @@ _LEAD_S = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A server (HOST:PORT), "/package.Service/Method", serialised requests, and connections of each generator."""
+    """A server (HOST:PORT), "/package.Service/Method", serialised requests, connections of each generator, and access.
+
+    Without access, the connections are in clear.
+    """
 
     address: str
     method: str
     requests: tuple[bytes, ...]
     channels: int
+    access: Access | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +153,7 @@ class _Sender:
             ("grpc.max_receive_message_length", -1),
             ("grpc.use_local_subchannel_pool", 1),  # else all channels of a process share one connection
         )
-        self._channels = [grpc.aio.insecure_channel(target.address, options) for _ in range(target.channels)]
+        self._channels = [open_aio_channel(target.address, target.access, options) for _ in range(target.channels)]
         self._methods: list[Any] = [channel.unary_unary(target.method) for channel in self._channels]
         self._target = target
         self._turn = 0

@@ -7,13 +7,13 @@ import os
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -29,29 +29,15 @@ from fr_core.packs.manifest import Pack, load_pack
 from fr_core.types import F32
 from fr_locales.messages import message
 
-# Called after each round with its number from 1, and the number of rounds of each subject.
-OnRound = Callable[[int, int, Round], None]
-
 # Callers at once that the peer is tried with. One is how its makers use it: its threads take every core then. Two keep
 # the cores busier, since the peer does all but inference in the caller's thread.
 PEER_CALLERS = (1, 2)
 
 
-class Subject(Protocol):
-    """Something that can go over the photos."""
-
-    def run(self, turn: int) -> Round:
-        """Run round `turn`, from 0."""
-
-
-def alternate(subjects: Sequence[Subject], repeat: int, on_round: OnRound) -> tuple[Round, ...]:
-    """Run `repeat` rounds of each subject: one of each, then the next one of each."""
-    rounds = []
-    for turn in range(repeat):
-        for subject in subjects:
-            rounds.append(subject.run(turn))
-            on_round(turn + 1, repeat, rounds[-1])
-    return tuple(rounds)
+# Sides of the pictures that its detector sees: those of InsightFace's own examples, and of InsightFace Server's
+# server/config/server.toml (0.2.0), where it merges what it finds at both.
+SERVER_SIZES = (96, 512)
+PEERS = {"insightface": (640,), "insightface-96+512": SERVER_SIZES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +47,11 @@ class PeerSubject:
     peer: Peer
     order: tuple[int, ...]
     callers: int
+
+    @property
+    def pid(self) -> int:
+        """As `Subject.pid`."""
+        return self.peer.pid
 
     def run(self, turn: int) -> Round:
         """As `Subject.run`."""
@@ -76,12 +67,17 @@ class OpenPeer:
 
 
 @contextmanager
-def opened_peer(name: str | None, settings: EngineSettings, listed: PhotoList) -> Iterator[OpenPeer | None]:
-    """Run the peer's process for as long as the block lasts; None where no peer is asked for."""
+def opened_peer(
+    name: str | None, settings: EngineSettings, listed: PhotoList, *, embeds: bool = True
+) -> Iterator[OpenPeer | None]:
+    """Run the peer's process for as long as the block lasts; None where no peer is asked for.
+
+    `name` is one of `PEERS`. A peer that does not embed only detects.
+    """
     if name is None:
         yield None
         return
-    with Peer(load_pack(settings.pack), listed.photos) as peer:
+    with Peer(load_pack(settings.pack), listed.photos, PEERS[name], embeds=embeds) as peer:
         faces = peer.faces()  # every distinct photo once: the warm-up too
         yield OpenPeer(tuple(PeerSubject(peer, listed.order, callers) for callers in PEER_CALLERS), faces)
 
@@ -96,9 +92,6 @@ def rate_of(rounds: Sequence[Round], subject: str) -> Rate:
     return {rate.subject: rate for rate in rates(rounds)}[subject]
 
 
-# Side of the picture that its detector sees: the size of InsightFace's own examples.
-DETECTOR_SIZE = 640
-
 # Two boxes are one face from here on; the usual value of detection benchmarks (Everingham et al., IJCV 88, 2010).
 SAME_FACE_IOU = 0.5
 
@@ -112,21 +105,22 @@ class FoundFaces:
 
 
 class Peer:
-    """`insightface.app.FaceAnalysis` with detection and recognition, on the processor with its own default threads.
+    """`insightface.app.FaceAnalysis` on the processor with its own default threads; raises as `model_files`."""
 
-    Raises `BenchFailed` if InsightFace is not installed, or cannot run the pack, and as `ModelCache.read_verified`.
-    """
+    def __init__(
+        self,
+        pack: Pack,
+        photos: tuple[bytes, ...],
+        sizes: tuple[int, ...] = PEERS["insightface"],
+        *,
+        embeds: bool = True,
+    ) -> None:
+        self._child = Child("the peer", run_peer, pack.name, model_files(pack), photos, sizes, embeds)
 
-    def __init__(self, pack: Pack, photos: tuple[bytes, ...]) -> None:
-        if importlib.util.find_spec("insightface") is None:
-            raise BenchFailed(message("error.bench.peer_insightface_not_installed"))
-        if (pack.detector.family, pack.embedder.family) != ("scrfd", "arcface"):
-            raise BenchFailed(message("error.bench.peer_runs_scrfd_arcface", pack=pack.name))
-        cache = ModelCache(cache_folder())
-        for file in pack.files:
-            cache.read_verified(file)
-        files = tuple(cache.path(file) for file in pack.files)
-        self._child = Child("the peer", run_peer, pack.name, files, photos)
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        return self._child.pid
 
     def faces(self) -> tuple[FoundFaces, ...]:
         """Return what the peer finds in each photo."""
@@ -144,8 +138,27 @@ class Peer:
         self._child.close()
 
 
-def run_peer(connection: Connection, name: str, files: tuple[Path, ...], photos: tuple[bytes, ...]) -> None:
-    """The peer's process."""
+def model_files(pack: Pack) -> tuple[Path, ...]:
+    """Return the files of a pack for InsightFace.
+
+    Raises `BenchFailed` if InsightFace is not installed, or cannot run the pack, and as `ModelCache.read_verified`.
+    """
+    if importlib.util.find_spec("insightface") is None:
+        raise BenchFailed(message("error.bench.peer_insightface_not_installed"))
+    if (pack.detector.family, pack.embedder.family) != ("scrfd", "arcface"):
+        raise BenchFailed(message("error.bench.peer_runs_scrfd_arcface", pack=pack.name))
+    cache = ModelCache(cache_folder())
+    for file in pack.files:
+        cache.read_verified(file)
+    return tuple(cache.path(file) for file in pack.files)
+
+
+@contextmanager
+def face_analysis(name: str, files: tuple[Path, ...], sizes: tuple[int, ...], *, embeds: bool = True) -> Iterator[Any]:
+    """Open `FaceAnalysis` in this process, which prints nothing meanwhile.
+
+    Its detector sees pictures of these sides, in pixels.
+    """
     # InsightFace and what it imports warn about themselves and print; neither belongs among our results.
     warnings.simplefilter("ignore")
     with (
@@ -157,7 +170,24 @@ def run_peer(connection: Connection, name: str, files: tuple[Path, ...], photos:
         folder.mkdir(parents=True)
         for file in files:
             (folder / file.name).symlink_to(file)
-        app = _face_analysis(name, root)
+        from insightface.app import FaceAnalysis
+
+        modules = ["detection", "recognition"] if embeds else ["detection"]
+        app = FaceAnalysis(name=name, root=root, providers=["CPUExecutionProvider"], allowed_modules=modules)
+        app.prepare(ctx_id=-1, det_size=[(size, size) for size in sizes] if len(sizes) > 1 else (sizes[0],) * 2)
+        yield app
+
+
+def run_peer(
+    connection: Connection,
+    name: str,
+    files: tuple[Path, ...],
+    photos: tuple[bytes, ...],
+    sizes: tuple[int, ...],
+    embeds: bool,
+) -> None:
+    """The peer's process."""
+    with face_analysis(name, files, sizes, embeds=embeds) as app:
 
         def analyze(photo: bytes) -> list[Any]:
             pixels = cv2.imdecode(np.frombuffer(photo, np.uint8), cv2.IMREAD_COLOR)
@@ -205,18 +235,8 @@ def matches(ours: F32, theirs: F32) -> list[tuple[int, int]]:
     return pairs
 
 
-def _face_analysis(name: str, root: str) -> Any:
-    from insightface.app import FaceAnalysis
-
-    app = FaceAnalysis(
-        name=name, root=root, providers=["CPUExecutionProvider"], allowed_modules=["detection", "recognition"]
-    )
-    app.prepare(ctx_id=-1, det_size=(DETECTOR_SIZE, DETECTOR_SIZE))
-    return app
-
-
 def _found(faces: list[Any]) -> FoundFaces:
     boxes = np.array([face.bbox for face in faces], np.float32).reshape(-1, 4)
-    if not faces:
+    if not faces or faces[0].embedding is None:
         return FoundFaces(boxes, None)
     return FoundFaces(boxes, np.array([face.normed_embedding for face in faces], np.float32))

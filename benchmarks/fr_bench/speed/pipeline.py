@@ -1,5 +1,6 @@
 """`fr bench pipeline`: the pipeline in this process, by threads that call it as the server's do."""
 
+import os
 import threading
 import time
 from collections import Counter, defaultdict
@@ -14,8 +15,9 @@ import numpy as np
 
 from fr_bench.speed.conditions import conditions
 from fr_bench.speed.engine import opened_embedder, opened_engine, workers_for
-from fr_bench.speed.peer import FoundFaces, OnRound, agreement, alternate, opened_peer, peer_rate, rate_of
+from fr_bench.speed.peer import FoundFaces, agreement, opened_peer, peer_rate, rate_of
 from fr_bench.speed.report import BenchReport
+from fr_bench.speed.rounds import OnRound, OtherLoad, alternate, other_loads, require_quiet
 from fr_bench.speed.stats import latency, rates
 from fr_bench.speed.values import (
     PIPELINE,
@@ -141,6 +143,11 @@ class PipelineSubject:
         self._workers = workers
         self.latencies: list[float] = []
 
+    @property
+    def pid(self) -> int:
+        """As `Subject.pid`."""
+        return os.getpid()
+
     def warm_up(self) -> tuple[FoundFaces, ...]:
         """Analyse each distinct photo once, as in a round; what was found."""
         with ThreadPoolExecutor(self._workers) as pool:
@@ -167,9 +174,19 @@ class PipelineSubject:
 
 
 def bench_pipeline(
-    settings: EngineSettings, listed: PhotoList, repeat: int, peer: str | None, bar: Bar | None, on_round: OnRound
+    settings: EngineSettings,
+    listed: PhotoList,
+    repeat: int,
+    peer: str | None,
+    bar: Bar | None,
+    on_round: OnRound,
+    *,
+    allow_busy: bool = False,
 ) -> BenchReport:
-    """Measure `repeat` rounds of each subject with `workers`, 0 for as many as the server takes; raises `FrError`."""
+    """Measure `repeat` rounds of each subject with `workers`, 0 for as many as the server takes.
+
+    Raises `FrError`, also where other processes are busy, unless that is allowed.
+    """
     before = conditions()
     recorder = Recorder()
     with opened_engine(settings, recorder) as opened:
@@ -180,10 +197,13 @@ def bench_pipeline(
             recorder.clear()
             rounds = alternate((subject, *(other.subjects if other else ())), repeat, on_round)
             batches = recorder.batches()
+        require_quiet(other_loads(rounds), allow_busy=allow_busy)
         stages = measure_stages(opened.pipeline, recorder, listed.photos[:_STAGE_PHOTOS])
         crops = _crops(opened.pipeline, listed.photos[:_STAGE_PHOTOS])
         device = opened.device
+    load = OtherLoad()
     embedding = embedding_overheads(settings, crops, repeat)
+    require_quiet([("the embedder", load.share())], allow_busy=allow_busy)
     ours, theirs = rate_of(rounds, PIPELINE), peer_rate(rounds)
     overhead = max((item.ratio for item in embedding), default=None)
     held = [] if overhead is None else [Held("overhead_ratio", overhead, OVERHEAD_BAR)]

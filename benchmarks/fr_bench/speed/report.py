@@ -104,7 +104,7 @@ def _stem(report: BenchReport, detail: values.PipelineDetail | values.ServeDetai
     engine, device = _engine_of(report)
     load: list[str] = []
     if isinstance(detail, values.ServeDetail):
-        load = [detail.load.method, detail.load.mode]
+        load = [detail.load.method, detail.load.mode, *(["secured"] if detail.load.secured else [])]
         load += [f"{detail.load.frontends}-frontends"] if detail.load.frontends else []
         load += [
             setting
@@ -145,6 +145,7 @@ def _conditions_text(report: BenchReport) -> list[str]:
             f"{load.generators} generators, {load.channels} connections of each"
         )
         lines += [f"Server: fr serve {' '.join(load.server)}"] if load.server else []
+        lines += ["TLS, access by key and audit, as made by fr server init"] if load.secured else []
     return lines
 
 
@@ -154,6 +155,10 @@ def measures(report: BenchReport) -> Measures:
         spread = f"{rate.lowest:.1f} to {rate.highest:.1f} over {rate.rounds} rounds"
         yield f"{rate.subject}, photos/s", f"{rate.photos_per_s:.1f} (median; {spread})"
         yield f"{rate.subject}, faces/s", f"{rate.faces_per_s:.1f}"
+        if rate.cpu_ms_per_photo is not None:
+            yield f"{rate.subject}, processor time of a photo", f"{rate.cpu_ms_per_photo:.1f} ms"
+        if rate.other_load is not None:
+            yield f"{rate.subject}, other load of the processors", f"{rate.other_load:.1%}"
     detail = report.detail
     if report.photos_per_s is not None:
         for rate in report.rates:

@@ -13,6 +13,7 @@ import numpy as np
 
 from fr_api.v1 import common_pb2, gallery_pb2, gallery_pb2_grpc, recognition_pb2, server_pb2, server_pb2_grpc
 from fr_bench.speed.child import BenchFailed
+from fr_bench.speed.connection import Access, open_channel
 from fr_bench.speed.generator import outcome_of
 from fr_bench.speed.peer import FoundFaces
 from fr_bench.speed.search_gallery import unit_vectors
@@ -34,6 +35,9 @@ class Method(StrEnum):
     DETECT = "detect"
     SEARCH = "search"
 
+
+# A secured server asks for them.
+PURPOSE: dict[str, Any] = {"purpose": common_pb2.PURPOSE_INVESTIGATION, "case_reference": "bench/1"}
 
 PATHS = {
     Method.EMBED: "/fr_api.v1.RecognitionService/Embed",
@@ -63,7 +67,8 @@ def serialised(method: Method, photos: Sequence[bytes], gallery_id: str) -> tupl
         largest = common_pb2.SEVERAL_FACES_POLICY_LARGEST
         probes = [recognition_pb2.Probe(image=image) for image in images]
         searches = [
-            gallery_pb2.SearchRequest(gallery_id=gallery_id, probe=probe, several_faces=largest) for probe in probes
+            gallery_pb2.SearchRequest(gallery_id=gallery_id, probe=probe, several_faces=largest, **PURPOSE)
+            for probe in probes
         ]
         return tuple(search.SerializeToString() for search in searches)
     kind = recognition_pb2.EmbedRequest if method is Method.EMBED else recognition_pb2.DetectRequest
@@ -71,9 +76,11 @@ def serialised(method: Method, photos: Sequence[bytes], gallery_id: str) -> tupl
 
 
 @contextmanager
-def connected(address: str) -> Iterator[tuple[grpc.Channel, server_pb2.GetServerInfoResponse]]:
+def connected(
+    address: str, access: Access | None = None
+) -> Iterator[tuple[grpc.Channel, server_pb2.GetServerInfoResponse]]:
     """A channel to a server, and what it tells about itself; raises `BenchFailed` where no FR Core answers."""
-    with grpc.insecure_channel(address, _OPTIONS) as channel:
+    with open_channel(address, access, _OPTIONS) as channel:
         ask = server_pb2_grpc.ServerServiceStub(channel).GetServerInfo
         try:
             info = ask(server_pb2.GetServerInfoRequest(), timeout=_CONNECT_S)

@@ -12,6 +12,7 @@ from fr_bench.speed.child import BenchFailed
 from fr_bench.speed.conditions import PACKAGES, conditions
 from fr_bench.speed.engine import opened_engine, workers_for
 from fr_bench.speed.report import BenchReport
+from fr_bench.speed.rounds import OtherLoad, require_quiet
 from fr_bench.speed.search_child import Subject, Turn
 from fr_bench.speed.search_gallery import MATED_COSINE, Gallery, drawn_pairs, plant
 from fr_bench.speed.search_report import (
@@ -113,6 +114,7 @@ class SearchOrder:
     photos: EngineSettings | None = None  # embeds the probes from photos; None for drawn probes
     testdata: Path | None = None
     bar: bool = False  # whether a missed bar is told by the exit status
+    allow_busy: bool = False  # report even where other processes are busy
 
 
 def bench_search(order: SearchOrder, on_step: OnStep) -> BenchReport:
@@ -136,6 +138,8 @@ def bench_search(order: SearchOrder, on_step: OnStep) -> BenchReport:
             raise BenchFailed(message("error.bench.only_pairs_show_face", probes=len(probes), repeat=settings.repeat))
     sizes = sorted({settings.size, *settings.sweep})
     points = {size: _point(settings, plant(mates, size, settings.seed), probes, on_step) for size in sizes}
+    for point in points.values():
+        require_quiet([(one.subject, one.other_load) for one in point.rounds], allow_busy=order.allow_busy)
     detail = _detail(settings, real, points)
     engine, device = (order.photos, real.device) if real is not None else (None, None)
     held = held_figures(detail, decides=order.bar)
@@ -176,11 +180,11 @@ def _point(settings: SearchSettings, gallery: Gallery, probes: F32, on_step: OnS
         built = {subject.label: _build(subject, on_step) for subject in subjects}
         turns = _turns(subjects, settings.repeat, len(probes), on_step)
     answered = {
-        subject.label: [one for label, turn in turns if label == subject.label for one in turn.answers]
+        subject.label: [one for label, turn, _ in turns if label == subject.label for one in turn.answers]
         for subject in subjects
     }
     judged = judge(gallery, probes, truth, answered)
-    rounds = tuple(_round(label, turn) for label, turn in turns)
+    rounds = tuple(round_ for _, _, round_ in turns)
     figures = tuple(_figures(one, built[one.label], rounds, judged[one.label], gallery.size) for one in subjects)
     # Probe i's mate has the i-th of the planted ids.
     mated = float((truth.ids[:, 0] == gallery.planted_ids).mean())
@@ -193,23 +197,28 @@ def _build(subject: Subject, on_step: OnStep) -> Built:
     return built
 
 
-def _turns(subjects: Sequence[Subject], repeat: int, probes: int, on_step: OnStep) -> list[tuple[str, Turn]]:
+def _turns(
+    subjects: Sequence[Subject], repeat: int, probes: int, on_step: OnStep
+) -> list[tuple[str, Turn, SearchRound]]:
     """One turn of each subject, then the next one of each; the probes are dealt out, so that each is asked for once."""
     done = []
+    load = OtherLoad()
     for number, places in enumerate(np.array_split(np.arange(probes, dtype=np.int64), repeat)):
         for subject in subjects:
+            load.share()
             turn = subject.turn(places)
-            done.append((subject.label, turn))
-            told = _round(*done[-1])
+            told = _round(subject.label, turn, load.share())
+            done.append((subject.label, turn, told))
             on_step(f"round {number + 1} of {repeat}: {told.subject} p50 {told.p50_ms:.2f} ms")
     return done
 
 
-def _round(label: str, turn: Turn) -> SearchRound:
+def _round(label: str, turn: Turn, other_load: float | None) -> SearchRound:
     took = latency(turn.seconds)
     assert took is not None  # every round has a probe
     alone = len(turn.seconds) / sum(turn.seconds)
-    return SearchRound(label, took.count, took.p50_ms, took.p95_ms, alone, turn.together_probes / turn.together_s)
+    together = turn.together_probes / turn.together_s
+    return SearchRound(label, took.count, took.p50_ms, took.p95_ms, alone, together, other_load)
 
 
 def _figures(

@@ -75,6 +75,8 @@ class SearchRound:
     p95_ms: float
     alone_per_s: float
     together_per_s: float
+    # Share of the processors' time, in [0, 1], that processes used which were not measured; None where unknown.
+    other_load: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,77 +1,30 @@
 """`fr bench serve`: a server under load over gRPC, in turn with the same engine in process and with the peer."""
 
 import itertools
-import math
-import re
-import urllib.error
-import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import cast
 
 from fr_bench.speed import values
+from fr_bench.speed.batch_metrics import batches_between, read_metrics
 from fr_bench.speed.child import BenchFailed
 from fr_bench.speed.conditions import conditions
 from fr_bench.speed.engine import opened_engine, server_options, workers_for
-from fr_bench.speed.generator import OK, Call, Generators, Sent, Target
-from fr_bench.speed.peer import OnRound, OpenPeer, agreement, alternate, opened_peer, peer_rate, rate_of
+from fr_bench.speed.generator import OK, Call, Closed, Generators, Sent, Target
+from fr_bench.speed.peer import OpenPeer, agreement, opened_peer, peer_rate, rate_of
 from fr_bench.speed.pipeline import PipelineSubject
 from fr_bench.speed.report import BenchReport
 from fr_bench.speed.requests import PATHS, Answer, Method, connected, first_answers, serialised, temporary_gallery
+from fr_bench.speed.rest_peer import RestOrder, RestPeer, opened_rest_peer
+from fr_bench.speed.rounds import OnRound, OtherLoad, Subject, alternate, other_loads, require_quiet
+from fr_bench.speed.secured_server import secured_server
 from fr_bench.speed.server_process import ServerProcess, Watch, free_port, started_server
 from fr_bench.speed.stats import latency, percentile, poisson_arrivals, rates
 from fr_bench.speed.workload import PhotoList
 from fr_bench.values import Bar
 from fr_core.runtime.devices import ActiveDevice, Precision
 from fr_locales.messages import message
-
-METRIC = "fr_batch_size"
-
-_BUCKET = re.compile(rf"^{METRIC}_bucket\{{(?P<labels>[^}}]*)\}}\s+(?P<value>\S+)")
-_LABEL = re.compile(r'(\w+)="([^"]*)"')
-
-# (model, upper bound of a bucket) -> batches up to that size, since the server began.
-Cumulative = Mapping[tuple[str, float], float]
-
-
-def read_metrics(url: str) -> Cumulative:
-    """Fetch the buckets of the batch sizes, none before the first batch; raises `BenchFailed` where nothing answers."""
-    if not url.startswith(("http://", "https://")):
-        raise BenchFailed(message("error.bench.metrics_url_takes_address", url=url))
-    try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            return buckets(answer.read().decode())
-    except (OSError, urllib.error.URLError, UnicodeDecodeError) as error:
-        raise BenchFailed(message("error.bench.no_metrics_could_read", url=url, error=str(error))) from error
-
-
-def buckets(text: str) -> Cumulative:
-    """The buckets in a page of metrics."""
-    found: dict[tuple[str, float], float] = {}
-    for line in text.splitlines():
-        match = _BUCKET.match(line)
-        if match:
-            labels = dict(_LABEL.findall(match["labels"]))
-            found[labels.get("model", ""), float(labels["le"])] = float(match["value"])
-    return found
-
-
-def batches_between(before: Cumulative, after: Cumulative) -> tuple[values.Batches, ...]:
-    """The batches that ran between two readings, by model and bucket, up to the largest bucket that has any."""
-    found = []
-    for model in sorted({model for model, _ in after}):
-        counts: list[tuple[float | None, int]] = []
-        below = 0.0
-        for bound in sorted(bound for name, bound in after if name == model):
-            total = after[model, bound] - before.get((model, bound), 0.0)
-            counts.append((None if math.isinf(bound) else bound, round(total - below)))
-            below = total
-        while counts and not counts[-1][1]:  # the buckets reach far beyond any batch
-            counts.pop()
-        found.append(values.Batches(model, tuple(counts)))
-    return tuple(found)
-
 
 # In-process throughput that the server must keep.
 SERVER_TO_PIPELINE_BAR = Bar(0.85, at_least=True)
@@ -95,6 +48,14 @@ class ServeOrder:
     with_batches: bool  # read the sizes of batches from the metrics of our server
     metrics_url: str | None  # or of another
     bar: Bar | None
+    server_pid: int | None = None  # the first process of a running server on this machine
+    rest: RestOrder | None = None  # measure InsightFace Server too, over HTTP
+    allow_busy: bool = False  # report ratios even where other processes are busy
+
+    @property
+    def has_ratio(self) -> bool:
+        """Return whether the report has a ratio of two measurements."""
+        return any((self.peer, self.rest, self.with_pipeline, self.overload))
 
 
 @dataclass(slots=True, eq=False)
@@ -104,6 +65,7 @@ class ServerSubject:
     generators: Generators
     address: str
     server: ServerProcess | None
+    pid: int | None  # of the server's first process; None where it is unknown
     load: values.LoadSettings
     order: tuple[int, ...]
     faces: tuple[int, ...]
@@ -177,27 +139,20 @@ def outcomes(calls: Sequence[Call]) -> tuple[values.OutcomeCount, ...]:
 
 
 def bench_serve(order: ServeOrder, listed: PhotoList, on_round: OnRound) -> BenchReport:
-    """Measure; raises `FrError` if the server, the engine or the peer cannot be had, or the server does not answer."""
+    """Measure; raises `FrError` if the server, the engine or a peer cannot be had, or the server does not answer.
+
+    Also where other processes make a ratio worthless, unless that is allowed.
+    """
     before = conditions()
-    engine = order.engine
-    load = order.load
-    metrics_url = order.metrics_url
-    if order.address is None:
-        frontends = () if load.frontends is None else ("--set", f"server.frontends={load.frontends}")
-        metrics: tuple[str, ...] = ()
-        if order.with_batches:
-            port = free_port()
-            metrics = ("--set", f"telemetry.metrics_port={port}")
-            metrics_url = f"http://127.0.0.1:{port}/metrics"
-        load = replace(load, server=(*server_options(engine), *frontends, *metrics, *load.server))
+    method = Method(order.load.method)
+    load, metrics_url = _server_load(order)
     with ExitStack() as stack:
-        server = None if order.address else stack.enter_context(started_server(load.server))
-        address = order.address or (server.address if server else "")
-        channel, info = stack.enter_context(connected(address))
-        engine = replace(
-            engine, pack=info.model.id.pack, precision=info.device.precision, detection=info.device.detection
-        )
-        method = Method(load.method)
+        start = secured_server if load.secured else started_server
+        server = None if order.address else stack.enter_context(start(load.server))
+        address, access = (server.address, server.access) if server else (order.address or "", None)
+        channel, info = stack.enter_context(connected(address, access))
+        device = info.device
+        engine = replace(order.engine, pack=info.model.id.pack, precision=device.precision, detection=device.detection)
         gallery = (
             stack.enter_context(temporary_gallery(channel, info, load.gallery_size or 1, load.seed))
             if method is Method.SEARCH
@@ -205,28 +160,37 @@ def bench_serve(order: ServeOrder, listed: PhotoList, on_round: OnRound) -> Benc
         )
         requests = serialised(method, listed.photos, gallery)
         answers = first_answers(channel, method, requests)
+        target = Target(address, PATHS[method], requests, load.channels, access)
         subject = ServerSubject(
-            stack.enter_context(Generators(Target(address, PATHS[method], requests, load.channels), load.generators)),
+            stack.enter_context(Generators(target, load.generators)),
             address,
             server,
+            order.server_pid if server is None else server.pid,
             load,
             listed.order,
             tuple(answer.faces for answer in answers),
         )
-        pipeline = []
+        subjects: list[Subject] = [subject]
         if order.with_pipeline:
-            opened = stack.enter_context(opened_engine(engine))
-            pipeline = [PipelineSubject(opened.pipeline, listed, workers_for(engine, opened.device))]
-            pipeline[0].warm_up()
-        peer = stack.enter_context(opened_peer(order.peer, engine, listed))
+            subjects.append(_pipeline(stack, engine, listed, load))
+        closed = Closed(listed.order, load.concurrency, CLOSED_DEADLINE_S)
+        rest = stack.enter_context(opened_rest_peer(order.rest, engine.pack, listed.photos, closed))
+        peer = stack.enter_context(opened_peer(order.peer, engine, listed, embeds=method is not Method.DETECT))
+        subjects += [*([rest] if rest else ()), *(peer.subjects if peer else ())]
         batches_before = read_metrics(metrics_url) if metrics_url else {}
-        rounds = alternate((subject, *pipeline, *(peer.subjects if peer else ())), order.repeat, on_round)
+        pids = [pid for pid in (order.server_pid, order.rest.pid if order.rest else None) if pid is not None]
+        rounds = alternate(subjects, order.repeat, on_round, pids)
+        loads = other_loads(rounds)
         sweep = [subject.measure(load.mode, step, order.repeat + i)[0] for i, step in enumerate(order.sweep)]
         peak = rate_of(rounds, values.SERVER)
         overload = None
         if order.overload is not None:
+            other = OtherLoad(pids)
             overload, _ = subject.measure("open", order.overload * peak.photos_per_s, order.repeat + len(sweep))
+            loads.append(("overload", other.share()))
         batches = batches_between(batches_before, read_metrics(metrics_url)) if metrics_url else ()
+    if order.has_ratio:
+        require_quiet(loads, allow_busy=order.allow_busy)
     in_process = rate_of(rounds, values.PIPELINE).photos_per_s if order.with_pipeline else None
     theirs = peer_rate(rounds)
     detail = values.ServeDetail(
@@ -239,7 +203,7 @@ def bench_serve(order: ServeOrder, listed: PhotoList, on_round: OnRound) -> Benc
         overload,
         None if overload is None else overload.photos_per_s / peak.photos_per_s,
         theirs.subject if theirs else None,
-        _agreement(answers, peer),
+        _agreement(answers, peer or rest),
         batches,
     )
     return BenchReport(
@@ -250,9 +214,7 @@ def bench_serve(order: ServeOrder, listed: PhotoList, on_round: OnRound) -> Benc
         peak.photos_per_s / theirs.photos_per_s if theirs else None,
         before,
         engine,
-        ActiveDevice(
-            info.device.requested, info.device.active, info.device.runtime, cast(Precision, info.device.precision)
-        ),
+        ActiveDevice(device.requested, device.active, device.runtime, cast(Precision, device.precision)),
         rounds,
         rates(rounds),
         _held(order.bar, peak.photos_per_s, detail.server_to_pipeline),
@@ -260,7 +222,31 @@ def bench_serve(order: ServeOrder, listed: PhotoList, on_round: OnRound) -> Benc
     )
 
 
-def _agreement(answers: Sequence[Answer], peer: OpenPeer | None) -> values.Agreement | None:
+def _server_load(order: ServeOrder) -> tuple[values.LoadSettings, str | None]:
+    """The load with the options of a server to start, and the address of the metrics to read."""
+    load, url = order.load, order.metrics_url
+    if order.address is not None:
+        return load, url
+    frontends = () if load.frontends is None else ("--set", f"server.frontends={load.frontends}")
+    metrics: tuple[str, ...] = ()
+    if order.with_batches:
+        port = free_port()
+        metrics = ("--set", f"telemetry.metrics_port={port}")
+        url = f"http://127.0.0.1:{port}/metrics"
+    return replace(load, server=(*server_options(order.engine), *frontends, *metrics, *load.server)), url
+
+
+def _pipeline(
+    stack: ExitStack, engine: values.EngineSettings, listed: PhotoList, load: values.LoadSettings
+) -> PipelineSubject:
+    """The same engine in this process, with as many photos at once as the server has of this load, warmed up."""
+    opened = stack.enter_context(opened_engine(engine))
+    subject = PipelineSubject(opened.pipeline, listed, min(load.concurrency, workers_for(engine, opened.device)))
+    subject.warm_up()
+    return subject
+
+
+def _agreement(answers: Sequence[Answer], peer: OpenPeer | RestPeer | None) -> values.Agreement | None:
     found = tuple(answer.found for answer in answers if answer.found is not None)
     return agreement(found, peer.faces) if peer and len(found) == len(answers) else None
 

@@ -22,6 +22,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from fr_bench.speed.child import BenchFailed
+from fr_bench.speed.connection import Access, open_channel
 from fr_bench.speed.stats import latency
 from fr_bench.speed.values import HealthCount, Memory
 from fr_locales.messages import message
@@ -72,7 +73,8 @@ class Watch:
             self._memory.append(resident_mib(self._server.pid))
 
     def _work(self) -> None:
-        with grpc.insecure_channel(self._address) as channel:
+        access = None if self._server is None else self._server.access
+        with open_channel(self._address, access) as channel:
             check = health_pb2_grpc.HealthStub(channel).Check
             while True:
                 start = time.monotonic()
@@ -90,14 +92,15 @@ class Watch:
 # A server that loads its models, and compiles them for its device, is given so long.
 _START_S = 300.0
 _STOP_S = 60.0
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class ServerProcess:
-    """A running `fr serve`; `address` is HOST:PORT, `pid` that of its first process."""
+    """A running `fr serve`: `address` is HOST:PORT, `pid` its first process, `access` None where it needs no key."""
 
     def __init__(self, process: subprocess.Popen[bytes], address: str, log: Path) -> None:
         self.address = address
+        self.access: Access | None = None
         self.pid = process.pid
         self._process = process
         self._log = log
@@ -117,9 +120,7 @@ def started_server(
     `environ` has variables beside those of this process, `fr` is the command, None = the one beside this Python. Raises
     `BenchFailed` if it does not start; the message ends with the last line of its log.
     """
-    command = fr or shutil.which("fr", path=str(Path(sys.executable).parent)) or shutil.which("fr")
-    if command is None:
-        raise BenchFailed(message("error.bench.command_fr_not_beside"))
+    command = fr_command(fr)
     with tempfile.TemporaryDirectory(prefix="fr-bench-") as folder:
         ready, log = Path(folder) / "ready", Path(folder) / "log"
         fixed = ["serve", "--port", "0", "--data", f"{folder}/galleries", "--ready-file", str(ready)]
@@ -138,6 +139,14 @@ def started_server(
                 process.wait()
 
 
+def fr_command(given: str | None = None) -> str:
+    """The command given, else the one beside this Python, else that of the path; raises `BenchFailed` without any."""
+    command = given or shutil.which("fr", path=str(Path(sys.executable).parent)) or shutil.which("fr")
+    if command is None:
+        raise BenchFailed(message("error.bench.command_fr_not_beside"))
+    return command
+
+
 def free_port() -> int:
     """Return a TCP port that is free now. It lies below those that Linux gives to connections (32,768 and up)."""
     for port in random.sample(range(20_000, 32_768), 100):
@@ -153,8 +162,8 @@ def last_line(log: Path) -> str:
     return lines[-1].strip() if lines else "it said nothing."
 
 
-def process_tree(pid: int, proc: Path = Path("/proc")) -> tuple[int, ...]:
-    """A process and all its descendants that are alive."""
+def process_tree(*pids: int, proc: Path = Path("/proc")) -> tuple[int, ...]:
+    """Processes and all their descendants that are alive, each once."""
     parents: dict[int, int] = {}
     for folder in proc.iterdir():
         if folder.name.isdigit():
@@ -164,31 +173,34 @@ def process_tree(pid: int, proc: Path = Path("/proc")) -> tuple[int, ...]:
                 continue  # it has just ended
             # "PID (NAME) STATE PARENT ...", and the name may hold anything.
             parents[int(folder.name)] = int(stat.rpartition(")")[2].split()[1])
-    found, waiting = [], [pid]
+    found: list[int] = []
+    waiting = list(pids)
     while waiting:
         one = waiting.pop()
-        if one in parents:
-            found.append(one)
+        if one in found or one not in parents:
+            continue
+        found.append(one)
         waiting += [child for child, parent in parents.items() if parent == one]
     return tuple(found)
 
 
 def resident_mib(pid: int, proc: Path = Path("/proc")) -> float:
     """Resident memory of a process and all its descendants, in MiB; 0 where it has ended."""
-    lines = (line for status in _of_tree(pid, "status", proc) for line in status.splitlines())
+    lines = (line for status in _of_trees((pid,), "status", proc) for line in status.splitlines())
     return sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
 
 
-def processor_s(pid: int, proc: Path = Path("/proc")) -> float:
-    """Processor time of a process and all its descendants that are alive, in seconds."""
-    # After "PID (NAME) ": the state is field 3 of proc(5), user and system time are fields 14 and 15.
-    stats = [stat.rpartition(")")[2].split() for stat in _of_tree(pid, "stat", proc)]
-    return sum(int(fields[11]) + int(fields[12]) for fields in stats) / _TICKS_PER_S
+def processor_s(*pids: int, proc: Path = Path("/proc")) -> float:
+    """Processor time of processes and all their descendants, in seconds, those included that ended and were reaped."""
+    # After "PID (NAME) ": the state is field 3 of proc(5); fields 14 to 17 are user and system time, its own and that
+    # of its reaped children.
+    stats = [stat.rpartition(")")[2].split() for stat in _of_trees(pids, "stat", proc)]
+    return sum(int(field) for fields in stats for field in fields[11:15]) / TICKS_PER_S
 
 
-def _of_tree(pid: int, name: str, proc: Path) -> Iterator[str]:
-    """The text of a file in the folder of a process, and of all its descendants."""
-    for one in process_tree(pid, proc):
+def _of_trees(pids: Sequence[int], name: str, proc: Path) -> Iterator[str]:
+    """The text of a file in the folder of each process, and of all their descendants."""
+    for one in process_tree(*pids, proc=proc):
         with suppress(OSError):  # it has just ended
             yield (proc / str(one) / name).read_text()
 

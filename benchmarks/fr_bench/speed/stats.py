@@ -52,8 +52,17 @@ def rates(rounds: Sequence[Round]) -> tuple[Rate, ...]:
         own = [item for item in rounds if item.subject == subject]
         speeds = [item.photos_per_s for item in own]
         faces = median(item.faces / item.seconds for item in own)
-        found.append(Rate(subject, len(own), median(speeds), faces, min(speeds), max(speeds)))
+        costs = [None if item.cpu_s is None or not item.photos else item.cpu_s / item.photos * 1e3 for item in own]
+        loads = [item.other_load for item in own]
+        spread = min(speeds), max(speeds)
+        found.append(Rate(subject, len(own), median(speeds), faces, *spread, _median(costs), _median(loads)))
     return tuple(found)
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    """The median; None where a value is unknown."""
+    known = [value for value in values if value is not None]
+    return median(known) if len(known) == len(values) else None
 
 
 def order_of(sizes: Sequence[int], number: int) -> tuple[int, ...]:

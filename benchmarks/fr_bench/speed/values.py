@@ -29,6 +29,10 @@ class Round:
     faces: int
     seconds: float
     photos_per_s: float
+    # Processor time of the subject's processes; of the pipeline, of everything in this process; None where unknown.
+    cpu_s: float | None = None
+    # Share of the processors' time, in [0, 1], that processes used which were not measured; None where unknown.
+    other_load: float | None = None
 
 
 def round_of(subject: str, photos: int, faces: int, seconds: float) -> Round:
@@ -46,6 +50,8 @@ class Rate:
     faces_per_s: float
     lowest: float
     highest: float
+    cpu_ms_per_photo: float | None  # None where unknown, as the next
+    other_load: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +222,7 @@ class LoadSettings:
     gallery_size: int | None  # None for methods that search nothing
     frontends: int | None  # None for the server's default
     server: tuple[str, ...]
+    secured: bool = False  # with TLS, access and audit, as `fr server init` makes it
 
 
 @dataclass(frozen=True, slots=True)

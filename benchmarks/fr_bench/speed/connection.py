@@ -1,0 +1,39 @@
+"""Connects to a server for a measurement, in clear, or with TLS and an API key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import grpc
+import grpc.aio
+
+Options = Sequence[tuple[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The certificate of a server's authority, PEM, and an API key."""
+
+    ca: bytes
+    key: str = field(repr=False)
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """Those of a channel whose every call sends the key."""
+        return grpc.composite_channel_credentials(
+            grpc.ssl_channel_credentials(self.ca), grpc.access_token_call_credentials(self.key)
+        )
+
+
+def open_channel(address: str, access: Access | None, options: Options = ()) -> grpc.Channel:
+    """Open a channel to HOST:PORT; without access in clear."""
+    if access is None:
+        return grpc.insecure_channel(address, options)
+    return grpc.secure_channel(address, access.credentials(), options)
+
+
+def open_aio_channel(address: str, access: Access | None, options: Options = ()) -> grpc.aio.Channel:
+    """As `open_channel`, for asyncio."""
+    if access is None:
+        return grpc.aio.insecure_channel(address, options)
+    return grpc.aio.secure_channel(address, access.credentials(), options)

@@ -1,0 +1,74 @@
+"""`fr bench` with models: a secured server beside the stand-in of InsightFace Server."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fr_bench.speed.generator import Closed
+from fr_bench.speed.peer import SERVER_SIZES, Peer
+from fr_bench.speed.rest_peer import STAND_IN, RestOrder, opened_rest_peer
+from fr_core.packs.cache import ModelCache
+from fr_core.packs.manifest import load_pack
+from support.servers import photo
+
+pytestmark = [pytest.mark.models, pytest.mark.slow]
+
+
+def of(content: dict[str, Any], part: str) -> list[dict[str, Any]]:
+    return [one for one in content["rates"] if part in one["subject"]]
+
+
+def test_a_secured_server_is_measured_beside_the_stand_in(
+    pack_cache: ModelCache, photos: dict[str, Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("insightface")
+    (tmp_path / "photos").mkdir()
+    for key in ("obama", "person_a_1"):
+        (tmp_path / "photos" / f"{key}.jpg").write_bytes(photos[key].read_bytes())
+    options = (
+        "--photos photos --number 4 --repeat 1 --secured --peer-url stand-in --ratio-to-pipeline --allow-busy --json"
+    )
+    done = subprocess.run(
+        [Path(sys.executable).parent / "fr", "bench", "serve", *options.split(), "--out", "out"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    content = json.loads(done.stdout)
+    assert content["load"]["secured"] is True
+    assert [one["subject"] for one in content["rates"]] == ["server", "pipeline", "peer (stand-in, 8 at once)"]
+    assert all(one["cpu_ms_per_photo"] > 0 for one in content["rates"])
+    assert content["ratio"] == pytest.approx(content["photos_per_s"] / content["peer_photos_per_s"])
+    agreement = content["agreement"]
+    assert (agreement["peer_faces"], agreement["matched"]) == (2, 2)
+    assert agreement["cosine_min"] > 0.9
+    assert [path.suffix for path in sorted((tmp_path / "out").iterdir())][:2] == [".json", ".md"]
+    assert "TLS, access by key and audit" in next((tmp_path / "out").glob("*-secured-*.md")).read_text()
+
+
+def test_the_stand_in_answers_with_the_largest_face_of_insightfaces_pipeline(
+    pack_cache: ModelCache, photos: dict[str, Path]
+) -> None:
+    pytest.importorskip("insightface")
+    pack, listed = load_pack("buffalo_s"), (photos["obama"].read_bytes(), photo(width=64, height=64))
+    with Peer(pack, listed, SERVER_SIZES) as peer:
+        found = peer.faces()
+    with opened_rest_peer(RestOrder(STAND_IN), pack.name, listed, Closed((0, 1, 0), 2, 60.0)) as stand_in:
+        assert stand_in is not None
+        ours, nothing = stand_in.faces
+        done = stand_in.run(0)
+    assert (done.photos, done.faces, len(nothing.boxes), len(found[1].boxes)) == (3, 2, 0, 0)
+    theirs = int(np.argmax(np.prod(found[0].boxes[:, 2:] - found[0].boxes[:, :2], axis=1)))
+    assert np.abs(ours.boxes[0] - found[0].boxes[theirs]).max() < 2
+    assert ours.embeddings is not None
+    assert found[0].embeddings is not None
+    # Pillow and OpenCV decode a JPEG a little differently.
+    assert ours.embeddings[0] @ found[0].embeddings[theirs] > 0.99
