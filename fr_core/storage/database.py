@@ -19,7 +19,16 @@ from fr_core.errors import KeyUnavailable, ShuttingDown, StoreCorrupt, StoreInUs
 from fr_core.storage import protocol
 from fr_core.storage.audit.table import AuditTable
 from fr_core.storage.audit.verify import require_recent
-from fr_core.storage.connection import Turns, open_new, open_to_read, open_to_write, require_whole_file, settle, use_log
+from fr_core.storage.connection import (
+    Turns,
+    open_new,
+    open_to_read,
+    open_to_write,
+    read_ahead,
+    require_whole_file,
+    settle,
+    use_log,
+)
 from fr_core.storage.data_folder import DataFolder, SharedFolder
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.log_copier import LogCopier
@@ -102,6 +111,8 @@ class Database:
             if self.folder.alone and not self.folder.holds(schema.database_name):
                 self._create(key)
             self._path = self.folder.private_file(schema.database_name)
+            if self._checks_file:
+                read_ahead(self._path)
             with sqlite_errors():
                 self.writer = open_to_write(self._path, vfs)
                 opened.callback(self.writer.close)
@@ -113,6 +124,10 @@ class Database:
             self.was_alone = self.folder.alone
             self.folder.share()
             opened.pop_all()
+
+    @property
+    def _checks_file(self) -> bool:
+        return self._check and not self.schema.shared
 
     def _create(self, key: KeyEncryptionKey) -> None:
         name = self.schema.database_name
@@ -139,7 +154,7 @@ class Database:
         keyed = version >= self.schema.first_keyed
         self.vault = unlocked(writer, self.schema, key) if keyed else Vault.new(key, self.schema.mac_prefix)
         self.audit = AuditTable(writer, self.vault, self._clock_ms)
-        if self._check and not self.schema.shared:
+        if self._checks_file:
             require_whole_file(writer)
         use_log(writer)
         self.log = LogCopier(self._path, self._vfs, self.schema.name)

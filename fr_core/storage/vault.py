@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import os
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from typing import Any
 
@@ -129,6 +129,22 @@ class Vault:
     def key(self, owner: int, number: int, wrapped: bytes) -> DataKey:
         """Unwrap a data key; raises `StoreCorrupt` if it belongs to another owner or was changed."""
         return DataKey(self._unwrap(owner, number, wrapped))
+
+    def open_each(self, sealed: Iterable[tuple[int, int, bytes, bytes, bytes]], check: str) -> list[bytes]:
+        """Decrypt what data keys have sealed, as `key` and `DataKey.open` do for one.
+
+        Args:
+            sealed: of each the owner, the number and the wrapped form of its key, the sealed bytes, and what they are
+                bound to. A key that follows itself is unwrapped once.
+            check: of the `StoreCorrupt` that is raised as by `DataKey.open`.
+        """
+        opened: list[bytes] = []
+        last, cipher = None, None
+        for owner, number, wrapped, data, bound_to in sealed:
+            if cipher is None or (owner, number, wrapped) != last:
+                last, cipher = (owner, number, wrapped), AESGCM(self._unwrap(owner, number, wrapped))
+            opened.append(_opened(cipher, data, bound_to, check))
+        return opened
 
     def rewrapped(self, other: Vault, owner: int, number: int, wrapped: bytes) -> bytes:
         """Wrap a data key of the `other` vault in this one; raises as `key` does."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -449,6 +450,22 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path, name: str) -> None:
         (tmp_path / "data" / name).mkdir(parents=True)
     with pytest.raises(StoreFailed):
         GalleryStore(tmp_path / "data", KEY)
+
+
+def test_a_store_is_read_ahead_from_end_to_end_before_its_file_is_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, int]] = []
+    GalleryStore(tmp_path, KEY).close()
+    monkeypatch.setattr(os, "posix_fadvise", lambda _, start, length, advice: asked.append((start, start + length)))
+    GalleryStore(tmp_path, KEY).close()
+    assert asked[0][0] == 0
+    assert asked[-1][1] >= (tmp_path / DATABASE_NAME).stat().st_size
+    assert all(end == start for (_, end), (start, _) in pairwise(asked))
+    asked.clear()
+    monkeypatch.setattr(os, "sysconf", lambda _: 1)  # a machine of next to no memory
+    GalleryStore(tmp_path, KEY).close()
+    assert not asked
 
 
 def test_a_snapshot_does_not_see_what_comes_later(store: GalleryStore) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby, islice
-from operator import attrgetter
-from typing import NamedTuple
+from operator import attrgetter, itemgetter
 
 import numpy as np
 
@@ -17,10 +16,10 @@ from fr_core.gallery.store.rows import (
     GALLERIES,
     METADATA,
     SUBJECTS,
+    TEMPLATE_FACTS,
     TEMPLATES,
     PairRow,
     SubjectRow,
-    TemplateRow,
     altered_calibration,
     checked,
     contradiction,
@@ -77,18 +76,9 @@ _PHOTOS = (
 )
 
 
-class _Held(NamedTuple):
-    """A row of _VECTORS or _PHOTOS: a template, or its photo as `sealed`, and what its subject says."""
-
-    template: TemplateRow
-    of_gallery: int
-    wrapped_key: bytes
-
-    @classmethod
-    def of(cls, row: Row) -> _Held:
-        *template, of_gallery, wrapped_key = row
-        return cls(TemplateRow._make(template), of_gallery, wrapped_key)
-
+# Places in a row of _VECTORS or _PHOTOS. Of a million rows, objects with names would take as long as their decryption.
+_TEMPLATE_ID, _SUBJECT_NO, _HAS_PHOTO, _GALLERY_NO, _SEALED, _OF_GALLERY, _WRAPPED_KEY = 0, 1, 5, 6, 7, 8, 9
+assert TEMPLATES[_GALLERY_NO : _SEALED + 1] == ("gallery_no", "sealed")
 
 _NO_PAIRS: tuple[None, Iterator[PairRow]] = (None, iter(()))
 
@@ -149,13 +139,13 @@ def read_vectors(connection: Connection, vault: Vault, rows: int) -> Iterator[St
     galleries = _galleries(connection)
     with_photo = 0
     cursor = iter(connection.execute(_VECTORS))
-    while block := list(map(_Held.of, islice(cursor, rows))):
-        block.sort(key=attrgetter("template.gallery_no", "template.template_id"))
-        for gallery_no, group in groupby(block, key=attrgetter("template.gallery_no")):
+    while block := list(islice(cursor, rows)):
+        block.sort(key=itemgetter(_GALLERY_NO, _TEMPLATE_ID))
+        for gallery_no, group in groupby(block, key=itemgetter(_GALLERY_NO)):
             if gallery_no not in galleries:
                 raise contradiction("template_subject")
             yield _opened(vault, galleries[gallery_no], list(group))
-        with_photo += sum(row.template.has_photo for row in block)
+        with_photo += sum(row[_HAS_PHOTO] for row in block)
     if _count(connection, "photos") != with_photo:
         raise StoreCorrupt(message("error.gallery.photo_store_should_hold"), check="photo")
 
@@ -164,10 +154,10 @@ def require_photos(connection: Connection, vault: Vault) -> int:
     """Open every photo and return how many there are; raises `StoreCorrupt` where one cannot be opened."""
     galleries = _galleries(connection)
     photos = 0
-    for photo, of_gallery, wrapped_key in map(_Held.of, connection.execute(_PHOTOS)):
-        gallery = galleries[photo.gallery_no]
-        bound_to = Binding("photo", gallery.gallery_no, gallery.info.model).of(*facts_of(photo))
-        vault.key(of_gallery, photo.subject_no, wrapped_key).open(photo.sealed, bound_to, "photo")
+    for row in connection.execute(_PHOTOS):
+        gallery = galleries[row[_GALLERY_NO]]
+        bound_to = Binding("photo", gallery.gallery_no, gallery.info.model).of(*facts_of(row))
+        vault.key(row[_OF_GALLERY], row[_SUBJECT_NO], row[_WRAPPED_KEY]).open(row[_SEALED], bound_to, "photo")
         photos += 1
     return photos
 
@@ -200,18 +190,15 @@ def _galleries(connection: Connection) -> dict[int, GalleryRow]:
     return {row.gallery_no: row for row in rows}
 
 
-def _opened(vault: Vault, gallery: GalleryRow, rows: list[_Held]) -> StoredVectors:
-    binding = Binding("template", gallery.gallery_no, gallery.info.model)
-    bound_to, subject_key = binding.of, vault.key
-    vectors: list[bytes] = []
-    last, key = None, None
-    for template, of_gallery, wrapped_key in rows:
-        if key is None or template.subject_no != last:  # templates of one subject often lie together
-            last, key = template.subject_no, subject_key(of_gallery, template.subject_no, wrapped_key)
-        vectors.append(key.open(template.sealed, bound_to(*facts_of(template)), "template"))
+def _opened(vault: Vault, gallery: GalleryRow, rows: list[Row]) -> StoredVectors:
+    bound_to = Binding("template", gallery.gallery_no, gallery.info.model).of
+    sealed = (
+        (row[_OF_GALLERY], row[_SUBJECT_NO], row[_WRAPPED_KEY], row[_SEALED], bound_to(*row[:TEMPLATE_FACTS]))
+        for row in rows
+    )
     return StoredVectors(
         gallery.gallery_no,
-        np.array([row.template.template_id for row in rows], dtype=np.int64),
-        np.array([row.template.subject_no for row in rows], dtype=np.int64),
-        unpack_vectors(vectors, gallery.info.embedding_size),
+        np.array([row[_TEMPLATE_ID] for row in rows], dtype=np.int64),
+        np.array([row[_SUBJECT_NO] for row in rows], dtype=np.int64),
+        unpack_vectors(vault.open_each(sealed, "template"), gallery.info.embedding_size),
     )
