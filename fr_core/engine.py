@@ -24,6 +24,7 @@ from fr_core.pipeline import Pipeline
 from fr_core.quality.assess import QualityLimits
 from fr_core.runtime.batcher import Batcher
 from fr_core.runtime.devices import AUTO_PRECISION, ActiveDevice, as_one, parse_device, parse_precision
+from fr_core.runtime.libraries import Libraries
 from fr_core.runtime.observe import Observer
 from fr_core.runtime.open import open_sessions
 from fr_core.runtime.session import PixelInput, RowFilter, Session
@@ -232,11 +233,12 @@ def open_embedder(
     options: EngineOptions,
     observer: Observer | None = None,
     lifeline: Lifeline | None = None,
+    libraries: Libraries | None = None,
 ) -> tuple[list[Session], Batcher[AlignedFace, F32]]:
-    """Load a pack's embedder; as `open_detector`."""
+    """Load a pack's embedder; as `open_detector`. `libraries`: as `open_sessions`."""
     spec, key = pack.embedder, "batching.embedder_sizes"
     asked = parse_sizes(options.embedder_sizes, key)
-    sessions = _sessions(pack.name, spec, cache, options, asked, ((CROP_SIZE, CROP_SIZE),))
+    sessions = _sessions(pack.name, spec, cache, options, asked, ((CROP_SIZE, CROP_SIZE),), libraries=libraries)
     runs = [_rows_of(OnnxEmbedder(session, spec.embedding_size)) for session in sessions]
     blank = np.zeros((CROP_SIZE, CROP_SIZE, 3), np.uint8)
     return sessions, Batcher(
@@ -334,6 +336,7 @@ def _sessions(
     asked: tuple[int, ...] | None,
     shapes: Sequence[tuple[int, int]],
     rows: RowFilter | None = None,
+    libraries: Libraries | None = None,
 ) -> list[Session]:
     return open_sessions(
         cache.read_verified(spec.file, pack),
@@ -344,7 +347,8 @@ def _sessions(
         _lanes_of_a_processor(options),
         [(batch, *shape) for batch in asked or ACCELERATOR_SIZES for shape in shapes],
         cache.folder.parent / _ENGINES,
-        rows=rows,
+        libraries,
+        rows,
     )
 
 

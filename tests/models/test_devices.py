@@ -20,7 +20,6 @@ import onnxruntime
 import pytest
 from typer.testing import CliRunner
 
-import fr_core.engine
 from fr_core.align import align
 from fr_core.detect.multiscale import MultiscaleDetector, Scales
 from fr_core.detect.protocol import TileDetector, TileFaces
@@ -29,7 +28,7 @@ from fr_core.detect.tiles import cut, resized
 from fr_core.detect.yunet import YunetDetector
 from fr_core.download import NullProgress
 from fr_core.embed.onnx import OnnxEmbedder
-from fr_core.engine import Engine, EngineOptions, open_engine
+from fr_core.engine import Engine, EngineOptions, open_embedder, open_engine
 from fr_core.errors import DeviceUnavailable
 from fr_core.imaging import ImageLimits, decode
 from fr_core.packs.cache import ModelCache
@@ -37,12 +36,13 @@ from fr_core.packs.fetch import fetch_all
 from fr_core.packs.manifest import DetectorSpec, EmbedderSpec, load_pack
 from fr_core.packs.photos import all_photos
 from fr_core.pipeline import Pipeline
-from fr_core.runtime.devices import ActiveDevice
+from fr_core.runtime.devices import ActiveDevice, DeviceKind, DeviceSpec, Precision
+from fr_core.runtime.libraries import OnnxRuntimeLibrary
 from fr_core.runtime.onnx_graph import prepared
 from fr_core.runtime.open import open_sessions
 from fr_core.runtime.openvino_session import precisions
-from fr_core.runtime.session import PIXELS, PixelInput, Session
-from fr_core.types import F32, U8, EmbeddedFace
+from fr_core.runtime.session import PIXELS, Output, PixelInput, Plan, Session
+from fr_core.types import U8, EmbeddedFace
 from fr_server.commands.models import models
 from support.counts import NIGHTLY
 from support.scrfd import faces_of
@@ -319,23 +319,36 @@ class OnGpu:
         self.threads: set[int] = set()
         self._session = session
 
-    def run(self, batch: U8) -> list[F32]:
+    def run(self, batch: U8) -> list[Output]:
         self.threads.add(threading.get_ident())
         return self._session.run(batch)
 
 
+class GpuLibrary:
+    """Opens a model on the processor for each GPU that is asked for, and keeps the sessions."""
+
+    failures: tuple[type[Exception], ...] = ()
+
+    def __init__(self) -> None:
+        self.opened: list[OnGpu] = []
+
+    def refusal(self, kind: DeviceKind, precision: Precision) -> str | None:
+        return None
+
+    def open(self, plan: Plan) -> Session:
+        on_processor = OnnxRuntimeLibrary().open(replace(plan, spec=DeviceSpec("cpu"), precision="f32"))
+        self.opened.append(OnGpu(on_processor, str(plan.spec)))
+        return self.opened[-1]
+
+
 @pytest.mark.parametrize(("lanes", "of_each"), [(0, 2), (1, 1), (3, 3)])
-def test_each_gpu_has_lanes_of_its_own(
-    lanes: int, of_each: int, pack_cache: ModelCache, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pack = load_pack("buffalo_s")
-    gpus = [OnGpu(opened(pack.embedder, pack_cache, "cpu"), f"cuda:{number}") for number in range(2)]
-    monkeypatch.setattr(fr_core.engine, "open_sessions", lambda *arguments: gpus)
-    options = EngineOptions(device="cuda:0,1", lanes=lanes, embedder_sizes="1,2")
-    _, embedder = fr_core.engine.open_embedder(pack, pack_cache, options)
+def test_each_gpu_has_lanes_of_its_own(lanes: int, of_each: int, pack_cache: ModelCache) -> None:
+    gpus = GpuLibrary()
+    options = EngineOptions(device="cuda:0,1", precision="f32", lanes=lanes, embedder_sizes="1,2")
+    _, embedder = open_embedder(load_pack("buffalo_s"), pack_cache, options, libraries={"cuda": gpus})
     embedder.start()  # each lane runs every size once
     embedder.close()
-    assert [len(gpu.threads) for gpu in gpus] == [of_each, of_each]
+    assert [(gpu.device.active, len(gpu.threads)) for gpu in gpus.opened] == [("cuda:0", of_each), ("cuda:1", of_each)]
 
 
 def test_people_are_told_apart_and_counted(pipeline: Pipeline, pack_name: str, photos: dict[str, Path]) -> None:

@@ -56,7 +56,7 @@ def assert_same(one: Hits, other: Hits) -> None:
 
 
 class NullOwner(GpuOwner):
-    """What there would be without a thread of its own: whoever has work for the GPU does it."""
+    """Each thread that has work for the GPU does it: a control, without a thread of its own."""
 
     def __init__(self, gpu: Gpu) -> None:
         self.reserved = 0
