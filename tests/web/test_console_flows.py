@@ -206,6 +206,7 @@ def test_the_notice_of_a_lost_connection_covers_nothing(look: Look, console_worl
     look.page.locator("#lost").wait_for()
     height = look.page.evaluate("document.getElementById('lost').getBoundingClientRect().bottom")
     assert height > 0
+    assert look.page.evaluate("document.getElementById('lost-words').getBoundingClientRect().bottom") <= height
     after = look.page.evaluate(TOPS)
     assert [round(one - height) for one in after] == [round(one) for one in before]
     look.page.context.set_offline(False)

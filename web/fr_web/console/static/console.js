@@ -11,7 +11,7 @@
   document.addEventListener("fr:left", (event) => { end = performance.now() + 1000 * event.detail; });
   // Times of the server are UTC; beside them stands that of this browser, if it is another.
   const local = () => {
-    const how = { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short" };
+    const how = { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZoneName: "short" };
     const clock = new Intl.DateTimeFormat(`${document.documentElement.lang}-u-nu-latn`, how);
     for (const one of document.querySelectorAll("time[datetime]:not([data-local])")) {
       const time = new Date(one.dateTime);
