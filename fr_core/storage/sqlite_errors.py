@@ -1,7 +1,6 @@
 """Turns the errors of SQLite, and of its driver, into those of a store."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import apsw
 
@@ -10,35 +9,46 @@ from fr_core.errors import StoreCorrupt, StoreFailed, message
 DriverError = apsw.Error  # the error of a statement, before `sqlite_errors` turns it into an error of the store
 
 
-@contextmanager
-def sqlite_errors() -> Iterator[None]:
+def sqlite_errors() -> AbstractContextManager[None]:
     """Turn SQLite's errors into those of a store; neither carries data of a person.
 
     Raises `StoreCorrupt`: SQLite found the file damaged, or a row holds what no row can; `StoreFailed`: the disk is
     full, failing or forbidden, or another program holds the database.
     """
-    try:
-        yield
-    # The statements are always the same: if SQLite does not understand one, the tables are not those that were made.
-    # The stores look for a row before they add one: if a constraint fails, a damaged tree has hidden a row.
-    except (apsw.CorruptError, apsw.NotADBError, apsw.SQLError, apsw.ConstraintError, UnicodeDecodeError) as error:
-        raise StoreCorrupt(message("error.storage.database_file_damaged"), check=type(error).__name__) from error
-    except (
-        apsw.FullError,
-        apsw.IOError,
-        apsw.CantOpenError,
-        apsw.PermissionsError,
-        apsw.ReadOnlyError,
-        apsw.BusyError,
-        apsw.LockedError,
-        apsw.NoMemError,
-        apsw.NoLFSError,
-        apsw.ProtocolError,
-    ) as error:
-        # Errors that a layer under SQLite raises have no such number.
-        if getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHORT_READ:
-            raise StoreCorrupt(message("error.storage.database_file_shorter_says"), check="short_read") from error
-        raise StoreFailed(message("error.storage.database_could_not_read"), cause=type(error).__name__) from error
+    return _TURNING
+
+
+class _Turning:
+    """Has no state, so that one will do for all: every check of a key passes it."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, _DAMAGED):
+            raise StoreCorrupt(message("error.storage.database_file_damaged"), check=type(error).__name__) from error
+        if isinstance(error, _REFUSED):
+            # Errors that a layer under SQLite raises have no such number.
+            if getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHORT_READ:
+                raise StoreCorrupt(message("error.storage.database_file_shorter_says"), check="short_read") from error
+            raise StoreFailed(message("error.storage.database_could_not_read"), cause=type(error).__name__) from error
+
+
+_TURNING = _Turning()
+# The statements are always the same: if SQLite does not understand one, the tables are not those that were made.
+# The stores look for a row before they add one: if a constraint fails, a damaged tree has hidden a row.
+_DAMAGED = (apsw.CorruptError, apsw.NotADBError, apsw.SQLError, apsw.ConstraintError, UnicodeDecodeError)
+_REFUSED = (
+    apsw.FullError,
+    apsw.IOError,
+    apsw.CantOpenError,
+    apsw.PermissionsError,
+    apsw.ReadOnlyError,
+    apsw.BusyError,
+    apsw.LockedError,
+    apsw.NoMemError,
+    apsw.NoLFSError,
+    apsw.ProtocolError,
+)
 
 
 def not_withdrawn(error: apsw.Error) -> StoreFailed:

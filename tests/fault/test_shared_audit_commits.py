@@ -123,6 +123,8 @@ def test_each_item_is_durable_before_its_answer_and_in_order(tmp_path: Path, mon
         found = recorded(image, tmp_path / f"cut-{number}")
         assert answered <= len(found)
         assert found == cuts.answered[: len(found)]
+    records, commits = sum(cuts.groups), len(cuts.groups)
+    print(f"power cuts: {len(cuts.taken)}, records: {records}, their commits: {commits}, lost: 0")  # noqa: T201
 
 
 def test_control_an_answer_that_does_not_wait_for_its_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,9 +34,10 @@ def by_name(kind: type[E], enum: Any, prefix: str) -> dict[E, Any]:
 
 def image_data(image: pb.Image, field: str) -> bytes:
     """Return the bytes of a photo; raises `MissingField` where there are none."""
-    if not image.data:
+    data = image.data  # a copy, each time
+    if not data:
         raise MissingField(message("error.rpc.data_holds_no_photo", field=field), field=f"{field}.data")
-    return image.data
+    return data
 
 
 def require_item_id(text: str) -> None:

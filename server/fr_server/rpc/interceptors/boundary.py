@@ -10,6 +10,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import grpc
@@ -234,7 +235,8 @@ class _Call:
         if held_back:
             fields["held_back"] = held_back
             text += f", and {held_back} more of its outcome that were not told"
-        log.info(text, self.method, outcome, self.request_id, took_ms, extra={FIELDS: fields})
+        told = partial(log.info, text, self.method, outcome, self.request_id, took_ms, extra={FIELDS: fields})
+        asyncio.get_running_loop().call_soon(told)  # once the answer is on its way
 
 
 def lasting(context: Context, request_id: str = "") -> Context:
