@@ -1,5 +1,6 @@
 """A GPU without a GPU: memory and products by NumPy, and a record of what a real one would not have borne."""
 
+import ctypes
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,13 +8,14 @@ from contextlib import contextmanager
 import numpy as np
 
 from fr_core.errors import DeviceUnavailable, message
-from fr_core.gallery.index.gpu_memory import BLOCK_ROWS, F16, MAX_FETCHED, PROBES_PER_PASS, scratch_bytes
+from fr_core.gallery.index.gpu_memory import BLOCK_ROWS, F16, MAX_FETCHED, PROBES_PER_PASS, Gpu, scratch_bytes
 from fr_core.types import F32, I64
 
 # A GPU's memory holds what it held before.
 LEFT_OVER = 0xA5
 _FIRST = 1 << 20
 _PAGE = 256
+_DEVICE_TO_HOST = 2  # cudaMemcpyDeviceToHost
 
 
 class NullGpu:
@@ -100,3 +102,12 @@ class NullGpu:
         finally:
             with self._lock:
                 self._inside -= 1
+
+
+def read_back(gpu: Gpu, address: int, size: int) -> bytes:
+    """Return what a GPU holds; call it in its owner's thread."""
+    if isinstance(gpu, NullGpu):
+        return gpu.blocks[address].tobytes()[:size]
+    content = ctypes.create_string_buffer(size)
+    assert not ctypes.CDLL(None).cudaMemcpy(content, ctypes.c_void_p(address), ctypes.c_size_t(size), _DEVICE_TO_HOST)
+    return content.raw
