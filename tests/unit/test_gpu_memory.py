@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
-from fr_core.errors import DeviceUnavailable
+from fr_core.errors import DeviceLost, DeviceUnavailable
 from fr_core.gallery.index.faiss_codes import Workers
+from fr_core.gallery.index.faiss_cuda import CudaGpu
 from fr_core.gallery.index.faiss_gpu import GpuIndex
 from fr_core.gallery.index.gpu_memory import (
     BLOCK_ROWS,
@@ -24,7 +25,7 @@ from fr_core.gallery.index.gpu_memory import (
 from fr_core.gallery.index.protocol import Hits
 from fr_core.gallery.index.rows_index import NumpyIndex
 from fr_core.types import F32
-from support.gpus import LEFT_OVER, NullGpu
+from support.gpus import LEFT_OVER, NullCudaRuntime, NullFaiss, NullGpu
 
 DIMENSION = 32
 CROWD = 6000
@@ -56,7 +57,7 @@ def assert_same(one: Hits, other: Hits) -> None:
 
 
 class NullOwner(GpuOwner):
-    """What there would be without a thread of its own: whoever has work for the GPU does it."""
+    """Does the work for a GPU in the thread that has it, as if the GPU had no thread of its own."""
 
     def __init__(self, gpu: Gpu) -> None:
         self.reserved = 0
@@ -307,3 +308,58 @@ def test_an_index_without_owner_frees_its_thread() -> None:
     gc.collect()
     thread.join(60)
     assert not thread.is_alive()
+
+
+@pytest.fixture
+def cuda() -> tuple[NullCudaRuntime, NullFaiss, GpuOwner]:
+    runtime, library = NullCudaRuntime(), NullFaiss()
+    return runtime, library, GpuOwner(lambda: CudaGpu(0, runtime, library))
+
+
+def test_the_calls_of_cuda_and_faiss_do_what_they_are_meant_to(
+    cuda: tuple[NullCudaRuntime, NullFaiss, GpuOwner],
+) -> None:
+    """On a runtime where what was written is there only once it was waited for, as on a GPU with several streams."""
+    runtime, library, owner = cuda
+    assert library.scratch == scratch_bytes(PROBES_PER_PASS, BLOCK_ROWS, MAX_FETCHED, 4096)
+    index, reference = GpuIndex(DIMENSION, [owner], Workers(2), block_rows=1500, fetched=40), NumpyIndex(DIMENSION)
+    vectors, probes = unit_vectors(CROWD), unit_vectors(20, 1)
+    for one in (index, reference):
+        one.add(np.arange(5000), vectors[:5000])
+        one.add(np.arange(5000, CROWD), vectors[5000:])
+    assert_same(index.search(probes, 9), reference.search(probes, 9))
+    assert_same(index.search(vectors[-20:], 1), reference.search(vectors[-20:], 1))
+    for one in (index, reference):
+        one.remove(np.array([0, 77, 78, 5999]))
+    hits = index.search(probes, 9)
+    assert not hits.exhaustive
+    assert_same(hits, reference.search(probes, 9))
+    contents = [bytes(block) for block in runtime.memory.values()]
+    for row, there in ((77, False), (5999, False), (76, True), (79, True)):
+        halves = vectors[row].astype(np.float16).tobytes()
+        assert any(halves in content for content in contents) is there
+    kept = list(runtime.memory.values())
+    del index
+    gc.collect()
+    settled(owner)
+    assert runtime.memory == {}
+    assert not any(any(bytes(block)) for block in kept)
+
+
+def test_what_cuda_and_faiss_refuse_is_said_in_their_words(
+    cuda: tuple[NullCudaRuntime, NullFaiss, GpuOwner],
+) -> None:
+    runtime, library, owner = cuda
+    halves = Halves(DIMENSION, [owner])
+    halves.append(unit_vectors(10))
+    library.fails = True
+    with pytest.raises(DeviceLost, match=r"GPU 0 refused bfKnn for the gallery's vectors: Error in bfKnn\.") as lost:
+        halves.search(unit_vectors(1), 1)
+    assert lost.value.metadata == {"device": "cuda:0"}
+    runtime.full = True
+    with pytest.raises(DeviceUnavailable, match=r"refused cudaMalloc .* error 2: out of memory"):
+        halves.append(unit_vectors(5000))
+    with pytest.raises(DeviceLost, match=r"refused cudaMemset .* error 1: invalid argument"):
+        owner.submit(lambda gpu: gpu.zero(4096, 8)).result()
+    with pytest.raises(DeviceUnavailable, match="GPU 1 refused cudaSetDevice"):
+        GpuOwner(lambda: CudaGpu(1, NullCudaRuntime(), NullFaiss()))
