@@ -156,7 +156,7 @@ bench-call: $(STAMP) ## what one Search costs a secured server; AGAINST=PYTHON o
 bench-gpu: $(if $(filter $(BIN)/fr,$(FR)),$(STAMP)) ## speed on a GPU, of buffalo_l unless PACK says otherwise; to benchmarks/results
 	$(FR) models fetch $(PACK) $(if $(MODELS),--from $(MODELS))
 	$(FR) bench pipeline $(ENGINE)
-	$(FR) bench search --n $(TEMPLATES) --index $(INDEX)
+	$(FR) bench search --n $(TEMPLATES) --index $(INDEX) $(if $(ON_GPU),--concurrency 256)
 	$(FR) bench serve $(ENGINE) --concurrency $(CONCURRENCY) --generators $(GENERATORS) --batches --ratio-to-pipeline \
 	  --set server.max_in_flight=1024 $(if $(FRONTENDS),--frontends $(FRONTENDS)) $(if $(BAR),--bar $(BAR))
 

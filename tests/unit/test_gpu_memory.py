@@ -250,6 +250,7 @@ def test_many_probes_in_passes_find_what_each_finds_alone() -> None:
     for one in (index, reference):
         one.add(np.arange(CROWD), unit_vectors(CROWD))
     probes = unit_vectors(PROBES_PER_PASS + 30, 1)
+    assert index.together == PROBES_PER_PASS > reference.together
     assert_same(index.search(probes, 9), reference.search(probes, 9))
     for row in (0, PROBES_PER_PASS - 1, PROBES_PER_PASS, len(probes) - 1):
         assert_same(index.search(probes[row : row + 1], 9), reference.search(probes[row : row + 1], 9))
