@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
-from fr_core.errors import DeviceLost, DeviceUnavailable
+from fr_core.errors import DeviceLost, DeviceUnavailable, InternalError
+from fr_core.gallery.changes import AddedVector
 from fr_core.gallery.index.faiss_codes import Workers
 from fr_core.gallery.index.faiss_cuda import CudaGpu
 from fr_core.gallery.index.faiss_gpu import GpuIndex
@@ -24,6 +25,7 @@ from fr_core.gallery.index.gpu_memory import (
 )
 from fr_core.gallery.index.protocol import Hits
 from fr_core.gallery.index.rows_index import NumpyIndex
+from fr_core.gallery.search.memory import GalleryMemory
 from fr_core.types import F32
 from support.gpus import LEFT_OVER, NullCudaRuntime, NullFaiss, NullGpu
 
@@ -364,3 +366,32 @@ def test_what_cuda_and_faiss_refuse_is_said_in_their_words(
         owner.submit(lambda gpu: gpu.zero(4096, 8)).result()
     with pytest.raises(DeviceUnavailable, match="GPU 1 refused cudaSetDevice"):
         GpuOwner(lambda: CudaGpu(1, NullCudaRuntime(), NullFaiss()))
+
+
+def test_a_gallery_whose_gpu_has_no_room_refuses_searches_and_the_log_says_why(
+    cuda: tuple[NullCudaRuntime, NullFaiss, GpuOwner], caplog: pytest.LogCaptureFixture
+) -> None:
+    runtime, _, owner = cuda
+    memory = GalleryMemory(GpuIndex(DIMENSION, [owner], Workers(1)), 1)
+    memory.change(2, [AddedVector(1, 101, unit_vectors(1)[0])], ())
+    with memory.at(2):
+        assert memory.best_subjects(unit_vectors(1)[0], 1).template_ids.tolist() == [1]
+    runtime.full = True
+    many = unit_vectors(1024)
+    memory.change(3, [AddedVector(2 + n, 102 + n, vector) for n, vector in enumerate(many)], ())
+    with pytest.raises(InternalError, match="incomplete"), memory.at(3):
+        pass
+    assert "GPU 0 refused cudaMalloc for the vectors of a gallery: error 2: out of memory" in caplog.text
+
+
+def test_a_search_that_a_gpu_fails_fails_alone(cuda: tuple[NullCudaRuntime, NullFaiss, GpuOwner]) -> None:
+    _, library, owner = cuda
+    index = GpuIndex(DIMENSION, [owner], Workers(1))
+    index.add(np.arange(CROWD), unit_vectors(CROWD))
+    memory = GalleryMemory(index, 1)
+    library.fails = True
+    with pytest.raises(DeviceLost), memory.at(1):
+        memory.best_subjects(unit_vectors(1)[0], 1)
+    library.fails = False
+    with memory.at(1):
+        assert index.search(unit_vectors(1), 1).ids.tolist() == [[0]]

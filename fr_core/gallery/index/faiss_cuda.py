@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 from typing import Any
 
 import faiss
@@ -11,6 +12,10 @@ import numpy as np
 from fr_core.errors import DeviceLost, DeviceUnavailable, message
 from fr_core.gallery.index.gpu_memory import BLOCK_ROWS, F16, MAX_FETCHED, PROBES_PER_PASS, scratch_bytes
 from fr_core.types import F32, I64
+
+_log = logging.getLogger(__name__)
+# An enrolment that a GPU refuses is stored all the same, and its caller is told nothing: the log is where it is read.
+_REFUSED = "GPU %d refused %s for the vectors of a gallery: %s"
 
 _HOST_TO_DEVICE = 1  # cudaMemcpyHostToDevice
 # Values of a vector for which the scratch memory has room without asking CUDA again, which every search would wait for.
@@ -87,6 +92,7 @@ class CudaGpu:
     def _need(self, call: str, *arguments: object) -> None:
         """Call a function of the CUDA runtime; raises `DeviceUnavailable`: it reports an error."""
         if reason := self._reason(call, *arguments):
+            _log.error(_REFUSED, self._device, call, reason)
             raise DeviceUnavailable(
                 message("error.gallery.gpu_refused", device=self._device, call=call, reason=reason),
                 device=f"cuda:{self._device}",
@@ -98,6 +104,7 @@ class CudaGpu:
             raise self._lost(call, reason)
 
     def _lost(self, call: str, reason: str) -> DeviceLost:
+        _log.error(_REFUSED, self._device, call, reason)
         return DeviceLost(
             message("error.gallery.gpu_refused", device=self._device, call=call, reason=reason),
             device=f"cuda:{self._device}",
