@@ -132,6 +132,9 @@ TEMPLATES ?= $(if $(ON_GPU),10000000,1000000)
 FR ?= $(BIN)/fr
 # A folder with model files, where they cannot be downloaded: `make bench-gpu MODELS=models`.
 MODELS ?=
+# Where the measurements of bench-gpu go instead of benchmarks/results.
+OUT ?=
+TO = $(if $(OUT),--out $(OUT))
 ENGINE = --pack $(PACK) --device $(DEVICE) --precision $(PRECISION) --photos $(PHOTOS) --number $(NUMBER)
 
 # The graphs beside which searches are measured; `make bench PEERS=flat,hnswlib,usearch` once bench-peers is installed.
@@ -155,9 +158,9 @@ bench-call: $(STAMP) ## what one Search costs a secured server; AGAINST=PYTHON o
 
 bench-gpu: $(if $(filter $(BIN)/fr,$(FR)),$(STAMP)) ## speed on a GPU, of buffalo_l unless PACK says otherwise; to benchmarks/results
 	$(FR) models fetch $(PACK) $(if $(MODELS),--from $(MODELS))
-	$(FR) bench pipeline $(ENGINE)
-	$(FR) bench search --n $(TEMPLATES) --index $(INDEX) $(if $(ON_GPU),--concurrency 256)
-	$(FR) bench serve $(ENGINE) --concurrency $(CONCURRENCY) --generators $(GENERATORS) --batches --ratio-to-pipeline \
+	$(FR) bench pipeline $(ENGINE) $(TO)
+	$(FR) bench search --n $(TEMPLATES) --index $(INDEX) $(if $(ON_GPU),--concurrency 256) $(TO)
+	$(FR) bench serve $(ENGINE) $(TO) --concurrency $(CONCURRENCY) --generators $(GENERATORS) --batches --ratio-to-pipeline \
 	  --set server.max_in_flight=1024 $(if $(FRONTENDS),--frontends $(FRONTENDS)) $(if $(BAR),--bar $(BAR))
 
 check-gpu: $(if $(filter $(BIN)/fr,$(FR)),$(STAMP)) ## all that needs a GPU, in ten minutes: libraries, tests, accuracy, speed

@@ -57,7 +57,7 @@ def steps(fr: str, device: str, pack: str, photos: str, models: Path | None) -> 
     source = ["--from", str(models)] if models else []
     number, templates = _SIZES[on_gpu]
     speed = [f"FR={fr}", f"DEVICE={device}", f"PACK={pack}", f"PHOTOS={photos}", f"NUMBER={number}"]
-    speed += [f"TEMPLATES={templates}", "BAR=", f"MODELS={models or ''}"]
+    speed += [f"TEMPLATES={templates}", "BAR=", f"MODELS={models or ''}", f"OUT={LOGS / 'results'}"]
     query = "--query-gpu=index,name,compute_cap,memory.total,driver_version"
     of_gpu = [
         Step("driver", ("nvidia-smi", query, "--format=csv"), 20),
