@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 QUIET := $(shell test -t 2 || echo --quiet)
 LOCKED = $(BIN)/python -m pip install $(QUIET) --require-hashes --no-deps --only-binary :all:
 
-.PHONY: help catalogues demo demo-training demo-web test test-nightly test-fast check format proto proto-check client client-check openapi openapi-check docs docs-check plans manual evaluate bench bench-gpu overload training-load console-load screenshots training-bars soak chaos supply-chain sbom lock fuzz dist clean bench-call
+.PHONY: help catalogues demo demo-training demo-web test test-nightly test-fast check format proto proto-check client client-check openapi openapi-check docs docs-check plans manual evaluate bench bench-gpu check-gpu overload training-load console-load screenshots training-bars soak chaos supply-chain sbom lock fuzz dist clean bench-call
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -130,6 +130,11 @@ INDEX ?= $(if $(ON_GPU),gpu,compact)
 TEMPLATES ?= $(if $(ON_GPU),10000000,1000000)
 # Another environment, such as one with fr-core[gpu]: `make bench-gpu FR=/opt/fr/bin/fr`.
 FR ?= $(BIN)/fr
+# A folder with model files, where they cannot be downloaded: `make bench-gpu MODELS=models`.
+MODELS ?=
+# Where the measurements of bench-gpu go instead of benchmarks/results.
+OUT ?=
+TO = $(if $(OUT),--out $(OUT))
 ENGINE = --pack $(PACK) --device $(DEVICE) --precision $(PRECISION) --photos $(PHOTOS) --number $(NUMBER)
 
 # The graphs beside which searches are measured; `make bench PEERS=flat,hnswlib,usearch` once bench-peers is installed.
@@ -152,11 +157,15 @@ bench-call: $(STAMP) ## what one Search costs a secured server; AGAINST=PYTHON o
 	$(BIN)/python -m fr_bench.speed.call_cost --photos $(if $(AGAINST),--against $(AGAINST))
 
 bench-gpu: $(if $(filter $(BIN)/fr,$(FR)),$(STAMP)) ## speed on a GPU, of buffalo_l unless PACK says otherwise; to benchmarks/results
-	$(FR) models fetch $(PACK)
-	$(FR) bench pipeline $(ENGINE)
-	$(FR) bench search --n $(TEMPLATES) --index $(INDEX)
-	$(FR) bench serve $(ENGINE) --concurrency $(CONCURRENCY) --generators $(GENERATORS) --batches --ratio-to-pipeline \
+	$(FR) models fetch $(PACK) $(if $(MODELS),--from $(MODELS))
+	$(FR) bench pipeline $(ENGINE) $(TO)
+	$(FR) bench search --n $(TEMPLATES) --index $(INDEX) $(if $(ON_GPU),--concurrency 256) $(TO)
+	$(FR) bench serve $(ENGINE) $(TO) --concurrency $(CONCURRENCY) --generators $(GENERATORS) --batches --ratio-to-pipeline \
 	  --set server.max_in_flight=1024 $(if $(FRONTENDS),--frontends $(FRONTENDS)) $(if $(BAR),--bar $(BAR))
+
+check-gpu: $(if $(filter $(BIN)/fr,$(FR)),$(STAMP)) ## all that needs a GPU, in ten minutes: libraries, tests, accuracy, speed
+	$(dir $(FR))python tools/check_gpu.py --fr $(FR) --device $(DEVICE) --pack $(PACK) --photos $(PHOTOS) \
+	  $(if $(MODELS),--models $(MODELS))
 
 # With the server's own defaults a photo costs so much that the generator beside it takes a twentieth of the machine; with
 # the fast setting it takes an eighth, which then is missing from the goodput.

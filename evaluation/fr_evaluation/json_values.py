@@ -24,7 +24,7 @@ PACKAGES = (
     "onnxruntime-gpu",
     "openvino",
     "faiss-cpu",
-    "faiss-gpu",
+    "faiss-gpu-cuvs",
 )
 
 

@@ -48,6 +48,30 @@ def fetch_all(
         raise FetchFailed(message("error.packs.file_cannot_written", error=str(error))) from error
 
 
+def take_all(specs: Sequence[FileSpec], cache: ModelCache, folder: Path) -> None:
+    """Copy files into the cache from a folder and all folders in it, by their names and contents, without a download.
+
+    Raises `FetchFailed`: it holds no such file, or a file cannot be read or written. Those before it are in the cache.
+    """
+    missing = [spec for spec in specs if not cache.installed(spec)]
+    try:
+        for spec in missing:
+            cache.store(spec, _from_folder(spec, folder))
+    except OSError as error:
+        raise FetchFailed(message("error.packs.file_cannot_copied", error=str(error))) from error
+
+
+def _from_folder(spec: FileSpec, folder: Path) -> bytes:
+    for path in sorted(folder.rglob(spec.name)):
+        with path.open("rb") as file:
+            data = file.read((MAX_FILE_BYTES if spec.size is None else spec.size) + 1)
+        if hashlib.sha256(data).hexdigest() == spec.sha256:
+            return data
+    raise FetchFailed(
+        message("error.packs.folder_without_file", folder=folder, name=spec.name, sha256=spec.sha256), file=spec.name
+    )
+
+
 def _from_sources(spec: FileSpec, archives: _Archives) -> bytes:
     failures = []
     for source in spec.sources:

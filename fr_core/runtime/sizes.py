@@ -1,9 +1,12 @@
 """The allowed sizes of a batch: what a person may ask for, and what suits a device and a model."""
 
+import logging
 from collections.abc import Sequence
 
 from fr_core.errors import ConfigInvalid, message
 from fr_core.runtime.session import Session
+
+_log = logging.getLogger(__name__)
 
 AUTO = "auto"  # asks for the sizes that suit
 ACCELERATOR_SIZES = (1, 2, 4, 8, 16, 32)  # batch sizes that suit a CUDA device, for every model
@@ -52,4 +55,7 @@ def allowed_sizes(
             raise ConfigInvalid(message("error.runtime.model_takes_batches_most", largest=largest, key=key), key=key)
         return asked
     suited = ACCELERATOR_SIZES if session.device.accelerated else on_processor
-    return tuple(size for size in suited if largest is None or size <= largest)
+    allowed = tuple(size for size in suited if largest is None or size <= largest)
+    if len(allowed) < len(suited):
+        _log.info("%s: %d at most, since the model takes no more", key, allowed[-1])
+    return allowed

@@ -1,19 +1,24 @@
 """A GPU without a GPU: memory and products by NumPy, and a record of what a real one would not have borne."""
 
+import ctypes
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
 from fr_core.errors import DeviceUnavailable, message
-from fr_core.gallery.index.gpu_memory import BLOCK_ROWS, F16, MAX_FETCHED, PROBES_PER_PASS, scratch_bytes
+from fr_core.gallery.index.gpu_memory import BLOCK_ROWS, F16, MAX_FETCHED, PROBES_PER_PASS, Gpu, scratch_bytes
 from fr_core.types import F32, I64
 
 # A GPU's memory holds what it held before.
 LEFT_OVER = 0xA5
 _FIRST = 1 << 20
 _PAGE = 256
+_HOST_TO_DEVICE, _DEVICE_TO_HOST = 1, 2  # of cudaMemcpyKind
+_INVALID, _OUT_OF_MEMORY = 1, 2  # of cudaError
 
 
 class NullGpu:
@@ -100,3 +105,105 @@ class NullGpu:
         finally:
             with self._lock:
                 self._inside -= 1
+
+
+class NullCudaRuntime:
+    """The CUDA runtime on memory of the machine. What is copied or set is there after the next synchronisation only.
+
+    `full`: refuse to allocate.
+    """
+
+    def __init__(self) -> None:
+        self.memory: dict[int, ctypes.Array[ctypes.c_char]] = {}
+        self.full = False
+        self._pending: list[Callable[[], object]] = []
+        # A plain function, of which the type of the result can be set as of one of ctypes.
+        self.cudaGetErrorString = lambda code: b"out of memory" if code == _OUT_OF_MEMORY else b"invalid argument"
+
+    def cudaSetDevice(self, device: ctypes.c_int) -> int:  # noqa: N802 - CUDA's name, as the others
+        """Choose a GPU: there is one."""
+        return 0 if device.value == 0 else _INVALID
+
+    def cudaMalloc(self, pointer: Any, size: ctypes.c_size_t) -> int:  # noqa: N802
+        """Allocate memory that holds what it held before."""
+        if self.full:
+            return _OUT_OF_MEMORY
+        block = ctypes.create_string_buffer(bytes([LEFT_OVER]) * size.value, size.value)
+        self.memory[ctypes.addressof(block)] = block
+        pointer._obj.value = ctypes.addressof(block)
+        return 0
+
+    def cudaMemcpy(self, to: ctypes.c_void_p, source: ctypes.c_void_p, size: ctypes.c_size_t, kind: int) -> int:  # noqa: N802
+        """Copy from the machine to the GPU."""
+        if kind != _HOST_TO_DEVICE or not self._within(to, size) or self._within(source, size):
+            return _INVALID
+        content = ctypes.string_at(source, size.value)
+        self._pending.append(lambda: ctypes.memmove(to, content, len(content)))
+        return 0
+
+    def cudaMemset(self, to: ctypes.c_void_p, value: int, size: ctypes.c_size_t) -> int:  # noqa: N802
+        """Set bytes."""
+        if not self._within(to, size):
+            return _INVALID
+        self._pending.append(lambda: ctypes.memset(to, value, size.value))
+        return 0
+
+    def cudaDeviceSynchronize(self) -> int:  # noqa: N802
+        """Let all come to pass that was begun."""
+        for change in self._pending:
+            change()
+        self._pending.clear()
+        return 0
+
+    def cudaFree(self, address: ctypes.c_void_p) -> int:  # noqa: N802
+        """Give back what was allocated."""
+        return 0 if self.memory.pop(address.value or 0, None) is not None else _INVALID
+
+    def _within(self, address: ctypes.c_void_p, size: ctypes.c_size_t) -> bool:
+        place = address.value or 0
+        return any(start <= place and place + size.value <= start + len(block) for start, block in self.memory.items())
+
+
+class NullFaiss:
+    """The part of FAISS that is for GPUs, on memory of the machine. `fails`: a search raises what FAISS raises."""
+
+    METRIC_INNER_PRODUCT, DistanceDataType_F16, IndicesDataType_I64 = 0, 2, 1
+    GpuDistanceParams = SimpleNamespace
+
+    def __init__(self) -> None:
+        self.scratch = 0
+        self.fails = False
+
+    def StandardGpuResources(self) -> Any:  # noqa: N802 - FAISS's name
+        """Make resources of which the scratch memory can be set."""
+        return SimpleNamespace(setTempMemory=lambda size: setattr(self, "scratch", size))
+
+    def cast_integer_to_void_ptr(self, address: int) -> int:
+        """Return the address."""
+        return address
+
+    def swig_ptr(self, array: Any) -> Any:
+        """Return the array."""
+        return array
+
+    def bfKnn(self, resources: Any, wanted: Any) -> None:  # noqa: N802
+        """Search as `NullGpu` does."""
+        if self.fails:
+            raise RuntimeError("Error in bfKnn\nat a line of its source")
+        assert wanted.vectorType == wanted.queryType == self.DistanceDataType_F16
+        assert (wanted.metric, wanted.outIndicesType) == (self.METRIC_INNER_PRODUCT, self.IndicesDataType_I64)
+        assert wanted.queries.shape == (wanted.numQueries, wanted.dims)
+        content = ctypes.string_at(wanted.vectors, wanted.numVectors * wanted.dims * 2)
+        held = np.frombuffer(content, dtype=np.float16).reshape(wanted.numVectors, wanted.dims)
+        products = wanted.queries.astype(np.float32) @ held.astype(np.float32).T
+        best = np.argsort(-products, axis=1, kind="stable")[:, : wanted.k]
+        wanted.outDistances[:], wanted.outIndices[:] = np.take_along_axis(products, best, axis=1), best
+
+
+def read_back(gpu: Gpu, address: int, size: int) -> bytes:
+    """Return what a GPU holds; call it in its owner's thread."""
+    if isinstance(gpu, NullGpu):
+        return gpu.blocks[address].tobytes()[:size]
+    content = ctypes.create_string_buffer(size)
+    assert not ctypes.CDLL(None).cudaMemcpy(content, ctypes.c_void_p(address), ctypes.c_size_t(size), _DEVICE_TO_HOST)
+    return content.raw

@@ -1,6 +1,7 @@
 """Devices and their libraries, batch sizes, the runtimes on small models, and the decoders of both detectors."""
 
 import asyncio
+import logging
 import os
 import subprocess
 import sys
@@ -333,7 +334,8 @@ def test_batch_sizes_that_are_none_are_refused(text: str) -> None:
     assert refused.value.metadata == {"key": KEY}
 
 
-def test_sizes_suit_the_device_and_the_model() -> None:
+def test_sizes_suit_the_device_and_the_model_and_a_limit_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     assert (parse_sizes("4, 1,2,2", KEY), parse_sizes("auto", KEY)) == ((1, 2, 4), None)
 
     def allowed(active: str, batch: int | None = None, limit: int | None = None) -> tuple[int, ...]:
@@ -341,7 +343,9 @@ def test_sizes_suit_the_device_and_the_model() -> None:
 
     assert allowed("cpu") == allowed("openvino") == SUIT
     assert allowed("cuda:0") == allowed("tensorrt:1") == ACCELERATOR_SIZES
+    assert caplog.messages == []
     assert allowed("cuda:0", limit=4) == (1, 2, 4)
+    assert caplog.messages == ["batching.embedder_sizes: 4 at most, since the model takes no more"]
     assert allowed("cuda:0", batch=1) == (1,)
     assert allowed_sizes((1, 64), SUIT, session(), None, KEY) == (1, 64)  # what was asked for is never cut
     for sizes, batch, limit, most in (((1, 64), None, 8, 8), ((1, 2), 1, None, 1)):

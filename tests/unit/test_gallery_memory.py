@@ -194,9 +194,9 @@ def probe(number: int, poison: bool = False) -> F32:
 
 
 @contextmanager
-def passing(search: Slow) -> Iterator[Callable[[F32, int], Future[Nearest]]]:
+def passing(search: Slow, together: int = 64) -> Iterator[Callable[[F32, int], Future[Nearest]]]:
     """Searches that come while the first pass stands still, each once the one before waits; then the pass goes on."""
-    shared, waiting = SharedSearch(search), itertools.count(1)
+    shared, waiting = SharedSearch(search, together), itertools.count(1)
     with ThreadPoolExecutor(100) as pool:
         first = pool.submit(shared.best, probe(0), 1)
         assert search.entered.wait(10)
@@ -212,12 +212,13 @@ def passing(search: Slow) -> Iterator[Callable[[F32, int], Future[Nearest]]]:
     assert shared.best(probe(5), 1).ids.tolist() == [5]
 
 
-def test_those_that_come_during_a_pass_share_the_next_and_each_gets_its_own() -> None:
+@pytest.mark.parametrize(("together", "sizes"), [(64, [1, 64, 26, 1]), (256, [1, 90, 1]), (40, [1, 40, 40, 10, 1])])
+def test_those_that_come_during_a_pass_share_the_next_and_each_gets_its_own(together: int, sizes: list[int]) -> None:
     search = Slow()
-    with passing(search) as ask:
+    with passing(search, together) as ask:
         others = [ask(probe(n), 2) for n in range(1, 91)]
     assert [other.result(10).ids.tolist() for other in others] == [[n, n + 1] for n in range(1, 91)]
-    assert search.sizes == [1, 64, 26, 1]
+    assert search.sizes == sizes
 
 
 def test_only_searches_for_equally_many_share_a_pass() -> None:

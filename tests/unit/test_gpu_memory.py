@@ -9,8 +9,10 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
-from fr_core.errors import DeviceUnavailable
+from fr_core.errors import DeviceLost, DeviceUnavailable, InternalError
+from fr_core.gallery.changes import AddedVector
 from fr_core.gallery.index.faiss_codes import Workers
+from fr_core.gallery.index.faiss_cuda import CudaGpu
 from fr_core.gallery.index.faiss_gpu import GpuIndex
 from fr_core.gallery.index.gpu_memory import (
     BLOCK_ROWS,
@@ -23,8 +25,9 @@ from fr_core.gallery.index.gpu_memory import (
 )
 from fr_core.gallery.index.protocol import Hits
 from fr_core.gallery.index.rows_index import NumpyIndex
+from fr_core.gallery.search.memory import GalleryMemory
 from fr_core.types import F32
-from support.gpus import LEFT_OVER, NullGpu
+from support.gpus import LEFT_OVER, NullCudaRuntime, NullFaiss, NullGpu
 
 DIMENSION = 32
 CROWD = 6000
@@ -56,7 +59,7 @@ def assert_same(one: Hits, other: Hits) -> None:
 
 
 class NullOwner(GpuOwner):
-    """Each thread that has work for the GPU does it: a control, without a thread of its own."""
+    """Does the work for a GPU in the thread that has it, as if the GPU had no thread of its own."""
 
     def __init__(self, gpu: Gpu) -> None:
         self.reserved = 0
@@ -249,6 +252,7 @@ def test_many_probes_in_passes_find_what_each_finds_alone() -> None:
     for one in (index, reference):
         one.add(np.arange(CROWD), unit_vectors(CROWD))
     probes = unit_vectors(PROBES_PER_PASS + 30, 1)
+    assert index.together == PROBES_PER_PASS > reference.together
     assert_same(index.search(probes, 9), reference.search(probes, 9))
     for row in (0, PROBES_PER_PASS - 1, PROBES_PER_PASS, len(probes) - 1):
         assert_same(index.search(probes[row : row + 1], 9), reference.search(probes[row : row + 1], 9))
@@ -307,3 +311,87 @@ def test_an_index_without_owner_frees_its_thread() -> None:
     gc.collect()
     thread.join(60)
     assert not thread.is_alive()
+
+
+@pytest.fixture
+def cuda() -> tuple[NullCudaRuntime, NullFaiss, GpuOwner]:
+    runtime, library = NullCudaRuntime(), NullFaiss()
+    return runtime, library, GpuOwner(lambda: CudaGpu(0, runtime, library))
+
+
+def test_the_calls_of_cuda_and_faiss_do_what_they_are_meant_to(
+    cuda: tuple[NullCudaRuntime, NullFaiss, GpuOwner],
+) -> None:
+    """On a runtime where what was written is there only once it was waited for, as on a GPU with several streams."""
+    runtime, library, owner = cuda
+    assert library.scratch == scratch_bytes(PROBES_PER_PASS, BLOCK_ROWS, MAX_FETCHED, 4096)
+    index, reference = GpuIndex(DIMENSION, [owner], Workers(2), block_rows=1500, fetched=40), NumpyIndex(DIMENSION)
+    vectors, probes = unit_vectors(CROWD), unit_vectors(20, 1)
+    for one in (index, reference):
+        one.add(np.arange(5000), vectors[:5000])
+        one.add(np.arange(5000, CROWD), vectors[5000:])
+    assert_same(index.search(probes, 9), reference.search(probes, 9))
+    assert_same(index.search(vectors[-20:], 1), reference.search(vectors[-20:], 1))
+    for one in (index, reference):
+        one.remove(np.array([0, 77, 78, 5999]))
+    hits = index.search(probes, 9)
+    assert not hits.exhaustive
+    assert_same(hits, reference.search(probes, 9))
+    contents = [bytes(block) for block in runtime.memory.values()]
+    for row, there in ((77, False), (5999, False), (76, True), (79, True)):
+        halves = vectors[row].astype(np.float16).tobytes()
+        assert any(halves in content for content in contents) is there
+    kept = list(runtime.memory.values())
+    del index
+    gc.collect()
+    settled(owner)
+    assert runtime.memory == {}
+    assert not any(any(bytes(block)) for block in kept)
+
+
+def test_what_cuda_and_faiss_refuse_is_said_in_their_words(
+    cuda: tuple[NullCudaRuntime, NullFaiss, GpuOwner],
+) -> None:
+    runtime, library, owner = cuda
+    halves = Halves(DIMENSION, [owner])
+    halves.append(unit_vectors(10))
+    library.fails = True
+    with pytest.raises(DeviceLost, match=r"GPU 0 refused bfKnn for the gallery's vectors: Error in bfKnn\.") as lost:
+        halves.search(unit_vectors(1), 1)
+    assert lost.value.metadata == {"device": "cuda:0"}
+    runtime.full = True
+    with pytest.raises(DeviceUnavailable, match=r"refused cudaMalloc .* error 2: out of memory"):
+        halves.append(unit_vectors(5000))
+    with pytest.raises(DeviceLost, match=r"refused cudaMemset .* error 1: invalid argument"):
+        owner.submit(lambda gpu: gpu.zero(4096, 8)).result()
+    with pytest.raises(DeviceUnavailable, match="GPU 1 refused cudaSetDevice"):
+        GpuOwner(lambda: CudaGpu(1, NullCudaRuntime(), NullFaiss()))
+
+
+def test_a_gallery_whose_gpu_has_no_room_refuses_searches_and_the_log_says_why(
+    cuda: tuple[NullCudaRuntime, NullFaiss, GpuOwner], caplog: pytest.LogCaptureFixture
+) -> None:
+    runtime, _, owner = cuda
+    memory = GalleryMemory(GpuIndex(DIMENSION, [owner], Workers(1)), 1)
+    memory.change(2, [AddedVector(1, 101, unit_vectors(1)[0])], ())
+    with memory.at(2):
+        assert memory.best_subjects(unit_vectors(1)[0], 1).template_ids.tolist() == [1]
+    runtime.full = True
+    many = unit_vectors(1024)
+    memory.change(3, [AddedVector(2 + n, 102 + n, vector) for n, vector in enumerate(many)], ())
+    with pytest.raises(InternalError, match="incomplete"), memory.at(3):
+        pass
+    assert "GPU 0 refused cudaMalloc for the vectors of a gallery: error 2: out of memory" in caplog.text
+
+
+def test_a_search_that_a_gpu_fails_fails_alone(cuda: tuple[NullCudaRuntime, NullFaiss, GpuOwner]) -> None:
+    _, library, owner = cuda
+    index = GpuIndex(DIMENSION, [owner], Workers(1))
+    index.add(np.arange(CROWD), unit_vectors(CROWD))
+    memory = GalleryMemory(index, 1)
+    library.fails = True
+    with pytest.raises(DeviceLost), memory.at(1):
+        memory.best_subjects(unit_vectors(1)[0], 1)
+    library.fails = False
+    with memory.at(1):
+        assert index.search(unit_vectors(1), 1).ids.tolist() == [[0]]

@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 from fr_core.download import DownloadFailed, NullProgress, Progress, download
 from fr_core.errors import FetchFailed, ModelCorrupt, ModelNotInstalled, PackInvalid, UnknownPack
 from fr_core.packs.cache import FileState, ModelCache, cache_folder, home_folder
-from fr_core.packs.fetch import fetch_all
+from fr_core.packs.fetch import fetch_all, take_all
 from fr_core.packs.manifest import (
     ArchiveKind,
     FileSpec,
@@ -270,6 +270,30 @@ def test_a_fetch_that_fails_says_the_licence_each_source_and_what_to_do() -> Non
         assert (result.exit_code, result.stdout) == (1, "")
         assert result.stderr.startswith("UNKNOWN_PACK: ")
         assert "Did you mean `buffalo_s`?" in result.stderr
+
+
+def test_files_of_a_folder_are_taken_where_nothing_can_be_downloaded(home: Path) -> None:
+    """By their content: a file of the right name and another content is passed over."""
+    shelf, cache, (detector, embedder) = home / "shelf", ModelCache(home / "models"), (b"a detector", b"an embedder")
+    for place, data in (("a/model.onnx", b"another"), ("b/c/model.onnx", detector), ("face.onnx", embedder)):
+        (shelf / place).parent.mkdir(parents=True, exist_ok=True)
+        (shelf / place).write_bytes(data)
+    specs = [spec(detector), spec(embedder, name="face.onnx")]
+    take_all(specs, cache, shelf)
+    assert [cache.read_verified(each) for each in specs] == [detector, embedder]
+    (shelf / "face.onnx").unlink()
+    take_all(specs, cache, shelf)  # what is in the cache needs no source
+    for wrong in (spec(b"a third"), spec(embedder, name="none.onnx"), spec(b"another", size=3)):
+        with pytest.raises(FetchFailed, match=f"shelf holds no {wrong.name} with the sha256 {wrong.sha256}"):
+            take_all([wrong], cache, shelf)
+
+
+def test_the_command_takes_a_pack_from_a_folder(home: Path) -> None:
+    result = run("fetch", "buffalo_l", "--from", str(home))
+    assert (result.exit_code, result.stdout) == (1, "")
+    for word in ("non-commercial", "FETCH_FAILED", f"{home} holds no det_10g.onnx with the sha256 5838f7fe"):
+        assert word in result.stderr
+    assert run("fetch", "buffalo_l", "--from", str(home / "nowhere")).exit_code == 2
 
 
 def test_the_module_imports_nothing_heavy_and_says_what_a_client_must_install() -> None:

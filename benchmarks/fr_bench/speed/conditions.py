@@ -19,7 +19,7 @@ PACKAGES = (
     "onnxruntime-gpu",
     "openvino",
     "faiss-cpu",
-    "faiss-gpu",
+    "faiss-gpu-cuvs",
     "grpcio",
     "insightface",
 )

@@ -11,7 +11,7 @@ import numpy as np
 from fr_core.gallery.index.faiss_codes import TRAINED_ON, Codebook, Codes, Segment, Workers
 from fr_core.gallery.index.faiss_scan import Share, scan_codes, scan_everything
 from fr_core.gallery.index.growing import Rewriting
-from fr_core.gallery.index.protocol import Hits, IndexMemory, Upkeep, check_added, check_searched
+from fr_core.gallery.index.protocol import PROBES_TOGETHER, Hits, IndexMemory, Upkeep, check_added, check_searched
 from fr_core.types import F32, I64
 
 # A segment is rewritten when more of its rows than one in so many are removed, and more than a part of a full one.
@@ -140,6 +140,11 @@ class CompactIndex:
     def exact(self) -> bool:
         """Return whether a search of everything surely returns the k best: while it is small."""
         return self._codebook is None or self.size <= self._few()
+
+    @property
+    def together(self) -> int:
+        """Return how many probes share a pass well; see `VectorIndex.together`."""
+        return PROBES_TOGETHER
 
     @property
     def dimension(self) -> int:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 from typing import Any
 
 import faiss
 import numpy as np
 
-from fr_core.errors import DeviceUnavailable, message
+from fr_core.errors import DeviceLost, DeviceUnavailable, message
 from fr_core.gallery.index.gpu_memory import BLOCK_ROWS, F16, MAX_FETCHED, PROBES_PER_PASS, scratch_bytes
 from fr_core.types import F32, I64
 
-_faiss: Any = faiss  # its stubs lack what is called here
+_log = logging.getLogger(__name__)
+# An enrolment that a GPU refuses is stored all the same, and its caller is told nothing: the log is where it is read.
+_REFUSED = "GPU %d refused %s for the vectors of a gallery: %s"
 
 _HOST_TO_DEVICE = 1  # cudaMemcpyHostToDevice
 # Values of a vector for which the scratch memory has room without asking CUDA again, which every search would wait for.
@@ -30,22 +33,26 @@ class CudaGpu:
     FAISS's own index of flat vectors would do less: each addition copies all vectors and computes all norms anew, it
     can overwrite no row, and it frees memory as it is (faiss/gpu/impl/FlatIndex.cu).
 
-    `device`: number of the GPU, in CUDA's numbering.
+    Args:
+        device: number of the GPU, in CUDA's numbering.
+        runtime: the functions of the CUDA runtime; None = those of the one that FAISS loaded, and made visible to all
+            (faiss/__init__.py).
+        library: FAISS.
     """
 
-    def __init__(self, device: int) -> None:
+    def __init__(self, device: int, runtime: Any = None, library: Any = faiss) -> None:
         self._device = device
-        # FAISS loaded the runtime that it uses, and made its functions visible to all (faiss/__init__.py).
-        self._runtime = ctypes.CDLL(None)
+        self._runtime = runtime or ctypes.CDLL(None)
         self._runtime.cudaGetErrorString.restype = ctypes.c_char_p
-        self._call("cudaSetDevice", ctypes.c_int(device))
-        self._resources = _faiss.StandardGpuResources()
+        self._faiss = library
+        self._need("cudaSetDevice", ctypes.c_int(device))
+        self._resources = library.StandardGpuResources()
         self._resources.setTempMemory(scratch_bytes(PROBES_PER_PASS, BLOCK_ROWS, MAX_FETCHED, _MOST_VALUES))
 
     def allocate(self, size: int) -> int:
         """As `Gpu.allocate`."""
         pointer = ctypes.c_void_p()
-        self._call("cudaMalloc", ctypes.byref(pointer), ctypes.c_size_t(size))
+        self._need("cudaMalloc", ctypes.byref(pointer), ctypes.c_size_t(size))
         return int(pointer.value or 0)
 
     def write(self, address: int, halves: F16) -> None:
@@ -69,28 +76,40 @@ class CudaGpu:
         probes = np.ascontiguousarray(probes, dtype=np.float16)
         scores = np.empty((len(probes), k), dtype=np.float32)
         found = np.empty((len(probes), k), dtype=np.int64)
-        wanted = _faiss.GpuDistanceParams()
-        wanted.metric, wanted.k, wanted.dims = faiss.METRIC_INNER_PRODUCT, k, probes.shape[1]
-        wanted.vectors, wanted.numVectors = _faiss.cast_integer_to_void_ptr(address), rows
-        wanted.queries, wanted.numQueries = faiss.swig_ptr(probes), len(probes)
-        wanted.vectorType = wanted.queryType = _faiss.DistanceDataType_F16
-        wanted.outDistances, wanted.outIndices = faiss.swig_ptr(scores), faiss.swig_ptr(found)
-        wanted.outIndicesType, wanted.device = _faiss.IndicesDataType_I64, self._device
+        wanted = self._faiss.GpuDistanceParams()
+        wanted.metric, wanted.k, wanted.dims = self._faiss.METRIC_INNER_PRODUCT, k, probes.shape[1]
+        wanted.vectors, wanted.numVectors = self._faiss.cast_integer_to_void_ptr(address), rows
+        wanted.queries, wanted.numQueries = self._faiss.swig_ptr(probes), len(probes)
+        wanted.vectorType = wanted.queryType = self._faiss.DistanceDataType_F16
+        wanted.outDistances, wanted.outIndices = self._faiss.swig_ptr(scores), self._faiss.swig_ptr(found)
+        wanted.outIndicesType, wanted.device = self._faiss.IndicesDataType_I64, self._device
         try:
-            _faiss.bfKnn(self._resources, wanted)
+            self._faiss.bfKnn(self._resources, wanted)
         except RuntimeError as error:
-            raise _refused(self._device, "bfKnn", str(error).partition("\n")[0]) from error
+            raise self._lost("bfKnn", str(error).partition("\n")[0]) from error
         return scores, found
 
-    def _call(self, name: str, *arguments: object) -> None:
+    def _need(self, call: str, *arguments: object) -> None:
         """Call a function of the CUDA runtime; raises `DeviceUnavailable`: it reports an error."""
-        code = getattr(self._runtime, name)(*arguments)
-        if code:
-            told = self._runtime.cudaGetErrorString(code).decode("ascii", "replace")
-            raise _refused(self._device, name, f"error {code}: {told}")
+        if reason := self._reason(call, *arguments):
+            _log.error(_REFUSED, self._device, call, reason)
+            raise DeviceUnavailable(
+                message("error.gallery.gpu_refused", device=self._device, call=call, reason=reason),
+                device=f"cuda:{self._device}",
+            )
 
+    def _call(self, call: str, *arguments: object) -> None:
+        """Call a function that only a broken GPU refuses; raises `DeviceLost`: it reports an error."""
+        if reason := self._reason(call, *arguments):
+            raise self._lost(call, reason)
 
-def _refused(device: int, call: str, reason: str) -> DeviceUnavailable:
-    return DeviceUnavailable(
-        message("error.gallery.gpu_refused", device=device, call=call, reason=reason), device=f"cuda:{device}"
-    )
+    def _lost(self, call: str, reason: str) -> DeviceLost:
+        _log.error(_REFUSED, self._device, call, reason)
+        return DeviceLost(
+            message("error.gallery.gpu_refused", device=self._device, call=call, reason=reason),
+            device=f"cuda:{self._device}",
+        )
+
+    def _reason(self, call: str, *arguments: object) -> str:
+        code = getattr(self._runtime, call)(*arguments)
+        return f"error {code}: {self._runtime.cudaGetErrorString(code).decode('ascii', 'replace')}" if code else ""

@@ -74,11 +74,16 @@ class GpuIndex(RowsIndex["_Scanned"]):
         """
         return len(self._rows) <= MAX_FETCHED
 
+    @property
+    def together(self) -> int:
+        """Return how many probes share a pass well; see `VectorIndex.together`."""
+        return PROBES_PER_PASS
+
     def search(self, probes: F32, k: int, among: I64 | None = None) -> Hits:
         """Search; see `VectorIndex.search`."""
         check_searched(probes, k, self._dimension)
         allowed = self._rows.allowed(among)
-        count = int(np.count_nonzero(allowed))
+        count = self.size if among is None else int(np.count_nonzero(allowed))
         width = min(k, count)
         if not width or not len(probes):
             return Hits.unfilled(len(probes), width)

@@ -33,11 +33,14 @@ MAX_FETCHED = 2048
 class Gpu(Protocol):
     """One GPU. It serves one caller at a time: FAISS ends the process where two uses of its scratch memory overlap.
 
-    Every method raises `DeviceUnavailable`: the GPU refuses.
+    Every method but `allocate` raises `DeviceLost`: the GPU is broken.
     """
 
     def allocate(self, size: int) -> int:
-        """Return the address of `size` bytes; their content is what was there before."""
+        """Return the address of `size` bytes; their content is what was there before.
+
+        Raises `DeviceUnavailable`: there is not so much memory left, or the GPU is broken.
+        """
 
     def write(self, address: int, halves: F16) -> None:
         """Copy values f16[n, D] to an address, and return when they are there."""

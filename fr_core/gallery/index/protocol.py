@@ -10,6 +10,9 @@ from fr_core.types import F32, I64, UNIT_TOLERANCE
 
 F64 = npt.NDArray[np.float64]
 
+PROBES_TOGETHER = 64
+"""`VectorIndex.together` of an index that a processor searches."""
+
 
 def exact_similarity(vectors: F32, probe: F32) -> F64:
     """Cosine similarity of unit vectors, the same to the last bit whatever else is in the batch.
@@ -96,6 +99,10 @@ class VectorIndex(Protocol):
     @property
     def exact(self) -> bool:
         """Return whether a search of everything surely returns the k best."""
+
+    @property
+    def together(self) -> int:
+        """Return how many probes share a pass well: with more, a pass takes longer than its first probe should wait."""
 
     @property
     def dimension(self) -> int:

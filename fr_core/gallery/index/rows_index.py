@@ -6,7 +6,15 @@ from typing import Generic
 import numpy as np
 
 from fr_core.gallery.index.growing import Rewriting, Rows, VectorRows
-from fr_core.gallery.index.protocol import Hits, IndexMemory, Upkeep, best_first, check_added, check_searched
+from fr_core.gallery.index.protocol import (
+    PROBES_TOGETHER,
+    Hits,
+    IndexMemory,
+    Upkeep,
+    best_first,
+    check_added,
+    check_searched,
+)
 from fr_core.types import F32, I64
 
 # Removed rows are dropped when they are more than one in so many, and more than a few.
@@ -22,6 +30,11 @@ class RowsIndex(Generic[Rows]):
         self._new_rows = new_rows
         self._rows = new_rows()
         self._last_id = -1
+
+    @property
+    def together(self) -> int:
+        """Return how many probes share a pass well; see `VectorIndex.together`."""
+        return PROBES_TOGETHER
 
     @property
     def dimension(self) -> int:

@@ -38,7 +38,7 @@ class GalleryMemory:
 
     def __init__(self, index: VectorIndex, version: int) -> None:
         self._index = index
-        self._shared = SharedSearch(index.search)
+        self._shared = SharedSearch(index.search, index.together)
         self._template_ids = GrowingArray(np.int64)
         self._subject_nos = GrowingArray(np.int64)  # _REMOVED where the template is gone
         self._version = version

@@ -13,9 +13,6 @@ from fr_core.errors import for_one_caller
 from fr_core.gallery.index.protocol import F64, Hits
 from fr_core.types import F32, I64
 
-# Probes of one pass: beyond this a pass takes longer than its first probe would want to wait.
-_MAX_SHARED = 64
-
 Search = Callable[[F32, int], Hits]
 
 
@@ -51,11 +48,14 @@ class SharedSearch:
     Who wants another number has another pass: an index may compare more vectors for one that wants more, and so find
     one that it misses otherwise. What is found must not depend on who else searches.
 
-    `search`: probes f32[n, D] and k to the hits of each; it must give a probe the same hits whatever is beside it.
+    Args:
+        search: probes f32[n, D] and k to the hits of each; it must give a probe the same hits whatever is beside it.
+        together: probes of one pass at most; see `VectorIndex.together`.
     """
 
-    def __init__(self, search: Search) -> None:
+    def __init__(self, search: Search, together: int) -> None:
         self._search = search
+        self._together = together
         self._lock = threading.Lock()
         self._waiting: list[_Waiting] = []
         self._under_way = False
@@ -76,7 +76,7 @@ class SharedSearch:
     def _lead(self, own: _Waiting) -> Nearest:
         with self._lock:
             # Who leads has waited longest of all, so that it is the first of these.
-            together = [one for one in self._waiting if one.k == own.k][:_MAX_SHARED]
+            together = [one for one in self._waiting if one.k == own.k][: self._together]
             self._waiting = [one for one in self._waiting if one not in together]
         others = together[1:]
         try:

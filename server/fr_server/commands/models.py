@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -48,10 +49,23 @@ def list_packs(as_json: AsJson = False) -> None:
 
 
 @models.command()
-def fetch(pack: PackName, as_json: AsJson = False) -> None:
+def fetch(
+    pack: PackName,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="DIR",
+            exists=True,
+            file_okay=False,
+            help="Copy the files from this folder or from folders in it instead of downloading them.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Fetch a pack into the cache, unless it is already there and verified."""
     with errors_to_status(UNUSABLE):
-        from fr_core.packs.fetch import fetch_all
+        from fr_core.packs.fetch import fetch_all, take_all
         from fr_core.packs.manifest import load_pack
         from fr_datasets.progress import show_progress
 
@@ -60,8 +74,11 @@ def fetch(pack: PackName, as_json: AsJson = False) -> None:
         if not present:
             row = _describe(chosen, cache)
             typer.echo(f"Licence of {pack}:\n{_licences(row)}", err=True)
-            with show_progress() as progress:
-                fetch_all(chosen.files, cache, progress)
+            if folder is not None:
+                take_all(chosen.files, cache, folder)
+            else:
+                with show_progress() as progress:
+                    fetch_all(chosen.files, cache, progress)
     if as_json:
         print_json({"pack": pack, "already_installed": present, "files": _files(chosen, cache)})
     else:
