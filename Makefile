@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 QUIET := $(shell test -t 2 || echo --quiet)
 LOCKED = $(BIN)/python -m pip install $(QUIET) --require-hashes --no-deps --only-binary :all:
 
-.PHONY: help catalogues demo demo-training demo-web test test-nightly test-fast check format proto proto-check client client-check openapi openapi-check docs docs-check plans manual evaluate bench bench-gpu check-gpu overload training-load console-load screenshots training-bars soak chaos supply-chain sbom lock fuzz dist clean bench-call
+.PHONY: help catalogues demo demo-training demo-web test test-nightly test-fast check format proto proto-check client client-check openapi openapi-check docs docs-check plans manual evaluate bench bench-gpu check-gpu overload training-load console-load screenshots training-bars speed-bars soak chaos supply-chain sbom lock fuzz dist clean bench-call
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -151,6 +151,11 @@ bench: $(STAMP) ## speed on this machine's processor, beside InsightFace; to ben
 	$(BIN)/fr bench serve --photos t1 --number 100 --concurrency 16 --peer insightface --ratio-to-pipeline
 	$(BIN)/fr bench serve --photos $(PHOTOS) --number 600 --concurrency 16 --peer insightface --ratio-to-pipeline \
 	  --sweep 1,2,4,8,16,32
+
+PARTS ?= lfw t1 stream large groups search
+speed-bars: $(STAMP) ## what speed claims, beside its bars, on two processors with nothing beside; PARTS="t1 groups" for some
+	$(BIN)/fr models fetch buffalo_s
+	$(BIN)/python tools/speed_bars.py --parts $(PARTS)
 
 bench-call: $(STAMP) ## what one Search costs a secured server; AGAINST=PYTHON of another checkout measures both in turn
 	$(BIN)/fr models fetch buffalo_s

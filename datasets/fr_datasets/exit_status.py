@@ -20,7 +20,8 @@ def errors_to_status(status: int) -> Iterator[None]:
         with opencv_to_status(status):
             yield
     except FrError as error:
-        typer.echo(printable(f"{getattr(error, 'code', error.reason)}: {error.message}"), err=True)
+        code = getattr(error, "code", error.reason)
+        typer.echo(printable(f"{code}: {error.message}" if code else error.message), err=True)
         raise typer.Exit(status) from error
     except ModuleNotFoundError as error:
         typer.echo(_not_installed(error.name or ""), err=True)

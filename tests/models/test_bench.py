@@ -1,6 +1,7 @@
 """`fr bench` with models: a secured server beside the stand-in of InsightFace Server."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,10 @@ import pytest
 from fr_bench.speed.generator import Closed
 from fr_bench.speed.peer import SERVER_SIZES, Peer
 from fr_bench.speed.rest_peer import STAND_IN, RestOrder, opened_rest_peer
+from fr_bench.speed.workload import read_photos
 from fr_core.packs.cache import ModelCache
 from fr_core.packs.manifest import load_pack
+from support.counts import NIGHTLY
 from support.servers import photo
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
@@ -54,11 +57,10 @@ def test_a_secured_server_is_measured_beside_the_stand_in(
     assert "TLS, access by key and audit" in next((tmp_path / "out").glob("*-secured-*.md")).read_text()
 
 
-def test_the_stand_in_answers_with_the_largest_face_of_insightfaces_pipeline(
-    pack_cache: ModelCache, photos: dict[str, Path]
-) -> None:
+def test_the_stand_in_answers_with_the_largest_face_of_insightfaces_pipeline(pack_cache: ModelCache) -> None:
     pytest.importorskip("insightface")
-    pack, listed = load_pack("buffalo_s"), (photos["obama"].read_bytes(), photo(width=64, height=64))
+    six_people = read_photos(["t1"], 1, None).photos[0]
+    pack, listed = load_pack("buffalo_s"), (six_people, photo(width=64, height=64))
     with Peer(pack, listed, SERVER_SIZES) as peer:
         found = peer.faces()
     with opened_rest_peer(RestOrder(STAND_IN), pack.name, listed, Closed((0, 1, 0), 2, 60.0)) as stand_in:
@@ -66,9 +68,47 @@ def test_the_stand_in_answers_with_the_largest_face_of_insightfaces_pipeline(
         ours, nothing = stand_in.faces
         done = stand_in.run(0)
     assert (done.photos, done.faces, len(nothing.boxes), len(found[1].boxes)) == (3, 2, 0, 0)
+    assert (len(ours.boxes), len(found[0].boxes)) == (1, 6)
     theirs = int(np.argmax(np.prod(found[0].boxes[:, 2:] - found[0].boxes[:, :2], axis=1)))
     assert np.abs(ours.boxes[0] - found[0].boxes[theirs]).max() < 2
     assert ours.embeddings is not None
     assert found[0].embeddings is not None
     # Pillow and OpenCV decode a JPEG a little differently.
     assert ours.embeddings[0] @ found[0].embeddings[theirs] > 0.99
+
+
+SPEED_BARS = Path(__file__).resolve().parents[2] / "tools" / "speed_bars.py"
+# By day those that need one server each, of two kinds, and none.
+PARTS = ("lfw", "t1", "stream", "large", "groups", "search") if NIGHTLY else ("stream", "groups", "search")
+
+
+def speed_bars(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, SPEED_BARS, *words], capture_output=True, text=True, timeout=900, check=False
+    )
+
+
+def test_make_speed_bars_prints_each_figure_beside_its_bar(pack_cache: ModelCache, testdata: Path) -> None:
+    pytest.importorskip("insightface")
+    short = ["--photos", "2", "--repeat", "1", "--templates", "2000", "--allow-busy", "--testdata"]
+    done = speed_bars("--parts", *PARTS, *short, testdata)
+    assert done.returncode == 0, done.stderr
+    *figures, busy, last = done.stdout.splitlines()
+    assert len(figures) == (19 if NIGHTLY else 6)
+    for line in figures:
+        name, value, told = line[:62].strip(), float(line[62:71]), line[73:]
+        bar = re.match(r"bar (>=|<=) (\S+): (reached|MISSED)", told)
+        assert bar or told.startswith("no bar"), line
+        if bar:
+            assert ((value >= float(bar[2])) == (bar[3] == "reached")) == (bar[1] == ">=") or value == float(bar[2])
+            assert (name in last) == (bar[3] == "MISSED")
+    assert "worthless" in busy
+    assert last.endswith("Not measured: none.")
+
+
+def test_a_part_that_cannot_be_measured_is_told_by_the_exit_status(tmp_path: Path) -> None:
+    done = speed_bars("--parts", "lfw", "--testdata", tmp_path / "nowhere")
+    assert done.returncode == 2
+    assert "lfw: not measured. " in done.stdout
+    assert "nowhere" in done.stdout
+    assert done.stdout.endswith("Not measured: lfw.\n")

@@ -83,7 +83,7 @@ def opened_peer(
 
 
 def peer_rate(rounds: Sequence[Round]) -> Rate | None:
-    """The peer's medians with one caller; None where no peer ran."""
+    """The medians of the peer over REST, else of the one in process with one caller; None where no peer ran."""
     return next((rate for rate in rates(rounds) if rate.subject.startswith(PEER)), None)
 
 

@@ -32,7 +32,7 @@ class BenchReport:
     command: str
     photos_per_s: float | None  # median over the rounds, as the next two; None where no photo was measured
     faces_per_s: float | None
-    peer_photos_per_s: float | None  # with one caller
+    peer_photos_per_s: float | None  # of the peer over REST, else of the one in process with one caller
     ratio: float | None  # photos_per_s / peer_photos_per_s, or of searches the peer's p50 / ours
     conditions: values.Conditions
     engine: values.EngineSettings | None  # None where no model ran, as `device`

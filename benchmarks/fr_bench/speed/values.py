@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from fr_bench.values import Bar, Machine
 
-# Subjects of rounds; those of the peer tell their number of callers.
+# Subjects of rounds; those of a peer go on with its number of callers, such as "peer (1 caller)".
 PIPELINE, SERVER, PEER = "pipeline", "server", "peer"
 
 
