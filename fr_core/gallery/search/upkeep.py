@@ -10,7 +10,7 @@ from weakref import WeakSet
 from fr_core.errors import FrError, ShuttingDown, StoreCorrupt, message
 from fr_core.gallery.search.memory import GalleryMemory, Memories
 from fr_core.gallery.store.gallery_store import GalleryStore
-from fr_core.gallery.store.values import GalleryRow
+from fr_core.gallery.store.values import GalleryRow, StoredVectors
 
 # Vectors that are read at a time: 8 MiB at D = 512.
 _ROWS = 4096
@@ -61,13 +61,20 @@ def _read(
             on_block()
             if adding is not None:
                 adding.result()
-            adding = pool.submit(memories[stored.gallery_no].load, stored)
+            adding = pool.submit(_add, memories[stored.gallery_no], stored)
             read += len(stored.template_ids)
             if time.monotonic() - told > _TELL_EVERY_S:
                 told = time.monotonic()
                 _log.info("%d of %d templates read", read, templates)
         if adding is not None:
             adding.result()
+
+
+def _add(memory: GalleryMemory, stored: StoredVectors) -> None:
+    memory.load(stored)
+    # At once: what comes later gets its codes while others are read, and takes less memory from the beginning.
+    while memory.keep_up():
+        pass
 
 
 _log = logging.getLogger(__name__)
