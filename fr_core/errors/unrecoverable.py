@@ -101,3 +101,11 @@ class FileTampered(Unrecoverable, reason="FILE_TAMPERED"):
 
 class EvidenceUnusable(Unrecoverable, reason="EVIDENCE_UNUSABLE"):
     """An evidence bundle cannot be read, or was changed."""
+
+
+class DatabaseUnreachable(Unrecoverable, reason="DATABASE_UNREACHABLE"):
+    """The PostgreSQL server does not answer, refuses the login, or does not speak TLS."""
+
+
+class DatabaseUnusable(Unrecoverable, reason="DATABASE_UNUSABLE"):
+    """The PostgreSQL server would not keep what it has acknowledged, is too old, or is a standby."""

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import apsw
 
-from fr_core.storage.connection import open_to_write, reading_outside, settle, use_log
+from fr_core.storage.connection import SqliteHeader, open_to_write, reading_outside, settle, use_log
+from fr_core.storage.driver_errors import driver_errors
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.log_copier import LogCopier
-from fr_core.storage.migrations import has_store_row, write_store_row
+from fr_core.storage.migrations import write_store_row
 from fr_core.storage.protocol import Row
-from fr_core.storage.sqlite_errors import sqlite_errors
 from fr_core.storage.vault import Vault, bears_mark
 
 # The columns of the row of a store that signs it; others have the middle ones, see `Schema.signs_store`.
@@ -48,7 +48,7 @@ def set_mark(database: Path, key: KeyEncryptionKey, mark: bytes) -> None:
         WrongKey, StoreCorrupt: as `mark_of`; nothing was changed.
         StoreFailed: the disk refuses, or other processes read or write for too long; run it again.
     """
-    with sqlite_errors():
+    with driver_errors():
         with closing(open_to_write(database, "")) as connection:
             use_log(connection)
             settle(connection)
@@ -70,7 +70,7 @@ def _found(connection: apsw.Connection) -> list[Row]:
 
     The prefix of its MACs is not known here: only stores without one sign this row.
     """
-    if not has_store_row(connection):
+    if not SqliteHeader(connection).has_table("store"):
         return []
     rows: list[Row] = connection.execute("SELECT * FROM store").fetchall()
     return [row[1:4] if len(row) == _SIGNED_COLUMNS else (None, *row[1:3]) for row in rows]

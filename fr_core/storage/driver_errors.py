@@ -1,24 +1,36 @@
-"""Turns the errors of SQLite, and of its driver, into those of a store."""
+"""Turns the errors of the databases, and of their drivers, into those of a store."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import apsw
 
-from fr_core.errors import StoreCorrupt, StoreFailed, message
+from fr_core.errors import FrError, StoreCorrupt, StoreFailed, message
 
-DriverError = apsw.Error  # the error of a statement, before `sqlite_errors` turns it into an error of the store
+
+class StatementFailed(Exception):
+    """A statement that PostgreSQL refused, or that did not reach it; `error` is what the store raises for it."""
+
+    def __init__(self, error: FrError) -> None:
+        super().__init__(error.reason)
+        self.error = error
+
+
+DriverError = (apsw.Error, StatementFailed)
+"""The errors of a statement, before `driver_errors` turns them into errors of the store."""
 
 
 @contextmanager
-def sqlite_errors() -> Iterator[None]:
-    """Turn SQLite's errors into those of a store; neither carries data of a person.
+def driver_errors() -> Iterator[None]:
+    """Turn the errors of a database into those of a store; neither carries data of a person.
 
-    Raises `StoreCorrupt`: SQLite found the file damaged, or a row holds what no row can; `StoreFailed`: the disk is
-    full, failing or forbidden, or another program holds the database.
+    Raises `StoreCorrupt`: the database found itself damaged, or a row holds what no row can; `StoreFailed`: the disk is
+    full, failing or forbidden, another program holds the database, or it cannot be reached.
     """
     try:
         yield
+    except StatementFailed as failed:
+        raise failed.error from failed.__cause__
     # The statements are always the same: if SQLite does not understand one, the tables are not those that were made.
     # The stores look for a row before they add one: if a constraint fails, a damaged tree has hidden a row.
     except (apsw.CorruptError, apsw.NotADBError, apsw.SQLError, apsw.ConstraintError, UnicodeDecodeError) as error:
