@@ -103,6 +103,10 @@ class EvidenceUnusable(Unrecoverable, reason="EVIDENCE_UNUSABLE"):
     """An evidence bundle cannot be read, or was changed."""
 
 
+class BackupElsewhere(Unrecoverable, reason="BACKUP_ELSEWHERE"):
+    """The galleries lie in a PostgreSQL database, which has its own backups."""
+
+
 class DatabaseUnreachable(Unrecoverable, reason="DATABASE_UNREACHABLE"):
     """The PostgreSQL server does not answer, refuses the login, or does not speak TLS."""
 

@@ -87,6 +87,13 @@ class Cluster:
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(sql.encode())
 
+    def require_passwords(self, role: str, password: str) -> None:
+        """Make a role that may log in with a password alone, and own nothing but what it is given."""
+        self.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{password}'")
+        rules = self._data / "pg_hba.conf"
+        rules.write_text(f"local all {role} scram-sha-256\n{rules.read_text()}")
+        self.execute("SELECT pg_reload_conf()")
+
     def database(self, **options: object) -> Postgres:
         """Make an empty database."""
         self._databases += 1

@@ -172,8 +172,9 @@ def test_statements_and_locks_have_an_end(postgres: Cluster) -> None:
     with (
         closing(open_database(replace(database, lock_timeout_s=0.2), ACCESS, KEY)) as opened,
         closing(open_database(database, ACCESS, KEY)) as other,
-        other.transaction(Transaction),
+        other.transaction(Transaction) as writes,
     ):
+        writes.rows("SELECT 1")
         with pytest.raises(StoreFailed) as locked, opened.transaction(Transaction):
             pass
         assert locked.value.metadata == {"cause": "LockNotAvailable"}

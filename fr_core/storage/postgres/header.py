@@ -77,8 +77,9 @@ class PostgresHeader:
         return int(number)
 
     def commit(self, holder: int, number: int) -> None:
-        """Commit a transaction of a process, by its number, in one message to the server."""
-        self._link.run(f"UPDATE store_holders SET number = {number:d} WHERE holder = {holder:d}; COMMIT")
+        """Send the commit of a transaction of a process, by its number."""
+        self._link.send("UPDATE store_holders SET number = %s WHERE holder = %s", (number, holder))
+        self._link.send("COMMIT")
 
     def committed(self, holder: int) -> int:
         """Return the number of the last transaction of a process that was kept; 0 for none."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import select
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import psycopg
 from psycopg import errors
 from psycopg.adapt import AdaptersMap
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.pq import TransactionStatus
+from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg.types.numeric import Int8BinaryDumper
 
 from fr_core.errors import ConfigInvalid, DatabaseUnreachable, StoreCorrupt, StoreFailed, message
@@ -73,7 +74,7 @@ class Link:
         self.server = server
         self._schema = schema
         self._reads = reads
-        self._changes = 0
+        self._pipeline = ExitStack()
         try:
             self.connect()
         except psycopg.OperationalError as error:
@@ -116,6 +117,13 @@ class Link:
         """Return whether the connection is lost or closed."""
         return self._connection.closed
 
+    def notice_end(self) -> None:
+        """Note that the server has closed the connection, as when it restarts: `is_broken` then says so."""
+        connection = self._connection
+        if not connection.closed and select.select([connection], [], [], 0)[0]:
+            with suppress(psycopg.Error):
+                connection.pgconn.consume_input()
+
     @property
     def version(self) -> int:
         """The version of the server, such as 180006."""
@@ -150,10 +158,37 @@ class Link:
     def _run(self, statements: str, bindings: Sequence[Value]) -> list[Row]:
         with self._connection.cursor(binary=bool(bindings)) as cursor:
             cursor.execute(statements.encode(), bindings or None)
-            while cursor.nextset():
+            if self._in_pipeline:
+                return cursor.fetchall()  # waits for the answer
+            while cursor.nextset():  # of several statements, the last one
                 pass
-            self._changes = max(cursor.rowcount, 0)
             return cursor.fetchall() if cursor.description else []
+
+    @property
+    def _in_pipeline(self) -> bool:
+        return self._connection.pgconn.pipeline_status != PipelineStatus.OFF
+
+    def send(self, statements: str, bindings: Sequence[Value] = ()) -> None:
+        """Send a statement of which no rows are wanted; in a pipeline, what it does is known at the next `run`."""
+        with driver_failures():
+            self._sent = self._connection.execute(statements.encode(), bindings or None)
+
+    def begin_pipeline(self) -> None:
+        """Send statements from now on without waiting for the answers to those before."""
+        with driver_failures():
+            self._pipeline.enter_context(self._connection.pipeline())
+
+    def end_pipeline(self) -> None:
+        """Wait for every answer; raises `StatementFailed` for the first statement that failed."""
+        with driver_failures():
+            self._pipeline.close()
+
+    def sync(self) -> None:
+        """Wait for every answer within the pipeline, where one has begun, as `end_pipeline`."""
+        with driver_failures():
+            if self._in_pipeline:
+                with self._connection.pipeline() as pipeline:
+                    pipeline.sync()
 
     def stream(self, statements: str, bindings: Sequence[Value]) -> Iterator[Row]:
         """Yield the rows of a query, some at a time, within a transaction."""
@@ -166,8 +201,10 @@ class Link:
             yield from cursor
 
     def changes(self) -> int:
-        """Return how many rows the last statement has changed."""
-        return self._changes
+        """Return how many rows the last statement without rows has changed."""
+        with driver_failures():
+            self.sync()
+            return max(self._sent.rowcount, 0)
 
     def close(self) -> None:
         """Close it; harmless when done twice."""

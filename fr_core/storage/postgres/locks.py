@@ -3,10 +3,13 @@
 Each kind of store has locks of its own in the database, by `Schema.application_id`.
 """
 
+import time
 from enum import IntEnum
 
 from fr_core.storage.postgres.link import Link
 from fr_core.storage.schema import Schema
+
+_AGAIN_S = 0.02
 
 
 class Lock(IntEnum):
@@ -29,9 +32,14 @@ class Locks:
         """Take a lock alone; waits as long as `Postgres.lock_timeout_s` for others."""
         self._call("pg_advisory_lock", lock)
 
-    def try_take(self, lock: Lock) -> bool:
-        """Take a lock alone, and return whether nobody else has it."""
-        return bool(self._call("pg_try_advisory_lock", lock))
+    def try_take(self, lock: Lock, longest_s: float = 0.0) -> bool:
+        """Take a lock alone, after a wait if need be, and return whether nobody else has it."""
+        until = time.monotonic() + longest_s
+        while not self._call("pg_try_advisory_lock", lock):
+            if time.monotonic() >= until:
+                return False
+            time.sleep(_AGAIN_S)
+        return True
 
     def share(self, lock: Lock) -> None:
         """Take a lock together with others; waits as `take`."""
@@ -41,9 +49,14 @@ class Locks:
         """Give up a lock that was taken alone; one that is shared as well stays so."""
         self._call("pg_advisory_unlock", lock)
 
+    def release_all(self) -> None:
+        """Give up every lock, before the server notices that the connection is closed."""
+        self._link.run("SELECT pg_advisory_unlock_all()")
+
     def begin_writing(self) -> None:
-        """Begin a transaction, which is the only one that writes the store, in one message to the server."""
-        self._link.run(f"BEGIN; SELECT pg_advisory_xact_lock({self._number}, {Lock.WRITING:d})")
+        """Send the begin of a transaction, which is the only one that writes the store."""
+        self._link.send("BEGIN")
+        self._link.send(f"SELECT pg_advisory_xact_lock({self._number}, {Lock.WRITING:d})")
 
     def _call(self, function: str, lock: Lock) -> object:
         ((value,),) = self._link.run(f"SELECT {function}({self._number}, {lock:d})")

@@ -33,6 +33,7 @@ _TABLES: Sequence[tuple[str, str]] = (
     (r"\bTEXT\b", 'TEXT COLLATE "C"'),
     (r"\) STRICT(, WITHOUT ROWID)?;", ");"),
 )
+_RETURNING = re.compile(r"\bRETURNING\b")
 _DEFINES = re.compile(r"\s*(--[^\n]*\n\s*)*(CREATE|ALTER|DROP)\b")
 
 
@@ -47,6 +48,11 @@ def translated(sql: str) -> str:
 def is_query(sql: str) -> bool:
     """Return whether a statement only returns rows."""
     return sql.lstrip().startswith("SELECT")
+
+
+def returns_rows(sql: str) -> bool:
+    """Return whether a statement returns rows, beside changing them or not."""
+    return is_query(sql) or _RETURNING.search(sql) is not None
 
 
 def _replaced(sql: str, pairs: Sequence[tuple[str, str]]) -> str:

@@ -7,7 +7,7 @@ number in the row of its process, and the next connection looks for it before an
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 import psycopg
@@ -16,9 +16,11 @@ from fr_core.errors import StoreFailed, message
 from fr_core.storage.driver_errors import StatementFailed
 from fr_core.storage.location import Postgres
 from fr_core.storage.postgres.header import PostgresHeader
-from fr_core.storage.postgres.link import Link, unreached
+from fr_core.storage.postgres.link import Link, Rows, unreached
 from fr_core.storage.postgres.locks import Lock, Locks
+from fr_core.storage.postgres.sql import returns_rows, translated
 from fr_core.storage.schema import Schema
+from fr_core.storage.vault import Value
 
 _AGAIN_S = 0.2
 _TERMINATE = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND usename = current_user"
@@ -57,8 +59,12 @@ class WritingLink(Link):
     def begin(self) -> None:
         """Begin a transaction, over a new connection where the one before was lost.
 
+        What it writes is sent without waiting for answers: where a statement fails, a later one tells, or the commit.
+        That harms nobody, because all of a transaction fails with any statement of it.
+
         Raises `StatementFailed`; `StoreFailed` where `is_lost`.
         """
+        self.notice_end()
         if self.is_broken:
             self._hold_again()
         if self._in_doubt and self._was_kept() and not self._kind.shared:
@@ -66,7 +72,23 @@ class WritingLink(Link):
         if self.is_lost:
             raise StoreFailed(message("error.storage.postgres_lost", schema=self._kind.name))
         self._number += 1
+        self.begin_pipeline()
         self.locks.begin_writing()
+
+    @property
+    def in_transaction(self) -> bool:
+        """Return whether a transaction has begun, as far as the server has answered."""
+        if not self.is_broken:
+            with suppress(StatementFailed):
+                self.sync()
+        return super().in_transaction
+
+    def execute(self, statements: str, bindings: Sequence[Value] = (), /) -> Rows:
+        """Run a statement and return its rows; one that returns none is only sent, see `begin`."""
+        if returns_rows(statements):
+            return Rows(self.run(translated(statements), bindings))
+        self.send(translated(statements), bindings)
+        return Rows([])
 
     def commit(self) -> None:
         """Commit. Where the connection is lost meanwhile, find out what became of the transaction.
@@ -75,6 +97,7 @@ class WritingLink(Link):
         """
         try:
             self._header.commit(self._holder, self._number)
+            self.end_pipeline()
         except StatementFailed:
             if not self.is_broken:
                 raise
@@ -84,6 +107,8 @@ class WritingLink(Link):
 
     def roll_back(self) -> None:
         """Undo the transaction, where there is one."""
+        with suppress(StatementFailed):  # which its caller knows already
+            self.end_pipeline()
         if self.in_transaction:
             self.run("ROLLBACK")
 
@@ -91,7 +116,7 @@ class WritingLink(Link):
         """Raise the sequences of tables to the greatest numbers given; they stay raised if all else is undone."""
         for table, number in last.items():
             if self._numbers.get(table, 0) < number:
-                self.run(_RAISE_NUMBER, (number, table))
+                self.send(_RAISE_NUMBER, (number, table))
                 self._numbers[table] = number
 
     def close(self) -> None:
@@ -99,6 +124,7 @@ class WritingLink(Link):
         if self._holder and not self.is_broken:
             with suppress(StatementFailed):  # the next to have the store alone does it
                 self._header.forget(self._holder)
+                self.locks.release_all()
         super().close()
 
     def _learnt_to_be_kept(self) -> bool:
