@@ -67,7 +67,7 @@ def filled(folder: Path, database: Postgres) -> Path:
 def test_what_was_enrolled_is_there_after_a_restart_and_nothing_lies_in_the_folder(
     tmp_path: Path, database: Postgres
 ) -> None:
-    storage = {"url": database.url}
+    storage = {"url": database.url, "lock_timeout_s": 0.5}
     with running(tmp_path / "data", storage=storage) as server, Client(server.address) as client:
         client.create_gallery("g")
         client.enrol("g", "s1", photo(1))

@@ -45,6 +45,7 @@ COUNTS = {
     "LEAK_SEEDS": (1, 10),
     "MUTANTS": (500, 1_000_000),
     "PERMUTATIONS": (4_999, 9_999),
+    "POSTGRES_KILLS": (4, 300),
     "POWER_CUTS": (50, 1_000),
     "PROMINENT_PEOPLE": (8, 300),
     "REFUSED_CALLS": (1_000, 100_000),

@@ -118,7 +118,7 @@ def test_a_database_of_another_encoding(postgres: Cluster) -> None:
 def test_a_second_server_is_refused_until_the_first_has_ended(database: Postgres) -> None:
     with Galleries.open(database, key=KEY):
         with pytest.raises(StoreInUse, match="open in another server"):
-            Galleries.open(database, key=KEY)
+            Galleries.open(replace(database, lock_timeout_s=0.2), key=KEY)
         with closing(open_database(database, SCHEMA, KEY, check=False)) as beside, beside.reading() as now:
             assert now.rows("SELECT count(*) FROM galleries") == [(0,)]  # to look does no harm
     Galleries.open(database, key=KEY).close()

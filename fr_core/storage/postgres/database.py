@@ -33,8 +33,6 @@ from fr_core.storage.vault import Vault
 Q = TypeVar("Q")
 T = TypeVar("T", bound=Transaction)
 
-# How long PostgreSQL may take to notice that a process has ended which held the store.
-_ENDED_S = 1.0
 # What PostgreSQL has free is not known here; a full disk fails the change, and nothing of it is kept.
 _ROOM_BYTES = 2**62
 
@@ -99,7 +97,8 @@ class PostgresDatabase:
         """Hold the store, made or brought up to date; returns whether nobody else held it."""
         locks, schema = self.writer.locks, self.schema
         locks.take(Lock.OPENING)
-        alone = locks.try_take(Lock.HELD, 0.0 if schema.shared else _ENDED_S)
+        # PostgreSQL needs a moment to notice that a process has ended which held the store.
+        alone = locks.try_take(Lock.HELD, 0.0 if schema.shared else self._server.lock_timeout_s)
         if not alone:
             if not schema.shared:
                 raise StoreInUse(message("error.storage.postgres_held", schema=schema.name))
