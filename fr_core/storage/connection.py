@@ -137,6 +137,14 @@ class SqliteHeader:
         return bool(list(self._connection.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (name,))))
 
 
+def columns_of(connection: apsw.Connection) -> dict[str, tuple[str, ...]]:
+    """Return the columns of each table of a store, in the order in which the tables were made."""
+    tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%' ORDER BY rowid"
+    names = [str(name) for (name,) in connection.execute(tables).fetchall()]
+    columns = "SELECT name FROM pragma_table_info(?)"
+    return {name: tuple(str(column) for (column,) in connection.execute(columns, (name,))) for name in names}
+
+
 class Turns:
     """Tells SQLite how long to wait for another connection that writes, which asks again and again."""
 

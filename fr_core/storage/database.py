@@ -22,6 +22,7 @@ from fr_core.storage.audit.verify import require_recent
 from fr_core.storage.connection import (
     SqliteHeader,
     Turns,
+    columns_of,
     open_new,
     open_to_read,
     open_to_write,
@@ -259,6 +260,14 @@ class Database:
             raise not_withdrawn(error) from error
         self._commit_failed = False
 
+    def columns(self) -> dict[str, tuple[str, ...]]:
+        """Return the columns of each table of the store."""
+        return columns_of(self.writer)
+
+    def alone_for(self) -> AbstractContextManager[None]:
+        """Have the store alone for the block; raises `StoreInUse` where others have it open."""
+        return self.folder.alone_for()
+
     def building(self, *, wait: bool) -> AbstractContextManager[bool]:
         """Be the only one of all processes that builds something, see `DataFolder.building`."""
         return self.folder.building(wait=wait)
@@ -275,7 +284,7 @@ class Database:
         if key.key_id == self.vault.key_id:
             raise KeyUnavailable(message("error.storage.store_already_uses_new"), key_id=key.key_id)
         before = self.vault
-        with self.folder.alone_for():
+        with self.alone_for():
             try:
                 with self.transaction(Transaction) as transaction:
                     # Before the commit: no transaction may come between that wraps a new key by the former one.

@@ -165,6 +165,12 @@ class Database(Protocol):
     def require_whole(self) -> None:
         """Raise `StoreCorrupt` unless the database finds its own files sound, as far as it can check them."""
 
+    def columns(self) -> dict[str, tuple[str, ...]]:
+        """Return the columns of each table of the store."""
+
+    def alone_for(self) -> AbstractContextManager[None]:
+        """Have the store alone for the block; raises `StoreInUse` where others have it open."""
+
     def building(self, *, wait: bool) -> AbstractContextManager[bool]:
         """Be the only one of all processes that builds something which takes several transactions."""
 

@@ -118,9 +118,7 @@ class PostgresDatabase:
         return alone
 
     def _create(self, key: KeyEncryptionKey) -> None:
-        if not self.writer.run("SELECT 1 FROM pg_namespace WHERE nspname = %s", (self._name,)):
-            self.writer.run(f"CREATE SCHEMA {self._name}")
-        self._header.create(self.schema)
+        self._header.create(self.schema, self._name)
         vault = Vault.new(key, self.schema.mac_prefix)
         make_tables(self.writer, self._header, self.schema, vault)
 
@@ -184,6 +182,24 @@ class PostgresDatabase:
         """Remember the greatest number that was given to a row of each table, even if the row is deleted again."""
         self.writer.keep_numbers(last)
 
+    def columns(self) -> dict[str, tuple[str, ...]]:
+        """Return the columns of each table of the store."""
+        with driver_errors():
+            return self._header.columns()
+
+    @contextmanager
+    def alone_for(self) -> Iterator[None]:
+        """Have the store alone for the block; raises `StoreInUse` where others have it open."""
+        locks = self.writer.locks
+        with driver_errors():
+            if not locks.try_take(Lock.HELD):
+                raise StoreInUse(message("error.storage.open_another_process", schema=self.schema.name))
+        try:
+            yield
+        finally:
+            with driver_errors():
+                locks.release(Lock.HELD)
+
     def building(self, *, wait: bool) -> AbstractContextManager[bool]:
         """Be the only one of all processes that builds something which takes several transactions."""
         return self._building(wait)
@@ -216,20 +232,15 @@ class PostgresDatabase:
         """
         if key.key_id == self.vault.key_id:
             raise KeyUnavailable(message("error.storage.store_already_uses_new"), key_id=key.key_id)
-        before, locks = self.vault, self.writer.locks
-        with driver_errors():
-            if not locks.try_take(Lock.HELD):
-                raise StoreInUse(message("error.storage.open_another_process", schema=self.schema.name))
-        try:
-            with self.transaction(Transaction) as transaction:
-                self.vault = rewrapped(transaction, self.schema, before, key)
-            self.writer.key_id = key.key_id
-        except BaseException:
-            self.vault = before
-            raise
-        finally:
-            with driver_errors():
-                locks.release(Lock.HELD)
+        before = self.vault
+        with self.alone_for():
+            try:
+                with self.transaction(Transaction) as transaction:
+                    self.vault = rewrapped(transaction, self.schema, before, key)
+                self.writer.key_id = key.key_id
+            except BaseException:
+                self.vault = before
+                raise
 
     @property
     def is_lost(self) -> bool:

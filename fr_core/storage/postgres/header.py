@@ -25,6 +25,20 @@ JOIN pg_depend d ON d.objid = q.oid AND d.deptype = 'i' AND d.classid = 'pg_clas
 JOIN pg_class t ON t.oid = d.refobjid
 WHERE s.schemaname = current_schema() AND s.last_value IS NOT NULL;
 """
+_OWN = ("store_header", "store_holders")
+_COLUMNS = """
+SELECT c.relname::text, a.attname::text FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY c.oid, a.attnum
+"""
+_TYPES = """
+SELECT format_type(atttypid, NULL) FROM pg_attribute
+WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum
+"""
+_RAISE_NUMBER = """
+SELECT setval(pg_get_serial_sequence(attrelid::regclass::text, attname), %s)
+FROM pg_attribute WHERE attrelid = %s::regclass AND attidentity <> ''
+"""
 _HAS_TABLE = "SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = %s"
 
 
@@ -34,8 +48,10 @@ class PostgresHeader:
     def __init__(self, link: Link) -> None:
         self._link = link
 
-    def create(self, schema: Schema) -> None:
-        """Make the header of a new store, within a transaction."""
+    def create(self, schema: Schema, name: str) -> None:
+        """Make the header of a new store in the PostgreSQL schema of a name, within a transaction."""
+        if not self._link.run("SELECT 1 FROM pg_namespace WHERE nspname = %s", (name,)):
+            self._link.run(f"CREATE SCHEMA {name}")
         self._link.run(_TABLES)
         self._link.run("INSERT INTO store_header VALUES (1, %s, 0, 0)", (schema.application_id,))
 
@@ -93,6 +109,22 @@ class PostgresHeader:
     def has_table(self, name: str) -> bool:
         """Return whether the store has a table."""
         return bool(self._link.run(_HAS_TABLE, (name,)))
+
+    def columns(self) -> dict[str, tuple[str, ...]]:
+        """Return the columns of each table of the store, in the order in which the tables were made."""
+        found: dict[str, tuple[str, ...]] = {}
+        for table, column in self._link.run(_COLUMNS):
+            if table not in _OWN:
+                found[table] = (*found.get(table, ()), column)
+        return found
+
+    def types(self, table: str) -> list[str]:
+        """Return the types of the columns of a table."""
+        return [kind for (kind,) in self._link.run(_TYPES, (table,))]
+
+    def raise_number(self, table: str, number: int) -> None:
+        """Raise the sequence of a table to a number."""
+        self._link.send(_RAISE_NUMBER, (number, table))
 
     def _number(self, column: str) -> int:
         rows = self._link.run(f"SELECT {column} FROM store_header")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import select
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
@@ -189,6 +189,14 @@ class Link:
             if self._in_pipeline:
                 with self._connection.pipeline() as pipeline:
                     pipeline.sync()
+
+    def copy_in(self, table: str, columns: Sequence[str], types: Sequence[str], rows: Iterable[Row]) -> None:
+        """Add rows to a table in one stream; `types` are those of PostgreSQL."""
+        statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)"
+        with driver_failures(), self._connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+            copy.set_types(types)
+            for row in rows:
+                copy.write_row(row)
 
     def stream(self, statements: str, bindings: Sequence[Value]) -> Iterator[Row]:
         """Yield the rows of a query, some at a time, within a transaction."""

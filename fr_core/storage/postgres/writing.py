@@ -24,10 +24,6 @@ from fr_core.storage.vault import Value
 
 _AGAIN_S = 0.2
 _TERMINATE = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND usename = current_user"
-_RAISE_NUMBER = """
-SELECT setval(pg_get_serial_sequence(attrelid::regclass::text, attname), %s)
-FROM pg_attribute WHERE attrelid = %s::regclass AND attidentity <> ''
-"""
 
 
 class WritingLink(Link):
@@ -116,7 +112,7 @@ class WritingLink(Link):
         """Raise the sequences of tables to the greatest numbers given; they stay raised if all else is undone."""
         for table, number in last.items():
             if self._numbers.get(table, 0) < number:
-                self.send(_RAISE_NUMBER, (number, table))
+                self._header.raise_number(table, number)
                 self._numbers[table] = number
 
     def close(self) -> None:

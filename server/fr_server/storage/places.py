@@ -115,7 +115,12 @@ class Place:
 
 def places_of(config: Config) -> tuple[Place, ...]:
     """Return the places of all stores of a configuration, in the order of their chains; they need not exist."""
-    server = postgres_of(config)
+    return places_in(config, folders=not config.storage.url)
+
+
+def places_in(config: Config, *, folders: bool) -> tuple[Place, ...]:
+    """Return the places of all stores in the folders of a configuration, or in its database."""
+    server = None if folders else postgres_of(config)
     return (
         Place("galleries", server or data_folder(config), GALLERIES),
         Place("training", server or training_folder(config), TRAINING),
