@@ -218,12 +218,12 @@ COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annot
 lock: $(STAMP) ## choose versions, and write their hashes: requirements.lock, and those of the demo and the images
 	echo pip | $(COMPILE) --universal --python-version 3.11 --extra cpu --extra dev --extra insightface \
 	  --output-file requirements.lock
-	echo pip | $(COMPILE) --universal --python-version 3.11 --extra build --extra cpu --extra report --extra tracing --extra web \
+	echo pip | $(COMPILE) --universal --python-version 3.11 --extra build --extra cpu --extra postgres --extra report --extra tracing --extra web \
 	  --constraint requirements.lock --output-file requirements-cpu.lock
 	echo pip | $(COMPILE) --universal --python-version 3.11 --extra build --extra cpu --constraint requirements.lock \
 	  --output-file requirements-demo.lock
 	echo pip | $(COMPILE) --python-version 3.12 --python-platform x86_64-manylinux_2_28 \
-	  --extra build --extra gpu --extra report --extra tracing --extra web --output-file requirements-gpu.lock
+	  --extra build --extra gpu --extra postgres --extra report --extra tracing --extra web --output-file requirements-gpu.lock
 	printf 'check-jsonschema\nhelm-python-sdk\nkubernetes-validate\npyyaml\n' | $(BIN)/uv pip compile --quiet --universal \
 	  --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url $(if $(UPGRADE),--upgrade) - \
 	  --output-file deploy/tools.lock

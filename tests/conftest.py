@@ -21,7 +21,9 @@ from support.counts import NIGHTLY, examples
 if TYPE_CHECKING:
     from fr_core.engine import Engine
     from fr_core.packs.cache import ModelCache
+    from fr_core.storage.location import Location
     from support.engines import Memory
+    from support.postgres import Cluster
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -90,6 +92,24 @@ def pytest_runtest_setup() -> None:
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, lambda number, frame: None)  # which no new program inherits
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """A PostgreSQL server for the tests of one process, started when the first of them asks for it."""
+    from support.postgres import cluster
+
+    with cluster() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def location(request: pytest.FixtureRequest, tmp_path: Path) -> Location:
+    """A place for stores in each of the databases: a folder that is not there yet, and an empty database."""
+    if request.param == "sqlite":
+        return tmp_path / "data"
+    running: Cluster = request.getfixturevalue("postgres")
+    return running.database()
 
 
 @pytest.fixture(scope="session")

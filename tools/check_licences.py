@@ -48,6 +48,10 @@ EXCEPTIONS: Mapping[str, tuple[str, str]] = {
     ),
     "jinja2": ("", "its metadata say BSD; its file LICENSE.txt is a BSD licence of three clauses"),
     "kiwisolver": (_BSD, "a BSD licence of three clauses"),
+    **dict.fromkeys(
+        ("psycopg", "psycopg-binary"),
+        ("LGPL-3.0-only", "an optional library, imported as it is: anybody can exchange it, as its terms ask"),
+    ),
     "segno": ("", "its metadata say BSD; its file LICENSE is a BSD licence of three clauses"),
     "scikit-image": ("BSD-3-Clause", "and its parts under MIT, BSD and the like, which its text lists"),
     "scipy": (

@@ -101,3 +101,15 @@ class FileTampered(Unrecoverable, reason="FILE_TAMPERED"):
 
 class EvidenceUnusable(Unrecoverable, reason="EVIDENCE_UNUSABLE"):
     """An evidence bundle cannot be read, or was changed."""
+
+
+class BackupElsewhere(Unrecoverable, reason="BACKUP_ELSEWHERE"):
+    """The galleries lie in a PostgreSQL database, which has its own backups."""
+
+
+class DatabaseUnreachable(Unrecoverable, reason="DATABASE_UNREACHABLE"):
+    """The PostgreSQL server does not answer, refuses the login, or does not speak TLS."""
+
+
+class DatabaseUnusable(Unrecoverable, reason="DATABASE_UNUSABLE"):
+    """The PostgreSQL server would not keep what it has acknowledged, is too old, or is a standby."""

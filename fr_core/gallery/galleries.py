@@ -42,6 +42,7 @@ from fr_core.gallery.values import (
 from fr_core.gallery.writer import Writer
 from fr_core.storage.audit.table import AuditTable
 from fr_core.storage.keys import KeyEncryptionKey, key_beside
+from fr_core.storage.location import Location
 from fr_core.types import Embedding, ModelId
 
 _log = logging.getLogger(__name__)
@@ -91,7 +92,7 @@ class Galleries:
     @classmethod
     def open(
         cls,
-        folder: Path,
+        location: Location,
         *,
         key: KeyEncryptionKey | None = None,
         reserve_bytes: int = RESERVE_BYTES,
@@ -99,10 +100,10 @@ class Galleries:
         clock: Callable[[], datetime] = utc_now,
         load: bool = True,
     ) -> Self:
-        """Open the galleries of a data folder, which is made where it is not there.
+        """Open the galleries of a data folder or a PostgreSQL database, made where they are not there.
 
         Args:
-            folder: held by one process at a time; mode 0700 when made here, its files have mode 0600.
+            location: held by one process at a time; a folder has mode 0700 when made here, its files mode 0600.
             key: wraps the keys of the store; None = that of the file beside the folder, which is made for a store that
                 is not under a key yet.
             reserve_bytes: of the disk, which enrolments leave free.
@@ -111,17 +112,22 @@ class Galleries:
             load: read all vectors now, rather than leave `load` to the caller.
 
         Raises:
-            StoreInUse: the folder is open already.
+            StoreInUse: the store is open already.
             StoreNewer: a later version of FR Core wrote the store.
             WrongKey: the store is under another key.
             KeyUnavailable: the file beside the folder cannot be used.
             StoreCorrupt: the store is damaged or contradicts itself.
             StoreFailed: the disk refuses.
             ConfigInvalid: there is no index of that name.
+            DatabaseUnreachable, DatabaseUnusable: as `PostgresDatabase`.
         """
+        if key is None:
+            if not isinstance(location, Path):
+                raise ValueError("a database has no key beside it")
+            key = key_beside(location, new=not is_under_key(location))
         store = GalleryStore(
-            folder,
-            key_beside(folder, new=not is_under_key(folder)) if key is None else key,
+            location,
+            key,
             reserve_bytes=reserve_bytes,
             clock_ms=lambda: int(clock().timestamp() * 1000),
         )

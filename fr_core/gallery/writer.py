@@ -10,7 +10,7 @@ from fr_core.gallery.store.gallery_store import GalleryStore
 from fr_core.gallery.store.transaction import GalleryTransaction, Numbers
 from fr_core.storage import writer
 from fr_core.storage.audit.attribution import current_attribution
-from fr_core.storage.database import Database
+from fr_core.storage.protocol import Database
 
 R = TypeVar("R")
 

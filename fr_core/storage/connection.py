@@ -1,6 +1,6 @@
 """Opens SQLite databases: the one module that knows SQLite's settings, and the reason for each.
 
-The caller closes the connection that a function returns. All of them raise `apsw.Error`, see `sqlite_errors`.
+The caller closes the connection that a function returns. All of them raise `apsw.Error`, see `driver_errors`.
 """
 
 import os
@@ -13,9 +13,9 @@ import apsw
 
 from fr_core.errors import StoreCorrupt, StoreFailed, message
 from fr_core.storage.clean_pages import MAX_PAGES
+from fr_core.storage.driver_errors import driver_errors
 from fr_core.storage.durable import cause
 from fr_core.storage.protocol import Connection
-from fr_core.storage.sqlite_errors import sqlite_errors
 
 # The read-ahead that Linux gives a file unless told otherwise: of a longer piece it may read only so much.
 _AHEAD_BYTES = 128 * 2**10
@@ -81,8 +81,8 @@ def open_to_read(path: Path, vfs: str = "", *, outside: bool = False, cache_kib:
 
 @contextmanager
 def reading_outside(path: Path) -> Iterator[apsw.Connection]:
-    """Yield a read-only connection to the database of another process; raises as `sqlite_errors`."""
-    with sqlite_errors(), closing(open_to_read(path, outside=True)) as connection:
+    """Yield a read-only connection to the database of another process; raises as `driver_errors`."""
+    with driver_errors(), closing(open_to_read(path, outside=True)) as connection:
         yield connection
 
 
@@ -135,6 +135,37 @@ def require_whole_file(connection: Connection) -> None:
     # The text of its finding is left out: it may quote what is stored.
     if list(connection.execute("PRAGMA integrity_check(1)")) != [("ok",)]:
         raise StoreCorrupt(message("error.storage.database_file_damaged"), check="integrity_check")
+
+
+class SqliteHeader:
+    """The header of a database file, and its schema."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+
+    def application_id(self) -> int:
+        """Return the number of the kind of store."""
+        return int(self._connection.pragma("application_id"))
+
+    def version(self) -> int:
+        """Return the version of the tables."""
+        return int(self._connection.pragma("user_version"))
+
+    def set_version(self, version: int) -> None:
+        """Write the version of the tables."""
+        self._connection.execute(f"PRAGMA user_version = {version}")
+
+    def has_table(self, name: str) -> bool:
+        """Return whether the database has a table."""
+        return bool(list(self._connection.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (name,))))
+
+
+def columns_of(connection: apsw.Connection) -> dict[str, tuple[str, ...]]:
+    """Return the columns of each table of a store, in the order in which the tables were made."""
+    tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%' ORDER BY rowid"
+    names = [str(name) for (name,) in connection.execute(tables).fetchall()]
+    columns = "SELECT name FROM pragma_table_info(?)"
+    return {name: tuple(str(column) for (column,) in connection.execute(columns, (name,))) for name in names}
 
 
 class Turns:

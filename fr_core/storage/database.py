@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import apsw
 
@@ -20,7 +20,9 @@ from fr_core.storage import protocol
 from fr_core.storage.audit.table import AuditTable
 from fr_core.storage.audit.verify import require_recent
 from fr_core.storage.connection import (
+    SqliteHeader,
     Turns,
+    columns_of,
     open_new,
     open_to_read,
     open_to_write,
@@ -30,11 +32,11 @@ from fr_core.storage.connection import (
     use_log,
 )
 from fr_core.storage.data_folder import DataFolder, SharedFolder
+from fr_core.storage.driver_errors import driver_errors, not_withdrawn
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.log_copier import LogCopier
 from fr_core.storage.migrations import bring_up_to_date, known_version, make, rewrapped, unlocked
 from fr_core.storage.schema import Schema
-from fr_core.storage.sqlite_errors import not_withdrawn, sqlite_errors
 from fr_core.storage.sqlite_log import require_no_lost_commits
 from fr_core.storage.statements import Reading, Transaction
 from fr_core.storage.vault import Vault
@@ -55,7 +57,7 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-Q = TypeVar("Q", bound=Reading)
+Q = TypeVar("Q")
 T = TypeVar("T", bound=Transaction)
 
 
@@ -113,7 +115,7 @@ class Database:
             self._path = self.folder.private_file(schema.database_name)
             if self._checks_file:
                 read_ahead(self._path)
-            with sqlite_errors():
+            with driver_errors():
                 self.writer = open_to_write(self._path, vfs)
                 opened.callback(self.writer.close)
                 was_older = self._open(key, opened)
@@ -133,7 +135,7 @@ class Database:
         name = self.schema.database_name
         if self.folder.holds(f"{name}-wal"):
             raise StoreCorrupt(message("error.storage.write_ahead_log_without"), check="missing_database")
-        with self.folder.whole_file(name) as path, sqlite_errors():
+        with self.folder.whole_file(name) as path, driver_errors():
             connection = open_new(path, self._vfs, self.schema.application_id)
             try:
                 make(connection, self.schema, Vault.new(key, self.schema.mac_prefix))
@@ -147,12 +149,13 @@ class Database:
         if self._is_older() and not self.folder.alone:
             # Either a process of the older version has it open, or the one who was to change it has died before.
             self.folder.wait_alone(self._is_older, _UPGRADE_S)
-        version = known_version(writer, self.schema)
+        header = SqliteHeader(writer)
+        version = known_version(header, self.schema)
         older = version < self.schema.version
         if older and not self.folder.alone:
             raise StoreInUse(message("error.storage.older_version_open_another", schema=self.schema.name))
         keyed = version >= self.schema.first_keyed
-        self.vault = unlocked(writer, self.schema, key) if keyed else Vault.new(key, self.schema.mac_prefix)
+        self.vault = unlocked(writer, header, self.schema, key) if keyed else Vault.new(key, self.schema.mac_prefix)
         self.audit = AuditTable(writer, self.vault, self._clock_ms)
         if self._checks_file:
             require_whole_file(writer)
@@ -170,8 +173,18 @@ class Database:
         writer.set_wal_hook(self._note_log_frames)
         writer.set_busy_handler(Turns(_LONGEST_TURN_S))
         if older:
-            bring_up_to_date(writer, self.schema, self.vault)
+            self._bring_up_to_date(header)
         return older
+
+    def _bring_up_to_date(self, header: SqliteHeader) -> None:
+        self.writer.execute("BEGIN IMMEDIATE")
+        try:
+            bring_up_to_date(self.writer, header, self.schema, self.vault)
+            self.writer.execute("COMMIT")
+        except BaseException:
+            if self.writer.in_transaction:
+                self.writer.execute("ROLLBACK")
+            raise
 
     def _require_recent_audit(self) -> None:
         self.writer.execute("BEGIN")
@@ -181,16 +194,16 @@ class Database:
             self.writer.execute("ROLLBACK")
 
     def _is_older(self) -> bool:
-        return known_version(self.writer, self.schema) < self.schema.version
+        return known_version(SqliteHeader(self.writer), self.schema) < self.schema.version
 
     def reading(self) -> AbstractContextManager[Reading]:
-        """Read the database within the block; raises `ShuttingDown`, and as `sqlite_errors`."""
+        """Read the database within the block; raises `ShuttingDown`, and as `driver_errors`."""
         return self.reading_as(Reading)
 
     @contextmanager
-    def reading_as(self, kind: type[Q]) -> Iterator[Q]:
+    def reading_as(self, kind: Callable[[apsw.Connection, Vault], Q]) -> Iterator[Q]:
         """Read as `reading`, with further methods: those of `kind`."""
-        with sqlite_errors():
+        with driver_errors():
             connection = self._reader()
             try:
                 connection.execute("BEGIN")
@@ -205,14 +218,14 @@ class Database:
             yield AuditTable(now, self.vault, self._clock_ms)
 
     @contextmanager
-    def transaction(self, make: Callable[[Database], T]) -> Iterator[T]:
+    def transaction(self, make: Callable[[Any], T]) -> Iterator[T]:
         """Write within the block: durable when the block has ended, undone where an exception leaves it.
 
         Raises:
-            StoreCorrupt: as `sqlite_errors`.
+            StoreCorrupt: as `driver_errors`.
             StoreFailed: likewise; nothing was kept, unless the message doubts that.
         """
-        with self._writing, sqlite_errors():
+        with self._writing, driver_errors():
             try:
                 self._begin()
                 transaction = make(self)
@@ -254,6 +267,14 @@ class Database:
             raise not_withdrawn(error) from error
         self._commit_failed = False
 
+    def columns(self) -> dict[str, tuple[str, ...]]:
+        """Return the columns of each table of the store."""
+        return columns_of(self.writer)
+
+    def alone_for(self) -> AbstractContextManager[None]:
+        """Have the store alone for the block; raises `StoreInUse` where others have it open."""
+        return self.folder.alone_for()
+
     def building(self, *, wait: bool) -> AbstractContextManager[bool]:
         """Be the only one of all processes that builds something, see `DataFolder.building`."""
         return self.folder.building(wait=wait)
@@ -270,7 +291,7 @@ class Database:
         if key.key_id == self.vault.key_id:
             raise KeyUnavailable(message("error.storage.store_already_uses_new"), key_id=key.key_id)
         before = self.vault
-        with self.folder.alone_for():
+        with self.alone_for():
             try:
                 with self.transaction(Transaction) as transaction:
                     # Before the commit: no transaction may come between that wraps a new key by the former one.
@@ -278,6 +299,19 @@ class Database:
             except BaseException:
                 self.vault = before
                 raise
+
+    def keep_numbers(self, last: Mapping[str, int]) -> None:
+        """Do nothing: SQLite remembers the greatest number that a row of each table has had."""
+
+    def require_whole(self) -> None:
+        """Raise `StoreCorrupt` unless SQLite finds the file sound."""
+        with self.reading() as now:
+            require_whole_file(now)
+
+    @property
+    def is_lost(self) -> bool:
+        """Return False: nobody takes a store away from the process that has its folder."""
+        return False
 
     def spare_bytes(self) -> int:
         """Return how many bytes may be added: the log must fit into the database, and what is added into both."""
@@ -291,7 +325,7 @@ class Database:
             self._closed = True
             idle, self._idle = self._idle, []
         try:
-            with self._writing, sqlite_errors():
+            with self._writing, driver_errors():
                 for connection in (*idle, self.writer):
                     connection.close()
                 self.log.close()

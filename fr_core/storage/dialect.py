@@ -1,7 +1,7 @@
-"""Writes the few expressions that each database has in its own way; these are SQLite's.
+"""Writes the few expressions that each database has in its own way, as SQLite has them.
 
-PostgreSQL has `= ANY(...)`, `position`, `json_agg`, `json_object_agg` and sequences in their place, and needs no
-`NOT INDEXED`. The tables of the schemas say STRICT, AUTOINCREMENT and WITHOUT ROWID, which are SQLite's too.
+`postgres.sql` translates them, and the STRICT, AUTOINCREMENT and WITHOUT ROWID of the tables. PostgreSQL has
+`= ANY (...)`, `position`, `json_agg`, `json_object_agg` and sequences in their place, and needs no `NOT INDEXED`.
 """
 
 ALL_ROWS = "NOT INDEXED"
@@ -17,8 +17,13 @@ def contains(column: str) -> str:
 
 
 def in_array(column: str) -> str:
-    """Return the condition that a column has one of the values of a parameter, a JSON array."""
+    """Return the condition that a column of whole numbers has one of those of a parameter, a JSON array."""
     return f"{column} IN (SELECT value FROM json_each(?))"
+
+
+def in_texts(column: str) -> str:
+    """Return the condition that a column of texts has one of those of a parameter, a JSON array."""
+    return f"{column} IN (SELECT atom FROM json_each(?))"
 
 
 def array_of(column: str) -> str:

@@ -13,7 +13,7 @@ import apsw
 from fr_core.errors import FrError, ShuttingDown, StoreCorrupt, StoreFailed, message
 from fr_core.storage.checkpoint_vfs import CheckpointVfs
 from fr_core.storage.connection import Turns, keep_log, open_to_write, use_log
-from fr_core.storage.sqlite_errors import sqlite_errors
+from fr_core.storage.driver_errors import driver_errors
 from fr_core.storage.sqlite_log import truncate_log
 
 _log = logging.getLogger(__name__)
@@ -134,7 +134,7 @@ class LogCopier:
                 self._connection.close()
 
     def _copy(self, mode: int) -> None:
-        with self._lock, sqlite_errors():
+        with self._lock, driver_errors():
             if self._closed:
                 raise ShuttingDown(message("error.storage.closed_2", name=self._name))
             frames, copied = self._connection.wal_checkpoint(mode=mode)

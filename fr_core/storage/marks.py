@@ -7,14 +7,12 @@ older copy of the whole store also puts back its mark; checkpoints of the audit 
 from contextlib import closing
 from pathlib import Path
 
-import apsw
-
-from fr_core.storage.connection import open_to_write, reading_outside, settle, use_log
+from fr_core.storage.connection import SqliteHeader, open_to_write, reading_outside, settle, use_log
+from fr_core.storage.driver_errors import driver_errors
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.log_copier import LogCopier
-from fr_core.storage.migrations import has_store_row, write_store_row
-from fr_core.storage.protocol import Row
-from fr_core.storage.sqlite_errors import sqlite_errors
+from fr_core.storage.migrations import write_store_row
+from fr_core.storage.protocol import Connection, Header, Row
 from fr_core.storage.vault import Vault, bears_mark
 
 # The columns of the row of a store that signs it; others have the middle ones, see `Schema.signs_store`.
@@ -27,7 +25,7 @@ def is_marked(database: Path) -> bool:
     Raises `StoreCorrupt` or `StoreFailed` if the database cannot be read.
     """
     with reading_outside(database) as connection:
-        return any(bears_mark(wrapped) for _, _, wrapped in _found(connection))
+        return any_marked(found_rows(connection, SqliteHeader(connection)))
 
 
 def mark_of(database: Path, key: KeyEncryptionKey) -> bytes:
@@ -37,7 +35,7 @@ def mark_of(database: Path, key: KeyEncryptionKey) -> bytes:
     changed.
     """
     with reading_outside(database) as connection:
-        return next((Vault.unlocked(key, *row).mark for _, *row in _found(connection)), b"")
+        return mark_in(found_rows(connection, SqliteHeader(connection)), key)
 
 
 def set_mark(database: Path, key: KeyEncryptionKey, mark: bytes) -> None:
@@ -48,13 +46,13 @@ def set_mark(database: Path, key: KeyEncryptionKey, mark: bytes) -> None:
         WrongKey, StoreCorrupt: as `mark_of`; nothing was changed.
         StoreFailed: the disk refuses, or other processes read or write for too long; run it again.
     """
-    with sqlite_errors():
+    with driver_errors():
         with closing(open_to_write(database, "")) as connection:
             use_log(connection)
             settle(connection)
             connection.execute("BEGIN IMMEDIATE")
             try:
-                for version, *row in _found(connection):
+                for version, *row in found_rows(connection, SqliteHeader(connection)):
                     write_store_row(connection, Vault.unlocked(key, *row).marked(mark), version)
                 connection.execute("COMMIT")
             except BaseException:
@@ -65,12 +63,22 @@ def set_mark(database: Path, key: KeyEncryptionKey, mark: bytes) -> None:
             log.empty()
 
 
-def _found(connection: apsw.Connection) -> list[Row]:
+def any_marked(rows: list[Row]) -> bool:
+    """Return whether rows of `found_rows` have a mark."""
+    return any(bears_mark(wrapped) for _, _, wrapped in rows)
+
+
+def mark_in(rows: list[Row], key: KeyEncryptionKey) -> bytes:
+    """Return the mark in rows of `found_rows`; raises as `mark_of`."""
+    return next((Vault.unlocked(key, *row).mark for _, *row in rows), b"")
+
+
+def found_rows(connection: Connection, header: Header) -> list[Row]:
     """Return (version, key_id, wrapped_key) of a store; None for a version that is not signed, no row without a key.
 
     The prefix of its MACs is not known here: only stores without one sign this row.
     """
-    if not has_store_row(connection):
+    if not header.has_table("store"):
         return []
-    rows: list[Row] = connection.execute("SELECT * FROM store").fetchall()
+    rows: list[Row] = list(connection.execute("SELECT * FROM store"))
     return [row[1:4] if len(row) == _SIGNED_COLUMNS else (None, *row[1:3]) for row in rows]

@@ -3,50 +3,51 @@
 import apsw
 
 from fr_core.errors import StoreCorrupt, StoreNewer, message
+from fr_core.storage.connection import SqliteHeader
 from fr_core.storage.keys import KeyEncryptionKey
-from fr_core.storage.protocol import Connection, Row
+from fr_core.storage.protocol import Connection, Header, Row
 from fr_core.storage.schema import STORE_TABLE, Schema
 from fr_core.storage.vault import Vault
 
 
 def make(connection: apsw.Connection, schema: Schema, vault: Vault) -> None:
-    """Make the tables of a new store in an empty database, opened with `open_new`."""
-    if schema.first_keyed == 1:
-        connection.execute(STORE_TABLE)
-    _take_steps(connection, schema, vault, 0)
-    write_store_row(connection, vault, schema.version if schema.signs_store else None)
+    """Make the tables of a new store in an empty SQLite database, opened with `open_new`."""
+    make_tables(connection, SqliteHeader(connection), schema, vault)
     connection.execute(f"PRAGMA page_size = {schema.page_bytes}")
     connection.execute("VACUUM")  # gives the pages that size, and drops those of older versions of the tables
 
 
-def known_version(connection: apsw.Connection, schema: Schema) -> int:
+def make_tables(connection: Connection, header: Header, schema: Schema, vault: Vault) -> None:
+    """Make the tables of a new store in an empty database."""
+    if schema.first_keyed == 1:
+        connection.execute(STORE_TABLE)
+    _take_steps(connection, header, schema, vault, 0)
+    write_store_row(connection, vault, schema.version if schema.signs_store else None)
+
+
+def known_version(header: Header, schema: Schema) -> int:
     """Return the version of a store, from 1 to `schema.version`.
 
     Raises `StoreNewer` if this version of FR Core does not know it, and `StoreCorrupt` if the file is not a store of
     this kind, or of a version that does not exist.
     """
-    if int(connection.pragma("application_id")) != schema.application_id:
+    if header.application_id() != schema.application_id:
         raise StoreCorrupt(message("error.storage.database_damaged_no", schema=schema.name), check="application_id")
-    version = int(connection.pragma("user_version"))
+    version = header.version()
     if version > schema.version:
         raise StoreNewer(
             message("error.storage.schema_version_knows", schema=schema.name, version=version, known=schema.version),
             found=str(version),
             known=str(schema.version),
         )
-    if version < 1 or (schema.first_keyed > 1 and has_store_row(connection) != (version >= schema.first_keyed)):
+    if version < 1 or (schema.first_keyed > 1 and header.has_table("store") != (version >= schema.first_keyed)):
         raise _wrong_version(schema)
     return version
 
 
-def has_store_row(connection: Connection) -> bool:
-    """Return whether a database has the table that says under which key it is."""
-    return bool(list(connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'store'")))
-
-
-def unlocked(connection: apsw.Connection, schema: Schema, key: KeyEncryptionKey) -> Vault:
+def unlocked(connection: Connection, header: Header, schema: Schema, key: KeyEncryptionKey) -> Vault:
     """Return the keys of a store; raises `WrongKey`, `StoreCorrupt`."""
-    rows: list[Row] = connection.execute("SELECT * FROM store").fetchall()
+    rows: list[Row] = list(connection.execute("SELECT * FROM store"))
     if len(rows) != 1:
         raise StoreCorrupt(message("error.storage.does_not_say_under", schema=schema.name), check="store")
     (row,) = rows
@@ -57,7 +58,7 @@ def unlocked(connection: apsw.Connection, schema: Schema, key: KeyEncryptionKey)
     _, version, key_id, wrapped = columns
     vault = Vault.unlocked(key, key_id, wrapped, schema.mac_prefix)
     vault.require_mac("store", columns, mac)
-    if version != int(connection.pragma("user_version")):
+    if version != header.version():
         raise _wrong_version(schema)
     return vault
 
@@ -72,28 +73,21 @@ def write_store_row(connection: Connection, vault: Vault, version: int | None) -
     connection.execute(f"INSERT INTO store VALUES ({', '.join('?' * len(row))})", row)
 
 
-def bring_up_to_date(connection: apsw.Connection, schema: Schema, vault: Vault) -> None:
-    """Take all the steps that an older store lacks, in one transaction of a settled connection.
+def bring_up_to_date(connection: Connection, header: Header, schema: Schema, vault: Vault) -> None:
+    """Take all the steps that an older store lacks, within a transaction.
 
     `vault` is new for a store from before it had keys. Raises `StoreCorrupt` if rows that have to be changed are
-    damaged, or `apsw.Error`; the store is then as it was.
+    damaged, and the errors of the driver.
     """
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        _take_steps(connection, schema, vault, known_version(connection, schema))
-        if schema.signs_store:
-            write_store_row(connection, vault, schema.version)
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+    _take_steps(connection, header, schema, vault, known_version(header, schema))
+    if schema.signs_store:
+        write_store_row(connection, vault, schema.version)
 
 
 def rewrapped(connection: Connection, schema: Schema, before: Vault, key: KeyEncryptionKey) -> Vault:
     """Wrap every key of a store by another, within a transaction; returns the keys under it.
 
-    Raises `StoreCorrupt` if a key was altered, and `apsw.Error`.
+    Raises `StoreCorrupt` if a key was altered, and the errors of the driver.
     """
     after = before.under(key)
     write_store_row(connection, after, schema.version if schema.signs_store else None)
@@ -107,13 +101,13 @@ def rewrapped(connection: Connection, schema: Schema, before: Vault, key: KeyEnc
     return after
 
 
-def _take_steps(connection: apsw.Connection, schema: Schema, vault: Vault, version: int) -> None:
+def _take_steps(connection: Connection, header: Header, schema: Schema, vault: Vault, version: int) -> None:
     for step in schema.migrations[version:]:
         if isinstance(step, str):
-            connection.execute(step).fetchall()
+            list(connection.execute(step))
         else:
             step(connection, vault)
-    connection.execute(f"PRAGMA user_version = {schema.version}")
+    header.set_version(schema.version)
 
 
 def _wrong_version(schema: Schema) -> StoreCorrupt:

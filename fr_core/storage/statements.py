@@ -4,35 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
-import apsw
 
 from fr_core.errors import StorageLow, StoreFailed, message
-from fr_core.storage.protocol import Row
+from fr_core.storage.driver_errors import DriverError
+from fr_core.storage.protocol import Database, DriverConnection, Row
 from fr_core.storage.vault import Value, Vault
-
-if TYPE_CHECKING:
-    from fr_core.storage.database import Database
 
 
 class Reading:
     """Reads the database, all as of one moment, over a connection in a transaction."""
 
-    def __init__(self, connection: apsw.Connection, vault: Vault) -> None:
+    def __init__(self, connection: DriverConnection, vault: Vault) -> None:
         self.connection = connection
         self.vault = vault
 
     def execute(self, statements: str, bindings: Sequence[Value] = (), /) -> Iterator[Row]:
-        """Run a statement and return its rows one by one; raises `apsw.Error`."""
-        return self.connection.execute(statements, bindings)
+        """Run a statement and return its rows one by one; raises `DriverError`."""
+        return iter(self.connection.execute(statements, bindings))
 
     def rows(self, sql: str, *values: Value) -> list[Row]:
-        """Return the rows of a statement; raises `apsw.Error`."""
+        """Return the rows of a statement; raises `DriverError`."""
         return self.connection.execute(sql, values).fetchall()
 
     def row(self, sql: str, *values: Value) -> Row | None:
-        """Return the first row of a statement, None if it has none; raises `apsw.Error`."""
+        """Return the first row of a statement, None if it has none; raises `DriverError`."""
         return self.connection.execute(sql, values).fetchone()
 
 
@@ -46,6 +41,7 @@ class Transaction(Reading):
         super().__init__(database.writer, database.vault)
         self.audit = database.audit
         self._ask_spare = database.spare_bytes
+        self._keep_numbers = database.keep_numbers
         self._spare: int | None = None
         self.kept: list[Callable[[], None]] = []
 
@@ -58,7 +54,7 @@ class Transaction(Reading):
         self._spare -= grows_by
 
     def write(self, sql: str, *values: Value) -> int:
-        """Run a statement that changes rows; returns how many. Raises `apsw.Error`."""
+        """Run a statement that changes rows; returns how many. Raises `DriverError`."""
         self.connection.execute(sql, values)
         return self.connection.changes()
 
@@ -71,12 +67,12 @@ class Transaction(Reading):
 
     @contextmanager
     def item(self) -> Iterator[None]:
-        """Undo only what the block writes where it raises; raises `StoreFailed` if SQLite undid everything."""
+        """Undo only what the block writes where it raises; raises `StoreFailed` if the database undid everything."""
         put_back = self._memory()
         self.connection.execute("SAVEPOINT item")
         try:
             yield
-        except apsw.Error:
+        except DriverError:
             raise  # the whole group fails
         except BaseException as error:
             if not self.connection.in_transaction:

@@ -4,12 +4,13 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any, ClassVar, Generic, Self
 
 from fr_core.storage.audit.table import AuditTable
-from fr_core.storage.database import Database, T
 from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.location import Location
+from fr_core.storage.opening import open_database
+from fr_core.storage.protocol import Database, T
 from fr_core.storage.schema import Schema
 from fr_core.storage.writer import Writer
 
@@ -67,7 +68,7 @@ class SharedStore(Generic[T]):
     @classmethod
     def open(
         cls,
-        folder: Path,
+        location: Location,
         key: KeyEncryptionKey,
         clock_ms: Callable[[], int],
         reserve_bytes: int = 0,
@@ -75,9 +76,9 @@ class SharedStore(Generic[T]):
         vfs: str = "",
         **options: Any,
     ) -> Self:
-        """Open the store of a folder, made where it is not there, and clear what dead processes have left.
+        """Open the store of a folder or a database, made where it is not there; clear what dead processes have left.
 
-        The arguments are those of `Database`; `options` are further ones of the subclass.
+        The arguments are those of `open_database`; `options` are further ones of the subclass.
 
         Raises:
             StoreNewer: a later version wrote it; nothing was changed.
@@ -86,7 +87,7 @@ class SharedStore(Generic[T]):
             StoreCorrupt: it is damaged or was altered, or is not a store of this kind; nothing was changed.
             StoreFailed: the disk refuses.
         """
-        database = Database(folder, cls.SCHEMA, key, reserve_bytes, vfs, clock_ms=clock_ms)
+        database = open_database(location, cls.SCHEMA, key, reserve_bytes, vfs, clock_ms=clock_ms)
         make: Callable[..., Self] = cls  # a subclass is made of the database, a clock and its options
         try:
             store = make(database, clock_ms, **options)

@@ -9,8 +9,8 @@ from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from fr_core.errors import FrError, InternalError, ShuttingDown, StoreFailed, for_one_caller, message
-from fr_core.storage.database import Database, T
-from fr_core.storage.sqlite_errors import DriverError
+from fr_core.storage.driver_errors import DriverError
+from fr_core.storage.protocol import Database, T
 from fr_locales.messages import Message
 
 R = TypeVar("R")
@@ -140,9 +140,11 @@ class Writer(Generic[T]):
             with self._database.transaction(self._transaction) as transaction:
                 outcomes = [_outcome(transaction, job) for job, _ in group]
         # Whatever it is, every caller must hear of it.
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             for _, future in group:
                 future.set_exception(for_one_caller(error))
+            if self._database.is_lost:
+                raise
             return
         for callback in transaction.kept:
             callback()
@@ -173,7 +175,7 @@ def _outcome(transaction: T, job: Callable[[T], Any]) -> tuple[Any, Exception | 
     try:
         with transaction.item():
             return job(transaction), None
-    except (DriverError, StoreFailed):
+    except (*DriverError, StoreFailed):
         raise  # the whole group fails
     except FrError as refusal:  # or a row that was damaged
         return None, refusal

@@ -9,10 +9,18 @@ from pathlib import Path
 from fr_core.errors import ConfigInvalid, StoreInUse, message
 from fr_core.gallery.store.gallery_store import DATABASE_NAME
 from fr_core.gallery.store.schema import SCHEMA as GALLERIES
+from fr_core.storage.outside import require_ready
 from fr_server.authz.authenticate import require_issuer
 from fr_server.clock import wall_ms
 from fr_server.config import Config
-from fr_server.config.folders import data_folder, naming, require_audit_folders, require_folders, require_key
+from fr_server.config.folders import (
+    data_folder,
+    naming,
+    postgres_of,
+    require_audit_folders,
+    require_folders,
+    require_key,
+)
 from fr_server.engine import engine_options, open_decoder
 from fr_server.gateway import address
 from fr_server.gateway.pem import lapsing_list, revocations_expire_ms
@@ -90,17 +98,21 @@ def require_usable(config: Config) -> None:
         check_tls(files, wall_ms())
     require_web(config)
     require_key(config)
+    postgres_of(config)
 
 
 def require_free(config: Config) -> None:
     """Require that no other program has the addresses or the galleries of a configuration now.
 
-    Loading the models takes long, so a start asks before it. Makes nothing. Raises `AddressUnavailable` or
-    `StoreInUse`.
+    Loading the models takes long, so a start asks before it. Makes nothing. Raises `AddressUnavailable`,
+    `StoreInUse`, `DatabaseUnreachable` or `DatabaseUnusable`.
     """
     address.require_free(config.server.host, config.server.port, "server")
     if config.web.port:
         address.require_free(config.web.host, config.web.port, "web")
+    if (server := postgres_of(config)) is not None:
+        require_ready(server, GALLERIES)
+        return
     folder = data_folder(config)
     try:
         handle = os.open(folder / GALLERIES.lock_name, os.O_RDONLY | os.O_CLOEXEC)

@@ -14,14 +14,16 @@ from typing import TypeAlias
 from fr_core import __version__
 from fr_core.errors import ConfigInvalid, FileTampered, FrError, ShuttingDown, message
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.store.gallery_store import DATABASE_NAME, is_under_key
+from fr_core.gallery.store.gallery_store import is_under_key
 from fr_core.gallery.store.schema import SCHEMA as GALLERIES
+from fr_core.storage.location import name_of
+from fr_core.storage.outside import exists
 from fr_evaluation.stored import Reports
 from fr_server.app import SERVICES, App, log_failure, until
 from fr_server.checks import require_free, require_usable
 from fr_server.clock import SteadyClock
 from fr_server.config import Config
-from fr_server.config.folders import data_folder, key_of, naming, reports_folder
+from fr_server.config.folders import data_folder, key_of, naming, postgres_of, reports_folder
 from fr_server.engine import open_engine
 from fr_server.gateway.address import address_of
 from fr_server.memory import freeze_objects
@@ -111,20 +113,22 @@ log = logging.getLogger("fr_server")
 
 def open_galleries(config: Config, load: bool = True, clock: SteadyClock | None = None) -> Galleries:
     """Open the galleries of a configuration, ready or not; raises what `Galleries.open` and `key_of` raise."""
-    folder = data_folder(config)
-    key = key_of(config, new=not is_under_key(folder))
+    folder, server = data_folder(config), postgres_of(config)
+    location = server or folder
+    has_key = is_under_key(folder) if server is None else exists(server, GALLERIES)
+    key = key_of(config, new=not has_key)
     opening = partial(
         Galleries.open,
-        folder,
+        location,
         key=key,
         reserve_bytes=config.gallery.reserve_mib * 2**20,
         index=config.gallery.index,
         clock=(clock or SteadyClock()).moment,
         load=load,
     )
-    path = folder / DATABASE_NAME
+    path = name_of(location, GALLERIES)
     # An empty folder says nothing: people make it before the first start.
-    seems_gone = (folder / GALLERIES.lock_name).exists() and not os.path.lexists(path)
+    seems_gone = server is None and (folder / GALLERIES.lock_name).exists() and not os.path.lexists(path)
     return opened_or_made("store of galleries", path, seems_gone, opening)
 
 
@@ -148,7 +152,7 @@ def build(config: Config) -> Server:
         opened.callback(galleries.close)
 
         def load(on_block: Callable[[], None]) -> None:
-            with naming(data_folder(config) / DATABASE_NAME):
+            with naming(name_of(postgres_of(config) or data_folder(config), GALLERIES)):
                 galleries.load(on_block)
 
         Reports(reports_folder(config)).remove_leftovers()

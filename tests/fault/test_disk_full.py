@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -11,6 +12,7 @@ from fr_core.gallery.backup.verify import verify
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.store.gallery_store import RESERVE_BYTES, GalleryStore
 from fr_core.gallery.values import Enrolment, NewTemplate
+from fr_core.storage.database import Database
 from support.full_disk import Disk, small_disk
 from support.ledger import GALLERY, KEY, MODEL, SIZE, embedding
 
@@ -69,7 +71,7 @@ def require_whole(galleries: Galleries, enrolled: list[int], photo: bytes | None
         assert (best.subject_id, best.above_threshold) == (f"case-{seed}", True)
     store = galleries._store
     assert isinstance(store, GalleryStore)
-    verified = verify(store.database.folder.path, KEY)
+    verified = verify(cast(Database, store.database).folder.path, KEY)
     assert (verified.subjects, verified.templates) == (len(enrolled), len(enrolled))
     assert verified.photos == (0 if photo is None else len(enrolled))
 

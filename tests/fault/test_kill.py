@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from fr_core.gallery.galleries import Galleries
+from fr_core.storage.location import Location, Postgres
 from support.commands import Script, have_children, say, script
 from support.counts import count
 from support.ledger import GALLERY, HANDS, KEY, MODEL, SIZE, Act, Hand, Kind, Ledger, Verdict, judge
@@ -53,7 +54,7 @@ class Promiser(Teller):
         pass
 
 
-def change_for_ever(folder: Path, line: str, _: int) -> None:
+def change_for_ever(folder: Location, line: str, _: int) -> None:
     seed, how = line.split()
     say("pid", os.getpid())
     galleries = Galleries.open(folder, key=KEY, index="numpy")
@@ -104,10 +105,10 @@ class Killed:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    with Galleries.open(tmp_path / "data", key=KEY, index="numpy") as galleries:
+def folder(location: Location) -> Location:
+    with Galleries.open(location, key=KEY, index="numpy") as galleries:
         galleries.create(GALLERY, "", MODEL, SIZE)
-    return tmp_path / "data"
+    return location
 
 
 def live_and_die(child: Iterator[int], how: str, at: random.Random) -> int:
@@ -120,16 +121,16 @@ def live_and_die(child: Iterator[int], how: str, at: random.Random) -> int:
     return changes + len(list(child))
 
 
-def open_again(folder: Path, ledger: Ledger) -> Verdict:
+def open_again(folder: Location, ledger: Ledger) -> Verdict:
     with Galleries.open(folder, key=KEY, index="numpy") as galleries:
         return judge(galleries, ledger)
 
 
-def kill_many(folder: Path, kills: int, how: str, seed: int) -> Killed:
+def kill_many(folder: Location, kills: int, how: str, seed: int) -> Killed:
     at = random.Random(seed)
     ledger = Ledger()
     acknowledged = in_the_midst = lost = risen = 0
-    with script(__file__, folder, OPENBLAS_NUM_THREADS="1") as process:
+    with script(__file__, getattr(folder, "url", folder), OPENBLAS_NUM_THREADS="1") as process:
         begin = partial(life, process)
         for kill in range(kills):
             acknowledged += live_and_die(begin(kill, how, ledger), how, at)
@@ -143,7 +144,7 @@ def kill_many(folder: Path, kills: int, how: str, seed: int) -> Killed:
     return Killed(acknowledged, in_the_midst, lost, risen)
 
 
-def test_what_was_acknowledged_survives_kill_9(folder: Path) -> None:
+def test_what_was_acknowledged_survives_kill_9(folder: Location) -> None:
     killed = kill_many(folder, KILLS, "enrol", seed=1)
     print(f"{KILLS} processes killed: {killed}")  # noqa: T201 - the figures of the long run
     assert (killed.lost, killed.risen) == (0, 0)
@@ -151,10 +152,11 @@ def test_what_was_acknowledged_survives_kill_9(folder: Path) -> None:
     assert killed.in_the_midst > KILLS / 2
 
 
-def test_control_what_was_promised_too_early_does_not(folder: Path) -> None:
+def test_control_what_was_promised_too_early_does_not(folder: Location) -> None:
     killed = kill_many(folder, 20, "promise", seed=2)
     assert killed.lost + killed.risen > 0
 
 
 if __name__ == "__main__":
-    have_children(partial(change_for_ever, Path(sys.argv[1])))
+    named = sys.argv[1]
+    have_children(partial(change_for_ever, Postgres(named) if "://" in named else Path(named)))

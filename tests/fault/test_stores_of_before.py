@@ -28,6 +28,7 @@ from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.store.schema import SCHEMA as GALLERIES
 from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_core.storage.audit.verify import require_unbroken
+from fr_core.storage.connection import SqliteHeader
 from fr_core.storage.database import Database
 from fr_core.storage.migrations import unlocked, write_store_row
 from fr_core.storage.protocol import Connection
@@ -178,7 +179,7 @@ def put_back(database: Path, schema: Schema, to: int) -> None:
         # The releases of the training store came after its audit, and its closed sittings are not there yet.
         connection.execute("BEGIN IMMEDIATE; DROP TABLE audit; DROP TABLE audit_head; DROP TABLE IF EXISTS releases")
         if schema.signs_store:
-            write_store_row(connection, unlocked(connection, schema, KEY), to)
+            write_store_row(connection, unlocked(connection, SqliteHeader(connection), schema, KEY), to)
         connection.execute(f"PRAGMA user_version = {to}; COMMIT")
 
 

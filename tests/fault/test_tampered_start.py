@@ -14,6 +14,7 @@ from fr_core.errors import FrError, ModelCorrupt
 from fr_core.gallery.store.schema import SCHEMA
 from fr_core.packs.cache import ModelCache
 from fr_core.packs.manifest import load_pack
+from fr_core.storage.connection import SqliteHeader
 from fr_core.storage.keys import load_key
 from fr_core.storage.marks import mark_of
 from fr_core.storage.migrations import unlocked, write_store_row
@@ -303,7 +304,7 @@ def test_stores_of_the_version_before_get_a_mark_at_the_next_sealed_start(server
         with apsw.Connection(str(server.folder / name)) as database:
             versions[name] = int(database.pragma("user_version"))
             if name == GALLERIES:
-                write_store_row(database, unlocked(database, SCHEMA, key), versions[name] - 1)
+                write_store_row(database, unlocked(database, SqliteHeader(database), SCHEMA, key), versions[name] - 1)
             if name == TRAINING:
                 database.execute("ALTER TABLE cohorts DROP COLUMN closed")
             database.execute(f"PRAGMA user_version = {versions[name] - 1}")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import overload
+from typing import cast, overload
 
 import apsw
 import pytest
@@ -116,7 +116,7 @@ def test_control_without_secure_deletion_it_is_in_the_database(tmp_path: Path) -
     with open_store(folder) as store:
         sessions = filled(store, FEW)
         store._database.writer.execute("PRAGMA secure_delete = OFF")
-        store._database.log._connection.execute("PRAGMA secure_delete = OFF")
+        cast(LogCopier, store._database.log)._connection.execute("PRAGMA secure_delete = OFF")
         wanted = traces(folder, *of_trainee(sessions[0].trainee_id))
         store.delete_trainee(sessions[0].trainee_id)
         assert DATABASE_NAME in pieces_left(folder, wanted)

@@ -26,10 +26,13 @@ from fr_core.gallery.index.faiss_compact import CompactIndex
 from fr_core.gallery.index.protocol import VectorIndex
 from fr_core.gallery.index.register import index_maker
 from fr_core.gallery.search import memory, upkeep
+from fr_core.storage.location import Location
 from fr_server.memory import share_one_heap
 from support.counts import count, examples
 from support.histories import SHARED, Clock, History
 from support.ledger import KEY, MODEL, SIZE
+from support.postgres import Cluster
+from support.stores import DATABASES
 
 SECONDS = count("SOAK_SECONDS")
 THREADS = 4
@@ -53,12 +56,12 @@ def small_and_busy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upkeep, "_EVERY_S", 0.02)
 
 
-def open_galleries(folder: Path, clock: Clock, index: str) -> Galleries:
+def open_galleries(folder: Location, clock: Clock, index: str) -> Galleries:
     return Galleries.open(folder, key=KEY, index=index, clock=clock)
 
 
 def between_rounds(
-    galleries: Galleries, histories: list[History], clock: Clock, chance: random.Random, folder: Path
+    galleries: Galleries, histories: list[History], clock: Clock, chance: random.Random, folder: Location
 ) -> Galleries:
     """Let time pass, purge, and perhaps begin anew; everything must be as the models say before and after."""
     clock.now += timedelta(days=chance.randrange(3))
@@ -77,10 +80,11 @@ def between_rounds(
 # Opening galleries takes so long that looking for a shorter history that fails would take minutes.
 @settings(max_examples=examples(25), phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @given(st.randoms(use_true_random=False))
-def test_any_history_is_as_the_model_says(chance: random.Random) -> None:
+@pytest.mark.parametrize("database", DATABASES)
+def test_any_history_is_as_the_model_says(postgres: Cluster, database: str, chance: random.Random) -> None:
     clock = Clock()
     with TemporaryDirectory() as parent:
-        folder = Path(parent) / "data"
+        folder = Path(parent) / "data" if database == "sqlite" else postgres.database()
         galleries = open_galleries(folder, clock, "compact")
         try:
             galleries.create(SHARED, "", MODEL, SIZE)
@@ -115,11 +119,10 @@ class Memory:
             print(f"{self.seconds[number]:7.0f} s {self.mib[number]:8.1f} MiB")  # noqa: T201 - the figures of the soak
 
 
-def test_many_threads_make_history(tmp_path: Path) -> None:
+def test_many_threads_make_history(location: Location) -> None:
     share_one_heap()  # as `fr serve` does
     clock, chance, resident, steps = Clock(), random.Random(1), Memory(), 0
-    folder = tmp_path / "data"
-    galleries = open_galleries(folder, clock, "compact")
+    galleries = open_galleries(location, clock, "compact")
     try:
         galleries.create(SHARED, "", MODEL, SIZE)
         histories = [
@@ -137,7 +140,7 @@ def test_many_threads_make_history(tmp_path: Path) -> None:
         with ThreadPoolExecutor(THREADS) as pool:
             while time.monotonic() - resident.begun < SECONDS:
                 steps += sum(pool.map(work, histories))
-                galleries = between_rounds(galleries, histories, clock, chance, folder)
+                galleries = between_rounds(galleries, histories, clock, chance, location)
                 resident.measure()
     finally:
         galleries.close()

@@ -1,11 +1,11 @@
 """An access store for tests, with its clocks."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.location import Location
 from fr_trust.access.budget import Budget
 from fr_trust.access.keys import NewKey
 from fr_trust.access.principal import EVERYTHING, NOTHING, Role, Scope
@@ -36,9 +36,9 @@ class Clocks:
         self.mono_s += milliseconds / 1000
 
 
-def open_store(folder: Path, clocks: Clocks | None = None, max_keys: int = 10_000) -> AccessStore:
+def open_store(location: Location, clocks: Clocks | None = None, max_keys: int = 10_000) -> AccessStore:
     clocks = clocks or Clocks()
-    return AccessStore.open(folder, KEY, clocks.clock_ms, monotonic_s=clocks.monotonic_s, max_keys=max_keys)
+    return AccessStore.open(location, KEY, clocks.clock_ms, monotonic_s=clocks.monotonic_s, max_keys=max_keys)
 
 
 def new_key(

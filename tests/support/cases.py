@@ -4,7 +4,6 @@ import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -12,6 +11,7 @@ from PIL import Image
 
 from fr_core.scoring.intervals import Rate, wilson_interval
 from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.location import Location
 from fr_trust.casework.store import CaseStore
 from fr_trust.casework.values import Case, Examination, Finding, FindingKind, Listed, Purpose, Searched
 from fr_trust.evidence.bundle import EvidenceSigner, audit_extract, build_bundle
@@ -31,8 +31,8 @@ def noise(seed: int, side: int = 24, form: str = "JPEG") -> bytes:
     return file.getvalue()
 
 
-def open_store(folder: Path, clock: Callable[[], int] | None = None, key: KeyEncryptionKey = KEY) -> CaseStore:
-    return CaseStore.open(folder, key, clock or Clock())
+def open_store(location: Location, clock: Callable[[], int] | None = None, key: KeyEncryptionKey = KEY) -> CaseStore:
+    return CaseStore.open(location, key, clock or Clock())
 
 
 def a_search(probe: bytes, *, operational: bool = True, gallery_id: str = "wanted", at_ms: int = START_MS) -> Searched:
@@ -115,9 +115,9 @@ def some_figures() -> dict[int, Figures]:
     return {41: Figures(rate, miss, 2.5), 42: Figures(never, None, -1.0, Bound.AT_MOST, in_range=False)}
 
 
-def filed(folder: Path, *, finished: bool = False) -> Filed:
+def filed(location: Location, *, finished: bool = False) -> Filed:
     """A case of two examinations, the first concluded after a dispute, the second of one finding (or concluded)."""
-    with open_store(folder) as store:
+    with open_store(location) as store:
         case = store.open_case(REFERENCE, Purpose.INVESTIGATION, SEARCHER)
         made = []
         for number in range(2):

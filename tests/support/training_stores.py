@@ -5,10 +5,10 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.location import Location
 from fr_core.types import ModelId
 from fr_training.answers import Answer, Degraded, PairRating, Usability
 from fr_training.courses import Course, Form, Item
@@ -129,8 +129,8 @@ class Gate:
         self._future.result()
 
 
-def open_store(folder: Path, clock: Clock | None = None, vfs: str = "", reserve_bytes: int = 0) -> TrainingStore:
-    return TrainingStore.open(folder, KEY, clock or Clock(), reserve_bytes, vfs=vfs)
+def open_store(location: Location, clock: Clock | None = None, vfs: str = "", reserve_bytes: int = 0) -> TrainingStore:
+    return TrainingStore.open(location, KEY, clock or Clock(), reserve_bytes, vfs=vfs)
 
 
 def add_course(store: TrainingStore, course: Course, probe_keys: Mapping[str, int | None] | None = None) -> None:

@@ -19,6 +19,7 @@ import pytest
 from fr_core.errors import InvalidField, ShuttingDown, StorageLow, for_one_caller
 from fr_core.storage.audit.attribution import Attribution, attributed
 from fr_core.storage.audit.values import Entry, Record
+from fr_core.storage.location import Location
 from fr_server.authz.access_audit import GatewayAudit, Journal
 from fr_server.authz.record import NOBODY, UNRECORDED, Ended, Refusals
 from fr_server.telemetry.trust import HandshakeFailure, Trust
@@ -41,8 +42,8 @@ def clocks() -> Clocks:
 
 
 @pytest.fixture
-def store(tmp_path: Path, clocks: Clocks) -> Iterator[AccessStore]:
-    with open_store(tmp_path / "data", clocks) as opened:
+def store(location: Location, clocks: Clocks) -> Iterator[AccessStore]:
+    with open_store(location, clocks) as opened:
         yield opened
 
 
@@ -115,8 +116,8 @@ def test_pages_the_newest_first(store: AccessStore, clocks: Clocks) -> None:
     assert store.keys(size=100)[3].revoked_ms is not None
 
 
-def test_the_oldest_dead_key_makes_room(tmp_path: Path, clocks: Clocks) -> None:
-    with open_store(tmp_path / "data", clocks, max_keys=3) as store, open_store(tmp_path / "data", clocks) as other:
+def test_the_oldest_dead_key_makes_room(location: Location, clocks: Clocks) -> None:
+    with open_store(location, clocks, max_keys=3) as store, open_store(location, clocks) as other:
         first, second, third = (store.create(new_key(lifetime_ms=DAY_MS)) for _ in range(3))
         with pytest.raises(StorageLow):
             store.create(new_key())
@@ -132,16 +133,16 @@ def test_the_oldest_dead_key_makes_room(tmp_path: Path, clocks: Clocks) -> None:
         store.create(new_key())
         assert why(store, first.token.text) == Why.UNKNOWN
         assert why(store, third.token.text) == Why.EXPIRED
-    with open_store(tmp_path / "data", clocks) as store:
+    with open_store(location, clocks) as store:
         assert len(store.keys()) == 3
 
 
-def test_a_server_that_asks_for_keys_asks_for_ever(tmp_path: Path, clocks: Clocks) -> None:
-    with open_store(tmp_path / "data", clocks) as store:
+def test_a_server_that_asks_for_keys_asks_for_ever(location: Location, clocks: Clocks) -> None:
+    with open_store(location, clocks) as store:
         store.forget_time_seen()
         assert not store.any_keys()
         store.revoke(store.create(new_key()).key.key_id)
-    with open_store(tmp_path / "data", clocks) as store:
+    with open_store(location, clocks) as store:
         assert store.any_keys()
 
 
@@ -151,8 +152,8 @@ def settled(store: AccessStore, token: str) -> None:
     store.record([]).result()
 
 
-def test_a_clock_set_back_makes_nothing_valid_again(tmp_path: Path, clocks: Clocks) -> None:
-    with open_store(tmp_path / "data", clocks) as store:
+def test_a_clock_set_back_makes_nothing_valid_again(location: Location, clocks: Clocks) -> None:
+    with open_store(location, clocks) as store:
         short, long = store.create(new_key(lifetime_ms=DAY_MS)), store.create(new_key())
         clocks.passes(DAY_MS)
         settled(store, long.token.text)
@@ -160,15 +161,15 @@ def test_a_clock_set_back_makes_nothing_valid_again(tmp_path: Path, clocks: Cloc
         clocks.wall_ms -= DAY_MS
         assert why(store, short.token.text) == Why.EXPIRED
     for _ in range(2):
-        with open_store(tmp_path / "data", clocks) as store:  # the mark is what another process kept
+        with open_store(location, clocks) as store:  # the mark is what another process kept
             assert why(store, short.token.text) == Why.EXPIRED
             assert store.create(new_key()).key.created_ms >= NOW_MS + DAY_MS
             clocks.passes(2 * HOUR_MS)
             assert why(store, short.token.text) == Why.EXPIRED
 
 
-def test_a_clock_ahead_for_a_while_leaves_nothing(tmp_path: Path, clocks: Clocks) -> None:
-    with open_store(tmp_path / "data", clocks) as store:
+def test_a_clock_ahead_for_a_while_leaves_nothing(location: Location, clocks: Clocks) -> None:
+    with open_store(location, clocks) as store:
         made, long = store.create(new_key(lifetime_ms=DAY_MS)), store.create(new_key())
         clocks.wall_ms += 1_000 * DAY_MS
         assert why(store, made.token.text) == Why.EXPIRED
@@ -176,17 +177,17 @@ def test_a_clock_ahead_for_a_while_leaves_nothing(tmp_path: Path, clocks: Clocks
         store.create(new_key())
         clocks.wall_ms -= 1_000 * DAY_MS
         store.check(made.token.text, None)
-    with open_store(tmp_path / "data", clocks) as store:
+    with open_store(location, clocks) as store:
         store.check(made.token.text, None)
 
 
-def test_the_way_back_from_a_time_of_the_future(tmp_path: Path, clocks: Clocks) -> None:
-    with open_store(tmp_path / "data", clocks) as store:
+def test_the_way_back_from_a_time_of_the_future(location: Location, clocks: Clocks) -> None:
+    with open_store(location, clocks) as store:
         made, long = store.create(new_key(lifetime_ms=DAY_MS)), store.create(new_key())
     ahead = Clocks(NOW_MS + 1_000 * DAY_MS)
-    with open_store(tmp_path / "data", ahead) as store:
+    with open_store(location, ahead) as store:
         settled(store, long.token.text)
-    with open_store(tmp_path / "data", clocks) as store:
+    with open_store(location, clocks) as store:
         assert why(store, made.token.text) == Why.EXPIRED
         assert store.now_ms() == ahead.wall_ms
         store.forget_time_seen()
@@ -194,7 +195,7 @@ def test_the_way_back_from_a_time_of_the_future(tmp_path: Path, clocks: Clocks) 
         assert store.now_ms() == NOW_MS
         with store.auditing() as audit:
             assert list(audit.every())[-1].record.action == "access.forget_time"
-    with open_store(tmp_path / "data", clocks) as store:
+    with open_store(location, clocks) as store:
         store.check(made.token.text, None)
 
 
@@ -219,8 +220,8 @@ def test_changes_are_recorded_with_who_made_them(store: AccessStore) -> None:
     assert made.token.text.split(".")[1].encode() not in bodies
 
 
-def test_closed(tmp_path: Path) -> None:
-    store = open_store(tmp_path / "data")
+def test_closed(location: Location) -> None:
+    store = open_store(location)
     made = store.create(new_key())
     store.close()
     store.close()

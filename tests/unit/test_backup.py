@@ -174,7 +174,7 @@ def test_erased_subjects_are_gone_from_older_backups(place: Place, galleries: Ga
             assert replace(after[name][0], version=info.version) == info
         assert enrol(again, "g", "subject-1", 200) == 25
     with closing(GalleryStore(place.path / "new", KEY)) as store, store.snapshot() as snapshot:
-        assert snapshot.connection.execute("SELECT count(*) FROM erasures").get == 1
+        assert snapshot.connection.execute("SELECT count(*) FROM erasures").fetchone() == (1,)
 
 
 def test_a_backup_alone_holds_no_id_no_name_no_vector_and_no_key(place: Place, galleries: Galleries) -> None:

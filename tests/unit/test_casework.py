@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -16,6 +15,7 @@ from fr_core.storage.audit.attribution import Attribution, attributed
 from fr_core.storage.audit.values import Record
 from fr_core.storage.audit.verify import Verified, verify
 from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.location import Location
 from fr_trust.audit.search import Filter, search
 from fr_trust.casework.codec import (
     finding_digest,
@@ -293,8 +293,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def store(tmp_path: Path, clock: Clock) -> Iterator[CaseStore]:
-    with open_store(tmp_path / "cases", clock) as opened:
+def store(location: Location, clock: Clock) -> Iterator[CaseStore]:
+    with open_store(location, clock) as opened:
         yield opened
 
 
@@ -311,7 +311,7 @@ def told(store: CaseStore, action: str) -> list[Record]:
         return [kept.record for kept in search(audit, Filter(action=action), 0, 100).records]
 
 
-def test_a_case_comes_back(store: CaseStore, tmp_path: Path) -> None:
+def test_a_case_comes_back(store: CaseStore, location: Location) -> None:
     case = a_case(store, "Müller ./. Schmidt", START_MS + DAY_MS)
     assert case == Case(
         case.case_id, "Müller ./. Schmidt", Purpose.INVESTIGATION, SEARCHER, START_MS, expires_ms=START_MS + DAY_MS
@@ -319,24 +319,24 @@ def test_a_case_comes_back(store: CaseStore, tmp_path: Path) -> None:
     assert len(case.case_id) == 16
     assert store.case(case.case_id) == case
     store.close()
-    with open_store(tmp_path / "cases") as again:
+    with open_store(location) as again:
         assert again.case(case.case_id) == case
 
 
-def test_a_store_of_shared_references_opens(tmp_path: Path) -> None:
+def test_a_store_of_shared_references_opens(location: Location) -> None:
     before = replace(SCHEMA, migrations=SCHEMA.migrations[:3])
     hidden: Callable[..., bytes] = lambda vault, opened_by, reference: vault.mac("reference", (reference,))  # noqa: E731
     with (
         patch.object(CaseStore, "SCHEMA", before),
         patch("fr_trust.casework.store_schema.open_mac", hidden),
-        open_store(tmp_path / "cases") as old,
+        open_store(location) as old,
     ):
         first, closed = a_case(old), a_case(old, "closed")
         old.close_case(closed.case_id)
         examination = searched(old, first)
         with pytest.raises(CaseExists):
             old.open_case(first.reference, Purpose.VICTIM, "key:other")
-    with open_store(tmp_path / "cases") as store:
+    with open_store(location) as store:
         assert store.case(first.case_id) == replace(first, examinations=1, galleries=(examination.searched.gallery_id,))
         assert store.examination(examination.examination_id).probe == PROBE
         with pytest.raises(CaseExists):
@@ -361,7 +361,7 @@ def test_cases_page_by_page(store: CaseStore, clock: Clock) -> None:
     assert [len(page) for page in pages] == [3, 3, 1]
 
 
-def test_a_deleted_case_leaves_nothing(store: CaseStore, tmp_path: Path) -> None:
+def test_a_deleted_case_leaves_nothing(store: CaseStore, location: Location) -> None:
     kept, gone = a_case(store, "kept"), a_case(store, "gone")
     own, other = searched(store, kept), searched(store, gone)
     store.give_finding(other.examination_id, picks(ANNA))
@@ -511,7 +511,7 @@ def test_the_audit_tells_of_every_change(store: CaseStore) -> None:
         assert record.detail["digest"] == finding_digest(own.examination_id, number, finding)
 
 
-def test_under_another_key(store: CaseStore, tmp_path: Path) -> None:
+def test_under_another_key(store: CaseStore, location: Location) -> None:
     own = searched(store, a_case(store))
     new = KeyEncryptionKey(bytes(32))
     store.put_under(new)
@@ -519,8 +519,8 @@ def test_under_another_key(store: CaseStore, tmp_path: Path) -> None:
     a_case(store, "made under the new key")
     store.close()
     with pytest.raises(WrongKey):
-        open_store(tmp_path / "cases")
-    with open_store(tmp_path / "cases", key=new) as again:
+        open_store(location)
+    with open_store(location, key=new) as again:
         assert again.examination(own.examination_id).probe == PROBE
         assert len(again.cases()) == 2
 

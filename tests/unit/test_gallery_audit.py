@@ -37,10 +37,13 @@ from fr_core.storage.audit.values import Record
 from fr_core.storage.audit.verify import Verified, verify
 from fr_core.storage.database import Database
 from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.location import Location
+from fr_core.storage.postgres.database import PostgresDatabase
 from fr_core.types import Embedding, ModelId
 from support.audits import checkpoint_of, pseudonyms_of
 from support.histories import Clock
 from support.ledger import KEY, MODEL, OTHER_KEY, SIZE, embedding
+from support.stores import SQLITE_ALONE, content, outside
 
 NOW = Clock().now
 NOW_MS = int(NOW.timestamp() * 1000)
@@ -52,16 +55,16 @@ def enrolment(subject_id: str, seed: int, photo: bytes | None = None) -> Enrolme
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "data"
+def folder(location: Location) -> Location:
+    return location
 
 
-def opened(folder: Path, key: KeyEncryptionKey = KEY) -> Galleries:
+def opened(folder: Location, key: KeyEncryptionKey = KEY) -> Galleries:
     return Galleries.open(folder, key=key, index="numpy", clock=Clock())
 
 
 @pytest.fixture
-def galleries(folder: Path) -> Iterator[Galleries]:
+def galleries(folder: Location) -> Iterator[Galleries]:
     """A gallery of Ann with two templates, one with a photo, and Bob with one."""
     with opened(folder) as found:
         found.create("g", "A gallery", MODEL, SIZE, keeps_photos=True)
@@ -231,7 +234,7 @@ def test_a_change_without_its_record_is_not_made(galleries: Galleries, monkeypat
     assert galleries.template("g", 1).photo == b"a photo"
 
 
-def test_an_altered_head_stops_every_change(galleries: Galleries, folder: Path) -> None:
+def test_an_altered_head_stops_every_change(galleries: Galleries, folder: Location) -> None:
     damage(folder, "UPDATE audit_head SET seq = 3")
     with pytest.raises(errors.StoreCorrupt) as refused:
         galleries.delete_template("g", 1)
@@ -239,14 +242,12 @@ def test_an_altered_head_stops_every_change(galleries: Galleries, folder: Path) 
     assert galleries.get("g").template_count == 3
 
 
-def damage(folder: Path, sql: str) -> None:
-    with closing(apsw.Connection(str(folder / DATABASE_NAME))) as connection:
-        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-        connection.execute(sql).fetchall()
+def damage(folder: Location, sql: str) -> None:
+    outside(folder, SCHEMA, sql)
 
 
 DAMAGES = {
-    "UPDATE audit SET body = replace(body, 'system', 'nobody') WHERE seq = 2": "edited",
+    "UPDATE audit SET body = (SELECT body FROM audit WHERE seq = 3) WHERE seq = 2": "edited",
     "UPDATE audit SET hash = zeroblob(32) WHERE seq = 4": "edited",
     "UPDATE audit SET mac = zeroblob(16) WHERE seq = 3": "edited",
     "DELETE FROM audit WHERE seq = 2": "missing",
@@ -261,14 +262,14 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("sql", DAMAGES)
-def test_a_store_with_an_altered_audit_does_not_open(galleries: Galleries, folder: Path, sql: str) -> None:
+def test_a_store_with_an_altered_audit_does_not_open(galleries: Galleries, folder: Location, sql: str) -> None:
     galleries.close()
-    damage(folder, sql.replace("replace(body, 'system', 'nobody')", "CAST(replace(body, 'system', 'nobody') AS BLOB)"))
-    before = (folder / DATABASE_NAME).read_bytes()
+    damage(folder, sql)
+    before = content(folder, SCHEMA)
     with pytest.raises(errors.StoreCorrupt) as refused:
         opened(folder)
     assert refused.value.metadata["check"] in ("audit", "audit_head")
-    assert (folder / DATABASE_NAME).read_bytes() == before
+    assert content(folder, SCHEMA) == before
     with pytest.raises(errors.StoreCorrupt) as refused:
         verify_folder(folder, KEY)
     why = refused.value.metadata["why"]
@@ -276,7 +277,7 @@ def test_a_store_with_an_altered_audit_does_not_open(galleries: Galleries, folde
 
 
 def test_the_start_looks_at_the_newest_records_and_verification_at_all(
-    galleries: Galleries, folder: Path, monkeypatch: pytest.MonkeyPatch
+    galleries: Galleries, folder: Location, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fr_core.storage.audit.verify._RECENT", 2)
     galleries.close()
@@ -290,7 +291,7 @@ def test_the_start_looks_at_the_newest_records_and_verification_at_all(
         opened(folder)
 
 
-def test_the_chain_goes_on_after_a_start_and_under_another_key(galleries: Galleries, folder: Path) -> None:
+def test_the_chain_goes_on_after_a_start_and_under_another_key(galleries: Galleries, folder: Location) -> None:
     before, name = checkpoint_of(galleries), pseudonyms_of(galleries).subject("g", "Ann")
     galleries.close()
     with closing(GalleryStore(folder, KEY)) as store:
@@ -304,6 +305,7 @@ def test_the_chain_goes_on_after_a_start_and_under_another_key(galleries: Galler
             assert verify(audit, [before]) == Verified(before.chain_id, 5, 5, 1)
 
 
+@SQLITE_ALONE
 @pytest.mark.parametrize("version", [2, 3, 4])
 def test_a_store_of_before_the_audit_begins_a_chain(folder: Path, version: int) -> None:
     Database(folder, replace(SCHEMA, migrations=SCHEMA.migrations[:version]), KEY, 0).close()
@@ -318,6 +320,7 @@ def test_a_store_of_before_the_audit_begins_a_chain(folder: Path, version: int) 
     assert verify_folder(folder, KEY).audit_records == 1
 
 
+@SQLITE_ALONE
 def test_a_restored_store_says_from_which_chain_it_comes(galleries: Galleries, folder: Path, tmp_path: Path) -> None:
     back_up(folder, KEY, tmp_path / "out", tmp_path / "keys", NOW)
     before = checkpoint_of(galleries)
@@ -343,7 +346,7 @@ def of(text: str, model: ModelId = MODEL) -> GalleryCalibration:
 
 
 @pytest.fixture
-def calibrated(folder: Path) -> Iterator[Galleries]:
+def calibrated(folder: Location) -> Iterator[Galleries]:
     """Two galleries; the first has a template and a calibration."""
     with opened(folder) as made:
         for gallery_id in ("g", "h"):
@@ -353,7 +356,7 @@ def calibrated(folder: Path) -> Iterator[Galleries]:
         yield made
 
 
-def test_it_is_kept_as_it_was_set(calibrated: Galleries, folder: Path) -> None:
+def test_it_is_kept_as_it_was_set(calibrated: Galleries, folder: Location) -> None:
     before = calibrated.get("g")
     assert before.calibration_sha256 is not None
     assert (before.version, before.template_count) == (3, 1)
@@ -379,7 +382,9 @@ def test_it_is_kept_as_it_was_set(calibrated: Galleries, folder: Path) -> None:
     verify_folder(folder, KEY)
 
 
-def test_what_is_refused_changes_nothing(calibrated: Galleries, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_refused_changes_nothing(
+    calibrated: Galleries, monkeypatch: pytest.MonkeyPatch, folder: Location
+) -> None:
     before = calibrated.get("g")
     long = "é" * (MAX_CALIBRATION_BYTES // 2)
     with pytest.raises(errors.CalibrationInvalid) as refused:
@@ -391,8 +396,9 @@ def test_what_is_refused_changes_nothing(calibrated: Galleries, monkeypatch: pyt
     for call in (lambda: calibrated.set_calibration("none", of(TEXT)), lambda: calibrated.calibration("none")):
         with pytest.raises(errors.UnknownGallery):
             call()
+    database = Database if isinstance(folder, Path) else PostgresDatabase
     with monkeypatch.context() as full:
-        full.setattr(Database, "spare_bytes", lambda _: len(TEXT))
+        full.setattr(database, "spare_bytes", lambda _: len(TEXT))
         with pytest.raises(errors.StorageLow):
             calibrated.set_calibration("h", of(TEXT))
         assert calibrated.get("h").version == 1
@@ -410,6 +416,7 @@ ALTERED = [
 ]
 
 
+@SQLITE_ALONE
 @pytest.mark.parametrize("sql", ALTERED)
 def test_an_altered_one_is_noticed_in_store_and_backup(
     calibrated: Galleries, folder: Path, tmp_path: Path, sql: str
@@ -434,6 +441,7 @@ def test_an_altered_one_is_noticed_in_store_and_backup(
         verify_folder(folder, KEY)
 
 
+@SQLITE_ALONE
 def test_it_stays_under_another_key_and_in_backups(calibrated: Galleries, folder: Path, tmp_path: Path) -> None:
     back_up(folder, KEY, tmp_path / "out", tmp_path / "keys", NOW)
     restore(tmp_path / "out", tmp_path / "keys", KEY, tmp_path / "new")
@@ -447,6 +455,7 @@ def test_it_stays_under_another_key_and_in_backups(calibrated: Galleries, folder
         assert again.calibration("g") == TEXT
 
 
+@SQLITE_ALONE
 def test_a_backup_without_calibrations_comes_back(calibrated: Galleries, folder: Path, tmp_path: Path) -> None:
     calibrated.set_calibration("g", None)
     back_up(folder, KEY, tmp_path / "today", tmp_path / "keys", NOW)

@@ -38,9 +38,10 @@ from fr_core.gallery.values import (
     NewTemplate,
     TemplateInfo,
 )
+from fr_core.storage.location import Location
 from fr_core.types import Embedding, ModelId
 from support.histories import Clock
-from support.ledger import MODEL, SIZE, embedding
+from support.ledger import KEY, MODEL, SIZE, embedding
 
 OTHER = ModelId("null", "1+flip", "0" * 64)
 SHA = "ab" * 32
@@ -53,8 +54,8 @@ def enrolment(subject_id: str, seed: int = 0, sha256: str | None = None) -> Enro
 
 
 @pytest.fixture
-def galleries(tmp_path: Path) -> Iterator[Galleries]:
-    with Galleries.open(tmp_path / "data", clock=lambda: ELSEWHERE) as opened:
+def galleries(location: Location) -> Iterator[Galleries]:
+    with Galleries.open(location, key=KEY, clock=lambda: ELSEWHERE) as opened:
         opened.create("g", "A gallery", MODEL, SIZE)
         yield opened
 

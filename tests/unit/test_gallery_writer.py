@@ -7,7 +7,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -29,10 +28,12 @@ from fr_core.gallery.store.transaction import GalleryTransaction
 from fr_core.gallery.values import Enrolled, Enrolment, Found, GalleryInfo, NewTemplate
 from fr_core.gallery.writer import Writer
 from fr_core.storage import log_copier
-from fr_core.storage.database import Database, T
+from fr_core.storage.location import Location
+from fr_core.storage.protocol import Database, T
 from support.faults import until
 from support.ledger import KEY, MODEL, SIZE, embedding
 from support.results import defined
+from support.stores import SQLITE_ALONE
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LONG = 10.0  # seconds after which a test has failed
@@ -45,8 +46,8 @@ def enrol(number: int, gallery_id: str = "g", sha256: str | None = None) -> Enro
 class SlowStore(GalleryStore):
     """A store whose commits wait for leave, as those of a slow disk do, and fail when told to."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder, KEY)
+    def __init__(self, location: Location) -> None:
+        super().__init__(location, KEY)
         self.leave = threading.Event()
         self.leave.set()
         self.committing = threading.Event()
@@ -95,8 +96,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    store = SlowStore(tmp_path)
+def bench(location: Location) -> Iterator[Bench]:
+    store = SlowStore(location)
     memories = Memories("flat")
     broken: Future[None] = Future()
     writer = Writer(store, memories, broken)
@@ -220,8 +221,9 @@ def test_nobody_waits_for_a_thread_that_died(bench: Bench, monkeypatch: pytest.M
         bench.memories.wait_beyond(100)
 
 
-def test_galleries_whose_thread_died_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = SlowStore(tmp_path)
+@SQLITE_ALONE
+def test_galleries_whose_thread_died_say_so(location: Location, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = SlowStore(location)
     with Galleries(store, index="numpy") as galleries:
         galleries.load()
         galleries.create("g", "", MODEL, SIZE)
@@ -237,12 +239,12 @@ def test_galleries_whose_thread_died_say_so(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_gallery_whose_index_cannot_be_made_harms_no_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    location: Location, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def no_memory(embedding_size: int) -> VectorIndex:
         raise MemoryError("Jane Roe")
 
-    with Galleries(GalleryStore(tmp_path, KEY), index="numpy") as galleries:
+    with Galleries(GalleryStore(location, KEY), index="numpy") as galleries:
         galleries.load()
         galleries.create("g", "", MODEL, SIZE)
         with monkeypatch.context() as patched:
@@ -262,8 +264,8 @@ def test_a_gallery_whose_index_cannot_be_made_harms_no_other(
         assert galleries.search("h", embedding(0), 1, 0.0).identification.candidates == ()
 
 
-def test_a_search_does_not_wait_for_a_commit(tmp_path: Path) -> None:
-    store = SlowStore(tmp_path)
+def test_a_search_does_not_wait_for_a_commit(location: Location) -> None:
+    store = SlowStore(location)
     with Galleries(store, index="numpy") as galleries, ThreadPoolExecutor(1) as pool:
         galleries.load()
         galleries.create("g", "", MODEL, SIZE)
@@ -339,9 +341,9 @@ def search(galleries: Galleries, done: threading.Event, seed: int) -> list[Found
 
 
 @pytest.mark.parametrize("index", ["compact", pytest.param("numpy", marks=pytest.mark.nightly)])
-def test_every_search_shows_one_version(tmp_path: Path, index: str) -> None:
+def test_every_search_shows_one_version(location: Location, index: str) -> None:
     log, done = Log(), threading.Event()
-    with Galleries.open(tmp_path, index=index) as galleries, ThreadPoolExecutor(WRITERS + SEARCHERS) as pool:
+    with Galleries.open(location, key=KEY, index=index) as galleries, ThreadPoolExecutor(WRITERS + SEARCHERS) as pool:
         galleries.create("g", "", MODEL, SIZE)
         searching = [pool.submit(search, galleries, done, seed) for seed in range(SEARCHERS)]
         writing = [pool.submit(write, galleries, log, writer) for writer in range(WRITERS)]
@@ -363,7 +365,7 @@ def test_every_search_shows_one_version(tmp_path: Path, index: str) -> None:
                 assert candidate.template_id in expected[candidate.subject_id]
 
 
-def test_galleries_come_and_go_while_they_are_searched(tmp_path: Path) -> None:
+def test_galleries_come_and_go_while_they_are_searched(location: Location) -> None:
     done = threading.Event()
 
     def look(galleries: Galleries) -> int:
@@ -378,7 +380,7 @@ def test_galleries_come_and_go_while_they_are_searched(tmp_path: Path) -> None:
             looked += 1
         return looked
 
-    with Galleries.open(tmp_path, index="numpy") as galleries, ThreadPoolExecutor(4) as pool:
+    with Galleries.open(location, key=KEY, index="numpy") as galleries, ThreadPoolExecutor(4) as pool:
         looking = [pool.submit(look, galleries) for _ in range(4)]
         try:
             for _ in range(40):
@@ -390,8 +392,8 @@ def test_galleries_come_and_go_while_they_are_searched(tmp_path: Path) -> None:
         assert sum(future.result() for future in looking) > 0
 
 
-def test_galleries_may_be_closed_while_they_are_used(tmp_path: Path) -> None:
-    galleries = Galleries.open(tmp_path, index="numpy")
+def test_galleries_may_be_closed_while_they_are_used(location: Location) -> None:
+    galleries = Galleries.open(location, key=KEY, index="numpy")
     galleries.create("g", "", MODEL, SIZE)
 
     def work(worker: int) -> int:
@@ -410,5 +412,5 @@ def test_galleries_may_be_closed_while_they_are_used(tmp_path: Path) -> None:
             threading.Event().wait(0.01)
         galleries.close()
         acknowledged = sum(future.result() for future in working)
-    with Galleries.open(tmp_path) as again:
+    with Galleries.open(location, key=KEY) as again:
         assert again.get("g").template_count == acknowledged > 0

@@ -402,7 +402,7 @@ def test_what_a_later_version_has_sealed_is_damage_of_the_access_store(tmp_path:
     with open_access(tmp_path) as store:
         made = store.create(new_key())
         with store._database.reading() as now:
-            locks, (version, _) = Locks(now), now.row(HEAD) or ()
+            locks, ((version, _),) = Locks(now), now.rows(HEAD)
         head = locks._key.seal(b"too short", ACCESS.bound("head", version))
         with pytest.raises(errors.StoreCorrupt) as caught:
             locks.head_of((version, head))

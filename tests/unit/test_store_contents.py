@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import apsw
 import numpy as np
@@ -46,10 +46,11 @@ from fr_core.gallery.values import (
 from fr_core.storage import log_copier
 from fr_core.storage.connection import PAGE_BYTES
 from fr_core.storage.data_folder import DataFolder
-from fr_core.storage.database import Database
-from fr_core.storage.sqlite_errors import sqlite_errors
+from fr_core.storage.driver_errors import driver_errors
+from fr_core.storage.location import Location
 from fr_core.types import F32, Embedding
 from support.ledger import KEY, MODEL, SIZE, embedding
+from support.stores import SQLITE_ALONE, outside
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -61,8 +62,8 @@ def gallery(name: str, **more: Any) -> GalleryInfo:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[GalleryStore]:
-    opened = GalleryStore(tmp_path, KEY)
+def store(location: Location) -> Iterator[GalleryStore]:
+    opened = GalleryStore(location, KEY)
     assert list(opened.vectors(10)) == []
     yield opened
     opened.close()
@@ -102,13 +103,11 @@ def counts(store: GalleryStore, name: str) -> tuple[int, int]:
     return info.subject_count, info.template_count
 
 
-def spoil(tmp_path: Path, sql: str) -> None:
-    with closing(apsw.Connection(str(tmp_path / DATABASE_NAME))) as connection:
-        connection.set_busy_timeout(5_000)
-        connection.execute(sql).fetchall()
+def spoil(location: Location, sql: str) -> None:
+    outside(location, SCHEMA, sql)
 
 
-def test_a_photo_is_kept_where_the_gallery_keeps_photos(store: GalleryStore, tmp_path: Path) -> None:
+def test_a_photo_is_kept_where_the_gallery_keeps_photos(store: GalleryStore, location: Location) -> None:
     for name, keeps in (("g", True), ("h", False)):
         run(store, changes.CreateGallery(gallery(name, keeps_photos=keeps)))
         for number, photo in ((1, PHOTO), (2, None), (3, b"")):
@@ -122,22 +121,22 @@ def test_a_photo_is_kept_where_the_gallery_keeps_photos(store: GalleryStore, tmp
             assert kept.embedding.model == MODEL
             assert (kept.embedding.vector == embedding(number).vector).all()
             assert (kept.info.template_id, kept.info.quality, kept.info.created) == (template_id, 0.25, NOW)
-    assert verify(tmp_path, KEY).photos == 2
+    assert verify(location, KEY).photos == 2
 
 
-def test_photos_go_with_their_templates(store: GalleryStore, tmp_path: Path) -> None:
+def test_photos_go_with_their_templates(store: GalleryStore, location: Location) -> None:
     run(store, changes.CreateGallery(gallery("g", keeps_photos=True)))
     ids = [enrol(store, "g", f"s{number // 2}", number, photo=PHOTO).template_id for number in range(8)]
     run(store, changes.DeleteTemplate("g", ids[0]))
-    assert verify(tmp_path, KEY).photos == 7
+    assert verify(location, KEY).photos == 7
     run(store, changes.DeleteSubject("g", "s1"))
-    assert verify(tmp_path, KEY).photos == 5
+    assert verify(location, KEY).photos == 5
     erased = run(store, changes.EraseSubject("g", "s2", NOW))
     assert (erased.templates, erased.photos, erased.erased) == (2, 2, NOW)
-    assert verify(tmp_path, KEY).photos == 3
+    assert verify(location, KEY).photos == 3
     with store.transaction() as transaction:
         transaction.delete_gallery(row_of(store, "g").gallery_no)
-    assert verify(tmp_path, KEY).photos == 0
+    assert verify(location, KEY).photos == 0
 
 
 @pytest.mark.parametrize(
@@ -151,15 +150,17 @@ def test_photos_go_with_their_templates(store: GalleryStore, tmp_path: Path) -> 
         "UPDATE templates SET has_photo = 0",
     ],
 )
-def test_a_photo_that_was_exchanged_or_taken_away_is_not_served(store: GalleryStore, tmp_path: Path, sql: str) -> None:
+def test_a_photo_that_was_exchanged_or_taken_away_is_not_served(
+    store: GalleryStore, location: Location, sql: str
+) -> None:
     run(store, changes.CreateGallery(gallery("g", keeps_photos=True)))
     for number in (1, 2):
         enrol(store, "g", "s", number, photo=PHOTO)
-    spoil(tmp_path, sql)
+    spoil(location, sql)
     with store.snapshot() as snapshot, pytest.raises(StoreCorrupt):
         snapshot.template(1, 1)
     with pytest.raises(StoreCorrupt):
-        verify(tmp_path, KEY)
+        verify(location, KEY)
 
 
 def test_a_quality_of_minus_zero_comes_back(store: GalleryStore) -> None:
@@ -169,10 +170,10 @@ def test_a_quality_of_minus_zero_comes_back(store: GalleryStore) -> None:
     assert sum(len(block.template_ids) for block in store.vectors(10)) == 1
 
 
-def test_a_row_of_metadata_that_was_altered_is_not_filtered_by(store: GalleryStore, tmp_path: Path) -> None:
+def test_a_row_of_metadata_that_was_altered_is_not_filtered_by(store: GalleryStore, location: Location) -> None:
     run(store, changes.CreateGallery(gallery("g")))
     enrol(store, "g", "s", 1, metadata={"team": "red"})
-    spoil(tmp_path, "UPDATE subject_metadata SET value = 'blue'")
+    spoil(location, "UPDATE subject_metadata SET value = 'blue'")
     with store.snapshot() as snapshot:
         with pytest.raises(StoreCorrupt):
             snapshot.subjects_with(1, "team", "blue")
@@ -197,48 +198,52 @@ def test_a_row_of_metadata_that_was_altered_is_not_filtered_by(store: GallerySto
         ("UPDATE galleries SET version = 77", lambda s: s.galleries("", 9)),
     ],
 )
-def test_no_altered_row_is_served(store: GalleryStore, tmp_path: Path, sql: str, read: Callable[[Any], object]) -> None:
+def test_no_altered_row_is_served(
+    store: GalleryStore, location: Location, sql: str, read: Callable[[Any], object]
+) -> None:
     run(store, changes.CreateGallery(gallery("g", retention=HOUR)))
     enrol(store, "g", "s", 1)
     with store.snapshot() as snapshot:
         read(snapshot)
-    spoil(tmp_path, sql)
+    spoil(location, sql)
     with store.snapshot() as snapshot, pytest.raises(StoreCorrupt):
         read(snapshot)
 
 
-def test_a_name_needs_no_template(store: GalleryStore, tmp_path: Path) -> None:
+def test_a_name_needs_no_template(store: GalleryStore, location: Location) -> None:
     run(store, changes.CreateGallery(gallery("g")))
     enrol(store, "g", "s", 1)
-    spoil(tmp_path, "UPDATE templates SET sealed = x'00'")
+    spoil(location, "UPDATE templates SET sealed = x'00'")
     with store.snapshot() as snapshot:
         assert snapshot.subject_names(np.array([1]))[1].subject_id == "s"
         with pytest.raises(StoreCorrupt):  # the control: this one is decrypted
             snapshot.subject(1, "s")
 
 
-def test_a_row_that_was_hidden_and_is_in_the_way_is_damage(store: GalleryStore, tmp_path: Path) -> None:
+def test_a_row_that_was_hidden_and_is_in_the_way_is_damage(store: GalleryStore, location: Location) -> None:
     run(store, changes.CreateGallery(gallery("g")))
-    spoil(tmp_path, "INSERT INTO subjects VALUES (1, 1, 'hidden', '', '', 0, x'', x'')")
+    spoil(location, "INSERT INTO subjects VALUES (1, 1, 'hidden', '', '', 0, x'', x'')")
     with pytest.raises(StoreCorrupt):
         enrol(store, "g", "s", 1)
     assert counts(store, "g") == (0, 0)
 
 
-def test_a_row_that_was_altered_is_not_written_again_as_if_it_were_sound(store: GalleryStore, tmp_path: Path) -> None:
+def test_a_row_that_was_altered_is_not_written_again_as_if_it_were_sound(
+    store: GalleryStore, location: Location
+) -> None:
     run(store, changes.CreateGallery(gallery("g")))
     enrol(store, "g", "s", 1)
-    spoil(tmp_path, "UPDATE subjects SET display_name = 'x'")
+    spoil(location, "UPDATE subjects SET display_name = 'x'")
     with pytest.raises(StoreCorrupt):
         enrol(store, "g", "s", 2, metadata={"a": "b"})
     with pytest.raises(StoreCorrupt), store.transaction() as transaction:
         transaction.update_subject(1, SubjectUpdate("y"))
-    spoil(tmp_path, "UPDATE galleries SET template_count = 7")
+    spoil(location, "UPDATE galleries SET template_count = 7")
     with pytest.raises(StoreCorrupt), store.transaction() as transaction:
         transaction.changed(1, 0, 1)
 
 
-def test_a_number_is_not_given_again_after_a_rollback_or_a_restart(store: GalleryStore, tmp_path: Path) -> None:
+def test_a_number_is_not_given_again_after_a_rollback_or_a_restart(store: GalleryStore, location: Location) -> None:
     def enrol_and_fail() -> None:
         with store.transaction() as transaction, transaction.item():
             changes.Enrol("g", Enrolment("t", NewTemplate(embedding(2))), NOW).run(transaction)
@@ -251,7 +256,7 @@ def test_a_number_is_not_given_again_after_a_rollback_or_a_restart(store: Galler
     assert enrol(store, "g", "u", 3).template_id == 3
     run(store, changes.DeleteSubject("g", "u"))
     store.close()
-    with closing(GalleryStore(tmp_path, KEY)) as again:
+    with closing(GalleryStore(location, KEY)) as again:
         assert enrol(again, "g", "v", 4).template_id == 4
         with again.snapshot() as snapshot:
             assert snapshot.subject_no(1, "v") == 4
@@ -259,7 +264,7 @@ def test_a_number_is_not_given_again_after_a_rollback_or_a_restart(store: Galler
     assert [numbers.next(table) for table in ("subjects", "galleries", "subjects")] == [5, 1, 6]
 
 
-def test_counts_that_are_written_late_are_right_whatever_is_undone(store: GalleryStore, tmp_path: Path) -> None:
+def test_counts_that_are_written_late_are_right_whatever_is_undone(store: GalleryStore, location: Location) -> None:
     def add(transaction: Any, number: int, fail: bool) -> None:
         with transaction.item():
             changes.Enrol("g", Enrolment(f"s{number}", NewTemplate(embedding(number))), NOW).run(transaction)
@@ -281,7 +286,7 @@ def test_counts_that_are_written_late_are_right_whatever_is_undone(store: Galler
             assert transaction.galleries("", 9) == (row,)
     assert counts(store, "g") == (8, 8)
     assert row_of(store, "g").info.version == 9
-    assert verify(tmp_path, KEY).templates == 8
+    assert verify(location, KEY).templates == 8
 
 
 def test_a_gallery_that_is_deleted_and_made_again_in_one_transaction(store: GalleryStore) -> None:
@@ -311,7 +316,7 @@ def test_a_gallery_takes_nothing_more_from_its_end_on(store: GalleryStore) -> No
     assert counts(store, "g") == (0, 0)
 
 
-def test_what_has_been_kept_long_enough_is_purged_in_steps(store: GalleryStore, tmp_path: Path) -> None:
+def test_what_has_been_kept_long_enough_is_purged_in_steps(store: GalleryStore, location: Location) -> None:
     for name, retention in (("day", 24 * HOUR), ("ever", None), ("hour", HOUR)):
         run(store, changes.CreateGallery(gallery(name, retention=retention, keeps_photos=True)))
         for number in range(5):
@@ -329,25 +334,24 @@ def test_what_has_been_kept_long_enough_is_purged_in_steps(store: GalleryStore, 
     assert counts(store, "hour") == (3, 2)
     assert run(store, changes.PurgeExpired(NOW + 100 * HOUR, 100)) == (Purged("day", 7, 6), Purged("hour", 2, 2))
     assert [counts(store, name) for name in ("day", "ever", "hour")] == [(0, 0), (6, 7), (1, 0)]
-    assert verify(tmp_path, KEY).photos == 5
+    assert verify(location, KEY).photos == 5
 
 
-def test_an_erasure_leaves_a_receipt_that_does_not_say_whose(store: GalleryStore, tmp_path: Path) -> None:
+def test_an_erasure_leaves_a_receipt_that_does_not_say_whose(store: GalleryStore, location: Location) -> None:
     run(store, changes.CreateGallery(gallery("g")))
     for number in (1, 2):
         enrol(store, "g", "s", number)
     erased = run(store, changes.EraseSubject("g", "s", NOW))
     assert len(erased.receipt_id) == 16
     assert (erased.templates, erased.photos, erased.gallery_version) == (2, 0, 4)
-    with closing(apsw.Connection(str(tmp_path / DATABASE_NAME))) as connection:
-        ((receipt, gallery_no, templates, photos, _, _),) = connection.execute("SELECT * FROM erasures").fetchall()
+    ((receipt, gallery_no, templates, photos, _, _),) = outside(location, SCHEMA, "SELECT * FROM erasures")
     assert (receipt, gallery_no, templates, photos) == (erased.receipt_id, 1, 2, 0)
     for refused in (changes.EraseSubject("g", "s", NOW), changes.EraseSubject("g", "", NOW)):
         with pytest.raises(UnknownSubject):
             run(store, refused)
-    spoil(tmp_path, "UPDATE erasures SET templates = 1")
+    spoil(location, "UPDATE erasures SET templates = 1")
     with pytest.raises(StoreCorrupt):
-        verify(tmp_path, KEY)
+        verify(location, KEY)
 
 
 def test_growth_is_refused_on_a_nearly_full_disk(store: GalleryStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -355,11 +359,11 @@ def test_growth_is_refused_on_a_nearly_full_disk(store: GalleryStore, monkeypatc
     enrol(store, "g", "s", 1)
     spare, asked = [0], []
 
-    def spare_bytes(_: Database) -> int:
+    def spare_bytes(_: object) -> int:
         asked.append(spare[0])
         return spare[0]
 
-    monkeypatch.setattr(Database, "spare_bytes", spare_bytes)
+    monkeypatch.setattr(type(store.database), "spare_bytes", spare_bytes)
     with pytest.raises(StorageLow):
         enrol(store, "g", "s", 2)
     with pytest.raises(StorageLow):
@@ -403,8 +407,9 @@ def axis(number: int = 0) -> F32:
     return vector
 
 
+@SQLITE_ALONE
 def test_commits_are_durable_and_readers_cannot_write(store: GalleryStore) -> None:
-    writer = store.database.writer
+    writer = cast(apsw.Connection, store.database.writer)
     full, memory = 2, 2
     expected = {"journal_mode": "wal", "synchronous": full, "secure_delete": 1, "foreign_keys": 1, "temp_store": memory}
     expected |= {"application_id": SCHEMA.application_id, "user_version": SCHEMA.version}
@@ -412,7 +417,7 @@ def test_commits_are_durable_and_readers_cannot_write(store: GalleryStore) -> No
     with store.snapshot() as snapshot:
         with pytest.raises(apsw.ReadOnlyError):
             snapshot.connection.execute("DELETE FROM galleries")
-        with pytest.raises(StoreFailed), sqlite_errors():
+        with pytest.raises(StoreFailed), driver_errors():
             snapshot.connection.execute("DELETE FROM galleries")
 
 
@@ -535,8 +540,9 @@ def test_vectors_come_back_by_gallery_in_the_order_of_their_ids(store: GallerySt
             assert (np.concatenate([block.vectors for block in mine]) == np.eye(4, dtype=np.float32)).all()
 
 
-def test_searches_that_overlap_for_ever_do_not_let_the_log_grow_for_ever(store: GalleryStore, tmp_path: Path) -> None:
-    log = tmp_path / (DATABASE_NAME + "-wal")
+@SQLITE_ALONE
+def test_searches_that_overlap_for_ever_do_not_let_the_log_grow_for_ever(store: GalleryStore, location: Path) -> None:
+    log = location / (DATABASE_NAME + "-wal")
     with store.transaction() as transaction:
         number = transaction.insert_gallery(INFO)
     done = threading.Event()

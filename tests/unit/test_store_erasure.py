@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import apsw
 import pytest
@@ -23,6 +23,7 @@ from fr_core.gallery.store.template_codec import Binding
 from fr_core.gallery.values import Enrolment, GalleryInfo, NewTemplate
 from fr_core.storage import log_copier
 from fr_core.storage.clean_pages import clean_page
+from fr_core.storage.log_copier import LogCopier
 from fr_core.storage.vault import MAC_BYTES, Vault, encode
 from fr_core.types import ModelId
 from support.ledger import KEY, MODEL, OTHER_KEY, SIZE, embedding
@@ -205,7 +206,7 @@ def test_who_waits_to_scrub_hears_that_the_store_was_closed(store: GalleryStore)
 
     def scrub() -> None:
         try:
-            store.database.log.empty()
+            cast(LogCopier, store.database.log).empty()
         except Exception as error:  # noqa: BLE001
             heard.append(type(error))
 

@@ -44,6 +44,7 @@ from fr_server.telemetry.processes import ProcessesCollector
 from fr_server.telemetry.storage import GALLERIES, SUBJECTS, TEMPLATES, KeptCollector, KeptStore
 from fr_server.telemetry.tracing import TracingObserver
 from fr_server.telemetry.trust import HandshakeFailure, Parting, Refusal
+from fr_training.store.schema import SCHEMA as TRAINING
 
 DETECT = "fr_api.v1.RecognitionService/Detect"
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -170,7 +171,7 @@ class Unreadable:
 def test_galleries_are_counted_where_they_can_be_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     registry, broken = CollectorRegistry(), Future[None]()
     broken.set_exception(OSError())
-    registry.register(KeptCollector({"training": KeptStore(tmp_path / "away" / "t.sqlite", broken)}, Unreadable()))
+    registry.register(KeptCollector({"training": KeptStore(tmp_path / "away", TRAINING, broken)}, Unreadable()))
     samples = scraped(generate_latest(registry).decode())
     assert samples == {("fr_store_broken", frozenset({("store", "training")})): 1.0}
     assert [record.levelname for record in caplog.records] == ["WARNING"] * 2

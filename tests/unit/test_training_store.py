@@ -2,23 +2,22 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 
-import apsw
 import pytest
 
 from fr_core.errors import InvalidField, StoreCorrupt, StoreInUse, WrongKey
 from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.location import Location
 from fr_training.courses import Course
 from fr_training.errors import UnknownCohort, UnknownCourse, UnknownSession, UnknownTrainee, WrongStep
 from fr_training.store.caches import Pictures, Remembered, Sessions
-from fr_training.store.schema import DATABASE_NAME
+from fr_training.store.schema import SCHEMA
 from fr_training.store.training_store import TrainingStore
 from fr_training.store.transaction import Transaction
 from fr_training.store.values import ProbeTruth
 from fr_training.trials import Session
+from support.stores import content, outside
 from support.training_stores import (
     DAY_MS,
     KEY,
@@ -46,8 +45,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def store(tmp_path: Path, clock: Clock) -> Iterator[TrainingStore]:
-    with open_store(tmp_path / "training", clock) as store:
+def store(location: Location, clock: Clock) -> Iterator[TrainingStore]:
+    with open_store(location, clock) as store:
         yield store
 
 
@@ -66,17 +65,16 @@ def lock(_: Course, session: Session) -> tuple[Session, None]:
     return answered(session), None
 
 
-def damage(store: TrainingStore, sql: str) -> None:
-    with closing(apsw.Connection(str(store._database.folder.path / DATABASE_NAME))) as connection:
-        connection.execute(sql)
+def damage(location: Location, sql: str) -> None:
+    outside(location, SCHEMA, sql)
 
 
-def test_a_course_comes_back_after_the_store_was_closed(tmp_path: Path) -> None:
+def test_a_course_comes_back_after_the_store_was_closed(location: Location) -> None:
     pictures = pictures_of(COURSE)
-    with open_store(tmp_path / "training") as store:
+    with open_store(location) as store:
         add_course(store, COURSE, {"a" * 64: 3, "b" * 64: None})
         assert store.course(ID) is COURSE or store.course(ID) == COURSE
-    with open_store(tmp_path / "training") as store:
+    with open_store(location) as store:
         assert store.course(ID) == COURSE
         assert store.course(ID) is store.course(ID)
         assert [store.picture(ID, n) for n in range(len(pictures))] == list(pictures)
@@ -216,11 +214,11 @@ def test_a_session_is_made_once(store: TrainingStore, session: Session) -> None:
     assert store.sessions_of(trainee.trainee_id) == (session, other)
 
 
-def test_two_who_begin_at_once_get_the_same_session(store: TrainingStore, tmp_path: Path) -> None:
+def test_two_who_begin_at_once_get_the_same_session(store: TrainingStore, location: Location) -> None:
     add_course(store, COURSE)
     _, enrolled = store.create_cohort(ID, "", 1, DAY_MS)
     trainee = store.trainee(enrolled[0].trainee_id)
-    with open_store(tmp_path / "training") as other, ThreadPoolExecutor(8) as pool:
+    with open_store(location) as other, ThreadPoolExecutor(8) as pool:
         begun = [
             pool.submit(
                 (store, other)[n % 2].start_session,
@@ -233,7 +231,7 @@ def test_two_who_begin_at_once_get_the_same_session(store: TrainingStore, tmp_pa
         assert len({one.result().session_id for one in begun}) == 1
 
 
-def test_a_change_is_kept_and_its_result_returned(tmp_path: Path, store: TrainingStore, session: Session) -> None:
+def test_a_change_is_kept_and_its_result_returned(location: Location, store: TrainingStore, session: Session) -> None:
     for n in range(5):
         assert store.change(session.session_id, show).result() == n
         store.change(session.session_id, lock).result()
@@ -246,7 +244,7 @@ def test_a_change_is_kept_and_its_result_returned(tmp_path: Path, store: Trainin
     assert store.session(session.session_id) == expected
     store._sessions._cache.keep_only([])
     assert store.session(session.session_id) == expected
-    with open_store(tmp_path / "training") as other:
+    with open_store(location) as other:
         assert other.session(session.session_id) == expected
         assert other.sessions_of(session.trainee_id) == (expected,)
 
@@ -285,7 +283,7 @@ def test_what_a_job_wrote_before_it_failed_is_undone_and_no_more(store: Training
 def test_where_the_database_fails_the_whole_group_does(store: TrainingStore, session: Session) -> None:
     gate = Gate(lambda job: store.change(session.session_id, job))
     first = store.change(session.session_id, show)
-    failed = store._writer.submit(lambda tx: tx.write("INSERT INTO trials VALUES (999, 0, 0, x'00')"))
+    failed = store._writer.submit(lambda tx: tx.write("INSERT INTO trials VALUES (999, 0, 0, ?)", b"\0"))
     gate.open()
     for future in (first, failed):
         with pytest.raises(StoreCorrupt):
@@ -322,8 +320,8 @@ def test_a_change_cannot_make_another_session(store: TrainingStore, session: Ses
     assert store.session(session.session_id) == shown(COURSE, session)
 
 
-def test_what_one_process_writes_another_sees(tmp_path: Path, store: TrainingStore, session: Session) -> None:
-    with open_store(tmp_path / "training") as other:
+def test_what_one_process_writes_another_sees(location: Location, store: TrainingStore, session: Session) -> None:
+    with open_store(location) as other:
         for n in range(6):
             writes, reads = (store, other) if n % 2 else (other, store)
             assert writes.change(session.session_id, show).result() == n
@@ -363,21 +361,21 @@ def test_a_deleted_trainee_is_gone(store: TrainingStore, session: Session) -> No
         ("UPDATE pictures SET number = 1 - number WHERE number IN (0, 1)", "picture"),
     ],
 )
-def test_an_altered_row_is_damage(tmp_path: Path, sql: str, asked: str) -> None:
-    with open_store(tmp_path / "training") as store:
+def test_an_altered_row_is_damage(location: Location, sql: str, asked: str) -> None:
+    with open_store(location) as store:
         add_course(store, COURSE)
         cohort, enrolled = store.create_cohort(ID, "", 1, DAY_MS)
         (session,) = begin(store, COURSE, enrolled)
         for _ in range(2):
             store.change(session.session_id, show).result()
-    with open_store(tmp_path / "training") as store:
+    with open_store(location) as store:
         if "1 - " in sql:  # a unique key stands in the way of a swap
             table, column = sql.split()[1], sql.split()[3]
             for step in (f"{column} = {column} + 100", f"{column} = 101 - {column}"):
                 condition = f"WHERE {column} IN (0, 1, 100, 101)"
-                damage(store, f"UPDATE {table} SET {step} {condition}")
+                damage(location, f"UPDATE {table} SET {step} {condition}")
         else:
-            damage(store, sql)
+            damage(location, sql)
         ask: dict[str, Callable[[], object]] = {
             "session": lambda: store.session(session.session_id),
             "trainee": lambda: store.trainee(session.trainee_id),
@@ -389,20 +387,20 @@ def test_an_altered_row_is_damage(tmp_path: Path, sql: str, asked: str) -> None:
             ask[asked]()
 
 
-def test_a_new_key_takes_the_place_of_the_old(tmp_path: Path) -> None:
+def test_a_new_key_takes_the_place_of_the_old(location: Location) -> None:
     new_key = KeyEncryptionKey(bytes(32))
-    with open_store(tmp_path / "training") as store:
+    with open_store(location) as store:
         add_course(store, COURSE)
         cohort, enrolled = store.create_cohort(ID, "", 1, DAY_MS)
         begin(store, COURSE, enrolled)
-        with open_store(tmp_path / "training") as other, pytest.raises(StoreInUse):
+        with open_store(location) as other, pytest.raises(StoreInUse):
             other.put_under(new_key)
         store.put_under(new_key)
         assert store.cohort(cohort.cohort_id) == cohort
         store.create_cohort(ID, "after", 1, DAY_MS)
     with pytest.raises(WrongKey):
-        open_store(tmp_path / "training")
-    with TrainingStore.open(tmp_path / "training", new_key, Clock()) as store:
+        open_store(location)
+    with TrainingStore.open(location, new_key, Clock()) as store:
         assert store.course(ID) == COURSE
         assert len(store.cohorts()) == 2
         assert len(store.changes_since(cohort.cohort_id, -1).sessions) == 1
@@ -435,13 +433,12 @@ def test_caches_are_bounded_and_forget_what_was_used_least() -> None:
     assert pictures.get(("2", 0)) is not None
 
 
-def test_ids_and_secrets_are_nowhere_in_clear(tmp_path: Path, store: TrainingStore, session: Session) -> None:
+def test_ids_and_secrets_are_nowhere_in_clear(location: Location, store: TrainingStore, session: Session) -> None:
     cohort, enrolled = store.create_cohort(ID, "Name of the cohort", 1, DAY_MS)
     store.set_probe_key(ID, "ab" * 32, "person 3")
     store.change(session.session_id, show).result()
     item = next(iter(COURSE.forms.values())).items[0]
-    folder = tmp_path / "training"
-    held = b"".join(path.read_bytes() for path in folder.iterdir())
+    held = content(location, SCHEMA)
     assert cohort.cohort_id.encode() in held  # what is searched for can be found
     for secret in (
         enrolled[0].code.encode(),

@@ -2,29 +2,29 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
-import apsw
 import pytest
 
 from fr_core.errors import InvalidField, StoreCorrupt, StoreFailed
 from fr_core.storage.audit.attribution import Attribution, attributed
 from fr_core.storage.audit.values import Record
 from fr_core.storage.audit.verify import Verified, verify
-from fr_core.storage.database import Database
+from fr_core.storage.location import Location
 from fr_core.storage.statements import Reading
 from fr_training.answers import Answer, Notes, PairRating, ProbeSent
 from fr_training.courses import Course
 from fr_training.errors import SittingClosed, UnknownCohort, UnknownSitting
 from fr_training.prompts import Step
-from fr_training.store.schema import DATABASE_NAME
+from fr_training.store.schema import SCHEMA
 from fr_training.store.training_store import TrainingStore
 from fr_training.store.transaction import Transaction
 from fr_training.store.values import Cohort, NewTrainee
 from fr_training.trials import Locked, Session
 from support.audits import checkpoint_of, pseudonyms_of
+from support.stores import outside
 from support.training_stores import DAY_MS, NOW_MS, SITTING, Clock, add_course, begin, open_store, shown, small_course
 
 COURSE = small_course()
@@ -32,8 +32,8 @@ ID = COURSE.course_id
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[TrainingStore]:
-    with open_store(tmp_path / "training") as store:
+def store(location: Location) -> Iterator[TrainingStore]:
+    with open_store(location) as store:
         add_course(store, COURSE)
         yield store
 
@@ -94,12 +94,12 @@ def test_changes_tell_who_is_new_and_not_who_was_deleted(store: TrainingStore) -
 
 
 @contextmanager
-def after_each_look(happens: Callable[[], None]) -> Iterator[list[int]]:
+def after_each_look(store: TrainingStore, happens: Callable[[], None]) -> Iterator[list[int]]:
     """Have something happen after each look of this thread at a database; gives a list of those looks."""
-    here, looks, reading = threading.get_ident(), list[int](), Database.reading
+    here, looks, reading = threading.get_ident(), list[int](), type(store._database).reading
 
     @contextmanager
-    def looking(database: Database) -> Iterator[Reading]:
+    def looking(database: Any) -> Iterator[Reading]:
         with reading(database) as now:
             yield now
         if threading.get_ident() == here and not busy:
@@ -110,7 +110,7 @@ def after_each_look(happens: Callable[[], None]) -> Iterator[list[int]]:
 
     busy: list[int] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Database, "reading", looking)
+        patch.setattr(type(store._database), "reading", looking)
         yield looks
 
 
@@ -121,7 +121,7 @@ def test_changes_are_of_one_moment(store: TrainingStore) -> None:
     def happens() -> None:
         begin(store, COURSE, store.add_trainees(cohort.cohort_id, 1))
 
-    with after_each_look(happens) as looks:
+    with after_each_look(store, happens) as looks:
         for _ in range(3):
             found = store.changes_since(cohort.cohort_id, -1)
             assert {one.trainee_id for one in found.sessions} <= {one.trainee_id for one in found.trainees}
@@ -153,9 +153,9 @@ def test_nothing_of_a_deleted_course_or_cohort_is_remembered(store: TrainingStor
     assert store.remembered_picture(COURSE.course_id, 0) is None
 
 
-def test_a_cohort_whose_time_is_over_takes_its_key_along(tmp_path: Path) -> None:
+def test_a_cohort_whose_time_is_over_takes_its_key_along(location: Location) -> None:
     clock = Clock()
-    with open_store(tmp_path / "training", clock) as store:
+    with open_store(location, clock) as store:
         add_course(store, COURSE)
         for days in (1, 3):
             cohort, _ = store.create_cohort(COURSE.course_id, "", 1, days * DAY_MS)
@@ -168,7 +168,7 @@ def test_a_cohort_whose_time_is_over_takes_its_key_along(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("what", ["cohort", "course"])
-def test_a_purge_forgets_what_another_process_deleted(tmp_path: Path, store: TrainingStore, what: str) -> None:
+def test_a_purge_forgets_what_another_process_deleted(location: Location, store: TrainingStore, what: str) -> None:
     kept = small_course(course_id="0" * 16)
     add_course(store, kept)
     cohort, _ = enrol(store)
@@ -178,7 +178,7 @@ def test_a_purge_forgets_what_another_process_deleted(tmp_path: Path, store: Tra
         store.changes_since(one.cohort_id, -1)
     for course in (COURSE, kept):
         store.picture(course.course_id, 0)
-    with open_store(tmp_path / "training") as other:
+    with open_store(location) as other:
         if what == "cohort":
             other.delete_cohort(cohort.cohort_id)
         else:
@@ -218,7 +218,7 @@ def test_a_picture_that_is_read_while_its_course_is_deleted_is_forgotten(store: 
     def delete() -> None:
         store.delete_course(COURSE.course_id)
 
-    with after_each_look(delete):
+    with after_each_look(store, delete):
         assert store.picture(COURSE.course_id, 0)
     assert store.remembered_picture(COURSE.course_id, 0) is None
 
@@ -229,9 +229,9 @@ WHO = Attribution("key:k3", ("trainer",), "r-1")
 class Place:
     """A store with a course, a cohort of two, and the session of the first."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, location: Location) -> None:
         self.clock = Clock()
-        self.store = open_store(folder, self.clock)
+        self.store = open_store(location, self.clock)
         add_course(self.store, COURSE, {"a" * 64: 3})
         self.cohort: Cohort
         self.enrolled: tuple[NewTrainee, ...]
@@ -262,13 +262,8 @@ def records(store: TrainingStore, after: int = 0) -> list[Record]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "training"
-
-
-@pytest.fixture
-def place(folder: Path) -> Iterator[Place]:
-    found = Place(folder)
+def place(location: Location) -> Iterator[Place]:
+    found = Place(location)
     with found.store:
         yield found
 
@@ -363,7 +358,7 @@ def test_a_change_is_told_with_who_asked_for_it(place: Place, action: str) -> No
     assert (record.subjects, record.gallery, record.case) == ((), None, None)
 
 
-def test_a_closed_sitting_takes_nothing_but_its_end(place: Place, folder: Path) -> None:
+def test_a_closed_sitting_takes_nothing_but_its_end(place: Place, location: Location) -> None:
     cohort_id = place.cohort.cohort_id
     assert place.store.set_closed(cohort_id, SITTING, True).closed == {SITTING}
     halted = place.store.session(place.session.session_id)
@@ -373,7 +368,7 @@ def test_a_closed_sitting_takes_nothing_but_its_end(place: Place, folder: Path) 
     with pytest.raises(SittingClosed):
         start_other(place)
     assert place.store.session(place.session.session_id) == halted
-    with open_store(folder, place.clock) as again:
+    with open_store(location, place.clock) as again:
         assert again.cohort(cohort_id).closed == {SITTING}
         assert again.sessions_of(place.enrolled[0].trainee_id) == (halted,)
     with pytest.raises(UnknownSitting):
@@ -383,11 +378,11 @@ def test_a_closed_sitting_takes_nothing_but_its_end(place: Place, folder: Path) 
     start_other(place)
 
 
-def test_a_list_of_closed_sittings_of_another_cohort_is_damage(place: Place, folder: Path) -> None:
+def test_a_list_of_closed_sittings_of_another_cohort_is_damage(place: Place, location: Location) -> None:
     other, _ = place.store.create_cohort(ID, "Tuesday", 1, DAY_MS)
     place.store.set_closed(other.cohort_id, SITTING, True)
-    with closing(apsw.Connection(str(folder / DATABASE_NAME))) as connection:
-        connection.execute("UPDATE cohorts SET closed = (SELECT max(closed) FROM cohorts)")
+    taken = "(SELECT closed FROM cohorts WHERE closed IS NOT NULL LIMIT 1)"
+    damage(location, f"UPDATE cohorts SET closed = {taken}")
     with pytest.raises(StoreCorrupt):
         place.store.cohort(place.cohort.cohort_id)
 
@@ -471,9 +466,9 @@ def test_a_change_that_cannot_be_told_is_not_made(place: Place, monkeypatch: pyt
     assert place.seq == before + 1
 
 
-def test_two_stores_of_one_folder_write_one_chain(place: Place, folder: Path) -> None:
+def test_two_stores_of_one_folder_write_one_chain(place: Place, location: Location) -> None:
     before = place.seq
-    with open_store(folder) as other:
+    with open_store(location) as other:
         for number in range(4):
             (place.store if number % 2 else other).set_probe_key(ID, f"{number:064x}", None)
         assert [record.seq for record in records(other, before)] == list(range(before + 1, before + 5))
@@ -481,9 +476,8 @@ def test_two_stores_of_one_folder_write_one_chain(place: Place, folder: Path) ->
         assert checkpoint_of(other).hash == checkpoint_of(place.store).hash
 
 
-def damage(folder: Path, sql: str) -> None:
-    with closing(apsw.Connection(str(folder / DATABASE_NAME))) as connection:
-        connection.execute(sql).fetchall()
+def damage(location: Location, sql: str) -> None:
+    outside(location, SCHEMA, sql)
 
 
 @pytest.mark.parametrize(
@@ -498,12 +492,12 @@ def damage(folder: Path, sql: str) -> None:
         "DELETE FROM audit_head",
     ],
 )
-def test_a_store_with_an_altered_audit_does_not_open(place: Place, folder: Path, sql: str) -> None:
+def test_a_store_with_an_altered_audit_does_not_open(place: Place, location: Location, sql: str) -> None:
     place.store.close()
-    damage(folder, "UPDATE audit SET mac = mac")
-    open_store(folder).close()  # the control: an untouched store opens
-    damage(folder, sql)
+    damage(location, "UPDATE audit SET mac = mac")
+    open_store(location).close()  # the control: an untouched store opens
+    damage(location, sql)
     for _ in range(2):  # it was let go
         with pytest.raises(StoreCorrupt) as refused:
-            open_store(folder)
+            open_store(location)
         assert refused.value.metadata["check"] in ("audit", "audit_head")

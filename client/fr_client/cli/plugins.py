@@ -25,7 +25,7 @@ _OUR_PACKAGES = tuple(
 # The commands that fr-core adds to a group. Without fr-core, they say that it is missing.
 _OF_CORE: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "fr": ("serve", "server", "models", "evaluate", "bench", "dataset", "web", "lti"),
+        "fr": ("serve", "server", "store", "models", "evaluate", "bench", "dataset", "web", "lti"),
         "fr gallery": ("backup", "restore", "verify", "key"),
         "fr train": ("check", "simulate"),
         "fr audit": ("file",),

@@ -18,8 +18,8 @@ from fr_core.errors import BackupUnusable, StoreCorrupt, StoreNewer, message
 from fr_core.gallery.backup.staged import Staged
 from fr_core.gallery.store.rows import ERASURES, GALLERIES, names
 from fr_core.storage.connection import open_finished, open_new
+from fr_core.storage.driver_errors import driver_errors
 from fr_core.storage.protocol import Row
-from fr_core.storage.sqlite_errors import sqlite_errors
 from fr_core.storage.vault import Vault, encode
 
 # The layout of what is encrypted in a backup.
@@ -210,7 +210,7 @@ def prove_keys(file: Staged) -> None:
 @contextmanager
 def writing(layout: Layout, path: Path, vfs: str) -> Iterator[apsw.Connection]:
     """Yield a transaction in a new file, which is committed where the block ends well; see `prove_keys`."""
-    with sqlite_errors():
+    with driver_errors():
         version = f"user_version = {len(layout.formats)}"
         connection = open_new(path, vfs, int.from_bytes(layout.application_id), version)
         try:
@@ -248,7 +248,7 @@ def backup_errors() -> Iterator[None]:
     refuses.
     """
     try:
-        with sqlite_errors():
+        with driver_errors():
             yield
     except StoreCorrupt as error:
         raise unusable(error.metadata.get("check", "unknown")) from error

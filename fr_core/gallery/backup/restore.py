@@ -18,12 +18,12 @@ from fr_core.gallery.store.schema import DATABASE_NAME, SCHEMA
 from fr_core.storage.audit.attribution import current_attribution
 from fr_core.storage.audit.table import AuditTable
 from fr_core.storage.checkpoint_vfs import CheckpointVfs
-from fr_core.storage.connection import open_finished, open_new_store, use_log
+from fr_core.storage.connection import SqliteHeader, open_finished, open_new_store, use_log
 from fr_core.storage.data_folder import DataFolder
 from fr_core.storage.database import now_ms
+from fr_core.storage.driver_errors import driver_errors
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.migrations import make, unlocked
-from fr_core.storage.sqlite_errors import sqlite_errors
 from fr_core.storage.vault import Vault
 
 # The trees of a million subjects' ids, numbers and metadata: what does not fit is written again and again.
@@ -118,7 +118,7 @@ def _emptied_on_failure(folder: Path) -> Iterator[DataFolder]:
 
 def _write(path: Path, saved: SavedStore, vault: Vault, vfs: str, clock_ms: Callable[[], int]) -> int:
     pages = CheckpointVfs(vfs)
-    with sqlite_errors():
+    with driver_errors():
         connection = open_new_store(path, pages.vfs_name, SCHEMA.application_id, cache_kib=_CACHE_KIB)
         try:
             make(connection, SCHEMA, vault)
@@ -183,9 +183,9 @@ def _set_numbers(connection: apsw.Connection, saved: SavedStore) -> None:
 
 
 def _proved(path: Path, key: KeyEncryptionKey) -> Verified:
-    with sqlite_errors():
+    with driver_errors():
         connection = open_finished(path)
         try:
-            return require_sound(connection, unlocked(connection, SCHEMA, key))
+            return require_sound(connection, unlocked(connection, SqliteHeader(connection), SCHEMA, key))
         finally:
             connection.close()

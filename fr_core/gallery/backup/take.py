@@ -7,6 +7,7 @@ from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
+from typing import cast
 
 import apsw
 
@@ -126,7 +127,7 @@ def _write(
     folder: Path, key: KeyEncryptionKey, keys: Path, data: apsw.Connection, wrapped: apsw.Connection, now: datetime
 ) -> None:
     with reading(folder, key) as source:
-        vault, numbers = source.vault, _numbers(source.connection)
+        vault, numbers = source.vault, _numbers(cast(apsw.Connection, source.connection))
         head = AuditTable(source, vault, lambda: 0).head()
         if os.path.lexists(keys):
             _require_replaceable(keys, files.store_id(vault), numbers)

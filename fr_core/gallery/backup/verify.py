@@ -6,29 +6,33 @@ an erasure, has to wait for such a reader.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import apsw
 
 from fr_core.errors import NoStore, StoreCorrupt, StoreFailed, message
 from fr_core.gallery.store.gallery_store import DATABASE_NAME
-from fr_core.gallery.store.integrity import Verified, require_sound
+from fr_core.gallery.store.integrity import Verified, require_sound, require_sound_rows
 from fr_core.gallery.store.schema import SCHEMA
 from fr_core.gallery.store.snapshot import Snapshot
-from fr_core.storage.connection import reading_outside
+from fr_core.storage.audit.table import AuditTable
+from fr_core.storage.audit.verify import require_unbroken
+from fr_core.storage.connection import SqliteHeader, reading_outside
 from fr_core.storage.data_folder import require_sole
 from fr_core.storage.durable import cause
 from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.location import Location
 from fr_core.storage.migrations import known_version, unlocked
+from fr_core.storage.opening import open_database
 from fr_core.storage.sqlite_log import require_no_lost_commits
 
 
-def verify(folder: Path, key: KeyEncryptionKey) -> Verified:
-    """Check everything that a data folder holds, and return how much that is; a server may run on it.
+def verify(location: Location, key: KeyEncryptionKey) -> Verified:
+    """Check everything that a data folder or a database holds, and return how much that is; a server may run on it.
 
     The file is checked in full, every row is authenticated, every template and photo opened, tables and counts are
-    compared, and the log is searched for commits that were lost. Nothing is changed.
+    compared, and the log is searched for commits that were lost. Nothing is changed. PostgreSQL checks its own files.
 
     Raises:
         NoStore: there is nothing that could be checked.
@@ -37,8 +41,12 @@ def verify(folder: Path, key: KeyEncryptionKey) -> Verified:
         StoreCorrupt: something is not as it was written; `check` says what.
         StoreFailed: the disk refuses, or another program holds the database.
     """
-    with reading(folder, key) as snapshot:
-        return require_sound(snapshot, snapshot.vault)
+    if isinstance(location, Path):
+        with reading(location, key) as snapshot:
+            return require_sound(snapshot, snapshot.vault)
+    with closing(open_database(location, SCHEMA, key, check=False)) as database, database.reading() as now:
+        counts = require_sound_rows(now, now.vault)
+        return Verified(*counts, require_unbroken(AuditTable(now, now.vault, lambda: 0)))
 
 
 def require_store(folder: Path) -> Path:
@@ -62,10 +70,11 @@ def reading(folder: Path, key: KeyEncryptionKey) -> Iterator[Snapshot]:
     path = require_store(folder)
     with reading_outside(path) as connection, _schema_errors():
         connection.execute("BEGIN")
-        if known_version(connection, SCHEMA) < SCHEMA.version:
+        header = SqliteHeader(connection)
+        if known_version(header, SCHEMA) < SCHEMA.version:
             raise NoStore(message("error.gallery.galleries_earlier_version"))
         _require_whole_log(path, int(connection.pragma("page_size")))
-        yield Snapshot(connection, unlocked(connection, SCHEMA, key))
+        yield Snapshot(connection, unlocked(connection, header, SCHEMA, key))
 
 
 def _require_whole_log(path: Path, page_bytes: int) -> None:

@@ -16,9 +16,11 @@ from fr_core.gallery.store.transaction import GalleryTransaction, Numbers
 from fr_core.gallery.store.values import StoredVectors
 from fr_core.storage.audit.table import AuditTable
 from fr_core.storage.clean_pages import DATABASE_HEADER
-from fr_core.storage.database import Database, now_ms
+from fr_core.storage.database import now_ms
 from fr_core.storage.dialect import LAST_NUMBERS
 from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.location import Location
+from fr_core.storage.opening import open_database
 
 DATABASE_NAME = SCHEMA.database_name
 RESERVE_BYTES = 64 * 2**20
@@ -28,14 +30,14 @@ _PLAIN_VERSION = SCHEMA.first_keyed - 1
 
 
 class GalleryStore:
-    """The store of all galleries in a data folder, which it holds for itself until closed.
+    """The store of all galleries of a data folder or a database, which it holds for itself until closed.
 
     Every method, and every method of a snapshot or a transaction, raises `StoreFailed` where the disk refuses and
     `StoreCorrupt` where it finds damage. Snapshots may be taken by any thread at any time and wait for no transaction;
     only one thread at a time may hold a transaction.
 
     Args:
-        folder: the data folder, made where it is not there.
+        location: the data folder, made where it is not there, or a PostgreSQL database.
         key: wraps the keys of the store; a new store is made under it, and so is one of version 1, which had none.
         reserve_bytes: what must stay free on the disk for deletions and searches to go on; 1/8 of the disk at most.
         vfs: SQLite's layer to the disk, by name; "" = its own.
@@ -51,14 +53,14 @@ class GalleryStore:
 
     def __init__(
         self,
-        folder: Path,
+        location: Location,
         key: KeyEncryptionKey,
         *,
         reserve_bytes: int = RESERVE_BYTES,
         vfs: str = "",
         clock_ms: Callable[[], int] = now_ms,
     ) -> None:
-        self.database = Database(folder, SCHEMA, key, reserve_bytes, vfs, clock_ms=clock_ms)
+        self.database = open_database(location, SCHEMA, key, reserve_bytes, vfs, clock_ms=clock_ms)
         try:
             with self.database.reading() as now:
                 self.numbers = Numbers(dict(now.rows(LAST_NUMBERS)))
@@ -70,7 +72,7 @@ class GalleryStore:
     def snapshot(self) -> Iterator[Snapshot]:
         """Read within the block; raises `ShuttingDown` if the store is closed."""
         with self.database.reading_as(Snapshot) as snapshot:
-            snapshot.row("SELECT 1 FROM galleries LIMIT 1")  # SQLite takes the snapshot with the first read
+            snapshot.row("SELECT 1 FROM galleries LIMIT 1")  # the snapshot is taken with the first read
             yield snapshot
 
     def transaction(self) -> AbstractContextManager[GalleryTransaction]:

@@ -63,7 +63,7 @@ _CONTRADICTIONS = {
     "subject_gallery": "SELECT 1 FROM subjects s LEFT JOIN galleries g ON g.gallery_no = s.gallery_no "
     "WHERE g.gallery_no IS NULL LIMIT 1",
     "photo": "SELECT 1 FROM photos p LEFT JOIN templates t ON t.template_id = p.template_id "
-    "WHERE t.has_photo IS NOT 1 LIMIT 1",
+    "WHERE t.has_photo IS DISTINCT FROM 1 LIMIT 1",
 }
 
 _VECTORS = (

@@ -11,6 +11,7 @@ from fr_core.gallery.store import rows
 from fr_core.gallery.store.integrity import require_no_contradictions
 from fr_core.gallery.store.template_codec import Binding, unpack_vectors
 from fr_core.storage.connection import PAGE_BYTES
+from fr_core.storage.dialect import LAST_NUMBERS
 from fr_core.storage.protocol import Connection
 from fr_core.storage.schema import TAKES_MARK, Schema, begin_audit
 from fr_core.storage.vault import Vault
@@ -175,7 +176,10 @@ def _seal(connection: Connection, vault: Vault) -> None:
     keys = _move_subjects(connection, vault)
     _move_templates(connection, vault, galleries, keys)
     # The numbers of deleted rows are not given again.
+    given = {name for name, _ in connection.execute(LAST_NUMBERS)}
     for table in ("galleries", "templates"):
+        if f"{table}_v1" not in given:
+            continue
         connection.execute("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
         sql = "UPDATE sqlite_sequence SET name = ? WHERE name = ?"
         connection.execute(sql, (table, f"{table}_v1"))

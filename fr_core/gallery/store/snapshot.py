@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import apsw
 import numpy as np
 
 from fr_core.errors import StoreCorrupt, message
@@ -35,7 +34,8 @@ from fr_core.gallery.store.template_codec import Binding, unpack_vectors
 from fr_core.gallery.store.values import ExpiredTemplate, GalleryRow
 from fr_core.gallery.values import KeptTemplate, Subject, SubjectName, TemplateInfo
 from fr_core.id_forms import forms_of
-from fr_core.storage.dialect import array_of, in_array, object_of
+from fr_core.storage.dialect import array_of, in_array, in_texts, object_of
+from fr_core.storage.protocol import DriverConnection
 from fr_core.storage.statements import Reading
 from fr_core.storage.vault import DataKey, Value, Vault
 from fr_core.types import I64, Embedding
@@ -53,7 +53,7 @@ class Snapshot(Reading):
     and `StoreCorrupt` where a row was altered.
     """
 
-    def __init__(self, connection: apsw.Connection, vault: Vault) -> None:
+    def __init__(self, connection: DriverConnection, vault: Vault) -> None:
         super().__init__(connection, vault)
         self._bindings: dict[tuple[str, int], Binding] = {}
 
@@ -108,7 +108,7 @@ class Snapshot(Reading):
         # As in `template_ids_of`: the index by id has every column of the query, and is faster in its order.
         sql = (
             f"SELECT {object_of('subject_id', 'subject_no')} FROM subjects "
-            f"WHERE gallery_no = ? AND {in_array('subject_id')}"
+            f"WHERE gallery_no = ? AND {in_texts('subject_id')}"
         )
         asked = json.dumps(sorted({form for own in forms.values() for form in own}))
         ((said,),) = self.rows(sql, gallery_no, asked)

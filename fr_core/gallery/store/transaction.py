@@ -36,7 +36,7 @@ from fr_core.gallery.values import (
 )
 from fr_core.storage.audit.attribution import Attribution
 from fr_core.storage.audit.values import Entry, Pseudonyms
-from fr_core.storage.database import Database
+from fr_core.storage.protocol import Database
 from fr_core.storage.statements import Transaction
 from fr_core.storage.vault import DataKey, Value
 
@@ -68,12 +68,12 @@ class Numbers:
     """
 
     def __init__(self, last: Mapping[str, int]) -> None:
-        self._last = dict(last)
+        self.last = dict(last)
 
     def next(self, table: str) -> int:
         """Return the number of the next row of a table."""
-        self._last[table] = self._last.get(table, 0) + 1
-        return self._last[table]
+        self.last[table] = self.last.get(table, 0) + 1
+        return self.last[table]
 
 
 class GalleryTransaction(Transaction, Snapshot):
@@ -104,6 +104,7 @@ class GalleryTransaction(Transaction, Snapshot):
 
     def finish(self) -> None:
         """Write what was kept back; called before the commit."""
+        self._keep_numbers(self._numbers.last)
         self._write_galleries()
         if self._entries:
             self.audit.append(self._entries)

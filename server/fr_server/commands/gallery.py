@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fr_core.errors import KeyUnavailable, WrongKey, message
+from fr_core.errors import BackupElsewhere, KeyUnavailable, NoStore, WrongKey, message
 from fr_core.gallery.store.gallery_store import GalleryStore
-from fr_core.storage.database import Database
+from fr_core.gallery.store.schema import SCHEMA as GALLERIES
 from fr_core.storage.keys import KeyEncryptionKey
-from fr_core.storage.marks import mark_of
+from fr_core.storage.location import Location
+from fr_core.storage.opening import open_database
+from fr_core.storage.outside import mark_of
 from fr_datasets.progress import waiting
 from fr_server.clock import wall_ms
 from fr_server.commands.reporting import AsJson, counted, print_json, reporting
@@ -52,7 +54,7 @@ def rotate(config: Config, before: KeyEncryptionKey, after: KeyEncryptionKey) ->
     *others, galleries = sorted(
         (place for place in places_of(config) if place.is_there), key=lambda place: place.chain == "galleries"
     )
-    with naming(galleries.path):
+    with naming(galleries.named):
         store = _galleries(galleries, before, after)
     with closing(store):
         for place in others:
@@ -61,9 +63,9 @@ def rotate(config: Config, before: KeyEncryptionKey, after: KeyEncryptionKey) ->
             raise KeyUnavailable(message("error.storage.store_already_uses_new"), key_id=after.key_id)
         begin_reseal(config, before, after)
         for place in others:
-            with naming(place.path):
+            with naming(place.named):
                 _rotate_other(place, before, after)
-        with naming(galleries.path):
+        with naming(galleries.named):
             scrubbed = _rotate_galleries(store, after)
         end_reseal(config, before, after)
     return scrubbed
@@ -71,9 +73,9 @@ def rotate(config: Config, before: KeyEncryptionKey, after: KeyEncryptionKey) ->
 
 def _galleries(place: Place, before: KeyEncryptionKey, after: KeyEncryptionKey) -> GalleryStore:
     try:
-        return GalleryStore(place.folder, before)
+        return GalleryStore(place.location, before)
     except WrongKey:
-        return GalleryStore(place.folder, after)
+        return GalleryStore(place.location, after)
 
 
 def _rotate_galleries(store: GalleryStore, after: KeyEncryptionKey) -> bool:
@@ -84,18 +86,18 @@ def _rotate_galleries(store: GalleryStore, after: KeyEncryptionKey) -> bool:
 
 
 def _require_under_one(place: Place, before: KeyEncryptionKey, after: KeyEncryptionKey) -> None:
-    with naming(place.path):
+    with naming(place.named):
         try:
-            mark_of(place.path, before)
+            mark_of(place.location, place.schema, before)
         except WrongKey:
-            mark_of(place.path, after)
+            mark_of(place.location, place.schema, after)
 
 
 def _rotate_other(place: Place, before: KeyEncryptionKey, after: KeyEncryptionKey) -> None:
     try:
-        store = _STORES[place.chain].open(place.folder, before, wall_ms)
+        store = _STORES[place.chain].open(place.location, before, wall_ms)
     except WrongKey:  # an earlier run has done it, and may have left the old wrapped key in the log
-        with closing(Database(place.folder, place.schema, after, 0)) as database:
+        with closing(open_database(place.location, place.schema, after)) as database:
             database.log.scrub()
         return
     with store:
@@ -139,9 +141,9 @@ def backup(
     with _undoing(as_json):
         from fr_core.gallery.backup.take import back_up
 
-        opened = _data_and_key(data, key, config)
+        folder, opened = _folder_and_key(data, key, config)
         with waiting("Backing up"):
-            extent = back_up(*opened, out, keys, datetime.now(UTC))
+            extent = back_up(folder, opened, out, keys, datetime.now(UTC))
         if as_json:
             print_json({"backup": str(out), "keys": str(keys), **asdict(extent)})
             return
@@ -157,7 +159,7 @@ def restore(
     with _undoing(as_json):
         from fr_core.gallery.backup.restore import restore as restored_from
 
-        folder, opened = _data_and_key(data, key, config, holds_store=False)
+        folder, opened = _folder_and_key(data, key, config, holds_store=False)
         with waiting("Restoring"):
             restored = restored_from(out, keys, opened, folder)
         created = restored.created.isoformat(timespec="seconds")
@@ -174,14 +176,15 @@ def verify(data: Data = None, key: Key = "", config: ConfigFile = None, as_json:
     with _undoing(as_json):
         from fr_core.gallery.backup.verify import verify as verified
 
-        folder, opened = _data_and_key(data, key, config)
+        location, opened = _data_and_key(data, key, config)
         with waiting("Checking"):
-            found = verified(folder, opened)
+            found = verified(location, opened)
         if as_json:
-            print_json({"data": str(folder), **asdict(found)})
+            print_json({"data": str(location), **asdict(found)})
             return
-        typer.echo(f"Checked {folder}: {_counts(found)}.")
-        typer.echo("The database file is intact, no row or record was changed, and the counts agree.")
+        typer.echo(f"Checked {location}: {_counts(found)}.")
+        whole = "The database file is intact, no" if isinstance(location, Path) else "No"
+        typer.echo(f"{whole} row or record was changed, and the counts agree.")
 
 
 @key.command("create")
@@ -238,19 +241,33 @@ def rotate_key(
         )
 
 
-def _data_and_key(
+def _folder_and_key(
     data: Path | None, key: str, config: Path | None, holds_store: bool = True
 ) -> tuple[Path, KeyEncryptionKey]:
-    """Return the data folder and its key, as `fr serve` finds them, and make none; raises `NoStore`."""
+    """Return as `_data_and_key`; raises `BackupElsewhere` for a database."""
+    location, opened = _data_and_key(data, key, config, holds_store)
+    if not isinstance(location, Path):
+        raise BackupElsewhere(message("error.server.backup_elsewhere", database=str(location)))
+    return location, opened
+
+
+def _data_and_key(
+    data: Path | None, key: str, config: Path | None, holds_store: bool = True
+) -> tuple[Location, KeyEncryptionKey]:
+    """Return the data folder or database and its key, as `fr serve` finds them, and make none; raises `NoStore`."""
     from fr_core.gallery.backup.verify import require_store
     from fr_core.storage.keys import key_beside, load_key
-    from fr_server.config.folders import data_folder
+    from fr_core.storage.outside import exists
+    from fr_server.config.folders import data_folder, postgres_of
 
     tree = _configuration(data, key, config)
-    folder = data_folder(tree)
-    if holds_store:
+    folder, server = data_folder(tree), postgres_of(tree)
+    if holds_store and server is None:
         require_store(folder)
-    return folder, load_key(tree.gallery.key) if tree.gallery.key else key_beside(folder.absolute(), new=False)
+    elif holds_store and server is not None and not exists(server, GALLERIES):
+        raise NoStore(message("error.gallery.folder_holds_no_galleries", folder=str(server)))
+    opened = load_key(tree.gallery.key) if tree.gallery.key else key_beside(folder.absolute(), new=False)
+    return server or folder, opened
 
 
 def _configuration(data: Path | None, key: str, config: Path | None) -> Config:

@@ -13,10 +13,11 @@ from fr_core.gallery.store.integrity import require_sound_rows
 from fr_core.storage.audit.checkpoints import Checkpoint
 from fr_core.storage.audit.table import AuditTable
 from fr_core.storage.audit.verify import Broken, verify
-from fr_core.storage.connection import require_whole_file
 from fr_core.storage.data_folder import require_sole
-from fr_core.storage.database import Database
 from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.opening import open_database
+from fr_core.storage.protocol import Database
+from fr_core.storage.schema import Schema
 from fr_files.scratch import scratch_folder
 from fr_server.storage.places import Place
 from fr_server.telemetry.trust import Chain
@@ -49,11 +50,11 @@ class Looked:
 def gone(place: Place, others: Sequence[Place]) -> Fault | None:
     """Return the evidence that a missing store once existed; None if it, and what others show, may never have."""
     if (left := place.remains) is not None:
-        if left in (place.path, place.folder):
+        if left in (place.named, place.location):
             return Fault(NoStore.reason, f"It is missing: {left} leads to no file.")
         return Fault(NoStore.reason, f"It is missing, but {left} exists: someone deleted or moved the store.")
     # An admin key is made before a server has started. Courses and cases are made by a server, after its galleries.
-    later = [one.path for one in others if one.chain in ("training", "cases") and one.is_there]
+    later = [one.named for one in others if one.chain in ("training", "cases") and one.is_there]
     if place.chain == "galleries" and later:
         return Fault(NoStore.reason, f"It is missing, but {later[0]} exists, which a server makes only after it.")
     return None
@@ -79,8 +80,7 @@ def look(place: Place, key: KeyEncryptionKey, checkpoints: Sequence[Checkpoint])
                     pruned, unchecked = found.after, found.unchecked
             except StoreCorrupt as error:  # check the rest in any case
                 faults.append(Fault(error.reason, error.what))
-            with database.reading() as now:
-                require_whole_file(now)
+            database.require_whole()
             CHECKS[place.chain](database)
     except FrError as error:
         faults.append(Fault(error.reason, error.what))
@@ -114,31 +114,39 @@ CHECKS: Mapping[Chain, Callable[[Database], object]] = {
 
 @contextmanager
 def _opened(place: Place, key: KeyEncryptionKey) -> Iterator[Database]:
-    with _copy(place) as folder, closing(Database(folder, place.schema, key, 0, check=False)) as database:
-        yield database
+    if isinstance(place.location, Path):
+        with (
+            _copy(place.location, place.schema) as folder,
+            closing(open_database(folder, place.schema, key, check=False)) as database,
+        ):
+            yield database
+    else:  # as of one moment, beside a server that may run
+        with closing(open_database(place.location, place.schema, key, check=False)) as database:
+            yield database
 
 
 @contextmanager
-def _copy(place: Place) -> Iterator[Path]:
+def _copy(data: Path, schema: Schema) -> Iterator[Path]:
     """Copy a store into a temporary folder, deleted at the end; raises `StoreInUse`, `StoreExposed`."""
-    _require_unused(place)
-    require_sole(place.path)
+    path = data / schema.database_name
+    _require_unused(path, schema)
+    require_sole(path)
     with scratch_folder() as folder:  # encrypted data stay encrypted in the copy
-        for name in (place.path.name, f"{place.path.name}-wal"):
-            if (place.folder / name).exists():
-                shutil.copyfile(place.folder / name, folder / name)
+        for name in (path.name, f"{path.name}-wal"):
+            if (data / name).exists():
+                shutil.copyfile(data / name, folder / name)
         yield folder
 
 
-def _require_unused(place: Place) -> None:
+def _require_unused(path: Path, schema: Schema) -> None:
     """Raise `StoreInUse` if a server has the store open: a copy of its files would mix several moments."""
     try:
-        handle = os.open(place.folder / place.schema.lock_name, os.O_RDONLY | os.O_CLOEXEC)
+        handle = os.open(path.with_name(schema.lock_name), os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise StoreInUse(message("error.server.another_process_store_open", path=place.path)) from error
+        raise StoreInUse(message("error.server.another_process_store_open", path=path)) from error
     finally:
         os.close(handle)

@@ -72,7 +72,7 @@ def verify(
             for one in found:
                 typer.echo(_words(one), err=bool(one.faults))
             for place in not_there:
-                typer.echo(f"{place.chain}: missing ({place.path}).")
+                typer.echo(f"{place.chain}: missing ({place.named}).")
             if not_there:
                 typer.echo(_NOT_THERE)
             for chain in absent:
@@ -165,7 +165,7 @@ def _of(chain: str, kept: list[tuple[str, Checkpoint]]) -> list[Checkpoint]:
 
 def _words(found: Looked) -> str:
     if found.faults:
-        return f"{found.place.chain}: {' '.join(map(_told, found.faults))} ({found.place.path})"
+        return f"{found.place.chain}: {' '.join(map(_told, found.faults))} ({found.place.named})"
     agrees = f"; it agrees with {counted(found.checkpoints, 'checkpoint')}" if found.checkpoints else ""
     pruned = f" Records up to {found.pruned:,} were pruned." if found.pruned else ""
     if found.unchecked:
@@ -181,4 +181,5 @@ def _keys(found: Looked) -> dict[str, object]:
     faults = [{"finding": one.finding, "seq": one.seq, "message": _told(one)} for one in found.faults]
     numbers = {"records": found.records, "checkpoints": found.checkpoints}
     numbers |= {"pruned": found.pruned, "unchecked": found.unchecked}
-    return {"chain": found.place.chain, "file": str(found.place.path), "whole": not faults, **numbers, "faults": faults}
+    named = str(found.place.named)
+    return {"chain": found.place.chain, "file": named, "whole": not faults, **numbers, "faults": faults}

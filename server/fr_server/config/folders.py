@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 from platformdirs import user_data_path
@@ -20,8 +21,12 @@ from fr_core.errors import (
 )
 from fr_core.gallery.store.gallery_store import is_under_key
 from fr_core.storage.keys import KeyEncryptionKey, command_of, key_beside, load_key
+from fr_core.storage.location import Postgres
+from fr_files.reading import open_to_others
 from fr_locales.messages import Message, message
 from fr_server.config import Config
+
+_LONGEST_PASSWORD = 4_096
 
 # Errors of a store or its key. Their messages contain no path, because callers must not learn paths.
 _OF_A_FILE = (StoreCorrupt, StoreExposed, StoreFailed, StoreInUse, StoreNewer, WrongKey, KeyUnavailable)
@@ -51,6 +56,44 @@ def data_folder(config: Config, environ: Mapping[str, str] = os.environ) -> Path
         return Path(config.gallery.folder).expanduser()
     home = environ.get("FR_HOME")
     return Path(home) / "data" if home else user_data_path("fr-core", appauthor=False)
+
+
+def postgres_of(config: Config, environ: Mapping[str, str] = os.environ) -> Postgres | None:
+    """Return the PostgreSQL database of `storage.url`; None if the stores lie in folders.
+
+    Raises `ConfigInvalid`: its address is not safe, its password cannot be read, or the library for it is not there.
+    """
+    storage = config.storage
+    if not storage.url:
+        return None
+    if find_spec("psycopg") is None:
+        raise ConfigInvalid(message("error.config.no_psycopg"), key="storage.url")
+    from fr_core.storage.postgres.link import parameters_of
+
+    parameters_of(storage.url)
+    return Postgres(
+        storage.url,
+        _password(storage.password, environ) if storage.password else None,
+        storage.connections,
+        storage.connect_timeout_s,
+        storage.statement_timeout_s,
+        storage.lock_timeout_s,
+    )
+
+
+def _password(source: str, environ: Mapping[str, str]) -> str:
+    kind, _, rest = source.partition(":")
+    if kind == "env" and rest in environ:
+        return environ[rest]
+    if kind != "file" or not rest:  # it may be the password itself, and is not repeated
+        raise ConfigInvalid(message("error.config.password_source"), key="storage.password")
+    try:
+        with Path(rest).expanduser().open(encoding="utf-8") as file:
+            if open_to_others(os.fstat(file.fileno())):
+                raise ConfigInvalid(message("error.config.password_exposed", path=rest), key="storage.password")
+            return file.read(_LONGEST_PASSWORD).removesuffix("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigInvalid(message("error.config.password_unreadable", path=rest), key="storage.password") from error
 
 
 def _own_or(named: str, otherwise: Path) -> Path:

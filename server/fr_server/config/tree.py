@@ -295,6 +295,22 @@ class GalleryConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class StorageConfig:
+    """The database of all stores, if it is not in folders; `storage` in the file."""
+
+    url: str = _set(
+        "",
+        "Address of a PostgreSQL database for all stores, such as postgresql://fr@db.example.org/faces, without a "
+        "password; empty for SQLite in the folders (see postgresql.md).",
+    )
+    password: str = _set("", "Source of its password: file:PATH or env:NAME; empty for none.")
+    connections: int = _set(16, "Maximum number of connections that read at once, for each store.", 1, 1000)
+    connect_timeout_s: float = _set(10.0, "Seconds to wait for a connection.", 1, 600)
+    statement_timeout_s: float = _set(60.0, "Seconds that one statement may take.", 1, 86_400)
+    lock_timeout_s: float = _set(5.0, "Seconds to wait for another process that writes.", 0.1, 600)
+
+
+@dataclass(frozen=True, slots=True)
 class EvaluationConfig:
     """The folder of reports; `evaluation` in the file."""
 
@@ -339,6 +355,7 @@ class Config:
     isolation: IsolationConfig = field(default_factory=IsolationConfig)
     quality: QualityLimits = field(default_factory=QualityLimits)
     gallery: GalleryConfig = field(default_factory=GalleryConfig)
+    storage: StorageConfig = field(default_factory=StorageConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     cases: CasesConfig = field(default_factory=CasesConfig)

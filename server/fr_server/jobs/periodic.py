@@ -23,7 +23,10 @@ def watch(telemetry: Telemetry, config: Config, galleries: GalleryCalls, broken:
     if telemetry.metrics_server is not None:
         from fr_server.telemetry.storage import KeptCollector, KeptStore  # not needed without metrics
 
-        stores = {str(place.chain): KeptStore(place.path, broken.get(place.chain)) for place in places_of(config)}
+        stores = {
+            str(place.chain): KeptStore(place.location, place.schema, broken.get(place.chain))
+            for place in places_of(config)
+        }
         telemetry.metrics_server.also(KeptCollector(stores, galleries))
 
 

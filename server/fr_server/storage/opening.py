@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from fr_core.storage.location import name_of
 from fr_core.storage.schema import Schema
 from fr_server.config import Config
-from fr_server.config.folders import access_folder, cases_folder, key_of, naming, training_folder
+from fr_server.config.folders import access_folder, cases_folder, key_of, naming, postgres_of, training_folder
 from fr_server.telemetry.logs import FIELDS
 from fr_training.store.training_store import TrainingStore
 from fr_trust.access.store import AccessStore
@@ -76,16 +77,17 @@ def open_training(config: Config, clock: Callable[[], int]) -> TrainingStore:
 
 
 def _opened(config: Config, folder: Path, kind: type[Shared], clock: Callable[[], int]) -> Shared:
-    key, schema = key_of(config, new=False), kind.SCHEMA
+    key, schema, server = key_of(config, new=False), kind.SCHEMA, postgres_of(config)
+    location = server or folder
     return opened_or_made(
         schema.name,
-        folder / schema.database_name,
-        _seems_gone(folder, schema),
-        lambda: kind.open(folder, key, clock, config.gallery.reserve_mib * 2**20),
+        name_of(location, schema),
+        server is None and _seems_gone(folder, schema),
+        lambda: kind.open(location, key, clock, config.gallery.reserve_mib * 2**20),
     )
 
 
-def opened_or_made(kind: str, path: Path, seems_gone: bool, opening: Callable[[], S]) -> S:
+def opened_or_made(kind: str, path: Path | str, seems_gone: bool, opening: Callable[[], S]) -> S:
     """Open a store; logs where one is made anew that seems to have been there.
 
     `kind` is for people. `seems_gone` says whether it is missing, and seems to have been there. `opening` opens it; its

@@ -12,31 +12,32 @@ from fr_core.errors import NoStore, StoreInUse, message
 from fr_core.gallery.store.schema import SCHEMA as GALLERIES
 from fr_core.storage.database import Database
 from fr_core.storage.keys import KeyEncryptionKey
-from fr_core.storage.marks import is_marked, mark_of, set_mark
+from fr_core.storage.location import Location, name_of
+from fr_core.storage.outside import exists, is_marked, mark_of, set_mark
 from fr_core.storage.schema import Schema
 from fr_server.config import Config
-from fr_server.config.folders import access_folder, cases_folder, data_folder, naming, training_folder
+from fr_server.config.folders import access_folder, cases_folder, data_folder, naming, postgres_of, training_folder
 from fr_server.telemetry.trust import Chain
 from fr_training.store.schema import SCHEMA as TRAINING
 from fr_trust.access.schema import SCHEMA as ACCESS
 from fr_trust.casework.store_schema import SCHEMA as CASES
 
 
-def any_marked(config: Config) -> Path | None:
-    """Return the path of a store with a mark, or None; needs no key. Raises `StoreCorrupt`, `StoreFailed`."""
+def any_marked(config: Config) -> Path | str | None:
+    """Return the name of a store with a mark, or None; needs no key. Raises `StoreCorrupt`, `StoreFailed`."""
     for place in _there(config):
-        with naming(place.path):
-            if is_marked(place.path):
-                return place.path
+        with naming(place.named):
+            if is_marked(place.location, place.schema):
+                return place.named
     return None
 
 
-def marks_of(config: Config, key: KeyEncryptionKey) -> dict[Path, bytes]:
-    """Return the marks of the existing stores by their paths, 32 bytes or b""; raises `WrongKey` too."""
-    marks = {}
+def marks_of(config: Config, key: KeyEncryptionKey) -> dict[Path | str, bytes]:
+    """Return the marks of the existing stores by their names, 32 bytes or b""; raises `WrongKey` too."""
+    marks: dict[Path | str, bytes] = {}
     for place in _there(config):
-        with naming(place.path):
-            marks[place.path] = mark_of(place.path, key)
+        with naming(place.named):
+            marks[place.named] = mark_of(place.location, place.schema, key)
     return marks
 
 
@@ -47,18 +48,21 @@ def mark_all(config: Config, key: KeyEncryptionKey, mark: bytes) -> None:
     again.
     """
     for place in _there(config):
-        with naming(place.path):
-            if mark_of(place.path, key) == mark:
+        with naming(place.named):
+            if mark_of(place.location, place.schema, key) == mark:
                 continue
             with _open(place, key):
-                set_mark(place.path, key, mark)
+                set_mark(place.location, place.schema, key, mark)
 
 
 @contextmanager
 def _open(place: Place, key: KeyEncryptionKey) -> Iterator[None]:
-    """Make sure a store is open, here or elsewhere: the first to open it repairs its log after a crash."""
+    """Make sure a store in a folder is open, here or elsewhere: the first to open it repairs its log after a crash."""
+    if not isinstance(place.location, Path):
+        yield
+        return
     try:
-        database = Database(place.folder, place.schema, key, 0)
+        database = Database(place.location, place.schema, key, 0)
     except StoreInUse:
         if place.schema.shared:
             raise
@@ -84,36 +88,44 @@ class Place:
     """The place of a store, which the chain of its audit names."""
 
     chain: Chain
-    folder: Path
+    location: Location
     schema: Schema
 
     @property
-    def path(self) -> Path:
-        """The path of its database file."""
-        return self.folder / self.schema.database_name
+    def named(self) -> Path | str:
+        """The path of its database file, or its database and schema."""
+        return name_of(self.location, self.schema)
 
     @property
     def is_there(self) -> bool:
-        """Return True if its file exists, directly or through a link."""
-        return self.path.is_file()
+        """Return True if it exists, a file directly or through a link; raises as `outside.exists`."""
+        return exists(self.location, self.schema)
 
     @property
     def remains(self) -> Path | None:
-        """A remnant of a missing store: its log, its lock, or a broken link."""
-        name = self.schema.database_name
+        """A remnant of a missing store in a folder: its log, its lock, or a broken link."""
+        folder, name = self.location, self.schema.database_name
+        if not isinstance(folder, Path):
+            return None
         names = (name, f"{name}-wal", f"{name}-shm", self.schema.lock_name)
-        if self.folder.is_symlink() and not self.folder.exists():
-            return self.folder
-        return next((self.folder / name for name in names if os.path.lexists(self.folder / name)), None)
+        if folder.is_symlink() and not folder.exists():
+            return folder
+        return next((folder / name for name in names if os.path.lexists(folder / name)), None)
 
 
 def places_of(config: Config) -> tuple[Place, ...]:
     """Return the places of all stores of a configuration, in the order of their chains; they need not exist."""
+    return places_in(config, folders=not config.storage.url)
+
+
+def places_in(config: Config, *, folders: bool) -> tuple[Place, ...]:
+    """Return the places of all stores in the folders of a configuration, or in its database."""
+    server = None if folders else postgres_of(config)
     return (
-        Place("galleries", data_folder(config), GALLERIES),
-        Place("training", training_folder(config), TRAINING),
-        Place("cases", cases_folder(config), CASES),
-        Place("access", access_folder(config), ACCESS),
+        Place("galleries", server or data_folder(config), GALLERIES),
+        Place("training", server or training_folder(config), TRAINING),
+        Place("cases", server or cases_folder(config), CASES),
+        Place("access", server or access_folder(config), ACCESS),
     )
 
 
@@ -121,5 +133,6 @@ def require_places(config: Config) -> tuple[Place, ...]:
     """Return the places as `places_of` does; raises `NoStore` if no store exists."""
     places = places_of(config)
     if not any(place.is_there for place in places):
-        raise NoStore(message("error.server.folder_holds_no_store", data_folder=str(data_folder(config))))
+        folder = config.storage.url or str(data_folder(config))
+        raise NoStore(message("error.server.folder_holds_no_store", data_folder=folder))
     return places

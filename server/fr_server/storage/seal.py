@@ -283,7 +283,7 @@ def _is_one(key: KeyEncryptionKey, body: str, macs: Collection[str]) -> bool:
     return any(hmac.compare_digest(own, mac.encode("utf-8", "surrogatepass")) for mac in macs)
 
 
-def _tampered(path: Path, what: Message) -> FileTampered:
+def _tampered(path: Path | str, what: Message) -> FileTampered:
     return FileTampered(message("error.seal.tampered", path=path, what=what), file=str(path))
 
 

@@ -1,19 +1,19 @@
 """Measures the stores at each scrape: disk space, file sizes and contents."""
 
 import logging
-import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from fr_core.errors import FrError, StoreCorrupt, message
+from fr_core.errors import FrError
 from fr_core.gallery.values import GalleryInfo, Page
-from fr_core.storage.connection import reading_outside
+from fr_core.storage.location import Location
+from fr_core.storage.outside import audit_extent, disk_bytes, size_bytes
+from fr_core.storage.schema import Schema
 from fr_server.telemetry.logs import describe
 from fr_server.telemetry.spec import Spec, seen, specs_in
 
@@ -71,7 +71,8 @@ class Lists(Protocol):
 class KeptStore:
     """A store to watch; `broken` completes when it takes no more changes, as `Galleries.broken`."""
 
-    database: Path
+    location: Location
+    schema: Schema
     broken: Future[None] | None = None
 
 
@@ -93,12 +94,12 @@ class KeptCollector(Collector):
         free, size, files, broken, records, oldest = map(seen, specs)
         for name, store in self._stores.items():
             try:
-                disk = os.statvfs(store.database.parent)
-                free.add_metric([name], disk.f_bavail * disk.f_frsize)
-                size.add_metric([name], disk.f_blocks * disk.f_frsize)
-                files.add_metric([name, "database"], store.database.stat().st_size)
-                files.add_metric([name, "log"], _size(store.database.with_name(store.database.name + "-wal")))
-                last, oldest_s = _records(store.database)
+                if (disk := disk_bytes(store.location)) is not None:
+                    free.add_metric([name], disk[0])
+                    size.add_metric([name], disk[1])
+                for part, part_bytes in zip(("database", "log"), size_bytes(store.location, store.schema), strict=True):
+                    files.add_metric([name, part], part_bytes)
+                last, oldest_s = audit_extent(store.location, store.schema)
                 records.add_metric([name], last)
                 if oldest_s is not None:
                     oldest.add_metric([name], oldest_s)
@@ -109,30 +110,6 @@ class KeptCollector(Collector):
         yield from (free, size, files, broken, records, oldest)
         if self._galleries is not None:
             yield from _counted(self._galleries)
-
-
-def _records(database: Path) -> tuple[int, float | None]:
-    """Return the number of the last record in the audit of a store, and the time of the oldest one.
-
-    Other processes may use the store. The values are not verified: `VerifyAudit` does that. The time is in seconds
-    since 1970, UTC; None if there is no record. Raises `StoreFailed` or `StoreCorrupt` if the store is unreadable.
-    """
-    with reading_outside(database) as connection:
-        (oldest,) = connection.execute(
-            "SELECT (SELECT json_extract(CAST(body AS TEXT), '$.at_ms') FROM audit WHERE seq > 0 ORDER BY seq LIMIT 1)"
-        )
-        at_s = oldest[0] / 1000 if isinstance(oldest[0], int) else None
-        for (seq,) in connection.execute("SELECT seq FROM audit_head"):
-            return int(seq), at_s
-    raise StoreCorrupt(message("error.server.audit_does_not_state"), check="audit_head")
-
-
-def _size(file: Path) -> int:
-    """Return the bytes of a file; 0 if it does not exist, like the log of a database that is not open."""
-    try:
-        return file.stat().st_size
-    except FileNotFoundError:
-        return 0
 
 
 def _counted(galleries: Lists) -> Iterator[Metric]:

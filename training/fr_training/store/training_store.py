@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 from fr_core.errors import StoreCorrupt, message
-from fr_core.storage.database import Database
+from fr_core.storage.protocol import Database
 from fr_core.storage.store import SharedStore
 from fr_training.courses import Course
 from fr_training.errors import UnknownCohort, UnknownCourse

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from fr_core.storage import statements
 from fr_core.storage.audit.attribution import Attribution
 from fr_core.storage.audit.values import NO_COUNTS, Entry, Pseudonyms
-from fr_core.storage.database import Database
+from fr_core.storage.protocol import Database
 from fr_training.prompts import Step
 from fr_training.trials import Session
 

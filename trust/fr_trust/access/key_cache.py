@@ -5,13 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from types import MappingProxyType
 
-import apsw
-
 from fr_core.errors import ShuttingDown, StoreCorrupt, message
-from fr_core.storage.database import Database
 from fr_core.storage.dialect import ALL_ROWS
-from fr_core.storage.protocol import Row
-from fr_core.storage.sqlite_errors import sqlite_errors
+from fr_core.storage.driver_errors import driver_errors
+from fr_core.storage.protocol import Database, DriverConnection, Row
 from fr_trust.access.schema import HEAD, KEYS, SCHEMA, Head, Kept, Locks
 
 
@@ -36,10 +33,10 @@ class Ring:
         self._closed = False
         self._seen: Row | None = None
         self._keys = Keys(Head(0, 0, 0, 0), MappingProxyType({}))
-        with sqlite_errors():
+        with driver_errors():
             self._connection = database.new_reader()
         try:
-            with sqlite_errors():
+            with driver_errors():
                 self._read()
         except BaseException:
             self.close()
@@ -54,7 +51,7 @@ class Ring:
         with self._lock:
             if self._closed:
                 raise ShuttingDown(message("error.storage.closed", schema=SCHEMA.name))
-            with sqlite_errors():
+            with driver_errors():
                 if self._connection.execute(HEAD).fetchone() != self._seen:
                     self._read()
             return self._keys
@@ -99,7 +96,7 @@ class Ring:
             digest ^= self._locks.digest_of(one.key.key_id, one.version)
         return len(kept) == head.keys and digest == head.digest
 
-    def _all(self, connection: apsw.Connection) -> list[Row]:
+    def _all(self, connection: DriverConnection) -> list[Row]:
         return connection.execute(f"{KEYS} {ALL_ROWS}").fetchall()
 
 

@@ -14,7 +14,7 @@ from hashlib import sha256
 from fr_core.errors import InvalidField, ShuttingDown, message
 from fr_core.storage.audit.attribution import current_attribution
 from fr_core.storage.audit.values import Entry, Pseudonyms
-from fr_core.storage.database import Database
+from fr_core.storage.protocol import Database
 from fr_core.storage.statements import Transaction
 from fr_core.storage.store import SharedStore
 from fr_trust.access.budget import UNLIMITED

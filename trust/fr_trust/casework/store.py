@@ -13,7 +13,7 @@ from fr_core.errors import InvalidField, message
 from fr_core.id_forms import composed
 from fr_core.storage.audit.attribution import current_attribution
 from fr_core.storage.audit.values import MAX_SUBJECTS
-from fr_core.storage.database import Database
+from fr_core.storage.protocol import Database
 from fr_core.storage.statements import Transaction
 from fr_core.storage.store import SharedStore
 from fr_trust.casework.codec import SALT_BYTES, search_digest

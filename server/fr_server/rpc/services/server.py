@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-import os
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
+from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -13,10 +13,11 @@ from fr_api.v1 import server_pb2 as pb
 from fr_api.v1 import server_pb2_grpc
 from fr_core import __version__
 from fr_core.engine import Engine
-from fr_core.errors import CallTooLong, DeviceLost, InternalError, StoreCorrupt, StoreFailed
+from fr_core.errors import CallTooLong, DeviceLost, FrError, InternalError, StoreCorrupt, StoreFailed
 from fr_core.gallery.values import MAX_PAGE_SIZE, MAX_TOP_K
 from fr_core.packs.cache import ModelCache, cache_folder
 from fr_core.packs.manifest import load_pack, pack_names
+from fr_core.storage.outside import disk_bytes, size_bytes
 from fr_locales.rendering import render
 from fr_server.config import Config
 from fr_server.pools import Work
@@ -143,14 +144,13 @@ def server_info(config: Config, engine: Engine) -> pb.GetServerInfoResponse:
 def _stores(config: Config) -> Iterator[pb.StoreStatus]:
     for place in places_of(config):
         try:
-            changes = place.path.with_name(place.path.name + "-wal")
-            size = place.path.stat().st_size + (changes.stat().st_size if changes.exists() else 0)
-            disk = os.statvfs(place.folder)
-        except OSError as error:
+            size = sum(size_bytes(place.location, place.schema))
+            free, _ = disk_bytes(place.location) or (0, 0)
+        except (OSError, FrError) as error:
             log.warning("A store cannot be read: %s", describe(error))
             continue
-        free = disk.f_bavail * disk.f_frsize
-        yield pb.StoreStatus(name=place.chain, size_bytes=size, disk_free_bytes=free, in_backups=place.chain == _SAVED)
+        saved = place.chain == _SAVED and isinstance(place.location, Path)
+        yield pb.StoreStatus(name=place.chain, size_bytes=size, disk_free_bytes=free, in_backups=saved)
 
 
 def _packs(active: str) -> Iterator[pb.PackStatus]:

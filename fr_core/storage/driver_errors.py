@@ -1,19 +1,29 @@
-"""Turns the errors of SQLite, and of its driver, into those of a store."""
+"""Turns the errors of the databases, and of their drivers, into those of a store."""
 
 from contextlib import AbstractContextManager
 
 import apsw
 
-from fr_core.errors import StoreCorrupt, StoreFailed, message
-
-DriverError = apsw.Error  # the error of a statement, before `sqlite_errors` turns it into an error of the store
+from fr_core.errors import FrError, StoreCorrupt, StoreFailed, message
 
 
-def sqlite_errors() -> AbstractContextManager[None]:
-    """Turn SQLite's errors into those of a store; neither carries data of a person.
+class StatementFailed(Exception):
+    """A statement that PostgreSQL refused, or that did not reach it; `error` is what the store raises for it."""
 
-    Raises `StoreCorrupt`: SQLite found the file damaged, or a row holds what no row can; `StoreFailed`: the disk is
-    full, failing or forbidden, or another program holds the database.
+    def __init__(self, error: FrError) -> None:
+        super().__init__(error.reason)
+        self.error = error
+
+
+DriverError = (apsw.Error, StatementFailed)
+"""The errors of a statement, before `driver_errors` turns them into errors of the store."""
+
+
+def driver_errors() -> AbstractContextManager[None]:
+    """Turn the errors of a database into those of a store; neither carries data of a person.
+
+    Raises `StoreCorrupt`: the database found itself damaged, or a row holds what no row can; `StoreFailed`: the disk is
+    full, failing or forbidden, another program holds the database, or it cannot be reached.
     """
     return _TURNING
 
@@ -24,6 +34,8 @@ class _Turning:
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, StatementFailed):
+            raise error.error from error.__cause__
         if isinstance(error, _DAMAGED):
             raise StoreCorrupt(message("error.storage.database_file_damaged"), check=type(error).__name__) from error
         if isinstance(error, _REFUSED):

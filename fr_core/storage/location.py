@@ -1,0 +1,39 @@
+"""Names the places where a store can lie: a folder, or a PostgreSQL database with a schema for each kind of store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fr_core.storage.schema import Schema
+
+
+@dataclass(frozen=True, slots=True)
+class Postgres:
+    """A PostgreSQL database; `conninfo` parts are those of libpq, without a password."""
+
+    url: str  # "postgresql://...", without a password
+    password: str | None = field(default=None, repr=False)
+    connections: int = 16  # of each store at most, that read at once
+    connect_timeout_s: float = 10.0  # also how long to wait for a free connection
+    statement_timeout_s: float = 60.0
+    lock_timeout_s: float = 5.0
+
+    def __str__(self) -> str:
+        return self.url.partition("?")[0]
+
+
+Location = Path | Postgres
+"""The folder of a SQLite database, or a PostgreSQL database."""
+
+
+def schema_name(schema: Schema) -> str:
+    """Return the name of the PostgreSQL schema that holds a kind of store, such as `fr_galleries`."""
+    return f"fr_{schema.stem}"
+
+
+def name_of(location: Location, schema: Schema) -> Path | str:
+    """Return what names a store in sentences: the path of its file, or its database and schema."""
+    if isinstance(location, Path):
+        return location / schema.database_name
+    return f"{location} ({schema_name(schema)})"

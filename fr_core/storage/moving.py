@@ -1,0 +1,152 @@
+"""Copies a store from a folder into PostgreSQL or back, every row bit for bit, and proves the copy before it is there.
+
+The copy appears as a whole: a file that gets its name at the end, or a transaction. A process that dies before leaves
+nothing of it, and the next one begins this store anew. The source is only read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from fr_core.errors import StoreCorrupt, TargetTaken, message
+from fr_core.storage.audit.table import AuditTable
+from fr_core.storage.audit.verify import require_unbroken
+from fr_core.storage.dialect import LAST_NUMBERS
+from fr_core.storage.driver_errors import driver_errors
+from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.location import Location, name_of
+from fr_core.storage.migrations import unlocked
+from fr_core.storage.opening import open_database
+from fr_core.storage.outside import exists
+from fr_core.storage.protocol import Connection, Header, Row
+from fr_core.storage.schema import Schema
+from fr_core.storage.statements import Reading
+from fr_core.storage.vault import encode
+
+_BITS = 256
+
+
+class NewStore(Protocol):
+    """An empty store that becomes one when its block has ended, and leaves nothing where an exception leaves it."""
+
+    @property
+    def connection(self) -> Connection:
+        """Return a connection to it."""
+
+    @property
+    def header(self) -> Header:
+        """Return its header."""
+
+    @property
+    def columns(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the columns of each table; a table comes after those that it refers to."""
+
+    def insert(self, table: str, rows: Iterable[Row]) -> None:
+        """Add whole rows to a table."""
+
+    def set_numbers(self, last: Mapping[str, int]) -> None:
+        """Set the greatest number that a row of each table has ever had."""
+
+
+@dataclass(slots=True)
+class Digest:
+    """Stands for the rows of a table in any order: the sum of the SHA-256 of each, of 256 bits, and their number."""
+
+    rows: int = 0
+    total: int = field(default=0, repr=False)
+
+    def counted(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Yield rows, and take them in."""
+        for row in rows:
+            hashed = hashlib.sha256(encode(*row)).digest()
+            self.total = (self.total + int.from_bytes(hashed, "big")) % 2**_BITS
+            self.rows += 1
+            yield row
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The extent of a store that was copied."""
+
+    rows: int
+    records: int  # of the audit
+    before: bool  # whether an earlier run had copied it
+
+
+def move(source: Location, target: Location, schema: Schema, key: KeyEncryptionKey) -> Moved:
+    """Copy a store that no process has open.
+
+    Where an earlier run has copied it, compare both again.
+
+    Raises:
+        StoreInUse: a process has the source or the target open.
+        TargetTaken: there is another store at the target.
+        StoreCorrupt: the source is damaged, or the copy is not the same; no copy is left.
+        WrongKey, StoreNewer, StoreFailed, DatabaseUnreachable, DatabaseUnusable: as `open_database`; likewise.
+    """
+    with closing(open_database(source, schema, key)) as database, database.alone_for(), database.reading() as now:
+        if exists(target, schema):
+            return _compared(now, target, schema, key)
+        with driver_errors(), _new_store(target, schema) as made:
+            copied = {table: _copied(now, made, table) for table in made.columns}
+            numbers = dict(now.rows(LAST_NUMBERS))
+            made.set_numbers(numbers)
+            vault = unlocked(made.connection, made.header, schema, key)
+            _require_same(copied, _digests(made.connection, made.columns))
+            if dict(made.connection.execute(LAST_NUMBERS)) != numbers:
+                raise _different()
+            records = require_unbroken(AuditTable(made.connection, vault, lambda: 0))
+    return Moved(sum(digest.rows for digest in copied.values()), records, before=False)
+
+
+def _new_store(target: Location, schema: Schema) -> AbstractContextManager[NewStore]:
+    if isinstance(target, Path):
+        from fr_core.storage.sqlite_building import new_store
+
+        return new_store(target, schema)
+    from fr_core.storage.postgres import building
+
+    return building.new_store(target, schema)
+
+
+def _compared(now: Reading, target: Location, schema: Schema, key: KeyEncryptionKey) -> Moved:
+    with closing(open_database(target, schema, key)) as database, database.alone_for(), database.reading() as there:
+        columns = database.columns()
+        same = _digests(now, columns) == (found := _digests(there, columns))
+        if not same or dict(now.rows(LAST_NUMBERS)) != dict(there.rows(LAST_NUMBERS)):
+            raise TargetTaken(message("error.storage.move_target_taken", name=str(name_of(target, schema))))
+        records = require_unbroken(AuditTable(there, there.vault, lambda: 0))
+    return Moved(sum(digest.rows for digest in found.values()), records, before=True)
+
+
+def _copied(now: Reading, made: NewStore, table: str) -> Digest:
+    digest = Digest()
+    made.insert(table, digest.counted(now.execute(_all(table, made.columns[table]))))
+    return digest
+
+
+def _digests(connection: Connection, columns: Mapping[str, tuple[str, ...]]) -> dict[str, Digest]:
+    digests = {}
+    for table, names in columns.items():
+        digest = digests[table] = Digest()
+        for _ in digest.counted(connection.execute(_all(table, names))):
+            pass
+    return digests
+
+
+def _all(table: str, columns: tuple[str, ...]) -> str:
+    return f"SELECT {', '.join(columns)} FROM {table}"
+
+
+def _require_same(copied: Mapping[str, Digest], found: Mapping[str, Digest]) -> None:
+    if copied != found:
+        raise _different()
+
+
+def _different() -> StoreCorrupt:
+    return StoreCorrupt(message("error.storage.move_different"), check="copy")

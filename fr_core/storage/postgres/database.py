@@ -1,0 +1,274 @@
+"""Keeps a store in a PostgreSQL database: one connection that writes and holds the store, several that read.
+
+The connection that writes holds the lock of the store, so that a server which has lost it can write nothing more. A new
+connection goes on only where no other server has held the store in the meantime.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any, TypeVar
+
+from fr_core.errors import KeyUnavailable, ShuttingDown, StoreInUse, message
+from fr_core.storage import protocol
+from fr_core.storage.audit.table import AuditTable
+from fr_core.storage.audit.verify import require_recent
+from fr_core.storage.driver_errors import driver_errors
+from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.location import Postgres, schema_name
+from fr_core.storage.migrations import bring_up_to_date, known_version, make_tables, rewrapped, unlocked
+from fr_core.storage.postgres.header import PostgresHeader
+from fr_core.storage.postgres.link import Link
+from fr_core.storage.postgres.locks import Lock, Locks
+from fr_core.storage.postgres.readers import Readers
+from fr_core.storage.postgres.settings import require_usable
+from fr_core.storage.postgres.upkeep import Upkeep
+from fr_core.storage.postgres.writing import WritingLink
+from fr_core.storage.schema import Schema
+from fr_core.storage.statements import Reading, Transaction
+from fr_core.storage.vault import Vault
+
+Q = TypeVar("Q")
+T = TypeVar("T", bound=Transaction)
+
+# What PostgreSQL has free is not known here; a full disk fails the change, and nothing of it is kept.
+_ROOM_BYTES = 2**62
+
+
+class PostgresDatabase:
+    """The schema of a PostgreSQL database that holds a store.
+
+    Args:
+        key: wraps the keys of the store; a new store is made under it.
+        clock_ms: gives the audit its times, milliseconds since 1970, UTC.
+        check: look at the last records of the audit, and hold the store. Without it the store is only read, beside a
+            server that may have it open.
+
+    Attributes:
+        vault: the keys of the store.
+        audit: over the connection that writes; for the thread that writes.
+        was_alone: whether no other process had the store open at first.
+
+    Raises:
+        ConfigInvalid, DatabaseUnreachable, DatabaseUnusable: as `require_usable`; nothing was changed.
+        StoreNewer: a later version wrote it; nothing was changed.
+        StoreInUse: another server has it open, and it is of an older version or not shared; nothing was changed.
+        WrongKey: it is under another key; nothing was changed.
+        StoreCorrupt: it is damaged, or no store of this kind; nothing was changed.
+        StoreFailed: the database fails.
+    """
+
+    def __init__(
+        self,
+        server: Postgres,
+        schema: Schema,
+        key: KeyEncryptionKey,
+        *,
+        clock_ms: Callable[[], int],
+        check: bool = True,
+    ) -> None:
+        require_usable(server)
+        self.schema = schema
+        self._clock_ms = clock_ms
+        self._server = server
+        self._name = schema_name(schema)
+        self._writing = threading.Lock()
+        self._closed = False
+        with driver_errors(), ExitStack() as opened:
+            self.writer = WritingLink(server, self._name, schema)
+            opened.callback(self.writer.close)
+            self._header = PostgresHeader(self.writer)
+            self.was_alone = False
+            if check:
+                self.was_alone = self._take_up(key)
+            self.vault = self._unlocked(key)
+            self.audit = AuditTable(self.writer, self.vault, clock_ms)
+            if check:
+                self._check_audit()
+                self.writer.begin_holding(self.vault.key_id, alone=self.was_alone)
+                self.writer.locks.release(Lock.OPENING)
+            self._readers = Readers(server, self._name, schema.name)
+            self.log = Upkeep(server, self._name, schema)
+            opened.pop_all()
+
+    def _take_up(self, key: KeyEncryptionKey) -> bool:
+        """Hold the store, made or brought up to date; returns whether nobody else held it."""
+        locks, schema = self.writer.locks, self.schema
+        locks.take(Lock.OPENING)
+        # PostgreSQL needs a moment to notice that a process has ended which held the store.
+        alone = locks.try_take(Lock.HELD, 0.0 if schema.shared else self._server.lock_timeout_s)
+        if not alone:
+            if not schema.shared:
+                raise StoreInUse(message("error.storage.postgres_held", schema=schema.name))
+            locks.share(Lock.HELD)
+        if not self._header.exists(schema):
+            with self._changing():
+                self._create(key)
+        elif known_version(self._header, schema) < schema.version:
+            if not alone:
+                raise StoreInUse(message("error.storage.older_version_open_another", schema=schema.name))
+            vault = self._unlocked(key)
+            with self._changing():
+                bring_up_to_date(self.writer, self._header, schema, vault)
+        if alone and schema.shared:
+            locks.share(Lock.HELD)
+            locks.release(Lock.HELD)
+        return alone
+
+    def _create(self, key: KeyEncryptionKey) -> None:
+        self._header.create(self.schema, self._name)
+        vault = Vault.new(key, self.schema.mac_prefix)
+        make_tables(self.writer, self._header, self.schema, vault)
+
+    def _unlocked(self, key: KeyEncryptionKey) -> Vault:
+        known_version(self._header, self.schema)
+        return unlocked(self.writer, self._header, self.schema, key)
+
+    def _check_audit(self) -> None:
+        with self._changing():
+            require_recent(self.audit, self.writer)
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        self.writer.run("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self.writer.roll_back()
+            raise
+        self.writer.run("COMMIT")
+
+    @contextmanager
+    def reading(self) -> Iterator[Reading]:
+        """Read the database within the block; raises `ShuttingDown`, and as `driver_errors`."""
+        with self.reading_as(Reading) as now:
+            yield now
+
+    @contextmanager
+    def reading_as(self, kind: Callable[[Link, Vault], Q]) -> Iterator[Q]:
+        """Read as `reading`, with what `kind` makes of a connection and the keys."""
+        with driver_errors(), self._readers.reading() as link:
+            yield kind(link, self.vault)
+
+    @contextmanager
+    def auditing(self) -> Iterator[AuditTable]:
+        """Read the audit as of one moment, within the block; nothing can be appended."""
+        with self.reading() as now:
+            yield AuditTable(now, self.vault, self._clock_ms)
+
+    @contextmanager
+    def transaction(self, make: Callable[[Any], T]) -> Iterator[T]:
+        """Write within the block: durable when the block has ended, undone where an exception leaves it.
+
+        Raises:
+            StoreCorrupt: as `driver_errors`.
+            StoreFailed: likewise; nothing was kept, unless the message doubts that.
+        """
+        with self._writing, driver_errors():
+            self._require_open()
+            try:
+                self.writer.begin()
+                transaction = make(self)
+                yield transaction
+                transaction.finish()
+                self.writer.commit()
+            except BaseException:
+                self.writer.roll_back()
+                raise
+
+    def keep_numbers(self, last: Mapping[str, int]) -> None:
+        """Remember the greatest number that was given to a row of each table, even if the row is deleted again."""
+        self.writer.keep_numbers(last)
+
+    def columns(self) -> dict[str, tuple[str, ...]]:
+        """Return the columns of each table of the store."""
+        with driver_errors():
+            return self._header.columns()
+
+    @contextmanager
+    def alone_for(self) -> Iterator[None]:
+        """Have the store alone for the block; raises `StoreInUse` where others have it open."""
+        locks = self.writer.locks
+        with driver_errors():
+            if not locks.try_take(Lock.HELD):
+                raise StoreInUse(message("error.storage.open_another_process", schema=self.schema.name))
+        try:
+            yield
+        finally:
+            with driver_errors():
+                locks.release(Lock.HELD)
+
+    def building(self, *, wait: bool) -> AbstractContextManager[bool]:
+        """Be the only one of all processes that builds something which takes several transactions."""
+        return self._building(wait)
+
+    @contextmanager
+    def _building(self, wait: bool) -> Iterator[bool]:
+        with driver_errors():
+            link = Link(self._server, self._name)
+        try:
+            with driver_errors():
+                locks = Locks(link, self.schema)
+                if wait:  # for as long as another builds
+                    link.run("SET lock_timeout = 0; SET statement_timeout = 0")
+                    locks.take(Lock.BUILDING)
+                    mine = True
+                else:
+                    mine = locks.try_take(Lock.BUILDING)
+            yield mine
+        finally:
+            link.close()
+
+    def rotate(self, key: KeyEncryptionKey) -> None:
+        """Wrap every key of the store by another; until that is durable, the key before stays valid.
+
+        Raises, when nothing was changed:
+            StoreInUse: another server has the store open.
+            KeyUnavailable: the store is under that key already.
+            StoreCorrupt: a key or a row was altered.
+            StoreFailed: the database fails.
+        """
+        if key.key_id == self.vault.key_id:
+            raise KeyUnavailable(message("error.storage.store_already_uses_new"), key_id=key.key_id)
+        before = self.vault
+        with self.alone_for():
+            try:
+                with self.transaction(Transaction) as transaction:
+                    self.vault = rewrapped(transaction, self.schema, before, key)
+                self.writer.key_id = key.key_id
+            except BaseException:
+                self.vault = before
+                raise
+
+    @property
+    def is_lost(self) -> bool:
+        """Return whether another server has held the store, so that this process must end."""
+        return self.writer.is_lost
+
+    def spare_bytes(self) -> int:
+        """Return how many bytes may be added, which PostgreSQL does not say."""
+        return _ROOM_BYTES
+
+    def require_whole(self) -> None:
+        """Do nothing: PostgreSQL checks the sums of its pages as it reads them, and `pg_amcheck` its indexes."""
+
+    def new_reader(self) -> Link:
+        """Return another connection that reads, which the caller closes; raises `StatementFailed`."""
+        return Link(self._server, self._name, reads=True)
+
+    def close(self) -> None:
+        """Close every connection; harmless when done twice."""
+        self._closed = True
+        self._readers.close()
+        with self._writing:
+            self.writer.close()
+            self.log.close()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise ShuttingDown(message("error.storage.closed", schema=self.schema.name))
+
+
+_IMPLEMENTS: type[protocol.Database] = PostgresDatabase

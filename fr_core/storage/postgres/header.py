@@ -1,0 +1,133 @@
+"""Reads and writes what a PostgreSQL schema says of the store in it, beside the tables of the store."""
+
+from fr_core.errors import StoreCorrupt, message
+from fr_core.storage.postgres.link import Link
+from fr_core.storage.schema import Schema
+
+# `opened` counts the processes that have opened the store, `store_holders` has the last commit of each that holds it,
+# and `last_numbers` is what SQLite calls `sqlite_sequence`.
+_TABLES = """
+CREATE TABLE store_header (
+    header_no BIGINT PRIMARY KEY CHECK (header_no = 1),
+    application_id BIGINT NOT NULL,
+    version BIGINT NOT NULL,
+    opened BIGINT NOT NULL
+);
+CREATE TABLE store_holders (
+    holder BIGINT PRIMARY KEY,
+    number BIGINT NOT NULL
+);
+CREATE VIEW last_numbers AS
+SELECT t.relname::text AS name, s.last_value AS seq
+FROM pg_sequences s
+JOIN pg_class q ON q.relname = s.sequencename AND q.relnamespace = current_schema()::regnamespace
+JOIN pg_depend d ON d.objid = q.oid AND d.deptype = 'i' AND d.classid = 'pg_class'::regclass
+JOIN pg_class t ON t.oid = d.refobjid
+WHERE s.schemaname = current_schema() AND s.last_value IS NOT NULL;
+"""
+_OWN = ("store_header", "store_holders")
+_COLUMNS = """
+SELECT c.relname::text, a.attname::text FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY c.oid, a.attnum
+"""
+_TYPES = """
+SELECT format_type(atttypid, NULL) FROM pg_attribute
+WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum
+"""
+_RAISE_NUMBER = """
+SELECT setval(pg_get_serial_sequence(attrelid::regclass::text, attname), %s)
+FROM pg_attribute WHERE attrelid = %s::regclass AND attidentity <> ''
+"""
+_HAS_TABLE = "SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = %s"
+
+
+class PostgresHeader:
+    """The header of a store; every method raises `StatementFailed`."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def create(self, schema: Schema, name: str) -> None:
+        """Make the header of a new store in the PostgreSQL schema of a name, within a transaction."""
+        if not self._link.run("SELECT 1 FROM pg_namespace WHERE nspname = %s", (name,)):
+            self._link.run(f"CREATE SCHEMA {name}")
+        self._link.run(_TABLES)
+        self._link.run("INSERT INTO store_header VALUES (1, %s, 0, 0)", (schema.application_id,))
+
+    def exists(self, schema: Schema) -> bool:
+        """Return whether there is a store; raises `StoreCorrupt` where the schema holds the tables of others."""
+        if self.has_table("store_header"):
+            return True
+        if self._link.run("SELECT 1 FROM pg_tables WHERE schemaname = current_schema() LIMIT 1"):
+            raise StoreCorrupt(message("error.storage.database_damaged_no", schema=schema.name), check="application_id")
+        return False
+
+    def application_id(self) -> int:
+        """Return the number of the kind of store."""
+        return self._number("application_id")
+
+    def version(self) -> int:
+        """Return the version of the tables."""
+        return self._number("version")
+
+    def opened(self) -> int:
+        """Return how many processes have opened the store."""
+        return self._number("opened")
+
+    def set_version(self, version: int) -> None:
+        """Write the version of the tables."""
+        self._link.run("UPDATE store_header SET version = %s", (version,))
+
+    def key_id(self) -> str:
+        """Return the id of the key that the store is under."""
+        ((key_id,),) = self._link.run("SELECT key_id FROM store")
+        return str(key_id)
+
+    def count_opening(self, *, first: bool) -> int:
+        """Count one more process that holds the store, and return its number; `first`: all others are gone."""
+        if first:
+            self._link.run("DELETE FROM store_holders")
+        ((number,),) = self._link.run("UPDATE store_header SET opened = opened + 1 RETURNING opened")
+        self._link.run("INSERT INTO store_holders VALUES (%s, 0)", (number,))
+        return int(number)
+
+    def commit(self, holder: int, number: int) -> None:
+        """Send the commit of a transaction of a process, by its number."""
+        self._link.send("UPDATE store_holders SET number = %s WHERE holder = %s", (number, holder))
+        self._link.send("COMMIT")
+
+    def committed(self, holder: int) -> int:
+        """Return the number of the last transaction of a process that was kept; 0 for none."""
+        rows = self._link.run("SELECT number FROM store_holders WHERE holder = %s", (holder,))
+        return int(rows[0][0]) if rows else 0
+
+    def forget(self, holder: int) -> None:
+        """Take out a process that lets the store go."""
+        self._link.run("DELETE FROM store_holders WHERE holder = %s", (holder,))
+
+    def has_table(self, name: str) -> bool:
+        """Return whether the store has a table."""
+        return bool(self._link.run(_HAS_TABLE, (name,)))
+
+    def columns(self) -> dict[str, tuple[str, ...]]:
+        """Return the columns of each table of the store, in the order in which the tables were made."""
+        found: dict[str, tuple[str, ...]] = {}
+        for table, column in self._link.run(_COLUMNS):
+            if table not in _OWN:
+                found[table] = (*found.get(table, ()), column)
+        return found
+
+    def types(self, table: str) -> list[str]:
+        """Return the types of the columns of a table."""
+        return [kind for (kind,) in self._link.run(_TYPES, (table,))]
+
+    def raise_number(self, table: str, number: int) -> None:
+        """Raise the sequence of a table to a number."""
+        self._link.send(_RAISE_NUMBER, (number, table))
+
+    def _number(self, column: str) -> int:
+        rows = self._link.run(f"SELECT {column} FROM store_header")
+        if len(rows) != 1:
+            raise StoreCorrupt(message("error.storage.database_damaged"), check="store_header")
+        return int(rows[0][0])

@@ -1,0 +1,81 @@
+"""Looks at a store in PostgreSQL from outside of the server that has it open; needs no key unless it is given one."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fr_core.errors import StoreInUse, message
+from fr_core.storage.driver_errors import driver_errors
+from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.location import Postgres, schema_name
+from fr_core.storage.marks import found_rows
+from fr_core.storage.migrations import write_store_row
+from fr_core.storage.postgres.header import PostgresHeader
+from fr_core.storage.postgres.link import Link
+from fr_core.storage.postgres.locks import Lock, Locks
+from fr_core.storage.protocol import Row
+from fr_core.storage.schema import Schema
+from fr_core.storage.vault import Vault
+
+_BYTES = (
+    "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c "
+    "WHERE c.relnamespace = to_regnamespace(current_schema()) AND c.relkind = 'r'"
+)
+
+
+@contextmanager
+def looking(server: Postgres, schema: Schema) -> Iterator[Link]:
+    """Yield a connection that reads, in a transaction.
+
+    Raises `DatabaseUnreachable`, `ConfigInvalid` for an address that is not safe, `StoreFailed` and `StoreCorrupt`.
+    """
+    with driver_errors():
+        link = Link(server, schema_name(schema), reads=True, first=True)
+        try:
+            link.run("BEGIN")
+            yield link
+        finally:
+            link.close()
+
+
+def exists(server: Postgres, schema: Schema) -> bool:
+    """Return whether there is a store; raises as `looking`."""
+    with looking(server, schema) as link:
+        return PostgresHeader(link).has_table("store_header")
+
+
+def size_bytes(server: Postgres, schema: Schema) -> int:
+    """Return the bytes of the tables of a store; raises as `looking`."""
+    with looking(server, schema) as link:
+        ((size,),) = link.run(_BYTES)
+        return int(size)
+
+
+def require_free(server: Postgres, schema: Schema) -> None:
+    """Raise `StoreInUse` where a server has the store open; otherwise raises as `looking`."""
+    with looking(server, schema) as link:
+        locks = Locks(link, schema)
+        if not locks.try_take(Lock.HELD):
+            raise StoreInUse(message("error.storage.postgres_held", schema=schema.name))
+        locks.release_all()
+
+
+def store_rows(server: Postgres, schema: Schema) -> list[Row]:
+    """Return the version, id of the key and wrapped key of a store, as `marks.found_rows`; raises as `looking`."""
+    with looking(server, schema) as link:
+        return found_rows(link, PostgresHeader(link))
+
+
+def set_mark(server: Postgres, schema: Schema, key: KeyEncryptionKey, mark: bytes) -> None:
+    """Write a mark, 32 bytes or b"", into a store that a server may have open.
+
+    Raises `WrongKey`, `StoreCorrupt`, `StoreFailed`; nothing was changed.
+    """
+    with driver_errors():
+        link = Link(server, schema_name(schema), first=True)
+        try:
+            Locks(link, schema).begin_writing()
+            for version, *row in found_rows(link, PostgresHeader(link)):
+                write_store_row(link, Vault.unlocked(key, *row).marked(mark), version)
+            link.run("COMMIT")
+        finally:
+            link.close()  # which undoes what is not committed

@@ -1,0 +1,56 @@
+"""Removes deleted rows from the tables of PostgreSQL; its log and all other upkeep are its own."""
+
+import logging
+
+from fr_core.errors import FrError
+from fr_core.storage.driver_errors import driver_errors
+from fr_core.storage.location import Postgres
+from fr_core.storage.postgres.link import Link
+from fr_core.storage.schema import Schema
+
+_log = logging.getLogger(__name__)
+
+_TABLES = "SELECT string_agg(quote_ident(tablename), ', ') FROM pg_tables WHERE schemaname = current_schema()"
+
+
+class Upkeep:
+    """The upkeep of one store.
+
+    VACUUM takes deleted rows out of the tables. Unlike the upkeep of SQLite it does not overwrite them everywhere: the
+    pages of the tables, the write-ahead log and backups of PostgreSQL keep older bytes, all of them encrypted.
+    """
+
+    copies_at_close = False
+
+    def __init__(self, server: Postgres, name: str, schema: Schema) -> None:
+        self._server = server
+        self._schema_name = name
+        self._name = schema.name
+
+    @property
+    def is_long(self) -> bool:
+        """Return False: PostgreSQL copies its log by itself."""
+        return False
+
+    def tidy(self) -> None:
+        """Do nothing, see `is_long`."""
+
+    def scrub(self, longest_s: float | None = None) -> bool:
+        """Take deleted rows out of the tables; returns False where the database fails, or with no time to wait."""
+        if longest_s == 0.0:
+            return True
+        try:
+            with driver_errors():
+                link = Link(self._server, self._schema_name)
+                try:
+                    ((tables,),) = link.run(_TABLES)
+                    link.run(f"VACUUM (SKIP_LOCKED, INDEX_CLEANUP ON, TRUNCATE ON) {tables}")
+                finally:
+                    link.close()
+        except FrError as error:
+            _log.warning("deleted rows of the %s are not removed yet: %s", self._name, error.what)
+            return False
+        return True
+
+    def close(self) -> None:
+        """Do nothing: each `scrub` has a connection of its own."""

@@ -1,0 +1,211 @@
+"""Stores in PostgreSQL: which servers and addresses are refused, and what several servers do to one another."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+
+from fr_core.errors import (
+    ConfigInvalid,
+    DatabaseUnreachable,
+    DatabaseUnusable,
+    FrError,
+    StoreCorrupt,
+    StoreFailed,
+    StoreInUse,
+    StoreNewer,
+    WrongKey,
+)
+from fr_core.gallery.galleries import Galleries
+from fr_core.gallery.store.schema import SCHEMA
+from fr_core.storage.location import Location, Postgres
+from fr_core.storage.opening import open_database
+from fr_core.storage.postgres.link import parameters_of
+from fr_core.storage.postgres.settings import LEAST_VERSION, require_usable
+from fr_core.storage.postgres.sql import translated
+from fr_core.storage.statements import Transaction
+from fr_trust.access.schema import SCHEMA as ACCESS
+from support.access import new_key
+from support.access import open_store as open_access
+from support.ledger import KEY, OTHER_KEY
+from support.postgres import Cluster, cluster
+from support.stores import outside
+
+
+@pytest.fixture
+def database(postgres: Cluster) -> Postgres:
+    return postgres.database()
+
+
+@pytest.fixture(scope="module")
+def unsafe() -> Iterator[Cluster]:
+    with cluster("fsync=off") as running:
+        yield running
+
+
+def refused(location: Location) -> FrError:
+    with pytest.raises(FrError) as caught:
+        open_access(location)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("postgresql://fr:hunter2@/faces", "has a password"),
+        ("postgresql://db.example.org/faces?sslmode=disable", "without TLS"),
+        ("postgresql://db.example.org/faces?sslmode=require", "without TLS"),
+        ("postgresql://127.0.0.1/faces?sslmode=prefer", "without TLS"),
+        ("postgresql:///faces?host=/run/postgresql,db.example.org&sslmode=allow", "without TLS"),
+        ("postgresql:///faces?hostaddr=10.0.0.1&sslmode=allow", "without TLS"),
+        ("postgresql://db:port/faces?nonsense=1", "is not an address"),
+    ],
+)
+def test_an_address_that_is_not_safe_is_refused(url: str, sentence: str) -> None:
+    error = refused(Postgres(url))
+    assert isinstance(error, ConfigInvalid)
+    assert sentence in error.what
+    assert "hunter2" not in error.message
+
+
+def test_another_machine_gets_tls_that_checks_its_certificate() -> None:
+    parameters = parameters_of("postgresql://fr@db.example.org/faces")
+    assert (parameters["sslmode"], parameters["sslrootcert"]) == ("verify-full", "system")
+    own = parameters_of("postgresql://fr@db.example.org/faces?sslmode=verify-ca&sslrootcert=/etc/fr/ca.pem")
+    assert (own["sslmode"], own["sslrootcert"]) == ("verify-ca", "/etc/fr/ca.pem")
+    for url in ("postgresql:///faces", "postgresql:///faces?host=/run/postgresql"):
+        assert "sslmode" not in parameters_of(url)
+
+
+def test_a_server_that_does_not_answer(tmp_path: object) -> None:
+    begun = time.monotonic()
+    error = refused(Postgres(f"postgresql:///faces?host={tmp_path}", password="hunter2"))
+    assert isinstance(error, DatabaseUnreachable)
+    assert "No such file or directory" in error.what
+    assert "storage.url" in error.advice
+    assert "hunter2" not in f"{error.message} {Postgres('postgresql:///', password='hunter2')!r}"
+    assert time.monotonic() - begun < 10
+
+
+def test_a_server_that_loses_what_it_acknowledges(unsafe: Cluster, postgres: Cluster, database: Postgres) -> None:
+    error = refused(unsafe.database())
+    assert isinstance(error, DatabaseUnusable)
+    assert error.metadata == {"setting": "fsync"}
+    name = database.url.partition("@/")[2].partition("?")[0]
+    postgres.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
+    assert refused(database).metadata == {"setting": "synchronous_commit"}
+    postgres.execute(f"ALTER DATABASE {name} SET synchronous_commit = on")
+    open_access(database).close()
+
+
+def test_a_server_that_is_too_old(database: Postgres) -> None:
+    require_usable(database, 18)
+    with pytest.raises(DatabaseUnusable, match="version 18; version 19 or later is required"):
+        require_usable(database, 19)
+    assert LEAST_VERSION == 15
+
+
+def test_a_database_of_another_encoding(postgres: Cluster) -> None:
+    postgres.execute("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    assert "LATIN1" in refused(Postgres(postgres.url.replace("/postgres?", "/latin?"))).what
+
+
+def test_a_second_server_is_refused_until_the_first_has_ended(database: Postgres) -> None:
+    with Galleries.open(database, key=KEY):
+        with pytest.raises(StoreInUse, match="open in another server"):
+            Galleries.open(replace(database, lock_timeout_s=0.2), key=KEY)
+        with closing(open_database(database, SCHEMA, KEY, check=False)) as beside, beside.reading() as now:
+            assert now.rows("SELECT count(*) FROM galleries") == [(0,)]  # to look does no harm
+    Galleries.open(database, key=KEY).close()
+
+
+def test_stores_of_another_version_or_key_and_foreign_tables(database: Postgres) -> None:
+    open_access(database).close()
+    before = outside(database, ACCESS, "SELECT * FROM store_header")
+    with pytest.raises(WrongKey):
+        open_database(database, ACCESS, OTHER_KEY)
+    outside(database, ACCESS, "UPDATE store_header SET version = version + 1")
+    assert isinstance(refused(database), StoreNewer)
+    outside(database, ACCESS, "UPDATE store_header SET version = version - 1")
+    older = replace(ACCESS, migrations=ACCESS.migrations[:-1])
+    outside(database, ACCESS, f"UPDATE store_header SET version = {older.version}")
+    with closing(open_database(database, ACCESS, KEY)):  # brings it up to date
+        assert outside(database, ACCESS, "SELECT version FROM store_header") == [(ACCESS.version,)]
+    outside(database, ACCESS, "UPDATE store_header SET application_id = 1")
+    assert isinstance(refused(database), StoreCorrupt)
+    assert [row[:3] for row in before] == [(1, ACCESS.application_id, ACCESS.version)]
+    outside(database, ACCESS, "DROP SCHEMA fr_access CASCADE; CREATE SCHEMA fr_access; CREATE TABLE fr_access.cats ()")
+    assert isinstance(refused(database), StoreCorrupt)
+    outside(database, ACCESS, "DROP TABLE fr_access.cats")
+    open_access(database).close()  # the control: an empty schema, which an administrator has made
+
+
+def test_two_processes_that_make_a_store_at_once(database: Postgres) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        stores = list(pool.map(lambda _: open_access(database), range(6)))
+    made = [store.create(new_key()).token.text for store in stores]
+    for store in stores:
+        assert all(store.check(text, None) for text in made)
+        store.close()
+
+
+def test_connections_that_read_are_bounded(postgres: Cluster) -> None:
+    few = replace(postgres.database(), connections=2, connect_timeout_s=1.0)
+    with closing(open_database(few, ACCESS, KEY)) as opened, opened.reading(), opened.reading():
+        with pytest.raises(StoreFailed, match="All 2 connections"), opened.reading():
+            pass
+        with opened.transaction(Transaction):  # has one of its own
+            pass
+
+
+def test_statements_and_locks_have_an_end(postgres: Cluster) -> None:
+    database = postgres.database()
+    with closing(open_database(replace(database, statement_timeout_s=0.2), ACCESS, KEY)) as opened:
+        with pytest.raises(StoreFailed) as slow, opened.reading() as now:
+            now.rows("SELECT pg_sleep(30)")
+        assert slow.value.metadata == {"cause": "QueryCanceled"}
+    with (
+        closing(open_database(replace(database, lock_timeout_s=0.2), ACCESS, KEY)) as opened,
+        closing(open_database(database, ACCESS, KEY)) as other,
+        other.transaction(Transaction) as writes,
+    ):
+        writes.rows("SELECT 1")
+        with pytest.raises(StoreFailed) as locked, opened.transaction(Transaction):
+            pass
+        assert locked.value.metadata == {"cause": "LockNotAvailable"}
+
+
+def test_no_error_repeats_a_row(database: Postgres) -> None:
+    with open_access(database):
+        pass
+    with closing(open_database(database, ACCESS, KEY)) as opened:
+        sql = "INSERT INTO keys (key_id, version, sealed) VALUES (?, ?, ?)"
+
+        def twice() -> None:
+            with opened.transaction(Transaction) as transaction:
+                for _ in range(2):
+                    transaction.write(sql, "Erika Mustermann", 1, b"")
+
+        with pytest.raises(StoreCorrupt) as caught:
+            twice()
+    assert caught.value.__cause__ is None
+    assert "Erika" not in f"{caught.value} {caught.value.metadata}"
+
+
+def test_statements_are_translated_once_and_tables_compare_by_code_point() -> None:
+    assert translated("SELECT a FROM t WHERE b = ? AND c LIKE '%x'") == "SELECT a FROM t WHERE b = %s AND c LIKE '%%x'"
+    table = translated("CREATE TABLE t (n INTEGER PRIMARY KEY AUTOINCREMENT, b BLOB, c TEXT, d REAL) STRICT;")
+    assert table == (
+        "CREATE TABLE t (n BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, b BYTEA, "
+        'c TEXT COLLATE "C", d DOUBLE PRECISION);'
+    )
+
+
+def test_the_default_store_imports_no_driver_of_postgresql() -> None:
+    code = "import sys, fr_core.storage.opening, fr_server.main; print('psycopg' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout == b"False\n"
