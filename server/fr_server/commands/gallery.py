@@ -139,7 +139,7 @@ def backup(
     with _undoing(as_json):
         from fr_core.gallery.backup.take import back_up
 
-        opened = _data_and_key(data, key, config)
+        opened = data_and_key(data, key, config)
         with waiting("Backing up"):
             extent = back_up(*opened, out, keys, datetime.now(UTC))
         if as_json:
@@ -157,7 +157,7 @@ def restore(
     with _undoing(as_json):
         from fr_core.gallery.backup.restore import restore as restored_from
 
-        folder, opened = _data_and_key(data, key, config, holds_store=False)
+        folder, opened = data_and_key(data, key, config, holds_store=False)
         with waiting("Restoring"):
             restored = restored_from(out, keys, opened, folder)
         created = restored.created.isoformat(timespec="seconds")
@@ -174,7 +174,7 @@ def verify(data: Data = None, key: Key = "", config: ConfigFile = None, as_json:
     with _undoing(as_json):
         from fr_core.gallery.backup.verify import verify as verified
 
-        folder, opened = _data_and_key(data, key, config)
+        folder, opened = data_and_key(data, key, config)
         with waiting("Checking"):
             found = verified(folder, opened)
         if as_json:
@@ -219,7 +219,7 @@ def rotate_key(
         from fr_server.commands.gallery import rotate
 
         tree = _configuration(data, key, config)
-        folder, before = _data_and_key(data, key, config)
+        folder, before = data_and_key(data, key, config)
         after = load_key(new)
         with waiting("Changing the key"):
             scrubbed = rotate(tree, before, after)
@@ -238,7 +238,7 @@ def rotate_key(
         )
 
 
-def _data_and_key(
+def data_and_key(
     data: Path | None, key: str, config: Path | None, holds_store: bool = True
 ) -> tuple[Path, KeyEncryptionKey]:
     """Return the data folder and its key, as `fr serve` finds them, and make none; raises `NoStore`."""
