@@ -93,7 +93,7 @@ class Ended(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How far a file was read."""
+    """The end of a reading: as far as the file was read."""
 
     why: Ended
     decoded: int  # frames
