@@ -18,12 +18,25 @@ from jinja2 import Environment, nodes
 import fr_bench.speed.child  # noqa: F401
 import fr_datasets.errors  # noqa: F401
 import fr_evaluation.recorded  # noqa: F401
+import fr_video.errors  # noqa: F401
 from fr_core.errors import FrError
 from fr_locales.messages import Audience
 from fr_server.errors import all_errors
 
 ROOT = Path(__file__).parents[1]
-SOURCES = ("fr_core", "server", "client", "datasets", "evaluation", "training", "trust", "web", "benchmarks", "locales")
+SOURCES = (
+    "fr_core",
+    "server",
+    "client",
+    "datasets",
+    "evaluation",
+    "training",
+    "trust",
+    "video",
+    "web",
+    "benchmarks",
+    "locales",
+)
 TEMPLATES = ROOT / "web" / "fr_web" / "console" / "templates"
 CATALOGUES = ROOT / "locales" / "fr_locales"
 ENGLISH = "en"

@@ -1,7 +1,7 @@
 """Prints the figures of speed beside their bars: `make speed-bars`; ends with 2 where one could not be measured.
 
 In every part, the peers take turns with FR Core on two processors: InsightFace's FaceAnalysis with one caller, as in
-its examples, and the stand-in of InsightFace Server. Beside other work nothing is measured (ADR 61). A missed bar is
+its examples, and the stand-in of InsightFace Server. Beside other work nothing is measured (ADR 63). A missed bar is
 told; with --bar, the exit status is then 1.
 """
 

@@ -44,4 +44,6 @@ def opencv_to_status(status: int) -> Iterator[None]:
 def _not_installed(module: str) -> str:
     if module.partition(".")[0] == "matplotlib":
         return "Reports need matplotlib; in a clone of FR Core: pip install '.[report]'."
+    if module.partition(".")[0] == "av":
+        return "Video files need PyAV; in a clone of FR Core: pip install '.[video]'."
     return f"This command needs the server (`{module}` is missing); in a clone of FR Core: pip install '.[cpu]'."

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -152,25 +153,11 @@ class SandboxProcess:
             self._link, link = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             undone.callback(self._link.close)
             theirs.callback(link.close)
-            shared = _shared_memory(self._photo_at + self._photo_bytes)
+            shared = sealed_memory(self._photo_at + self._photo_bytes)
             theirs.callback(os.close, shared)
             self._memory = undone.enter_context(mmap.mmap(shared, 0))
             numbers = link.fileno(), shared, self._photo_at, self._memory_mib, -(-self._time_ms // 1000), os.getpid()
-            # To the whole group of processes, they are for others: they stay blocked in the worker from its first step
-            # to its last, so that photos in work are still answered.
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP, signal.SIGINT, signal.SIGTERM))
-            try:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-I", "-S", "-P", "-c", boot, _folders(), *map(str, numbers)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    # Otherwise NumPy starts threads on import, and each thread takes address space.
-                    env={"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"},
-                    pass_fds=(link.fileno(), shared),
-                )
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            self._process = start_confined(boot, numbers, (link.fileno(), shared), "pillow_heif", "simplejpeg")
             undone.pop_all()
 
     def _wait_until_ready(self) -> None:
@@ -194,15 +181,41 @@ def _name_of(code: int) -> str:
     return signal.Signals(-code).name if code < 0 else f"code {code}"
 
 
-def _folders() -> str:
+def start_confined(
+    boot: str, arguments: Sequence[int | str], descriptors: Sequence[int], *packages: str
+) -> subprocess.Popen[bytes]:
+    """Start a Python that has nothing but a program, its arguments, open descriptors and some packages.
+
+    It ends with the thread that calls this, once it has called `confine.die_with`.
+
+    `packages`: that it may import besides NumPy, Pillow, `fr_core` and `fr_locales`; one that is absent is left out.
+    """
+    # To the whole group of processes, they are for others: they stay blocked in the worker from its first step to its
+    # last, so that photos in work are still answered.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP, signal.SIGINT, signal.SIGTERM))
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", "-P", "-c", boot, _folders(packages), *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            # Otherwise NumPy starts threads on import, and each thread takes address space.
+            env={"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"},
+            pass_fds=tuple(descriptors),
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _folders(packages: Sequence[str]) -> str:
     # Found, not imported: libheif is never loaded into this process, which may hold keys.
-    specs = filter(None, map(importlib.util.find_spec, ("pillow_heif", "simplejpeg")))
+    specs = filter(None, map(importlib.util.find_spec, packages))
     others = (fr_locales.__file__, PIL.__file__, np.__file__, *(spec.origin for spec in specs if spec.origin))
-    packages = (__file__, 3), *((file, 2) for file in others)
-    return "\n".join(dict.fromkeys(str(Path(file).resolve().parents[up - 1]) for file, up in packages))
+    roots = (__file__, 3), *((file, 2) for file in others)
+    return "\n".join(dict.fromkeys(str(Path(file).resolve().parents[up - 1]) for file, up in roots))
 
 
-def _shared_memory(size_bytes: int) -> int:
+def sealed_memory(size_bytes: int) -> int:
     """A descriptor of memory whose size nobody can change: a reader of what was cut off would be killed by SIGBUS."""
     shared = os.memfd_create("photo", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.ftruncate(shared, size_bytes)

@@ -83,6 +83,7 @@ def test_the_help_works_with_the_base_alone_and_lists_every_command() -> None:
         (("models", "list"), 1, ".[cpu]"),
         (("evaluate", "verification", "--dataset", "lfw"), 1, ".[cpu]"),
         (("gallery", "verify", "--data", "nowhere"), 1, ".[cpu]"),
+        (("video", "nowhere.mp4"), 1, ".[video]"),
         (("train", "simulate", "--trainees", "10"), 2, ".[cpu]"),
         (("audit", "file", "verify", "nowhere.jsonl", "--public-key", "nowhere.pem"), 1, ".[verify]"),
         (("evidence", "verify", "nowhere.zip"), 1, ".[verify]"),

@@ -37,7 +37,19 @@ from support.commands import require_understood
 from support.servers import photo, running
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
-ROOTS = ("server", "client", "datasets", "evaluation", "locales", "training", "trust", "web", "benchmarks", "proto")
+ROOTS = (
+    "server",
+    "client",
+    "datasets",
+    "evaluation",
+    "locales",
+    "training",
+    "trust",
+    "video",
+    "web",
+    "benchmarks",
+    "proto",
+)
 PAGES = [
     path
     for folder in (".", "docs", "deploy", "client", "benchmarks")

@@ -572,7 +572,7 @@ def test_server_of_the_image_runs_as_an_ordinary_user_from_what_init_makes(image
     assert f"127.0.0.1:{last['EXPOSE']}" == DEFAULT_ADDRESS
 
 
-ROOMS = ("fr_core", "server", "client", "datasets", "evaluation", "locales", "training", "trust", "benchmarks")
+ROOMS = ("fr_core", "server", "client", "datasets", "evaluation", "locales", "training", "trust", "video", "benchmarks")
 
 # Modules whose readers run what they read, or whose connections unpickle.
 MODULES = {

@@ -15,7 +15,7 @@ from fr_locales.messages import message
 # Called after each round with its number from 1, and the number of rounds of each subject.
 OnRound = Callable[[int, int, Round], None]
 
-# Share of the processors' time that other processes may use in the median round of a subject; see ADR 61.
+# Share of the processors' time that other processes may use in the median round of a subject; see ADR 63.
 MOST_OTHER_LOAD = 0.05
 
 # Fields of a line of /proc/stat after the name, proc_stat(5): user, nice, system, and steal, the time that other

@@ -18,14 +18,14 @@ _OUR_PACKAGES = tuple(
     f"fr_{name}"
     for name in (
         *("api", "bench", "client", "core", "datasets", "evaluation"),
-        *("files", "locales", "server", "training", "trust", "web"),
+        *("files", "locales", "server", "training", "trust", "video", "web"),
     )
 )
 
 # The commands that fr-core adds to a group. Without fr-core, they say that it is missing.
 _OF_CORE: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "fr": ("serve", "server", "store", "models", "evaluate", "bench", "dataset", "web", "lti"),
+        "fr": ("serve", "server", "store", "models", "evaluate", "bench", "dataset", "video", "web", "lti"),
         "fr gallery": ("backup", "restore", "verify", "key"),
         "fr train": ("check", "simulate"),
         "fr audit": ("file",),
@@ -148,6 +148,8 @@ def _why_absent(words: str, error: ImportError) -> tuple[str, str]:
         extra, packages = ("verify", "more packages")
     elif words in ("fr web", "fr lti"):
         extra, packages = ("web", "more packages")
+    elif words == "fr video":
+        extra, packages = ("video", "more packages")
     return (
         f"Needs {packages}; in a clone of FR Core: pip install '.\\[{extra}]'.",
         f"`{words}` needs {packages} ({missing} is missing); in a clone of FR Core: pip install '.[{extra}]'.",

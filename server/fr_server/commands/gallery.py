@@ -176,7 +176,7 @@ def verify(data: Data = None, key: Key = "", config: ConfigFile = None, as_json:
     with _undoing(as_json):
         from fr_core.gallery.backup.verify import verify as verified
 
-        location, opened = _data_and_key(data, key, config)
+        location, opened = data_and_key(data, key, config)
         with waiting("Checking"):
             found = verified(location, opened)
         if as_json:
@@ -222,7 +222,7 @@ def rotate_key(
         from fr_server.commands.gallery import rotate
 
         tree = _configuration(data, key, config)
-        folder, before = _data_and_key(data, key, config)
+        folder, before = _folder_and_key(data, key, config)
         after = load_key(new)
         with waiting("Changing the key"):
             scrubbed = rotate(tree, before, after)
@@ -244,14 +244,14 @@ def rotate_key(
 def _folder_and_key(
     data: Path | None, key: str, config: Path | None, holds_store: bool = True
 ) -> tuple[Path, KeyEncryptionKey]:
-    """Return as `_data_and_key`; raises `BackupElsewhere` for a database."""
-    location, opened = _data_and_key(data, key, config, holds_store)
+    """Return as `data_and_key`; raises `BackupElsewhere` for a database."""
+    location, opened = data_and_key(data, key, config, holds_store)
     if not isinstance(location, Path):
         raise BackupElsewhere(message("error.server.backup_elsewhere", database=str(location)))
     return location, opened
 
 
-def _data_and_key(
+def data_and_key(
     data: Path | None, key: str, config: Path | None, holds_store: bool = True
 ) -> tuple[Location, KeyEncryptionKey]:
     """Return the data folder or database and its key, as `fr serve` finds them, and make none; raises `NoStore`."""

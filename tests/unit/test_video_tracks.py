@@ -1,0 +1,151 @@
+"""Tracks: faces are followed, nobody is mixed with another, and frames of one second are one look."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from fr_core.errors import ModelMismatch
+from fr_core.types import (
+    Detection,
+    EmbeddedFace,
+    Embedding,
+    Face,
+    ModelId,
+    Quality,
+    QualityReason,
+    frozen_array,
+)
+from fr_video.tracking import Appearance, Tracker, appearance_of, mean_template
+from fr_video.values import Box, Frame, Track
+from support.engines import calibration
+
+MODEL = ModelId("made-up", "1", "a" * 64)
+LOOKS = Appearance(same=0.5, different=0.2)
+GOOD = Quality(0.9, (), 50.0, 100.0, 0.5, 0.0, 0.0, 0.0, 0.9, None)
+
+
+def person(number: int, noise: float = 0.0, seed: int = 0) -> Embedding:
+    """Return an embedding of a person; those of different people are at right angles."""
+    vector = np.zeros(16)
+    vector[number] = 1.0
+    if noise:
+        vector += noise * np.random.default_rng(seed).standard_normal(16)
+    return Embedding(frozen_array((vector / np.linalg.norm(vector)).astype(np.float32)), MODEL)
+
+
+def box(x: float, y: float = 100.0, side: float = 40.0) -> Box:
+    return x, y, x + side, y + side
+
+
+def face(where: Box, embedding: Embedding, quality: Quality = GOOD) -> EmbeddedFace:
+    detection = Detection(frozen_array(np.array(where, np.float32)), frozen_array(np.zeros((5, 2), np.float32)), 0.9)
+    return EmbeddedFace(Face(detection, quality), embedding)
+
+
+def frame(number: int, time: Fraction) -> Frame:
+    return Frame(number, int(time * 1000), time, 0, frozen_array(np.zeros((1, 1, 3), np.uint8)), f"{number:064x}")
+
+
+def followed(
+    faces: Sequence[Sequence[EmbeddedFace]], step: Fraction = Fraction(1, 5), appearance: Appearance | None = LOOKS
+) -> tuple[Track, ...]:
+    tracker = Tracker(appearance)
+    for number, found in enumerate(faces):
+        tracker.add(frame(number, number * step), found)
+    return tracker.tracks()
+
+
+def test_two_faces_that_cross_keep_their_tracks() -> None:
+    steps = range(21)
+    crossing = [
+        [face(box(100 + 10 * n), person(1, 0.05, n)), face(box(300 - 10 * n), person(2, 0.05, n))] for n in steps
+    ]
+    first, second = followed([found if n % 2 else found[::-1] for n, found in enumerate(crossing)])
+    assert len(first.sightings) == len(second.sightings) == 21
+    ends = sorted((track.sightings[0].box[0], track.sightings[-1].box[0]) for track in (first, second))
+    assert ends == [(100, 300), (300, 100)]
+
+
+def test_another_person_in_the_same_place_gets_another_track() -> None:
+    tracks = followed([[face(box(100), person(1))]] * 3 + [[face(box(100), person(2))]] * 3)
+    assert [len(track.sightings) for track in tracks] == [3, 3]
+    (by_boxes_alone,) = followed([[face(box(100), person(1))]] * 3 + [[face(box(100), person(2))]] * 3, appearance=None)
+    assert len(by_boxes_alone.sightings) == 6  # the control
+
+
+def test_a_face_that_jumps_is_followed_by_its_likeness_but_not_across_the_whole_picture() -> None:
+    near = [[face(box(100), person(1))], [face(box(160), person(1))]]
+    assert len(followed(near)) == 1
+    assert len(followed(near, appearance=None)) == 2  # the control: the boxes do not overlap
+    assert len(followed([[face(box(100), person(1))], [face(box(900), person(1))]])) == 2
+
+
+@pytest.mark.parametrize(("gap", "tracks"), [(Fraction(2), 1), (Fraction(21, 10), 2)])
+def test_a_face_that_was_away_for_more_than_two_seconds_gets_a_new_track(gap: Fraction, tracks: int) -> None:
+    assert len(followed([[face(box(100), person(1))]] * 2, gap)) == tracks
+
+
+def test_a_frame_gives_a_track_one_face_at_most() -> None:
+    twins = [face(box(100), person(1)), face(box(105), person(1))]
+    assert [len(track.sightings) for track in followed([twins, twins])] == [2, 2]
+
+
+def test_more_frames_of_one_second_are_no_more_looks_and_change_no_template() -> None:
+    best = person(1, 0.1, 99)
+    worse = [face(box(100), person(1, 0.1, n), replace(GOOD, score=0.7)) for n in range(24)]
+    (one,) = followed([[face(box(100), best)]])
+    (many,) = followed([[face(box(100), best)], *([each] for each in worse)], Fraction(1, 25))
+    assert len(many.sightings) == 25
+    assert (one.independent_looks, many.independent_looks) == (1, 1)
+    assert many.template.similarity(one.template) == pytest.approx(1.0, abs=1e-7)
+    assert many.best_shots[0].embedding is best
+    (longer,) = followed([[each] for each in worse], Fraction(1, 8))
+    assert longer.independent_looks == 3
+
+
+def test_the_template_is_the_mean_of_the_best_of_each_second_by_quality() -> None:
+    qualities = [0.6, 0.9, 0.8]
+    looks = [face(box(100), person(1, 0.1, n), replace(GOOD, score=q)) for n, q in enumerate(qualities)]
+    (track,) = followed([[each] for each in looks], Fraction(1))
+    total = sum(q * look.embedding.vector.astype(float) for q, look in zip(qualities, looks, strict=True))
+    assert track.template.vector == pytest.approx(total / np.linalg.norm(total), abs=1e-6)
+    assert np.linalg.norm(track.template.vector) == pytest.approx(1.0, abs=1e-6)
+    assert [shot.quality.score for shot in track.best_shots] == [0.9, 0.8, 0.6]
+    assert track.best is track.best_shots[0]
+
+
+def test_faces_with_a_reason_against_them_count_only_where_there_is_no_other() -> None:
+    blurred = replace(GOOD, score=0.4, reasons=(QualityReason.BLURRED,))
+    looks = [[face(box(100), person(1, 0.2, n), blurred)] for n in range(3)]
+    (track,) = followed(looks, Fraction(1))
+    assert track.independent_looks == 3
+    (track,) = followed([*looks, [face(box(100), person(1))]], Fraction(1))
+    assert track.independent_looks == 1
+    assert track.template.similarity(person(1)) == pytest.approx(1.0, abs=1e-7)
+
+
+def test_of_equal_quality_the_more_frontal_is_the_better_shot() -> None:
+    turned, frontal = replace(GOOD, yaw=30.0), replace(GOOD, yaw=5.0)
+    looks = [[face(box(100), person(1), quality)] for quality in (turned, frontal, turned)]
+    (track,) = followed(looks, Fraction(1))
+    assert track.best.at.number == 1
+
+
+def test_a_mean_of_embeddings_of_two_models_is_refused() -> None:
+    other = Embedding(person(1).vector, replace(MODEL, version="2"))
+    with pytest.raises(ModelMismatch):
+        mean_template([(person(1), 1.0), (other, 1.0)])
+
+
+def test_weights_of_zero_count_as_equal() -> None:
+    assert mean_template([(person(1), 0.0), (person(2), 0.0)]).similarity(person(2)) == pytest.approx(0.5**0.5)
+
+
+def test_a_calibration_tells_the_tracker_what_is_alike() -> None:
+    made = appearance_of(calibration())
+    assert made is not None
+    assert -1 < made.different < made.same < 1
+    assert appearance_of(None) is None

@@ -1,0 +1,57 @@
+"""Refusals of video files."""
+
+from typing import ClassVar
+
+from fr_core.errors import FrError
+from fr_locales.messages import Message, message
+
+
+class VideoError(FrError):
+    """A video file, or a list of leads from one, cannot be used.
+
+    `code` says what went wrong, as `fr video` prints it; `reason` is for what the API answers, and stays empty.
+    """
+
+    code: ClassVar[str] = "VIDEO_UNUSABLE"
+
+
+class VideoUnreadable(VideoError):
+    """The file is no video of a known container, or it is damaged before its first frame."""
+
+    code = "VIDEO_UNREADABLE"
+    remedy: ClassVar[Message | None] = message("remedy.video.unreadable")
+
+
+class VideoUnsupported(VideoError):
+    """The video has a codec that is not decoded here, or no picture at all."""
+
+    code = "VIDEO_UNSUPPORTED"
+    remedy = message("remedy.video.unsupported")
+
+
+class VideoTooLarge(VideoError):
+    """The file has more bytes, or its frames more pixels, than the limit."""
+
+    code = "VIDEO_TOO_LARGE"
+    remedy = message("remedy.video.too_large")
+
+
+class VideoTooCostly(VideoError):
+    """Decoding took more time or memory than the limit before there was a frame."""
+
+    code = "VIDEO_TOO_COSTLY"
+    remedy = message("remedy.video.too_costly")
+
+
+class VideoChanged(VideoError):
+    """The file was changed while it was read."""
+
+    code = "VIDEO_CHANGED"
+    remedy = message("remedy.video.changed")
+
+
+class LeadsInvalid(VideoError):
+    """A file is no list of leads that `fr video --json` wrote."""
+
+    code = "LEADS_INVALID"
+    remedy = message("remedy.video.leads_invalid")

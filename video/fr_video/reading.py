@@ -1,0 +1,291 @@
+"""Reads a video file: hashes it, and takes frames from a decoder that it does not trust."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import mmap
+import os
+import signal
+import socket
+import stat
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from fr_core.errors import ConfigInvalid, InternalError, message
+from fr_core.imaging.confine import unavailable
+from fr_core.imaging.sandbox_process import sealed_memory, start_confined
+from fr_core.types import frozen_array
+from fr_video import messages
+from fr_video.containers import HEAD_BYTES, sniff
+from fr_video.errors import VideoChanged, VideoTooCostly, VideoTooLarge, VideoUnreadable, VideoUnsupported
+from fr_video.order import Order
+from fr_video.values import EVERY_FRAME, Ended, Ending, Frame, Sampling, StreamFacts, VideoLimits
+
+_BOOT = "import sys; sys.path += sys.argv.pop(1).split(chr(0x0A)); from fr_video.worker import main; main()"
+# PyAV and NumPy are imported in half a second; on a machine that is full, in much more.
+_START_S = 60.0
+_BLOCK_BYTES = 2**20
+
+
+class VideoFile:
+    """An open video file, hashed once. A context manager.
+
+    Args:
+        path: a regular file.
+        limits: of the file.
+
+    Raises:
+        OSError: the file cannot be read.
+        VideoTooLarge: more bytes than `limits.max_bytes`.
+        VideoUnreadable: empty, no regular file, or of no known container.
+        ConfigInvalid: this system has no sandbox for the decoder.
+        ModuleNotFoundError: PyAV is not installed.
+    """
+
+    def __init__(self, path: Path, limits: VideoLimits | None = None) -> None:
+        if (why := unavailable()) is not None:
+            raise ConfigInvalid(message("error.video.no_sandbox", why=why), key="video")
+        if importlib.util.find_spec("av") is None:  # which only the decoder imports
+            raise ModuleNotFoundError("PyAV is not installed", name="av")
+        self.limits = limits or VideoLimits()
+        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe would be waited for
+        try:
+            self._state = self._state_now()
+            self.size_bytes = self._require_size()
+            self._demuxer = sniff(os.pread(self._file, HEAD_BYTES, 0))
+            if self._demuxer is None:
+                raise VideoUnreadable(message("error.video.no_container"))
+            self.sha256 = self._hash()
+        except BaseException:
+            os.close(self._file)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+    def sampled(self, sampling: Sampling) -> Reading:
+        """Begin to read the frames that a sampling takes; raises what `Reading` raises."""
+        return self._read(sampling, None)
+
+    def frames_at(self, wanted: Sequence[int]) -> Reading:
+        """Begin to read the frames of these times, in ticks."""
+        return self._read(EVERY_FRAME, tuple(wanted))
+
+    def require_unchanged(self) -> None:
+        """Raise `VideoChanged` if the file was written to since it was opened."""
+        if self._state_now() != self._state:
+            raise VideoChanged(message("error.video.changed"))
+
+    def _read(self, sampling: Sampling, wanted: tuple[int, ...] | None) -> Reading:
+        limits = self.limits
+        order = Order(self._demuxer or "", limits.max_pixels, limits.max_frames, limits.max_seconds, sampling, wanted)
+        return Reading(self._file, order, limits)
+
+    def _state_now(self) -> tuple[int, int, int]:
+        now = os.fstat(self._file)
+        return now.st_mode, now.st_size, now.st_mtime_ns
+
+    def _require_size(self) -> int:
+        mode, size, _ = self._state
+        if not stat.S_ISREG(mode) or not size:
+            raise VideoUnreadable(message("error.video.no_file"))
+        if size > self.limits.max_bytes:
+            most = self.limits.max_bytes
+            raise VideoTooLarge(message("error.video.too_many_bytes", size=size, most=most), limit=str(most))
+        return size
+
+    def _hash(self) -> str:
+        digest, at = hashlib.sha256(), 0
+        while block := os.pread(self._file, _BLOCK_BYTES, at):
+            digest.update(block)
+            at += len(block)
+        return digest.hexdigest()
+
+
+class Reading:
+    """One pass through a video file: an iterator of frames, and a context manager that ends the decoder.
+
+    `ending` says how far the file was read, once the frames are exhausted. A decoder that crashes, or takes more than
+    the limits after a frame, ends the pass, and the frames before it stand. The decoder works ahead by one frame, and
+    is killed when the thread that began the pass ends.
+
+    Raises:
+        VideoUnreadable: damaged before the first frame, or crashed the decoder there.
+        VideoUnsupported: no picture, or of another codec.
+        VideoTooLarge: frames of more pixels than the limit.
+        VideoTooCostly: more time or memory than the limit, before the first frame.
+        InternalError: the decoder could not be started.
+    """
+
+    def __init__(self, file: int, order: Order, limits: VideoLimits) -> None:
+        self.ending: Ending | None = None
+        self._limits = limits
+        self._last: Fraction | None = None
+        self._decoded = 0
+        try:
+            self._start(file, order)
+        except OSError as error:
+            raise InternalError(message("error.video.decoder_not_started")) from error
+        try:
+            self._wait_until_ready()
+            self._ask()
+            self.facts = self._opened()
+        except BaseException:
+            self.close()
+            raise
+        self._frames = self._run()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self._frames
+
+    @property
+    def pid(self) -> int:
+        """Process id of the decoder."""
+        return self._process.pid
+
+    def close(self) -> None:
+        """End the decoder at once, whatever it does; harmless when done twice."""
+        self._process.kill()
+        self._process.wait()
+        self._link.close()
+        self._memory.close()
+
+    def _start(self, file: int, order: Order) -> None:
+        with contextlib.ExitStack() as undone, contextlib.ExitStack() as theirs:
+            self._link, link = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            undone.callback(self._link.close)
+            theirs.callback(link.close)
+            shared = sealed_memory(self._limits.max_pixels * 3)
+            theirs.callback(os.close, shared)
+            self._memory = undone.enter_context(mmap.mmap(shared, 0))
+            own = os.open(f"/proc/self/fd/{file}", os.O_RDONLY | os.O_CLOEXEC)  # with a position of its own
+            theirs.callback(os.close, own)
+            descriptors = link.fileno(), shared, own
+            numbers = self._limits.memory_mib, -(-self._limits.answer_ms // 1000), os.getpid()
+            self._process = start_confined(
+                _BOOT, (*descriptors, *numbers, order.to_json()), descriptors, "av", "fr_video"
+            )
+            undone.pop_all()
+
+    def _wait_until_ready(self) -> None:
+        self._link.settimeout(_START_S)
+        try:
+            said = self._link.recv(messages.MAX_MESSAGE_BYTES)
+        except OSError:
+            said = b""
+        if said != messages.READY:
+            self._process.kill()
+            why = said.decode(errors="replace") or f"it ended with code {self._process.wait()}"
+            raise InternalError(message("error.video.decoder_not_started")) from OSError(why)
+
+    def _opened(self) -> StreamFacts:
+        why, answer = self._answer()
+        if why is None:
+            kind, rest = answer[:1], answer[1:]
+            if kind == messages.FACTS:
+                with contextlib.suppress(messages.Nonsense):
+                    facts = messages.read_facts(rest)
+                    if facts.width * facts.height <= self._limits.max_pixels:
+                        self._ask()
+                        return facts
+            self._require_accepted(answer)
+            why = Ended.BROKE_DECODER
+        raise self._refusal(why)
+
+    def _run(self) -> Iterator[Frame]:
+        while self.ending is None:
+            why, answer = self._answer()
+            kind, rest = answer[:1], answer[1:]
+            if why is None:
+                try:
+                    if kind == messages.FRAME:
+                        frame = self._frame(messages.read_frame(rest, self._limits.max_pixels))
+                        self._ask()
+                        yield frame
+                        continue
+                    if kind == messages.STEP:
+                        self._ask()
+                        continue
+                    self._require_accepted(answer)
+                    self.ending = self._ended(messages.read_ending(rest if kind == messages.ENDING else b""))
+                    return
+                except messages.Nonsense:
+                    why = Ended.BROKE_DECODER
+            if self._last is None:
+                raise self._refusal(why)
+            self.ending = Ending(why, self._decoded, self._last, 0)
+
+    def _ended(self, head: messages.EndHead) -> Ending:
+        sound_until = self._time_of(head.last_pts) if head.decoded > head.untimed else None
+        return Ending(head.why, head.decoded, sound_until, head.untimed)
+
+    def _time_of(self, pts: int) -> Fraction:
+        return (pts - (self.facts.start_pts or 0)) * self.facts.time_base
+
+    def _frame(self, head: messages.FrameHead) -> Frame:
+        time = self._time_of(head.pts)
+        if self._last is not None and time <= self._last:
+            raise messages.Nonsense("a frame that is not after the one before")
+        shape = head.height, head.width, 3
+        pixels = np.frombuffer(self._memory, np.uint8, head.width * head.height * 3).reshape(shape).copy()
+        self._last, self._decoded = time, head.number + 1
+        digest = hashlib.sha256(pixels.data).hexdigest()
+        return Frame(head.number, head.pts, time, head.rotation, frozen_array(pixels), digest)
+
+    def _require_accepted(self, answer: bytes) -> None:
+        """Raise the refusal of a file, and do nothing for another answer."""
+        most = self._limits.max_pixels
+        match answer[:1], answer[1:].decode("ascii", "replace"):
+            case messages.REFUSED, messages.UNREADABLE:
+                raise VideoUnreadable(message("error.video.damaged_first"))
+            case messages.REFUSED, messages.UNSUPPORTED:
+                raise VideoUnsupported(message("error.video.codec"))
+            case messages.REFUSED, messages.TOO_MANY_PIXELS:
+                raise VideoTooLarge(message("error.video.too_many_pixels", most=most), limit=str(most))
+
+    def _refusal(self, why: Ended) -> VideoUnreadable | VideoTooCostly:
+        if why is Ended.TOO_COSTLY:
+            return VideoTooCostly(message("error.video.too_costly"))
+        return VideoUnreadable(message("error.video.broke_decoder"))
+
+    def _ask(self) -> None:
+        with contextlib.suppress(OSError):  # it has ended: `_answer` finds that out
+            self._link.send(messages.ASK)
+
+    def _answer(self) -> tuple[Ended | None, bytes]:
+        """Return the next answer; or why there is none, and nothing."""
+        self._link.settimeout(self._limits.answer_ms / 1000)
+        try:
+            answer = self._link.recv(messages.MAX_MESSAGE_BYTES)
+        except TimeoutError:
+            return Ended.TOO_COSTLY, b""
+        except OSError:
+            answer = b""
+        if answer[:1] == messages.OUT_OF_MEMORY:
+            return Ended.TOO_COSTLY, b""
+        if answer:
+            return None, answer
+        self._process.kill()  # a hostile one may hang up and live on
+        ended = self._process.wait()
+        # SIGKILL is ours, an operator's, or the kernel's for want of memory.
+        costly = -ended in (signal.SIGXCPU, signal.SIGKILL)
+        return (Ended.TOO_COSTLY if costly else Ended.BROKE_DECODER), b""

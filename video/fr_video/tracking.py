@@ -1,0 +1,194 @@
+"""Follows faces through frames: tracking by detection, with the overlap of boxes and the similarity of embeddings.
+
+As SORT (Bewley et al., "Simple online and realtime tracking", ICIP 2016) with a constant velocity, and, as DeepSORT
+(Wojke et al., ICIP 2017), with the appearance; here the embedding that the search uses anyway. An ID switch puts two
+people into one template, and so spoils a candidate list; a fragment costs a second list. So the thresholds rather break
+a track than switch it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from fr_core.scoring.calibration import Calibration
+from fr_core.types import EmbeddedFace, Embedding, frozen_array
+from fr_video.values import Box, Frame, Look, Sighting, Track
+
+LOOK_S = 1
+"""Seconds of one independent look."""
+
+MAX_GAP_S = 2
+"""A track ends after so many seconds without its face: who returns later gets a new track, and a list of their own."""
+
+_SAME_PLACE = 0.3  # intersection over union, as SORT has it
+# Box sides that a face may move without an overlap, at once and for each second, if the embeddings say it is the same.
+_REACH, _REACH_PER_S = 1.0, 3.0
+_BEST_SHOTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Appearance:
+    """The similarities of a model that matter to the tracker.
+
+    At `same` or above, a face may belong to a track without an overlap; below `different`, it never does.
+    """
+
+    same: float
+    different: float
+
+
+def appearance_of(calibration: Calibration | None) -> Appearance | None:
+    """Return the similarities at false match rates of 0.1 % and 5 %; None, for boxes alone, without a calibration."""
+    if calibration is None:
+        return None
+    return Appearance(calibration.threshold_at_fmr(0.001), calibration.threshold_at_fmr(0.05))
+
+
+class Tracker:
+    """Takes the faces of frames in the order of time. `appearance`: None = by boxes alone."""
+
+    def __init__(self, appearance: Appearance | None) -> None:
+        self._appearance = appearance
+        self._open: list[_Open] = []
+        self._all: list[_Open] = []
+
+    def add(self, frame: Frame, faces: Sequence[EmbeddedFace]) -> None:
+        """Assign the faces of a frame to tracks, each track getting one at most."""
+        self._open = [track for track in self._open if frame.time - track.last <= MAX_GAP_S]
+        looks = [_look(frame, face) for face in faces]
+        pairs = sorted(
+            (-score, place, number)
+            for place, track in enumerate(self._open)
+            for number, look in enumerate(looks)
+            if (score := self._affinity(track, look)) is not None
+        )
+        taken: dict[int, int] = {}
+        for _, place, number in pairs:  # greedy: faces of a frame are few, and rarely compete
+            if place not in taken.values() and number not in taken:
+                taken[number] = place
+        followed = list(self._open)
+        for number, look in enumerate(looks):
+            if number in taken:
+                followed[taken[number]].add(look)
+            else:
+                track = _Open(look)
+                self._open.append(track)
+                self._all.append(track)
+
+    def tracks(self) -> tuple[Track, ...]:
+        """Return the tracks so far."""
+        return tuple(track.closed(number) for number, track in enumerate(self._all, start=1))
+
+    def _affinity(self, track: _Open, look: Look) -> float | None:
+        """Return how well a face fits a track; None where it does not."""
+        after_s = float(look.at.time - track.last)
+        overlap = _overlap(track.expected(after_s), look.at.box)
+        if self._appearance is None:
+            return overlap if overlap >= _SAME_PLACE else None
+        similarity = track.similarity(look.embedding)
+        if similarity < self._appearance.different:
+            return None
+        near = _distance(track.box, look.at.box) <= _REACH + _REACH_PER_S * after_s
+        if overlap >= _SAME_PLACE or (near and similarity >= self._appearance.same):
+            return overlap + similarity
+        return None
+
+
+class _Open:
+    """A track that may go on."""
+
+    def __init__(self, look: Look) -> None:
+        self._velocity = np.zeros(4)
+        self._sightings = [look.at]
+        self._latest = look.embedding
+        self._began = look.at.time  # of the second that is one look
+        self._best = [look]  # of each second
+
+    @property
+    def last(self) -> Fraction:
+        """Return the time of the last frame with the face."""
+        return self._sightings[-1].time
+
+    @property
+    def box(self) -> Box:
+        """Return where the face was last."""
+        return self._sightings[-1].box
+
+    def add(self, look: Look) -> None:
+        moved = np.array(look.at.box) - np.array(self.box)
+        self._velocity = moved / float(look.at.time - self.last)
+        self._sightings.append(look.at)
+        self._latest = look.embedding
+        if look.at.time - self._began >= LOOK_S:
+            self._began = look.at.time
+            self._best.append(look)
+        elif _fitness(look) > _fitness(self._best[-1]):
+            self._best[-1] = look
+
+    def expected(self, after_s: float) -> Sequence[float]:
+        """Return the box after so many seconds at the velocity that was seen last."""
+        there: list[float] = (np.array(self.box) + self._velocity * min(after_s, 1.0)).tolist()
+        return there
+
+    def similarity(self, embedding: Embedding) -> float:
+        """Return the similarity to the last face, or to the best of the last second, whichever is higher."""
+        return max(embedding.similarity(self._latest), embedding.similarity(self._best[-1].embedding))
+
+    def closed(self, number: int) -> Track:
+        """Return the track as it is now."""
+        good = [look for look in self._best if not look.quality.reasons] or self._best
+        shots = tuple(sorted(good, key=_fitness, reverse=True))
+        template = mean_template([(look.embedding, look.quality.score) for look in good])
+        return Track(number, tuple(self._sightings), len(good), shots[:_BEST_SHOTS], template)
+
+
+def mean_template(looks: Iterable[tuple[Embedding, float]]) -> Embedding:
+    """Return the mean of embeddings by weights in [0, 1], of length 1.
+
+    Weights that are all 0 count as equal. Raises `ModelMismatch`: embeddings of two models.
+    """
+    pairs = list(looks)
+    model = pairs[0][0].model
+    for embedding, _ in pairs:
+        model.require_same(embedding.model)
+    weights = np.array([weight for _, weight in pairs], np.float64)
+    vectors = np.array([embedding.vector for embedding, _ in pairs], np.float64)
+    total = (weights if weights.any() else np.ones_like(weights)) @ vectors
+    return Embedding(frozen_array((total / np.linalg.norm(total)).astype(np.float32)), model)
+
+
+def _look(frame: Frame, face: EmbeddedFace) -> Look:
+    left, top, right, bottom = (float(value) for value in face.face.detection.box)
+    quality = face.face.quality
+    at = Sighting(frame.number, frame.pts, frame.time, (left, top, right, bottom), quality.score)
+    return Look(at, frame.rotation, frame.sha256, quality, face.embedding)
+
+
+def _fitness(look: Look) -> tuple[float, float, float]:
+    """Order looks: by quality; of equal quality, by how frontal they are, then by pixels between the eyes."""
+    quality = look.quality
+    return quality.score, -abs(quality.yaw) - abs(quality.pitch), quality.inter_eye_px
+
+
+def _overlap(one: Sequence[float], other: Sequence[float]) -> float:
+    """Intersection over union of two boxes (left, top, right, bottom), 0 to 1."""
+    wide = min(one[2], other[2]) - max(one[0], other[0])
+    high = min(one[3], other[3]) - max(one[1], other[1])
+    if wide <= 0 or high <= 0:
+        return 0.0
+    return wide * high / (_area(one) + _area(other) - wide * high)
+
+
+def _area(box: Sequence[float]) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def _distance(one: Box, other: Box) -> float:
+    """Distance of the centres of two boxes, in sides of the larger."""
+    across, down = ((one[side] + one[side + 2] - other[side] - other[side + 2]) / 2 for side in (0, 1))
+    return math.hypot(across, down) / max(one[2] - one[0], other[2] - other[0], 1.0)
