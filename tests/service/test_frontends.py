@@ -114,7 +114,8 @@ def arenas_of(pid: int | str) -> int:
 
 
 def shared_memory() -> set[str]:
-    return {path.name for path in Path("/dev/shm").iterdir()}
+    others = "PostgreSQL."  # of the databases of other tests
+    return {path.name for path in Path("/dev/shm").iterdir() if not path.name.startswith(others)}
 
 
 @dataclass

@@ -601,7 +601,9 @@ EXCEPTED = {
     "benchmarks/fr_bench/speed/child.py: multiprocessing": "a child of a measurement, fed by it alone",
     "benchmarks/fr_bench/speed/generator.py: multiprocessing": "a child of a measurement",
     "benchmarks/fr_bench/speed/peer.py: multiprocessing": "a child of a measurement",
+    "benchmarks/fr_bench/speed/rest_peer.py: multiprocessing": "a child of a measurement",
     "benchmarks/fr_bench/speed/search_child.py: multiprocessing": "a child of a measurement",
+    "benchmarks/fr_bench/speed/stand_in.py: multiprocessing": "a child of a measurement",
     "benchmarks/fr_bench/speed/training_trainees.py: multiprocessing": "a child of a measurement",
 }
 
