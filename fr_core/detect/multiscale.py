@@ -20,8 +20,8 @@ face at two scales, and a face nearly always is. So a candidate's score is the m
 is one that models see well, from 32 to 320 px; a copy that does not show it there votes 0. A candidate with a single
 vote or none is judged once more: it is cut out, scaled to a side of 64 px, and the mean of both scores counts. Three
 candidates need no second look: one whose vote is nearer to 1 than to the threshold; one whose vote is below the share
-of the threshold from which a box is a candidate at all; and one without a vote, smaller than 32 px even at full
-resolution, whose score is a fifth of the way from the threshold to 1. Whatever reaches the pack's threshold is a face;
+of the threshold from which a box is a candidate at all; and one without a vote, smaller than 32 px even in the
+finest copy, whose score is a fifth of the way from the threshold to 1. Whatever reaches the pack's threshold is a face;
 of several boxes on one face the best stays.
 
 `tests/unit/test_multiscale.py` holds the rule; `tests/models/test_evaluate.py` what it finds.
