@@ -18,9 +18,11 @@ that shows larger ones too.
 **What it believes.** A score about one half may be an animal, a hand or a leaf. But such a thing is seldom taken for a
 face at two scales, and a face nearly always is. So a candidate's score is the mean over all copies in which its side
 is one that models see well, from 32 to 320 px; a copy that does not show it there votes 0. A candidate with a single
-vote or none is judged once more, unless the vote is nearer to 1 than to the threshold: it is cut out, scaled to a side
-of 64 px, and the mean of both scores counts. Whatever reaches the pack's threshold is a face; of several boxes on one
-face the best stays.
+vote or none is judged once more: it is cut out, scaled to a side of 64 px, and the mean of both scores counts. Three
+candidates need no second look: one whose vote is nearer to 1 than to the threshold; one whose vote is below the share
+of the threshold from which a box is a candidate at all; and one without a vote, smaller than 32 px even in the
+finest copy, whose score is a fifth of the way from the threshold to 1. Whatever reaches the pack's threshold is a face;
+of several boxes on one face the best stays.
 
 `tests/unit/test_multiscale.py` holds the rule; `tests/models/test_evaluate.py` what it finds.
 """
@@ -61,6 +63,9 @@ class Scales:
     look: float = 64.0  # side to which a candidate is scaled that is judged once more
     proposed: float = 0.6  # score from which a box is a candidate, as a share of the threshold
     heard: float = 0.4  # score from which a box is a vote above 0, as a share of the threshold
+    # Score from which no second look is needed, as a share of the way from the threshold to 1; docs/adr/0062.
+    sure: float = 0.5  # of a single vote
+    sure_unseen: float = 0.2  # of a candidate without a vote
 
     @property
     def tile_shapes(self) -> tuple[tuple[int, int], ...]:
@@ -164,13 +169,18 @@ class MultiscaleDetector:
         scores = np.array(
             [np.mean(cast) if cast else own for cast, own in zip(votes, candidates.scores, strict=True)], np.float32
         )
-        sure = (1 + self._threshold) / 2
-        doubtful = np.array([i for i, cast in enumerate(votes) if len(cast) < 2 and scores[i] < sure], np.int64)
+        doubtful = np.array([i for i, cast in enumerate(votes) if self._in_doubt(len(cast), scores[i])], np.int64)
         landmarks = candidates.landmarks.copy()
         for i, (points, again) in zip(doubtful, self._looks(candidates.take(doubtful), copies), strict=True):
             landmarks[i] = points
             scores[i] = (scores[i] + again) / 2
         return replace(candidates, landmarks=landmarks, scores=scores)
+
+    def _in_doubt(self, votes: int, score: float) -> bool:
+        if votes > 1:
+            return False
+        sure = self._scales.sure if votes else self._scales.sure_unseen
+        return self._scales.proposed * self._threshold <= score < self._threshold + sure * (1 - self._threshold)
 
     def _votes(self, box: F32, side: float, copies: Sequence[_Copy]) -> list[float]:
         smallest, largest = self._scales.seen

@@ -161,11 +161,43 @@ def test_crowd_is_looked_at_in_small_parties_and_nobody_is_lost() -> None:
             return super().detect_tiles(tiles)
 
     squares = [(20 + 40 * (i % 15), 20 + 40 * (i // 15), 20) for i in range(150)]
-    model = Counting(score=0.6)
+    model = Counting(score=0.59)
     found = detect(photo(640, 640, *squares), model)
     assert sorted([round(left), round(top)] for left, top, _, _ in found) == sorted([x, y] for x, y, _ in squares)
     assert model.largest_party <= 16
     assert len(model.tiles) == 2 + 150
+
+
+@pytest.mark.parametrize(
+    ("side", "fine", "coarse", "again", "looks", "faces"),
+    [
+        (20, 0.59, 0.0, 0.0, 1, 0),
+        (20, 0.59, 0.0, 0.9, 1, 1),
+        (20, 0.61, 0.0, 0.0, 0, 1),
+        (70, 0.61, 0.0, 0.0, 1, 0),
+        (70, 0.74, 0.0, 0.9, 1, 1),
+        (70, 0.76, 0.0, 0.0, 0, 1),
+        (70, 0.31, 0.0, 0.9, 1, 1),
+        (70, 0.29, 0.4, 0.9, 0, 0),
+    ],
+)
+def test_second_looks_are_for_those_in_doubt(
+    side: int, fine: float, coarse: float, again: float, looks: int, faces: int
+) -> None:
+    """A square of 20 px is too small for a vote in any copy; one of 70 px has a vote in the fine copy alone."""
+
+    class Twice(Scripted):
+        """Sees a square of the coarse copy with one score, and one that is looked at again with another."""
+
+        def detect_tiles(self, tiles: Sequence[U8]) -> list[TileFaces]:
+            found = super().detect_tiles(tiles)
+            if tiles[0].shape[0] == 256 and len(self.tiles) > 2:
+                found = [TileFaces(one.boxes, one.landmarks, np.full(len(one), again, np.float32)) for one in found]
+            return found
+
+    model = Twice({256: coarse, 640: fine})
+    found = MultiscaleDetector(model, threshold=0.5, nms_threshold=0.4).detect(photo(640, 640, (200, 200, side)))
+    assert (len(model.tiles) - 2, len(found)) == (looks, faces)
 
 
 @pytest.mark.parametrize("spoil", ["turned inside out", "no number", "without end", "landmarks at one place"])
