@@ -4,12 +4,14 @@ Run as a script, this file makes keys, or checks one, as it is told to.
 """
 
 import contextlib
+import itertools
 import random
 import shutil
 import signal
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -17,6 +19,7 @@ import apsw
 import pytest
 
 from fr_core.errors import FrError, StoreCorrupt
+from fr_core.storage.audit.values import Entry
 from fr_trust.access.keys import MadeKey
 from fr_trust.access.principal import NOTHING, Role
 from fr_trust.access.refusals import Why
@@ -29,6 +32,8 @@ from support.counts import count
 
 KILLS = count("ACCESS_KILLS")
 FLIPS = count("ACCESS_FLIPS")
+WRITERS = 8
+RECORD = Entry("key:a", "recognition.embed", "OK")
 
 
 def database(folder: Path) -> Path:
@@ -246,6 +251,21 @@ def _create_for_ever(folder: Path) -> None:
             print(store.create(new_key()).token.text, flush=True)  # noqa: T201
 
 
+def _record_for_ever(folder: Path) -> None:
+    with open_store(folder) as store, ThreadPoolExecutor(WRITERS) as pool:
+        store.record([RECORD]).result()
+        print("begun", flush=True)  # noqa: T201
+        for _ in pool.map(lambda _: [store.record([RECORD]).result() for _ in itertools.count()], range(WRITERS)):
+            pass
+
+
+def test_a_process_that_writes_without_a_pause_lets_another_write(tmp_path: Path) -> None:
+    with open_store(tmp_path / "data") as store, script(__file__, "record", tmp_path / "data") as process:
+        assert process.line() == "begun"
+        seen = [store.record([RECORD]).result() for _ in range(100)]
+        assert seen[-1] - seen[0] > len(seen)  # the other process has written meanwhile
+
+
 def test_revoked_in_one_process_is_refused_in_another(tmp_path: Path) -> None:
     with open_store(tmp_path / "data") as store:
         made = store.create(new_key())
@@ -296,5 +316,7 @@ if __name__ == "__main__":
     what, folder, *rest = sys.argv[1:]
     if what == "check":
         _check_for_ever(Path(folder), *rest)
+    elif what == "record":
+        _record_for_ever(Path(folder))
     else:
         _create_for_ever(Path(folder))
