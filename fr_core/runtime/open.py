@@ -122,7 +122,9 @@ class _Opener:
         try:
             return self._of_any_batch(plan)
         except _OnePicture as limit:
-            sessions = self._opened(plan, any_batch=False, rows=self._rows)
+            # TensorRT refuses to tune for more pictures than the model takes.
+            shapes = tuple(shape for shape in plan.shapes if shape[0] == 1)
+            sessions = self._opened(replace(plan, shapes=shapes), any_batch=False, rows=self._rows)
             _log.warning("a model runs one picture at a time on %s: %s", plan.spec, limit)
             return sessions
 

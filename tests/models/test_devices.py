@@ -16,8 +16,10 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+import onnx
 import onnxruntime
 import pytest
+from onnx import TensorProto
 from typer.testing import CliRunner
 
 from fr_core.align import align
@@ -308,6 +310,22 @@ def pack_name(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def pipeline(pack_name: str, pack_cache: ModelCache) -> Pipeline:
     return open_engine(load_pack(pack_name), pack_cache, replace(ONE_SIZE, device="cpu")).pipeline
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_no_operator_of_a_halved_model_mixes_types(name: str, pack_cache: ModelCache) -> None:
+    """TensorRT types its networks strongly: it takes each value in the type that the graph gives it, or refuses."""
+    spec = MODELS[name]
+    pixels = PixelInput(spec.colour, spec.mean, spec.std)
+    halved = onnx.load_model_from_string(prepared(pack_cache.read_verified(spec.file), pixels, half=True))
+    graph = onnx.shape_inference.infer_shapes(halved, strict_mode=True, data_prop=True).graph
+    types = {value.name: value.type.tensor_type.elem_type for value in [*graph.value_info, *graph.input, *graph.output]}
+    types |= {tensor.name: tensor.data_type for tensor in graph.initializer}
+    floats = {TensorProto.FLOAT, TensorProto.FLOAT16}
+    mixed = {node.op_type for node in graph.node if len({types.get(name) for name in node.input} & floats) > 1}
+    assert mixed <= {"Resize"}  # its factors are float32 whatever it resizes
+    whole = {node.op_type for node in graph.node for name in node.output if types.get(name) == TensorProto.FLOAT}
+    assert whole <= {"Cast", "Transpose", "Gather", "Sub", "Div"}  # the steps from pixels to the input, and the outputs
 
 
 class OnGpu:

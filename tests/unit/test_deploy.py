@@ -197,12 +197,12 @@ def test_secrets_that_root_hands_out_may_be_open_to_the_group(open_folder: Path)
 BASE_LIBRARIES = {
     *(
         "libc.so.6",
-        "libresolv.so.2",
         "libdl.so.2",
         "libgcc_s.so.1",
         "libm.so.6",
         "libmvec.so.1",
         "libpthread.so.0",
+        "libresolv.so.2",
         "librt.so.1",
         "libstdc++.so.6",
     ),

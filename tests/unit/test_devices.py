@@ -255,6 +255,14 @@ def test_a_limit_put_on_a_batch_is_logged(caplog: pytest.LogCaptureFixture) -> N
     ]
 
 
+def test_tensorrt_tunes_a_model_of_one_picture_for_one() -> None:
+    mixing = RoundingLibrary(mixes=True)
+    made = libraries(cuda=mixing, tensorrt=mixing)
+    open_sessions(of_one_picture(), AS_THEY_ARE, "tensorrt", shapes=[(1, 4, 4), (8, 4, 4), (1, 8, 8)], libraries=made)
+    assert mixing.plans[-1].spec.kind == "tensorrt"
+    assert mixing.plans[-1].shapes == ((1, 4, 4), (1, 8, 8))
+
+
 def test_a_device_that_does_not_start_is_said_to_be_missing_and_not_to_limit_a_batch(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
