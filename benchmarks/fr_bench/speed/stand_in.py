@@ -71,10 +71,9 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
-        ready = self.path == "/v1/health"
-        self._answer(HTTPStatus.OK, {"status": "ready", "auth_enabled": False}) if ready else self._refuse(
-            HTTPStatus.NOT_FOUND, "not_found"
-        )
+        if self.path == "/v1/health":
+            return self._answer(HTTPStatus.OK, {"status": "ready", "auth_enabled": False})
+        return self._refuse(HTTPStatus.NOT_FOUND, "not_found")
 
     def do_POST(self) -> None:
         begun = time.perf_counter()
