@@ -20,6 +20,7 @@ import pytest
 
 from fr_core.errors import FrError, StoreCorrupt
 from fr_core.storage.audit.values import Entry
+from fr_core.storage.location import Location
 from fr_trust.access.keys import MadeKey
 from fr_trust.access.principal import NOTHING, Role
 from fr_trust.access.refusals import Why
@@ -29,6 +30,7 @@ from fr_trust.errors import CredentialInvalid
 from support.access import Clocks, new_key, open_store, why
 from support.commands import script
 from support.counts import count
+from support.stores import as_argument, located
 
 KILLS = count("ACCESS_KILLS")
 FLIPS = count("ACCESS_FLIPS")
@@ -233,7 +235,7 @@ def test_each_byte_that_is_changed_is_found_or_harmless(made: Made, tmp_path: Pa
     assert found > FLIPS // 10
 
 
-def _check_for_ever(folder: Path, token: str) -> None:
+def _check_for_ever(folder: Location, token: str) -> None:
     with open_store(folder) as store:
         print("open", flush=True)  # noqa: T201
         while True:
@@ -245,31 +247,31 @@ def _check_for_ever(folder: Path, token: str) -> None:
             time.sleep(0.001)
 
 
-def _create_for_ever(folder: Path) -> None:
+def _create_for_ever(folder: Location) -> None:
     with open_store(folder) as store:
         while True:
             print(store.create(new_key()).token.text, flush=True)  # noqa: T201
 
 
-def _record_for_ever(folder: Path) -> None:
-    with open_store(folder) as store, ThreadPoolExecutor(WRITERS) as pool:
+def _record_for_ever(location: Location) -> None:
+    with open_store(location) as store, ThreadPoolExecutor(WRITERS) as pool:
         store.record([RECORD]).result()
         print("begun", flush=True)  # noqa: T201
         for _ in pool.map(lambda _: [store.record([RECORD]).result() for _ in itertools.count()], range(WRITERS)):
             pass
 
 
-def test_a_process_that_writes_without_a_pause_lets_another_write(tmp_path: Path) -> None:
-    with open_store(tmp_path / "data") as store, script(__file__, "record", tmp_path / "data") as process:
+def test_a_process_that_writes_without_a_pause_lets_another_write(location: Location) -> None:
+    with open_store(location) as store, script(__file__, "record", as_argument(location)) as process:
         assert process.line() == "begun"
         seen = [store.record([RECORD]).result() for _ in range(100)]
         assert seen[-1] - seen[0] > len(seen)  # the other process has written meanwhile
 
 
-def test_revoked_in_one_process_is_refused_in_another(tmp_path: Path) -> None:
-    with open_store(tmp_path / "data") as store:
+def test_revoked_in_one_process_is_refused_in_another(location: Location) -> None:
+    with open_store(location) as store:
         made = store.create(new_key())
-        with script(__file__, "check", tmp_path / "data", made.token.text) as process:
+        with script(__file__, "check", as_argument(location), made.token.text) as process:
             assert process.line() == "open"
             time.sleep(0.1)
             assert process.poll() is None
@@ -278,17 +280,17 @@ def test_revoked_in_one_process_is_refused_in_another(tmp_path: Path) -> None:
             assert float(process.line()) - revoked < 1
 
 
-def test_what_was_acknowledged_is_there_after_a_kill(tmp_path: Path) -> None:
+def test_what_was_acknowledged_is_there_after_a_kill(location: Location) -> None:
     drawn = drawing()
     acknowledged: list[str] = []
     for _ in range(KILLS):
-        with script(__file__, "create", tmp_path / "data") as process:
+        with script(__file__, "create", as_argument(location)) as process:
             acknowledged += [process.line() for _ in range(drawn.randrange(1, 30))]
             time.sleep(drawn.random() * 0.02)
             process.send_signal(signal.SIGKILL)
             process.wait()
             acknowledged += process.lines()
-    with open_store(tmp_path / "data") as store:
+    with open_store(location) as store:
         for token in acknowledged:
             store.check(token, None)
         keys = len(store.keys(size=100_000))
@@ -297,9 +299,9 @@ def test_what_was_acknowledged_is_there_after_a_kill(tmp_path: Path) -> None:
             assert audit.head().seq == keys  # a key and its record, or neither
 
 
-def test_two_stores_change_in_turns(tmp_path: Path) -> None:
+def test_two_stores_change_in_turns(location: Location) -> None:
     clocks = Clocks()
-    with open_store(tmp_path / "data", clocks) as one, open_store(tmp_path / "data", clocks) as two:
+    with open_store(location, clocks) as one, open_store(location, clocks) as two:
         made: list[MadeKey] = []
         for turn in range(20):
             made.append((one, two)[turn % 2].create(new_key()))
@@ -315,8 +317,8 @@ def test_two_stores_change_in_turns(tmp_path: Path) -> None:
 if __name__ == "__main__":
     what, folder, *rest = sys.argv[1:]
     if what == "check":
-        _check_for_ever(Path(folder), *rest)
+        _check_for_ever(located(folder), *rest)
     elif what == "record":
-        _record_for_ever(Path(folder))
+        _record_for_ever(located(folder))
     else:
-        _create_for_ever(Path(folder))
+        _create_for_ever(located(folder))

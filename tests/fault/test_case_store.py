@@ -19,6 +19,7 @@ import apsw
 import pytest
 
 from fr_core.errors import StoreCorrupt
+from fr_core.storage.location import Location
 from fr_trust.casework.store import CaseStore
 from fr_trust.casework.store_schema import SCHEMA
 from fr_trust.casework.values import Finding, Purpose
@@ -37,6 +38,7 @@ from support.cases import (
 )
 from support.commands import Script, say, script
 from support.counts import count
+from support.stores import as_argument, located
 
 ANNA, BERT, CLEO, DORA = EXAMINERS
 NAME = "Erika Mustermann"
@@ -268,7 +270,7 @@ def _is_in(folder: Path, piece: bytes) -> bool:
     return any(piece[:32] in path.read_bytes() for path in folder.iterdir())
 
 
-def _give_for_ever(folder: Path, how: str) -> None:
+def _give_for_ever(folder: Location, how: str) -> None:
     with open_store(folder, Clock(int(time.time() * 1000))) as store:
         waiting = [one.examination_id for one in store.awaiting(ANNA, anybody, size=1_000)]
         for examination_id in waiting:
@@ -282,7 +284,7 @@ def _give_for_ever(folder: Path, how: str) -> None:
     time.sleep(60)
 
 
-def _race(folder: Path, who: str, examinations: list[str]) -> None:
+def _race(folder: Location, who: str, examinations: list[str]) -> None:
     with open_store(folder) as store:
         say("ready")
         for examination_id in examinations:
@@ -294,7 +296,7 @@ def _race(folder: Path, who: str, examinations: list[str]) -> None:
                 say(refused.reason, [])
 
 
-def kill_many(folder: Path, kills: int, how: str, seed: int) -> tuple[int, int]:
+def kill_many(folder: Location, kills: int, how: str, seed: int) -> tuple[int, int]:
     """Let processes give findings and kill them; returns how many were acknowledged, and how many of those are lost."""
     at, promised, lost = random.Random(seed), 0, 0
     for _ in range(kills):
@@ -304,7 +306,7 @@ def kill_many(folder: Path, kills: int, how: str, seed: int) -> tuple[int, int]:
                 store.add_examination(case.case_id, a_search(PROBE), some_candidates(2), PROBE).examination_id
                 for _ in range(12)
             ]
-        with script(__file__, "give", folder, how) as process:
+        with script(__file__, "give", as_argument(folder), how) as process:
             told: list[tuple[str, str]] = []
             left = at.randrange(1, 20)
             while len(told) < left:
@@ -325,27 +327,29 @@ def kill_many(folder: Path, kills: int, how: str, seed: int) -> tuple[int, int]:
     return promised, lost
 
 
-def test_findings_that_were_acknowledged_survive_kill_9(tmp_path: Path) -> None:
-    promised, lost = kill_many(tmp_path / "cases", KILLS, "give", seed=1)
+def test_findings_that_were_acknowledged_survive_kill_9(location: Location) -> None:
+    promised, lost = kill_many(location, KILLS, "give", seed=1)
     assert lost == 0
     assert promised > KILLS
 
 
-def test_control_findings_that_were_promised_do_not(tmp_path: Path) -> None:
-    assert any(kill_many(tmp_path / f"cases{seed}", 1, "promise", seed)[1] for seed in range(2, 12))
+def test_control_findings_that_were_promised_do_not(location: Location) -> None:
+    assert any(kill_many(location, 1, "promise", seed)[1] for seed in range(2, 12))
 
 
-def test_two_processes_at_the_same_moment(tmp_path: Path) -> None:
+def test_two_processes_at_the_same_moment(location: Location) -> None:
     """Of three examiners in three processes who find the same, two are kept, in whatever order they come."""
-    folder = tmp_path / "cases"
-    with open_store(folder) as store:
+    with open_store(location) as store:
         case = store.open_case("case", Purpose.TESTING, SEARCHER)
         made = [
             store.add_examination(case.case_id, a_search(PROBE), some_candidates(2), PROBE).examination_id
             for _ in range(RACES)
         ]
         with ExitStack() as stack:
-            racers = [stack.enter_context(script(__file__, "race", folder, who, *made)) for who in (ANNA, BERT, CLEO)]
+            racers = [
+                stack.enter_context(script(__file__, "race", as_argument(location), who, *made))
+                for who in (ANNA, BERT, CLEO)
+            ]
             for racer in racers:
                 assert json.loads(racer.line()) == ["ready"]
             for examination_id in made:
@@ -368,6 +372,6 @@ def _once(racers: list[Script]) -> list[tuple[str, list[str]]]:
 if __name__ == "__main__":
     what, folder, *rest = sys.argv[1:]
     if what == "give":
-        _give_for_ever(Path(folder), rest[0])
+        _give_for_ever(located(folder), rest[0])
     else:
-        _race(Path(folder), rest[0], rest[1:])
+        _race(located(folder), rest[0], rest[1:])

@@ -15,15 +15,15 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import pytest
 
 from fr_core.gallery.galleries import Galleries
-from fr_core.storage.location import Location, Postgres
+from fr_core.storage.location import Location
 from support.commands import Script, have_children, say, script
 from support.counts import count
 from support.ledger import GALLERY, HANDS, KEY, MODEL, SIZE, Act, Hand, Kind, Ledger, Verdict, judge
+from support.stores import as_argument, located
 
 KILLS = count("GALLERY_KILLS")
 
@@ -130,7 +130,7 @@ def kill_many(folder: Location, kills: int, how: str, seed: int) -> Killed:
     at = random.Random(seed)
     ledger = Ledger()
     acknowledged = in_the_midst = lost = risen = 0
-    with script(__file__, getattr(folder, "url", folder), OPENBLAS_NUM_THREADS="1") as process:
+    with script(__file__, as_argument(folder), OPENBLAS_NUM_THREADS="1") as process:
         begin = partial(life, process)
         for kill in range(kills):
             acknowledged += live_and_die(begin(kill, how, ledger), how, at)
@@ -158,5 +158,4 @@ def test_control_what_was_promised_too_early_does_not(folder: Location) -> None:
 
 
 if __name__ == "__main__":
-    named = sys.argv[1]
-    have_children(partial(change_for_ever, Postgres(named) if "://" in named else Path(named)))
+    have_children(partial(change_for_ever, located(sys.argv[1])))

@@ -20,6 +20,7 @@ import pytest
 
 from fr_core.errors import StoreFailed
 from fr_core.storage import log_copier
+from fr_core.storage.location import Location
 from fr_training.courses import Course
 from fr_training.errors import UnknownCourse
 from fr_training.store.schema import DATABASE_NAME
@@ -28,6 +29,7 @@ from fr_training.trials import Session
 from support.commands import Script, have_children, say, script
 from support.counts import count
 from support.power_cut import Image, PowerCut
+from support.stores import as_argument, located
 from support.training_stores import (
     DAY_MS,
     NOW_MS,
@@ -70,7 +72,7 @@ def after(session: Session, changes: int) -> Session:
     return session
 
 
-def _change_for_ever(folder: Path, how: str, child: int) -> None:
+def _change_for_ever(folder: Location, how: str, child: int) -> None:
     say("pid", os.getpid())
     store = open_store(folder)
     (cohort,) = store.cohorts()
@@ -154,13 +156,13 @@ def judge(store: TrainingStore, begun: list[Session], book: Book) -> None:
         assert courses == 1
 
 
-def kill_many(folder: Path, kills: int, how: str, seed: int) -> Book:
+def kill_many(folder: Location, kills: int, how: str, seed: int) -> Book:
     with open_store(folder) as store:
         add_course(store, COURSE)
         _, enrolled = store.create_cohort(COURSE.course_id, "", SESSIONS, DAY_MS)
         begun = begin(store, COURSE, enrolled)
     at, book = random.Random(seed), Book()
-    with script(__file__, folder) as parent:
+    with script(__file__, as_argument(folder)) as parent:
         for _ in range(kills):
             live_and_die(parent, how, at, book)
             with open_store(folder) as store:
@@ -170,16 +172,16 @@ def kill_many(folder: Path, kills: int, how: str, seed: int) -> Book:
     return book
 
 
-def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
-    book = kill_many(tmp_path / "training", KILLS, "change", seed=1)
+def test_what_was_acknowledged_survives_kill_9(location: Location) -> None:
+    book = kill_many(location, KILLS, "change", seed=1)
     print(f"{2 * KILLS} processes killed: {book.acknowledged} acknowledged, {book.lost} lost")  # noqa: T201
     assert book.lost == 0
     assert book.acknowledged > 10 * KILLS
     assert book.in_the_midst > KILLS / 2
 
 
-def test_control_what_was_promised_too_early_does_not(tmp_path: Path) -> None:
-    assert kill_many(tmp_path / "training", 20, "promise", seed=2).lost > 0
+def test_control_what_was_promised_too_early_does_not(location: Location) -> None:
+    assert kill_many(location, 20, "promise", seed=2).lost > 0
 
 
 @dataclass(slots=True)
@@ -273,4 +275,4 @@ def test_copied_changes_survive_a_sync_that_fails_elsewhere(tmp_path: Path, monk
 
 
 if __name__ == "__main__":
-    have_children(partial(_change_for_ever, Path(sys.argv[1])), at_once=2)
+    have_children(partial(_change_for_ever, located(sys.argv[1])), at_once=2)

@@ -2,6 +2,7 @@
 
 import re
 from contextlib import closing
+from pathlib import Path
 
 import apsw
 import psycopg
@@ -14,6 +15,16 @@ from fr_core.storage.schema import Schema
 DATABASES = ("sqlite", "postgresql")
 SQLITE_ALONE = pytest.mark.parametrize("location", ["sqlite"], indirect=True)
 """For tests of what only SQLite has, such as its files."""
+
+
+def located(text: str) -> Location:
+    """Return the place of a store from an argument of a script, see `as_argument`."""
+    return Postgres(text) if "://" in text else Path(text)
+
+
+def as_argument(location: Location) -> str:
+    """Return the argument that names a place to a script."""
+    return str(location) if isinstance(location, Path) else location.url
 
 
 def outside(location: Location, schema: Schema, sql: str) -> list[Row]:
