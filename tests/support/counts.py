@@ -34,6 +34,7 @@ COUNTS = {
     "CROWD_WINDOWS": (1, 20),
     "CUT_OFF_STRIDE": (16, 4),
     "EQUAL_GROUPS": (12, 60),
+    "FOOTAGE_PEOPLE": (9, 90),
     "FOREIGN_PAIRS": (30, 600),
     "FRONTEND_KILLS": (1, 20),
     "GALLERY_KILLS": (10, 1_000),
@@ -59,6 +60,7 @@ COUNTS = {
     "TRAINING_KILLS": (6, 200),
     "TRAINING_POWER_CUTS": (20, 1_000),
     "UPGRADE_STRIDE": (19, 1),
+    "VIDEO_MUTANTS": (25, 1_000),
     "WILD_PEOPLE": (8, 30),
 }
 

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from fr_core.types import U8
-from fr_video.values import Track
+from fr_video.values import Sighting, Track
 
 Place = tuple[float, float, float]  # centre x, centre y and width, pixels
 
@@ -62,21 +62,28 @@ class Scene:
 
 def _paste(picture: U8, actor: Actor, place: Place, blur: float) -> None:
     x, y, wide = place
-    scale = wide / actor.pixels.shape[1]
-    high = actor.pixels.shape[0] * scale
-    shift = np.array([[scale, 0, x - wide / 2], [0, scale, y - high / 2]], np.float32)
-    size = picture.shape[1], picture.shape[0]
-    drawn = cv2.warpAffine(actor.pixels, shift, size, flags=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     rows, columns, _ = actor.pixels.shape
+    scale = wide / columns
+    high, room = rows * scale, int(3 * blur) + 2
+    # Drawn in a window of the picture, which may reach beyond it.
+    left, top = int(x - wide / 2) - room, int(y - high / 2) - room
+    size = int(wide) + 2 * room + 2, int(high) + 2 * room + 2
+    shift = np.array([[scale, 0, x - wide / 2 - left], [0, scale, y - high / 2 - top]], np.float32)
     mask = np.zeros((rows, columns), np.float32)
     if actor.round:
         cv2.ellipse(mask, (columns // 2, rows // 2), (columns * 47 // 100, rows * 49 // 100), 0, 0, 360, 1.0, -1)
     else:
         mask[:] = 1.0
-    placed = cv2.warpAffine(mask, shift, size)[..., None]
+    flags = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    drawn = cv2.warpAffine(actor.pixels, shift, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    placed = cv2.warpAffine(mask, shift, size)
     if blur:
-        drawn, placed = cv2.GaussianBlur(drawn, (0, 0), blur), cv2.GaussianBlur(placed, (0, 0), blur)[..., None]
-    picture[:] = np.rint(picture * (1 - placed) + drawn * placed).astype(np.uint8)
+        drawn, placed = cv2.GaussianBlur(drawn, (0, 0), blur), cv2.GaussianBlur(placed, (0, 0), blur)
+    height, width, _ = picture.shape
+    inside = slice(max(0, -top), min(size[1], height - top)), slice(max(0, -left), min(size[0], width - left))
+    under = picture[max(0, top) : top + size[1], max(0, left) : left + size[0]]
+    opacity = placed[inside][..., None]
+    under[:] = np.rint(under * (1 - opacity) + drawn[inside] * opacity).astype(np.uint8)
 
 
 def texture(size: tuple[int, int], seed: int = 0) -> U8:
@@ -178,9 +185,8 @@ def mot(scene: Scene, times: Iterable[Fraction], tracks: Sequence[Track]) -> Mot
     at_time: dict[Fraction, list[tuple[int, str | None]]] = {}
     for track in tracks:
         for one in track.sightings:
-            at_time.setdefault(one.time, []).append((track.number, _actor_at(scene, float(one.time), one.box)))
+            at_time.setdefault(one.time, []).append((track.number, _actor_at(scene, one)))
     last: dict[str, int] = {}
-    of: dict[int, set[str]] = {}
     objects = misses = strange = switches = 0
     for time in times:
         there, seen = scene.boxes(float(time)), at_time.get(time, [])
@@ -192,17 +198,22 @@ def mot(scene: Scene, times: Iterable[Fraction], tracks: Sequence[Track]) -> Mot
                 continue
             switches += last.get(name, number) != number
             last[name] = number
-            of.setdefault(number, set()).add(name)
-    followed = sum(len(names) for names in of.values())
-    people = len(set().union(*of.values()))
-    return Mot(objects, misses, strange, switches, followed - people, sum(len(names) > 1 for names in of.values()))
+    followed = [actors_of(scene, track) for track in tracks]
+    mixed = sum(len(names) > 1 for names in followed)
+    return Mot(objects, misses, strange, switches, sum(map(len, followed)) - len(last), mixed)
 
 
-def _actor_at(scene: Scene, time: float, box: tuple[float, float, float, float]) -> str | None:
-    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+def actors_of(scene: Scene, track: Track) -> set[str]:
+    """Return the names of the actors whom a track follows."""
+    return {name for at in track.sightings if (name := _actor_at(scene, at)) is not None}
+
+
+def _actor_at(scene: Scene, at: Sighting) -> str | None:
+    """Return the actor whose centre is nearest to that of a sighting, of those who are there."""
+    x, y = (at.box[0] + at.box[2]) / 2, (at.box[1] + at.box[3]) / 2
     found = [
         (abs(x - (left + right) / 2) + abs(y - (top + bottom) / 2), name)
-        for name, (left, top, right, bottom) in scene.boxes(time).items()
+        for name, (left, top, right, bottom) in scene.boxes(float(at.time)).items()
         if left <= x <= right and top <= y <= bottom
     ]
     return min(found)[1] if found else None

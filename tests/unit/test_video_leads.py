@@ -84,6 +84,7 @@ def test_the_list_of_leads_says_what_was_read_and_proves_itself(footage_file: Pa
         "frames_decoded": 75,
         "frames_looked_at": 15,
         "frames_without_time": 0,
+        "gaps_s": [],
         "sound_until_s": 2.96,
     }
     assert said["stream"]["time_base"] == [1, 90_000]

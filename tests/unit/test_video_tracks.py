@@ -91,6 +91,7 @@ def test_a_face_that_was_away_for_more_than_two_seconds_gets_a_new_track(gap: Fr
 def test_a_frame_gives_a_track_one_face_at_most() -> None:
     twins = [face(box(100), person(1)), face(box(105), person(1))]
     assert [len(track.sightings) for track in followed([twins, twins])] == [2, 2]
+    assert [len(track.sightings) for track in followed([twins[:1], twins])] == [2, 1]
 
 
 def test_more_frames_of_one_second_are_no_more_looks_and_change_no_template() -> None:

@@ -63,6 +63,7 @@ def to_json(footage: Footage, leads: Leads | None) -> dict[str, Any]:
             "frames_decoded": ending.decoded,
             "frames_looked_at": footage.frames_looked_at,
             "frames_without_time": ending.untimed,
+            "gaps_s": [[seconds(begin), seconds(end)] for begin, end in ending.gaps],
             "sound_until_s": None if ending.sound_until is None else seconds(ending.sound_until),
         },
         "sampling": {

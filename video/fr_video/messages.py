@@ -18,13 +18,14 @@ from fr_video.values import Ended, StreamFacts
 MAX_MESSAGE_BYTES = 4096  # no answer is longer
 STEP_FRAMES = 100  # frames that are decoded for one answer at most
 READY, ASK = b"ready", b"?"
-FACTS, FRAME, STEP, ENDING, REFUSED, OUT_OF_MEMORY = b"O", b"F", b"S", b"E", b"R", b"M"
+FACTS, FRAME, STEP, GAP, ENDING, REFUSED, OUT_OF_MEMORY = b"O", b"F", b"S", b"G", b"E", b"R", b"M"
 
 # Refusals before the first frame: not readable, no codec of `CODECS` or no video stream, too many pixels.
 UNREADABLE, UNSUPPORTED, TOO_MANY_PIXELS = "unreadable", "unsupported", "pixels"
 
 _FRAME = struct.Struct("<QqQQH")
 _ENDING = struct.Struct("<QQq")
+_GAP = struct.Struct("<qq")
 _NAME = re.compile(r"[\w ,.+:/-]{1,200}", re.ASCII)
 _MOST_TICKS = 2**62
 _MOST_SIDE = 2**16
@@ -60,6 +61,21 @@ def read_frame(rest: bytes, max_pixels: int) -> FrameHead:
     if head.rotation not in (0, 90, 180, 270):
         raise Nonsense("a rotation of no quarter turns")
     return head
+
+
+def pack_gap(begin: int, end: int) -> bytes:
+    """Answer that frames between two times, in ticks, were left out; a frame of the later time follows."""
+    return GAP + _GAP.pack(begin, end)
+
+
+def read_gap(rest: bytes) -> tuple[int, int]:
+    """Read what follows `GAP`; raises `Nonsense`."""
+    if len(rest) != _GAP.size:
+        raise Nonsense("a gap of another length")
+    begin, end = _GAP.unpack(rest)
+    if not -_MOST_TICKS < begin < end < _MOST_TICKS:
+        raise Nonsense("a gap that is none")
+    return begin, end
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ _BOOT = "import sys; sys.path += sys.argv.pop(1).split(chr(0x0A)); from fr_video
 # PyAV and NumPy are imported in half a second; on a machine that is full, in much more.
 _START_S = 60.0
 _BLOCK_BYTES = 2**20
+_MOST_GAPS = 1_000  # as many packets as the decoder lets be damaged
 
 
 class VideoFile:
@@ -135,6 +136,7 @@ class Reading:
         self._limits = limits
         self._last: Fraction | None = None
         self._decoded = 0
+        self._gaps: list[tuple[Fraction, Fraction]] = []
         try:
             self._start(file, order)
         except OSError as error:
@@ -222,7 +224,9 @@ class Reading:
                         self._ask()
                         yield frame
                         continue
-                    if kind == messages.STEP:
+                    if kind in (messages.STEP, messages.GAP):
+                        if kind == messages.GAP:
+                            self._note_gap(messages.read_gap(rest))
                         self._ask()
                         continue
                     self._require_accepted(answer)
@@ -232,11 +236,17 @@ class Reading:
                     why = Ended.BROKE_DECODER
             if self._last is None:
                 raise self._refusal(why)
-            self.ending = Ending(why, self._decoded, self._last, 0)
+            self.ending = Ending(why, self._decoded, self._last, tuple(self._gaps), 0)
 
     def _ended(self, head: messages.EndHead) -> Ending:
         sound_until = self._time_of(head.last_pts) if head.decoded > head.untimed else None
-        return Ending(head.why, head.decoded, sound_until, head.untimed)
+        return Ending(head.why, head.decoded, sound_until, tuple(self._gaps), head.untimed)
+
+    def _note_gap(self, gap: tuple[int, int]) -> None:
+        begin, end = map(self._time_of, gap)
+        if len(self._gaps) == _MOST_GAPS or (self._gaps and begin < self._gaps[-1][1]):
+            raise messages.Nonsense("gaps out of order")
+        self._gaps.append((begin, end))
 
     def _time_of(self, pts: int) -> Fraction:
         return (pts - (self.facts.start_pts or 0)) * self.facts.time_base

@@ -84,7 +84,7 @@ class Ended(StrEnum):
 
     WHOLE = "WHOLE"  # every frame was read
     EARLY = "EARLY"  # the file ends more than a second before the length that its container states
-    DAMAGED = "DAMAGED"  # what follows cannot be decoded without error
+    DAMAGED = "DAMAGED"  # what follows is damaged
     BROKE_DECODER = "BROKE_DECODER"  # what follows crashed the decoder, or made it talk nonsense
     TOO_COSTLY = "TOO_COSTLY"  # what follows takes more time or memory than the limit
     MAX_FRAMES = "MAX_FRAMES"  # `VideoLimits.max_frames` were decoded
@@ -98,6 +98,8 @@ class Ending:
     why: Ended
     decoded: int  # frames
     sound_until: Fraction | None  # seconds of the last frame before the end; None where there was no frame
+    # Stretches that were left out because of damage, in seconds: the frames at both ends are sound. In order.
+    gaps: tuple[tuple[Fraction, Fraction], ...]
     untimed: int  # frames without a presentation time, or with one that is not after that of the frame before; left out
 
 

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 # The same file gives the same pixels on any processor: no shortcuts of its own in turning luma and chroma into RGB.
 _EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.BITEXACT | Interpolation.FULL_CHR_H_INT
-# Damaged packets before the first frame: a recording that was cut from a stream begins in the midst of a picture.
-_MOST_LOST_FIRST = 250
+# Packets that could not be decoded; a file with more is read no further.
+_MOST_DAMAGED = 1_000
 _AV1 = "libdav1d"  # FFmpeg's decoder of AV1; all others are called as their codecs
 _EARLY_S = 1  # as `Ended.EARLY` has it
 
@@ -89,6 +89,7 @@ class _Decoding:
         self._decoded = self._untimed = 0
         self._first: int | None = None
         self._last: int | None = None
+        self._damaged = False  # since the last frame
 
     def answers(self) -> Iterator[bytes]:
         yield messages.pack_facts(self._facts)
@@ -104,7 +105,11 @@ class _Decoding:
             if frame is None:
                 why = self._at_end()
                 break
+            before = self._last
             taken = self._take(frame)
+            if self._damaged and self._last != before:
+                self._damaged = False
+                yield from self._gap(before)
             why = self._limit()
             unanswered += 1
             if taken is not None or unanswered == messages.STEP_FRAMES:
@@ -115,9 +120,14 @@ class _Decoding:
         yield messages.pack_ending(EndHead(why, self._decoded, self._untimed, self._last or 0))
 
     def _frames(self) -> Iterator[VideoFrame]:
-        """Yield the frames in the order of presentation; raises `FFmpegError` at the first damage after a frame."""
-        lost = 0
+        """Yield the sound frames in the order of presentation; after damage, from the next key frame on.
+
+        Raises `FFmpegError`: the container is damaged, or there is too much damage.
+        """
+        damaged = 0
         for packet in self._container.demux(self._stream):
+            if self._damaged and packet.size and not packet.is_keyframe:
+                continue
             try:
                 frames = packet.decode()
                 if packet.is_corrupt or any(frame.is_corrupt for frame in frames):
@@ -125,11 +135,19 @@ class _Decoding:
             except MemoryError:
                 raise
             except FFmpegError:
-                lost += 1
-                if self._decoded or lost > _MOST_LOST_FIRST:
+                damaged += 1
+                if damaged > _MOST_DAMAGED:
                     raise
+                self._damaged = True
+                self._stream.codec_context.flush_buffers()
                 continue
             yield from frames
+
+    def _gap(self, before: int | None) -> Iterator[bytes]:
+        """Tell what damage left out before the last frame; `before`: the time of the frame before it."""
+        begin = self._facts.start_pts if before is None else before
+        if begin is not None and self._last is not None and begin < self._last:
+            yield messages.pack_gap(begin, self._last)
 
     def _take(self, frame: VideoFrame) -> bytes | None:
         """Count a frame; returns the answer where it is taken."""
@@ -172,6 +190,8 @@ class _Decoding:
         return Ended.WHOLE
 
     def _at_end(self) -> Ended:
+        if self._damaged:
+            return Ended.DAMAGED
         ticks, start = self._facts.duration_ticks, self._facts.start_pts or 0
         if ticks is None or self._last is None:
             return Ended.WHOLE

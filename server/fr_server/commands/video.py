@@ -32,7 +32,7 @@ _MAX_LEADS_BYTES = 64 * 2**20
 _READ = {
     "WHOLE": "to the end",
     "EARLY": "to its end, which comes before the length that the container states",
-    "DAMAGED": "until the first damage; what follows was not read",
+    "DAMAGED": "until damage that goes to the end",
     "BROKE_DECODER": "until it broke the decoder; what follows was not read",
     "TOO_COSTLY": "until it took more time or memory than the limit; what follows was not read",
     "MAX_FRAMES": "until the limit of frames; what follows was not read",
@@ -196,7 +196,9 @@ def _read(ending: Ending, looked_at: int) -> str:
     until = "" if ending.sound_until is None else f", until {_s(ending.sound_until)}"
     untimed = f", {counted(ending.untimed, 'frame')} without a time left out" if ending.untimed else ""
     decoded = f"{counted(ending.decoded, 'frame')} decoded{until}{untimed}, {looked_at:,} looked at"
-    return f"Read {_READ[ending.why]}: {decoded}."
+    gaps = ", ".join(f"{_s(begin)} to {_s(end)}" for begin, end in ending.gaps)
+    left_out = f" Left out because of damage: {gaps}." if gaps else ""
+    return f"Read {_READ[ending.why]}: {decoded}.{left_out}"
 
 
 def _track(track: Track) -> str:
