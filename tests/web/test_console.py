@@ -77,6 +77,21 @@ def test_a_wrong_code_is_compared_with_the_slip(at: Staffed, surfer: Surfer) -> 
     assert re.search(r'id="code"[^>]*aria-invalid', words_of(refused))
 
 
+def test_a_wrong_key_of_a_class_is_compared_with_the_slip(at: Staffed, surfer: Surfer) -> None:
+    key, code = at.caller(Role.TRAINEE).token, "00000-00000-00000-00000-000000"
+    for one, other in (("mistyped", code), (code, key)):
+        refused = surfer.sign_in(one, other)
+        told = re.search(r'<section class="refusal".*?</section>', words_of(refused), re.DOTALL)
+        assert told is not None
+        assert "not the right key of the class" in told[0]
+        assert re.search(r'id="class"[^>]*aria-invalid', words_of(refused))
+        assert key not in words_of(refused)
+    assert key not in words_of(surfer.sign_in(key, key))
+    assert code in words_of(surfer.sign_in(key, code))
+    staff = surfer.sign_in("mistyped")
+    assert "not the right key of the class" not in words_of(staff)
+
+
 def test_no_key_is_in_any_page_or_cookie(at: Staffed, operator: Surfer) -> None:
     told = [operator.get(path) for path in ("/", "/galleries", "/galleries/g", "/search")]
     for answer in told:

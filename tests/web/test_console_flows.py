@@ -150,6 +150,47 @@ def test_somebody_whose_session_is_over_signs_in_on_the_page(look: Look, console
     look.heading("The right answer")
 
 
+def test_a_clock_is_unsure_while_somebody_signs_in_again(look: Look, console_world: World) -> None:
+    look.allowed = (401,)
+    code, key = next(console_world.codes), console_world.key("trainee")
+    join(look.open("/").page, code, key)
+    look.heading("Course: Squares").page.locator("[name=consent]").check()
+    look.press("Begin").heading("Block 1 of 2").press("Begin the block")
+    for number in (1, 2, 3, 4):
+        look.heading(f"Trial {number} of 4").page.keyboard.press("7")
+        look.heading("The right answer").page.keyboard.press("Enter")
+    look.heading("Block 2 of 2").press("Begin the block").heading("Trial 1 of 2")
+    assert look.page.locator(".unsure").is_hidden()
+    look.page.context.clear_cookies()
+    look.page.keyboard.press("7")
+    look.page.locator("#again form").first.wait_for()
+    assert look.page.locator(".unsure").is_visible()
+    join(look.page.locator("#again"), code, key)
+    look.heading("Trial 2 of 2")
+    assert look.page.locator(".unsure").is_hidden()
+
+
+def test_what_was_typed_at_a_refused_sign_in_stays_on_the_page_alone(look: Look, console_world: World) -> None:
+    look.allowed = (401, 404)
+    code, key = next(console_world.codes), console_world.key("trainee")
+    told, fields = look.page.locator("#page .refusal"), [look.page.locator(one) for one in ("#code", "#class")]
+    join(look.open("/").page, f"{code[:-1]}{'0' if code[-1] != '0' else '1'}", key)
+    told.get_by_text("does not know this code").wait_for()
+    assert fields[1].input_value() == key
+    join(look.page, code, "mistyped")
+    told.get_by_text("not the right key of the class").wait_for()
+    assert [one.input_value() for one in fields] == [code, ""]
+    join(look.page, key, code)
+    look.page.wait_for_function("key => document.querySelector('#code').value === key", arg=key)
+    assert (fields[1].input_value(), key in look.page.content()) == ("", False)
+    join(look.page, code, key)
+    look.heading("Course: Squares")
+    trainee = look.page.locator("header bdi").inner_text()
+    assert trainee.startswith("T-")
+    look.press("Sign out").heading("Sign in")
+    assert [one.input_value() for one in fields] == ["", ""], "the next person has another code"
+
+
 INTRUDERS = {
     "a script": "document.body.append(Object.assign(document.createElement('script'), {text: 'window.bad = 1'}))",
     "a style": "document.body.setAttribute('style', 'color: red')",

@@ -169,6 +169,7 @@ def test_codes_are_shown_once_and_a_slip_holds_no_other_key(trainer: Surfer, con
     assert len(codes) == 3
     for piece in ("data:image/svg+xml", f">{trainer.origin}/<", f">{console_world.key('trainee')}<"):
         assert words(page).count(piece) == 3
+    assert f'value="{trainer.origin}/#key={console_world.key("trainee")}"' in words(page)
     assert HOSTILE not in page.body.decode()
     assert HOSTILE in words(page)
     for path in (place, "/cohorts", course, f"{place}/release", f"{place}/items"):
@@ -185,6 +186,7 @@ def test_codes_are_shown_once_and_a_slip_holds_no_other_key(trainer: Surfer, con
     more = trainer.post(f"{place}/trainees", {"trainees": "2"})
     assert len(re.findall(r"Code: <code", words(more))) == 2
     assert words(more).count("your trainer has it") == 2
+    assert "#key=" not in words(more)
     for form in (f"{place}/trainees", f"{course}/cohorts"):  # as a browser that loads the slips again
         above = led(trainer.get(form))
         assert ["The slips were shown once" in words(trainer.get(above)) for _ in range(2)] == [True, False]
@@ -479,10 +481,9 @@ def test_a_sitting_is_closed_to_a_class_and_gets_more_time(trainer: Surfer, cons
     assert "Open Pairs" in words(trainer.get(place))
     assert 'value="pairs"' not in words(late.get("/course"))
     assert "Your trainer has closed this sitting" in words(late.get("/course"))
-    assert "has closed this sitting" in words(late.post("/course", {"sitting": "pairs", "consent": "1"}))
-    held = trainee.post(sitting, {"resume": "1"})
-    assert held.status == 400
-    for one in (held, trainee.get(sitting)):
+    assert led(late.post("/course", {"sitting": "pairs", "consent": "1"})) == "/course"
+    for one in (trainee.post(sitting, {"resume": "1"}), trainee.get(sitting)):
+        assert 'id="refusal-head"' not in words(one), "which would stay when the sitting is open again"
         assert ("Your trainer has closed this sitting" in words(one), 'name="resume"' in words(one)) == (True, False)
     with events(late, "/course/events") as course_told, events(trainee, f"{sitting.replace('?', '/events?')}") as told:
         for stream in (course_told, told):

@@ -1,5 +1,6 @@
 """A trainer in a real browser: a board that changes by itself, and an item before a class by keys alone."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from fr_training.lessons import lesson, lesson_names
 from fr_trust.access.principal import Role
 from support.browser import Look, World, needs_browser, opened, sign_in
 from support.courses import Chance, Stub, answer, create, finish, next_trial, start
+from support.web import web
 
 pytestmark = needs_browser
 IN_SIGHT = """(heading) => {
@@ -54,6 +56,31 @@ def test_a_board_changes_by_itself_and_the_focus_stays(look: Look, console_world
     board.locator("td", has_text="paused").wait_for()
     assert look.page.evaluate("document.activeElement.id") == "trainees"
     assert trainees.input_value() == "7"
+
+
+def test_a_board_says_that_it_may_be_old_while_its_events_do_not_come(browser: Any, console_world: World) -> None:
+    made = cohort(console_world, "Cut off")
+    with ExitStack() as first:
+        site = first.enter_context(web(console_world.staff.server.address))
+        with opened(browser, f"http://localhost:{site.port}") as look:
+            look.expected, look.allowed = "Failed to fetch|ERR_|network error|htmx:sse:error", (401, 503)
+            sign_in(look.open("/").page, console_world, "trainer")
+            look.open(f"/cohorts/{made.cohort.cohort_id}")
+            board = look.page.locator("[data-live]")
+            board.get_by_text("not started").first.wait_for()
+            stale, again = look.page.locator("#stale"), look.page.locator("#again")
+            assert stale.is_hidden()
+            first.close()
+            stale.wait_for()
+            assert "may be old" in look.page.inner_text("#live")
+            with web(console_world.staff.server.address, port=site.port):  # which knows no session
+                again.locator("form").last.wait_for()
+                again.locator("[name=key]").last.fill(console_world.key("trainer"))
+                again.locator("button").last.click()
+                stale.wait_for(state="hidden")
+                one_answered(console_world, made)
+                board.get_by_text("1 / 6").wait_for()
+                look.open("/courses")
 
 
 def test_an_item_is_shown_to_a_class_with_keys_alone_and_a_projector_follows(
@@ -112,6 +139,26 @@ def test_slips_are_printed_and_a_course_is_made_with_a_button(look: Look, consol
     look.page.keyboard.press("p")
     assert look.page.evaluate("window.printed") is True
     assert look.page.locator(".slips img").count() == 10
+
+
+def test_a_computer_without_a_camera_gets_the_key_of_the_class_from_an_address(
+    browser: Any, look: Look, console_world: World
+) -> None:
+    key = console_world.key("trainee")
+    look.open(f"/courses/{console_world.course.course_id}").page.locator("[name=class_key]").fill(key)
+    look.press("Make the cohort").heading("Slips for trainees")
+    told = look.page.locator("#computers").input_value()
+    code = look.page.locator(".slips li").first.locator("code").first.inner_text()
+    look.page.emulate_media(media="print")
+    assert look.page.locator("#computers").is_hidden()
+    with opened(browser, look.address) as computer:
+        for shown in ("/about", "/"):  # the second time, only what stands behind the # is another
+            computer.open(shown).page.goto(told)
+            computer.page.wait_for_function("key => document.querySelector('#class').value === key", arg=key)
+            assert key not in computer.page.url
+        computer.page.locator("#code").fill(code)
+        computer.page.keyboard.press("Enter")
+        computer.heading("Course: Squares")
 
 
 LESSONS = """

@@ -6,6 +6,7 @@
 
   // --- a page that has just come
 
+  const FOLLOWS = "#page [hx-sse\\:connect]";
   let ticking = 0;
   let end = 0;
   document.addEventListener("fr:left", (event) => { end = performance.now() + 1000 * event.detail; });
@@ -32,6 +33,7 @@
     }
     for (const box of document.querySelectorAll("[data-keys]")) box.checked = localStorage.getItem("fr-keys") !== "off";
     for (const one of document.querySelectorAll("[data-print], [data-full]")) one.hidden = false;
+    if (document.querySelector(FOLLOWS) === null) byId("stale").hidden = true;
     filled();
     local();
   };
@@ -44,14 +46,24 @@
     last.scrollIntoView({ block: "nearest" });
   };
 
-  // The code and the key of a class come behind the # of an address, which browsers send to nobody.
+  // The code and the key of a class come behind the # of an address, which browsers send to nobody. After a refusal,
+  // what was typed stays, which no answer of the server holds: all but a wrong key, which nobody could read.
+  let typed = null;
+  document.addEventListener("submit", (event) => {
+    if (event.target.matches("#page form[data-fragment]")) typed = new FormData(event.target);
+  }, { capture: true });
   const filled = () => {
     const told = new URLSearchParams(location.hash.slice(1));
-    const form = document.querySelector("form[data-fragment]");
-    if (form === null || !(told.has("code") || told.has("key"))) return;
-    for (const name of ["code", "key"]) if (told.has(name)) form.elements[name].value = told.get(name);
-    history.replaceState(history.state, "", location.pathname + location.search);
+    const form = document.querySelector("#page form[data-fragment]");
+    if (form !== null) {
+      const { code, key } = form.elements;
+      code.value = told.get("code") ?? (code.value || typed?.get("code") || "");
+      key.value = told.get("key") ?? (key.value || (!key.matches("[aria-invalid]") && typed?.get("key")) || "");
+      if (told.has("code") || told.has("key")) history.replaceState(history.state, "", location.pathname + location.search);
+    }
+    typed = null;
   };
+  window.addEventListener("hashchange", filled);
 
   document.addEventListener("htmx:after:swap", (event) => {
     latest();
@@ -258,6 +270,22 @@
     await asked;
     asked = null;
   };
+
+  // --- a part that follows events is old while they do not come
+
+  document.addEventListener("htmx:sse:error", (event) => {
+    const { connection, status } = event.detail;
+    if (status === 401 && document.querySelector("[data-who]") !== null) again(null);
+    else if (connection?.attempt > 0 && byId("stale").hidden) { // the stream broke, and does not open again
+      byId("stale").hidden = false;
+      say(byId("stale-words").textContent);
+    }
+  });
+  document.addEventListener("htmx:sse:after:connection", () => {
+    if (byId("stale").hidden) return;
+    byId("stale").hidden = true;
+    say(byId("live").dataset.back);
+  });
 
   document.addEventListener("htmx:before:response", (event) => {
     const { ctx } = event.detail;

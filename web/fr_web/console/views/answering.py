@@ -50,7 +50,7 @@ async def act(visit: Visit) -> Response:
         if error.reason == "PAUSES_USED_UP":
             return await step_page(visit, error)
         if error.reason == "SITTING_CLOSED":
-            return await paused_page(visit, error)
+            return await paused_page(visit)
         if error.reason not in GO_ON:
             raise
     return go_on(visit)

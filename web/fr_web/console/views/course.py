@@ -83,6 +83,8 @@ async def start(visit: Visit) -> Response:
     try:
         await begun(visit, form.sitting, form.consent)
     except FrApiError as error:
+        if error.reason == "SITTING_CLOSED":  # the page itself says so, until it is open
+            return visit.go("/course")
         return await course(visit, error)
     return visit.go("/course/sitting", name=form.sitting)
 

@@ -15,6 +15,11 @@ from fr_web.errors import delay_of, http_status, refused
 from fr_web.room import LANGUAGE_COOKIE
 
 _YEAR_S = 365 * 24 * 3600
+# What a trainee mistyped: the field, and words that compare it with the slip.
+_OF_SLIP = {
+    "UNKNOWN_TRAINEE": ("code", message("console.sign_in.wrong_code")),
+    "CREDENTIAL_INVALID": ("key", message("console.sign_in.wrong_key")),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,8 @@ async def sign_in(visit: Visit) -> Response:
         if in_place:
             told = visit.text(FOR_PAGES[error.reason]) if error.reason in FOR_PAGES else error.message
             return Response(told, http_status(error), delay_of(error), media_type="text/plain")
-        return visit.page("sign_in.html", error, next=onward, code=form.code)
+        is_code = error.reason == "UNKNOWN_TRAINEE" and form.code != form.key  # a page never holds a key
+        return visit.page("sign_in.html", error, next=onward, code=form.code if is_code else "")
     return Response(status_code=204) if in_place else visit.go(onward)
 
 
@@ -74,10 +80,10 @@ async def _session(visit: Visit, form: SignIn) -> Session:
         try:
             joined = await visit.ask(joining, training_pb2.JoinCourseResponse)
         except FrApiError as error:
-            if error.reason != "UNKNOWN_TRAINEE":
+            if error.reason not in _OF_SLIP:
                 raise
-            words = visit.text(message("console.sign_in.wrong_code"))
-            raise refused(error.code, error.reason, words, field="code") from error
+            field, words = _OF_SLIP[error.reason]
+            raise refused(error.code, error.reason, visit.text(words), field=field) from error
         begun.who = f"{joined.trainee_id} "  # however the code was typed
     found = await visit.ask(access_pb2.WhoAmIRequest(), access_pb2.WhoAmIResponse)
     trainee = access_pb2.ROLE_TRAINEE

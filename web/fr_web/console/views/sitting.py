@@ -134,9 +134,9 @@ async def joined_by(visit: Visit) -> pb.JoinCourseResponse:
     return await visit.ask(pb.JoinCourseRequest(code=visit.who.code), pb.JoinCourseResponse)
 
 
-async def paused_page(visit: Visit, error: FrApiError | None = None) -> Response:
-    """Show that the sitting is paused."""
-    return visit.page("paused.html", error, **await _paused(visit))
+async def paused_page(visit: Visit) -> Response:
+    """Show that the sitting is paused, or closed, until it is open."""
+    return visit.page("paused.html", **await _paused(visit))
 
 
 async def _paused(visit: Visit) -> Mapping[str, Any]:

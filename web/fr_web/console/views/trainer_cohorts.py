@@ -128,11 +128,13 @@ def _slips(
     visit: Visit, cohort: training_pb2.Cohort, enrolled: Sequence[training_pb2.Enrolled], class_key: str
 ) -> Response:
     site, only_here = site_of(visit)
+    key = f"key={quote(class_key, safe='')}" if class_key else ""
     slips = []
     for one in enrolled:
-        told = f"{site}#code={quote(one.code, safe='')}" + (f"&key={quote(class_key, safe='')}" if class_key else "")
+        told = f"{site}#code={quote(one.code, safe='')}" + (f"&{key}" if key else "")
         slips.append(Slip(one.trainee_id, one.code, qr_code(told)))
     values: dict[str, Any] = {"site": site, "only_here": only_here, "class_key": class_key}
+    values["computers"] = f"{site}#{key}"
     return visit.page("trainer_slips.html", cohort=cohort, slips=slips, **values)
 
 
