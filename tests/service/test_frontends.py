@@ -42,10 +42,12 @@ from fr_core.sharing import EVERYBODY
 from fr_core.storage.audit.values import Entry
 from fr_core.storage.audit.verify import Verified, verify
 from fr_core.storage.keys import key_beside
+from fr_core.storage.location import Location
 from fr_core.types import F32, U8, AlignedFace, ModelId
 from fr_server.app import SERVICES
 from fr_server.clock import wall_ms
 from fr_server.config import config_from
+from fr_server.main import open_galleries
 from fr_server.pools import BULK_STORAGE_THREADS, STORAGE_THREADS
 from fr_server.storage.audits import CHAINS
 from fr_server.storage.opening import open_access
@@ -183,7 +185,7 @@ def running(
         for batcher in (detector, embedder):
             batcher.start()
             opened.callback(batcher.close)
-        galleries = opened.enter_context(Galleries.open(folder, load=False))
+        galleries = opened.enter_context(open_galleries(config, load=False))
         held = HeldUp(galleries.load)
         if read:
             held.go.set()
@@ -215,9 +217,10 @@ def running(
         loop.close()
 
 
-def test_killed_front_end_is_replaced_and_the_others_go_on(tmp_path: Path) -> None:
+def test_killed_front_end_is_replaced_and_the_others_go_on(tmp_path: Path, location: Location) -> None:
     before, arenas = shared_memory(), arenas_of("self")
-    with running(tmp_path) as server:
+    storage = {} if isinstance(location, Path) else {"url": location.url}
+    with running(tmp_path, storage=storage) as server:
         pids = server.pids
         assert (len(set(pids)), arenas_of("self")) == (2, arenas + 2)
         with client_of(server.address) as client:

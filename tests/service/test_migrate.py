@@ -20,6 +20,7 @@ from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_core.storage.dialect import LAST_NUMBERS
 from fr_core.storage.keys import load_key
 from fr_core.storage.location import Postgres
+from fr_core.storage.moving import Digest
 from fr_core.storage.opening import open_database
 from fr_core.storage.protocol import Row
 from fr_server.clock import wall_ms
@@ -148,6 +149,30 @@ def open_stores_in_folders(path: Path) -> Iterator[None]:
     alone.write_text(path.read_text(encoding="utf-8").partition("storage.url")[0], encoding="utf-8")
     with open_galleries(load_config(alone)):
         yield
+
+
+def test_one_altered_value_makes_another_store(path: Path) -> None:
+    migrated(path, "postgresql")
+    cases = places(path, folders=False)[2]
+    outside(cases.location, cases.schema, "UPDATE cases SET opened_ms = opened_ms + 1 WHERE case_no = 2")
+    refused = fr("store", "migrate", "--to", "postgresql", "--config", path)
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith("TARGET_TAKEN")
+    outside(cases.location, cases.schema, "UPDATE cases SET opened_ms = opened_ms - 1 WHERE case_no = 2")
+    assert all(store["before"] for store in migrated(path, "postgresql").values())  # the control
+
+
+def test_a_digest_tells_rows_apart_in_any_order() -> None:
+    rows: list[Row] = [(1, "a", b"b", 0.5, None), (2, "", b"", -0.5, 7)]
+
+    def digest(*given: Row) -> tuple[int, int]:
+        made = Digest()
+        assert list(made.counted(given)) == list(given)
+        return made.rows, made.total
+
+    assert digest(*rows) == digest(*reversed(rows))
+    others: list[Row] = [(2, "", b"", -0.5, 8), (2, "", None, -0.5, 7), (2, b"", b"", -0.5, 7), (2, "", b"", 0.5, 7)]
+    assert len({digest(rows[0], other) for other in (rows[1], rows[0], *others)}) == 6
 
 
 def test_without_a_database_or_a_store(path: Path, tmp_path: Path) -> None:
