@@ -23,7 +23,7 @@ from fr_bench.speed.rest_peer import STAND_IN, RestOrder
 from fr_bench.speed.search import SearchOrder, bench_search
 from fr_bench.speed.search_report import SearchDetail, SearchSettings
 from fr_bench.speed.serve import ServeOrder, bench_serve
-from fr_bench.speed.values import PIPELINE, SERVER, EngineSettings, Held, LoadSettings, PipelineDetail, ServeDetail
+from fr_bench.speed.values import PIPELINE, SERVER, EngineSettings, LoadSettings, PipelineDetail, ServeDetail
 from fr_bench.speed.workload import LFW, T1, PhotoList, find_testdata, read_photos
 from fr_bench.values import Bar
 from fr_core.errors import FrError
@@ -90,11 +90,6 @@ def served(
         repeat=size.repeat,
         peer=peer,
         with_pipeline=in_process,
-        sweep=(),
-        overload=None,
-        with_batches=False,
-        metrics_url=None,
-        bar=None,
         rest=RestOrder(STAND_IN) if stand_in else None,
         allow_busy=size.allow_busy,
     )
@@ -110,11 +105,6 @@ def ratio(report: BenchReport, ours: str, theirs: str) -> float:
 def at_least(limit: float) -> Bar:
     """A bar from below."""
     return Bar(limit, at_least=True)
-
-
-def two_callers(report: BenchReport, ours: str) -> str:
-    """The ratio to the peer with two callers, as a note."""
-    return f"{ratio(report, ours, 'peer (2'):.2f} to two callers"
 
 
 def lfw(size: Size) -> Iterator[Figure]:
@@ -192,7 +182,7 @@ def search(size: Size) -> Iterator[Figure]:
 
 
 def _to_peer(report: BenchReport, name: str, ours: str, bar: Bar) -> Figure:
-    return Figure(name, ratio(report, ours, PEER_ONE), bar, two_callers(report, ours))
+    return Figure(name, ratio(report, ours, PEER_ONE), bar, f"{ratio(report, ours, 'peer (2'):.2f} to two callers")
 
 
 PARTS: dict[str, Callable[[Size], Iterator[Figure]]] = {
@@ -210,7 +200,7 @@ def line(figure: Figure) -> str:
     if figure.bar is None:
         told = "no bar"
     else:
-        met = Held(figure.name, figure.value, figure.bar).met
+        met = figure.bar.met(figure.value)
         told = f"bar {'>=' if figure.bar.at_least else '<='} {figure.bar.limit:g}: {'reached' if met else 'MISSED'}"
     return f"{figure.name:62} {figure.value:8.2f}  {told}{f' ({figure.note})' if figure.note else ''}"
 

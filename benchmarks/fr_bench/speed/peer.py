@@ -33,7 +33,6 @@ from fr_locales.messages import message
 # the cores busier, since the peer does all but inference in the caller's thread.
 PEER_CALLERS = (1, 2)
 
-
 # Sides of the pictures that its detector sees: those of InsightFace's own examples, and of InsightFace Server's
 # server/config/server.toml (0.2.0), where it merges what it finds at both.
 SERVER_SIZES = (96, 512)
@@ -107,14 +106,7 @@ class FoundFaces:
 class Peer:
     """`insightface.app.FaceAnalysis` on the processor with its own default threads; raises as `model_files`."""
 
-    def __init__(
-        self,
-        pack: Pack,
-        photos: tuple[bytes, ...],
-        sizes: tuple[int, ...] = PEERS["insightface"],
-        *,
-        embeds: bool = True,
-    ) -> None:
+    def __init__(self, pack: Pack, photos: tuple[bytes, ...], sizes: tuple[int, ...], *, embeds: bool = True) -> None:
         self._child = Child("the peer", run_peer, pack.name, model_files(pack), photos, sizes, embeds)
 
     @property

@@ -21,16 +21,12 @@ import numpy as np
 from fr_bench.speed.child import BenchFailed, Child, answer_requests
 from fr_bench.speed.generator import OK, Call, Closed, Sent
 from fr_bench.speed.peer import FoundFaces
-from fr_bench.speed.stand_in import StandIn
+from fr_bench.speed.stand_in import EMBEDDINGS, HEALTH, NO_FACE, stand_in
 from fr_bench.speed.values import PEER, Round, round_of
 from fr_core.packs.manifest import load_pack
 from fr_locales.messages import message
 
 STAND_IN = "stand-in"
-EMBEDDINGS, HEALTH = "/v1/embeddings", "/v1/health"
-
-# The answer to a photo in which it finds no face: status 422, as for a photo that it cannot read.
-NO_FACE = "face_not_found"
 
 _TIMEOUT_S = 120.0
 _BOUNDARY = "fr-bench-7c2f0d"
@@ -85,8 +81,8 @@ def opened_rest_peer(
         yield None
     elif order.url == STAND_IN:
         with (
-            StandIn(load_pack(pack)) as server,
-            _connected(RestOrder(server.url, pid=server.pid), f"{PEER} ({STAND_IN}", photos, load) as peer,
+            stand_in(load_pack(pack)) as (url, pid),
+            _connected(RestOrder(url, pid=pid), f"{PEER} ({STAND_IN}", photos, load) as peer,
         ):
             yield peer
     else:

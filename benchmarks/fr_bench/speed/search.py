@@ -180,11 +180,11 @@ def _point(settings: SearchSettings, gallery: Gallery, probes: F32, on_step: OnS
         built = {subject.label: _build(subject, on_step) for subject in subjects}
         turns = _turns(subjects, settings.repeat, len(probes), on_step)
     answered = {
-        subject.label: [one for label, turn, _ in turns if label == subject.label for one in turn.answers]
+        subject.label: [one for turn, told in turns if told.subject == subject.label for one in turn.answers]
         for subject in subjects
     }
     judged = judge(gallery, probes, truth, answered)
-    rounds = tuple(round_ for _, _, round_ in turns)
+    rounds = tuple(told for _, told in turns)
     figures = tuple(_figures(one, built[one.label], rounds, judged[one.label], gallery.size) for one in subjects)
     # Probe i's mate has the i-th of the planted ids.
     mated = float((truth.ids[:, 0] == gallery.planted_ids).mean())
@@ -197,9 +197,7 @@ def _build(subject: Subject, on_step: OnStep) -> Built:
     return built
 
 
-def _turns(
-    subjects: Sequence[Subject], repeat: int, probes: int, on_step: OnStep
-) -> list[tuple[str, Turn, SearchRound]]:
+def _turns(subjects: Sequence[Subject], repeat: int, probes: int, on_step: OnStep) -> list[tuple[Turn, SearchRound]]:
     """One turn of each subject, then the next one of each; the probes are dealt out, so that each is asked for once."""
     done = []
     load = OtherLoad()
@@ -208,7 +206,7 @@ def _turns(
             load.share()
             turn = subject.turn(places)
             told = _round(subject.label, turn, load.share())
-            done.append((subject.label, turn, told))
+            done.append((turn, told))
             on_step(f"round {number + 1} of {repeat}: {told.subject} p50 {told.p50_ms:.2f} ms")
     return done
 

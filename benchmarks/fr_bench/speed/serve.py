@@ -43,11 +43,11 @@ class ServeOrder:
     repeat: int
     peer: str | None
     with_pipeline: bool  # measure the pipeline in process in the same run
-    sweep: tuple[float, ...]  # loads for one point each after the rounds
-    overload: float | None  # how many times the peak an open loop after them has
-    with_batches: bool  # read the sizes of batches from the metrics of our server
-    metrics_url: str | None  # or of another
-    bar: Bar | None
+    sweep: tuple[float, ...] = ()  # loads for one point each after the rounds
+    overload: float | None = None  # how many times the peak an open loop after them has
+    with_batches: bool = False  # read the sizes of batches from the metrics of our server
+    metrics_url: str | None = None  # or of another
+    bar: Bar | None = None
     server_pid: int | None = None  # the first process of a running server on this machine
     rest: RestOrder | None = None  # measure InsightFace Server too, over HTTP
     allow_busy: bool = False  # report ratios even where other processes are busy

@@ -13,11 +13,13 @@ import re
 import threading
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import cv2
 import numpy as np
@@ -28,23 +30,20 @@ from fr_bench.speed.child import Child, answer_requests
 from fr_bench.speed.peer import SERVER_SIZES, face_analysis, model_files
 from fr_core.packs.manifest import Pack
 
+EMBEDDINGS, HEALTH = "/v1/embeddings", "/v1/health"
+
+# The answer to a photo in which it finds no face: status 422, as for a photo that it cannot read.
+NO_FACE = "face_not_found"
+
 # inference.max_concurrency of its server/config/server.toml, "auto" on a processor.
 _AT_ONCE = 4
 
 
-class StandIn:
-    """The server in a process of its own, on a free port; raises as `model_files`."""
-
-    def __init__(self, pack: Pack) -> None:
-        self._child = Child("the stand-in", run_stand_in, pack.name, model_files(pack))
-        self.pid = self._child.pid
-        self.url = f"http://127.0.0.1:{self._child.ask('port')}"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._child.close()
+@contextmanager
+def stand_in(pack: Pack) -> Iterator[tuple[str, int]]:
+    """Run the server in a process of its own, on a free port; yield its address and pid. Raises as `model_files`."""
+    with Child("the stand-in", run_stand_in, pack.name, model_files(pack)) as child:
+        yield f"http://127.0.0.1:{child.ask('port')}", child.pid
 
 
 def run_stand_in(connection: Connection, name: str, files: tuple[Path, ...]) -> None:
@@ -71,14 +70,14 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
-        if self.path == "/v1/health":
+        if self.path == HEALTH:
             return self._answer(HTTPStatus.OK, {"status": "ready", "auth_enabled": False})
         return self._refuse(HTTPStatus.NOT_FOUND, "not_found")
 
     def do_POST(self) -> None:
         begun = time.perf_counter()
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.path != "/v1/embeddings":
+        if self.path != EMBEDDINGS:
             return self._refuse(HTTPStatus.NOT_FOUND, "not_found")
         photo = _image_of(self.headers["Content-Type"] or "", body)
         try:
@@ -88,7 +87,7 @@ class _Handler(BaseHTTPRequestHandler):
         with self.server.slots:
             faces = self.server.app.get(pixels)
         if not faces:
-            return self._refuse(HTTPStatus.UNPROCESSABLE_ENTITY, "face_not_found")
+            return self._refuse(HTTPStatus.UNPROCESSABLE_ENTITY, NO_FACE)
         found = max(faces, key=lambda face: float(np.prod(face.bbox[2:] - face.bbox[:2])))
         told = {"faces": [_told(found, pixels.shape[1], pixels.shape[0])], "model": {"model_id": self.server.model}}
         return self._answer(HTTPStatus.OK, {**told, "processing_ms": (time.perf_counter() - begun) * 1e3})
