@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,18 +55,17 @@ def migrate(
         tree = load_config(config, (), {"gallery.key": key} if key else {}, os.environ)
         if not tree.storage.url:
             raise ConfigInvalid(message("error.server.migrate_no_url"), key="storage.url")
-        pairs = list(zip(places_in(tree, folders=True), places_in(tree, folders=False), strict=True))
-        if to is To.SQLITE:
-            pairs = [(database, folder) for folder, database in pairs]
-        there = [(source, target) for source, target in pairs if source.is_there]
+        sources = places_in(tree, folders=to is To.POSTGRESQL)
+        targets = places_in(tree, folders=to is To.SQLITE)
+        there = [(source, target) for source, target in zip(sources, targets, strict=True) if source.is_there]
         if not there:
-            raise NoStore(message("error.server.migrate_nothing", source=str(pairs[0][0].named)))
+            raise NoStore(message("error.server.migrate_nothing", source=str(sources[0].named)))
         opened = key_of(tree, new=False)
         told = {}
         for source, target in there:
             with naming(source.named), waiting(f"Copying the store of {source.chain}"):
                 moved = move(source.location, target.location, source.schema, opened)
-            told[source.chain] = {"rows": moved.rows, "records": moved.records, "before": moved.before}
+            told[source.chain] = asdict(moved)
             if not as_json:
                 typer.echo(_words(target, moved))
         if as_json:
