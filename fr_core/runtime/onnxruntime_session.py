@@ -110,7 +110,8 @@ def _opened(plan: Plan) -> OnnxRuntimeSession:
             Path(wanted_options["trt_engine_cache_path"]).mkdir(parents=True, exist_ok=True, mode=0o700)
         ort.preload_dlls()  # finds CUDA and cuDNN in the nvidia wheels, where they are installed that way
     try:
-        session = _session(plan.model, options, chain)
+        # enable_fallback=0: the library's own fallback prints and goes on with another device.
+        session = ort.InferenceSession(plan.model, options, providers=chain, enable_fallback=0)
     except _DEVICE_FAILURES as error:
         raise DeviceUnavailable(
             message("error.runtime.device_could_not_opened", spec=str(plan.spec), wanted=wanted, reason=reason(error)),
@@ -135,10 +136,3 @@ def reason(error: Exception) -> str:
     told = str(error)
     cuda = re.search(r"CUDA failure \d+: [^;\n]+", told)
     return cuda[0].strip() if cuda else next(iter(told.splitlines()), type(error).__name__)
-
-
-def _session(
-    model: bytes, options: ort.SessionOptions, chain: list[tuple[str, dict[str, str]]]
-) -> ort.InferenceSession:
-    # enable_fallback=0: the library's own fallback prints and goes on with another device.
-    return ort.InferenceSession(model, options, providers=chain, enable_fallback=0)
