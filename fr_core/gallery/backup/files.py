@@ -19,7 +19,7 @@ from fr_core.gallery.backup.staged import Staged
 from fr_core.gallery.store.rows import ERASURES, GALLERIES, names
 from fr_core.storage.connection import open_finished, open_new
 from fr_core.storage.driver_errors import driver_errors
-from fr_core.storage.protocol import Row
+from fr_core.storage.protocol import Connection, Row
 from fr_core.storage.vault import Vault, encode
 
 # The layout of what is encrypted in a backup.
@@ -274,9 +274,10 @@ def format_of(connection: apsw.Connection) -> int:
     return int(connection.pragma("user_version"))
 
 
-def count(connection: apsw.Connection, table: str) -> int:
+def count(connection: Connection, table: str) -> int:
     """Return how many rows a table has."""
-    return int(connection.execute(f"SELECT count(*) FROM {table}").get)
+    ((rows,),) = connection.execute(f"SELECT count(*) FROM {table}")
+    return int(rows)
 
 
 def _require_layout(connection: apsw.Connection, layout: Layout) -> None:

@@ -7,7 +7,6 @@ from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import cast
 
 import apsw
 
@@ -34,7 +33,7 @@ from fr_core.storage.audit.chain import Head
 from fr_core.storage.audit.table import AuditTable
 from fr_core.storage.dialect import LAST_NUMBERS
 from fr_core.storage.keys import KeyEncryptionKey
-from fr_core.storage.protocol import Row
+from fr_core.storage.protocol import Connection, Row
 from fr_core.storage.vault import Vault
 
 _BACKUP_ID_BYTES = 16
@@ -115,9 +114,8 @@ def _require_replaceable(keys: Path, store_id: bytes, numbers: dict[str, int]) -
     require_not_older(numbers, row)
 
 
-def _numbers(connection: apsw.Connection) -> dict[str, int]:
-    rows: list[Row] = connection.execute(LAST_NUMBERS).fetchall()
-    last: dict[str, int] = dict(rows)
+def _numbers(connection: Connection) -> dict[str, int]:
+    last: dict[str, int] = dict(connection.execute(LAST_NUMBERS))
     tables = ("galleries", "subjects", "templates")
     counted = (*(last.get(table, 0) for table in tables), files.count(connection, "erasures"))
     return dict(zip(files.NUMBERS, counted, strict=True))
@@ -127,7 +125,7 @@ def _write(
     folder: Path, key: KeyEncryptionKey, keys: Path, data: apsw.Connection, wrapped: apsw.Connection, now: datetime
 ) -> None:
     with reading(folder, key) as source:
-        vault, numbers = source.vault, _numbers(cast(apsw.Connection, source.connection))
+        vault, numbers = source.vault, _numbers(source)
         head = AuditTable(source, vault, lambda: 0).head()
         if os.path.lexists(keys):
             _require_replaceable(keys, files.store_id(vault), numbers)
