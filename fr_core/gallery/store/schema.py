@@ -175,7 +175,7 @@ def _seal(connection: Connection, vault: Vault) -> None:
     galleries = _move_galleries(connection, vault)
     keys = _move_subjects(connection, vault)
     _move_templates(connection, vault, galleries, keys)
-    # The numbers of deleted rows are not given again.
+    # The numbers of deleted rows are not given again. A new store has given none, and PostgreSQL keeps them elsewhere.
     given = {name for name, _ in connection.execute(LAST_NUMBERS)}
     for table in ("galleries", "templates"):
         if f"{table}_v1" not in given:
