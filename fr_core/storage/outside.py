@@ -29,8 +29,11 @@ def size_bytes(location: Location, schema: Schema) -> tuple[int, int]:
     """Return the bytes of a database and of its log of changes (0 in PostgreSQL); raises as `exists`."""
     if isinstance(location, Path):
         database = location / schema.database_name
-        log = database.with_name(f"{database.name}-wal")
-        return database.stat().st_size, log.stat().st_size if log.exists() else 0
+        try:
+            log_bytes = database.with_name(f"{database.name}-wal").stat().st_size
+        except FileNotFoundError:  # no process has the store open, not even one that has closed it just now
+            log_bytes = 0
+        return database.stat().st_size, log_bytes
     from fr_core.storage.postgres import outside
 
     return outside.size_bytes(location, schema), 0
