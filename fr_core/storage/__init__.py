@@ -2,6 +2,7 @@
 
 * `schema` describes a kind of store, `migrations` makes and updates it, `store` is the base of shared stores;
 * `location` names where a store lies, `opening` opens its database: `database` in a folder, or one in `postgres`;
+* `outside` looks at a store that another process may have open, `moving` copies one to the other kind of place;
 * `statements` reads and writes in a transaction, `writer` commits jobs in groups;
 * `vault` has keys, ciphers and MACs, `keys` the key-encryption key, `marks` the seal that last served a store;
 * `data_folder` holds the folder, `durable` writes files that survive a power cut;

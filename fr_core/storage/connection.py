@@ -65,6 +65,19 @@ def settle(connection: apsw.Connection) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
+@contextmanager
+def writing(connection: apsw.Connection) -> Iterator[None]:
+    """Write within the block, all or nothing; raises `apsw.Error`."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
 def open_to_read(path: Path, vfs: str = "", *, outside: bool = False, cache_kib: int | None = None) -> apsw.Connection:
     """Open a database with a log, which another connection may write, to read it.
 

@@ -30,6 +30,7 @@ from fr_core.storage.connection import (
     require_whole_file,
     settle,
     use_log,
+    writing,
 )
 from fr_core.storage.data_folder import DataFolder, SharedFolder
 from fr_core.storage.driver_errors import driver_errors, not_withdrawn
@@ -173,18 +174,9 @@ class Database:
         writer.set_wal_hook(self._note_log_frames)
         writer.set_busy_handler(Turns(_LONGEST_TURN_S))
         if older:
-            self._bring_up_to_date(header)
+            with writing(writer):
+                bring_up_to_date(writer, header, self.schema, self.vault)
         return older
-
-    def _bring_up_to_date(self, header: SqliteHeader) -> None:
-        self.writer.execute("BEGIN IMMEDIATE")
-        try:
-            bring_up_to_date(self.writer, header, self.schema, self.vault)
-            self.writer.execute("COMMIT")
-        except BaseException:
-            if self.writer.in_transaction:
-                self.writer.execute("ROLLBACK")
-            raise
 
     def _require_recent_audit(self) -> None:
         self.writer.execute("BEGIN")
@@ -269,7 +261,8 @@ class Database:
 
     def columns(self) -> dict[str, tuple[str, ...]]:
         """Return the columns of each table of the store."""
-        return columns_of(self.writer)
+        with self._writing, driver_errors():
+            return columns_of(self.writer)
 
     def alone_for(self) -> AbstractContextManager[None]:
         """Have the store alone for the block; raises `StoreInUse` where others have it open."""

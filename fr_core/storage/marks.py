@@ -7,7 +7,7 @@ older copy of the whole store also puts back its mark; checkpoints of the audit 
 from contextlib import closing
 from pathlib import Path
 
-from fr_core.storage.connection import SqliteHeader, open_to_write, reading_outside, settle, use_log
+from fr_core.storage.connection import SqliteHeader, open_to_write, reading_outside, settle, use_log, writing
 from fr_core.storage.driver_errors import driver_errors
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.log_copier import LogCopier
@@ -50,17 +50,16 @@ def set_mark(database: Path, key: KeyEncryptionKey, mark: bytes) -> None:
         with closing(open_to_write(database, "")) as connection:
             use_log(connection)
             settle(connection)
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                for version, *row in found_rows(connection, SqliteHeader(connection)):
-                    write_store_row(connection, Vault.unlocked(key, *row).marked(mark), version)
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
+            with writing(connection):
+                write_mark(connection, SqliteHeader(connection), key, mark)
         with closing(LogCopier(database, "", "store")) as log:
             log.empty()
+
+
+def write_mark(connection: Connection, header: Header, key: KeyEncryptionKey, mark: bytes) -> None:
+    """Write a mark within a transaction; raises as `mark_of`."""
+    for version, *row in found_rows(connection, header):
+        write_store_row(connection, Vault.unlocked(key, *row).marked(mark), version)
 
 
 def any_marked(rows: list[Row]) -> bool:

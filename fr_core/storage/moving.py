@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fr_core.errors import StoreCorrupt, TargetTaken, message
+from fr_core.storage import sqlite_building
 from fr_core.storage.audit.table import AuditTable
 from fr_core.storage.audit.verify import require_unbroken
 from fr_core.storage.dialect import LAST_NUMBERS
@@ -97,18 +98,16 @@ def move(source: Location, target: Location, schema: Schema, key: KeyEncryptionK
             numbers = dict(now.rows(LAST_NUMBERS))
             made.set_numbers(numbers)
             vault = unlocked(made.connection, made.header, schema, key)
-            _require_same(copied, _digests(made.connection, made.columns))
-            if dict(made.connection.execute(LAST_NUMBERS)) != numbers:
-                raise _different()
+            same = _digests(made.connection, made.columns) == copied
+            if not same or dict(made.connection.execute(LAST_NUMBERS)) != numbers:
+                raise StoreCorrupt(message("error.storage.move_different"), check="copy")
             records = require_unbroken(AuditTable(made.connection, vault, lambda: 0))
     return Moved(sum(digest.rows for digest in copied.values()), records, before=False)
 
 
 def _new_store(target: Location, schema: Schema) -> AbstractContextManager[NewStore]:
     if isinstance(target, Path):
-        from fr_core.storage.sqlite_building import new_store
-
-        return new_store(target, schema)
+        return sqlite_building.new_store(target, schema)
     from fr_core.storage.postgres import building
 
     return building.new_store(target, schema)
@@ -141,12 +140,3 @@ def _digests(connection: Connection, columns: Mapping[str, tuple[str, ...]]) -> 
 
 def _all(table: str, columns: tuple[str, ...]) -> str:
     return f"SELECT {', '.join(columns)} FROM {table}"
-
-
-def _require_same(copied: Mapping[str, Digest], found: Mapping[str, Digest]) -> None:
-    if copied != found:
-        raise _different()
-
-
-def _different() -> StoreCorrupt:
-    return StoreCorrupt(message("error.storage.move_different"), check="copy")

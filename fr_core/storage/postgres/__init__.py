@@ -2,5 +2,7 @@
 
 * `sql` translates the statements of the stores, `link` runs them, `settings` says which servers are safe to use;
 * `locks` lets one server have the galleries, `readers` is the pool of connections that read;
-* `database` implements `protocol.Database`, `header` what a database says of itself.
+* `database` implements `protocol.Database`, `writing` its connection that writes, `upkeep` what can wait, and `header`
+  what a database says of itself;
+* `building` makes a store from the rows of another, `outside` looks at one that a server may have open.
 """

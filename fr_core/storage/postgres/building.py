@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from fr_core.errors import StoreInUse, message
 from fr_core.storage.driver_errors import driver_errors
@@ -44,21 +44,18 @@ def new_store(server: Postgres, schema: Schema) -> Iterator[_NewStore]:
     """
     require_usable(server)
     name = schema_name(schema)
-    with driver_errors():
-        link = Link(server, name)
-        try:
-            locks, header = Locks(link, schema), PostgresHeader(link)
-            locks.take(Lock.OPENING)
-            if not locks.try_take(Lock.HELD, server.lock_timeout_s):
-                raise StoreInUse(message("error.storage.postgres_held", schema=schema.name))
-            link.run("BEGIN; SET LOCAL statement_timeout = 0")
-            header.create(schema, name)
-            vault = Vault.new(KeyEncryptionKey(os.urandom(KEY_BYTES)), schema.mac_prefix)
-            make_tables(link, header, schema, vault)  # the rows of the source bring their own keys
-            made = _NewStore(link, header)
-            for table in reversed(made.columns):
-                link.run(f"DELETE FROM {table}")
-            yield made
-            link.run("COMMIT")
-        finally:
-            link.close()  # which undoes what is not committed
+    # Closing the connection undoes what is not committed.
+    with driver_errors(), closing(Link(server, name)) as link:
+        locks, header = Locks(link, schema), PostgresHeader(link)
+        locks.take(Lock.OPENING)
+        if not locks.try_take(Lock.HELD, server.lock_timeout_s):
+            raise StoreInUse(message("error.storage.postgres_held", schema=schema.name))
+        link.run("BEGIN; SET LOCAL statement_timeout = 0")
+        header.create(schema, name)
+        vault = Vault.new(KeyEncryptionKey(os.urandom(KEY_BYTES)), schema.mac_prefix)
+        make_tables(link, header, schema, vault)  # the rows of the source bring their own keys
+        made = _NewStore(link, header)
+        for table in reversed(made.columns):
+            link.run(f"DELETE FROM {table}")
+        yield made
+        link.run("COMMIT")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from typing import Any, TypeVar
 
 from fr_core.errors import KeyUnavailable, ShuttingDown, StoreInUse, message
@@ -86,7 +86,8 @@ class PostgresDatabase:
             self.vault = self._unlocked(key)
             self.audit = AuditTable(self.writer, self.vault, clock_ms)
             if check:
-                self._check_audit()
+                with self._changing():
+                    require_recent(self.audit, self.writer)
                 self.writer.begin_holding(self.vault.key_id, alone=self.was_alone)
                 self.writer.locks.release(Lock.OPENING)
             self._readers = Readers(server, self._name, schema.name)
@@ -105,7 +106,8 @@ class PostgresDatabase:
             locks.share(Lock.HELD)
         if not self._header.exists(schema):
             with self._changing():
-                self._create(key)
+                self._header.create(schema, self._name)
+                make_tables(self.writer, self._header, schema, Vault.new(key, schema.mac_prefix))
         elif known_version(self._header, schema) < schema.version:
             if not alone:
                 raise StoreInUse(message("error.storage.older_version_open_another", schema=schema.name))
@@ -117,18 +119,9 @@ class PostgresDatabase:
             locks.release(Lock.HELD)
         return alone
 
-    def _create(self, key: KeyEncryptionKey) -> None:
-        self._header.create(self.schema, self._name)
-        vault = Vault.new(key, self.schema.mac_prefix)
-        make_tables(self.writer, self._header, self.schema, vault)
-
     def _unlocked(self, key: KeyEncryptionKey) -> Vault:
         known_version(self._header, self.schema)
         return unlocked(self.writer, self._header, self.schema, key)
-
-    def _check_audit(self) -> None:
-        with self._changing():
-            require_recent(self.audit, self.writer)
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
@@ -140,11 +133,9 @@ class PostgresDatabase:
             raise
         self.writer.run("COMMIT")
 
-    @contextmanager
-    def reading(self) -> Iterator[Reading]:
+    def reading(self) -> AbstractContextManager[Reading]:
         """Read the database within the block; raises `ShuttingDown`, and as `driver_errors`."""
-        with self.reading_as(Reading) as now:
-            yield now
+        return self.reading_as(Reading)
 
     @contextmanager
     def reading_as(self, kind: Callable[[Link, Vault], Q]) -> Iterator[Q]:
@@ -167,7 +158,8 @@ class PostgresDatabase:
             StoreFailed: likewise; nothing was kept, unless the message doubts that.
         """
         with self._writing, driver_errors():
-            self._require_open()
+            if self._closed:
+                raise ShuttingDown(message("error.storage.closed", schema=self.schema.name))
             try:
                 self.writer.begin()
                 transaction = make(self)
@@ -184,42 +176,35 @@ class PostgresDatabase:
 
     def columns(self) -> dict[str, tuple[str, ...]]:
         """Return the columns of each table of the store."""
-        with driver_errors():
+        with self._writing, driver_errors():
             return self._header.columns()
 
     @contextmanager
     def alone_for(self) -> Iterator[None]:
         """Have the store alone for the block; raises `StoreInUse` where others have it open."""
         locks = self.writer.locks
-        with driver_errors():
+        with self._writing, driver_errors():
             if not locks.try_take(Lock.HELD):
                 raise StoreInUse(message("error.storage.open_another_process", schema=self.schema.name))
         try:
             yield
         finally:
-            with driver_errors():
+            with self._writing, driver_errors():
                 locks.release(Lock.HELD)
 
-    def building(self, *, wait: bool) -> AbstractContextManager[bool]:
-        """Be the only one of all processes that builds something which takes several transactions."""
-        return self._building(wait)
-
     @contextmanager
-    def _building(self, wait: bool) -> Iterator[bool]:
+    def building(self, *, wait: bool) -> Iterator[bool]:
+        """Be the only one of all processes that builds something which takes several transactions."""
         with driver_errors():
             link = Link(self._server, self._name)
-        try:
+        with closing(link):
             with driver_errors():
                 locks = Locks(link, self.schema)
                 if wait:  # for as long as another builds
                     link.run("SET lock_timeout = 0; SET statement_timeout = 0")
                     locks.take(Lock.BUILDING)
-                    mine = True
-                else:
-                    mine = locks.try_take(Lock.BUILDING)
+                mine = wait or locks.try_take(Lock.BUILDING)
             yield mine
-        finally:
-            link.close()
 
     def rotate(self, key: KeyEncryptionKey) -> None:
         """Wrap every key of the store by another; until that is durable, the key before stays valid.
@@ -264,11 +249,6 @@ class PostgresDatabase:
         self._readers.close()
         with self._writing:
             self.writer.close()
-            self.log.close()
-
-    def _require_open(self) -> None:
-        if self._closed:
-            raise ShuttingDown(message("error.storage.closed", schema=self.schema.name))
 
 
 _IMPLEMENTS: type[protocol.Database] = PostgresDatabase

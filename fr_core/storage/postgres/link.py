@@ -10,7 +10,6 @@ from typing import Any
 
 import psycopg
 from psycopg import errors
-from psycopg.adapt import AdaptersMap
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg.types.numeric import Int8BinaryDumper
@@ -38,9 +37,6 @@ _DAMAGE = (
     errors.UndefinedTable,
 )
 _numbers = itertools.count()
-
-_ADAPTERS = AdaptersMap(psycopg.adapters)
-_ADAPTERS.register_dumper(int, Int8BinaryDumper)  # one type of parameter, and so one plan for each statement
 
 
 class Rows:
@@ -80,7 +76,7 @@ class Link:
             self.connect()
         except psycopg.OperationalError as error:
             if not first:
-                raise StatementFailed(unreached(error)) from None
+                raise StatementFailed(_unreached(error)) from None
             why = str(error).partition("\n")[0]
             raise DatabaseUnreachable(
                 message("error.storage.postgres_unreachable", server=str(server), why=why)
@@ -106,8 +102,9 @@ class Link:
             connect_timeout=max(1, round(server.connect_timeout_s)),
             application_name="fr-core",
             autocommit=True,
-            context=_Context(),
         )
+        # One type of parameter, and so one plan for each statement.
+        self._connection.adapters.register_dumper(int, Int8BinaryDumper)
 
     @property
     def in_transaction(self) -> bool:
@@ -223,10 +220,7 @@ class Link:
 
     def stream(self, statements: str, bindings: Sequence[Value]) -> Iterator[Row]:
         """Yield the rows of a query, some at a time, within a transaction."""
-        with (
-            driver_failures(),
-            self._connection.cursor(f"fr_{next(_numbers)}", binary=True) as cursor,
-        ):
+        with driver_failures(), self._connection.cursor(f"fr_{next(_numbers)}", binary=True) as cursor:
             cursor.itersize = _BATCH
             cursor.execute(statements.encode(), bindings or None)
             yield from cursor
@@ -263,13 +257,6 @@ class _Query:
         return next(iter(self.fetchall()), None)
 
 
-class _Context:
-    """Gives new connections the adapters of this module."""
-
-    adapters = _ADAPTERS
-    connection = None
-
-
 def parameters_of(url: str) -> dict[str, Any]:
     """Return the parameters of an address of PostgreSQL, which need TLS unless it is a socket of this machine.
 
@@ -298,9 +285,9 @@ def driver_failures() -> Iterator[None]:
         cause = type(error).__name__
         raise StatementFailed(StoreCorrupt(message("error.storage.database_damaged"), check=cause)) from None
     except psycopg.Error as error:
-        raise StatementFailed(unreached(error)) from None
+        raise StatementFailed(_unreached(error)) from None
 
 
-def unreached(error: psycopg.Error) -> StoreFailed:
+def _unreached(error: psycopg.Error) -> StoreFailed:
     """Return the error of a store whose database does not do what it should, now."""
     return StoreFailed(message("error.storage.database_could_not_read"), cause=type(error).__name__)

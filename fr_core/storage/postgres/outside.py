@@ -1,20 +1,18 @@
 """Looks at a store in PostgreSQL from outside of the server that has it open; needs no key unless it is given one."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from fr_core.errors import StoreInUse, message
 from fr_core.storage.driver_errors import driver_errors
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.location import Postgres, schema_name
-from fr_core.storage.marks import found_rows
-from fr_core.storage.migrations import write_store_row
+from fr_core.storage.marks import found_rows, write_mark
 from fr_core.storage.postgres.header import PostgresHeader
 from fr_core.storage.postgres.link import Link
 from fr_core.storage.postgres.locks import Lock, Locks
 from fr_core.storage.protocol import Row
 from fr_core.storage.schema import Schema
-from fr_core.storage.vault import Vault
 
 _BYTES = (
     "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c "
@@ -28,13 +26,9 @@ def looking(server: Postgres, schema: Schema) -> Iterator[Link]:
 
     Raises `DatabaseUnreachable`, `ConfigInvalid` for an address that is not safe, `StoreFailed` and `StoreCorrupt`.
     """
-    with driver_errors():
-        link = Link(server, schema_name(schema), reads=True, first=True)
-        try:
-            link.run("BEGIN")
-            yield link
-        finally:
-            link.close()
+    with driver_errors(), closing(Link(server, schema_name(schema), reads=True, first=True)) as link:
+        link.run("BEGIN")
+        yield link
 
 
 def exists(server: Postgres, schema: Schema) -> bool:
@@ -70,12 +64,8 @@ def set_mark(server: Postgres, schema: Schema, key: KeyEncryptionKey, mark: byte
 
     Raises `WrongKey`, `StoreCorrupt`, `StoreFailed`; nothing was changed.
     """
-    with driver_errors():
-        link = Link(server, schema_name(schema), first=True)
-        try:
-            Locks(link, schema).begin_writing()
-            for version, *row in found_rows(link, PostgresHeader(link)):
-                write_store_row(link, Vault.unlocked(key, *row).marked(mark), version)
-            link.run("COMMIT")
-        finally:
-            link.close()  # which undoes what is not committed
+    # Closing the connection undoes what is not committed.
+    with driver_errors(), closing(Link(server, schema_name(schema), first=True)) as link:
+        Locks(link, schema).begin_writing()
+        write_mark(link, PostgresHeader(link), key, mark)
+        link.run("COMMIT")

@@ -1,5 +1,7 @@
 """Says which PostgreSQL servers are safe to use, and why another one is not."""
 
+from contextlib import closing
+
 from fr_core.errors import DatabaseUnusable, message
 from fr_core.storage.driver_errors import driver_errors
 from fr_core.storage.location import Postgres
@@ -10,9 +12,8 @@ LEAST_VERSION = 15
 
 # Without one of these, a power cut takes acknowledged changes, or tears pages.
 _SETTINGS = ("fsync", "full_page_writes", "synchronous_commit")
-_STATEMENT = (
-    f"SELECT {', '.join(f'''current_setting('{name}')''' for name in _SETTINGS)}, "
-    "current_setting('server_encoding'), pg_is_in_recovery()"
+_STATEMENT = "SELECT pg_is_in_recovery(), current_setting('server_encoding'), " + ", ".join(
+    f"current_setting('{name}')" for name in _SETTINGS
 )
 
 
@@ -26,13 +27,9 @@ def require_usable(server: Postgres, least_version: int = LEAST_VERSION) -> None
         StoreFailed: it fails meanwhile.
     """
     parameters_of(server.url)
-    with driver_errors():
-        link = Link(server, "public", reads=True, first=True)
-        try:
-            found = link.version // 10_000
-            ((*values, encoding, is_standby),) = link.run(_STATEMENT)
-        finally:
-            link.close()
+    with driver_errors(), closing(Link(server, "public", reads=True, first=True)) as link:
+        found = link.version // 10_000
+        ((is_standby, encoding, *values),) = link.run(_STATEMENT)
     if found < least_version:
         raise DatabaseUnusable(message("error.storage.postgres_too_old", found=found, least=least_version))
     if is_standby:

@@ -1,6 +1,7 @@
 """Removes deleted rows from the tables of PostgreSQL; its log and all other upkeep are its own."""
 
 import logging
+from contextlib import closing
 
 from fr_core.errors import FrError
 from fr_core.storage.driver_errors import driver_errors
@@ -38,19 +39,12 @@ class Upkeep:
     def scrub(self, longest_s: float | None = None) -> bool:
         """Take deleted rows out of the tables; returns False where the database fails, or with no time to wait."""
         if longest_s == 0.0:
-            return True
+            return False
         try:
-            with driver_errors():
-                link = Link(self._server, self._schema_name)
-                try:
-                    ((tables,),) = link.run(_TABLES)
-                    link.run(f"VACUUM (SKIP_LOCKED, INDEX_CLEANUP ON, TRUNCATE ON) {tables}")
-                finally:
-                    link.close()
+            with driver_errors(), closing(Link(self._server, self._schema_name)) as link:
+                ((tables,),) = link.run(_TABLES)
+                link.run(f"VACUUM (SKIP_LOCKED, INDEX_CLEANUP ON, TRUNCATE ON) {tables}")
         except FrError as error:
             _log.warning("deleted rows of the %s are not removed yet: %s", self._name, error.what)
             return False
         return True
-
-    def close(self) -> None:
-        """Do nothing: each `scrub` has a connection of its own."""

@@ -10,13 +10,11 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-import psycopg
-
 from fr_core.errors import StoreFailed, message
 from fr_core.storage.driver_errors import StatementFailed
 from fr_core.storage.location import Postgres
 from fr_core.storage.postgres.header import PostgresHeader
-from fr_core.storage.postgres.link import Link, Rows, unreached
+from fr_core.storage.postgres.link import Link, Rows, driver_failures
 from fr_core.storage.postgres.locks import Lock, Locks
 from fr_core.storage.postgres.sql import returns_rows, translated
 from fr_core.storage.schema import Schema
@@ -148,10 +146,8 @@ class WritingLink(Link):
     def _hold_again(self) -> None:
         """Connect anew, and hold the store as before; sets `is_lost` where another server has held it since."""
         before = self.process_id
-        try:
+        with driver_failures():
             self.connect()
-        except psycopg.OperationalError as error:
-            raise StatementFailed(unreached(error)) from None
         try:
             self.run(_TERMINATE, (before,))  # which may not have noticed yet that nobody listens
             if self._kind.shared:
