@@ -75,7 +75,6 @@ class Link:
         self._schema = schema
         self._reads = reads
         self._pipeline = ExitStack()
-        self._renews = False  # whether the answer to `end_reading` is still to come
         try:
             self.connect()
         except psycopg.OperationalError as error:
@@ -96,7 +95,6 @@ class Link:
         }
         if self._reads:
             settings |= {"default_transaction_isolation": r"repeatable\ read", "default_transaction_read_only": "on"}
-            settings |= {"idle_in_transaction_session_timeout": 0}
         parameters = parameters_of(server.url)
         own = " ".join(f"-c {name}={value}" for name, value in settings.items())
         parameters["options"] = f"{parameters.get('options', '')} {own}".strip()
@@ -156,27 +154,6 @@ class Link:
                     raise
                 self.connect()
                 return self._run(statements, bindings)
-
-    def begin_reading(self) -> None:
-        """Begin a transaction that reads, unless `end_reading` has begun it already."""
-        self.notice_end()
-        if self._renews and not self._connection.closed:
-            with driver_failures():
-                while self._connection.pgconn.get_result() is not None:
-                    pass
-        self._renews = False
-        if not self.in_transaction:
-            self.run("BEGIN")
-
-    def end_reading(self) -> None:
-        """End a transaction that reads, and begin the next one, without waiting for the answer.
-
-        That saves each search two ways to the server. A transaction without a statement has no snapshot yet, and so
-        keeps nothing from being cleaned up; it reads as of its first statement.
-        """
-        with driver_failures():
-            self._connection.pgconn.send_query(b"ROLLBACK; BEGIN")
-            self._renews = True
 
     def _run(self, statements: str, bindings: Sequence[Value]) -> list[Row]:
         with self._connection.cursor(binary=bool(bindings)) as cursor:

@@ -23,6 +23,7 @@ from fr_core.storage.schema import Schema
 from fr_core.storage.vault import Value
 
 _AGAIN_S = 0.2
+_IDLE_S = 0.2
 _TERMINATE = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND usename = current_user"
 
 
@@ -44,6 +45,7 @@ class WritingLink(Link):
         self._header = PostgresHeader(self)
         self._holder = 0
         self._number = 0  # of the last transaction
+        self._used = 0.0  # when the last transaction began
         self._in_doubt = False  # whether that may have been kept, though its callers were told of a failure
         self._numbers: dict[str, int] = {}
 
@@ -60,7 +62,7 @@ class WritingLink(Link):
 
         Raises `StatementFailed`; `StoreFailed` where `is_lost`.
         """
-        self.notice_end()
+        self._look_alive()
         if self.is_broken:
             self._hold_again()
         if self._in_doubt and self._was_kept() and not self._kind.shared:
@@ -70,6 +72,14 @@ class WritingLink(Link):
         self._number += 1
         self.begin_pipeline()
         self.locks.begin_writing()
+
+    def _look_alive(self) -> None:
+        """Find out whether the connection still serves, where it has been idle: PostgreSQL may have restarted."""
+        self.notice_end()
+        if not self.is_broken and time.monotonic() - self._used > _IDLE_S:
+            with suppress(StatementFailed):
+                self.run("SELECT 1")
+        self._used = time.monotonic()
 
     @property
     def in_transaction(self) -> bool:
