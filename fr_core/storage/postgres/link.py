@@ -67,7 +67,7 @@ class Link:
     Args:
         schema: the name of the PostgreSQL schema that holds the store.
         reads: whether its transactions only read, all as of one moment.
-        first: whether a person waits for the start, and is to learn why a server does not answer.
+        first: whether a person waits for the start, and must learn why a server does not answer.
     """
 
     def __init__(self, server: Postgres, schema: str, *, reads: bool = False, first: bool = False) -> None:
@@ -171,8 +171,8 @@ class Link:
     def end_reading(self) -> None:
         """End a transaction that reads, and begin the next one, without waiting for the answer.
 
-        That saves each search two ways to the server. A transaction without a statement has no snapshot yet, and so
-        keeps nothing from being cleaned up; it reads as of its first statement.
+        This saves each search two round trips to the server. A transaction without a statement has no snapshot yet: it
+        does not hold up VACUUM, and reads as of its first statement.
         """
         with driver_failures():
             self._connection.pgconn.send_query(b"ROLLBACK; BEGIN")
@@ -192,7 +192,7 @@ class Link:
         return self._connection.pgconn.pipeline_status != PipelineStatus.OFF
 
     def send(self, statements: str, bindings: Sequence[Value] = ()) -> None:
-        """Send a statement of which no rows are wanted; in a pipeline, what it does is known at the next `run`."""
+        """Send a statement of which no rows are wanted; in a pipeline, the next `run` tells whether it failed."""
         with driver_failures():
             self._sent = self._connection.execute(statements.encode(), bindings or None)
 
@@ -302,5 +302,5 @@ def driver_failures() -> Iterator[None]:
 
 
 def unreached(error: psycopg.Error) -> StoreFailed:
-    """Return the error of a store whose database does not do what it should, now."""
+    """Return the error of a store whose database fails now."""
     return StoreFailed(message("error.storage.database_could_not_read"), cause=type(error).__name__)
