@@ -83,7 +83,7 @@ class Ended(StrEnum):
     """The reason why reading ended."""
 
     WHOLE = "WHOLE"  # every frame was read
-    EARLY = "EARLY"  # the file ends more than a second before the length that its container states
+    EARLY = "EARLY"  # the file ends at least a second and two frames before the length that its container states
     DAMAGED = "DAMAGED"  # what follows is damaged
     BROKE_DECODER = "BROKE_DECODER"  # what follows crashed the decoder, or made it give impossible answers
     TOO_COSTLY = "TOO_COSTLY"  # what follows takes more time or memory than the limit
