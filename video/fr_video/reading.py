@@ -86,7 +86,7 @@ class VideoFile:
         return self._read(sampling, None)
 
     def frames_at(self, wanted: Sequence[int]) -> Reading:
-        """Begin to read the frames of these times, in ticks."""
+        """Begin to read the frames at these times, in ticks; raises what `Reading` raises."""
         return self._read(EVERY_FRAME, tuple(wanted))
 
     def require_unchanged(self) -> None:
@@ -124,8 +124,8 @@ class Reading:
     """One pass through a video file: an iterator of frames, and a context manager that ends the decoder.
 
     `ending` says how far the file was read, once the frames are exhausted. A decoder that crashes, or takes more than
-    the limits after a frame, ends the pass, and the frames before it stand. The decoder works ahead by one frame, and
-    is killed when the thread that began the pass ends.
+    the limits after a frame, ends the pass; the frames before that stay valid. The decoder works ahead by one frame,
+    and is killed when the thread that began the pass ends.
 
     Raises:
         VideoUnreadable: damaged before the first frame, or crashed the decoder there.

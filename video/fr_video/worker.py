@@ -1,7 +1,7 @@
-"""The decoder: a process that reads one video file and can do nothing else.
+"""Runs the decoder: a process that reads one video file and can do nothing else.
 
-Started by `fr_video.reading` alone. It imports PyAV, shuts itself in by `fr_core.imaging.confine`, opens the file on a
-descriptor that it was given, then gives a frame for each request until its reader hangs up. FFmpeg runs in one thread.
+Only `fr_video.reading` starts it. It imports PyAV, confines itself with `fr_core.imaging.confine`, opens the file by a
+descriptor that it was given, then gives a frame for each request until its reader hangs up. FFmpeg uses one thread.
 """
 
 from __future__ import annotations

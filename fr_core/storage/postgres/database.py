@@ -164,7 +164,7 @@ class PostgresDatabase:
 
         Raises:
             StoreCorrupt: as `driver_errors`.
-            StoreFailed: likewise; nothing was kept, unless the message doubts that.
+            StoreFailed: likewise; nothing was kept, unless the message says that this is uncertain.
         """
         with self._writing, driver_errors():
             self._require_open()
@@ -189,7 +189,7 @@ class PostgresDatabase:
 
     @contextmanager
     def alone_for(self) -> Iterator[None]:
-        """Have the store alone for the block; raises `StoreInUse` where others have it open."""
+        """Hold the store alone within the block; raises `StoreInUse` where others have it open."""
         locks = self.writer.locks
         with driver_errors():
             if not locks.try_take(Lock.HELD):
@@ -201,7 +201,7 @@ class PostgresDatabase:
                 locks.release(Lock.HELD)
 
     def building(self, *, wait: bool) -> AbstractContextManager[bool]:
-        """Be the only one of all processes that builds something which takes several transactions."""
+        """Let no other process build within the block; for work that takes several transactions."""
         return self._building(wait)
 
     @contextmanager
@@ -244,7 +244,7 @@ class PostgresDatabase:
 
     @property
     def is_lost(self) -> bool:
-        """Return whether another server has held the store, so that this process must end."""
+        """Return whether another server has held the store, in which case this process must end."""
         return self.writer.is_lost
 
     def spare_bytes(self) -> int:

@@ -67,7 +67,7 @@ class Link:
     Args:
         schema: the name of the PostgreSQL schema that holds the store.
         reads: whether its transactions only read, all as of one moment.
-        first: whether a person waits for the start, and is to learn why a server does not answer.
+        first: whether a person waits for the start, and must learn why a server does not answer.
     """
 
     def __init__(self, server: Postgres, schema: str, *, reads: bool = False, first: bool = False) -> None:
@@ -169,7 +169,7 @@ class Link:
         return self._connection.pgconn.pipeline_status != PipelineStatus.OFF
 
     def send(self, statements: str, bindings: Sequence[Value] = ()) -> None:
-        """Send a statement of which no rows are wanted; in a pipeline, what it does is known at the next `run`."""
+        """Send a statement of which no rows are wanted; in a pipeline, the next `run` tells whether it failed."""
         with driver_failures():
             self._sent = self._connection.execute(statements.encode(), bindings or None)
 
@@ -279,5 +279,5 @@ def driver_failures() -> Iterator[None]:
 
 
 def unreached(error: psycopg.Error) -> StoreFailed:
-    """Return the error of a store whose database does not do what it should, now."""
+    """Return the error of a store whose database fails now."""
     return StoreFailed(message("error.storage.database_could_not_read"), cause=type(error).__name__)

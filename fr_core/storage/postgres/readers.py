@@ -40,7 +40,7 @@ class Readers:
             self._free.release()
 
     def close(self) -> None:
-        """Close those that nobody uses now, and the others as they come back."""
+        """Close the idle connections now, and the others as they come back."""
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
