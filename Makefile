@@ -153,7 +153,7 @@ bench: $(STAMP) ## speed on this machine's processor, beside InsightFace; to ben
 	  --sweep 1,2,4,8,16,32
 
 PARTS ?= lfw t1 stream large groups search
-speed-bars: $(STAMP) ## what speed claims, beside its bars, on two processors with nothing beside; PARTS="t1 groups" for some
+speed-bars: $(STAMP) ## compare the main figures of speed with their bars, on two idle processors; PARTS="t1 groups" for some
 	$(BIN)/fr models fetch buffalo_s
 	$(BIN)/python tools/speed_bars.py --parts $(PARTS)
 

@@ -1,4 +1,4 @@
-"""Keeps the stores of FR Core on the disk: durable, encrypted and audited; below every room that keeps something.
+"""Keeps the stores of FR Core on the disk: durable, encrypted and audited.
 
 * `schema` describes a kind of store, `migrations` makes and updates it, `store` is the base of shared stores;
 * `location` names where a store lies, `opening` opens its database: `database` in a folder, or one in `postgres`;
@@ -7,5 +7,5 @@
 * `vault` has keys, ciphers and MACs, `keys` the key-encryption key, `marks` the seal that last served a store;
 * `data_folder` holds the folder, `durable` writes files that survive a power cut;
 * `connection`, `log_copier`, `checkpoint_vfs`, `clean_pages` and `sqlite_*` are about SQLite alone;
-* `protocol` says what both databases do, `dialect` what each writes otherwise; `audit` has the audit records.
+* `protocol` says what both databases do, `dialect` how their SQL differs; `audit` has the audit records.
 """

@@ -215,7 +215,7 @@ class Database:
 
         Raises:
             StoreCorrupt: as `driver_errors`.
-            StoreFailed: likewise; nothing was kept, unless the message doubts that.
+            StoreFailed: likewise; nothing was kept, unless the message says that this is uncertain.
         """
         with self._writing, driver_errors():
             try:
@@ -265,7 +265,7 @@ class Database:
             return columns_of(self.writer)
 
     def alone_for(self) -> AbstractContextManager[None]:
-        """Have the store alone for the block; raises `StoreInUse` where others have it open."""
+        """Hold the store alone within the block; raises `StoreInUse` where others have it open."""
         return self.folder.alone_for()
 
     def building(self, *, wait: bool) -> AbstractContextManager[bool]:
@@ -303,7 +303,7 @@ class Database:
 
     @property
     def is_lost(self) -> bool:
-        """Return False: nobody takes a store away from the process that has its folder."""
+        """Return False: no process can take a store from the one that holds its folder."""
         return False
 
     def spare_bytes(self) -> int:

@@ -1,4 +1,4 @@
-"""Writes the few expressions that each database has in its own way, as SQLite has them.
+"""Writes, in SQLite's form, the few expressions that differ between the databases.
 
 `postgres.sql` translates them, and the STRICT, AUTOINCREMENT and WITHOUT ROWID of the tables. PostgreSQL has
 `= ANY (...)`, `position`, `json_agg`, `json_object_agg` and sequences in their place, and needs no `NOT INDEXED`.

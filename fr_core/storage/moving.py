@@ -1,7 +1,7 @@
-"""Copies a store from a folder into PostgreSQL or back, every row bit for bit, and proves the copy before it is there.
+"""Copies a store from a folder into PostgreSQL or back, every row bit for bit, and proves the copy before it appears.
 
 The copy appears as a whole: a file that gets its name at the end, or a transaction. A process that dies before leaves
-nothing of it, and the next one begins this store anew. The source is only read.
+nothing of it, and the next one begins this store anew. The source stays as it is.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _BITS = 256
 
 
 class NewStore(Protocol):
-    """An empty store that becomes one when its block has ended, and leaves nothing where an exception leaves it."""
+    """An empty store that appears when its block has ended; nothing remains of it if the block raises."""
 
     @property
     def connection(self) -> Connection:
@@ -62,7 +62,7 @@ class Digest:
     total: int = field(default=0, repr=False)
 
     def counted(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """Yield rows, and take them in."""
+        """Yield rows, and add each to the digest."""
         for row in rows:
             hashed = hashlib.sha256(encode(*row)).digest()
             self.total = (self.total + int.from_bytes(hashed, "big")) % 2**_BITS

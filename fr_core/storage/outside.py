@@ -1,4 +1,4 @@
-"""Looks at the store of a folder or a database from outside of the process that has it open."""
+"""Examines a store, in a folder or a database, from outside the process that has it open."""
 
 import json
 import os

@@ -62,7 +62,7 @@ class DriverConnection(Protocol):
 
 
 class Header(Protocol):
-    """The facts that a database states of itself, beside its tables."""
+    """The facts that a database states about itself, beside its tables."""
 
     def application_id(self) -> int:
         """Return the number of the kind of store."""
@@ -157,7 +157,7 @@ class Database(Protocol):
 
     @property
     def is_lost(self) -> bool:
-        """Return whether what this process knows of the store is wrong for good, so that it must end."""
+        """Return whether this process's knowledge of the store is out of date for good, so that it must end."""
 
     def spare_bytes(self) -> int:
         """Return how many bytes may be added."""
@@ -169,7 +169,7 @@ class Database(Protocol):
         """Return the columns of each table of the store."""
 
     def alone_for(self) -> AbstractContextManager[None]:
-        """Have the store alone for the block; raises `StoreInUse` where others have it open."""
+        """Hold the store alone within the block; raises `StoreInUse` where others have it open."""
 
     def building(self, *, wait: bool) -> AbstractContextManager[bool]:
         """Be the only one of all processes that builds something which takes several transactions."""

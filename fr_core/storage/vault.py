@@ -134,8 +134,8 @@ class Vault:
         """Decrypt what data keys have sealed, as `key` and `DataKey.open` do for one.
 
         Args:
-            sealed: of each the owner, the number and the wrapped form of its key, the sealed bytes, and what they are
-                bound to. A key that follows itself is unwrapped once.
+            sealed: for each the owner, the number and the wrapped form of its key, the sealed bytes, and the bytes
+                that they are bound to. Successive entries with the same key unwrap it once.
             check: of the `StoreCorrupt` that is raised as by `DataKey.open`.
         """
         opened: list[bytes] = []

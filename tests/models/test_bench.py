@@ -79,7 +79,7 @@ def test_the_stand_in_answers_with_the_largest_face_of_insightfaces_pipeline(pac
 
 SPEED_BARS = Path(__file__).resolve().parents[2] / "tools" / "speed_bars.py"
 # By day those that need one server each, of two kinds, and none.
-PARTS = ("lfw", "t1", "stream", "large", "groups", "search") if NIGHTLY else ("stream", "groups", "search")
+PARTS = ("lfw", "t1", "stream", "large", "groups", "search") if NIGHTLY else ("stream", "search")
 
 
 def speed_bars(*words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -94,7 +94,7 @@ def test_make_speed_bars_prints_each_figure_beside_its_bar(pack_cache: ModelCach
     done = speed_bars("--parts", *PARTS, *short, testdata)
     assert done.returncode == 0, done.stderr
     *figures, busy, last = done.stdout.splitlines()
-    assert len(figures) == (19 if NIGHTLY else 6)
+    assert len(figures) == (19 if NIGHTLY else 2)
     for line in figures:
         name, value, told = line[:62].strip(), float(line[62:71]), line[73:]
         bar = re.match(r"bar (>=|<=) (\S+): (reached|MISSED)", told)

@@ -116,7 +116,7 @@ def arenas_of(pid: int | str) -> int:
 
 
 def shared_memory() -> set[str]:
-    others = "PostgreSQL."  # of the databases of other tests
+    others = ("PostgreSQL.", "fr-pg-")  # of the databases of other tests
     return {path.name for path in Path("/dev/shm").iterdir() if not path.name.startswith(others)}
 
 

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fr_core.errors import ConfigInvalid
+from fr_core.errors import ConfigInvalid, InternalError
 from fr_video import messages
 from fr_video.errors import VideoChanged, VideoError, VideoTooCostly, VideoTooLarge, VideoUnreadable, VideoUnsupported
 from fr_video.reading import Reading, VideoFile
-from fr_video.values import EVERY_FRAME, Ended, Ending, Frame, Sampling, VideoLimits
+from fr_video.values import EVERY_FRAME, Ended, Ending, Frame, Sampling, StreamFacts, VideoLimits
 from support.footage import LOSSLESS, Actor, Scene, at_rate, encode, film, turned, variable
 
 RATE = Fraction(25)
@@ -259,6 +259,83 @@ def test_the_decoder_is_shut_in(tmp_path: Path) -> None:
         pid = reading.pid
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def saying(*answers: bytes, first: bytes = messages.READY) -> str:
+    """Return the program of a decoder that was taken over: it gives these answers whatever the file holds."""
+    return (
+        "import os, sys; link = int(sys.argv[2])\n"
+        f"os.write(link, {first!r})\n"
+        f"for answer in {answers!r}: os.read(link, 1); os.write(link, answer)\n"
+        "os.read(link, 1)"
+    )
+
+
+FACTS = messages.pack_facts(
+    StreamFacts("mov", "h264", 32, 24, "yuv420p", Fraction(1, 25), 0, None, None, None, "made-up 1")
+)
+
+
+def frame_said(number: int, pts: int) -> bytes:
+    return messages.pack_frame(messages.FrameHead(number, pts, 32, 24, 0))
+
+
+def end_said(why: str) -> bytes:
+    return messages.pack_ending(messages.EndHead(Ended.WHOLE, 2, 0, 1)).replace(b"WHOLE", why.encode())
+
+
+@pytest.mark.parametrize(
+    ("answers", "frames", "why"),
+    [
+        ([frame_said(0, 0), frame_said(1, 1), end_said("WHOLE")], 2, Ended.WHOLE),  # the control
+        ([frame_said(0, 5), frame_said(1, 4), end_said("WHOLE")], 1, Ended.BROKE_DECODER),
+        ([frame_said(0, 0), b"nonsense"], 1, Ended.BROKE_DECODER),
+        ([frame_said(0, 0), FACTS], 1, Ended.BROKE_DECODER),
+        ([frame_said(0, 0), frame_said(1, 1) + b"!"], 1, Ended.BROKE_DECODER),
+        ([frame_said(0, 0), messages.pack_gap(5, 4)], 1, Ended.BROKE_DECODER),
+        ([frame_said(0, 0), *[messages.pack_gap(n, n + 1) for n in (4, 3)]], 1, Ended.BROKE_DECODER),
+        ([frame_said(0, 0), end_said("SECRET")], 1, Ended.BROKE_DECODER),
+        ([frame_said(0, 0), messages.OUT_OF_MEMORY], 1, Ended.TOO_COSTLY),
+        ([frame_said(0, 0)], 1, Ended.BROKE_DECODER),
+    ],
+)
+def test_a_decoder_that_was_taken_over_is_not_believed(
+    tmp_path: Path, answers: list[bytes], frames: int, why: Ended
+) -> None:
+    path = film(tmp_path / "a.mp4", STILL, [Fraction(0)])
+    with VideoFile(path, boot=saying(FACTS, *answers)) as video, video.sampled(EVERY_FRAME) as reading:
+        assert len(list(reading)) == frames
+        assert reading.ending is not None
+        assert reading.ending.why is why
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [b"nonsense"],
+        [b"O{}"],
+        [FACTS.replace(b"32", b"65000").replace(b"24", b"65000")],
+        [FACTS.replace(b"h264", b"h\\u001b4")],
+        [FACTS, messages.pack_frame(messages.FrameHead(0, 0, 65_000, 65_000, 0))],
+        [FACTS, end_said("SECRET")],
+        [b"R" + b"a refusal of its own"],
+    ],
+)
+def test_a_decoder_that_was_taken_over_before_the_first_frame_is_refused(tmp_path: Path, answers: list[bytes]) -> None:
+    path = film(tmp_path / "a.mp4", STILL, [Fraction(0)])
+    with (
+        pytest.raises(VideoUnreadable, match="broke its decoder"),
+        VideoFile(path, boot=saying(*answers)) as video,
+        video.sampled(EVERY_FRAME) as reading,
+    ):
+        list(reading)
+
+
+def test_a_decoder_that_cannot_shut_itself_in_is_a_failure_of_ours(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mp4", STILL, [Fraction(0)])
+    with VideoFile(path, boot=saying(first=b"no walls")) as video, pytest.raises(InternalError) as failed:
+        video.sampled(EVERY_FRAME)
+    assert str(failed.value.__cause__) == "no walls"
 
 
 def test_a_file_that_is_written_to_meanwhile_is_noticed(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Analyzes footage: frames of the decoder go through the pipeline of photos, several at a time, then to the tracker."""
+"""Analyzes footage: sends decoded frames through the pipeline for photos, several at a time, then to the tracker."""
 
 from __future__ import annotations
 

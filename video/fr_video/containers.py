@@ -1,11 +1,11 @@
-"""Knows the container of a video file by its first bytes, so that FFmpeg is never asked to guess among hundreds."""
+"""Recognises the container of a video file by its first bytes, so that FFmpeg need not guess among hundreds."""
 
 _EBML = b"\x1a\x45\xdf\xa3"
 _TS_PACKET, _TS_SYNC = 188, 0x47
 _BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp"})
 
 HEAD_BYTES = 4 * 192 + 1
-"""Bytes that `sniff` wants."""
+"""Number of first bytes that `sniff` needs."""
 
 DEMUXERS = ("mov", "matroska", "avi", "mpegts", "mpeg")
 """FFmpeg's demultiplexers that are used: MP4 and QuickTime, Matroska and WebM, AVI, MPEG transport and program."""

@@ -9,14 +9,14 @@ from fr_locales.messages import Message, message
 class VideoError(FrError):
     """A video file, or a list of leads from one, cannot be used.
 
-    `code` says what went wrong, as `fr video` prints it; `reason` is for what the API answers, and stays empty.
+    `code` names the refusal, as `fr video` prints it; `reason` is for answers of the API, and stays empty.
     """
 
     code: ClassVar[str] = "VIDEO_UNUSABLE"
 
 
 class VideoUnreadable(VideoError):
-    """The file is no video of a known container, or it is damaged before its first frame."""
+    """The file is not a video in a known container, or it is damaged before its first frame."""
 
     code = "VIDEO_UNREADABLE"
     remedy: ClassVar[Message | None] = message("remedy.video.unreadable")
@@ -37,7 +37,7 @@ class VideoTooLarge(VideoError):
 
 
 class VideoTooCostly(VideoError):
-    """Decoding took more time or memory than the limit before there was a frame."""
+    """Decoding took more time or memory than the limit before the first frame."""
 
     code = "VIDEO_TOO_COSTLY"
     remedy = message("remedy.video.too_costly")
@@ -51,7 +51,7 @@ class VideoChanged(VideoError):
 
 
 class LeadsInvalid(VideoError):
-    """A file is no list of leads that `fr video --json` wrote."""
+    """A file is not a list of leads from `fr video --json`."""
 
     code = "LEADS_INVALID"
     remedy = message("remedy.video.leads_invalid")

@@ -1,4 +1,4 @@
-"""Searches a gallery with each track, and writes what was found as JSON: leads for a human examiner."""
+"""Searches a gallery with each track, and returns the leads for a human examiner as a JSON document."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VERSION = 1
 
 NOTICE = (
     "Leads for a human examiner, never an identity. A track is one face as the tracker saw it; the examiner checks in "
-    "the footage that it is one person throughout. Frames of one second count as one look: more of them are no further "
+    "the footage that it is one person throughout. Frames of one second count as one look: more of them add no "
     "evidence."
 )
 
@@ -44,7 +44,7 @@ class Leads:
 
 
 def search_tracks(footage: Footage, gallery_id: str, probe: Probe, search: Callable[[Embedding], Found]) -> Leads:
-    """Search once for each track, whatever the number of its frames; raises what `search` raises."""
+    """Search once for each track, however many frames it has; raises what `search` raises."""
     return Leads(gallery_id, probe, tuple(search(probe.of(track)) for track in footage.tracks))
 
 
@@ -78,7 +78,7 @@ def to_json(footage: Footage, leads: Leads | None) -> dict[str, Any]:
 
 
 def seconds(time: Fraction) -> float:
-    """Return a time to the microsecond; times are exact as ticks."""
+    """Return a time rounded to the microsecond; only ticks are exact."""
     return round(float(time), 6)
 
 

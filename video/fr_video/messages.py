@@ -1,7 +1,7 @@
-"""The few bytes between the process that reads a video and the one that decodes it.
+"""Packs and reads the messages between the process that reads a video and the one that decodes it.
 
 The reader asks with one letter; an answer is a letter and what belongs to it. Nothing is pickled. The functions
-`read_...` take the sender for an enemy: a decoder that a file has taken over writes what it likes.
+`read_...` treat the sender as hostile: a decoder that a file has taken over may write anything.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def facts_from_json(said: Any) -> StreamFacts:
 
 
 def fraction_json(value: Fraction) -> list[int]:
-    """Return a fraction as JSON has it here."""
+    """Return a fraction as a list of numerator and denominator."""
     return [value.numerator, value.denominator]
 
 

@@ -1,4 +1,4 @@
-"""The order for a decoder: which file, within which limits, and which of its frames are taken."""
+"""Orders a decoder to read one file: its demultiplexer, the limits, and which of its frames are taken."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Sampler:
         self._blocks: npt.NDArray[np.float32] | None = None
 
     def may_take(self, pts: int) -> bool:
-        """Return whether a frame of this time is to be looked at, for `takes` to decide."""
+        """Return whether `takes` has to look at a frame of this time."""
         return self._taken is None or pts - self._taken >= self._motion_interval
 
     def takes(self, pts: int, luma: U8) -> bool:

@@ -27,7 +27,9 @@ from fr_video.errors import VideoChanged, VideoTooCostly, VideoTooLarge, VideoUn
 from fr_video.order import Order
 from fr_video.values import EVERY_FRAME, Ended, Ending, Frame, Sampling, StreamFacts, VideoLimits
 
-_BOOT = "import sys; sys.path += sys.argv.pop(1).split(chr(0x0A)); from fr_video.worker import main; main()"
+BOOT = "import sys; sys.path += sys.argv.pop(1).split(chr(0x0A)); from fr_video.worker import main; main()"
+"""The program of a decoder."""
+
 # PyAV and NumPy are imported in half a second; on a machine that is full, in much more.
 _START_S = 60.0
 _BLOCK_BYTES = 2**20
@@ -39,7 +41,8 @@ class VideoFile:
 
     Args:
         path: a regular file.
-        limits: of the file.
+        limits: of the file; None = the defaults.
+        boot: the program of the decoder.
 
     Raises:
         OSError: the file cannot be read.
@@ -49,12 +52,13 @@ class VideoFile:
         ModuleNotFoundError: PyAV is not installed.
     """
 
-    def __init__(self, path: Path, limits: VideoLimits | None = None) -> None:
+    def __init__(self, path: Path, limits: VideoLimits | None = None, boot: str = BOOT) -> None:
         if (why := unavailable()) is not None:
             raise ConfigInvalid(message("error.video.no_sandbox", why=why), key="video")
         if importlib.util.find_spec("av") is None:  # which only the decoder imports
             raise ModuleNotFoundError("PyAV is not installed", name="av")
         self.limits = limits or VideoLimits()
+        self._boot = boot
         self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe would be waited for
         try:
             self._state = self._state_now()
@@ -82,7 +86,7 @@ class VideoFile:
         return self._read(sampling, None)
 
     def frames_at(self, wanted: Sequence[int]) -> Reading:
-        """Begin to read the frames of these times, in ticks."""
+        """Begin to read the frames at these times, in ticks; raises what `Reading` raises."""
         return self._read(EVERY_FRAME, tuple(wanted))
 
     def require_unchanged(self) -> None:
@@ -93,7 +97,7 @@ class VideoFile:
     def _read(self, sampling: Sampling, wanted: tuple[int, ...] | None) -> Reading:
         limits = self.limits
         order = Order(self._demuxer or "", limits.max_pixels, limits.max_frames, limits.max_seconds, sampling, wanted)
-        return Reading(self._file, order, limits)
+        return Reading(self._file, order, limits, self._boot)
 
     def _state_now(self) -> tuple[int, int, int]:
         now = os.fstat(self._file)
@@ -120,8 +124,8 @@ class Reading:
     """One pass through a video file: an iterator of frames, and a context manager that ends the decoder.
 
     `ending` says how far the file was read, once the frames are exhausted. A decoder that crashes, or takes more than
-    the limits after a frame, ends the pass, and the frames before it stand. The decoder works ahead by one frame, and
-    is killed when the thread that began the pass ends.
+    the limits after a frame, ends the pass; the frames before that stay valid. The decoder works ahead by one frame,
+    and is killed when the thread that began the pass ends.
 
     Raises:
         VideoUnreadable: damaged before the first frame, or crashed the decoder there.
@@ -131,14 +135,14 @@ class Reading:
         InternalError: the decoder could not be started.
     """
 
-    def __init__(self, file: int, order: Order, limits: VideoLimits) -> None:
+    def __init__(self, file: int, order: Order, limits: VideoLimits, boot: str = BOOT) -> None:
         self.ending: Ending | None = None
         self._limits = limits
         self._last: Fraction | None = None
         self._decoded = 0
         self._gaps: list[tuple[Fraction, Fraction]] = []
         try:
-            self._start(file, order)
+            self._start(file, order, boot)
         except OSError as error:
             raise InternalError(message("error.video.decoder_not_started")) from error
         try:
@@ -171,7 +175,7 @@ class Reading:
         self._link.close()
         self._memory.close()
 
-    def _start(self, file: int, order: Order) -> None:
+    def _start(self, file: int, order: Order, boot: str) -> None:
         with contextlib.ExitStack() as undone, contextlib.ExitStack() as theirs:
             self._link, link = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             undone.callback(self._link.close)
@@ -184,7 +188,7 @@ class Reading:
             descriptors = link.fileno(), shared, own
             numbers = self._limits.memory_mib, -(-self._limits.answer_ms // 1000), os.getpid()
             self._process = start_confined(
-                _BOOT, (*descriptors, *numbers, order.to_json()), descriptors, "av", "fr_video"
+                boot, (*descriptors, *numbers, order.to_json()), descriptors, "av", "fr_video"
             )
             undone.pop_all()
 

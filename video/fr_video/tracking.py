@@ -2,8 +2,8 @@
 
 As SORT (Bewley et al., "Simple online and realtime tracking", ICIP 2016) with a constant velocity, and, as DeepSORT
 (Wojke et al., ICIP 2017), with the appearance; here the embedding that the search uses anyway. An ID switch puts two
-people into one template, and so spoils a candidate list; a fragment costs a second list. So the thresholds rather break
-a track than switch it.
+people into one template, and so spoils a candidate list; a fragment costs a second list. So the thresholds
+prefer breaking a track to switching it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LOOK_S = 1
 """Seconds of one independent look."""
 
 MAX_GAP_S = 2
-"""A track ends after so many seconds without its face: who returns later gets a new track, and a list of their own."""
+"""A track ends after so many seconds without its face; a face that returns later gets a new track and its own list."""
 
 _SAME_PLACE = 0.3  # intersection over union, as SORT has it
 # Box sides that a face may move without an overlap, at once and for each second, if the embeddings say it is the same.
@@ -43,14 +43,14 @@ class Appearance:
 
 
 def appearance_of(calibration: Calibration | None) -> Appearance | None:
-    """Return the similarities at false match rates of 0.1 % and 5 %; None, for boxes alone, without a calibration."""
+    """Return the similarities at false match rates of 0.1 % and 5 %; without a calibration None, for boxes alone."""
     if calibration is None:
         return None
     return Appearance(calibration.threshold_at_fmr(0.001), calibration.threshold_at_fmr(0.05))
 
 
 class Tracker:
-    """Takes the faces of frames in the order of time. `appearance`: None = by boxes alone."""
+    """Assigns the faces of frames, in the order of time, to tracks. `appearance`: None = by boxes alone."""
 
     def __init__(self, appearance: Appearance | None) -> None:
         self._appearance = appearance

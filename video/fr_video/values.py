@@ -19,7 +19,7 @@ class VideoLimits:
     max_pixels: int = 4096 * 2160  # of a frame, width times height; the default is 4K of cinema
     max_frames: int = 200_000  # that are decoded; two hours at 25 a second are 180,000
     max_seconds: int = 7_200  # of footage, from the first frame on
-    memory_mib: int = 1_536  # that the decoder may take; 4K with 16 reference frames of 10 bits takes half a GiB
+    memory_mib: int = 1_536  # that the decoder may take; a frame of 4K and 10 bits has 27 MB, and H.264 may keep 16
     answer_ms: int = 30_000  # that the decoder may take for one step, of at most `STEP_FRAMES` frames
 
     def __post_init__(self) -> None:
@@ -38,8 +38,8 @@ class Sampling:
 
     interval: Fraction = Fraction(1)  # seconds after which a frame is taken, whatever it shows
     motion_interval: Fraction = Fraction(1, 5)  # seconds after which a frame is taken if the picture moved
-    # Change of the mean luma of any block of 32 x 32 pixels against the last frame taken, as a share of white. On the
-    # made footage of the tests, compression alone changes a block by at most 0.01.
+    # Change of the mean luma of any block of 32 x 32 pixels against the last frame taken, as a share of white.
+    # In the still footage of the tests, compression alone stays below it.
     motion: float = 0.03
 
     def __post_init__(self) -> None:
@@ -52,7 +52,7 @@ EVERY_FRAME = Sampling(Fraction(1, 10**9), Fraction(1, 10**9), 0.0)
 
 @dataclass(frozen=True, slots=True)
 class StreamFacts:
-    """The facts of the first video stream, by its container. None where that says nothing."""
+    """The facts of the first video stream, as its container states them; None where it states nothing."""
 
     container: str  # FFmpeg's name of the demultiplexer, such as "mov,mp4,m4a,3gp,3g2,mj2"
     codec: str  # FFmpeg's name of the codec, such as "h264"
@@ -64,7 +64,7 @@ class StreamFacts:
     duration_ticks: int | None  # length of the stream in ticks
     average_rate: Fraction | None  # frames for each second
     sample_aspect_ratio: Fraction | None  # width of a pixel by its height; frames are not stretched by it
-    decoder: str  # versions of PyAV, libavcodec, libavformat and libswscale
+    decoder: str  # versions of PyAV, libavcodec and libswscale
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,9 +83,9 @@ class Ended(StrEnum):
     """The reason why reading ended."""
 
     WHOLE = "WHOLE"  # every frame was read
-    EARLY = "EARLY"  # the file ends more than a second before the length that its container states
+    EARLY = "EARLY"  # the file ends at least a second and two frames before the length that its container states
     DAMAGED = "DAMAGED"  # what follows is damaged
-    BROKE_DECODER = "BROKE_DECODER"  # what follows crashed the decoder, or made it talk nonsense
+    BROKE_DECODER = "BROKE_DECODER"  # what follows crashed the decoder, or made it give impossible answers
     TOO_COSTLY = "TOO_COSTLY"  # what follows takes more time or memory than the limit
     MAX_FRAMES = "MAX_FRAMES"  # `VideoLimits.max_frames` were decoded
     MAX_SECONDS = "MAX_SECONDS"  # `VideoLimits.max_seconds` were decoded
@@ -93,7 +93,7 @@ class Ended(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """The end of a reading: as far as the file was read."""
+    """The end of a reading, and its extent."""
 
     why: Ended
     decoded: int  # frames
@@ -109,7 +109,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """Where a face is in a frame."""
+    """The place of a face in a frame."""
 
     number: int  # of the frame, as `Frame.number`
     pts: int  # of the frame
@@ -120,7 +120,7 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Look:
-    """A face in a frame, with all that a search and its proof need."""
+    """A face in a frame, with everything that a search and a proof of the frame need."""
 
     at: Sighting
     rotation: int  # of the frame, degrees
@@ -133,7 +133,7 @@ class Look:
 class Track:
     """One face, followed through frames: at most one face of each frame.
 
-    Whether it is one person throughout is the tracker's opinion: an ID switch puts two people into one track.
+    The tracker may be wrong: an ID switch puts two people into one track.
     """
 
     number: int  # from 1, in the order of their first frame
@@ -142,8 +142,8 @@ class Track:
     # same expression, pose and light, and are no further evidence.
     independent_looks: int
     best_shots: tuple[Look, ...]  # the best face of each of the best seconds, best first; at least one
-    # Of length 1: the quality-weighted mean of the best face of each second; of those without a reason against them, if
-    # there are any.
+    # The quality-weighted mean of the best face of each second, of length 1. A face with a reason against its quality
+    # counts only if every face has one.
     template: Embedding
 
     @property

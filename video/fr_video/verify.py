@@ -1,4 +1,4 @@
-"""Proves the frames of a list of leads: decodes them from the file again, and compares hashes, numbers and times."""
+"""Proves the frames that a list of leads cites: decodes them again, and compares hashes, numbers and times."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MOST_TICKS = 2**62
 
 @dataclass(frozen=True, slots=True)
 class Cited:
-    """A frame that a list of leads rests on."""
+    """A frame that a list of leads cites."""
 
     track: int
     number: int  # of the frame
@@ -50,7 +50,7 @@ class Proof(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ProvenFrame:
-    """A cited frame, and where its pixels are in the file; `found_...` are None where they are nowhere."""
+    """A cited frame, and the place of its pixels in the file; `found_...` are None where the file lacks them."""
 
     cited: Cited
     proof: Proof
@@ -61,7 +61,7 @@ class ProvenFrame:
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """A list of leads held against a file."""
+    """The result of comparing a list of leads with a file."""
 
     same_file: bool  # whether the SHA-256 of the file is that of the list
     same_decoder: bool  # another one may give other pixels of the same frame
@@ -69,12 +69,12 @@ class Proven:
 
     @property
     def holds(self) -> bool:
-        """Return whether it is the same file, and every frame is the same."""
+        """Return true if the file and every cited frame are the same."""
         return self.same_file and all(one.proof is Proof.SAME for one in self.frames)
 
 
 def read_cited(said: Any) -> CitedFile:
-    """Return what the JSON document of `fr_video.leads.to_json` cites; raises `LeadsInvalid`."""
+    """Return the frames that a JSON document of `fr_video.leads.to_json` cites; raises `LeadsInvalid`."""
     match said:
         case {
             "format": str(name),

@@ -1,7 +1,7 @@
-"""The decoder: a process that reads one video file and can do nothing else.
+"""Runs the decoder: a process that reads one video file and can do nothing else.
 
-Started by `fr_video.reading` alone. It imports PyAV, shuts itself in by `fr_core.imaging.confine`, opens the file on a
-descriptor that it was given, then gives a frame for each request until its reader hangs up. FFmpeg runs in one thread.
+Only `fr_video.reading` starts it. It imports PyAV, confines itself with `fr_core.imaging.confine`, opens the file by a
+descriptor that it was given, then gives a frame for each request until its reader hangs up. FFmpeg uses one thread.
 """
 
 from __future__ import annotations
@@ -84,6 +84,7 @@ class _Decoding:
         self._stream = _video_of(self._container)
         self._facts = _facts(self._container, self._stream)
         self._require_pixels(self._facts.width, self._facts.height)
+        self._wanted = None if order.wanted is None else frozenset(order.wanted)
         self._sampler = Sampler(order.sampling, self._facts.time_base)
         self._to_rgb, self._to_luma = VideoReformatter(), VideoReformatter()
         self._decoded = self._untimed = 0
@@ -169,8 +170,8 @@ class _Decoding:
         return messages.pack_frame(FrameHead(number, pts, wide, high, rotation))
 
     def _wants(self, frame: VideoFrame, pts: int) -> bool:
-        if self._order.wanted is not None:
-            return pts in self._order.wanted
+        if self._wanted is not None:
+            return pts in self._wanted
         if not self._sampler.may_take(pts):
             return False
         return self._sampler.takes(pts, self._converted(self._to_luma, frame, "gray"))
@@ -185,8 +186,8 @@ class _Decoding:
             seconds = (self._last - self._first) * self._facts.time_base
             if seconds >= self._order.max_seconds:
                 return Ended.MAX_SECONDS
-            if self._order.wanted and self._last >= max(self._order.wanted):
-                return Ended.MAX_FRAMES
+            if self._wanted and self._last >= max(self._wanted):
+                return Ended.MAX_FRAMES  # no further frame is wanted
         return Ended.WHOLE
 
     def _at_end(self) -> Ended:

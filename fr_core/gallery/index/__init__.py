@@ -1,4 +1,4 @@
-"""Indexes: who is like a probe, among vectors in memory. `protocol` says what each does, `register` which there are.
+"""Finds the vectors in memory that are most like a probe. `protocol` says what an index does, `register` lists them.
 
 `rows_index` has the reference that the others are held against, and what it shares with `faiss_flat` and `faiss_gpu`,
 which compare everything. `faiss_compact` scans codes (`faiss_codes`, `faiss_scan`) and compares the best exactly.

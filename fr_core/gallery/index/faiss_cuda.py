@@ -1,4 +1,4 @@
-"""A GPU as FAISS and the CUDA runtime offer it: memory of our own, and FAISS's search of it."""
+"""Uses a GPU through FAISS and the CUDA runtime: allocates memory of our own, and has FAISS search it."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ _HALF_ERROR = 2.0**-9
 
 
 def gpu_indexes(workers: Workers) -> Callable[[int], GpuIndex]:
-    """Return what makes empty indexes of a dimension, each spread over all GPUs; they share the threads that use them.
+    """Return a factory of empty indexes of a dimension, spread over all GPUs; all share the threads that use these.
 
     Raises `DeviceUnavailable`: FAISS has no GPU.
     """
@@ -42,8 +42,8 @@ def gpu_indexes(workers: Workers) -> Callable[[int], GpuIndex]:
 class GpuIndex(RowsIndex["_Scanned"]):
     """A `VectorIndex` that scans on GPUs and keeps the exact vectors in memory.
 
-    Filters that let few rows through, searches for more than `MAX_K`, and the rare probe whose last vector half
-    precision cannot tell from those that were not fetched, are answered from memory. A removal overwrites a vector's
+    Memory answers where a filter lets few rows through, for more than `MAX_K` rows, and for the rare probe whose last
+    vector half precision cannot tell from those that were not fetched. A removal overwrites a vector's
     halves at once; upkeep gives their memory back.
 
     Args:
@@ -70,7 +70,7 @@ class GpuIndex(RowsIndex["_Scanned"]):
     def exact(self) -> bool:
         """Return whether a search of everything surely returns the k best: while it is small.
 
-        Beyond, it returns them as far as the arithmetic of the device is what `_HALF_ERROR` takes it for.
+        In a larger index, it returns them if the arithmetic of the device errs by no more than `_HALF_ERROR`.
         """
         return len(self._rows) <= MAX_FETCHED
 
@@ -114,7 +114,7 @@ class GpuIndex(RowsIndex["_Scanned"]):
         Args:
             some: i64[m], of probes f32[n, D].
             fetched: how many rows the scan fetches for each.
-            allowed: bool[rows], what may be found.
+            allowed: bool[rows], true where a row may be found.
 
         Returns bool[m].
         """

@@ -39,14 +39,14 @@ class Gpu(Protocol):
     def allocate(self, size: int) -> int:
         """Return the address of `size` bytes; their content is what was there before.
 
-        Raises `DeviceUnavailable`: there is not so much memory left, or the GPU is broken.
+        Raises `DeviceUnavailable`: too little memory is left, or the GPU is broken.
         """
 
     def write(self, address: int, halves: F16) -> None:
         """Copy values f16[n, D] to an address, and return when they are there."""
 
     def zero(self, address: int, size: int) -> None:
-        """Overwrite bytes with zeros, and return when they are."""
+        """Overwrite bytes with zeros, and return when that is done."""
 
     def free(self, address: int) -> None:
         """Give back what `allocate` returned."""
@@ -90,7 +90,7 @@ class GpuOwner:
         weakref.finalize(self, self._work.put, None).atexit = False
 
     def submit(self, do: Callable[[Gpu], Result]) -> Future[Result]:
-        """Have `do` called with the GPU, after all that was handed over before."""
+        """Hand over `do`, which the thread calls with the GPU after all earlier work."""
         future: Future[Result] = Future()
         self._work.put((future, do))
         return future
@@ -190,7 +190,7 @@ class Halves:
 
     @property
     def scan_bytes(self) -> int:
-        """Bytes of the vectors."""
+        """Return the number of bytes of the vectors."""
         return len(self) * self._row_bytes
 
     def append(self, vectors: F32) -> None:
@@ -215,7 +215,7 @@ class Halves:
             block.used = used
 
     def erase(self, rows: I64) -> None:
-        """Overwrite rows i64[n] with zeros, and return when they are."""
+        """Overwrite rows i64[n] with zeros, and return when that is done."""
         rows = np.unique(rows)
         zeroed = []
         for block in self._blocks:

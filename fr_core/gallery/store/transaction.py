@@ -87,16 +87,19 @@ class GalleryTransaction(Transaction, Snapshot):
         # a group change the same counts.
         self._changed: dict[int, GalleryRow] = {}
         self._unwritten: set[int] = set()
+        # Galleries that were read and not changed: a change asks for its own several times.
+        self._read: dict[int, GalleryRow] = {}
         # Appended together by `finish`: the head of the chain is then read and written once.
         self._entries: list[Entry] = []
         self._pseudonyms: Pseudonyms | None = None
 
     def _memory(self) -> Callable[[], None]:
         changed, unwritten, entries = dict(self._changed), set(self._unwritten), len(self._entries)
+        read = dict(self._read)
         put_back_rest = super()._memory()
 
         def put_back() -> None:
-            self._changed, self._unwritten = changed, unwritten
+            self._changed, self._unwritten, self._read = changed, unwritten, read
             del self._entries[entries:]
             put_back_rest()
 
@@ -138,10 +141,13 @@ class GalleryTransaction(Transaction, Snapshot):
 
     def gallery(self, gallery_id: str) -> GalleryRow | None:
         """Return a gallery, or None where there is none."""
-        for row in self._changed.values():
+        for row in (*self._changed.values(), *self._read.values()):
             if row.info.gallery_id == gallery_id:
                 return row
-        return super().gallery(gallery_id)
+        found = super().gallery(gallery_id)
+        if found is not None:
+            self._read[found.gallery_no] = found
+        return found
 
     def insert_gallery(self, info: GalleryInfo) -> int:
         """Add a gallery and return its number."""
@@ -166,6 +172,7 @@ class GalleryTransaction(Transaction, Snapshot):
     def delete_gallery(self, gallery_no: int) -> None:
         """Delete a gallery with its subjects and templates."""
         self._changed.pop(gallery_no, None)
+        self._read.pop(gallery_no, None)
         self._unwritten.discard(gallery_no)
         templates = "SELECT template_id FROM templates WHERE gallery_no = ?"
         self.rows(f"DELETE FROM photos WHERE template_id IN ({templates})", gallery_no)
@@ -269,10 +276,15 @@ class GalleryTransaction(Transaction, Snapshot):
         self._write_galleries()
         return super()._galleries(clause, *values)
 
+    def _gallery_of_no(self, gallery_no: int) -> GalleryRow:
+        known = self._changed.get(gallery_no) or self._read.get(gallery_no)
+        return known or super()._gallery_of_no(gallery_no)
+
     def _latest(self, gallery_no: int) -> GalleryInfo:
-        return (self._changed.get(gallery_no) or self._gallery_of_no(gallery_no)).info
+        return self._gallery_of_no(gallery_no).info
 
     def _keep_back(self, gallery_no: int, info: GalleryInfo) -> GalleryInfo:
+        self._read.pop(gallery_no, None)
         self._changed[gallery_no] = GalleryRow(gallery_no, info)
         self._unwritten.add(gallery_no)
         return info

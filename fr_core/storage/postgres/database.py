@@ -155,7 +155,7 @@ class PostgresDatabase:
 
         Raises:
             StoreCorrupt: as `driver_errors`.
-            StoreFailed: likewise; nothing was kept, unless the message doubts that.
+            StoreFailed: likewise; nothing was kept, unless the message says that this is uncertain.
         """
         with self._writing, driver_errors():
             if self._closed:
@@ -181,7 +181,7 @@ class PostgresDatabase:
 
     @contextmanager
     def alone_for(self) -> Iterator[None]:
-        """Have the store alone for the block; raises `StoreInUse` where others have it open."""
+        """Hold the store alone within the block; raises `StoreInUse` where others have it open."""
         locks = self.writer.locks
         with self._writing, driver_errors():
             if not locks.try_take(Lock.HELD):
@@ -194,7 +194,7 @@ class PostgresDatabase:
 
     @contextmanager
     def building(self, *, wait: bool) -> Iterator[bool]:
-        """Be the only one of all processes that builds something which takes several transactions."""
+        """Let no other process build within the block; for work that takes several transactions."""
         with driver_errors():
             link = Link(self._server, self._name)
         with closing(link):
@@ -229,7 +229,7 @@ class PostgresDatabase:
 
     @property
     def is_lost(self) -> bool:
-        """Return whether another server has held the store, so that this process must end."""
+        """Return whether another server has held the store, in which case this process must end."""
         return self.writer.is_lost
 
     def spare_bytes(self) -> int:

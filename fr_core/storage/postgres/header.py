@@ -1,4 +1,4 @@
-"""Reads and writes what a PostgreSQL schema says of the store in it, beside the tables of the store."""
+"""Reads and writes the facts that a PostgreSQL schema states about its store, beside the store's tables."""
 
 from fr_core.errors import StoreCorrupt, message
 from fr_core.storage.postgres.link import Link
@@ -49,7 +49,7 @@ class PostgresHeader:
         self._link = link
 
     def create(self, schema: Schema, name: str) -> None:
-        """Make the header of a new store in the PostgreSQL schema of a name, within a transaction."""
+        """Make the header of a new store in the PostgreSQL schema of this name, within a transaction."""
         if not self._link.run("SELECT 1 FROM pg_namespace WHERE nspname = %s", (name,)):
             self._link.run(f"CREATE SCHEMA {name}")
         self._link.run(_TABLES)

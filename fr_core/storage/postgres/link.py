@@ -63,7 +63,7 @@ class Link:
     Args:
         schema: the name of the PostgreSQL schema that holds the store.
         reads: whether its transactions only read, all as of one moment.
-        first: whether a person waits for the start, and is to learn why a server does not answer.
+        first: whether a person waits for the start, and must learn why a server does not answer.
     """
 
     def __init__(self, server: Postgres, schema: str, *, reads: bool = False, first: bool = False) -> None:
@@ -71,7 +71,6 @@ class Link:
         self._schema = schema
         self._reads = reads
         self._pipeline = ExitStack()
-        self._renews = False  # whether the answer to `end_reading` is still to come
         try:
             self.connect()
         except psycopg.OperationalError as error:
@@ -92,7 +91,6 @@ class Link:
         }
         if self._reads:
             settings |= {"default_transaction_isolation": r"repeatable\ read", "default_transaction_read_only": "on"}
-            settings |= {"idle_in_transaction_session_timeout": 0}
         parameters = parameters_of(server.url)
         own = " ".join(f"-c {name}={value}" for name, value in settings.items())
         parameters["options"] = f"{parameters.get('options', '')} {own}".strip()
@@ -154,27 +152,6 @@ class Link:
                 self.connect()
                 return self._run(statements, bindings)
 
-    def begin_reading(self) -> None:
-        """Begin a transaction that reads, unless `end_reading` has begun it already."""
-        self.notice_end()
-        if self._renews and not self._connection.closed:
-            with driver_failures():
-                while self._connection.pgconn.get_result() is not None:
-                    pass
-        self._renews = False
-        if not self.in_transaction:
-            self.run("BEGIN")
-
-    def end_reading(self) -> None:
-        """End a transaction that reads, and begin the next one, without waiting for the answer.
-
-        That saves each search two ways to the server. A transaction without a statement has no snapshot yet, and so
-        keeps nothing from being cleaned up; it reads as of its first statement.
-        """
-        with driver_failures():
-            self._connection.pgconn.send_query(b"ROLLBACK; BEGIN")
-            self._renews = True
-
     def _run(self, statements: str, bindings: Sequence[Value]) -> list[Row]:
         with self._connection.cursor(binary=bool(bindings)) as cursor:
             cursor.execute(statements.encode(), bindings or None)
@@ -189,7 +166,7 @@ class Link:
         return self._connection.pgconn.pipeline_status != PipelineStatus.OFF
 
     def send(self, statements: str, bindings: Sequence[Value] = ()) -> None:
-        """Send a statement of which no rows are wanted; in a pipeline, what it does is known at the next `run`."""
+        """Send a statement of which no rows are wanted; in a pipeline, the next `run` tells whether it failed."""
         with driver_failures():
             self._sent = self._connection.execute(statements.encode(), bindings or None)
 
@@ -289,5 +266,5 @@ def driver_failures() -> Iterator[None]:
 
 
 def _unreached(error: psycopg.Error) -> StoreFailed:
-    """Return the error of a store whose database does not do what it should, now."""
+    """Return the error of a store whose database fails now."""
     return StoreFailed(message("error.storage.database_could_not_read"), cause=type(error).__name__)

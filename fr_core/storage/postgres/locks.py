@@ -33,7 +33,7 @@ class Locks:
         self._call("pg_advisory_lock", lock)
 
     def try_take(self, lock: Lock, longest_s: float = 0.0) -> bool:
-        """Take a lock alone, after a wait if need be, and return whether nobody else has it."""
+        """Take a lock alone, after a wait if need be; return false if another process keeps it."""
         until = time.monotonic() + longest_s
         while not self._call("pg_try_advisory_lock", lock):
             if time.monotonic() >= until:

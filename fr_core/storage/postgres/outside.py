@@ -1,4 +1,4 @@
-"""Looks at a store in PostgreSQL from outside of the server that has it open; needs no key unless it is given one."""
+"""Examines a store in PostgreSQL from outside the server that has it open; only `set_mark` needs the key."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager

@@ -32,7 +32,7 @@ class Readers:
         try:
             link = self._taken() or Link(self._server, self._schema, reads=True)
             try:
-                link.begin_reading()
+                link.run("BEGIN")
                 yield link
             finally:
                 self._give_back(link)
@@ -40,7 +40,7 @@ class Readers:
             self._free.release()
 
     def close(self) -> None:
-        """Close those that nobody uses now, and the others as they come back."""
+        """Close the idle connections now, and the others as they come back."""
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
@@ -56,7 +56,7 @@ class Readers:
     def _give_back(self, link: Link) -> None:
         try:
             if link.in_transaction:
-                link.end_reading()
+                link.run("ROLLBACK")
         finally:
             with self._lock:
                 keep = not (self._closed or link.is_broken)

@@ -1,4 +1,4 @@
-"""The connection that writes a store: it holds the lock of the store, and finds out what became of a commit.
+"""The connection that writes a store: it holds the lock of the store, and finds out whether a commit in doubt was kept.
 
 If the connection is lost during a commit, only the server knows whether it was kept. So each transaction leaves its
 number in the row of its process, and the next connection looks for it before anything else is written.
@@ -21,6 +21,7 @@ from fr_core.storage.schema import Schema
 from fr_core.storage.vault import Value
 
 _AGAIN_S = 0.2
+_IDLE_S = 0.2
 _TERMINATE = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND usename = current_user"
 
 
@@ -30,7 +31,7 @@ class WritingLink(Link):
     Attributes:
         locks: of the store, over this connection.
         key_id: of the key that the store is under, as this process knows it.
-        is_lost: whether another server has held the store, or what this process knows of it is wrong for good.
+        is_lost: whether another server has held the store, or this process's knowledge of it is out of date for good.
     """
 
     def __init__(self, server: Postgres, schema: str, kind: Schema) -> None:
@@ -42,23 +43,24 @@ class WritingLink(Link):
         self._header = PostgresHeader(self)
         self._holder = 0
         self._number = 0  # of the last transaction
+        self._used = 0.0  # when the last transaction began
         self._in_doubt = False  # whether that may have been kept, though its callers were told of a failure
         self._numbers: dict[str, int] = {}
 
     def begin_holding(self, key_id: str, *, alone: bool) -> None:
-        """Note the state in which this process takes up the store; `alone`: nobody else has it open."""
+        """Note the state in which this process takes up the store; `alone`: no other process has it open."""
         self.key_id = key_id
         self._holder = self._header.count_opening(first=alone)
 
     def begin(self) -> None:
         """Begin a transaction, over a new connection where the one before was lost.
 
-        What it writes is sent without waiting for answers: where a statement fails, a later one tells, or the commit.
-        That harms nobody, because all of a transaction fails with any statement of it.
+        The link sends writes without waiting for answers: where one fails, a later statement or the commit reports it.
+        This is safe, because the whole transaction fails with any statement of it.
 
         Raises `StatementFailed`; `StoreFailed` where `is_lost`.
         """
-        self.notice_end()
+        self._look_alive()
         if self.is_broken:
             self._hold_again()
         if self._in_doubt and self._was_kept() and not self._kind.shared:
@@ -68,6 +70,14 @@ class WritingLink(Link):
         self._number += 1
         self.begin_pipeline()
         self.locks.begin_writing()
+
+    def _look_alive(self) -> None:
+        """Find out whether the connection still serves, where it has been idle: PostgreSQL may have restarted."""
+        self.notice_end()
+        if not self.is_broken and time.monotonic() - self._used > _IDLE_S:
+            with suppress(StatementFailed):
+                self.run("SELECT 1")
+        self._used = time.monotonic()
 
     @property
     def in_transaction(self) -> bool:
@@ -85,7 +95,7 @@ class WritingLink(Link):
         return Rows([])
 
     def commit(self) -> None:
-        """Commit. Where the connection is lost meanwhile, find out what became of the transaction.
+        """Commit. Where the connection is lost meanwhile, find out whether the transaction was kept.
 
         Raises `StatementFailed` if nothing of it was kept, and `StoreFailed` if that could not be found out yet.
         """

@@ -222,19 +222,19 @@ def rotate_key(
         from fr_server.commands.gallery import rotate
 
         tree = _configuration(data, key, config)
-        folder, before = _folder_and_key(data, key, config)
+        location, before = data_and_key(data, key, config)
         after = load_key(new)
         with waiting("Changing the key"):
             scrubbed = rotate(tree, before, after)
         if as_json:
-            told = {"data": str(folder), "before": before.key_id, "after": after.key_id}
+            told = {"data": str(location), "before": before.key_id, "after": after.key_id}
             print_json({**told, "scrubbed": scrubbed})
             return
         if scrubbed:
             left = f"The key {before.key_id} now opens nothing in it."
         else:
             left = f"At its next start, the server overwrites the remains that the key {before.key_id} can open."
-        typer.echo(f"{folder} now uses the key {after.key_id}. {left}")
+        typer.echo(f"{location} now uses the key {after.key_id}. {left}")
         typer.echo(
             "Put the new key in the place of the old one, or name it in `gallery.key` and seal the configuration. Then "
             "start the server and make a backup; the backup replaces the old file of subjects' keys."

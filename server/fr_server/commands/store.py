@@ -30,7 +30,7 @@ class To(StrEnum):
 
 @store.callback()
 def _group() -> None:
-    """Have `migrate` be a command of a group, though it is the only one."""
+    """Make `migrate` a command of a group, though it is the only one."""
 
 
 @store.command("migrate")
@@ -42,9 +42,9 @@ def migrate(
 ) -> None:
     """Copy all stores from the folders of a configuration into its `storage.url`, or back. Stop the server first.
 
-    Every row is copied as it is, and each copy is compared with its source before it is there. The command only reads
-    the source: keep it until the server runs on the copy, then delete it. If the command is interrupted, run it again:
-    it compares the stores that are there already, and copies the others.
+    The command copies every row as it is, and compares each copy with its source before the copy appears. It only reads
+    the source: keep the source until the server runs on the copy, then delete it. If the command is interrupted, run it
+    again: it compares the stores that are there already, and copies the others.
     """
     with reporting(as_json, writes=True):
         from fr_core.storage.moving import move

@@ -1,4 +1,4 @@
-"""`fr video`: leads from a video file, or the proof of their frames, in this process and without a server."""
+"""`fr video`: finds leads in a video file, or proves their frames, in this process and without a server."""
 
 from __future__ import annotations
 
@@ -48,23 +48,23 @@ def video(
     ] = None,
     verify: Annotated[
         Path | None,
-        typer.Option("--verify", metavar="LEADS", help="Prove the frames of these leads, from --json, instead."),
+        typer.Option("--verify", metavar="LEADS", help="Prove the frames of these leads (from --json) instead."),
     ] = None,
-    top_k: Annotated[int, typer.Option(min=1, metavar="N", help="Candidates of a track at most.")] = 10,
+    top_k: Annotated[int, typer.Option(min=1, metavar="N", help="Maximum number of candidates of a track.")] = 10,
     threshold: Annotated[
-        float | None, typer.Option(min=-1.0, max=1.0, help="Least similarity of a lead; else that of the pack.")
+        float | None, typer.Option(min=-1.0, max=1.0, help="Least similarity of a lead; the pack's default if unset.")
     ] = None,
     probe: Annotated[
         Literal["mean", "best-shot"],
         typer.Option(help="Search with the mean of a track's good looks, or with its best shot alone."),
     ] = "mean",
     every: Annotated[
-        float, typer.Option(min=0.001, metavar="SECONDS", help="Look at a frame so often, whatever it shows.")
+        float, typer.Option(min=0.001, metavar="SECONDS", help="Seconds from one frame looked at to the next.")
     ] = 1.0,
     motion_every: Annotated[
-        float, typer.Option(min=0.001, metavar="SECONDS", help="Look at a frame so often while the picture moves.")
+        float, typer.Option(min=0.001, metavar="SECONDS", help="As --every, while the picture moves.")
     ] = 0.2,
-    max_seconds: Annotated[int, typer.Option(min=1, help="Read so many seconds of the footage at most.")] = 7_200,
+    max_seconds: Annotated[int, typer.Option(min=1, help="Maximum number of seconds of footage to read.")] = 7_200,
     pack: Annotated[str, typer.Option(help="Model pack.")] = "buffalo_s",
     device: Annotated[str, typer.Option(help="auto, cpu, openvino, cuda[:N] or tensorrt[:N].")] = "auto",
     detection: Annotated[
@@ -75,10 +75,10 @@ def video(
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Follow the faces of a video file and search a gallery for each: leads for a human examiner, never an identity.
+    """Follow the faces of a video file and search a gallery for each: leads for an examiner, never an identity.
 
-    It runs here, without a server: stop the server of the data folder first. An operational gallery is refused, because
-    a search of one needs a record. Exit status 1: it cannot be done, or a frame of --verify does not hold.
+    It runs here, without a server: stop the server of the data folder first. It refuses an operational gallery, because
+    a search of one needs an audit record. Exit status 1: it failed, or --verify found another file or frame.
     """
     with _reporting(as_json):
         from fr_video.analysis import analyze

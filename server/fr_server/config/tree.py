@@ -303,7 +303,7 @@ class StorageConfig:
         "Address of a PostgreSQL database for all stores, such as postgresql://fr@db.example.org/faces, without a "
         "password; empty for SQLite in the folders (see postgresql.md).",
     )
-    password: str = _set("", "Source of its password: file:PATH or env:NAME; empty for none.")
+    password: str = _set("", "Source of the password of the database: file:PATH or env:NAME; empty for none.")
     connections: int = _set(16, "Maximum number of connections that read at once, for each store.", 1, 1000)
     connect_timeout_s: float = _set(10.0, "Seconds to wait for a connection.", 1, 600)
     statement_timeout_s: float = _set(60.0, "Seconds that one statement may take.", 1, 86_400)

@@ -10,7 +10,6 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, cast
 
 import grpc
@@ -235,8 +234,7 @@ class _Call:
         if held_back:
             fields["held_back"] = held_back
             text += f", and {held_back} more of its outcome that were not told"
-        told = partial(log.info, text, self.method, outcome, self.request_id, took_ms, extra={FIELDS: fields})
-        asyncio.get_running_loop().call_soon(told)  # once the answer is on its way
+        log.info(text, self.method, outcome, self.request_id, took_ms, extra={FIELDS: fields})
 
 
 def lasting(context: Context, request_id: str = "") -> Context:
