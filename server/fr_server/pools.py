@@ -169,8 +169,8 @@ class Work:
         """Run what computes: decoding, detection, embedding.
 
         Raises `CallEnded` if the call's deadline passed before the work was done; `Overloaded` if it would pass, by the
-        pace at which photos are done now; `CredentialInvalid` if that of the caller has ended while it waited: nothing
-        is to come of the photo; and `Failure` if that cannot be known now.
+        pace at which photos are done now; `CredentialInvalid` if that of the caller has ended meanwhile: nothing is to
+        come of the photo; and `Failure` if that cannot be known now.
         """
         ticket, began = current_ticket(), time.monotonic()
 
@@ -179,11 +179,11 @@ class Work:
             return task(*args, **kwargs)
 
         if ticket.bulk:
-            done = await _in(self._bulk, wanted)
+            done = await _on(self._bulk, wanted)
         else:
             left_s, ticket.begun = math.inf if ticket.begun else ticket.left_s, True
             with self._pace.photo(left_s, current_sharer()):
-                done = await _in(self._interactive, wanted)
+                done = await _on(self._interactive, wanted)
         self.photo_times.add(time.monotonic() - began)
         await require_caller_valid()
         return done
@@ -247,15 +247,21 @@ async def _in(threads: FairThreads, task: Callable[[], T]) -> T:
     `CallEnded`, as the caller no longer waits; `CredentialInvalid`, as the credential ended meanwhile; or `Failure`, as
     the server cannot check that now.
     """
-    loop, waits = asyncio.get_running_loop(), not threads.has_room(current_sharer())
+    if threads.has_room(current_sharer()):
+        return await _on(threads, task)
+    loop = asyncio.get_running_loop()
 
     def begin() -> T:
-        if waits:
-            current_ticket().require_wanted()
-            asyncio.run_coroutine_threadsafe(require_caller_valid(), loop).result()
+        current_ticket().require_wanted()
+        asyncio.run_coroutine_threadsafe(require_caller_valid(), loop).result()
         return task()
 
-    within = partial(contextvars.copy_context().run, begin)
+    return await _on(threads, begin)
+
+
+async def _on(threads: FairThreads, task: Callable[[], T]) -> T:
+    """Run a task in threads, within the context of its call."""
+    within = partial(contextvars.copy_context().run, task)
     return await asyncio.wrap_future(threads.submit(current_sharer(), within))
 
 
