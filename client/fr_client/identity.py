@@ -118,8 +118,10 @@ def open_channel(target: str, identity: Identity, options: Any) -> grpc.Channel:
     """Open a channel of the synchronous API; raises as `require_safe`."""
     require_safe(target, identity)
     credentials, token = _split(identity)
-    plain = credentials is None
-    channel = grpc.insecure_channel(target, options) if plain else grpc.secure_channel(target, credentials, options)
+    if credentials is None:
+        channel = grpc.insecure_channel(target, options)
+    else:
+        channel = grpc.secure_channel(target, credentials, options)
     return grpc.intercept_channel(channel, _Bearer(token)) if token else channel
 
 

@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from functools import partial
 from typing import ParamSpec, TypeVar
 
+from fr_core.engine import photos_at_once
 from fr_core.errors import InputRefused, Overloaded, ShuttingDown, message
+from fr_core.runtime.devices import ActiveDevice
 from fr_core.runtime.priority import stand_back
 from fr_core.runtime.ticket import current_ticket
-from fr_core.sharing import FairThreads, Places
+from fr_core.sharing import FairThreads, Places, capacity_of
 from fr_server.authz.callers import current_sharer, require_caller_valid
 from fr_trust.evidence.archive import MAX_BUNDLE_BYTES
 
@@ -123,6 +125,11 @@ AUDIT_THREADS = 2
 # Answers that wait for their reader: twice the largest bundle.
 UNREAD_BYTES = 2 * MAX_BUNDLE_BYTES
 KEPT_S = 30.0  # evaluations and courses run one at a time: a refused caller who tries again within this time goes next
+
+
+def photo_threads(device: ActiveDevice) -> int:
+    """Return how many threads for photos there should be, so that one caller's share of them keeps a device busy."""
+    return capacity_of(photos_at_once(device))
 
 
 class StorageThreads:
