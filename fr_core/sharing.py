@@ -1,5 +1,6 @@
 """Shares scarce places among callers: no caller gets all places of a kind, and waiting callers take turns."""
 
+import itertools
 import math
 import sys
 import threading
@@ -22,6 +23,11 @@ EVERYBODY = ""  # the caller if the server does not ask who calls: it may have e
 def share_of(capacity: int) -> int:
     """Return how many of `capacity` places one caller may have; a quarter, or at least one, stays free for others."""
     return max(1, capacity - max(1, capacity // 4))
+
+
+def capacity_of(share: int) -> int:
+    """Return the fewest places of which one caller may have `share`, at least 1."""
+    return next(capacity for capacity in itertools.count(share) if share_of(capacity) >= share)
 
 
 class Places:

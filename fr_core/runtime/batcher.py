@@ -34,7 +34,7 @@ from typing import Any, Generic, TypeVar
 
 from fr_core.errors import CallEnded, ConfigInvalid, DeviceLost, DeviceUnavailable, Overloaded, ShuttingDown, message
 from fr_core.runtime.observe import ModelRole, NullObserver, Observer
-from fr_core.runtime.priority import stand_back
+from fr_core.runtime.priority import MODELS, stand_back
 from fr_core.runtime.sizes import require_sizes
 from fr_core.runtime.ticket import Ticket, current_ticket
 from fr_core.sharing import EVERYBODY, share_of
@@ -211,7 +211,7 @@ class Batcher(Generic[Item, Result]):
 
     def _lane(self, run: Run[Item, Result], ready: Future[None]) -> None:
         try:
-            stand_back()
+            stand_back(MODELS)
             for example in self._examples:
                 for size in self._sizes:
                     run([example] * size)

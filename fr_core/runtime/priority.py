@@ -1,19 +1,22 @@
-"""Threads that compute stand back behind those that answer."""
+"""Threads that compute stand back behind those that answer, and models behind the rest."""
 
 import os
 import sys
 import threading
 
-# Of 0 (like all others) to 19. At 5 a thread gets a third of the time of one at 0 where both want the same core
-# (kernel/sched/core.c, sched_prio_to_weight: 335 of 1024).
-NICENESS = 5
+# Of 0 (like all others) to 19. Where two threads want the same core, one at 3 gets half the time of one at 0, and one
+# at 10 a ninth (kernel/sched/core.c, sched_prio_to_weight: 526 and 110 of 1024).
+PHOTOS = 3
+MODELS = 10
 
 
-def stand_back() -> None:
+def stand_back(niceness: int = PHOTOS) -> None:
     """Lower the priority of the calling thread, and of the threads that it will start.
 
     With every core busy, an event loop would otherwise wait for its turn behind lanes and photos, and with it refusals
-    and health (`make overload` shows both). Where the system has no priorities of threads, nothing happens.
+    and health (`make overload` shows both). Models compute without the lock of the interpreter, and so stand furthest
+    back: a thread that has the lock and waits for a core keeps every other one from going on, the event loop too. Where
+    the system has no priorities of threads, nothing happens.
     """
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)

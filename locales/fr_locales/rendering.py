@@ -62,6 +62,8 @@ def best_language(accepted: str, chosen: str = "") -> str:
 
     A language is read when it is first asked for; where the process can open no file any more then, English comes.
     """
+    if not (accepted or chosen):
+        return ENGLISH
     known = {one.lower(): one for one in languages()}
     if chosen.lower() in known and _is_read(known[chosen.lower()]):
         return known[chosen.lower()]

@@ -24,7 +24,7 @@ from fr_api.v1 import (
     server_pb2_grpc,
     training_pb2_grpc,
 )
-from fr_core.engine import Engine, photos_at_once
+from fr_core.engine import Engine
 from fr_core.errors import InternalError, NotReady, ShuttingDown, TlsUnusable, message
 from fr_evaluation.stored import Reports
 from fr_server.authz.access_audit import GatewayAudit, Journal
@@ -35,7 +35,7 @@ from fr_server.config import Config, folders
 from fr_server.gateway.listening import Listening, channel_limits
 from fr_server.jobs.periodic import KEY_ENDS_EVERY_S, for_ever, tell_key_ends, watch
 from fr_server.jobs.pruning import Checkpoints, Pruning
-from fr_server.pools import Work
+from fr_server.pools import Work, photo_threads
 from fr_server.rpc.interceptors.admission import Admission
 from fr_server.rpc.interceptors.boundary import Boundary
 from fr_server.rpc.interceptors.guard import Guard
@@ -128,7 +128,7 @@ class App:
         self.port = 0
         self._shares_port = part is not None
         self._part = part or Part(
-            config.server.port, config.server.max_in_flight, config.model.workers or photos_at_once(engine.device)
+            config.server.port, config.server.max_in_flight, config.model.workers or photo_threads(engine.device)
         )
         self._load = load
         self._broken = broken or Future()

@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from functools import partial
 from typing import ParamSpec, TypeVar
 
+from fr_core.engine import photos_at_once
 from fr_core.errors import InputRefused, Overloaded, ShuttingDown, message
+from fr_core.runtime.devices import ActiveDevice
 from fr_core.runtime.priority import stand_back
 from fr_core.runtime.ticket import current_ticket
-from fr_core.sharing import FairThreads, Places
+from fr_core.sharing import FairThreads, Places, capacity_of
 from fr_server.authz.callers import current_sharer, require_caller_valid
 from fr_trust.evidence.archive import MAX_BUNDLE_BYTES
 
@@ -125,6 +127,11 @@ UNREAD_BYTES = 2 * MAX_BUNDLE_BYTES
 KEPT_S = 30.0  # evaluations and courses run one at a time: a refused caller who tries again within this time goes next
 
 
+def photo_threads(device: ActiveDevice) -> int:
+    """Return how many threads for photos there should be, so that one caller's share of them keeps a device busy."""
+    return capacity_of(photos_at_once(device))
+
+
 class StorageThreads:
     """Threads that read and change galleries: long jobs have their own, and leave the others to those who wait."""
 
@@ -169,8 +176,8 @@ class Work:
         """Run what computes: decoding, detection, embedding.
 
         Raises `CallEnded` if the call's deadline passed before the work was done; `Overloaded` if it would pass, by the
-        pace at which photos are done now; `CredentialInvalid` if that of the caller has ended while it waited: nothing
-        is to come of the photo; and `Failure` if that cannot be known now.
+        pace at which photos are done now; `CredentialInvalid` if that of the caller has ended meanwhile: nothing is to
+        come of the photo; and `Failure` if that cannot be known now.
         """
         ticket, began = current_ticket(), time.monotonic()
 
@@ -179,11 +186,11 @@ class Work:
             return task(*args, **kwargs)
 
         if ticket.bulk:
-            done = await _in(self._bulk, wanted)
+            done = await _on(self._bulk, wanted)
         else:
             left_s, ticket.begun = math.inf if ticket.begun else ticket.left_s, True
             with self._pace.photo(left_s, current_sharer()):
-                done = await _in(self._interactive, wanted)
+                done = await _on(self._interactive, wanted)
         self.photo_times.add(time.monotonic() - began)
         await require_caller_valid()
         return done
@@ -247,15 +254,21 @@ async def _in(threads: FairThreads, task: Callable[[], T]) -> T:
     `CallEnded`, as the caller no longer waits; `CredentialInvalid`, as the credential ended meanwhile; or `Failure`, as
     the server cannot check that now.
     """
-    loop, waits = asyncio.get_running_loop(), not threads.has_room(current_sharer())
+    if threads.has_room(current_sharer()):
+        return await _on(threads, task)
+    loop = asyncio.get_running_loop()
 
     def begin() -> T:
-        if waits:
-            current_ticket().require_wanted()
-            asyncio.run_coroutine_threadsafe(require_caller_valid(), loop).result()
+        current_ticket().require_wanted()
+        asyncio.run_coroutine_threadsafe(require_caller_valid(), loop).result()
         return task()
 
-    within = partial(contextvars.copy_context().run, begin)
+    return await _on(threads, begin)
+
+
+async def _on(threads: FairThreads, task: Callable[[], T]) -> T:
+    """Run a task in threads, within the context of its call."""
+    within = partial(contextvars.copy_context().run, task)
     return await asyncio.wrap_future(threads.submit(current_sharer(), within))
 
 

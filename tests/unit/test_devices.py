@@ -28,7 +28,7 @@ from fr_core.runtime.onnx_graph import prepared
 from fr_core.runtime.onnxruntime_session import OnnxRuntimeSession, SizedSession, reason
 from fr_core.runtime.open import batches_alike, open_sessions
 from fr_core.runtime.openvino_session import precisions, settings
-from fr_core.runtime.priority import NICENESS
+from fr_core.runtime.priority import MODELS, PHOTOS
 from fr_core.runtime.providers import providers
 from fr_core.runtime.session import Plan, Session
 from fr_core.runtime.sizes import ACCELERATOR_SIZES, allowed_sizes, parse_sizes
@@ -496,7 +496,7 @@ def test_lanes_and_photo_threads_stand_back_and_the_loop_does_not() -> None:
     own = niceness()
     lanes: Batcher[int, int] = Batcher("embedder", [lambda batch: [niceness() for _ in batch]], (1,), 1, [0])
     lanes.start()
-    assert lanes.run([0]) == [NICENESS]
+    assert lanes.run([0]) == [MODELS]
     lanes.close()
 
     async def at_work() -> list[int]:
@@ -507,7 +507,7 @@ def test_lanes_and_photo_threads_stand_back_and_the_loop_does_not() -> None:
         work.close()
         return [*found, niceness()]
 
-    assert asyncio.run(at_work()) == [NICENESS, own, NICENESS, own]
+    assert asyncio.run(at_work()) == [PHOTOS, own, PHOTOS, own]
 
 
 SIZE = 64

@@ -14,7 +14,7 @@ import pytest
 
 from fr_core.errors import CallEnded, Overloaded
 from fr_core.runtime.ticket import Ticket, hold
-from fr_core.sharing import EVERYBODY, FairThreads, Places, share_of
+from fr_core.sharing import EVERYBODY, FairThreads, Places, capacity_of, share_of
 from fr_server.authz.callers import calling
 from fr_server.pools import STORAGE_THREADS, Pace, PhotoTimes, Work, answer_each
 from fr_trust.access.principal import SYSTEM
@@ -28,6 +28,12 @@ def threads(number: int) -> closing[FairThreads]:
 
 def test_shares_are_bounded_and_everybody_may_have_all() -> None:
     assert [share_of(places) for places in (1, 2, 3, 4, 8, 16, 64)] == [1, 1, 2, 3, 6, 12, 48]
+
+
+@pytest.mark.parametrize("share", [1, 2, 3, 8, 64])
+def test_one_caller_may_have_its_share_of_no_fewer_places(share: int) -> None:
+    assert share_of(capacity_of(share)) == share
+    assert capacity_of(share) == 1 or share_of(capacity_of(share) - 1) < share
     places = Places(4, "things")
     for _ in range(3):
         places.take("a")

@@ -156,6 +156,7 @@ class _Sender:
         self._channels = [open_aio_channel(target.address, target.access, options) for _ in range(target.channels)]
         self._methods: list[Any] = [channel.unary_unary(target.method) for channel in self._channels]
         self._target = target
+        self._metadata = None if target.access is None else target.access.metadata
         self._turn = 0
 
     async def close(self) -> None:
@@ -198,7 +199,7 @@ class _Sender:
         sent = time.monotonic()
         left = max(0.001, due + deadline_s - sent)
         try:
-            await self._methods[self._turn](self._target.requests[place], timeout=left)
+            await self._methods[self._turn](self._target.requests[place], timeout=left, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             ended = time.monotonic()
             reason, wait_s = outcome_of(error)

@@ -34,9 +34,8 @@ class Journal:
         Raises `StorageLow` if only the space for deletions and searches is left, and the caller could not say who they
         are: anybody who reaches the server would fill the disk.
         """
-        entries = [self._entry(one) for one in ended]
         strangers = any(one.attribution.actor == NOBODY for one in ended)
-        await asyncio.shield(asyncio.wrap_future(self._store.record(entries, may_use_reserve=not strangers)))
+        await _kept(self._store.record(map(self._entry, ended), may_use_reserve=not strangers))
 
     def _entry(self, ended: Ended) -> Entry:
         return ended.attribution.entry(
@@ -51,6 +50,27 @@ class Journal:
             counts=ended.counts,
             detail=ended.detail,
         )
+
+
+async def _kept(recording: Future[int]) -> None:
+    """Wait for records to be durable; a task that is cancelled leaves them to be kept."""
+    loop = asyncio.get_running_loop()
+    waiting: asyncio.Future[None] = loop.create_future()
+
+    def tell() -> None:
+        if waiting.done():
+            return  # cancelled
+        if (error := recording.exception()) is None:
+            waiting.set_result(None)
+        else:
+            waiting.set_exception(error)
+
+    def ended(_: Future[int]) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(tell)
+
+    recording.add_done_callback(ended)
+    await waiting
 
 
 class GatewayAudit(Trust):

@@ -43,7 +43,10 @@ def current_sharer() -> str:
 
 
 async def require_caller_valid() -> None:
-    """Check the credential of the caller once more, after a wait; raises `CredentialInvalid`, or `Failure`."""
+    """Check the credential of a caller who changes something once more; raises `CredentialInvalid`, or `Failure`.
+
+    Of a call that only reads, the guard checks it before the answer leaves.
+    """
     require_valid = _valid.get()
     if require_valid is not None:
         await require_valid()
@@ -54,7 +57,7 @@ def calling(principal: Principal, rule: Rule | None = None, require_valid: Valid
     """Let the block be a call of `principal`, and everything that the block starts with a copy of its context.
 
     `rule` is that of its method; None = no rule, and asking for it fails. `require_valid` checks the credential for
-    `require_caller_valid`; None = the server itself calls.
+    `require_caller_valid`; None = the server itself calls, or the call changes nothing.
     """
     tokens = _current.set(principal), _valid.set(require_valid)
     ruled = None if rule is None else _rule.set(rule)

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from fr_core.engine import Engine, photos_at_once, tile_shapes_of
+from fr_core.engine import Engine, tile_shapes_of
 from fr_core.errors import FrontendsFailed, ShuttingDown, message
 from fr_locales.messages import Message
 from fr_locales.rendering import render
@@ -17,7 +17,7 @@ from fr_server.app import Load, Part, log_lost_device, while_writing
 from fr_server.config import Config
 from fr_server.gateway.address import own_address_of
 from fr_server.jobs.periodic import watch
-from fr_server.pools import StorageThreads
+from fr_server.pools import StorageThreads, photo_threads
 from fr_server.storage.calls import GalleryCalls
 from fr_server.telemetry.open import Telemetry, forget
 from fr_server.workers.heartbeat import BEAT_S, Heartbeat
@@ -258,7 +258,7 @@ class Supervisor:
 
     def _welcome(self) -> Welcome:
         frontends, model = self.config.server.frontends, self.config.model
-        workers = _share(model.workers or photos_at_once(self.engine.device), frontends)
+        workers = _share(model.workers or photo_threads(self.engine.device), frontends)
         if not model.workers:
             workers = max(_LEAST_WORKERS, workers)
         largest = picture_bytes(tile_shapes_of(self.engine.pack)[-1])

@@ -7,7 +7,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from hashlib import sha256
 
@@ -164,11 +164,11 @@ class AccessStore(SharedStore[Transaction]):
         by = current_attribution()
         self._writer.run(lambda tx: self._changes.forget_time(tx, by))
 
-    def record(self, entries: Sequence[Entry], *, may_use_reserve: bool = True) -> Future[int]:
+    def record(self, entries: Iterable[Entry], *, may_use_reserve: bool = True) -> Future[int]:
         """Have records added to the audit, together; returns at once.
 
         Args:
-            entries: what they say.
+            entries: what they say; the thread that writes iterates over them, once.
             may_use_reserve: whether they may take what stays free on the disk for deletions and searches; not so if
                 anybody who reaches the server can cause them.
 
@@ -177,9 +177,10 @@ class AccessStore(SharedStore[Transaction]):
         """
 
         def append(tx: Transaction) -> int:
+            made = tuple(entries)
             if not may_use_reserve:
-                tx.require_room(_RECORD_BYTES * len(entries))
-            return tx.audit.append(entries)
+                tx.require_room(_RECORD_BYTES * len(made))
+            return tx.audit.append(made)
 
         return self._writer.submit(append)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import random
 import time
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, cast
@@ -68,8 +68,9 @@ def count_refusal(refusal: FrError) -> None:
     _current.get().observer.refused(refusal.reason)
 
 
-def _sent(context: Context, key: str) -> Iterator[str]:
-    return (value for k, value in context.invocation_metadata() or () if k == key and isinstance(value, str))
+def _new_id() -> str:
+    """Return 32 random hexadecimal digits: nothing is safe because nobody guesses them."""
+    return f"{random.getrandbits(128):032x}"
 
 
 class Boundary(grpc.aio.ServerInterceptor):
@@ -103,7 +104,7 @@ class Boundary(grpc.aio.ServerInterceptor):
         def unary(behaviour: Unary) -> Unary:
             async def call(_: object, context: Context) -> Any:
                 # Always the server's own id: a caller's could be a name, and would stay in the log and the audit.
-                request_id = uuid.uuid4().hex
+                request_id = _new_id()
                 context = lasting(context, request_id)
                 async with _Call(method, context, self._observer, self._refused, request_id):
                     return await behaviour(await self._first_of(context), context)
@@ -112,7 +113,7 @@ class Boundary(grpc.aio.ServerInterceptor):
 
         def stream(behaviour: Stream) -> Stream:
             async def call(_: object, context: Context) -> AsyncIterator[Any]:
-                request_id = uuid.uuid4().hex
+                request_id = _new_id()
                 context = lasting(context, request_id)
                 async with _Call(method, context, self._observer, self._refused, request_id):
                     sent = _each_well_formed(context) if request.stream else self._only(context)
@@ -201,9 +202,13 @@ class _Call:
 
     async def __aenter__(self) -> None:
         _current.set(_Known(self.request_id, self.observer))
-        speak(best_language(next(_sent(self.context, "accept-language"), "")))
+        sent: dict[str, str] = {}  # the first value of each key
+        for key, value in self.context.invocation_metadata() or ():
+            if isinstance(value, str):
+                sent.setdefault(key, value)
+        speak(best_language(sent.get("accept-language", "")))
         self.context.set_trailing_metadata((("x-request-id", self.request_id),))
-        traceparent = next(_sent(self.context, "traceparent"), "")
+        traceparent = sent.get("traceparent", "")
         self._told_ended = self.observer.began(self._name, self.request_id, traceparent)
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:

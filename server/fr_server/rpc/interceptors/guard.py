@@ -178,11 +178,14 @@ class Guard(grpc.aio.ServerInterceptor):
         attribution, record = attribution_of(call.principal, request_id_of(context), request), CallRecord()
         async with self._audit.ending(call.rule, attribution, call.action, record):
             valid = partial(self._require_still_valid, call, context, record)
-            await valid()  # the request may have come long after the call
+            changes = call.rule.kind is Kind.CHANGE
+            if changes:
+                await valid()  # the request may have come long after the call
             only_above = await self.authorizer.check_request(call.principal, call.rule, request, record)
-            with calling(call.principal, call.rule, valid), attributed(attribution), noting(record):
+            checked = calling(call.principal, call.rule, valid if changes else None)
+            with checked, attributed(attribution), noting(record):
                 response = await behaviour(request, context)
-            if call.rule.kind is not Kind.CHANGE:  # a change was made in time, so its caller hears of it
+            if not changes:  # nothing but the answer comes of it; a change was made in time, so its caller hears of it
                 await valid()
             _tell_less(call, response, only_above)
             learn_response(record, response)

@@ -26,8 +26,7 @@ class RecognitionService(recognition_pb2_grpc.RecognitionServiceServicer):
         self._stream_window = stream_window
 
     async def Detect(self, request: pb.DetectRequest, context: Context) -> pb.DetectResponse:
-        data = image_data(request.image, "image")
-        return detect_response(await self._work.photo(self._probes.pipeline.detect, data))
+        return await self._work.photo(self._detected, image_data(request.image, "image"))
 
     async def Embed(self, request: pb.EmbedRequest, context: Context) -> pb.EmbedResponse:
         return await self._embed(request.image)
@@ -49,8 +48,15 @@ class RecognitionService(recognition_pb2_grpc.RecognitionServiceServicer):
         return answer_items(request_iterator, pb.StreamEmbedResponse, fill, self._stream_window, self._work)
 
     async def _embed(self, image: common_pb2.Image) -> pb.EmbedResponse:
-        data = image_data(image, "image")
-        return embed_response(await self._work.photo(self._probes.pipeline.analyze, data))
+        return await self._work.photo(self._embedded, image_data(image, "image"))
+
+    # In the thread of the photo: all calls wait for what the event loop does.
+
+    def _detected(self, photo: bytes) -> pb.DetectResponse:
+        return detect_response(self._probes.pipeline.detect(photo))
+
+    def _embedded(self, photo: bytes) -> pb.EmbedResponse:
+        return embed_response(self._probes.pipeline.analyze(photo))
 
     async def _side(self, probe: pb.Probe, field: str, policy: FacePolicy) -> ProbeFace:
         pipeline = self._probes.pipeline
