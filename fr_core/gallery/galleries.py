@@ -376,7 +376,7 @@ class Galleries:
     def erase_subject(self, gallery: GalleryRef, subject_id: str) -> Erased:
         """Delete a subject with its templates, photos and key, and wait until no byte of it is left on the disk.
 
-        Where that takes more than some seconds, since a backup reads the store or Milvus writes segments anew, the receipt
+        Where that takes more than some seconds, since a backup reads the store or Milvus compacts its copy, the receipt
         says so, and it is seen to.
 
         Raises `UnknownGallery`, `UnknownSubject`: there is none of that id.

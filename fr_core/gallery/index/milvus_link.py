@@ -17,7 +17,7 @@ import grpc
 import numpy as np
 from pymilvus import DataType, MilvusClient, MilvusException
 
-from fr_core.errors import IndexUnavailable, message
+from fr_core.errors import IndexUnavailable, for_one_caller, message
 from fr_core.gallery.index.milvus_settings import KINDS, MilvusSettings
 from fr_core.gallery.index.protocol import F64
 from fr_core.types import F32, I64
@@ -60,7 +60,7 @@ class MilvusLink:
         """
         failed = self._failed
         if failed is not None and self._clock() < self._quiet_until:
-            raise IndexUnavailable(failed.finding, **failed.metadata)
+            raise for_one_caller(failed)
         try:
             with _errors():
                 found = work(self._connected())
