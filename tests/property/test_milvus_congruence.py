@@ -1,7 +1,6 @@
 """An index in Milvus returns exactly what the reference does: by day in Milvus Lite, at night in a real server too."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest

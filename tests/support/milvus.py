@@ -2,12 +2,17 @@
 
 import fcntl
 import hashlib
+import lzma
 import os
+import re
 import shutil
+import socket
+import subprocess
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -22,61 +27,129 @@ from fr_core.gallery.index.milvus_settings import MilvusSettings
 from fr_core.gallery.index.protocol import VectorIndex
 from fr_core.types import F32, I64
 
-# Milvus' own parts listen beside each other from a port on, which it looks for once, so that starts take turns.
+# The etcd inside always listens on port 2380 for others of its kind, so that a machine runs one server at a time.
 _TURN = Path(tempfile.gettempdir()) / "fr-milvus-turn"
 # Its programs, unpacked once: 250 MB.
 _PROGRAMS = Path(tempfile.gettempdir()) / "fr-milvus-2.3.5"
 _START_S = 120.0
+# A value in the package's template of a configuration: its name, its type for ports, and its default.
+_VALUE = re.compile(r"\{\{ *(\w+)(?:\((\w+)\))?(?:: *([^}]*?))? *\}\}")
 
 
 class MilvusServer:
-    """A folder of Milvus and its server; can be killed and started again. `settings`: "rocksmq.x": value."""
+    """A folder of Milvus and its server; can be killed and started again. `environment`: settings of Milvus."""
 
-    def __init__(self, folder: Path, settings: dict[str, int]) -> None:
-        from milvus import MilvusServer as Packaged
-        from milvus import MilvusServerConfig
-
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.folder = folder
-        _PROGRAMS.mkdir(exist_ok=True)
-        (folder / "bin").symlink_to(_PROGRAMS)
-        self._config = MilvusServerConfig(data_dir=str(folder))
-        for name, value in settings.items():
-            self._config.set(name, value)
-        self._server: Any = Packaged(self._config)
+        package = find_spec("milvus")
+        assert package is not None
+        assert package.origin is not None
+        self._data = Path(package.origin).parent / "data"
+        self._server: subprocess.Popen[bytes] | None = None
+        for name in ("configs", "logs", "data"):
+            (folder / name).mkdir()
+        self._ports: dict[str, str] = {}
+        template = (self._data / "config.yaml.template").read_text()
+        (folder / "configs" / "milvus.yaml").write_text(_VALUE.sub(self._value, template))
+        shutil.copy(self._data / "glog.conf", folder / "configs")
+        self._environment = {
+            **os.environ,
+            **environment,
+            "LD_LIBRARY_PATH": str(_PROGRAMS),
+            "DEPLOY_MODE": "STANDALONE",
+            "METRICS_PORT": str(free_port()),
+            "MILVUS_RUN_DIR": str(folder / "run"),
+        }
 
     @property
     def uri(self) -> str:
-        return f"http://127.0.0.1:{self._server.listen_port}"
+        return f"http://127.0.0.1:{self._ports['proxy_port']}"
 
     def start(self) -> None:
-        """Start it, and wait until it answers; on the port that it had before."""
-        with _TURN.open("w") as turn:
-            fcntl.flock(turn, fcntl.LOCK_EX)
-            self._server.start()
-        self._config.configs["proxy_port"] = self._server.listen_port
+        """Start it, and wait until it is healthy."""
+        self._unpack()
+        with (self.folder / "logs" / "output").open("ab") as output:
+            command = [str(_PROGRAMS / "milvus"), "run", "standalone"]
+            self._server = subprocess.Popen(
+                command, cwd=self.folder, env=self._environment, stdout=output, stderr=output
+            )
+        until = time.monotonic() + _START_S
+        while not self._is_healthy():
+            assert self._server.poll() is None, (self.folder / "logs" / "output").read_text()[-2000:]
+            assert time.monotonic() < until
+            time.sleep(0.1)
 
     def kill(self) -> None:
-        self._server.server_proc.kill()
-        self._server.server_proc.wait()
-        self._server.server_proc = None
+        """End it as a power cut does to a process."""
+        if self._server is not None:
+            self._server.kill()
+            self._server.wait()
+            self._server = None
 
-    def stop(self) -> None:
-        self._server.stop()
+    def files_with(self, needle: bytes) -> list[Path]:
+        """Return the files of its data that hold these bytes."""
+        found = []
+        for path in sorted((self.folder / "data").rglob("*")):
+            with suppress(FileNotFoundError, IsADirectoryError):  # it goes on writing
+                if needle in path.read_bytes():
+                    found.append(path.relative_to(self.folder / "data"))
+        return found
+
+    def _value(self, found: re.Match[str]) -> str:
+        name, kind, default = found.groups()
+        folders = {"local_storage_dir": "data", "rocksmq_data_dir": "data/rocksmq", "etcd_data_dir": "data/etcd"}
+        if name in folders:
+            return str(self.folder / folders[name])
+        if name == "system_log_path":
+            return str(self.folder / "logs")
+        if name == "etcd_log_path":
+            return str(self.folder / "logs" / "etcd.log")
+        if kind == "int" and name.endswith("port"):
+            return self._ports.setdefault(name, str(free_port()))
+        return default or ""
+
+    def _unpack(self) -> None:
+        _PROGRAMS.mkdir(exist_ok=True)
+        for packed in (self._data / "bin").glob("*.lzma"):
+            program = _PROGRAMS / packed.stem
+            if not program.exists():
+                with lzma.open(packed) as source, program.with_suffix(".new").open("wb") as target:
+                    shutil.copyfileobj(source, target)
+                program.with_suffix(".new").chmod(0o755)
+                program.with_suffix(".new").rename(program)
+
+    def _is_healthy(self) -> bool:
+        try:
+            port = self._environment["METRICS_PORT"]
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5) as said:
+                return b"OK" in said.read()
+        except OSError:
+            return False
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
 
 
 @contextmanager
-def milvus_server(**settings: int) -> Iterator[MilvusServer]:
+def milvus_server(**environment: str) -> Iterator[MilvusServer]:
     """Yield a running server with an empty folder of its own; skips where the package is not installed."""
     if find_spec("milvus") is None:
         pytest.skip("no Milvus server: `make milvus-server` installs it")
-    folder = Path(tempfile.mkdtemp(prefix="fr-milvus-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT")))
-    server = MilvusServer(folder, {name.replace("__", "."): value for name, value in settings.items()})
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+    with _TURN.open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        folder = Path(tempfile.mkdtemp(prefix="fr-milvus-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT")))
+        try:
+            server = MilvusServer(folder, environment)
+            try:
+                server.start()
+                yield server
+            finally:
+                server.kill()
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def lite(folder: Path) -> str:

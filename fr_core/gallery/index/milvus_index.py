@@ -39,6 +39,7 @@ _WIDER = 8
 _DENSE = 4
 # A filter that lets no more through is answered from the truth: decrypting them takes less time than two calls.
 _FEW = 256
+_BEYOND = 2**63 - 1
 # Vectors of the truth that are compared at a time.
 _COMPARED = 4096
 
@@ -54,12 +55,13 @@ class _Scan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Asked:
-    """What Milvus is asked: pieces of ids (None = all), how many of each, bool[rows] that count, and what it holds."""
+    """What Milvus is asked."""
 
-    pieces: Sequence[I64 | None]
-    limit: int
-    allowed: npt.NDArray[np.bool_]
-    stored: int
+    pieces: Sequence[I64 | None]  # ids to search among; None = all
+    limit: int  # how many of each piece
+    allowed: npt.NDArray[np.bool_]  # bool[rows]: what may be found
+    stored: int  # live vectors that it holds at least
+    fresh_from: int  # the first id that is searched in memory, also while Milvus is being given it
 
 
 class MilvusIndex:
@@ -126,7 +128,7 @@ class MilvusIndex:
         for pieces, limit in self._attempts(found, fresh, width):
             if left:
                 self._state.require_complete()
-                asked = _Asked(pieces, limit, allowed, live.size - fresh.size)
+                asked = _Asked(pieces, limit, allowed, live.size - fresh.size, first_of(fresh))
                 left = self._fill(hits, left, probes, asked, fresh, np.flatnonzero(fresh.allowed(found)))
         if left:
             self._from_truth(hits, left, probes, live.ids[allowed])
@@ -146,7 +148,7 @@ class MilvusIndex:
             return
         if len(found) * _DENSE > size:
             yield [None], min((width + _SPARE) * -(-size // len(found)), MOST_ANSWERED)
-        stored = found[: np.searchsorted(found, fresh.ids[0])] if len(fresh) else found
+        stored = found[: np.searchsorted(found, first_of(fresh))]
         pieces = [stored[start : start + IDS_TOGETHER] for start in range(0, len(stored), IDS_TOGETHER)]
         yield from ((pieces, limit) for limit in dict.fromkeys(limits))
 
@@ -158,7 +160,7 @@ class MilvusIndex:
         width = hits.ids.shape[1]
         turned = self._state.turn.turned(probes[some])
         scans = [self._scans(turned, piece, asked) for piece in asked.pieces]
-        merged = [self._merged([scan[n] for scan in scans], asked.allowed, width) for n in range(len(some))]
+        merged = [self._merged([scan[n] for scan in scans], asked, width) for n in range(len(some))]
         wanted = np.unique(np.concatenate([scan.ids for scan in merged]))
         vectors = self._stored(wanted)
         left = []
@@ -194,13 +196,13 @@ class MilvusIndex:
             scans.append(_Scan(ids, scores, float(scores[-1]) + self._bound if full else -np.inf))
         return scans
 
-    def _merged(self, scans: Sequence[_Scan], allowed: npt.NDArray[np.bool_], width: int) -> _Scan:
+    def _merged(self, scans: Sequence[_Scan], asked: _Asked, width: int) -> _Scan:
         """Return what may be found of several scans, as far as its exact similarity may be among the `width` best."""
         live = self._state.live.ids
         ids = np.concatenate([np.empty(0, np.int64), *(scan.ids for scan in scans)])
         scores = np.concatenate([np.empty(0), *(scan.scores for scan in scans)])
         rows = np.minimum(np.searchsorted(live, ids), len(live) - 1)
-        kept = (live[rows] == ids) & allowed[rows]
+        kept = (live[rows] == ids) & asked.allowed[rows] & (ids < asked.fresh_from)
         ids, scores = ids[kept], scores[kept]
         if len(ids) > width:
             # Each of the best `width` has an exact similarity of at least this.
@@ -236,3 +238,8 @@ class MilvusIndex:
                 best[place] = best_first(np.concatenate([best_ids, block]), np.concatenate([known, compared]), width)
         for place in some:
             hits.ids[place], hits.similarities[place] = best[place]
+
+
+def first_of(fresh: VectorRows) -> int:
+    """Return the first id of those that are searched in memory; beyond all ids where there are none."""
+    return int(fresh.ids[0]) if len(fresh) else _BEYOND
