@@ -31,6 +31,10 @@ class StorageLow(Failure, reason="STORAGE_LOW"):
     """The disk of the data folder has too little free space for new data; everything else still works."""
 
 
+class IndexUnavailable(Failure, reason="INDEX_UNAVAILABLE"):
+    """The index of the gallery is out of reach, or is being filled; the gallery itself is whole."""
+
+
 class InternalError(Failure, reason="INTERNAL"):
     """A defect in the server; the log has it under the request id."""
 

@@ -11,6 +11,8 @@ from typing import Self
 
 from fr_core.errors import FrError
 from fr_core.gallery import changes, checks, pages
+from fr_core.gallery.index.milvus_settings import MilvusSettings
+from fr_core.gallery.index.register import remote_indexes
 from fr_core.gallery.purging import added_up, would_purge
 from fr_core.gallery.query import ScoreFusion, SubjectFilter
 from fr_core.gallery.scan.blocks import Cursor, Scanner
@@ -18,6 +20,7 @@ from fr_core.gallery.scan.clusters import Cluster, Clusters, Neighbours, Part, c
 from fr_core.gallery.scan.duplicates import Duplicates, duplicates, duplicates_after
 from fr_core.gallery.search.memory import Memories
 from fr_core.gallery.search.searching import Ask, Question, Views, search
+from fr_core.gallery.search.truth import Truth
 from fr_core.gallery.search.upkeep import Keeper, load
 from fr_core.gallery.store.gallery_store import RESERVE_BYTES, GalleryStore, is_under_key
 from fr_core.gallery.store.known import known_gallery, known_subject, known_template
@@ -75,15 +78,22 @@ class Galleries:
     `broken`: ends with the error where no call can succeed any more, until the store is opened anew; never else.
     """
 
-    def __init__(self, store: GalleryStore, *, index: str = "auto", clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self, store: GalleryStore, *, index: str | MilvusSettings = "auto", clock: Callable[[], datetime] = utc_now
+    ) -> None:
         """Take over an open store, which is closed with the galleries; `load` comes before anything else.
 
         Raises `ConfigInvalid`: there is no index of that name.
         """
         self._store = store
         self._clock = clock
-        self._memories = Memories(index)
-        self._views = Views(store, self._memories, self._now)
+        truth = Truth(store)
+        if isinstance(index, MilvusSettings):
+            remote = remote_indexes(index, store.database.vault.derived, truth.vectors)
+            self._memories = Memories("numpy", remote)
+        else:
+            self._memories = Memories(index)
+        self._views = Views(store, self._memories, self._now, truth)
         self._scanner = Scanner(self._views)
         self._owes_scrub = True  # what the process before could not overwrite
         self.broken: Future[None] = Future()
@@ -96,7 +106,7 @@ class Galleries:
         *,
         key: KeyEncryptionKey | None = None,
         reserve_bytes: int = RESERVE_BYTES,
-        index: str = "auto",
+        index: str | MilvusSettings = "auto",
         clock: Callable[[], datetime] = utc_now,
         load: bool = True,
     ) -> Self:
@@ -107,7 +117,7 @@ class Galleries:
             key: wraps the keys of the store; None = that of the file beside the folder, which is made for a store that
                 is not under a key yet.
             reserve_bytes: of the disk, which enrolments leave free.
-            index: how vectors are searched, one of `indexes.INDEX_NAMES`.
+            index: how vectors are searched, one of `indexes.INDEX_NAMES`, or by a Milvus server.
             clock: gives the time with a time zone.
             load: read all vectors now, rather than leave `load` to the caller.
 
@@ -165,6 +175,7 @@ class Galleries:
         self._store.close()  # ends the keeper's waiting for who reads the store
         if self._open is not None:
             self._open.keeper.close()
+        self._memories.close()
 
     def __enter__(self) -> Self:
         return self
@@ -365,12 +376,13 @@ class Galleries:
     def erase_subject(self, gallery: GalleryRef, subject_id: str) -> Erased:
         """Delete a subject with its templates, photos and key, and wait until no byte of it is left on the disk.
 
-        Where that takes more than some seconds, since a backup reads the store, the receipt says so, and it is seen to.
+        Where that takes more than some seconds, since a backup reads the store or Milvus compacts its copy, the receipt
+        says so, and it is seen to.
 
         Raises `UnknownGallery`, `UnknownSubject`: there is none of that id.
         """
         erased = self._writer.run(changes.EraseSubject(gallery, subject_id, self._now()))
-        return replace(erased, scrubbed=self._scrub())
+        return replace(erased, scrubbed=self._scrub() and self._memories.clean)
 
     def purge(self, dry_run: bool = False) -> tuple[Purged, ...]:
         """Delete the templates whose retention has passed, and the subjects that have none left because of it.
@@ -455,6 +467,7 @@ class Galleries:
         return scrubbed
 
     def _catch_up(self) -> None:
+        self._memories.tidy()
         if self._owes_scrub:
             self._owes_scrub = False  # before, for what is deleted in the meantime is owed again
             self._scrub()

@@ -217,8 +217,8 @@ class Erased:
     photos: int
     erased: datetime  # when, UTC
     gallery_version: int  # the first version of the gallery without them
-    # True if no byte of them is left on the disk. False where a backup was reading, or the disk refused; it is tried
-    # again every second.
+    # True if no byte of them is left on the disk. False where a backup was reading, or the disk refused, or an index in
+    # Milvus is not compacted yet; it is tried again every second.
     scrubbed: bool = True
 
 

@@ -21,6 +21,7 @@ from fr_server.config.folders import (
     require_folders,
     require_key,
 )
+from fr_server.config.indexes import milvus_of
 from fr_server.engine import engine_options, open_decoder
 from fr_server.gateway import address
 from fr_server.gateway.pem import lapsing_list, revocations_expire_ms
@@ -99,6 +100,7 @@ def require_usable(config: Config) -> None:
     require_web(config)
     require_key(config)
     postgres_of(config)
+    milvus_of(config)
 
 
 def require_free(config: Config) -> None:

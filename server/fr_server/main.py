@@ -24,6 +24,7 @@ from fr_server.checks import require_free, require_usable
 from fr_server.clock import SteadyClock
 from fr_server.config import Config
 from fr_server.config.folders import data_folder, key_of, naming, postgres_of, reports_folder
+from fr_server.config.indexes import milvus_of
 from fr_server.engine import open_engine
 from fr_server.gateway.address import address_of
 from fr_server.memory import freeze_objects
@@ -122,7 +123,7 @@ def open_galleries(config: Config, load: bool = True, clock: SteadyClock | None 
         location,
         key=key,
         reserve_bytes=config.gallery.reserve_mib * 2**20,
-        index=config.gallery.index,
+        index=milvus_of(config) or config.gallery.index,
         clock=(clock or SteadyClock()).moment,
         load=load,
     )

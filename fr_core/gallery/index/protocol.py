@@ -144,6 +144,29 @@ class VectorIndex(Protocol):
         """Return work that is worth doing now, or None. Called while no change and no other upkeep runs."""
 
 
+class RemoteIndexes(Protocol):
+    """The indexes of all galleries of a store, on a server of their own."""
+
+    @property
+    def clean(self) -> bool:
+        """Return whether nothing that was removed is left there, as far as the server says."""
+
+    def new(self, gallery_no: int, dimension: int) -> VectorIndex:
+        """Return the empty index of a gallery."""
+
+    def filled(self) -> None:
+        """Let upkeep compare the server with the indexes, which hold everything that the store holds."""
+
+    def drop(self, gallery_no: int) -> None:
+        """Have `tidy` drop what the server holds of a gallery."""
+
+    def tidy(self) -> None:
+        """Drop what the server holds of galleries that are gone; cheap where there is nothing."""
+
+    def close(self) -> None:
+        """End the connection."""
+
+
 def check_added(ids: I64, vectors: F32, dimension: int, last_id: int) -> None:
     """Raise the `ValueError` of `VectorIndex.add`; `last_id` is the greatest id added so far."""
     if ids.ndim != 1 or vectors.shape != (len(ids), dimension):

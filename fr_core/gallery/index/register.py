@@ -3,8 +3,10 @@
 from collections.abc import Callable
 
 from fr_core.errors import ConfigInvalid, message
-from fr_core.gallery.index.protocol import VectorIndex
+from fr_core.gallery.index.milvus_settings import MilvusSettings
+from fr_core.gallery.index.protocol import RemoteIndexes, VectorIndex
 from fr_core.gallery.index.rows_index import NumpyIndex
+from fr_core.types import F32, I64
 
 INDEX_NAMES = ("auto", "compact", "flat", "gpu", "numpy")
 
@@ -36,6 +38,16 @@ def index_maker(name: str, threads: int = 0) -> Callable[[int], VectorIndex]:
     if name == "gpu" or (name == "auto" and gpu_count()):
         return gpu_indexes(workers)
     return lambda dimension: CompactIndex(dimension, workers=workers)
+
+
+def remote_indexes(
+    settings: MilvusSettings, derive: Callable[[str], bytes], truth: Callable[[int, I64], tuple[I64, F32]]
+) -> RemoteIndexes:
+    """Return the indexes of a store in a Milvus server; see `MilvusIndexes`."""
+    # Imported here, for pandas comes with it.
+    from fr_core.gallery.index.milvus_indexes import MilvusIndexes
+
+    return MilvusIndexes(settings, derive, truth)
 
 
 def new_index(name: str, dimension: int, threads: int = 0) -> VectorIndex:

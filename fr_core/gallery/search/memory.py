@@ -16,7 +16,7 @@ import numpy as np
 from fr_core.errors import InternalError, message
 from fr_core.gallery.changes import AddedVector, Effect
 from fr_core.gallery.index.growing import GrowingArray
-from fr_core.gallery.index.protocol import Upkeep, VectorIndex, rows_of
+from fr_core.gallery.index.protocol import RemoteIndexes, Upkeep, VectorIndex, rows_of
 from fr_core.gallery.index.register import index_maker
 from fr_core.gallery.query import ScoreFusion
 from fr_core.gallery.search.ranking import RankedSubjects, by_best_template, fused
@@ -223,10 +223,11 @@ class GalleryMemory:
 
 
 class Memories:
-    """The memory of every gallery."""
+    """The memory of every gallery. `index`: one of `INDEX_NAMES`, unless all indexes are `remote`."""
 
-    def __init__(self, index: str) -> None:
+    def __init__(self, index: str, remote: RemoteIndexes | None = None) -> None:
         self._new_index = index_maker(index)
+        self._remote = remote
         self._galleries: dict[int, GalleryMemory] = {}
         self._without: set[int] = set()  # galleries that no index could be made for
         self._filled = False
@@ -236,12 +237,34 @@ class Memories:
 
     def create(self, gallery_no: int, embedding_size: int, version: int) -> GalleryMemory:
         """Make the empty memory of a gallery."""
-        memory = GalleryMemory(self._new_index(embedding_size), version)
+        remote = self._remote
+        index = self._new_index(embedding_size) if remote is None else remote.new(gallery_no, embedding_size)
+        memory = GalleryMemory(index, version)
         self._galleries[gallery_no] = memory
         return memory
 
     def __iter__(self) -> Iterator[GalleryMemory]:
         return iter(tuple(self._galleries.values()))
+
+    def read(self) -> None:
+        """Let the upkeep begin that needs to know everything that the store holds."""
+        if self._remote is not None:
+            self._remote.filled()
+
+    @property
+    def clean(self) -> bool:
+        """Return whether nothing that was removed is left in an index elsewhere, as far as that says."""
+        return self._remote is None or self._remote.clean
+
+    def tidy(self) -> None:
+        """Drop what indexes elsewhere hold of galleries that are gone; cheap where there is nothing."""
+        if self._remote is not None:
+            self._remote.tidy()
+
+    def close(self) -> None:
+        """End connections to indexes elsewhere."""
+        if self._remote is not None:
+            self._remote.close()
 
     def filled(self) -> None:
         """Let them be searched: they hold everything that the store holds."""
@@ -293,6 +316,8 @@ class Memories:
     def _apply(self, gallery_no: int, effects: Sequence[Effect]) -> None:
         if effects[-1].deleted:
             self._galleries.pop(gallery_no, None)
+            if self._remote is not None:
+                self._remote.drop(gallery_no)
             self._without.discard(gallery_no)
             return
         if gallery_no in self._without:

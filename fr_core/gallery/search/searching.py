@@ -15,6 +15,7 @@ from fr_core.gallery.query import ScoreFusion, SubjectFilter
 from fr_core.gallery.search.filters import names_many, require_filter, templates_among
 from fr_core.gallery.search.memory import GalleryMemory, Memories
 from fr_core.gallery.search.ranking import RankedSubjects
+from fr_core.gallery.search.truth import Truth
 from fr_core.gallery.store.gallery_store import GalleryStore
 from fr_core.gallery.store.known import known_gallery
 from fr_core.gallery.store.snapshot import Snapshot
@@ -29,12 +30,13 @@ Prepare = Callable[[Snapshot, GalleryRow], Callable[[GalleryMemory], T]]
 
 
 class Views:
-    """Gives views of galleries. `now`: gives the time, UTC."""
+    """Gives views of galleries. `now`: gives the time, UTC; `truth`: is read by indexes in the view."""
 
-    def __init__(self, store: GalleryStore, memories: Memories, now: Callable[[], datetime]) -> None:
+    def __init__(self, store: GalleryStore, memories: Memories, now: Callable[[], datetime], truth: Truth) -> None:
         self._store = store
         self._memories = memories
         self._now = now
+        self._truth = truth
         self._turn = threading.Lock()
 
     def require_open(self, row: GalleryRow) -> None:
@@ -63,7 +65,7 @@ class Views:
                     search = None if overtaken else prepare(snapshot, row)
                     memory = self._memories.get(row.gallery_no)
                     if memory is not None:
-                        with memory.at(row.info.version) as exact:
+                        with memory.at(row.info.version) as exact, self._truth.within(snapshot):
                             found = (search or prepare(snapshot, row))(memory) if exact else None
                         if exact:
                             assert found is not None

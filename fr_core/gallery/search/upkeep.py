@@ -33,6 +33,7 @@ def load(store: GalleryStore, memories: Memories, on_block: Callable[[], None]) 
         if by_no[row.gallery_no].index.size != row.info.template_count:
             raise StoreCorrupt(message("error.gallery.gallery_does_not_hold"), check="template_count")
     read_s = time.monotonic() - begun
+    memories.read()
     for memory in by_no.values():
         while memory.keep_up():
             on_block()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 from operator import attrgetter, itemgetter
@@ -66,9 +66,9 @@ _CONTRADICTIONS = {
     "WHERE t.has_photo IS DISTINCT FROM 1 LIMIT 1",
 }
 
-_VECTORS = (
+VECTORS = (
     f"SELECT {names(TEMPLATES, 't')}, s.gallery_no, s.wrapped_key FROM templates t "
-    "LEFT JOIN subjects s ON s.subject_no = t.subject_no ORDER BY t.template_id"
+    "LEFT JOIN subjects s ON s.subject_no = t.subject_no"
 )
 _PHOTOS = (
     f"SELECT {names(TEMPLATES[:-1], 't')}, p.sealed, s.gallery_no, s.wrapped_key FROM photos p "
@@ -76,7 +76,7 @@ _PHOTOS = (
 )
 
 
-# Places in a row of _VECTORS or _PHOTOS. Of a million rows, objects with names would take as long as their decryption.
+# Places in a row of VECTORS or _PHOTOS. Of a million rows, objects with names would take as long as their decryption.
 _TEMPLATE_ID, _SUBJECT_NO, _HAS_PHOTO, _GALLERY_NO, _SEALED, _OF_GALLERY, _WRAPPED_KEY = 0, 1, 5, 6, 7, 8, 9
 assert TEMPLATES[_GALLERY_NO : _SEALED + 1] == ("gallery_no", "sealed")
 
@@ -138,13 +138,13 @@ def read_vectors(connection: Connection, vault: Vault, rows: int) -> Iterator[St
     """
     galleries = _galleries(connection)
     with_photo = 0
-    cursor = iter(connection.execute(_VECTORS))
+    cursor = iter(connection.execute(f"{VECTORS} ORDER BY t.template_id"))
     while block := list(islice(cursor, rows)):
         block.sort(key=itemgetter(_GALLERY_NO, _TEMPLATE_ID))
         for gallery_no, group in groupby(block, key=itemgetter(_GALLERY_NO)):
             if gallery_no not in galleries:
                 raise contradiction("template_subject")
-            yield _opened(vault, galleries[gallery_no], list(group))
+            yield opened_vectors(vault, galleries[gallery_no], list(group))
         with_photo += sum(row[_HAS_PHOTO] for row in block)
     if _count(connection, "photos") != with_photo:
         raise StoreCorrupt(message("error.gallery.photo_store_should_hold"), check="photo")
@@ -190,7 +190,8 @@ def _galleries(connection: Connection) -> dict[int, GalleryRow]:
     return {row.gallery_no: row for row in rows}
 
 
-def _opened(vault: Vault, gallery: GalleryRow, rows: list[Row]) -> StoredVectors:
+def opened_vectors(vault: Vault, gallery: GalleryRow, rows: Sequence[Row]) -> StoredVectors:
+    """Open the vectors of rows of `VECTORS`, all of one gallery; raises `StoreCorrupt` where one was altered."""
     bound_to = Binding("template", gallery.gallery_no, gallery.info.model).of
     sealed = (
         (row[_OF_GALLERY], row[_SUBJECT_NO], row[_WRAPPED_KEY], row[_SEALED], bound_to(*row[:TEMPLATE_FACTS]))

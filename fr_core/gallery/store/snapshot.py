@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from fr_core.errors import StoreCorrupt, message
+from fr_core.gallery.store.integrity import VECTORS, opened_vectors
 from fr_core.gallery.store.rows import (
     GALLERIES,
     METADATA,
@@ -31,7 +32,7 @@ from fr_core.gallery.store.rows import (
     unpacked_metadata,
 )
 from fr_core.gallery.store.template_codec import Binding, unpack_vectors
-from fr_core.gallery.store.values import ExpiredTemplate, GalleryRow
+from fr_core.gallery.store.values import ExpiredTemplate, GalleryRow, StoredVectors
 from fr_core.gallery.values import KeptTemplate, Subject, SubjectName, TemplateInfo
 from fr_core.id_forms import forms_of
 from fr_core.storage.dialect import array_of, in_array, in_texts, object_of
@@ -139,6 +140,12 @@ class Snapshot(Reading):
             embedding = Embedding(vector, gallery.info.model)
             return KeptTemplate(found.subject_id, _info(found.row), embedding, self._photo(found))
         return None
+
+    def vectors(self, gallery_no: int, template_ids: I64) -> StoredVectors:
+        """Return the vectors of those of templates i64[n] that a gallery has, by ascending ids, each opened."""
+        sql = f"{VECTORS} WHERE {in_array('t.template_id')} AND t.gallery_no = ? ORDER BY t.template_id"
+        rows = self.rows(sql, json.dumps(template_ids.tolist()), gallery_no)
+        return opened_vectors(self.vault, self._gallery_of_no(gallery_no), rows)
 
     def expired(self, now: datetime, limit: int) -> tuple[ExpiredTemplate, ...]:
         """Return up to `limit` templates whose retention has passed, of all galleries; those of a gallery together."""

@@ -73,7 +73,7 @@ def postgres_of(config: Config, environ: Mapping[str, str] = os.environ) -> Post
     parameters_of(storage.url)
     return Postgres(
         storage.url,
-        _password(storage.password, environ) if storage.password else None,
+        secret_of("storage.password", storage.password, environ) if storage.password else None,
         storage.connections,
         storage.connect_timeout_s,
         storage.statement_timeout_s,
@@ -81,19 +81,23 @@ def postgres_of(config: Config, environ: Mapping[str, str] = os.environ) -> Post
     )
 
 
-def _password(source: str, environ: Mapping[str, str]) -> str:
+def secret_of(key: str, source: str, environ: Mapping[str, str] = os.environ) -> str:
+    """Return the password or token that a setting names by its source, `file:PATH` or `env:NAME`.
+
+    Raises `ConfigInvalid`: it is another source, or a file that cannot be read, or that others can read.
+    """
     kind, _, rest = source.partition(":")
     if kind == "env" and rest in environ:
         return environ[rest]
     if kind != "file" or not rest:  # it may be the password itself, and is not repeated
-        raise ConfigInvalid(message("error.config.password_source"), key="storage.password")
+        raise ConfigInvalid(message("error.config.password_source", key=key), key=key)
     try:
         with Path(rest).expanduser().open(encoding="utf-8") as file:
             if open_to_others(os.fstat(file.fileno())):
-                raise ConfigInvalid(message("error.config.password_exposed", path=rest), key="storage.password")
+                raise ConfigInvalid(message("error.config.password_exposed", path=rest), key=key)
             return file.read(_LONGEST_PASSWORD).removesuffix("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigInvalid(message("error.config.password_unreadable", path=rest), key="storage.password") from error
+        raise ConfigInvalid(message("error.config.password_unreadable", path=rest), key=key) from error
 
 
 def _own_or(named: str, otherwise: Path) -> Path:

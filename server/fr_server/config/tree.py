@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import TypeVar, get_args
 
 from fr_core.detect.multiscale import DetectionMode
+from fr_core.gallery.index.milvus_settings import FLAT, KINDS, MILVUS
 from fr_core.gallery.index.register import INDEX_NAMES
 from fr_core.imaging import KNOWN_FORMATS, ImageLimits
 from fr_core.imaging.decode import MAX_PIXELS_CEILING
@@ -283,8 +284,8 @@ class GalleryConfig:
     index: str = _set(
         "auto",
         "Search index. auto: on the GPU if FAISS finds one; otherwise exact for small galleries and compact "
-        "for large ones.",
-        choices=INDEX_NAMES,
+        "for large ones. milvus: on the server of `milvus.uri`.",
+        choices=(*INDEX_NAMES, MILVUS),
     )
     key: str = _set(
         "",
@@ -308,6 +309,31 @@ class StorageConfig:
     connect_timeout_s: float = _set(10.0, "Seconds to wait for a connection.", 1, 600)
     statement_timeout_s: float = _set(60.0, "Seconds that one statement may take.", 1, 86_400)
     lock_timeout_s: float = _set(5.0, "Seconds to wait for another process that writes.", 0.1, 600)
+
+
+@dataclass(frozen=True, slots=True)
+class MilvusConfig:
+    """The Milvus server that searches, with `gallery.index = "milvus"`; `milvus` in the file."""
+
+    uri: str = _set(
+        "",
+        "Address of the Milvus server, such as https://milvus.example.org:19530; http:// only on this machine (see "
+        "milvus.md).",
+    )
+    token: str = _set("", "Source of the login, USER:PASSWORD or an API key: file:PATH or env:NAME; empty for none.")
+    ca: str = _set(
+        "", "PEM file with the authorities that may certify the Milvus server; empty for those of the system."
+    )
+    database: str = _set("", "Database in Milvus; empty for its default.")
+    collection_prefix: str = _set("fr", "Beginning of the names of all collections: letters, digits and _.")
+    index: str = _set(
+        FLAT,
+        "Index that Milvus builds. FLAT compares everything and loses nothing; the others are faster and lose mates, "
+        "and the log says how many.",
+        choices=tuple(KINDS),
+    )
+    search_timeout_s: float = _set(5.0, "Seconds that Milvus may take for a search.", 0.1, 600)
+    write_timeout_s: float = _set(60.0, "Seconds that Milvus may take to write, to load or to flush.", 1, 3600)
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,6 +382,7 @@ class Config:
     quality: QualityLimits = field(default_factory=QualityLimits)
     gallery: GalleryConfig = field(default_factory=GalleryConfig)
     storage: StorageConfig = field(default_factory=StorageConfig)
+    milvus: MilvusConfig = field(default_factory=MilvusConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     cases: CasesConfig = field(default_factory=CasesConfig)

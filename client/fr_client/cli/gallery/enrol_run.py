@@ -33,6 +33,7 @@ PASSING = frozenset(
         "STORE_CORRUPT",
         "STORE_FAILED",
         "STORAGE_LOW",
+        "INDEX_UNAVAILABLE",
         "INTERNAL",
         "DEVICE_LOST",
         "CALL_ENDED",

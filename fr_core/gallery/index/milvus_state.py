@@ -1,0 +1,125 @@
+"""Keeps what is known of a gallery's collection in Milvus: what it holds, what it lacks, and whether to trust it."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fr_core.errors import IndexUnavailable, message
+from fr_core.gallery.index.growing import VectorRows
+from fr_core.gallery.index.milvus_link import Collection
+from fr_core.gallery.index.milvus_settings import MilvusSettings
+from fr_core.gallery.index.turning import Turn
+from fr_core.types import F32, I64
+
+_log = logging.getLogger(__name__)
+
+# Bytes of vectors that wait in memory for Milvus; with more, the collection is compared with the truth instead.
+FRESH_BYTES = 2**26
+_TAG_VALUES = 2
+# After a failure, work in Milvus begins again so much later.
+_AGAIN_S = 1.0
+
+
+@dataclass(slots=True, eq=False)
+class MilvusState:
+    """The state of one collection; a change has it for itself, as in `VectorIndex`."""
+
+    dimension: int
+    collection: Collection
+    fingerprint: str
+    turn: Turn
+    tag_key: bytes
+    truth: Callable[[I64], tuple[I64, F32]]
+    settings: MilvusSettings
+    clock: Callable[[], float]
+
+    # False while vectors are still read: what the collection holds beyond them may be of those that follow.
+    filled: bool = False
+    # Milvus holds every live vector up to `reach`, and `fresh` all others. Nothing is searched before.
+    complete: bool = False
+    wipe: bool = False  # the collection holds other vectors than it should
+    reach: int = -1  # the greatest id that Milvus has, or is being given
+    last_id: int = -1
+    # Beside each id its tag: the 64 bits lie in the two values of a row.
+    live: VectorRows = field(default_factory=lambda: VectorRows(_TAG_VALUES))
+    fresh: VectorRows = field(init=False)
+    doomed: list[int] = field(default_factory=list)  # removed ids that Milvus may hold
+    uncompacted: bool = False  # Milvus has deleted entities, and not compacted since
+    job: int | None = None  # the compaction that was asked for
+    surplus: int = 0  # what Milvus counts beyond what it should hold, as of the last comparison
+    next_compaction: float = 0.0
+    next_watch: float = 0.0
+    again_at: float = 0.0  # when work in Milvus may begin again
+    told: bool = False  # the failure was logged
+
+    def __post_init__(self) -> None:
+        self.fresh = VectorRows(self.dimension)
+
+    @property
+    def clean(self) -> bool:
+        """Return whether nothing is left to be deleted and compacted in Milvus."""
+        return not self.doomed and not self.uncompacted
+
+    def tags_of(self, rows: I64) -> I64:
+        """Return the tags i64[n] of rows of `live`: each stands for a vector, and shows nothing of it without a key."""
+        tags: I64 = np.ascontiguousarray(self.live.vectors[rows]).view(np.int64).ravel()
+        return tags
+
+    def require_complete(self) -> None:
+        """Raise `IndexUnavailable` unless Milvus holds what it should."""
+        if not self.complete:
+            raise IndexUnavailable(message("error.gallery.milvus_incomplete"))
+
+    def note_failure(self, error: IndexUnavailable, wipe: bool = False) -> None:
+        """Compare the collection with the truth before the next search, unless Milvus was only too slow.
+
+        `wipe`: drop it before. Searches may call it side by side.
+        """
+        if not error.metadata.get("late"):
+            self.complete = False
+            self.wipe = self.wipe or wipe
+        self.again_at = self.clock() + _AGAIN_S
+        if not self.told:
+            _log.error("a gallery cannot be searched in Milvus, which is tried again: %s", error.what)
+        self.told = True
+
+    def note_success(self) -> None:
+        """Take up the watch again, after Milvus did what it was asked to."""
+        if self.told:
+            _log.info("a gallery can be searched in Milvus again")
+        self.told = False
+        self.next_watch = self.clock() + self.settings.watch_every_s
+
+    def add(self, ids: I64, vectors: F32) -> None:
+        """Take up vectors f32[n, D] under ids i64[n], which Milvus does not have yet."""
+        if not len(ids):
+            return
+        tags = b"".join(
+            hashlib.blake2b(vector.tobytes(), digest_size=8, key=self.tag_key).digest() for vector in vectors
+        )
+        self.live.append(ids, np.frombuffer(tags, dtype=np.float32).reshape(-1, _TAG_VALUES))
+        self.last_id = int(ids[-1])
+        if self.filled:
+            self.fresh.append(ids, vectors)
+        if self.fresh.store_bytes > FRESH_BYTES:
+            self.complete, self.reach = False, -1
+            self.fresh = VectorRows(self.dimension)
+
+    def remove(self, ids: I64) -> None:
+        """Remove vectors; raises `KeyError` where one is not live."""
+        self.live.remove(self.live.rows_of(ids))
+        waiting = ids[np.isin(ids, self.fresh.ids)]
+        self.fresh.remove(self.fresh.rows_of(waiting))
+        self.doomed += ids[ids <= self.reach].tolist()
+
+    def trim(self) -> None:
+        """Drop the rows of removed ids where they are many."""
+        if len(self.live) > 2 * self.live.size + 1024:
+            kept, old = self.live.live, self.live
+            self.live = VectorRows(_TAG_VALUES)
+            self.live.append(old.ids[kept], old.vectors[kept])

@@ -1,0 +1,76 @@
+"""An index in Milvus returns exactly what the reference does: by day in Milvus Lite, at night in a real server too."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fr_core.gallery.index.milvus_settings import MilvusSettings
+from fr_core.gallery.index.rows_index import NumpyIndex
+from fr_core.types import I64
+from support.counts import NIGHTLY, examples
+from support.indexes import STEPS, Walk, crowd
+from support.milvus import indexes_of, keep_up, lite, milvus_server, settings_of, truth_of
+
+
+@pytest.fixture(scope="module", params=["lite", "server"])
+def milvus(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusSettings]:
+    if request.param == "lite":
+        yield settings_of(lite(tmp_path_factory.mktemp("milvus")))
+        return
+    with milvus_server() as server:
+        yield settings_of(server.uri)
+
+
+@settings(max_examples=examples(60) if NIGHTLY else 5, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    steps=STEPS,
+    dimension=st.sampled_from([1, 2, 3, 8, 65, 128]),
+    distinct=st.sampled_from([1, 2, 30]),
+    noise=st.sampled_from([0.0, 1e-8, 1e-7, 1e-6, 1e-4, 1.0]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_milvus_agrees_with_the_reference(
+    milvus: MilvusSettings, steps: list[tuple[str, float]], dimension: int, distinct: int, noise: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    reference = NumpyIndex(dimension)
+    walk = Walk({"numpy": reference}, rng)
+    indexes = indexes_of(milvus, truth_of(reference, lambda: walk.live))
+    index = indexes.new(1, dimension)
+    keep_up(index)
+    walk.indexes["milvus"] = index
+    walk.take([*steps, ("search", 7), ("filter", 0.5), ("filter", 0.05)], dimension, distinct, noise)
+    walk.vectors()
+    for work in walk.in_hand.values():
+        work.finish()
+    keep_up(index)
+    walk.take([("search", 7), ("filter", 0.5), ("filter", 0.05)], dimension, distinct, noise)
+    indexes.drop(1)
+    indexes.tidy()
+    indexes.close()
+
+
+def test_what_ends_and_begins_again_finds_the_collection_as_it_was(milvus: MilvusSettings) -> None:
+    rng = np.random.default_rng(0)
+    reference, live = NumpyIndex(64), np.arange(1000)
+    reference.add(live, crowd(rng, 1000, 64, 1000, 1.0))
+    probes = crowd(rng, 5, 64, 1000, 1.0)
+    truth = truth_of(reference, lambda: live)
+
+    def one_life(ids: I64) -> None:
+        indexes = indexes_of(milvus, truth)
+        index = indexes.new(2, 64)
+        index.add(ids, reference.vectors(ids))
+        keep_up(index)
+        hits, expected = index.search(probes, 10), reference.search(probes, 10, ids)
+        assert (hits.ids == expected.ids).all()
+        assert (hits.similarities == expected.similarities).all()
+        assert hits.exhaustive
+        indexes.close()
+
+    one_life(live)
+    one_life(live[::2])  # what is extra in Milvus is deleted
+    one_life(live)  # and what is missing is added
