@@ -242,7 +242,9 @@ def test_the_commands_of_the_page_work(monkeypatch: pytest.MonkeyPatch, tmp_path
         assert (code, error) == (0, ""), line
         if target:
             Path(target).write_text(out)
-    assert out.endswith("Every frame holds.\n")
+        if "--verify" in line:
+            assert out.endswith("Every frame holds.\n")
+    assert json.loads((tmp_path / "copy.webm.json").read_text())["kept_tracks"] == [1]
 
 
 def test_the_command_refuses_an_operational_gallery_and_what_is_no_video(video: Any, tmp_path: Path) -> None:

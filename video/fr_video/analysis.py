@@ -6,13 +6,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from fractions import Fraction
+from typing import TypeVar
 
 from fr_core.engine import Engine, available_cores
-from fr_core.pipeline import AnalyzedPhoto, Pipeline
 from fr_core.types import Image
 from fr_video.reading import VideoFile
 from fr_video.tracking import Tracker, appearance_of
 from fr_video.values import Footage, Frame, Sampling
+
+T = TypeVar("T")
 
 
 def analyze(
@@ -36,7 +38,7 @@ def analyze(
     sampling = sampling or Sampling()
     tracker, looked_at = Tracker(appearance_of(engine.calibration)), 0
     with video.sampled(sampling) as reading:
-        for frame, photo in _analyzed(reading, engine.pipeline):
+        for frame, photo in worked(reading, engine.pipeline.analyze_image):
             tracker.add(frame, photo.faces)
             looked_at += 1
             on_frame(frame.time)
@@ -47,14 +49,13 @@ def analyze(
     return Footage(video.sha256, video.size_bytes, facts, sampling, ending, looked_at, model, tracker.tracks())
 
 
-def _analyzed(frames: Iterable[Frame], pipeline: Pipeline) -> Iterator[tuple[Frame, AnalyzedPhoto]]:
-    """Yield each frame with its faces, in the order of the frames; a few are in work at a time."""
-    waiting: deque[tuple[Frame, Future[AnalyzedPhoto]]] = deque()
+def worked(frames: Iterable[Frame], work: Callable[[Image], T]) -> Iterator[tuple[Frame, T]]:
+    """Yield each frame with what a function of its picture returns, in the order of the frames; a few are in work."""
+    waiting: deque[tuple[Frame, Future[T]]] = deque()
     at_once = available_cores()
     with ThreadPoolExecutor(at_once, "footage") as workers:
         for frame in frames:
-            image = Image(frame.pixels, frame.sha256)
-            waiting.append((frame, workers.submit(pipeline.analyze_image, image)))
+            waiting.append((frame, workers.submit(work, Image(frame.pixels, frame.sha256))))
             if len(waiting) > at_once:
                 first, future = waiting.popleft()
                 yield first, future.result()

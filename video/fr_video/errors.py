@@ -55,3 +55,17 @@ class LeadsInvalid(VideoError):
 
     code = "LEADS_INVALID"
     remedy = message("remedy.video.leads_invalid")
+
+
+class EncodingFailed(VideoError):
+    """The redacted copy could not be encoded."""
+
+    code = "ENCODING_FAILED"
+    remedy = message("remedy.video.encoding_failed")
+
+
+class RedactionFailed(VideoError):
+    """The redacted copy cannot be made, or still shows a face that must be covered."""
+
+    code = "REDACTION_FAILED"
+    remedy = message("remedy.video.redaction_failed")

@@ -51,21 +51,14 @@ def search_tracks(footage: Footage, gallery_id: str, probe: Probe, search: Calla
 def to_json(footage: Footage, leads: Leads | None) -> dict[str, Any]:
     """Return footage, and leads where a gallery was searched, as one JSON document."""
     lists: Iterable[Found | None] = [None] * len(footage.tracks) if leads is None else leads.lists
-    ending, one = footage.ending, footage.sampling
+    one = footage.sampling
     return {
         "format": FORMAT,
         "version": VERSION,
         "notice": NOTICE,
         "file": {"sha256": footage.sha256, "bytes": footage.size_bytes},
-        "stream": _stream(footage.facts),
-        "read": {
-            "ended": ending.why.value,
-            "frames_decoded": ending.decoded,
-            "frames_looked_at": footage.frames_looked_at,
-            "frames_without_time": ending.untimed,
-            "gaps_s": [[seconds(begin), seconds(end)] for begin, end in ending.gaps],
-            "sound_until_s": None if ending.sound_until is None else seconds(ending.sound_until),
-        },
+        "stream": stream_json(footage.facts),
+        "read": read_json(footage),
         "sampling": {
             "interval_s": float(one.interval),
             "motion_interval_s": float(one.motion_interval),
@@ -82,7 +75,21 @@ def seconds(time: Fraction) -> float:
     return round(float(time), 6)
 
 
-def _stream(facts: StreamFacts) -> dict[str, Any]:
+def read_json(footage: Footage) -> dict[str, Any]:
+    """Return how far a file was read."""
+    ending = footage.ending
+    return {
+        "ended": ending.why.value,
+        "frames_decoded": ending.decoded,
+        "frames_looked_at": footage.frames_looked_at,
+        "frames_without_time": ending.untimed,
+        "gaps_s": [[seconds(begin), seconds(end)] for begin, end in ending.gaps],
+        "sound_until_s": None if ending.sound_until is None else seconds(ending.sound_until),
+    }
+
+
+def stream_json(facts: StreamFacts) -> dict[str, Any]:
+    """Return the facts of a stream."""
     values = {name: getattr(facts, name) for name in StreamFacts.__slots__}
     return {name: fraction_json(one) if isinstance(one, Fraction) else one for name, one in values.items()}
 

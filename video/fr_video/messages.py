@@ -20,6 +20,11 @@ STEP_FRAMES = 100  # frames that are decoded for one answer at most
 READY, ASK = b"ready", b"?"
 FACTS, FRAME, STEP, GAP, ENDING, REFUSED, OUT_OF_MEMORY = b"O", b"F", b"S", b"G", b"E", b"R", b"M"
 
+# Between the process that makes a video file and the one that encodes it.
+PICTURE, FINISH, WRITE, DONE = b"P", b"E", b"W", b"D"
+MILLISECONDS = "<q"  # time of a picture
+MAX_WRITE_BYTES = 32_768  # of one piece of the file
+
 # Refusals before the first frame: not readable, no codec of `CODECS` or no video stream, too many pixels.
 UNREADABLE, UNSUPPORTED, TOO_MANY_PIXELS = "unreadable", "unsupported", "pixels"
 

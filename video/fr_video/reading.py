@@ -63,9 +63,10 @@ class VideoFile:
         try:
             self._state = self._state_now()
             self.size_bytes = self._require_size()
-            self._demuxer = sniff(os.pread(self._file, HEAD_BYTES, 0))
-            if self._demuxer is None:
+            demuxer = sniff(os.pread(self._file, HEAD_BYTES, 0))
+            if demuxer is None:
                 raise VideoUnreadable(message("error.video.no_container"))
+            self.demuxer = demuxer
             self.sha256 = self._hash()
         except BaseException:
             os.close(self._file)
@@ -80,6 +81,10 @@ class VideoFile:
     def close(self) -> None:
         """Close the file."""
         os.close(self._file)
+
+    def fileno(self) -> int:
+        """Return the descriptor of the file."""
+        return self._file
 
     def sampled(self, sampling: Sampling) -> Reading:
         """Begin to read the frames that a sampling takes; raises what `Reading` raises."""
@@ -96,7 +101,7 @@ class VideoFile:
 
     def _read(self, sampling: Sampling, wanted: tuple[int, ...] | None) -> Reading:
         limits = self.limits
-        order = Order(self._demuxer or "", limits.max_pixels, limits.max_frames, limits.max_seconds, sampling, wanted)
+        order = Order(self.demuxer, limits.max_pixels, limits.max_frames, limits.max_seconds, sampling, wanted)
         return Reading(self._file, order, limits, self._boot)
 
     def _state_now(self) -> tuple[int, int, int]:

@@ -87,15 +87,15 @@ class Tracker:
     def _affinity(self, track: _Open, look: Look) -> float | None:
         """Return how well a face fits a track; None where it does not."""
         after_s = float(look.at.time - track.last)
-        overlap = _overlap(track.expected(after_s), look.at.box)
+        shared = overlap(track.expected(after_s), look.at.box)
         if self._appearance is None:
-            return overlap if overlap >= _SAME_PLACE else None
+            return shared if shared >= _SAME_PLACE else None
         similarity = track.similarity(look.embedding)
         if similarity < self._appearance.different:
             return None
         near = _distance(track.box, look.at.box) <= _REACH + _REACH_PER_S * after_s
-        if overlap >= _SAME_PLACE or (near and similarity >= self._appearance.same):
-            return overlap + similarity
+        if shared >= _SAME_PLACE or (near and similarity >= self._appearance.same):
+            return shared + similarity
         return None
 
 
@@ -175,8 +175,8 @@ def _fitness(look: Look) -> tuple[float, float, float]:
     return quality.score, -abs(quality.yaw) - abs(quality.pitch), quality.inter_eye_px
 
 
-def _overlap(one: Sequence[float], other: Sequence[float]) -> float:
-    """Intersection over union of two boxes (left, top, right, bottom), 0 to 1."""
+def overlap(one: Sequence[float], other: Sequence[float]) -> float:
+    """Return the intersection over union of two boxes (left, top, right, bottom), 0 to 1."""
     wide = min(one[2], other[2]) - max(one[0], other[0])
     high = min(one[3], other[3]) - max(one[1], other[1])
     if wide <= 0 or high <= 0:

@@ -25,7 +25,7 @@ _OUR_PACKAGES = tuple(
 # The commands that fr-core adds to a group. Without fr-core, they say that it is missing.
 _OF_CORE: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "fr": ("serve", "server", "store", "models", "evaluate", "bench", "dataset", "video", "web", "lti"),
+        "fr": ("serve", "server", "store", "models", "evaluate", "bench", "dataset", "video", "redact", "web", "lti"),
         "fr gallery": ("backup", "restore", "verify", "key"),
         "fr train": ("check", "simulate"),
         "fr audit": ("file",),
@@ -148,7 +148,7 @@ def _why_absent(words: str, error: ImportError) -> tuple[str, str]:
         extra, packages = ("verify", "more packages")
     elif words in ("fr web", "fr lti"):
         extra, packages = ("web", "more packages")
-    elif words == "fr video":
+    elif words in ("fr video", "fr redact"):
         extra, packages = ("video", "more packages")
     return (
         f"Needs {packages}; in a clone of FR Core: pip install '.\\[{extra}]'.",

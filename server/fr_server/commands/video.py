@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from fr_core.engine import Engine
     from fr_core.gallery.galleries import Galleries
     from fr_core.gallery.values import GalleryInfo
+    from fr_core.packs.manifest import Pack
     from fr_video.leads import Leads
     from fr_video.values import Ending, Footage, Track, VideoLimits
     from fr_video.verify import ProvenFrame
 
-_MAX_LEADS_BYTES = 64 * 2**20
+MAX_LEADS_BYTES = 64 * 2**20
 
 _READ = {
     "WHOLE": "to the end",
@@ -80,7 +81,8 @@ def video(
     It runs here, without a server: stop the server of the data folder first. It refuses an operational gallery, because
     a search of one needs an audit record. Exit status 1: it failed, or --verify found another file or frame.
     """
-    with _reporting(as_json):
+    with reporting_video(as_json):
+        from fr_core.packs.manifest import load_pack
         from fr_video.analysis import analyze
         from fr_video.reading import VideoFile
         from fr_video.values import Sampling, VideoLimits
@@ -93,7 +95,7 @@ def video(
         with ExitStack() as opened:
             footage_file = opened.enter_context(VideoFile(file, limits))
             galleries, info = opened.enter_context(_gallery(gallery, data, key, config))
-            engine = opened.enter_context(_engine(pack, device, detection))
+            engine = opened.enter_context(engine_of(load_pack(pack), device, detection))
             if info is not None:
                 info.model.require_same(engine.pipeline.model)
             with waiting("Analyzing the footage"):
@@ -117,14 +119,14 @@ def _leads(
 
 
 @contextmanager
-def _engine(pack: str, device: str, detection: str) -> Iterator[Engine]:
+def engine_of(pack: Pack, device: str, detection: str) -> Iterator[Engine]:
+    """Open the engine of a pack, for as long as the block lasts."""
     from fr_core.engine import EngineOptions, open_engine
     from fr_core.packs.cache import ModelCache, cache_folder
-    from fr_core.packs.manifest import load_pack
 
-    with waiting(f"Loading the models of {pack}"):
+    with waiting(f"Loading the models of {pack.name}"):
         options = EngineOptions(device=device, detection=detection)
-        engine = open_engine(load_pack(pack), ModelCache(cache_folder()), options)
+        engine = open_engine(pack, ModelCache(cache_folder()), options)
     try:
         yield engine
     finally:
@@ -156,8 +158,9 @@ def _gallery(
 
 
 @contextmanager
-def _reporting(as_json: bool) -> Iterator[None]:
-    with errors_to_status(1), reporting(as_json):
+def reporting_video(as_json: bool, *, writes: bool = False) -> Iterator[None]:
+    """Report errors as `reporting` does, and those of video files with their codes."""
+    with errors_to_status(1), reporting(as_json, writes=writes):
         from fr_video.errors import VideoError
 
         try:
@@ -175,7 +178,7 @@ def _print(footage: Footage, leads: Leads | None, as_json: bool) -> None:
     facts = footage.facts
     typer.echo(f"File: sha256 {footage.sha256}, {counted(footage.size_bytes, 'byte')}")
     typer.echo(f"Video: {printable(facts.codec)} in {printable(facts.container)}, {facts.width} x {facts.height}")
-    typer.echo(_read(footage.ending, footage.frames_looked_at))
+    typer.echo(footage_read(footage.ending, footage.frames_looked_at))
     typer.echo(NOTICE)
     for place, track in enumerate(footage.tracks):
         typer.echo("\n" + _track(track))
@@ -192,7 +195,8 @@ def _print(footage: Footage, leads: Leads | None, as_json: bool) -> None:
         typer.echo("No face was found.")
 
 
-def _read(ending: Ending, looked_at: int) -> str:
+def footage_read(ending: Ending, looked_at: int) -> str:
+    """Return a sentence on how far a file was read."""
     until = "" if ending.sound_until is None else f", until {_s(ending.sound_until)}"
     untimed = f", {counted(ending.untimed, 'frame')} without a time left out" if ending.untimed else ""
     decoded = f"{counted(ending.decoded, 'frame')} decoded{until}{untimed}, {looked_at:,} looked at"
@@ -220,7 +224,7 @@ def _prove(file: Path, leads: Path, limits: VideoLimits, as_json: bool) -> None:
     from fr_video.verify import read_cited
     from fr_video.verify import verify as proven_by
 
-    cited = read_cited(_json_of(read_whole(leads, _MAX_LEADS_BYTES)))
+    cited = read_cited(json_of(read_whole(leads, MAX_LEADS_BYTES)))
     with waiting("Decoding the frames"), VideoFile(file, limits) as opened:
         proven = proven_by(cited, opened)
     if as_json:
@@ -236,11 +240,12 @@ def _prove(file: Path, leads: Path, limits: VideoLimits, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _json_of(data: bytes) -> Any:
+def json_of(data: bytes) -> Any:
+    """Return a JSON document; None where there is none."""
     try:
         return json.loads(data)
     except (ValueError, RecursionError):
-        return None  # no leads, as `read_cited` says
+        return None
 
 
 def _proof(one: ProvenFrame) -> str:
