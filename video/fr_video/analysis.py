@@ -36,7 +36,7 @@ def analyze(
     sampling = sampling or Sampling()
     tracker, looked_at = Tracker(appearance_of(engine.calibration)), 0
     with video.sampled(sampling) as reading:
-        for frame, photo in _analyzed(reading, engine.pipeline):
+        for frame, photo in analyzed(reading, engine.pipeline):
             tracker.add(frame, photo.faces)
             looked_at += 1
             on_frame(frame.time)
@@ -47,8 +47,11 @@ def analyze(
     return Footage(video.sha256, video.size_bytes, facts, sampling, ending, looked_at, model, tracker.tracks())
 
 
-def _analyzed(frames: Iterable[Frame], pipeline: Pipeline) -> Iterator[tuple[Frame, AnalyzedPhoto]]:
-    """Yield each frame with its faces, in the order of the frames; a few are in work at a time."""
+def analyzed(frames: Iterable[Frame], pipeline: Pipeline) -> Iterator[tuple[Frame, AnalyzedPhoto]]:
+    """Yield each frame with its faces, in the order of the frames; a few are in work at a time.
+
+    Raises `TooManyFaces`, and what `frames` raise.
+    """
     waiting: deque[tuple[Frame, Future[AnalyzedPhoto]]] = deque()
     at_once = available_cores()
     with ThreadPoolExecutor(at_once, "footage") as workers:

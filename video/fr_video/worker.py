@@ -189,7 +189,8 @@ class _Decoding:
         if frame.format.name not in _PLANAR:
             return self._converted(self._to_luma, frame, "gray")
         plane = frame.planes[0]
-        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+        # A plane is a buffer, which its stubs do not say.
+        rows: U8 = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)  # type: ignore[call-overload]
         return rows[: frame.height, : frame.width]
 
     def _converted(self, reformatter: VideoReformatter, frame: VideoFrame, form: str) -> U8:
