@@ -27,6 +27,7 @@ from fr_core.types import Embedding, ModelId, frozen_array
 from fr_datasets.values import LabelledFace
 from fr_video.values import Sighting, Track
 from support import photos
+from support.commands import page, require_understood
 from support.videos import draw_chokepoint, draw_youtube_faces
 
 MODEL = ModelId("made-up", "1", "a" * 64)
@@ -214,3 +215,12 @@ def test_footage_without_two_people_or_a_second_video_allows_no_search(tmp_path:
     done = CliRunner().invoke(bench, ["video", "--footage", "youtube_faces", "--root", str(root)])
     assert done.exit_code == 2
     assert "allows no search" in done.output
+
+
+def test_the_commands_of_the_guide_have_their_options() -> None:
+    lines = [
+        line.strip() for line in page("docs/benchmarks.md").splitlines() if line.strip().startswith("fr bench video")
+    ]
+    assert len(lines) == 4
+    for line in lines:
+        require_understood(line)
