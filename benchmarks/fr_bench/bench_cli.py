@@ -1,4 +1,4 @@
-"""`fr bench`: speed of the pipeline, a server, searches and a course. Heavy imports wait until a command runs."""
+"""`fr bench`: the pipeline, a server, searches, a course and footage. Heavy imports wait until a command runs."""
 
 from typing import Annotated, Literal
 
@@ -7,6 +7,7 @@ import typer
 from fr_bench.bench_commands import options
 from fr_bench.bench_commands.options import tell, tell_round, tell_step
 from fr_bench.bench_commands.serve import serve
+from fr_bench.bench_commands.video import video
 from fr_evaluation.cli_parts import errors_to_stderr
 
 
@@ -157,8 +158,9 @@ def training(
 
 bench = typer.Typer(
     no_args_is_help=True,
-    help="Measure speed: of the pipeline in process, of a server under load, of searches, of a course. "
+    help="Measure speed: of the pipeline in process, of a server under load, of searches, of a course, "
+    "of footage. "
     "Exit status 1 if --bar is missed, 2 if it cannot be measured, also because other processes are busy.",
 )
-for command in (pipeline, serve, search, gallery, training):
+for command in (pipeline, serve, search, gallery, training, video):
     bench.command()(command)

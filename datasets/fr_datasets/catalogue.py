@@ -8,6 +8,7 @@ from fr_datasets import (
     bins,
     celeba_wild,
     cfp,
+    chokepoint,
     cross_lfw,
     deepface,
     groups,
@@ -18,12 +19,18 @@ from fr_datasets import (
     odd_formats,
     pairs_csv,
     people_folder,
+    youtube_faces,
 )
 from fr_datasets.errors import DatasetIncomplete, of_dataset, require_folder
 from fr_datasets.fetch import PARTS, require_checksum
 from fr_datasets.manifests import Manifest
-from fr_datasets.values import Counts
+from fr_datasets.values import Counts, VideoSet
 from fr_locales.messages import message
+
+VIDEO_READERS: Mapping[str, Callable[[Path], VideoSet]] = {
+    "chokepoint": chokepoint.videos,
+    "youtube_faces": youtube_faces.videos,
+}
 
 # Each reads every list of the set in a folder, makes sure of each photo that these name, and counts.
 READERS: Mapping[str, Callable[[Path], Counts]] = {
@@ -31,6 +38,7 @@ READERS: Mapping[str, Callable[[Path], Counts]] = {
     "calfw": lambda root: cross_lfw.calfw(root).counts,
     "celeba_wild": lambda root: celeba_wild.pairs(root).counts,
     "cfp": cfp.contents,
+    "chokepoint": lambda root: chokepoint.videos(root).counts,
     "cplfw": lambda root: cross_lfw.cplfw(root).counts,
     "deepface": lambda root: deepface.pairs(root).counts,
     "groups": lambda root: groups.photos(root).counts,
@@ -45,6 +53,7 @@ READERS: Mapping[str, Callable[[Path], Counts]] = {
     "odd_formats": lambda root: odd_formats.photos(root).counts,
     "pairs_csv": lambda root: pairs_csv.pairs(root).counts,
     "people_folder": lambda root: people_folder.people(root).counts,
+    "youtube_faces": lambda root: youtube_faces.videos(root).counts,
 }
 
 

@@ -1,4 +1,4 @@
-"""Values of data sets: pairs of photos or crops, people, templates, photos with a known number of faces."""
+"""Values of data sets: pairs of photos or crops, people, templates, videos, photos with a known number of faces."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -124,6 +124,68 @@ class TemplateSet:
         """The numbers of "photos", "templates", "pairs" and "mated" ones."""
         sizes = {"photos": len(self.photos), "templates": len(np.unique(self.templates)), "pairs": len(self.pairs)}
         return sizes | {"mated": int(self.mated.sum())}
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledFace:
+    """A face of a frame, whose person is known, by a point near its middle; pixels, origin top-left."""
+
+    identity: str
+    x: float
+    y: float
+    reach: float  # a detected face whose middle is further from the point is another one
+    clear: bool = True  # whether it is whole and in sight, so that it has to be found
+
+    def distance(self, box: Sequence[float] | npt.NDArray[np.float32]) -> float:
+        """Return how far the middle of a box (left, top, right, bottom) is from the point; 1 = `reach`."""
+        across, down = ((float(box[side]) + float(box[side + 2])) / 2 for side in (0, 1))
+        return max(abs(self.x - across), abs(self.y - down)) / self.reach
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledFrame:
+    """A frame of a video that lies as a photo."""
+
+    photo: Path
+    number: int  # its place in the recording, from 0; frames that are left out have numbers, too
+    faces: tuple[LabelledFace, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledVideo:
+    """A video as a folder of frames, in the order of their numbers; at least one."""
+
+    name: str
+    frames: tuple[LabelledFrame, ...]
+
+    @property
+    def people(self) -> tuple[str, ...]:
+        """Those who are seen, in the order in which they come."""
+        return tuple(dict.fromkeys(face.identity for frame in self.frames for face in frame.faces))
+
+
+@dataclass(frozen=True, slots=True)
+class VideoSet:
+    """Videos of people, and the terms on which they may be used.
+
+    `rate` is of frames a second. `stills` are photos of people, by identity; empty where the set has none. `pairs` are
+    (video, video, fold) whose people are compared; None where the set does not list them.
+    """
+
+    name: str
+    terms: str
+    rate: int
+    videos: tuple[LabelledVideo, ...]
+    stills: Mapping[str, tuple[Path, ...]] = field(default_factory=dict, hash=False)
+    pairs: tuple[tuple[str, str, int], ...] | None = None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The numbers of "people", of their "videos", of "frames", and of "pairs" if the set lists them."""
+        people = {person for video in self.videos for person in video.people}
+        found = {"people": len(people), "videos": len(self.videos)}
+        found["frames"] = sum(len(video.frames) for video in self.videos)
+        return found if self.pairs is None else found | {"pairs": len(self.pairs)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Damaged and hostile video files: each is refused by name or read as far as it is sound, at small cost."""
 
+import resource
 import struct
 import time
 from collections import Counter
@@ -70,12 +71,18 @@ def outcome(path: Path) -> str:
         return refused.code
 
 
+def peak_mib(whose: int) -> int:
+    """Return the most resident memory so far, of this process or of any child that has ended."""
+    return resource.getrusage(whose).ru_maxrss // 1024  # Linux has KiB
+
+
 @pytest.mark.parametrize("name", CONTAINERS)
 def test_mutants_are_refused_or_read_as_far_as_they_are_sound(tmp_path: Path, name: str) -> None:
-    """The decoder's memory is limited by the kernel; one that is beyond it ends as TOO_COSTLY."""
+    """The decoder's memory is limited by the kernel; one that is beyond it ends as TOO_COSTLY. So is its time."""
     path = film(tmp_path / f"a.{name}", SCENE, at_rate(RATE, 2), **CONTAINERS[name])
     data, rng = path.read_bytes(), np.random.default_rng(20)
     assert outcome(path) == Ended.WHOLE  # the control
+    whole_mib = peak_mib(resource.RUSAGE_CHILDREN)
     found: Counter[str] = Counter()
     slowest = 0.0
     for _ in range(MUTANTS):
@@ -83,7 +90,12 @@ def test_mutants_are_refused_or_read_as_far_as_they_are_sound(tmp_path: Path, na
         begun = time.monotonic()
         found[outcome(path)] += 1
         slowest = max(slowest, time.monotonic() - begun)
-    print(f"{name}: {MUTANTS} mutants, {dict(found)}, slowest {slowest:.1f} s")  # noqa: T201
+    decoder_mib, reader_mib = peak_mib(resource.RUSAGE_CHILDREN), peak_mib(resource.RUSAGE_SELF)
+    print(  # noqa: T201 - the figures
+        f"{name}: {MUTANTS} mutants, {dict(found)}, slowest {slowest:.1f} s, at most {decoder_mib} MiB of a decoder "
+        f"({whole_mib} of a sound file) and {reader_mib} of the reader"
+    )
+    assert decoder_mib <= whole_mib + LIMITS.memory_mib
     # The control: mutants do bite, and none was spared by the limit of time.
     assert sum(number for said, number in found.items() if said != Ended.WHOLE) >= MUTANTS // 5
     assert found[Ended.TOO_COSTLY] + found["VIDEO_TOO_COSTLY"] <= MUTANTS // 10

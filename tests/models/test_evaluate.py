@@ -376,6 +376,7 @@ SHORT = {
     "gallery": "--n 2500 --no-bar",
     "evaluation": "--n 10000 --no-bar --testdata few",
     "training": "--trainees 5 --every 0.5 --seconds 2 --no-bar",
+    "video": "--people 3 --seconds 12 --height 360 --strangers 5 --out out",
 }
 
 

@@ -13,6 +13,7 @@ from fr_datasets import (
     agedb30,
     celeba_wild,
     cfp,
+    chokepoint,
     cross_lfw,
     deepface,
     groups,
@@ -24,11 +25,12 @@ from fr_datasets import (
     pairs_csv,
     people_folder,
     tables,
+    youtube_faces,
 )
 from fr_datasets.catalogue import check
 from fr_datasets.errors import DatasetError, DatasetMalformed, DatasetMissing, DatasetUnreadable
 from fr_datasets.manifests import load_manifest, manifest_names, translated
-from fr_datasets.values import CountedPhoto, VerificationPair, fold_of
+from fr_datasets.values import CountedPhoto, LabelledFace, LabelledFrame, VerificationPair, fold_of
 from support.evaluations import lay_out, touch, write
 
 
@@ -90,6 +92,25 @@ IJB = {
     "meta/ijbc_template_pair_label.txt": "11 12 0\n11 11 1\n",
     **empty(*(f"loose_crop/{n}.jpg" for n in (1, 2, 3))),
 }
+YOUTUBE = {
+    "frame_images_DB/Ada.labeled_faces.txt": "Ada\\0\\0.7.jpg,0,30,20,16,18,0.0,1\n"
+    "Ada\\0\\0.9.jpg,0,31,20,16,18,0.0,1\n",
+    "frame_images_DB/Bo.labeled_faces.txt": "Bo\\2\\2.1.jpg,0,40,50,20,20,0.0,1\n",
+    "splits.txt": "split, pair, first, second, similarity, same\n"
+    "1, 1, Ada/0, Bo/2, 0.3, 0\n2, 2, Ada/0, Ada/0, 0.9, 1\n",
+    **empty(*(f"frame_images_DB/{name}" for name in ("Ada/0/0.7.jpg", "Ada/0/0.9.jpg", "Bo/2/2.1.jpg"))),
+}
+_EYES = '<leftEye x="30" y="40"/><rightEye x="50" y="42.5"/>'
+CHOKEPOINT = {
+    "groundtruth/P1E_S1_C1.xml": f"""<?xml version="1.0"?>
+<dataset name="P1E_S1_C1">
+<frame number="00000000"/>
+<frame number="00000003"><person id="0001">{_EYES}</person></frame>
+</dataset>
+""",
+    **empty("P1E_S1/P1E_S1_C1/00000000.jpg", "P1E_S1/P1E_S1_C1/00000003.jpg"),
+    **empty("Still/Neutral/ID0001.JPG", "Still/Smile/ID0001.JPG", "Still/Smile/notes.txt"),
+}
 SETS: dict[str, tuple[Callable[[Path], Any], dict[str, str]]] = {
     "lfw": (lfw.view2, LFW),
     "lfw people": (lfw.people, LFW),
@@ -104,6 +125,8 @@ SETS: dict[str, tuple[Callable[[Path], Any], dict[str, str]]] = {
     "cfp": (cfp.pairs, CFP),
     "people_folder": (people_folder.people, PEOPLE),
     "ijbc": (lambda root: ijb.templates(root, "ijbc"), IJB),
+    "youtube_faces": (youtube_faces.videos, YOUTUBE),
+    "chokepoint": (chokepoint.videos, CHOKEPOINT),
 }
 
 
@@ -117,6 +140,7 @@ def two_lines(*pairs: tuple[str, str, int]) -> str:
 
 COMMON = "same,identity_a,file_a,identity_b,file_b\n"
 LABELS, CONDITIONS = "labels.csv", "conditions.csv"
+ADA, GROUND_TRUTH = "frame_images_DB/Ada.labeled_faces.txt", "groundtruth/P1E_S1_C1.xml"
 
 
 @pytest.mark.parametrize(
@@ -193,6 +217,31 @@ LABELS, CONDITIONS = "labels.csv", "conditions.csv"
         ("ijbc", "meta/ijbc_template_pair_label.txt", "11 11 1", "11 13 1", 2, "no photo"),
         ("ijbc", "meta/ijbc_template_pair_label.txt", "11 12 0", "11 12", 1, "expected numbers"),
         ("ijbc", "meta/ijbc_template_pair_label.txt", "11 11 1", "11 11.5 1", 2, "expected numbers"),
+        ("youtube_faces", ADA, "31,20,16,18,0.0,1", "31,20,16,18,0.0", 2, "found 7 fields"),
+        ("youtube_faces", ADA, "31,20", "31.5,20", 2, "whole number"),
+        ("youtube_faces", ADA, "0.9.jpg", "0.7.jpg", 2, "not in the order of their numbers"),
+        ("youtube_faces", ADA, "Ada\\0\\0.9.jpg", "..\\..\\0.9.jpg", 2, "outside"),
+        ("youtube_faces", ADA, "", "", 1, "empty"),
+        ("youtube_faces", "splits.txt", "Ada/0, Bo/2", "Ada/0, Bo/3", 2, "no list of faces names the video 'Bo/3'"),
+        ("youtube_faces", "splits.txt", "0.9, 1", "0.9, yes", 3, "must be 0 or 1"),
+        ("youtube_faces", "splits.txt", "0.9, 1", "0.9, 0", 3, "contradicts the identities"),
+        ("youtube_faces", "splits.txt", "0.9, 1", "1", 3, "found 5 fields"),
+        ("chokepoint", GROUND_TRUTH, "</dataset>\n", "", 5, "not well-formed XML"),
+        ("chokepoint", GROUND_TRUTH, "", "<dataset/>", 1, "empty"),
+        ("chokepoint", GROUND_TRUTH, 'number="00000003"', "", 4, "needs a number"),
+        ("chokepoint", GROUND_TRUTH, 'number="00000003"', 'number="00000000"', 4, "not in the order of their numbers"),
+        ("chokepoint", GROUND_TRUTH, ' id="0001"', "", 4, "needs an id and both eyes"),
+        ("chokepoint", GROUND_TRUTH, '<leftEye x="30" y="40"/>', "", 4, "needs an id and both eyes"),
+        ("chokepoint", GROUND_TRUTH, 'x="30"', 'x="nan"', 4, "found 'nan'"),
+        ("chokepoint", GROUND_TRUTH, 'y="40"', "", 4, "found ''"),
+        (
+            "chokepoint",
+            GROUND_TRUTH,
+            "<dataset ",
+            '<!DOCTYPE dataset [<!ENTITY a "aa"><!ENTITY b "&a;&a;">]>\n<dataset ',
+            2,
+            "entities are not allowed",
+        ),
     ],
 )
 def test_a_broken_list_is_refused(
@@ -216,6 +265,8 @@ def test_a_broken_list_is_refused(
         ("lfw people", "images/Bo/Bo_0002.jpg", r"Bo_0002\.jpg, named by line 5 of people\.txt"),
         ("cfp", PROFILE[1], r"002/profile/01\.jpg, named by line 2 of Pair_list_P\.txt"),
         ("cfp", "Protocol/Split/FP/02/diff.txt", r"FP/02/diff\.txt"),
+        ("youtube_faces", "frame_images_DB/Ada/0/0.9.jpg", r"0\.9\.jpg, named by line 2 of Ada\.labeled_faces\.txt"),
+        ("chokepoint", "P1E_S1/P1E_S1_C1/00000003.jpg", r"00000003\.jpg, named by line 4 of P1E_S1_C1\.xml"),
         ("ijbc", "loose_crop/3.jpg", r"3\.jpg, named by line 3 of ijbc_face_tid_mid\.txt"),
         ("ijbc", "meta/ijbc_face_tid_mid.txt", r"ijbc_face_tid_mid\.txt is not there"),
         ("ijbc", "meta/ijbc_template_pair_label.txt", r"template_pair_label\.txt is not there"),
@@ -347,6 +398,39 @@ def test_ijb_templates_hold_media_landmarks_and_pairs(tmp_path: Path) -> None:
     assert found.scores.tolist() == pytest.approx([0.99] * 3)
     assert (found.pairs.tolist(), found.mated.tolist()) == ([[11, 12], [11, 11]], [False, True])
     assert found.counts == {"photos": 3, "templates": 2, "pairs": 2, "mated": 1}
+
+
+def test_videos_of_youtube_faces_are_folders_of_frames_with_a_face_each(tmp_path: Path) -> None:
+    root = laid(tmp_path, "youtube_faces") / "frame_images_DB"
+    found = youtube_faces.videos(tmp_path)
+    assert [(video.name, video.people) for video in found.videos] == [("Ada/0", ("Ada",)), ("Bo/2", ("Bo",))]
+    assert found.videos[0].frames[1] == LabelledFrame(root / "Ada/0/0.9.jpg", 9, (LabelledFace("Ada", 31, 20, 9),))
+    assert (found.rate, found.pairs) == (24, (("Ada/0", "Bo/2", 1), ("Ada/0", "Ada/0", 2)))
+    assert found.counts == {"people": 2, "videos": 2, "frames": 3, "pairs": 2}
+    (tmp_path / "splits.txt").rename(root.parent / "splits_corrected.txt")
+    assert youtube_faces.videos(tmp_path) == found
+    (tmp_path / "splits_corrected.txt").unlink()
+    assert youtube_faces.videos(root).pairs is None
+    with pytest.raises(DatasetMissing, match="holds no list of labelled faces"):
+        youtube_faces.videos(root / "Ada")
+
+
+def test_sequences_of_chokepoint_have_faces_between_the_eyes_and_stills(tmp_path: Path) -> None:
+    folder = laid(tmp_path, "chokepoint") / "P1E_S1" / "P1E_S1_C1"
+    found = chokepoint.videos(tmp_path)
+    (video,) = found.videos
+    assert video.frames == (
+        LabelledFrame(folder / "00000000.jpg", 0, ()),
+        LabelledFrame(folder / "00000003.jpg", 3, (LabelledFace("0001", 40, 41.25, 30),)),
+    )
+    stills = tuple(tmp_path / "Still" / kind / "ID0001.JPG" for kind in ("Neutral", "Smile"))
+    assert found.stills == {"0001": stills}
+    assert found.counts == {"people": 1, "videos": 1, "frames": 2}
+    folder.rename(tmp_path / "P1E_S1_C1")
+    assert chokepoint.videos(tmp_path).counts == found.counts
+    face = video.frames[1].faces[0]
+    assert face.distance((30, 31.25, 50, 51.25)) == 0
+    assert face.distance((60, 31.25, 80, 51.25)) == 1
 
 
 def test_people_of_ones_own_lie_in_folders_with_labels_and_conditions(tmp_path: Path) -> None:

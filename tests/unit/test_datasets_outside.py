@@ -57,6 +57,21 @@ MADE: dict[str, tuple[Files, tuple[str, ...]]] = {
     "odd_formats": (ODD, ("1.jpg", "index.csv")),
     "pairs_csv": ({"1.jpg": JPEG, "2.jpg": JPEG, "pairs.csv": "a,b,mated\n1.jpg,2.jpg,1\n"}, ("2.jpg", "pairs.csv")),
     "groups": ({"compreface_1_2.jpg": JPEG}, ("compreface_1_2.jpg",)),
+    "youtube_faces": (
+        {
+            "frame_images_DB/Bo/0/0.1.jpg": JPEG,
+            "frame_images_DB/Bo.labeled_faces.txt": "Bo\\0\\0.1.jpg,0,9,9,9,9,0,1\n",
+        },
+        ("frame_images_DB/Bo/0/0.1.jpg", "frame_images_DB/Bo", "frame_images_DB/Bo.labeled_faces.txt"),
+    ),
+    "chokepoint": (
+        {
+            "A_C1/0.jpg": JPEG,
+            "Still/Neutral/ID1.jpg": JPEG,
+            "groundtruth/A_C1.xml": '<dataset><frame number="0"/></dataset>',
+        },
+        ("A_C1/0.jpg", "groundtruth/A_C1.xml", "Still/Neutral/ID1.jpg"),
+    ),
     "insightface_bins": ({"lfw.bin": pickle.dumps(([JPEG, JPEG], [True]), protocol=4)}, ("lfw.bin",)),
 }
 LINKS = [(name, link) for name, (_, links) in MADE.items() for link in links]

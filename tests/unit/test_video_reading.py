@@ -4,6 +4,7 @@ import hashlib
 import os
 import signal
 from contextlib import suppress
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -220,9 +221,10 @@ def test_a_recording_that_begins_amid_a_picture_is_read_from_its_first_key_frame
 
 
 def test_a_decoder_without_memory_is_a_refusal_before_the_first_frame(tmp_path: Path) -> None:
-    path = film(tmp_path / "a.mp4", MOVING, at_rate(RATE, 1))
-    with pytest.raises(VideoTooCostly):
-        read(path, limits=VideoLimits(memory_mib=1))
+    path = film(tmp_path / "a.mp4", replace(MOVING, size=(1280, 720)), at_rate(RATE, 1))
+    for mebibytes in (1, 2, 4, 6):  # too few at different steps, some of which FFmpeg takes for damage
+        with pytest.raises(VideoTooCostly):
+            read(path, limits=VideoLimits(memory_mib=mebibytes))
 
 
 def test_a_decoder_that_stands_still_ends_the_reading(tmp_path: Path) -> None:
@@ -246,6 +248,16 @@ def test_a_decoder_that_ends_after_a_frame_ends_the_reading_and_the_frames_stand
         frames += reading
         assert reading.ending == Ending(why, len(frames), frames[-1].time, (), 0)
         assert len(frames) < 50
+
+
+def test_frames_without_a_time_are_counted_as_far_as_a_decoder_came_that_died(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mp4", STILL, [Fraction(0)])
+    later = messages.pack_frame(messages.FrameHead(3, 1, 32, 24, 0, untimed=2))
+    with VideoFile(path, boot=saying(FACTS, frame_said(0, 0), later)) as video:
+        with video.sampled(EVERY_FRAME) as reading:
+            assert len(list(reading)) == 2
+        assert reading.ending is not None
+        assert (reading.ending.why, reading.ending.decoded, reading.ending.untimed) == (Ended.BROKE_DECODER, 4, 2)
 
 
 def test_the_decoder_is_shut_in(tmp_path: Path) -> None:
@@ -372,6 +384,7 @@ def test_whatever_a_decoder_writes_is_an_answer_or_nonsense(said: bytes) -> None
         messages.FrameHead(0, 0, 40, 40, 0),
         messages.FrameHead(0, 2**62, 10, 10, 0),
         messages.FrameHead(0, 0, 10, 10, 45),
+        messages.FrameHead(1, 0, 10, 10, 90, untimed=2),
     ],
 )
 def test_a_frame_that_the_limits_do_not_allow_is_nonsense(head: messages.FrameHead) -> None:

@@ -28,7 +28,7 @@ MAX_WRITE_BYTES = 32_768  # of one piece of the file
 # Refusals before the first frame: not readable, no codec of `CODECS` or no video stream, too many pixels.
 UNREADABLE, UNSUPPORTED, TOO_MANY_PIXELS = "unreadable", "unsupported", "pixels"
 
-_FRAME = struct.Struct("<QqQQH")
+_FRAME = struct.Struct("<QqQQHQ")
 _ENDING = struct.Struct("<QQq")
 _GAP = struct.Struct("<qq")
 _NAME = re.compile(r"[\w ,.+:/-]{1,200}", re.ASCII)
@@ -49,11 +49,12 @@ class FrameHead:
     width: int  # pixels, upright
     height: int
     rotation: int  # degrees
+    untimed: int = 0  # frames left out before this one, as `Ending.untimed`
 
 
 def pack_frame(head: FrameHead) -> bytes:
     """Answer with a frame."""
-    return FRAME + _FRAME.pack(head.number, head.pts, head.width, head.height, head.rotation)
+    return FRAME + _FRAME.pack(head.number, head.pts, head.width, head.height, head.rotation, head.untimed)
 
 
 def read_frame(rest: bytes, max_pixels: int) -> FrameHead:
@@ -65,6 +66,8 @@ def read_frame(rest: bytes, max_pixels: int) -> FrameHead:
         raise Nonsense("a frame that the limits do not allow")
     if head.rotation not in (0, 90, 180, 270):
         raise Nonsense("a rotation of no quarter turns")
+    if head.untimed > head.number:
+        raise Nonsense("more frames left out than there were")
     return head
 
 

@@ -144,7 +144,7 @@ class Reading:
         self.ending: Ending | None = None
         self._limits = limits
         self._last: Fraction | None = None
-        self._decoded = 0
+        self._decoded = self._untimed = 0
         self._gaps: list[tuple[Fraction, Fraction]] = []
         try:
             self._start(file, order, boot)
@@ -245,7 +245,7 @@ class Reading:
                     why = Ended.BROKE_DECODER
             if self._last is None:
                 raise self._refusal(why)
-            self.ending = Ending(why, self._decoded, self._last, tuple(self._gaps), 0)
+            self.ending = Ending(why, self._decoded, self._last, tuple(self._gaps), self._untimed)
 
     def _ended(self, head: messages.EndHead) -> Ending:
         sound_until = self._time_of(head.last_pts) if head.decoded > head.untimed else None
@@ -266,7 +266,7 @@ class Reading:
             raise messages.Nonsense("a frame that is not after the one before")
         shape = head.height, head.width, 3
         pixels = np.frombuffer(self._memory, np.uint8, head.width * head.height * 3).reshape(shape).copy()
-        self._last, self._decoded = time, head.number + 1
+        self._last, self._decoded, self._untimed = time, head.number + 1, head.untimed
         digest = hashlib.sha256(pixels.data).hexdigest()
         return Frame(head.number, head.pts, time, head.rotation, frozen_array(pixels), digest)
 

@@ -54,13 +54,13 @@ class Tracker:
 
     def __init__(self, appearance: Appearance | None) -> None:
         self._appearance = appearance
-        self._open: list[_Open] = []
-        self._all: list[_Open] = []
+        self._open: list[OpenTrack] = []
+        self._all: list[OpenTrack] = []
 
     def add(self, frame: Frame, faces: Sequence[EmbeddedFace]) -> None:
         """Assign the faces of a frame to tracks, each track getting one at most."""
         self._open = [track for track in self._open if frame.time - track.last <= MAX_GAP_S]
-        looks = [_look(frame, face) for face in faces]
+        looks = [look_of(frame, face) for face in faces]
         pairs = sorted(
             (-score, place, number)
             for place, track in enumerate(self._open)
@@ -76,7 +76,7 @@ class Tracker:
             if number in taken:
                 followed[taken[number]].add(look)
             else:
-                track = _Open(look)
+                track = OpenTrack(look)
                 self._open.append(track)
                 self._all.append(track)
 
@@ -84,7 +84,7 @@ class Tracker:
         """Return the tracks so far."""
         return tuple(track.closed(number) for number, track in enumerate(self._all, start=1))
 
-    def _affinity(self, track: _Open, look: Look) -> float | None:
+    def _affinity(self, track: OpenTrack, look: Look) -> float | None:
         """Return how well a face fits a track; None where it does not."""
         after_s = float(look.at.time - track.last)
         shared = overlap(track.expected(after_s), look.at.box)
@@ -99,7 +99,7 @@ class Tracker:
         return None
 
 
-class _Open:
+class OpenTrack:
     """A track that may go on."""
 
     def __init__(self, look: Look) -> None:
@@ -120,6 +120,7 @@ class _Open:
         return self._sightings[-1].box
 
     def add(self, look: Look) -> None:
+        """Go on with a face of a later frame."""
         moved = np.array(look.at.box) - np.array(self.box)
         self._velocity = moved / float(look.at.time - self.last)
         self._sightings.append(look.at)
@@ -162,7 +163,8 @@ def mean_template(looks: Iterable[tuple[Embedding, float]]) -> Embedding:
     return Embedding(frozen_array((total / np.linalg.norm(total)).astype(np.float32)), model)
 
 
-def _look(frame: Frame, face: EmbeddedFace) -> Look:
+def look_of(frame: Frame, face: EmbeddedFace) -> Look:
+    """Return a face of a frame with what a track keeps of both."""
     left, top, right, bottom = (float(value) for value in face.face.detection.box)
     quality = face.face.quality
     at = Sighting(frame.number, frame.pts, frame.time, (left, top, right, bottom), quality.score)

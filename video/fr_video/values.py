@@ -100,7 +100,8 @@ class Ending:
     sound_until: Fraction | None  # seconds of the last frame before the end; None where there was no frame
     # Stretches that were left out because of damage, in seconds: the frames at both ends are sound. In order.
     gaps: tuple[tuple[Fraction, Fraction], ...]
-    untimed: int  # frames without a presentation time, or with one that is not after that of the frame before; left out
+    # Of `decoded`, those without a presentation time, or with one that is not after that of the frame before; left out.
+    untimed: int
 
 
 Box = tuple[float, float, float, float]

@@ -36,8 +36,11 @@ if TYPE_CHECKING:
 
 # The same file gives the same pixels on any processor: no shortcuts of its own in turning luma and chroma into RGB.
 _EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.BITEXACT | Interpolation.FULL_CHR_H_INT
+# FFmpeg's names of formats of 8 bits whose first plane is the luma.
+_PLANAR = frozenset(f"yuv{kind}{chroma}p" for kind in ("", "j") for chroma in ("420", "422", "444")) | {"nv12", "gray"}
 # Packets that could not be decoded; a file with more is read no further.
 _MOST_DAMAGED = 1_000
+_BYTES_OF_FRAME = 8  # for each pixel: a frame of 10 bits with its chroma, and what FFmpeg keeps beside it
 _AV1 = "libdav1d"  # FFmpeg's decoder of AV1; all others are called as their codecs
 _EARLY_S = 1  # as `Ended.EARLY` has it
 
@@ -136,6 +139,7 @@ class _Decoding:
             except MemoryError:
                 raise
             except FFmpegError:
+                self._require_memory()
                 damaged += 1
                 if damaged > _MOST_DAMAGED:
                     raise
@@ -143,6 +147,10 @@ class _Decoding:
                 self._stream.codec_context.flush_buffers()
                 continue
             yield from frames
+
+    def _require_memory(self) -> None:
+        """Raise `MemoryError` where a frame would find no room: FFmpeg then reports damage, too."""
+        bytearray(self._facts.width * self._facts.height * _BYTES_OF_FRAME)
 
     def _gap(self, before: int | None) -> Iterator[bytes]:
         """Tell what damage left out before the last frame; `before`: the time of the frame before it."""
@@ -167,14 +175,23 @@ class _Decoding:
         pixels = np.rot90(self._converted(self._to_rgb, frame, "rgb24"), rotation // 90)
         high, wide, _ = pixels.shape
         np.copyto(np.frombuffer(self._memory, np.uint8, pixels.size).reshape(pixels.shape), pixels)
-        return messages.pack_frame(FrameHead(number, pts, wide, high, rotation))
+        return messages.pack_frame(FrameHead(number, pts, wide, high, rotation, self._untimed))
 
     def _wants(self, frame: VideoFrame, pts: int) -> bool:
         if self._wanted is not None:
             return pts in self._wanted
         if not self._sampler.may_take(pts):
             return False
-        return self._sampler.takes(pts, self._converted(self._to_luma, frame, "gray"))
+        return self._sampler.takes(pts, self._luma(frame))
+
+    def _luma(self, frame: VideoFrame) -> U8:
+        """Return the luma, u8[H, W]: as the frame has it where that is a plane of bytes, which costs nothing."""
+        if frame.format.name not in _PLANAR:
+            return self._converted(self._to_luma, frame, "gray")
+        plane = frame.planes[0]
+        # A plane is a buffer, which its stubs do not say.
+        rows: U8 = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)  # type: ignore[call-overload]
+        return rows[: frame.height, : frame.width]
 
     def _converted(self, reformatter: VideoReformatter, frame: VideoFrame, form: str) -> U8:
         return reformatter.reformat(frame, format=form, interpolation=_EXACT, threads=1).to_ndarray().view(np.uint8)

@@ -28,6 +28,7 @@ from fr_evaluation.verification.quality import quality_figures
 from fr_evaluation.verification.report import VerificationReport
 from fr_evaluation.verification.sources import PairsToCompare, PhotoSource
 from fr_evaluation.verification.templates import read_templates
+from fr_evaluation.verification.videos import read_videos
 from fr_locales.messages import message
 
 
@@ -106,6 +107,7 @@ PAIR_READERS: Mapping[str, Callable[[str, Path], PairsToCompare]] = {
     "calfw": PairReader(cross_lfw.calfw, most_central),
     "celeba_wild": PairReader(celeba_wild.pairs, most_central),
     "cfp": PairReader(cfp.pairs, most_central),
+    "chokepoint": read_videos,
     "cplfw": PairReader(cross_lfw.cplfw, most_central),
     "deepface": PairReader(deepface.pairs, largest),
     "ijbb": read_templates,
@@ -117,6 +119,7 @@ PAIR_READERS: Mapping[str, Callable[[str, Path], PairsToCompare]] = {
     "london": PairReader(london.pairs, most_central),
     "pairs_csv": PairReader(pairs_csv.pairs, most_central),
     "people_folder": PairReader(people_folder.pairs, most_central),
+    "youtube_faces": read_videos,
 }
 
 

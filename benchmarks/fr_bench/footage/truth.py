@@ -1,0 +1,101 @@
+"""Compares tracks with the people who are known to be in footage: found and missed, switched, and whose face it is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from fr_datasets.values import LabelledFace
+from fr_video.tracking import MAX_GAP_S
+from fr_video.values import Box, Sighting, Track
+
+Truth = Mapping[Fraction, Sequence[LabelledFace]]
+"""The faces that there are, by the time of each frame that was looked at, in the order of time."""
+
+_FOUND = 0.5  # share of the frames with a clear face, in which a track has to follow it
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """The CLEAR MOT figures of tracks (Bernardin and Stiefelhagen, EURASIP JIVP 2008), of the frames looked at.
+
+    An appearance is one person without a pause of more than `MAX_GAP_S` seconds.
+    """
+
+    objects: int = 0  # clear faces that there were
+    misses: int = 0  # of them without a track (false negatives)
+    false_positives: int = 0  # sightings of tracks where no face was, clear or not
+    id_switches: int = 0  # sightings of a person by another track than the one before, in one appearance
+    tracks: int = 0
+    mixed: int = 0  # tracks that follow more than one person
+    appearances: int = 0  # with a clear face
+    found: int = 0  # appearances that tracks follow in at least half of the frames with a clear face
+
+    @property
+    def mota(self) -> float:
+        """Return the multiple object tracking accuracy; at most 1."""
+        return 1 - (self.misses + self.false_positives + self.id_switches) / self.objects
+
+    def __add__(self, other: Followed) -> Followed:
+        return Followed(*(getattr(self, name) + getattr(other, name) for name in Followed.__slots__))
+
+
+def followed(truth: Truth, tracks: Sequence[Track]) -> Followed:
+    """Compare tracks with the faces of the frames that were looked at."""
+    seen = _seen(truth, tracks)
+    objects = misses = switches = 0
+    last: dict[str, int] = {}  # person -> track of the sighting before
+    present: dict[str, Fraction] = {}  # person -> time of the last frame with the face
+    appearances: list[tuple[int, int]] = []  # frames with a clear face, and those of them with a track
+    current: dict[str, int] = {}  # person -> place in `appearances`
+    for time, faces in truth.items():
+        at = seen.get(time, [])
+        for face in faces:
+            who = face.identity
+            if who not in present or time - present[who] > MAX_GAP_S:
+                current.pop(who, None)
+                last.pop(who, None)
+            present[who] = time
+            by = [number for number, name in at if name == who]
+            switches += sum(last.get(who, number) != number for number in by)
+            if by:
+                last[who] = by[-1]
+            if face.clear:
+                objects, misses = objects + 1, misses + (not by)
+                place = current.setdefault(who, len(appearances))
+                if place == len(appearances):
+                    appearances.append((0, 0))
+                clear, hit = appearances[place]
+                appearances[place] = clear + 1, hit + bool(by)
+    strange = sum(name is None for at in seen.values() for _, name in at)
+    mixed = sum(len(people_of(truth, track)) > 1 for track in tracks)
+    found = sum(hit >= _FOUND * clear for clear, hit in appearances)
+    return Followed(objects, misses, strange, switches, len(tracks), mixed, len(appearances), found)
+
+
+def people_of(truth: Truth, track: Track) -> Counter[str]:
+    """Return the people whom a track follows, and in how many frames."""
+    return Counter(name for one in track.sightings if (name := _person_at(truth, one)) is not None)
+
+
+def nearest(faces: Iterable[LabelledFace], box: Box) -> LabelledFace | None:
+    """Return the labelled face whose point is nearest to the middle of a box; None where none is in reach."""
+    near = [(face.distance(box), place, face) for place, face in enumerate(faces)]
+    far, _, face = min(near, default=(2.0, 0, None))
+    return face if far <= 1 else None
+
+
+def _seen(truth: Truth, tracks: Sequence[Track]) -> dict[Fraction, list[tuple[int, str | None]]]:
+    """Return the track and the person of each sighting, by time."""
+    seen: dict[Fraction, list[tuple[int, str | None]]] = {}
+    for track in tracks:
+        for one in track.sightings:
+            seen.setdefault(one.time, []).append((track.number, _person_at(truth, one)))
+    return seen
+
+
+def _person_at(truth: Truth, one: Sighting) -> str | None:
+    face = nearest(truth[one.time], one.box)
+    return None if face is None else face.identity
