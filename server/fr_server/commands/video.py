@@ -158,11 +158,11 @@ def _gallery(
 @contextmanager
 def _reporting(as_json: bool) -> Iterator[None]:
     with errors_to_status(1), reporting(as_json):
-        from fr_video.errors import VideoError
+        from fr_video.errors import LeadsInvalid
 
         try:
             yield
-        except VideoError as error:
+        except LeadsInvalid as error:
             raise CommandFailed(error.code, error.message) from error
 
 
