@@ -68,7 +68,7 @@ def outcome(path: Path) -> str:
             assert reading.ending.decoded <= LIMITS.max_frames
             return reading.ending.why.value
     except VideoError as refused:
-        return refused.code
+        return refused.reason
 
 
 def peak_mib(whose: int) -> int:

@@ -159,13 +159,13 @@ def _gallery(
 
 @contextmanager
 def reporting_video(as_json: bool, *, writes: bool = False) -> Iterator[None]:
-    """Report errors as `reporting` does, and those of video files with their codes."""
+    """Report errors as `reporting` does, and those of footage that no call ends with by their codes."""
     with errors_to_status(1), reporting(as_json, writes=writes):
-        from fr_video.errors import VideoError
+        from fr_video.errors import EncodingFailed, LeadsInvalid, RedactionFailed
 
         try:
             yield
-        except VideoError as error:
+        except (EncodingFailed, LeadsInvalid, RedactionFailed) as error:
             raise CommandFailed(error.code, error.message) from error
 
 
