@@ -7,7 +7,7 @@ from typing import Any
 
 from fr_bench.footage.encode import encode, turned
 from fr_bench.footage.scene import Actor, Place, Scene, at_rate, texture, variable
-from fr_bench.footage.truth import Followed, followed
+from fr_bench.footage.truth import Followed, followed, people_of
 from fr_video.values import Track
 
 __all__ = ["LOSSLESS", "Actor", "Place", "Scene", "at_rate", "encode", "film", "mot", "texture", "turned", "variable"]
@@ -23,6 +23,11 @@ LOSSLESS: dict[str, Any] = {
 def film(path: Path, scene: Scene, times: Iterable[Fraction], **options: Any) -> Path:
     """Encode a scene."""
     return encode(path, ((time, scene.draw(float(time))) for time in times), **options)
+
+
+def actors_of(scene: Scene, track: Track) -> set[str]:
+    """Return the names of the actors whom a track follows."""
+    return set(people_of({one.time: scene.faces(float(one.time)) for one in track.sightings}, track))
 
 
 def mot(scene: Scene, times: Iterable[Fraction], tracks: Sequence[Track]) -> Followed:

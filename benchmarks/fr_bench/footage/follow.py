@@ -19,7 +19,7 @@ from fr_core.pipeline import Pipeline
 from fr_core.types import EmbeddedFace, Embedding, frozen_array
 from fr_datasets.errors import read_photo
 from fr_datasets.values import LabelledFace, LabelledVideo
-from fr_video.analysis import analyzed
+from fr_video.analysis import worked
 from fr_video.reading import VideoFile
 from fr_video.tracking import Tracker, appearance_of
 from fr_video.values import Frame, Sampling
@@ -114,7 +114,7 @@ class _Following:
         self.tracker = Tracker(appearance_of(engine.calibration))
         self._faces: dict[Fraction, Sequence[EmbeddedFace]] = {}
         truth: dict[Fraction, Sequence[LabelledFace]] = {}
-        for frame, photo in analyzed(frames, engine.pipeline):
+        for frame, photo in worked(frames, engine.pipeline.analyze_image):
             self.tracker.add(frame, photo.faces)
             truth[frame.time], self._faces[frame.time] = faces_of(frame), photo.faces
         self.truth: Truth = truth
