@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fr_bench.speed import call_cost, rounds
 from fr_bench.speed.generator import Closed
 from fr_bench.speed.peer import SERVER_SIZES, Peer
 from fr_bench.speed.rest_peer import STAND_IN, RestOrder, opened_rest_peer
@@ -24,6 +25,23 @@ pytestmark = [pytest.mark.models, pytest.mark.slow]
 
 def of(content: dict[str, Any], part: str) -> list[dict[str, Any]]:
     return [one for one in content["rates"] if part in one["subject"]]
+
+
+@pytest.mark.parametrize("most", [2.0, -1.0], ids=["quiet", "busy"])
+def test_the_cost_of_a_call_is_told_on_a_quiet_machine_alone(
+    pack_cache: ModelCache, most: float, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(rounds, "MOST_OTHER_LOAD", most)
+    status = call_cost.main(["--subjects", "50", "--calls", "50", "--rounds", "1", "--json"])
+    told = capsys.readouterr()
+    if most < 0:
+        assert (status, told.out) == (2, "")
+        assert "--allow-busy" in told.err
+    else:
+        assert status == 0
+        (cost,) = json.loads(told.out)["search"]
+        assert cost["name"] == "this"
+        assert cost["cpu_ms"] > 0
 
 
 def test_a_secured_server_is_measured_beside_the_stand_in(

@@ -5,7 +5,7 @@ Run it with `make bench-call`; `AGAINST=/path/to/other/python` measures another 
 The server asks for an API key, speaks TLS and writes the audit. It holds a gallery of random unit vectors. One client
 searches by embedding, one call at a time. The cost is processor time of the server's processes, so that other work on
 the machine disturbs it less than a clock would. A control searches an index of the same vectors in this process; its
-processor time is subtracted.
+processor time is subtracted. Beside other work nothing is told (ADR 63): it empties the caches, and so costs time too.
 """
 
 import argparse
@@ -26,9 +26,11 @@ import numpy as np
 from fr_api.v1 import common_pb2, gallery_pb2, gallery_pb2_grpc, recognition_pb2, server_pb2, server_pb2_grpc
 from fr_bench.speed.connection import open_channel
 from fr_bench.speed.requests import PATHS, PURPOSE, Method, enrol_all
+from fr_bench.speed.rounds import OtherLoad, require_quiet
 from fr_bench.speed.search_gallery import unit_vectors
 from fr_bench.speed.secured_server import secured_server
 from fr_bench.speed.server_process import processor_s, started_server
+from fr_core.errors import FrError
 from fr_core.gallery.index.register import new_index
 from fr_core.types import F32
 
@@ -63,8 +65,8 @@ class Target:
     channel: grpc.Channel
 
 
-def main() -> None:
-    """Measure and print; JSON with --json."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print, JSON with --json; return the exit status, 2 where nothing could be measured."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--against", help="the Python of another checkout's environment, measured in turn")
     parser.add_argument("--subjects", type=int, default=10_000)
@@ -72,16 +74,48 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--photos", action="store_true", help="also photos/s over Embed, secured against open")
     parser.add_argument("--json", action="store_true")
-    order = parser.parse_args()
+    parser.add_argument("--allow-busy", action="store_true", help="measure beside other work: figures are worthless")
+    order = parser.parse_args(arguments)
+    try:
+        report = _report(order)
+    except FrError as error:
+        sys.stderr.write(f"{error.message}\n")
+        return 2
+    sys.stdout.write((json.dumps(report, indent=2) if order.json else _told(report)) + "\n")
+    return 0
+
+
+def _report(order: argparse.Namespace) -> dict[str, Any]:
+    loads = Loads()
     with ExitStack() as stack:
-        report: dict[str, Any] = {"search": [asdict(cost) for cost in _search_costs(stack, order)]}
+        report: dict[str, Any] = {"search": [asdict(cost) for cost in _search_costs(stack, order, loads)]}
+    loads.require_quiet(allow_busy=order.allow_busy)
     if order.photos:
         with ExitStack() as stack:
-            report["photos_per_s"] = _photo_rates(stack, order.rounds)
-    sys.stdout.write((json.dumps(report, indent=2) if order.json else _told(report)) + "\n")
+            report["photos_per_s"] = _photo_rates(stack, order.rounds, loads)
+        loads.require_quiet(allow_busy=order.allow_busy)
+    return report
 
 
-def _search_costs(stack: ExitStack, order: argparse.Namespace) -> list[Cost]:
+class Loads:
+    """Notes the load of other processes in each round, under the name of what the round measured."""
+
+    def __init__(self) -> None:
+        self._found: list[tuple[str, float | None]] = []
+
+    @contextmanager
+    def noted(self, name: str) -> Iterator[None]:
+        """Let the block be a round."""
+        load = OtherLoad()
+        yield
+        self._found.append((name, load.share()))
+
+    def require_quiet(self, *, allow_busy: bool) -> None:
+        """Raise `BenchFailed` as `rounds.require_quiet`, for the rounds so far."""
+        require_quiet(self._found, allow_busy=allow_busy)
+
+
+def _search_costs(stack: ExitStack, order: argparse.Namespace, loads: Loads) -> list[Cost]:
     targets = [stack.enter_context(_secured("this", sys.executable))]
     if order.against:
         targets.append(stack.enter_context(_secured("against", order.against)))
@@ -112,8 +146,10 @@ def _search_costs(stack: ExitStack, order: argparse.Namespace) -> list[Cost]:
         _round(target, requests[target.name][:_WARM_UP])
     for _ in range(order.rounds):
         for target in targets:
-            rounds[target.name].append(_round(target, requests[target.name]))
-        control.append(searched())
+            with loads.noted(target.name):
+                rounds[target.name].append(_round(target, requests[target.name]))
+        with loads.noted("index"):
+            control.append(searched())
     index_ms = median(control)
     return [_cost(name, found, index_ms) for name, found in rounds.items()]
 
@@ -174,7 +210,7 @@ def _secured(name: str, python: str) -> Iterator[Target]:
         yield Target(name, server.pid, channel)
 
 
-def _photo_rates(stack: ExitStack, rounds: int) -> dict[str, float]:
+def _photo_rates(stack: ExitStack, rounds: int, loads: Loads) -> dict[str, float]:
     """Return photos/s of Embed: of a secured server, of an open one, and the ratio; medians of rounds taken in turn."""
     from fr_bench.speed.workload import read_photos
 
@@ -186,7 +222,8 @@ def _photo_rates(stack: ExitStack, rounds: int) -> dict[str, float]:
     rates: dict[str, list[float]] = {"secured": [], "open": []}
     for one in range(rounds + 1):
         for name, used in (("secured", secured.channel), ("open", channel)):
-            rate = _rate(used.unary_unary(PATHS[Method.EMBED]), request)
+            with loads.noted(name):
+                rate = _rate(used.unary_unary(PATHS[Method.EMBED]), request)
             if one:
                 rates[name].append(rate)
     found = {name: median(measured) for name, measured in rates.items()}
@@ -217,4 +254,4 @@ def _told(report: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
