@@ -206,6 +206,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """No course shows or leaves out an item with this id."""
     ERROR_REASON_SITTING_CLOSED: _ErrorReason.ValueType  # 89
     """The trainer has closed the sitting. It takes no answers until the trainer opens it again."""
+    ERROR_REASON_INDEX_UNAVAILABLE: _ErrorReason.ValueType  # 90
+    """The index of the gallery is out of reach, or is being filled. The gallery itself is whole."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason for a refusal or a failure. docs/errors.md lists the status code and the advice for each."""
@@ -394,4 +396,6 @@ ERROR_REASON_UNKNOWN_ITEM: ErrorReason.ValueType  # 88
 """No course shows or leaves out an item with this id."""
 ERROR_REASON_SITTING_CLOSED: ErrorReason.ValueType  # 89
 """The trainer has closed the sitting. It takes no answers until the trainer opens it again."""
+ERROR_REASON_INDEX_UNAVAILABLE: ErrorReason.ValueType  # 90
+"""The index of the gallery is out of reach, or is being filled. The gallery itself is whole."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

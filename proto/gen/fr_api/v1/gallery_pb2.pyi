@@ -1719,7 +1719,7 @@ class EraseSubjectResponse(_message.Message):
     """Version of the gallery without the subject."""
     scrubbed: _builtins.bool
     """True if no byte of the subject remains on the disk. False if a backup was reading the store, or if the disk failed;
-    the server then tries again every second.
+    the server then tries again every second. With an index in Milvus, also false until Milvus has compacted it.
     """
     @_builtins.property
     def erase_time(self) -> _timestamp_pb2.Timestamp:
