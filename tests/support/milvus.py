@@ -21,7 +21,6 @@ import numpy as np
 import pytest
 
 from fr_core.errors import IndexUnavailable
-from fr_core.gallery.index.milvus_index import MilvusIndex
 from fr_core.gallery.index.milvus_indexes import MilvusIndexes
 from fr_core.gallery.index.milvus_settings import MilvusSettings
 from fr_core.gallery.index.protocol import VectorIndex
@@ -189,7 +188,7 @@ def keep_up(index: VectorIndex) -> None:
         work.finish()
 
 
-def keep_up_until(index: MilvusIndex, reached: Callable[[], bool], longest_s: float = _START_S) -> None:
+def keep_up_until(index: VectorIndex, reached: Callable[[], bool], longest_s: float = _START_S) -> None:
     """Do upkeep, again and again, until something is reached."""
     until = time.monotonic() + longest_s
     while True:

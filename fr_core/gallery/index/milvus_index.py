@@ -46,7 +46,7 @@ _COMPARED = 4096
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Scan:
-    """What Milvus found for one probe: ids i64[n] and scores f64[n]; no other entity scores above `unseen`."""
+    """The answer of Milvus for one probe: ids i64[n] and scores f64[n]; no other entity scores above `unseen`."""
 
     ids: I64
     scores: F64
@@ -55,7 +55,7 @@ class _Scan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Asked:
-    """What Milvus is asked."""
+    """A question to Milvus."""
 
     pieces: Sequence[I64 | None]  # ids to search among; None = all
     limit: int  # how many of each piece
