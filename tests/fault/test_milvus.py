@@ -52,6 +52,7 @@ class Beside:
         self.indexes = indexes_of(self.settings, truth_of(self.reference, lambda: self.live))
         self.index = self.indexes.new(self.number, SIZE)
         self.index.add(self.live, self.reference.vectors(self.live))
+        self.indexes.filled()
 
     def add(self, n: int) -> None:
         ids = self.last + 1 + np.arange(n)
@@ -182,6 +183,8 @@ def test_galleries_start_without_milvus_and_recover_by_themselves(server: Milvus
         galleries.create("gone", "", MODEL, SIZE)
         for start in range(0, 600, 200):
             galleries.enrol_many("g", [_enrolment(n, vectors[n]) for n in range(start, start + 200)])
+        assert _first(galleries, vectors[7]) == "s7"  # a new gallery waits in memory
+    with Galleries.open(tmp_path / "data", key=KEY, index=settings) as galleries:
         with pytest.raises(IndexUnavailable):
             _first(galleries, vectors[7])
         server.start()

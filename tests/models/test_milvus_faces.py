@@ -38,6 +38,7 @@ def test_real_faces_are_found_as_by_the_exact_index(milvus: MilvusSettings, test
     index = indexes.new(1, gallery.dimension)
     for one in (exact, index):
         one.add(ids, vectors)
+    indexes.filled()
     keep_up(index)
     expected, hits = exact.search(pairs.probes, TOP), index.search(pairs.probes, TOP)
     assert (hits.ids[:, 0] == expected.ids[:, 0]).all()

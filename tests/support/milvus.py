@@ -175,10 +175,7 @@ def truth_of(index: VectorIndex, live: Callable[[], I64]) -> Callable[[int, I64]
 
 
 def indexes_of(settings: MilvusSettings, truth: Callable[[int, I64], tuple[I64, F32]]) -> MilvusIndexes:
-    """Return indexes that may be compared at once."""
-    made = MilvusIndexes(settings, derive, truth)
-    made.filled()
-    return made
+    return MilvusIndexes(settings, derive, truth)
 
 
 def keep_up(index: VectorIndex) -> None:
