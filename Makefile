@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 QUIET := $(shell test -t 2 || echo --quiet)
 LOCKED = $(BIN)/python -m pip install $(QUIET) --require-hashes --no-deps --only-binary :all:
 
-.PHONY: help catalogues demo demo-training demo-web test test-nightly test-fast check format proto proto-check client client-check openapi openapi-check docs docs-check plans manual evaluate bench bench-gpu check-gpu overload training-load console-load screenshots training-bars speed-bars soak chaos supply-chain sbom lock fuzz dist clean bench-call
+.PHONY: help milvus-server catalogues demo demo-training demo-web test test-nightly test-fast check format proto proto-check client client-check openapi openapi-check docs docs-check plans manual evaluate bench bench-gpu check-gpu overload training-load console-load screenshots training-bars speed-bars soak chaos supply-chain sbom lock fuzz dist clean bench-call
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -56,6 +56,9 @@ test: $(STAMP) ## every test with few repetitions, those with real models includ
 
 test-nightly: $(STAMP) ## every test with all its repetitions, and those that take minutes: more than an hour in all
 	FR_NIGHTLY=1; export FR_NIGHTLY; $(call BOTH,,-rP --timeout=7200)
+
+milvus-server: $(STAMP) ## the server that tests of Milvus start: 58 MB, for Linux on x86-64
+	$(LOCKED) --requirement tests/milvus.lock
 
 test-fast: $(STAMP) ## the tests without models
 	$(call BOTH, and not models and not slow and not network)

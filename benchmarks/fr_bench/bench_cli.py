@@ -13,7 +13,9 @@ from fr_evaluation.cli_parts import errors_to_stderr
 
 def search(
     n: Annotated[int, typer.Option("--n", min=1, help="Templates of the gallery: random, seeded.")] = 100_000,
-    index: Annotated[str, typer.Option(metavar="NAME", help="As gallery.index has it.")] = "compact",
+    index: Annotated[
+        str, typer.Option(metavar="NAME", help="As gallery.index has it; milvus needs $FR_MILVUS_URI.")
+    ] = "compact",
     peer: Annotated[
         str | None,
         typer.Option(

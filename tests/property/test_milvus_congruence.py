@@ -40,6 +40,7 @@ def test_milvus_agrees_with_the_reference(
     walk = Walk({"numpy": reference}, rng)
     indexes = indexes_of(milvus, truth_of(reference, lambda: walk.live))
     index = indexes.new(1, dimension)
+    indexes.filled()
     keep_up(index)
     walk.indexes["milvus"] = index
     walk.take([*steps, ("search", 7), ("filter", 0.5), ("filter", 0.05)], dimension, distinct, noise)
@@ -64,6 +65,7 @@ def test_what_ends_and_begins_again_finds_the_collection_as_it_was(milvus: Milvu
         indexes = indexes_of(milvus, truth)
         index = indexes.new(2, 64)
         index.add(ids, reference.vectors(ids))
+        indexes.filled()
         keep_up(index)
         hits, expected = index.search(probes, 10), reference.search(probes, 10, ids)
         assert (hits.ids == expected.ids).all()

@@ -21,7 +21,6 @@ import numpy as np
 import pytest
 
 from fr_core.errors import IndexUnavailable
-from fr_core.gallery.index.milvus_index import MilvusIndex
 from fr_core.gallery.index.milvus_indexes import MilvusIndexes
 from fr_core.gallery.index.milvus_settings import MilvusSettings
 from fr_core.gallery.index.protocol import VectorIndex
@@ -176,10 +175,7 @@ def truth_of(index: VectorIndex, live: Callable[[], I64]) -> Callable[[int, I64]
 
 
 def indexes_of(settings: MilvusSettings, truth: Callable[[int, I64], tuple[I64, F32]]) -> MilvusIndexes:
-    """Return indexes that may be compared at once."""
-    made = MilvusIndexes(settings, derive, truth)
-    made.filled()
-    return made
+    return MilvusIndexes(settings, derive, truth)
 
 
 def keep_up(index: VectorIndex) -> None:
@@ -189,7 +185,7 @@ def keep_up(index: VectorIndex) -> None:
         work.finish()
 
 
-def keep_up_until(index: MilvusIndex, reached: Callable[[], bool], longest_s: float = _START_S) -> None:
+def keep_up_until(index: VectorIndex, reached: Callable[[], bool], longest_s: float = _START_S) -> None:
     """Do upkeep, again and again, until something is reached."""
     until = time.monotonic() + longest_s
     while True:

@@ -27,12 +27,11 @@ from fr_bench.speed.search_report import (
     SubjectFigures,
     held_figures,
 )
-from fr_bench.speed.search_subjects import check_peers
+from fr_bench.speed.search_subjects import check_peers, require_index
 from fr_bench.speed.search_truth import exact_search, judge
 from fr_bench.speed.stats import latency
 from fr_bench.speed.values import EngineSettings
 from fr_bench.speed.workload import find_testdata
-from fr_core.gallery.index.register import new_index
 from fr_core.runtime.devices import ActiveDevice
 from fr_core.types import F32
 from fr_datasets import lfw
@@ -125,7 +124,7 @@ def bench_search(order: SearchOrder, on_step: OnStep) -> BenchReport:
     """
     settings = order.settings
     check_peers(settings.peers)
-    new_index(settings.index, settings.dimension, settings.threads)  # refused here, and not in a process far away
+    require_index(settings.index, settings.dimension, settings.threads)  # here, and not in a process far away
     before = conditions((*PACKAGES, "hnswlib", "usearch"))
     real = None
     if order.photos is None:

@@ -12,7 +12,7 @@ import numpy as np
 from fr_bench.speed.child import Child, answer_requests
 from fr_bench.speed.search_gallery import STREAM_ROWS, Gallery
 from fr_bench.speed.search_report import Built, SearchSettings, SubjectMemory
-from fr_bench.speed.search_subjects import PEERS, OurIndex, Searcher
+from fr_bench.speed.search_subjects import PEERS, Searcher, our_index
 from fr_bench.speed.search_truth import Answers
 from fr_bench.speed.server_process import resident_mib
 from fr_core.types import F32, I64
@@ -65,7 +65,7 @@ def run_subject(
     """The subject's process."""
     k, threads = settings.k, settings.threads
     searcher = (
-        OurIndex(name, gallery.dimension, threads)
+        our_index(name, gallery.dimension, threads)
         if ours
         else PEERS[name].open(gallery.dimension, gallery.size, k, threads)
     )

@@ -1,7 +1,10 @@
 """Puts an index of FR Core, or of a peer, behind one interface."""
 
+import hashlib
 import importlib
 import importlib.util
+import os
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -9,8 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from fr_bench.speed.child import BenchFailed
+from fr_core.gallery.index.milvus_settings import MILVUS, MilvusSettings
 from fr_core.gallery.index.protocol import F64, IndexMemory
-from fr_core.gallery.index.register import new_index
+from fr_core.gallery.index.register import new_index, remote_indexes
 from fr_core.types import F32, I64
 from fr_locales.messages import message
 
@@ -21,6 +25,9 @@ _LINKS = 16
 _HNSWLIB_EF_CONSTRUCTION = 200
 _USEARCH_EXPANSION_ADD = 128
 _VISITED = 200
+
+MILVUS_URI = "FR_MILVUS_URI"
+"""The environment variable that names the Milvus server of `--index milvus`, such as http://127.0.0.1:19530."""
 
 
 class Searcher(Protocol):
@@ -81,6 +88,51 @@ class OurIndex:
     def memory(self) -> IndexMemory | None:
         """As `Searcher.memory`."""
         return self._index.memory()
+
+
+class MilvusSubject(OurIndex):
+    """An index in the Milvus server of `MILVUS_URI`; the exact vectors lie in a file, in the place of the store."""
+
+    def __init__(self, uri: str, dimension: int) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - it lasts as long as the process
+        self._dimension, self._rows = dimension, 0
+        self._indexes = remote_indexes(MilvusSettings(uri, search_timeout_s=60.0), self._derive, self._vectors)
+        self._index = self._indexes.new(1, dimension)
+        self.settings = "Milvus FLAT"
+
+    def add(self, ids: I64, vectors: F32) -> None:
+        """As `Searcher.add`; ids count from 0."""
+        self._file.write(vectors.tobytes())
+        self._rows += len(ids)
+        super().add(ids, vectors)
+
+    def finish(self) -> None:
+        """As `Searcher.finish`; what another run left in Milvus is dropped."""
+        self._file.flush()
+        self._indexes.filled()
+        self._indexes.tidy()
+        super().finish()
+
+    @staticmethod
+    def _derive(purpose: str) -> bytes:
+        return hashlib.sha256(f"fr bench search {os.getpid()} {purpose}".encode()).digest()
+
+    def _vectors(self, _: int, ids: I64) -> tuple[I64, F32]:
+        stored = np.memmap(self._file, np.float32, "r", shape=(self._rows, self._dimension))
+        return ids, np.array(stored[ids])
+
+
+def our_index(name: str, dimension: int, threads: int) -> Searcher:
+    """Return an index of FR Core by its name, as `require_index` lets it through."""
+    return MilvusSubject(os.environ[MILVUS_URI], dimension) if name == MILVUS else OurIndex(name, dimension, threads)
+
+
+def require_index(name: str, dimension: int, threads: int) -> None:
+    """Raise `ConfigInvalid` if there is no such index, and `BenchFailed` if no Milvus server is named for it."""
+    if name != MILVUS:
+        new_index(name, dimension, threads)
+    elif MILVUS_URI not in os.environ:
+        raise BenchFailed(message("error.bench.no_milvus", variable=MILVUS_URI))
 
 
 class Peer:

@@ -46,7 +46,7 @@ _COMPARED = 4096
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Scan:
-    """What Milvus found for one probe: ids i64[n] and scores f64[n]; no other entity scores above `unseen`."""
+    """The answer of Milvus for one probe: ids i64[n] and scores f64[n]; no other entity scores above `unseen`."""
 
     ids: I64
     scores: F64
@@ -55,7 +55,7 @@ class _Scan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Asked:
-    """What Milvus is asked."""
+    """A question to Milvus."""
 
     pieces: Sequence[I64 | None]  # ids to search among; None = all
     limit: int  # how many of each piece
@@ -125,6 +125,12 @@ class MilvusIndex:
         width = min(k, live.size if found is None else len(found))
         hits = Hits.unfilled(len(probes), width, exhaustive=self.exact)
         left = list(range(len(probes))) if width else []
+        if live.size == fresh.size:  # the gallery is new, and waits in memory
+            rows = np.flatnonzero(fresh.allowed(found))
+            for place in left:
+                best = best_first(fresh.ids[rows], fresh.similarities(rows, probes[place]), width)
+                hits.ids[place], hits.similarities[place] = best
+            return hits
         for pieces, limit in self._attempts(found, fresh, width):
             if left:
                 self._state.require_complete()

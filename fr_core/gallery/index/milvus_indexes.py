@@ -67,6 +67,7 @@ class MilvusIndexes:
             settings=self._settings,
             clock=self._clock,
             filled=self._filled,
+            complete=self._filled,
         )
         self._states[gallery_no] = state
         return MilvusIndex(state)

@@ -263,4 +263,5 @@ def _errors() -> Iterator[None]:
         late = {"late": "true"} if code == "DEADLINE_EXCEEDED" else {}
         raise IndexUnavailable(message("error.gallery.milvus_fails", code=code), **late) from None
     except MilvusException as error:
-        raise IndexUnavailable(message("error.gallery.milvus_fails", code=str(error.code))) from None
+        code = f"{type(error).__name__} {getattr(error.code, 'name', error.code)}"
+        raise IndexUnavailable(message("error.gallery.milvus_fails", code=code)) from None

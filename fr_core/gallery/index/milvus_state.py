@@ -40,8 +40,10 @@ class MilvusState:
 
     # False while vectors are still read: what the collection holds beyond them may be of those that follow.
     filled: bool = False
-    # Milvus holds every live vector up to `reach`, and `fresh` all others. Nothing is searched before.
+    # Milvus holds every live vector up to `reach`, and `fresh` all others. Nothing is searched in Milvus before. A
+    # gallery that is new is complete: it has nothing yet.
     complete: bool = False
+    opened: bool = False  # the collection is known to be that of the gallery
     wipe: bool = False  # the collection holds other vectors than it should
     reach: int = -1  # the greatest id that Milvus has, or is being given
     last_id: int = -1
@@ -76,11 +78,11 @@ class MilvusState:
             raise IndexUnavailable(message("error.gallery.milvus_incomplete"))
 
     def note_failure(self, error: IndexUnavailable, wipe: bool = False) -> None:
-        """Compare the collection with the truth before the next search, unless Milvus was only too slow.
+        """Compare the collection with the truth before the next search, unless Milvus was only late, or has nothing.
 
         `wipe`: drop it before. Searches may call it side by side.
         """
-        if not error.metadata.get("late"):
+        if self.opened and not error.metadata.get("late"):
             self.complete = False
             self.wipe = self.wipe or wipe
         self.again_at = self.clock() + _AGAIN_S

@@ -38,7 +38,7 @@ def next_work(state: MilvusState) -> Upkeep | None:
         return Writing(state)
     if state.uncompacted and (state.job is not None or now >= state.next_compaction):
         return Compacting(state)
-    return Watching(state) if now >= state.next_watch else None
+    return Watching(state) if state.opened and now >= state.next_watch else None
 
 
 class _Work:
@@ -111,7 +111,7 @@ class Comparing(_Work):
         state = self._state
         if state.reach < 0 <= state.last_id:  # more came meanwhile than memory has room for
             return
-        state.complete, state.wipe = True, False
+        state.complete, state.opened, state.wipe = True, True, False
         state.surplus = self._surplus
         state.uncompacted = state.uncompacted or bool(self._extra)
 
@@ -152,17 +152,20 @@ class Writing(_Work):
         self._doomed = np.unique(np.array(state.doomed, dtype=np.int64))
 
     def _speak(self) -> None:
-        collection = self._state.collection
+        state, collection = self._state, self._state.collection
+        # A gallery that is new has nothing there, whatever a collection of its name holds.
+        new = not state.opened and collection.open(state.fingerprint, state.turn.size, wipe=True)
         collection.delete(self._doomed)
         for start in range(0, len(self._ids), _ROWS):
             some = slice(start, start + _ROWS)
-            turned = self._state.turn.turned(self._vectors[some])
-            collection.write(self._ids[some], self._tags[some], turned, new=False)
+            turned = state.turn.turned(self._vectors[some])
+            collection.write(self._ids[some], self._tags[some], turned, new)
 
     def _take(self) -> None:
         state = self._state
         if not state.complete:  # a search has found a fault meanwhile: everything is compared
             return
+        state.opened = True
         removed = self._ids[~state.fresh.live[self._rows]].tolist()
         rest = VectorRows(state.dimension)
         came = self._length + np.flatnonzero(state.fresh.live[self._length :])
