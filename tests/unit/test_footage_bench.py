@@ -74,6 +74,8 @@ def test_another_track_of_one_appearance_is_a_switch_and_one_after_a_pause_is_no
     assert followed(truth(*away), [track(1, (0, 100), (1, 100)), track(2, (13, 100))]) == Followed(
         objects=3, tracks=2, appearances=2, found=2
     )
+    behind = [[ada(100)], [ada(100)], *[[ada(100, clear=False)]] * 11, [ada(100)]]  # behind something for as long
+    assert followed(truth(*behind), [track(1, (0, 100), (1, 100)), track(2, (13, 100))]).appearances == 2
     almost = [[ada(100)], [ada(100)], *[[]] * 9, [ada(100)]]  # two seconds, as a track may go on
     assert followed(truth(*almost), [track(1, (0, 100), (1, 100)), track(2, (11, 100))]).id_switches == 1
 
@@ -166,6 +168,8 @@ def test_those_who_are_filmed_are_not_those_for_tuning_and_another_photo_is_enro
     assert len({path.parent.name for path in others} - {one.name for one in evaluated}) == 10
     with pytest.raises(BenchFailed, match="10 suitable people with three photos or more; 11 are needed"):
         cast_of(root, 11)
+    odd = [int(one.name[2:]) for one in cast_of(root, 2, fits=lambda head: int(head[100, 80, 2]) < 12)]
+    assert max(odd) < 12
 
 
 def test_each_person_comes_twice_with_a_pause_that_ends_a_track(tmp_path: Path) -> None:

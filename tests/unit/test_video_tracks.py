@@ -83,6 +83,13 @@ def test_a_face_that_jumps_is_followed_by_its_likeness_but_not_across_the_whole_
     assert len(followed([[face(box(100), person(1))], [face(box(900), person(1))]])) == 2
 
 
+def test_a_fast_face_goes_on_where_it_is_expected_after_it_was_covered() -> None:
+    seen = [[face(box(100 + 60 * step), person(1))] for step in range(3)]
+    covered: list[list[EmbeddedFace]] = [[]] * 3
+    assert len(followed([*seen, *covered, [face(box(100 + 60 * 6 + 50), person(1))]])) == 1
+    assert len(followed([*seen, *covered, [face(box(220 - 60 * 4 - 50), person(1))]])) == 2  # the control: as far away
+
+
 @pytest.mark.parametrize(("gap", "tracks"), [(Fraction(2), 1), (Fraction(21, 10), 2)])
 def test_a_face_that_was_away_for_more_than_two_seconds_gets_a_new_track(gap: Fraction, tracks: int) -> None:
     assert len(followed([[face(box(100), person(1))]] * 2, gap)) == tracks

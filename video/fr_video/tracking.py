@@ -26,7 +26,8 @@ MAX_GAP_S = 2
 """A track ends after so many seconds without its face; a face that returns later gets a new track and its own list."""
 
 _SAME_PLACE = 0.3  # intersection over union, as SORT has it
-# Box sides that a face may move without an overlap, at once and for each second, if the embeddings say it is the same.
+# Box sides that a face may be away without an overlap, at once and for each second, from where it was or from where it
+# is expected, if the embeddings say it is the same.
 _REACH, _REACH_PER_S = 1.0, 3.0
 _BEST_SHOTS = 3
 
@@ -87,13 +88,15 @@ class Tracker:
     def _affinity(self, track: OpenTrack, look: Look) -> float | None:
         """Return how well a face fits a track; None where it does not."""
         after_s = float(look.at.time - track.last)
-        shared = overlap(track.expected(after_s), look.at.box)
+        expected = track.expected(after_s)
+        shared = overlap(expected, look.at.box)
         if self._appearance is None:
             return shared if shared >= _SAME_PLACE else None
         similarity = track.similarity(look.embedding)
         if similarity < self._appearance.different:
             return None
-        near = _distance(track.box, look.at.box) <= _REACH + _REACH_PER_S * after_s
+        away = min(_distance(track.box, look.at.box), _distance(expected, look.at.box))
+        near = away <= _REACH + _REACH_PER_S * after_s
         if shared >= _SAME_PLACE or (near and similarity >= self._appearance.same):
             return shared + similarity
         return None
@@ -190,7 +193,7 @@ def _area(box: Sequence[float]) -> float:
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
-def _distance(one: Box, other: Box) -> float:
+def _distance(one: Sequence[float], other: Sequence[float]) -> float:
     """Distance of the centres of two boxes, in sides of the larger."""
     across, down = ((one[side] + one[side + 2] - other[side] - other[side + 2]) / 2 for side in (0, 1))
     return math.hypot(across, down) / max(one[2] - one[0], other[2] - other[0], 1.0)

@@ -34,15 +34,21 @@ class Person:
     filmed: tuple[Path, ...]  # other photos, one for each time that the person comes
 
 
-def cast_of(folder: Path, number: int, *, tuning: bool = False) -> tuple[Person, ...]:
-    """Choose people with three photos or more from a folder of LFW.
+def cast_of(
+    folder: Path, number: int, *, tuning: bool = False, fits: Callable[[U8], bool] = lambda head: True
+) -> tuple[Person, ...]:
+    """Choose people with three photos or more from a folder of LFW, whose filmed heads (u8[200, 160, 3]) all fit.
 
     Of the people with two photos or more, in the order of their names, the first and each third after are for tuning
     alone (`tuning`), and all others for evaluation. Raises `BenchFailed`: there are not so many.
     """
     folders = [path for path in sorted(folder.iterdir()) if len(list(path.iterdir())) >= 2]
     chosen = [path for place, path in enumerate(folders) if (place % _TUNED_EVERY == 0) == tuning]
-    photos = [found for path in chosen if len(found := sorted(path.iterdir())) >= _PHOTOS]
+    photos = [
+        found
+        for path in chosen
+        if len(found := sorted(path.iterdir())) >= _PHOTOS and all(fits(_head_of(one)) for one in found[1:_PHOTOS])
+    ]
     if len(photos) < number:
         raise BenchFailed(message("error.bench.too_few_people", folder=folder, people=len(photos), number=number))
     spread = photos[:: len(photos) // number][:number]
@@ -82,7 +88,7 @@ RECORDERS = (
         "H.264, 25 frames/s",
         "mp4",
         lambda seconds: at_rate(Fraction(25), seconds),
-        {"options": {"crf": "23", "preset": "superfast"}},
+        {"options": {"crf": "23", "preset": "ultrafast"}},
     ),
     Recorder(
         "H.265, 15 frames/s, low bit rate",
@@ -98,7 +104,7 @@ RECORDERS = (
         "H.264, variable rate, turned, lowest bit rate",
         "mp4",
         variable,
-        {"options": {"crf": "36", "preset": "superfast"}},
+        {"options": {"crf": "36", "preset": "ultrafast"}},
         upright=True,
     ),
 )
@@ -121,7 +127,7 @@ def busy_scene(cast: Sequence[Person], filming: Filming, seed: int) -> Scene:
     stay = min(_LONGEST_S, (filming.seconds - 5) / 3, max(_SHORTEST_S, _TOGETHER * filming.seconds / len(visits)))
     begins = np.linspace(0.0, max(0.0, filming.seconds - stay), len(visits))
     actors = [
-        _visit(person.name, _face_of(photo), float(begin), stay, filming.size, rng)
+        _visit(person.name, _head_of(photo), float(begin), stay, filming.size, rng)
         for (person, photo), begin in zip(visits, begins, strict=True)
     ]
     shuffled = [actors[place] for place in rng.permutation(len(actors))]
@@ -136,7 +142,7 @@ def quiet_scene(cast: Sequence[Person], size: tuple[int, int]) -> Scene:
         lambda now: (0.88 * width - 0.026 * width * now, 0.55 * height, width / 10),
         lambda now: (0.47 * width, 0.78 * height - 0.009 * height * now, width / 11),
     )
-    actors = [Actor(one.name, _face_of(one.filmed[0]), path) for one, path in zip(cast, paths, strict=False)]
+    actors = [Actor(one.name, _head_of(one.filmed[0]), path) for one, path in zip(cast, paths, strict=False)]
     return Scene(actors, size, texture(size))
 
 
@@ -150,7 +156,7 @@ def noisy(pictures: Iterator[tuple[Fraction, U8]], seed: int = 1) -> Iterator[tu
         yield time, np.clip(picture.astype(np.int16) + noises[number % len(noises)], 0, 255).astype(np.uint8)
 
 
-def _face_of(photo: Path) -> U8:
+def _head_of(photo: Path) -> U8:
     """Return the middle of a photo of LFW of 250 x 250 pixels, u8[200, 160, 3]: the head, without bystanders."""
     return np.asarray(PIL.Image.open(photo).convert("RGB"))[25:225, 45:205]
 

@@ -21,7 +21,7 @@ _FOUND = 0.5  # share of the frames with a clear face, in which a track has to f
 class Followed:
     """The CLEAR MOT figures of tracks (Bernardin and Stiefelhagen, EURASIP JIVP 2008), of the frames looked at.
 
-    An appearance is one person without a pause of more than `MAX_GAP_S` seconds.
+    An appearance is one person in sight without a pause of more than `MAX_GAP_S` seconds.
     """
 
     objects: int = 0  # clear faces that there were
@@ -47,18 +47,20 @@ def followed(truth: Truth, tracks: Sequence[Track]) -> Followed:
     seen = _seen(truth, tracks)
     objects = misses = switches = 0
     last: dict[str, int] = {}  # person -> track of the sighting before
-    present: dict[str, Fraction] = {}  # person -> time of the last frame with the face
+    present: dict[str, Fraction] = {}  # person -> time of the last frame with the face in sight
     appearances: list[tuple[int, int]] = []  # frames with a clear face, and those of them with a track
     current: dict[str, int] = {}  # person -> place in `appearances`
     for time, faces in truth.items():
         at = seen.get(time, [])
         for face in faces:
             who = face.identity
+            by = [number for number, name in at if name == who]
+            if not (face.clear or by):
+                continue
             if who not in present or time - present[who] > MAX_GAP_S:
                 current.pop(who, None)
                 last.pop(who, None)
             present[who] = time
-            by = [number for number, name in at if name == who]
             switches += sum(last.get(who, number) != number for number in by)
             if by:
                 last[who] = by[-1]
