@@ -682,6 +682,36 @@ class Track(_message.Message):
 Global___Track: _TypeAlias = Track  # noqa: Y015
 
 @_typing.final
+class VideoShot(_message.Message):
+    """One of the best looks at a track, as the probe of a search in a case."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIDEO_ID_FIELD_NUMBER: _builtins.int
+    TRACK_FIELD_NUMBER: _builtins.int
+    PLACE_FIELD_NUMBER: _builtins.int
+    video_id: _builtins.str
+    """The video."""
+    track: _builtins.int
+    """The number of the track."""
+    place: _builtins.int
+    """Place of the look among the best ones of the track; 1 is the best."""
+    def __init__(
+        self,
+        *,
+        video_id: _builtins.str = ...,
+        track: _builtins.int = ...,
+        place: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["place", b"place", "track", b"track", "video_id", b"video_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VideoShot: _TypeAlias = VideoShot  # noqa: Y015
+
+@_typing.final
 class ListTracksRequest(_message.Message):
     """A page of tracks to list."""
 

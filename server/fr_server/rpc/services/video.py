@@ -1,6 +1,6 @@
 """VideoService: takes video files, follows their faces, and searches galleries for them."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 
 from fr_api.v1 import video_pb2 as pb
 from fr_api.v1 import video_pb2_grpc
@@ -16,7 +16,6 @@ from fr_server.rpc.convert.video import (
     DEFAULT_PAGE,
     MAX_CHUNK_BYTES,
     MAX_TRACKS,
-    StoredTrack,
     probe_of,
     ratios,
     sampling_of,
@@ -29,7 +28,8 @@ from fr_server.rpc.interceptors.wrapping import Context
 from fr_server.rpc.services.gallery_faces import GalleryFaces
 from fr_server.rpc.services.items import answer_items
 from fr_server.rpc.services.paging import number_of
-from fr_server.rpc.services.video_analysis import Analyses, crop_name, require_decoder, track_name
+from fr_server.rpc.services.video_analysis import Analyses, require_decoder
+from fr_server.rpc.services.video_shots import tracks_of
 from fr_server.storage.footage import FootageFolder, StoredVideo
 from fr_video.errors import VideoIncomplete
 from fr_video.leads import Probe
@@ -88,7 +88,7 @@ class VideoService(video_pb2_grpc.VideoServiceServicer):
         last = last_of(_TRACKS, request.page_token)
         begin, count = (number_of(last) if last else 0), (await self._analyzed(video)).track_count
         numbers = range(begin + 1, min(count, begin + size) + 1)
-        tracks = await self._work.storage(_tracks, video, numbers, request.include_crops)
+        tracks = await self._work.storage(tracks_of, video, numbers, request.include_crops)
         token = page_token(_TRACKS, str(numbers[-1])) if numbers and numbers[-1] < count else ""
         return pb.ListTracksResponse(tracks=[one.track for one in tracks], next_page_token=token)
 
@@ -104,7 +104,7 @@ class VideoService(video_pb2_grpc.VideoServiceServicer):
         count = (await self._analyzed(video)).track_count
         if not all(1 <= number <= count for number in numbers):
             raise InvalidField(message("error.video.no_track", tracks=count), field="tracks")
-        tracks = await self._work.storage(_tracks, video, numbers, False)
+        tracks = await self._work.storage(tracks_of, video, numbers, False)
         for _ in tracks[1:]:  # the call itself counted as the first
             self._count_search()
         templates: list[Embedding] = [one.template(probe) for one in tracks]
@@ -156,12 +156,3 @@ class VideoService(video_pb2_grpc.VideoServiceServicer):
         if said.state != pb.VIDEO_STATE_ANALYZED:
             raise VideoIncomplete(message("error.video.not_analyzed"), received_bytes=str(said.received_bytes))
         return said
-
-
-def _tracks(video: StoredVideo, numbers: Sequence[int], with_crops: bool) -> list[StoredTrack]:
-    found = [StoredTrack.from_bytes(video.get(track_name(number))) for number in numbers]
-    if with_crops:
-        for one in found:
-            for place, shot in enumerate(one.track.best_shots):
-                shot.crop.data = video.get(crop_name(one.track.track, place))
-    return found

@@ -16,6 +16,7 @@ from fr_core.runtime.ticket import Ticket, hold
 from fr_server.authz.callers import calling, current_principal, current_sharer
 from fr_server.pools import Work
 from fr_server.rpc.convert.video import announced_sampling, refused, result_of, stored_track
+from fr_server.rpc.services.video_shots import crop_name, track_name
 from fr_server.storage.footage import StoredVideo
 from fr_server.telemetry.logs import describe
 from fr_video.analysis import analyze
@@ -35,16 +36,6 @@ def require_decoder() -> None:
         raise VideoUnavailable(message("error.video.no_decoder"))
     if (why := unavailable()) is not None:
         raise VideoUnavailable(message("error.video.no_sandbox", why=why))
-
-
-def track_name(number: int) -> str:
-    """Return the name of the part of a result that holds a track."""
-    return f"track-{number}"
-
-
-def crop_name(number: int, place: int) -> str:
-    """Return the name of the part of a result that holds the crop of a best shot, as PNG; the first place is 0."""
-    return f"crop-{number}-{place}"
 
 
 class Analyses:
