@@ -69,3 +69,10 @@ class RedactionFailed(VideoError):
 
     code = "REDACTION_FAILED"
     remedy = message("remedy.video.redaction_failed")
+
+
+class StreamUnreadable(VideoError):
+    """A live stream cannot be played: its server refuses it, or sends what is not decoded here."""
+
+    code = "STREAM_UNREADABLE"
+    remedy = message("remedy.video.stream_unreadable")
