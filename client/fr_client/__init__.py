@@ -24,6 +24,7 @@ from fr_client.sync.audit import Audit
 from fr_client.sync.client import Client
 from fr_client.sync.review import Review
 from fr_client.sync.training import Training
+from fr_client.sync.video import Video
 from fr_client.unpack import Exported
 from fr_client.words import Finding, Fusion, OneFace, Purpose, ReadingPurpose, ReportFile, Role, SeveralFaces, Use
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from fr_client.aio.client import AsyncClient
     from fr_client.aio.review import AsyncReview
     from fr_client.aio.training import AsyncTraining
+    from fr_client.aio.video import AsyncVideo
 else:
 
     def __getattr__(name: str) -> type:
@@ -52,6 +54,7 @@ __all__ = [
     "AsyncClient",
     "AsyncReview",
     "AsyncTraining",
+    "AsyncVideo",
     "Audit",
     "Client",
     "Connection",
@@ -79,6 +82,7 @@ __all__ = [
     "TlsCredentials",
     "Training",
     "Use",
+    "Video",
     "read_connection",
     "reason_of",
     "tls_credentials",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Literal, TypeVar
 
-from fr_api.v1 import access_pb2, common_pb2, evaluation_pb2, gallery_pb2, review_pb2, training_pb2
+from fr_api.v1 import access_pb2, common_pb2, evaluation_pb2, gallery_pb2, review_pb2, training_pb2, video_pb2
 
 ValueT = TypeVar("ValueT", bound=int)
 
@@ -30,6 +30,8 @@ ExportFormat = Literal["csv", "xapi", "ags", "open-badges"]
 PackageFormat = Literal["scorm-2004", "cmi5"]
 # What an examiner found, or what an examination concludes. None of them is an identity.
 Finding = Literal["potential-candidate", "no-candidate", "inconclusive"]
+# The template of a track that a search uses.
+TrackProbe = Literal["mean", "best-shot"]
 Role = Literal["trainee", "trainer", "operator", "examiner", "auditor", "admin"]
 
 
@@ -70,6 +72,7 @@ PACKAGE_FORMATS: Mapping[str, training_pb2.LessonPackageFormat.ValueType] = _wor
     training_pb2.LessonPackageFormat, "LESSON_PACKAGE_FORMAT_"
 )
 FINDINGS: Mapping[str, review_pb2.FindingKind.ValueType] = _words(review_pb2.FindingKind, "FINDING_KIND_")
+TRACK_PROBES: Mapping[str, video_pb2.TrackProbe.ValueType] = _words(video_pb2.TrackProbe, "TRACK_PROBE_")
 ROLES: Mapping[str, access_pb2.Role.ValueType] = _words(access_pb2.Role, "ROLE_")
 USE_NAMES: Mapping[int, str] = {value: word for word, value in USES.items()}
 ROLE_NAMES: Mapping[int, str] = {value: word for word, value in ROLES.items()}

@@ -23,6 +23,7 @@ from fr_api.v1 import (
     review_pb2_grpc,
     server_pb2_grpc,
     training_pb2_grpc,
+    video_pb2_grpc,
 )
 from fr_core.engine import Engine, photos_at_once
 from fr_core.errors import InternalError, NotReady, ShuttingDown, TlsUnusable, message
@@ -45,6 +46,7 @@ from fr_server.rpc.services.audit import AuditService
 from fr_server.rpc.services.decisions import Decisions, compared_settings
 from fr_server.rpc.services.evaluation import EvaluationService
 from fr_server.rpc.services.gallery import GalleryService, unspecified_use
+from fr_server.rpc.services.gallery_faces import GalleryFaces
 from fr_server.rpc.services.probes import Probes
 from fr_server.rpc.services.recognition import RecognitionService
 from fr_server.rpc.services.review import ReviewService
@@ -53,19 +55,23 @@ from fr_server.rpc.services.server import HealthService, ServerService
 from fr_server.rpc.services.training.resources import TrainingResources
 from fr_server.rpc.services.training.service import TrainingService
 from fr_server.rpc.services.training.storage import purge_training
+from fr_server.rpc.services.video import VideoService
+from fr_server.rpc.services.video_analysis import Analyses
 from fr_server.storage.audits import audits_of
 from fr_server.storage.calls import GalleryCalls
-from fr_server.storage.opening import Stores, open_stores, purge_cases
+from fr_server.storage.footage import FootageFolder
+from fr_server.storage.opening import Stores, open_footage, open_stores, purge_cases
 from fr_server.telemetry.listener import Tally
 from fr_server.telemetry.logs import describe
 from fr_server.telemetry.open import Telemetry, together
 from fr_trust.access.budgets import Budgets
+from fr_video.values import VideoLimits
 
 log = logging.getLogger("fr_server")
 
 SERVICES = tuple(
     f"fr_api.v1.{name}Service"
-    for name in ("Recognition", "Gallery", "Evaluation", "Training", "Review", "Access", "Audit", "Server")
+    for name in ("Recognition", "Gallery", "Evaluation", "Training", "Review", "Access", "Audit", "Server", "Video")
 )
 
 # After the last answers, their callers may call again at once. gRPC would cancel calls not yet handed over.
@@ -142,6 +148,7 @@ class App:
         self._clock = clock or SteadyClock()
         self._tally = Tally(self._clock)
         self._stores: Stores | None = None
+        self._footage: FootageFolder | None = None
         self._gateway_audit: GatewayAudit | None = None
         self._listening: Listening | None = None
         self._reloading = asyncio.Lock()
@@ -167,6 +174,7 @@ class App:
         self._work = Work(self._part.workers)
         await asyncio.to_thread(self.telemetry.start)
         self._stores = await asyncio.to_thread(open_stores, self.config, self._clock)
+        self._footage = await asyncio.to_thread(open_footage, self.config, self._clock)
         trust = self.telemetry.trust
         broken = {"galleries": self._broken, **self._stores.broken}
         watch(self.telemetry, self.config, self.galleries, broken)
@@ -225,6 +233,7 @@ class App:
         chores = [
             for_ever("purge_training", _PURGE_S, partial(purge_training, training, self.galleries), failed),
             for_ever("purge_cases", _PURGE_S, partial(purge_cases, self._stores.cases), failed),
+            for_ever("purge_footage", _PURGE_S, self._footage.purge, failed),
             for_ever("key_ends", KEY_ENDS_EVERY_S, partial(tell_key_ends, self._stores.access, trust), failed),
         ]
         if self._pruning is not None:
@@ -361,6 +370,7 @@ class App:
             ),
             server,
         )
+        self._add_videos(server, work, gallery.faces, guard)
         reports = Reports(folders.reports_folder(self.config), self.config.gallery.reserve_mib * 2**20)
         evaluation_pb2_grpc.add_EvaluationServiceServicer_to_server(
             EvaluationService(self.engine, self.config.model.flip, self._part.workers, reports, work), server
@@ -400,6 +410,13 @@ class App:
         if self.config.server.reflection and not self._asks:
             names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, server)
+
+    def _add_videos(self, server: grpc.aio.Server, work: Work, faces: GalleryFaces, guard: Guard) -> None:
+        assert self._footage is not None
+        limits = VideoLimits(max_bytes=self._footage.rules.max_bytes, max_seconds=self.config.video.max_seconds)
+        analyses = Analyses(self.engine, work, limits, self.config.video.analysis_s)
+        service = VideoService(self._footage, analyses, faces, work, guard.authorizer.count_search)
+        video_pb2_grpc.add_VideoServiceServicer_to_server(service, server)
 
 
 def log_lost_device(engine: Engine) -> None:

@@ -13,6 +13,7 @@ from fr_core import errors as e
 from fr_locales import rendering  # noqa: F401 - now, since an error has its sentence where no file can be opened, too
 from fr_training import errors as training
 from fr_trust import errors as trust
+from fr_video import errors as video
 
 DOMAIN = "fr-core"
 STATUS_DETAILS_KEY = "grpc-status-details-bin"
@@ -101,6 +102,14 @@ STATUS: Mapping[type[e.FrError], grpc.StatusCode] = types.MappingProxyType(
         training.ItemsOfTest: grpc.StatusCode.FAILED_PRECONDITION,
         training.ItemsAhead: grpc.StatusCode.FAILED_PRECONDITION,
         training.NothingToReport: grpc.StatusCode.FAILED_PRECONDITION,
+        video.VideoUnreadable: grpc.StatusCode.INVALID_ARGUMENT,
+        video.VideoUnsupported: grpc.StatusCode.INVALID_ARGUMENT,
+        video.VideoTooLarge: grpc.StatusCode.INVALID_ARGUMENT,
+        video.VideoTooCostly: grpc.StatusCode.INVALID_ARGUMENT,
+        video.VideoChanged: grpc.StatusCode.INVALID_ARGUMENT,
+        video.VideoUnavailable: grpc.StatusCode.FAILED_PRECONDITION,
+        video.UnknownVideo: grpc.StatusCode.NOT_FOUND,
+        video.VideoIncomplete: grpc.StatusCode.FAILED_PRECONDITION,
         e.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
         e.NotReady: grpc.StatusCode.UNAVAILABLE,
         e.ShuttingDown: grpc.StatusCode.UNAVAILABLE,
@@ -117,8 +126,8 @@ STATUS: Mapping[type[e.FrError], grpc.StatusCode] = types.MappingProxyType(
 
 
 def all_errors() -> Iterator[type[e.FrError]]:
-    """Yield every class that carries a reason: of the core, of trust, of training."""
-    return e.all_errors(trust, training)
+    """Yield every class that carries a reason: of the core, of trust, of training, of footage."""
+    return e.all_errors(trust, training, video)
 
 
 def status_of(error: e.FrError) -> grpc.StatusCode:

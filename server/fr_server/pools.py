@@ -155,6 +155,7 @@ class Work:
         self._storage = StorageThreads()
         self._evaluation = FairThreads(1, "evaluation", stand_back)
         self._course = FairThreads(1, "course", stand_back)
+        self._footage = FairThreads(1, "footage", stand_back)
         self._scan = FairThreads(1, "scan")
         self._wide_search = FairThreads(1, "wide-search")
         self._report = FairThreads(1, "report", stand_back)
@@ -205,6 +206,10 @@ class Work:
         """Run what makes a course: as `evaluation`."""
         return await _in(self._course, lambda: task(*args, **kwargs))
 
+    async def footage(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run what analyzes a video file: as `evaluation`."""
+        return await _in(self._footage, lambda: task(*args, **kwargs))
+
     async def scan(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a step of a scan through a whole gallery; one at a time, so that other calls wait for one at most."""
         return await _in(self._scan, lambda: task(*args, **kwargs))
@@ -227,7 +232,7 @@ class Work:
 
     def close(self) -> None:
         """Wait for what has begun, and drop the rest."""
-        photos, long = (self._interactive, self._bulk), (self._evaluation, self._course, self._report)
+        photos, long = (self._interactive, self._bulk), (self._evaluation, self._course, self._footage, self._report)
         for pool in (*photos, *long, self._scan, self._wide_search, self._evidence, self._audit):
             pool.close()
         self._storage.close()

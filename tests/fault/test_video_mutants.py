@@ -67,7 +67,7 @@ def outcome(path: Path) -> str:
             assert reading.ending.decoded <= LIMITS.max_frames
             return reading.ending.why.value
     except VideoError as refused:
-        return refused.code
+        return refused.reason
 
 
 @pytest.mark.parametrize("name", CONTAINERS)

@@ -33,6 +33,7 @@ from support.access_world import (
     World,
     allowed,
     by_keys,
+    called,
     guarded,
     missing,
     reason_of,
@@ -53,7 +54,7 @@ NO_OBJECT = {
     "of the course that is named beside it": "sitting form",
     "of the course of the cohort that is named beside it": "block_ids item_ids",
     "a number": "burst searches_per_day page_size seed gallery_sizes top_k rating trainees similarity difficulty step "
-    "after_seq begin_block threshold number row",
+    "after_seq begin_block threshold number row size_bytes offset tracks",
     "bytes": "data vectors",
     "a language": "language",
     "a number or word within the trial or sitting that is named beside it": "odd_picture_id picture_id component_id "
@@ -74,6 +75,7 @@ WHOLE_SERVER = {
 NOT_DIVIDED = {
     ("TrainingService/CreateCourse", "learn_from"): "It takes a scope of all courses.",
     ("ReviewService/SearchInCase", "search.case_reference"): "It is refused.",
+    ("VideoService/SearchTracks", "search.filter.subject_ids"): "The filter is that of Search.",
 }
 _NUMBERS = (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES, FieldDescriptor.TYPE_INT64)
 _SCALARS = (*_NUMBERS, FieldDescriptor.TYPE_UINT64, FieldDescriptor.TYPE_INT32, FieldDescriptor.TYPE_UINT32)
@@ -180,6 +182,19 @@ def their_key(world: World) -> str:
     return world.token(Role.OPERATOR, galleries=("their-*",), courses=("their-*",)).partition(".")[0]
 
 
+def their_video(world: World) -> str:
+    """Return a video that somebody else announced."""
+    token = world.token(Role.OPERATOR, galleries=("their-*",), courses=("their-*",))
+    request = request_of(full("VideoService/CreateVideo"), sha256="0" * 64, size_bytes=1)
+    _, (answer,), _ = called(world.server.channel, token, full("VideoService/CreateVideo"), request)
+    video_id: str = answer.video.video_id
+    return video_id
+
+
+def a_video(rng: random.Random) -> str:
+    return rng.randbytes(16).hex()
+
+
 def auditors_key(world: World) -> str:
     return world.token(Role.AUDITOR, galleries=(), courses=()).partition(".")[0]
 
@@ -268,6 +283,12 @@ LEARNT: list[Row] = [
     listed("GalleryService/ListGalleries", "galleries", of_theirs(ScopeKind.GALLERY), their_missing),
     listed("GalleryService/ListSubjects", "subjects of 2", their_subject, fresh, "INVALID_PAGE", **GALLERY),
     listed("AccessService/ListKeys", "keys", lambda world: "3", lambda rng: "9999"),
+    *(
+        row(f"VideoService/{name}", "video_id", their_video, a_video, "UNKNOWN_VIDEO")
+        for name in ("AnalyzeVideo", "GetVideo", "ListTracks", "DeleteVideo")
+    ),
+    row("VideoService/SearchTracks", "video_id", their_video, a_video, "UNKNOWN_VIDEO", **SEARCHED),
+    row("VideoService/ListTracks", "page_token", lambda world: "1", fresh, "UNKNOWN_VIDEO", video_id=their_video),
     listed("TrainingService/ListCourses", "courses", lambda world: "1 their-course", a_moment),
     listed("TrainingService/ListCohorts", "cohorts ", their_cohort_moment, a_moment),
 ]

@@ -280,6 +280,7 @@ WHOLE: dict[str, dict[str, Any]] = {
     "ReviewService/SearchInCase": {"search.probe": PHOTO},
     "ReviewService/SubmitFinding": {"kind": review_pb2.FINDING_KIND_NO_CANDIDATE},
     "ReviewService/ExportEvidence": {"include_unfinished": True},
+    "VideoService/SearchTracks": {"tracks": [1]},
     "TrainingService/SetProbeKey": {"image_sha256": "0" * 64, "absent": True},
     "TrainingService/CreateCohort": {"trainees": 1},
     "TrainingService/AddTrainees": {"trainees": 1},

@@ -27,6 +27,8 @@ from fr_api.v1 import (
     server_pb2_grpc,
     training_pb2,
     training_pb2_grpc,
+    video_pb2,
+    video_pb2_grpc,
 )
 from fr_core.embed.null import NULL_MODEL
 from fr_core.gallery.values import GalleryUse
@@ -80,6 +82,7 @@ class Caller:
         self.review = review_pb2_grpc.ReviewServiceStub(sends)
         self.server = server_pb2_grpc.ServerServiceStub(sends)
         self.training = training_pb2_grpc.TrainingServiceStub(sends)
+        self.video = video_pb2_grpc.VideoServiceStub(sends)
 
     def examination(self, examination_id: str) -> review_pb2.Examination:
         return self.review.GetExamination(review_pb2.GetExaminationRequest(examination_id=examination_id)).examination
@@ -205,7 +208,17 @@ def staffed(folder: Path, **sections: Any) -> Iterator[Staffed]:
         yield Staffed(server, clock)
 
 
-_APIS = (access_pb2, audit_pb2, evaluation_pb2, gallery_pb2, recognition_pb2, review_pb2, server_pb2, training_pb2)
+_APIS = (
+    access_pb2,
+    audit_pb2,
+    evaluation_pb2,
+    gallery_pb2,
+    recognition_pb2,
+    review_pb2,
+    server_pb2,
+    training_pb2,
+    video_pb2,
+)
 FILES: tuple[FileDescriptor, ...] = tuple(module.DESCRIPTOR for module in _APIS)
 METHODS: dict[str, MethodDescriptor] = {
     f"/{service.full_name}/{method.name}": method

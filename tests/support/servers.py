@@ -17,7 +17,14 @@ import pytest
 from google.rpc import error_details_pb2, status_pb2
 from PIL import Image
 
-from fr_api.v1 import evaluation_pb2_grpc, gallery_pb2_grpc, recognition_pb2_grpc, server_pb2_grpc, training_pb2_grpc
+from fr_api.v1 import (
+    evaluation_pb2_grpc,
+    gallery_pb2_grpc,
+    recognition_pb2_grpc,
+    server_pb2_grpc,
+    training_pb2_grpc,
+    video_pb2_grpc,
+)
 from fr_core.detect.null import NullDetector
 from fr_core.detect.protocol import Detector
 from fr_core.embed.null import NULL_MODEL, NullEmbedder
@@ -138,6 +145,7 @@ class Running:
         self.evaluation = evaluation_pb2_grpc.EvaluationServiceStub(self.channel)
         self.training = training_pb2_grpc.TrainingServiceStub(self.channel)
         self.server = server_pb2_grpc.ServerServiceStub(self.channel)
+        self.video = video_pb2_grpc.VideoServiceStub(self.channel)
 
     @property
     def address(self) -> str:

@@ -16,7 +16,15 @@ from hypothesis import strategies as st
 
 from fr_core.errors import ConfigInvalid, InternalError
 from fr_video import messages
-from fr_video.errors import VideoChanged, VideoError, VideoTooCostly, VideoTooLarge, VideoUnreadable, VideoUnsupported
+from fr_video.errors import (
+    LeadsInvalid,
+    VideoChanged,
+    VideoError,
+    VideoTooCostly,
+    VideoTooLarge,
+    VideoUnreadable,
+    VideoUnsupported,
+)
 from fr_video.reading import Reading, VideoFile
 from fr_video.values import EVERY_FRAME, Ended, Ending, Frame, Sampling, StreamFacts, VideoLimits
 from support.footage import LOSSLESS, Actor, Scene, at_rate, encode, film, turned, variable
@@ -383,6 +391,6 @@ def test_a_frame_that_the_limits_do_not_allow_is_nonsense(head: messages.FrameHe
 
 def test_every_error_has_a_code_and_a_remedy() -> None:
     for kind in VideoError.__subclasses__():
-        assert kind.code != VideoError.code
+        assert kind.reason or kind is LeadsInvalid
         assert kind("It is so.").message.startswith("It is so. ")
     assert Reading.__doc__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,13 +24,13 @@ def analyze(
     sampling: Sampling | None = None,
     on_frame: Callable[[Fraction], None] = lambda time: None,
 ) -> Footage:
-    """Follow the faces of a video file.
+    """Follow the faces of a video file, for the call whose context this thread has (`fr_core.runtime.ticket`).
 
     Args:
         video: the open file.
         engine: finds and embeds the faces; its calibration tells the tracker what a similarity means.
         sampling: which frames are looked at; None = the defaults.
-        on_frame: called with the time of each frame that was analyzed, in seconds.
+        on_frame: called with the time of each frame that was analyzed, in seconds; what it raises ends the analysis.
 
     Raises:
         VideoError: as `Reading`; and `VideoChanged`, if the file was written to meanwhile.
@@ -55,7 +56,9 @@ def worked(frames: Iterable[Frame], work: Callable[[Image], T]) -> Iterator[tupl
     at_once = available_cores()
     with ThreadPoolExecutor(at_once, "footage") as workers:
         for frame in frames:
-            waiting.append((frame, workers.submit(work, Image(frame.pixels, frame.sha256))))
+            image = Image(frame.pixels, frame.sha256)
+            within = contextvars.copy_context().run
+            waiting.append((frame, workers.submit(within, work, image)))
             if len(waiting) > at_once:
                 first, future = waiting.popleft()
                 yield first, future.result()

@@ -2,77 +2,76 @@
 
 from typing import ClassVar
 
-from fr_core.errors import FrError
+from fr_core.errors.base import InputRefused
 from fr_locales.messages import Message, message
 
 
-class VideoError(FrError):
-    """A video file, or a list of leads from one, cannot be used.
+class VideoError(InputRefused):
+    """A video file, or a list of leads from one, cannot be used."""
 
-    `code` names the refusal, as `fr video` prints it; `reason` is for answers of the API, and stays empty.
-    """
+
+class VideoUnreadable(VideoError, reason="VIDEO_UNREADABLE"):
+    """The file is not a video in a known container, or it is damaged before its first frame."""
+
+
+class VideoUnsupported(VideoError, reason="VIDEO_UNSUPPORTED"):
+    """The video has a codec that is not decoded here, or no picture at all."""
+
+
+class VideoTooLarge(VideoError, reason="VIDEO_TOO_LARGE"):
+    """The file has more bytes, or its frames more pixels, than the limit."""
+
+
+class VideoTooCostly(VideoError, reason="VIDEO_TOO_COSTLY"):
+    """Reading or analyzing the video took more time or memory than the limit."""
+
+
+class VideoChanged(VideoError, reason="VIDEO_CHANGED"):
+    """The file was changed while it was read, or has another SHA-256 than announced."""
+
+
+class VideoUnavailable(VideoError, reason="VIDEO_UNAVAILABLE"):
+    """This server cannot decode videos: its decoder is not installed, or the system has no sandbox for it."""
+
+
+class UnknownVideo(VideoError, reason="UNKNOWN_VIDEO"):
+    """The caller has no video with this id."""
+
+
+class VideoIncomplete(VideoError, reason="VIDEO_INCOMPLETE"):
+    """The bytes do not follow those that are there, or the analysis of the video has not ended."""
+
+
+class StreamUnreadable(VideoError, reason="STREAM_UNREADABLE"):
+    """A live stream cannot be played: its server refuses it, or sends what is not decoded here."""
+
+
+class WatchNotAllowed(VideoError, reason="WATCH_NOT_ALLOWED"):
+    """This server's configuration does not allow to watch the stream with the gallery, or not any longer."""
+
+
+class WithoutReason(VideoError):
+    """An error of a command, with which no call ends; it has a code in place of a reason."""
 
     code: ClassVar[str] = "VIDEO_UNUSABLE"
 
 
-class VideoUnreadable(VideoError):
-    """The file is not a video in a known container, or it is damaged before its first frame."""
-
-    code = "VIDEO_UNREADABLE"
-    remedy: ClassVar[Message | None] = message("remedy.video.unreadable")
-
-
-class VideoUnsupported(VideoError):
-    """The video has a codec that is not decoded here, or no picture at all."""
-
-    code = "VIDEO_UNSUPPORTED"
-    remedy = message("remedy.video.unsupported")
-
-
-class VideoTooLarge(VideoError):
-    """The file has more bytes, or its frames more pixels, than the limit."""
-
-    code = "VIDEO_TOO_LARGE"
-    remedy = message("remedy.video.too_large")
-
-
-class VideoTooCostly(VideoError):
-    """Decoding took more time or memory than the limit before the first frame."""
-
-    code = "VIDEO_TOO_COSTLY"
-    remedy = message("remedy.video.too_costly")
-
-
-class VideoChanged(VideoError):
-    """The file was changed while it was read."""
-
-    code = "VIDEO_CHANGED"
-    remedy = message("remedy.video.changed")
-
-
-class LeadsInvalid(VideoError):
+class LeadsInvalid(WithoutReason):
     """A file is not a list of leads from `fr video --json`."""
 
     code = "LEADS_INVALID"
-    remedy = message("remedy.video.leads_invalid")
+    remedy: ClassVar[Message | None] = message("remedy.video.leads_invalid")
 
 
-class EncodingFailed(VideoError):
+class EncodingFailed(WithoutReason):
     """The redacted copy could not be encoded."""
 
     code = "ENCODING_FAILED"
     remedy = message("remedy.video.encoding_failed")
 
 
-class RedactionFailed(VideoError):
+class RedactionFailed(WithoutReason):
     """The redacted copy cannot be made, or still shows a face that must be covered."""
 
     code = "REDACTION_FAILED"
     remedy = message("remedy.video.redaction_failed")
-
-
-class StreamUnreadable(VideoError):
-    """A live stream cannot be played: its server refuses it, or sends what is not decoded here."""
-
-    code = "STREAM_UNREADABLE"
-    remedy = message("remedy.video.stream_unreadable")

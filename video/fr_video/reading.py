@@ -33,6 +33,7 @@ BOOT = "import sys; sys.path += sys.argv.pop(1).split(chr(0x0A)); from fr_video.
 # PyAV and NumPy are imported in half a second; on a machine that is full, in much more.
 _START_S = 60.0
 _BLOCK_BYTES = 2**20
+_MOST_WANTED = 4_000  # times that go to the decoder; of more, every frame is decoded to pixels
 _MOST_GAPS = 1_000  # as many packets as the decoder lets be damaged
 
 
@@ -91,8 +92,8 @@ class VideoFile:
         return self._read(sampling, None)
 
     def frames_at(self, wanted: Sequence[int]) -> Reading:
-        """Begin to read the frames at these times, in ticks; raises what `Reading` raises."""
-        return self._read(EVERY_FRAME, tuple(wanted))
+        """Begin to read the frames at these times, in ticks, and perhaps others; raises what `Reading` raises."""
+        return self._read(EVERY_FRAME, tuple(wanted) if len(wanted) <= _MOST_WANTED else None)
 
     def require_unchanged(self) -> None:
         """Raise `VideoChanged` if the file was written to since it was opened."""

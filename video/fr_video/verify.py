@@ -15,7 +15,6 @@ from fr_video.reading import Reading, VideoFile
 from fr_video.values import EVERY_FRAME, Frame
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_MOST_WANTED = 4_000  # times that go to the decoder; of more, every frame is hashed
 _MOST_TICKS = 2**62
 
 
@@ -94,7 +93,7 @@ def verify(cited: CitedFile, video: VideoFile) -> Proven:
     """
     wanted = sorted({one.pts for one in cited.frames})
     at_time: dict[int, Frame] = {}
-    with video.frames_at(wanted) if len(wanted) <= _MOST_WANTED else video.sampled(EVERY_FRAME) as reading:
+    with video.frames_at(wanted) as reading:
         decoder = reading.facts.decoder
         at_time = {frame.pts: _without_pixels(frame) for frame in reading if frame.pts in set(wanted)}
     unproven = {one.sha256 for one in cited.frames if not _is_at(one, at_time)}

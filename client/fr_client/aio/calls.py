@@ -135,7 +135,7 @@ class AsyncCalls:
         unpack: Callable[[Any], ResponseT | common_pb2.Refusal],
         max_in_flight: int,
         advice: str,
-    ) -> AsyncIterator[tuple[str, ResponseT | common_pb2.Refusal]]:
+    ) -> AsyncGenerator[tuple[str, ResponseT | common_pb2.Refusal]]:
         """Send many items through one stream; see `fr_client.tasks.exchange`. Refuses photos that are too large."""
         settings = StreamSettings(self.endpoint, max_in_flight, self.timeout_s, self._retry, advice)
         return self._exchange(start, items, build, unpack, settings)
@@ -147,7 +147,7 @@ class AsyncCalls:
         build: Callable[[ItemT, Fit], Any],
         unpack: Callable[[Any], ResponseT | common_pb2.Refusal],
         settings: StreamSettings,
-    ) -> AsyncIterator[tuple[str, ResponseT | common_pb2.Refusal]]:
+    ) -> AsyncGenerator[tuple[str, ResponseT | common_pb2.Refusal]]:
         fit = await self.fit()
 
         def built(item: ItemT) -> Any:

@@ -15,6 +15,7 @@ from fr_client.aio.recognition import AsyncRecognition
 from fr_client.aio.review import AsyncReview
 from fr_client.aio.subjects import AsyncSubjects
 from fr_client.aio.training import AsyncTraining
+from fr_client.aio.video import AsyncVideo
 from fr_client.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_S, RetryPolicy
 from fr_client.connection import read_connection
 from fr_client.identity import TlsCredentials
@@ -131,3 +132,8 @@ class AsyncClient(AsyncRecognition, AsyncSubjects, AsyncEvaluation):
     def review(self) -> AsyncReview:
         """Human examination of the leads of searches: cases, examinations, findings and evidence."""
         return AsyncReview(self._calls)
+
+    @cached_property
+    def video(self) -> AsyncVideo:
+        """Footage: video files, the faces that the server follows through them, and searches for these."""
+        return AsyncVideo(self._calls)

@@ -28,6 +28,7 @@ _COMMANDS = {
     "compare": "gallery.recognise:compare",
     "enrol": "gallery.enrol:enrol",
     "search": "gallery.search:search",
+    "footage": "gallery.footage:footage",
     "gallery": "gallery.galleries:gallery",
     "subject": "gallery.subjects:subject",
     "template": "gallery.subjects:template",

@@ -136,7 +136,7 @@ class Calls:
         unpack: Callable[[Any], ResponseT | common_pb2.Refusal],
         max_in_flight: int,
         advice: str,
-    ) -> Iterator[tuple[str, ResponseT | common_pb2.Refusal]]:
+    ) -> Generator[tuple[str, ResponseT | common_pb2.Refusal]]:
         """Send many items through one stream; see `fr_client.blocking.exchange`. Refuses photos that are too large."""
         settings = StreamSettings(self.endpoint, max_in_flight, self.timeout_s, self._retry, advice)
         return self._exchange(start, items, build, unpack, settings)
@@ -148,7 +148,7 @@ class Calls:
         build: Callable[[ItemT, Fit], Any],
         unpack: Callable[[Any], ResponseT | common_pb2.Refusal],
         settings: StreamSettings,
-    ) -> Iterator[tuple[str, ResponseT | common_pb2.Refusal]]:
+    ) -> Generator[tuple[str, ResponseT | common_pb2.Refusal]]:
         fit = self.fit()
 
         def built(item: ItemT) -> Any:

@@ -21,6 +21,7 @@ from fr_client.sync.recognition import Recognition
 from fr_client.sync.review import Review
 from fr_client.sync.subjects import Subjects
 from fr_client.sync.training import Training
+from fr_client.sync.video import Video
 
 
 class Client(Recognition, Subjects, Evaluation):
@@ -132,3 +133,8 @@ class Client(Recognition, Subjects, Evaluation):
     def review(self) -> Review:
         """Human examination of the leads of searches: cases, examinations, findings and evidence."""
         return Review(self._calls)
+
+    @cached_property
+    def video(self) -> Video:
+        """Footage: video files, the faces that the server follows through them, and searches for these."""
+        return Video(self._calls)

@@ -21,7 +21,7 @@ from fr_core.gallery.values import GalleryInfo, GalleryUse
 from fr_core.id_forms import composed
 from fr_core.storage.audit.attribution import Attribution
 from fr_core.types import ModelId
-from fr_server.authz.callers import calling, current_rule
+from fr_server.authz.callers import calling, current_principal, current_rule
 from fr_server.authz.record import MAX_SUBJECTS, OUTSIDE, CallRecord
 from fr_server.authz.rules import Rule, ScopeKind, Stated
 from fr_server.authz.scope import Foreign, NothingKept, Resolver
@@ -168,6 +168,11 @@ class Authorizer:
     def searches_left(self, principal: Principal) -> int | None:
         """Return how many searches a principal has left today in this process; None = no limit."""
         return self._budgets.searches_left(principal.principal_id, principal.budget)
+
+    def count_search(self) -> None:
+        """Count one more search of the current caller; raises `QuotaExceeded`."""
+        principal = current_principal()
+        self._budgets.search(principal.principal_id, principal.budget)
 
     def require_method(self, principal: Principal, method: str, streams: bool) -> Rule:
         """Return the rule of a method, and count the call; raises `NotPermitted`, `RateLimited`, `QuotaExceeded`."""

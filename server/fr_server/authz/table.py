@@ -305,6 +305,26 @@ _REVIEW = {
     ),
 }
 
+_FOOTAGE = "Operators search, and footage is a probe. A video is known only to the caller who announced it."
+
+_VIDEO = {
+    "CreateVideo": _recorded(_OPERATOR, _COMPUTE, _FOOTAGE),
+    "AnalyzeVideo": Rule(_OPERATOR, _CHANGE, f"{_FOOTAGE} CreateVideo is recorded, and the chunks are not."),
+    "GetVideo": Rule(_OPERATOR, _READ, f"{_FOOTAGE} The answer shows nobody."),
+    "ListTracks": _recorded(_OPERATOR, _READ, f"{_FOOTAGE} It shows the faces of the footage."),
+    "SearchTracks": _recorded(
+        _OPERATOR,
+        _COMPUTE,
+        "As Search, once for each track.",
+        (Scoped(ScopeKind.GALLERY, "search.gallery_id"),),
+        counts_as_search=True,
+        probes=("search.probe",),
+        coarse=Coarse.ROUNDED,
+        stated=Stated.INQUIRY,
+    ),
+    "DeleteVideo": _recorded(_OPERATOR, _CHANGE, _FOOTAGE, chained=False),
+}
+
 _SERVICES: Mapping[str, Mapping[str, Rule]] = {
     "RecognitionService": _RECOGNITION,
     "GalleryService": _GALLERIES,
@@ -314,6 +334,7 @@ _SERVICES: Mapping[str, Mapping[str, Rule]] = {
     "AccessService": _ACCESS,
     "AuditService": _AUDIT,
     "ReviewService": _REVIEW,
+    "VideoService": _VIDEO,
 }
 
 RULES: Mapping[str, Rule] = MappingProxyType(

@@ -115,6 +115,11 @@ def cases_folder(config: Config, environ: Mapping[str, str] = os.environ) -> Pat
     return _own_or(config.cases.folder, data_folder(config, environ) / "cases")
 
 
+def footage_folder(config: Config, environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder for footage: `video.folder`, else `footage` in the gallery folder."""
+    return _own_or(config.video.folder, data_folder(config, environ) / "footage")
+
+
 def access_folder(config: Config, environ: Mapping[str, str] = os.environ) -> Path:
     """Return the folder for API keys: `access.folder`, else `access` in the gallery folder."""
     return _own_or(config.access.folder, data_folder(config, environ) / "access")

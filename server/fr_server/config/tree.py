@@ -325,6 +325,18 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class VideoConfig:
+    """Limits for footage, and the folder where it lies until it is analyzed; `video` in the file."""
+
+    folder: str = _set("", "Folder for footage that arrives; empty for `footage` in the gallery folder.")
+    max_mib: int = _set(2048, "Maximum size of a video file, in MiB.", 1, 1_048_576)
+    max_seconds: int = _set(7200, "Seconds of footage that the server reads of a file.", 1, 1_000_000)
+    analysis_s: int = _set(14_400, "Seconds that the analysis of a file may take.", 1, 1_000_000)
+    keep_hours: int = _set(24, "Hours after which the server deletes a video with its tracks.", 1, 8784)
+    per_caller: int = _set(8, "Maximum number of videos of one key or login at a time.", 1, 10_000)
+
+
+@dataclass(frozen=True, slots=True)
 class TelemetryConfig:
     """Logs, metrics and traces; `telemetry` in the file."""
 
@@ -359,6 +371,7 @@ class Config:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     cases: CasesConfig = field(default_factory=CasesConfig)
+    video: VideoConfig = field(default_factory=VideoConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
     telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)
 

@@ -11,7 +11,16 @@ from typing import TypeVar
 from fr_core.storage.location import name_of
 from fr_core.storage.schema import Schema
 from fr_server.config import Config
-from fr_server.config.folders import access_folder, cases_folder, key_of, naming, postgres_of, training_folder
+from fr_server.config.folders import (
+    access_folder,
+    cases_folder,
+    footage_folder,
+    key_of,
+    naming,
+    postgres_of,
+    training_folder,
+)
+from fr_server.storage.footage import FootageFolder, FootageRules
 from fr_server.telemetry.logs import FIELDS
 from fr_training.store.training_store import TrainingStore
 from fr_trust.access.store import AccessStore
@@ -21,6 +30,8 @@ S = TypeVar("S")
 Shared = TypeVar("Shared", AccessStore, CaseStore, TrainingStore)
 
 log = logging.getLogger("fr_server.storage")
+
+_HOUR_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +85,17 @@ def open_cases(config: Config, clock: Callable[[], int]) -> CaseStore:
 def open_training(config: Config, clock: Callable[[], int]) -> TrainingStore:
     """Open the store of courses and answers; raises as `open_stores`."""
     return _opened(config, training_folder(config), TrainingStore, clock)
+
+
+def open_footage(config: Config, clock: Callable[[], int]) -> FootageFolder:
+    """Return the folder of footage, which need not be there; raises `KeyUnavailable`."""
+    rules = FootageRules(
+        max_bytes=config.video.max_mib * 2**20,
+        keep_ms=config.video.keep_hours * _HOUR_MS,
+        per_caller=config.video.per_caller,
+        reserve_bytes=config.gallery.reserve_mib * 2**20,
+    )
+    return FootageFolder(footage_folder(config), key_of(config, new=False), rules, clock)
 
 
 def _opened(config: Config, folder: Path, kind: type[Shared], clock: Callable[[], int]) -> Shared:

@@ -206,6 +206,22 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """No course shows or leaves out an item with this id."""
     ERROR_REASON_SITTING_CLOSED: _ErrorReason.ValueType  # 89
     """The trainer has closed the sitting. It takes no answers until the trainer opens it again."""
+    ERROR_REASON_VIDEO_UNREADABLE: _ErrorReason.ValueType  # 90
+    """The file is not a video in a known container, or it is damaged before its first frame."""
+    ERROR_REASON_VIDEO_UNSUPPORTED: _ErrorReason.ValueType  # 91
+    """The video has a codec that the server does not decode, or no picture."""
+    ERROR_REASON_VIDEO_TOO_LARGE: _ErrorReason.ValueType  # 92
+    """The file has more bytes, or its frames have more pixels, than the limit."""
+    ERROR_REASON_VIDEO_TOO_COSTLY: _ErrorReason.ValueType  # 93
+    """Reading or analyzing the video takes more time or memory than the limit."""
+    ERROR_REASON_VIDEO_CHANGED: _ErrorReason.ValueType  # 94
+    """The bytes that arrived do not have the SHA-256 that the caller announced, or the file changed while it was read."""
+    ERROR_REASON_VIDEO_UNAVAILABLE: _ErrorReason.ValueType  # 95
+    """The server cannot decode videos."""
+    ERROR_REASON_UNKNOWN_VIDEO: _ErrorReason.ValueType  # 96
+    """The caller has no video with this id."""
+    ERROR_REASON_VIDEO_INCOMPLETE: _ErrorReason.ValueType  # 97
+    """The bytes do not follow those that the server has, or the analysis of the video has not ended."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason for a refusal or a failure. docs/errors.md lists the status code and the advice for each."""
@@ -394,4 +410,20 @@ ERROR_REASON_UNKNOWN_ITEM: ErrorReason.ValueType  # 88
 """No course shows or leaves out an item with this id."""
 ERROR_REASON_SITTING_CLOSED: ErrorReason.ValueType  # 89
 """The trainer has closed the sitting. It takes no answers until the trainer opens it again."""
+ERROR_REASON_VIDEO_UNREADABLE: ErrorReason.ValueType  # 90
+"""The file is not a video in a known container, or it is damaged before its first frame."""
+ERROR_REASON_VIDEO_UNSUPPORTED: ErrorReason.ValueType  # 91
+"""The video has a codec that the server does not decode, or no picture."""
+ERROR_REASON_VIDEO_TOO_LARGE: ErrorReason.ValueType  # 92
+"""The file has more bytes, or its frames have more pixels, than the limit."""
+ERROR_REASON_VIDEO_TOO_COSTLY: ErrorReason.ValueType  # 93
+"""Reading or analyzing the video takes more time or memory than the limit."""
+ERROR_REASON_VIDEO_CHANGED: ErrorReason.ValueType  # 94
+"""The bytes that arrived do not have the SHA-256 that the caller announced, or the file changed while it was read."""
+ERROR_REASON_VIDEO_UNAVAILABLE: ErrorReason.ValueType  # 95
+"""The server cannot decode videos."""
+ERROR_REASON_UNKNOWN_VIDEO: ErrorReason.ValueType  # 96
+"""The caller has no video with this id."""
+ERROR_REASON_VIDEO_INCOMPLETE: ErrorReason.ValueType  # 97
+"""The bytes do not follow those that the server has, or the analysis of the video has not ended."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

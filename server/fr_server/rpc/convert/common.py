@@ -112,7 +112,7 @@ def face_message(face: Face) -> pb.Face:
             left_eye=points[0], right_eye=points[1], nose=points[2], mouth_left=points[3], mouth_right=points[4]
         ),
         score=face.detection.score,
-        quality=_quality_message(face.quality),
+        quality=quality_message(face.quality),
     )
 
 
@@ -158,7 +158,8 @@ def _box_message(face: Face) -> pb.BoundingBox:
     return pb.BoundingBox(left=left, top=top, right=right, bottom=bottom)
 
 
-def _quality_message(quality: Quality) -> pb.Quality:
+def quality_message(quality: Quality) -> pb.Quality:
+    """Build the message of a quality."""
     return pb.Quality(
         score=quality.score,
         reasons=[pb.QualityReason.Value(f"QUALITY_REASON_{reason}") for reason in quality.reasons],

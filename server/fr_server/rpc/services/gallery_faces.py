@@ -170,11 +170,7 @@ class GalleryFaces:
         """Search an entered gallery for every face of the probe; raises what `Probes.read` and `search` raise."""
         info = order.info
         faces = await self._probes.read(request.probe, "probe", order.policy, info.model, info.embedding_size)
-        if len(faces) * order.k > MAX_CANDIDATES:
-            raise InvalidTopK(
-                message("error.rpc.too_many_candidates", faces=len(faces), k=order.k, most=MAX_CANDIDATES),
-                limit=str(MAX_CANDIDATES),
-            )
+        self._require_few(len(faces), order.k)
         searched: list[SearchedFace] = []
         ticket = current_ticket()
 
@@ -191,6 +187,25 @@ class GalleryFaces:
             await self._work.wide_search(search, (face,))
         return await self._work.wide_search(search, faces[-1:])
 
+    async def search_each(
+        self, order: SearchOrder, request: pb.SearchRequest, probes: Sequence[Embedding]
+    ) -> list[pb.SearchResponse]:
+        """Search an entered gallery for templates that the server made itself: an answer to each, without error rates.
+
+        Raises `InvalidTopK`: more candidates than an answer holds; `ModelMismatch`; and what `Galleries.search` raises.
+        """
+        self._require_few(len(probes), order.k)
+        ticket = current_ticket()
+
+        def search(probe: Embedding) -> pb.SearchResponse:
+            ticket.require_wanted()
+            order.info.model.require_same(probe.model)
+            found = self._galleries.search(order.info, *order.question(probe).arguments)
+            return search_response([SearchedFace(None, found)])
+
+        run = self._work.wide_search if _is_wide(request) else self._work.storage
+        return [await run(search, probe) for probe in probes]
+
     def _search_embedding(self, request: pb.SearchRequest) -> pb.SearchResponse:
         """Search for an embedding: the gallery is read once, and everything is done in this thread."""
         orders: list[SearchOrder] = []
@@ -202,6 +217,14 @@ class GalleryFaces:
 
         found = self._galleries.search_as(request.gallery_id, ask)
         return search_response([SearchedFace(None, found)], orders[-1].in_force)
+
+    @staticmethod
+    def _require_few(faces: int, k: int) -> None:
+        if faces * k > MAX_CANDIDATES:
+            raise InvalidTopK(
+                message("error.rpc.too_many_candidates", faces=faces, k=k, most=MAX_CANDIDATES),
+                limit=str(MAX_CANDIDATES),
+            )
 
     def _order(self, request: pb.SearchRequest, info: GalleryInfo) -> SearchOrder:
         """Convert everything of a request but its probe; it may read the gallery's calibration."""

@@ -1,0 +1,187 @@
+"""`fr footage`: has a server follow the faces of a video file, and searches its galleries for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fr_api.v1 import video_pb2
+from fr_client.cli.files import new_folder, reading
+from fr_client.cli.gallery.recognise import ThresholdOption
+from fr_client.cli.gallery.search import OnlyAbove, TopK, print_search
+from fr_client.cli.progress import progress
+from fr_client.cli.show import console, counted, number, plain, print_json, table
+from fr_client.cli.state import AsJson, GalleryId, Yes, argument, confirm, connected
+from fr_client.sync.client import Client
+from fr_client.unpack import message_keys
+from fr_client.videos import refused
+from fr_client.words import Purpose, TrackProbe
+
+footage = typer.Typer(
+    help="Have the server follow the faces of a video file, and search its galleries for them.", no_args_is_help=True
+)
+
+VideoId = Annotated[str, argument("VIDEO", "Id of the video; `fr footage analyze` prints it.")]
+Crops = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Write the best shots of each track here as PNG files; a new folder."),
+]
+Every = Annotated[
+    float | None, typer.Option(min=0.001, metavar="SECONDS", help="Seconds from one frame looked at to the next.")
+]
+MotionEvery = Annotated[
+    float | None, typer.Option(min=0.001, metavar="SECONDS", help="As --every, while the picture moves.")
+]
+
+_ENDS = {
+    video_pb2.VIDEO_END_WHOLE: "to the end",
+    video_pb2.VIDEO_END_EARLY: "to its end, which comes before the length that the container states",
+    video_pb2.VIDEO_END_DAMAGED: "until damage that goes to the end",
+    video_pb2.VIDEO_END_BROKE_DECODER: "until it broke the decoder; what follows was not read",
+    video_pb2.VIDEO_END_TOO_COSTLY: "until it took more time or memory than the limit; what follows was not read",
+    video_pb2.VIDEO_END_MAX_FRAMES: "until the limit of frames; what follows was not read",
+    video_pb2.VIDEO_END_MAX_SECONDS: "until the limit of seconds; what follows was not read",
+}
+_STATES = {
+    video_pb2.VIDEO_STATE_RECEIVING: "waits for its bytes; `fr footage analyze` sends them",
+    video_pb2.VIDEO_STATE_ANALYZING: "is being analyzed",
+}
+
+
+@footage.command()
+def analyze(
+    context: typer.Context,
+    file: Annotated[Path, argument("FILE", "Video file.")],
+    every: Every = None,
+    motion_every: MotionEvery = None,
+    crops: Crops = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send a video file, wait until it is analyzed, and list its tracks.
+
+    If it is stopped, call it again: it goes on where it was. The server deletes the footage when it is analyzed, and
+    the tracks when their time is over.
+    """
+    with connected(context, as_json) as client:
+        with reading(file):
+            size = file.stat().st_size
+        with progress("Sending", "bytes", size) as advance:
+            video = client.video.analyze(
+                file,
+                every_s=every,
+                motion_every_s=motion_every,
+                on_progress=lambda now: advance(now.received_bytes, 0),
+            )
+        _print_video(client, video, crops, as_json)
+
+
+@footage.command()
+def show(context: typer.Context, video_id: VideoId, crops: Crops = None, as_json: AsJson = False) -> None:
+    """Show a video, and list its tracks."""
+    with connected(context, as_json) as client:
+        _print_video(client, client.video.get(video_id), crops, as_json)
+
+
+@footage.command()
+def search(
+    context: typer.Context,
+    video_id: VideoId,
+    gallery_id: GalleryId,
+    tracks: Annotated[
+        list[int] | None, typer.Option("--track", min=1, metavar="N", help="Only this track; may be repeated.")
+    ] = None,
+    probe: Annotated[
+        TrackProbe, typer.Option(help="Search with the mean of a track's good looks, or with its best shot alone.")
+    ] = "mean",
+    top_k: TopK = None,
+    threshold: ThresholdOption = None,
+    only_above: OnlyAbove = False,
+    purpose: Annotated[
+        Purpose | None, typer.Option(help="Purpose of the search; required for an operational gallery.")
+    ] = None,
+    case: Annotated[
+        str, typer.Option(metavar="REFERENCE", help="Reference of the case; required for an operational gallery.")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Search a gallery once for each track: leads for a human examiner, never an identity."""
+    with connected(context, as_json) as client:
+        numbers = tracks or list(range(1, client.video.get(video_id).track_count + 1))
+        leads: list[video_pb2.TrackLeads] = []
+        for begin in range(0, len(numbers), 100):
+            answer = client.video.search(
+                video_id,
+                gallery_id,
+                numbers[begin : begin + 100],
+                probe=probe,
+                top_k=top_k,
+                threshold=threshold,
+                only_above_threshold=only_above,
+                purpose=purpose,
+                case_reference=case,
+            )
+            leads += answer.leads
+        if as_json:
+            print_json({"leads": [message_keys(one) for one in leads]})
+            return
+        for one in leads:
+            looks = counted(one.independent_looks, "independent look")
+            console().print(plain(f"Track {one.track}, {looks}"), style="bold")
+            print_search(gallery_id, one.found)
+        for one in leads[:1]:
+            console().print(plain(one.found.notice))
+        if not leads:
+            console().print("The video has no tracks.")
+
+
+@footage.command()
+def delete(context: typer.Context, video_id: VideoId, yes: Yes = False) -> None:
+    """Delete a video with its footage and its tracks; an analysis in progress ends."""
+    with connected(context, False) as client:
+        confirm(f"Delete video {video_id} with its tracks?", yes)
+        client.video.delete(video_id)
+        console().print(plain(f"Deleted video {video_id}."))
+
+
+def _print_video(client: Client, video: video_pb2.Video, crops: Path | None, as_json: bool) -> None:
+    if video.state == video_pb2.VIDEO_STATE_REFUSED:
+        raise refused(video.refusal)
+    done = video.state == video_pb2.VIDEO_STATE_ANALYZED
+    tracks = list(client.video.tracks(video.video_id, crops=crops is not None)) if done else []
+    if crops is not None:
+        with new_folder(crops) as folder:
+            _write(folder, tracks)
+    if as_json:
+        print_json({"video": message_keys(video), "tracks": [message_keys(one) for one in tracks]})
+        return
+    out = console()
+    out.print(plain(f"Video {video.video_id}: sha256 {video.sha256}, {counted(video.size_bytes, 'byte')}"))
+    if not done:
+        out.print(plain(f"It {_STATES.get(video.state, 'is in a state that is newer than this command')}."))
+        return
+    out.print(plain(_read(video)))
+    rows = table("Track", "From", "To", "Frames", "Looks", "Best shot", "Quality", right=("Track", "Frames", "Looks"))
+    for one in tracks:
+        first, last, best = one.sightings[0], one.sightings[-1], one.best_shots[0]
+        times = (f"{first.time_s:.3f} s", f"{last.time_s:.3f} s")
+        seen = (str(len(one.sightings)), str(one.independent_looks))
+        rows.add_row(str(one.track), *times, *seen, f"{best.sighting.time_s:.3f} s", number(best.quality.score, ".2f"))
+    out.print(rows if tracks else "No face was found.")
+
+
+def _read(video: video_pb2.Video) -> str:
+    facts, reading = video.facts, video.reading
+    what = f"{facts.codec} in {facts.container}, {facts.width} x {facts.height}"
+    gaps = ", ".join(f"{one.begin_s:.3f} to {one.end_s:.3f} s" for one in reading.gaps)
+    until = _ENDS.get(reading.end, "in a way that is newer than this command")
+    looked = f"{counted(reading.frames_decoded, 'frame')} decoded, {reading.frames_looked_at:,} looked at"
+    return f"{what}, read {until}: {looked}.{f' Left out because of damage: {gaps}.' if gaps else ''}"
+
+
+def _write(folder: Path, tracks: list[video_pb2.Track]) -> None:
+    for track in tracks:
+        for place, shot in enumerate(track.best_shots, start=1):
+            (folder / f"track-{track.track}-shot-{place}.png").write_bytes(shot.crop.data)
+            shot.ClearField("crop")  # printed, it would be long

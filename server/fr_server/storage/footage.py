@@ -1,0 +1,286 @@
+"""Keeps footage while it arrives and is analyzed, and the sealed result until its time is over.
+
+Each video is a folder of mode 0700, which the processes of a server share. The footage lies there as it came, because
+the decoder reads it from a file; it is deleted when the analysis ends. The result is encrypted under a key derived from
+that of the galleries. Nothing here is a store: what is lost can be sent again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from fr_core.errors import Overloaded, StorageLow, StoreFailed, message
+from fr_core.storage.data_folder import make_folder
+from fr_core.storage.durable import cause, write_private
+from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.vault import DataKey
+from fr_video.errors import UnknownVideo, VideoIncomplete, VideoTooLarge
+
+_ID = re.compile(r"[0-9a-f]{32}")
+_HEAD, _FOOTAGE, _PROGRESS, _RESULT, _WORK = "head", "footage", "progress", "result", "work"
+# A folder without a readable head: of a process that died while it made it.
+_ORPHAN_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """The announcement of a video."""
+
+    owner: str  # principal_id
+    sha256: str  # of the file, 64 hexadecimal digits
+    size_bytes: int
+    interval: tuple[int, int]  # seconds between frames looked at, numerator and denominator
+    motion_interval: tuple[int, int]
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class FootageRules:
+    """The limits of the footage of a server."""
+
+    max_bytes: int  # of a file
+    keep_ms: int  # after which a video is deleted
+    per_caller: int  # videos of one caller at a time
+    reserve_bytes: int  # that the disk keeps free
+
+
+class FootageFolder:
+    """The videos of a server; for several threads and processes. The folder is made for the first video.
+
+    Raises `StoreFailed`: the folder cannot be used; this for every method.
+    """
+
+    def __init__(self, folder: Path, key: KeyEncryptionKey, rules: FootageRules, clock_ms: Callable[[], int]) -> None:
+        self._folder = folder
+        self._key = DataKey(hashlib.blake2b(b"footage", key=key.secret, digest_size=32, person=b"fr-footage").digest())
+        self._clock_ms = clock_ms
+        self.rules = rules
+
+    def announce(self, owner: str, sha256: str, size_bytes: int, sampling: tuple[tuple[int, int], ...]) -> str:
+        """Return the id of the video that the owner announced like this before, or of a new one.
+
+        Raises `VideoTooLarge`; `Overloaded`: the owner has too many videos; `StorageLow`: the disk has no room for it.
+        """
+        if size_bytes > self.rules.max_bytes:
+            most = self.rules.max_bytes
+            raise VideoTooLarge(message("error.video.too_many_bytes", size=size_bytes, most=most), limit=str(most))
+        interval, motion_interval = sampling
+        new = Announced(owner, sha256, size_bytes, interval, motion_interval, self._clock_ms())
+        with _disk_errors():
+            self.purge()
+            own = [(video_id, one) for video_id, one in self._all() if one.owner == owner]
+            for video_id, one in own:
+                if {**asdict(one), "created_ms": 0} == {**asdict(new), "created_ms": 0}:
+                    return video_id
+            if len(own) >= self.rules.per_caller:
+                most = self.rules.per_caller
+                raise Overloaded(message("error.video.too_many_videos", most=most), limit=str(most))
+            make_folder(self._folder)
+            self._require_room(size_bytes)
+            video_id = secrets.token_hex(16)
+            (self._folder / video_id).mkdir(mode=0o700)
+            os.close(os.open(self._folder / video_id / _FOOTAGE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            write_private(self._folder / video_id / _HEAD, json.dumps(asdict(new)).encode())
+            return video_id
+
+    def video(self, owner: str, video_id: str) -> StoredVideo:
+        """Return a video; raises `UnknownVideo` if there is none of that id, or it is not the owner's."""
+        announced = self._announced(video_id) if _ID.fullmatch(video_id) else None
+        if announced is None or announced.owner != owner or self._is_due(announced):
+            raise UnknownVideo(message("error.video.unknown"))
+        return StoredVideo(self._folder / video_id, announced, self._key)
+
+    def purge(self) -> None:
+        """Delete the videos whose time is over."""
+        with _disk_errors():
+            for path in self._paths():
+                announced = self._announced(path.name)
+                orphan = announced is None and time.time() - path.lstat().st_mtime > _ORPHAN_S
+                if orphan or (announced is not None and self._is_due(announced)):
+                    shutil.rmtree(path, ignore_errors=True)
+
+    def _is_due(self, announced: Announced) -> bool:
+        return self._clock_ms() >= announced.created_ms + self.rules.keep_ms
+
+    def _paths(self) -> list[Path]:
+        with suppress(FileNotFoundError):
+            return [path for path in self._folder.iterdir() if _ID.fullmatch(path.name)]
+        return []
+
+    def _all(self) -> Iterator[tuple[str, Announced]]:
+        for path in self._paths():
+            announced = self._announced(path.name)
+            if announced is not None:
+                yield path.name, announced
+
+    def _announced(self, video_id: str) -> Announced | None:
+        try:
+            said = json.loads((self._folder / video_id / _HEAD).read_bytes())
+            said |= {name: tuple(said[name]) for name in ("interval", "motion_interval")}
+            return Announced(**said)
+        except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError):
+            return None
+
+    def _require_room(self, size_bytes: int) -> None:
+        disk = os.statvfs(self._folder)
+        reserve = min(self.rules.reserve_bytes, disk.f_blocks * disk.f_frsize // 8)
+        if disk.f_bavail * disk.f_frsize <= size_bytes + reserve:
+            raise StorageLow(message("error.video.disk_nearly_full"))
+
+
+class StoredVideo:
+    """A video in its folder; another process may delete it at any time, which raises `UnknownVideo`."""
+
+    def __init__(self, path: Path, announced: Announced, key: DataKey) -> None:
+        self.video_id = path.name
+        self.announced = announced
+        self.footage = path / _FOOTAGE
+        self._path = path
+        self._key = key
+
+    @property
+    def received_bytes(self) -> int:
+        """Number of bytes that are there, from the beginning; all of them once it has been analyzed."""
+        try:
+            return self.footage.stat().st_size
+        except FileNotFoundError:
+            return self.announced.size_bytes
+
+    @property
+    def is_there(self) -> bool:
+        """Return whether it has not been deleted."""
+        return (self._path / _HEAD).exists()
+
+    def add(self, offset: int, data: bytes) -> None:
+        """Write bytes, and skip those that are there; durable once all are.
+
+        Raises `VideoIncomplete`: bytes before them are missing; `VideoTooLarge`: more than announced.
+        """
+        size = self.announced.size_bytes
+        if offset + len(data) > size:
+            raise VideoTooLarge(message("error.video.more_than_announced", size=size), limit=str(size))
+        with _disk_errors():
+            if self.result() is not None:
+                return
+            try:
+                file = os.open(self.footage, os.O_RDWR | os.O_CLOEXEC)
+            except FileNotFoundError:
+                raise UnknownVideo(message("error.video.unknown")) from None
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                there = os.fstat(file).st_size
+                if offset > there:
+                    told = message("error.video.bytes_missing", received=there)
+                    raise VideoIncomplete(told, received_bytes=str(there))
+                rest = memoryview(data)[there - offset :]
+                while rest:
+                    written = os.pwrite(file, rest, there)
+                    there, rest = there + written, rest[written:]
+                if there == size:
+                    os.fsync(file)
+            finally:
+                os.close(file)
+
+    @contextmanager
+    def analyzing(self) -> Iterator[bool]:
+        """Be the only one of all threads and processes that analyzes it, until the block ends.
+
+        Yields false if there is another.
+        """
+        with _disk_errors():
+            try:
+                file = os.open(self._path / _WORK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except FileNotFoundError:
+                raise UnknownVideo(message("error.video.unknown")) from None
+        try:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+        finally:
+            os.close(file)
+
+    def tell(self, frames: int, time_s: float) -> None:
+        """Note how far its analysis is; raises `UnknownVideo` if it was deleted meanwhile."""
+        self._require_there()
+        with _disk_errors(), suppress(FileNotFoundError):
+            partial = self._path / f"{_PROGRESS}.new"
+            partial.write_text(f"{frames} {time_s}")
+            partial.rename(self._path / _PROGRESS)
+
+    def told(self) -> tuple[int, float]:
+        """Return how many frames were analyzed, and the seconds of the last one."""
+        with _disk_errors():
+            try:
+                frames, time_s = (self._path / _PROGRESS).read_text().split()
+            except FileNotFoundError:
+                return 0, 0.0
+        return int(frames), float(time_s)
+
+    def put(self, name: str, data: bytes) -> None:
+        """Keep a sealed part of the result under a name of its own."""
+        with _disk_errors():
+            file = os.open(self._path / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with os.fdopen(file, "wb") as opened:
+                opened.write(self._key.seal(data, self._bound_to(name)))
+
+    def get(self, name: str) -> bytes:
+        """Return a part of the result; raises `StoreCorrupt` if it was changed, `UnknownVideo` if it is not there."""
+        found = self._read(name)
+        if found is None:
+            raise UnknownVideo(message("error.video.unknown"))
+        return found
+
+    def finish(self, result: bytes) -> None:
+        """Keep the sealed result durably, and delete the footage; raises `UnknownVideo` if it was deleted meanwhile."""
+        self._require_there()
+        with _disk_errors():
+            write_private(self._path / _RESULT, self._key.seal(result, self._bound_to(_RESULT)))
+            self.footage.unlink(missing_ok=True)
+
+    def result(self) -> bytes | None:
+        """Return what was given to `finish`, None before; raises `StoreCorrupt` if it was changed."""
+        return self._read(_RESULT)
+
+    def _read(self, name: str) -> bytes | None:
+        with _disk_errors():
+            try:
+                sealed = (self._path / name).read_bytes()
+            except FileNotFoundError:
+                return None
+        return self._key.open(sealed, self._bound_to(name), "footage")
+
+    def delete(self) -> None:
+        """Delete it with all that belongs to it: first its head, so that an analysis notices."""
+        with _disk_errors():
+            (self._path / _HEAD).unlink(missing_ok=True)
+            self.footage.unlink(missing_ok=True)
+            shutil.rmtree(self._path, ignore_errors=True)
+
+    def _bound_to(self, name: str) -> bytes:
+        return f"{self.video_id} {self.announced.owner} {self.announced.sha256} {name}".encode()
+
+    def _require_there(self) -> None:
+        if not self.is_there:
+            raise UnknownVideo(message("error.video.unknown"))
+
+
+@contextmanager
+def _disk_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreFailed(message("error.video.folder_unusable"), errno=cause(error)) from error

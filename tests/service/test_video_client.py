@@ -1,0 +1,89 @@
+"""Both clients and the command send footage, go on after a lost connection, and search for the tracks."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fr_api.v1 import video_pb2
+from fr_client import AsyncClient, Client, FrApiError
+from support.callers import BLUES
+from support.cutting import cutting
+from support.servers import Fr, Running
+from support.videos import actor, footage
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return footage(tmp_path / "two.mp4", actor(BLUES[0], 50), actor(BLUES[2], 280, 60, -20))
+
+
+@pytest.fixture
+def client(server: Running) -> Iterator[Client]:
+    with Client(server.address) as opened:
+        opened.create_gallery("wanted", use="test")
+        yield opened
+
+
+def test_the_client_sends_footage_and_searches_for_its_tracks(client: Client, file: Path) -> None:
+    seen: list[int] = []
+    video = client.video.analyze(file, every_s=0.5, on_progress=lambda now: seen.append(now.received_bytes))
+    assert video.state == video_pb2.VIDEO_STATE_ANALYZED
+    assert seen[-1] == file.stat().st_size
+    tracks = list(client.video.tracks(video.video_id, crops=True))
+    for track in tracks:
+        client.enrol("wanted", f"of track {track.track}", track.best_shots[0].crop.data)
+    leads = client.video.search(video.video_id, "wanted", [1, 2], probe="best-shot", top_k=1).leads
+    assert [one.found.results[0].candidates[0].subject_id for one in leads] == ["of track 1", "of track 2"]
+    assert client.video.analyze(file, every_s=0.5).video_id == video.video_id
+    client.video.delete(video.video_id)
+    with pytest.raises(FrApiError, match="UNKNOWN_VIDEO"):
+        client.video.get(video.video_id)
+
+
+def test_an_upload_goes_on_after_lost_connections(server: Running, file: Path) -> None:
+    with cutting(server.app.port, 60_000, 2) as (port, cut), Client(f"127.0.0.1:{port}") as client:
+        video = client.video.analyze(file)
+    assert len(cut) == 2
+    assert (video.state, video.track_count) == (video_pb2.VIDEO_STATE_ANALYZED, 2)
+
+
+def test_so_does_the_asynchronous_client(server: Running, file: Path) -> None:
+    async def tracks() -> list[int]:
+        async with AsyncClient(server.address) as client:
+            video = await client.video.analyze(file)
+            return [one.track async for one in client.video.tracks(video.video_id)]
+
+    assert asyncio.run(tracks()) == [1, 2]
+
+
+def test_the_command_lists_tracks_writes_crops_and_searches(fr: Fr, file: Path, tmp_path: Path) -> None:
+    status, printed, errors = fr("footage", "analyze", file, "--json", "--crops", tmp_path / "crops")
+    assert status == 0, errors
+    said = json.loads(printed)
+    video_id = said["video"]["video_id"]
+    assert [one["track"] for one in said["tracks"]] == [1, 2]
+    assert {path.name for path in (tmp_path / "crops").iterdir()} >= {"track-1-shot-1.png", "track-2-shot-1.png"}
+    assert fr("gallery", "create", "wanted", "--use", "test")[0] == 0
+    (tmp_path / "people" / "jane").mkdir(parents=True)
+    (tmp_path / "crops" / "track-2-shot-1.png").rename(tmp_path / "people" / "jane" / "1.png")
+    assert fr("enrol", "wanted", tmp_path / "people")[0] == 0
+    status, printed, errors = fr("footage", "search", video_id, "wanted")
+    assert (status, "jane" in printed, "Track 2" in printed) == (0, True, True), errors
+    status, printed, _ = fr("footage", "search", video_id, "wanted", "--track", 1, "--json")
+    assert [one["track"] for one in json.loads(printed)["leads"]] == [1]
+    status, printed, _ = fr("footage", "show", video_id)
+    assert (status, "h264" in printed, "read to the end" in printed) == (0, True, True)
+    assert fr("footage", "delete", video_id, "--yes")[0] == 0
+    status, _, errors = fr("footage", "show", video_id)
+    assert (status, "UNKNOWN_VIDEO" in errors) == (1, True)
+
+
+def test_the_command_says_why_a_file_was_refused(fr: Fr, tmp_path: Path) -> None:
+    (tmp_path / "text.mp4").write_text("no video at all")
+    status, _, errors = fr("footage", "analyze", tmp_path / "text.mp4")
+    assert (status, "VIDEO_UNREADABLE" in errors) == (1, True)
+    status, _, errors = fr("footage", "analyze", tmp_path / "nowhere.mp4")
+    assert (status, "nowhere.mp4" in errors) == (1, True)
