@@ -14,7 +14,7 @@ from fr_trust.casework.footage import CitedFrame, cited_frame
 from support.callers import BLUES, PROBE, Staffed, in_case, reason_of, staffed
 from support.cli import fr
 from support.footage import LOSSLESS, Scene, at_rate, encode
-from support.videos import actor, analyzed, footage, tracks
+from support.video_calls import actor, analyzed, footage, tracks
 
 SECONDS, RATE = 2.2, Fraction(25)
 

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from fr_core.errors.base import InputRefused
-from fr_locales.messages import Message, message
+from fr_locales.messages import message
 
 
 class VideoError(InputRefused):
@@ -42,22 +42,36 @@ class VideoIncomplete(VideoError, reason="VIDEO_INCOMPLETE"):
     """The bytes do not follow those that are there, or the analysis of the video has not ended."""
 
 
-class LeadsInvalid(VideoError):
-    """A file is not a list of leads from `fr video --json`; it has no reason, since no call ends with it."""
-
-    code: ClassVar[str] = "LEADS_INVALID"
-    remedy: ClassVar[Message | None] = message("remedy.video.leads_invalid")
+class StreamUnreadable(VideoError, reason="STREAM_UNREADABLE"):
+    """A live stream cannot be played: its server refuses it, or sends what is not decoded here."""
 
 
-class EncodingFailed(VideoError):
+class WatchNotAllowed(VideoError, reason="WATCH_NOT_ALLOWED"):
+    """This server's configuration does not allow to watch the stream with the gallery, or not any longer."""
+
+
+class WithoutReason(VideoError):
+    """An error of a command, with which no call ends; it has a code in place of a reason."""
+
+    code: ClassVar[str] = "VIDEO_UNUSABLE"
+
+
+class LeadsInvalid(WithoutReason):
+    """A file is not a list of leads from `fr video --json`."""
+
+    code = "LEADS_INVALID"
+    remedy = message("remedy.video.leads_invalid")
+
+
+class EncodingFailed(WithoutReason):
     """The redacted copy could not be encoded."""
 
-    code: ClassVar[str] = "ENCODING_FAILED"
-    remedy: ClassVar[Message | None] = message("remedy.video.encoding_failed")
+    code = "ENCODING_FAILED"
+    remedy = message("remedy.video.encoding_failed")
 
 
-class RedactionFailed(VideoError):
+class RedactionFailed(WithoutReason):
     """The redacted copy cannot be made, or still shows a face that must be covered."""
 
-    code: ClassVar[str] = "REDACTION_FAILED"
-    remedy: ClassVar[Message | None] = message("remedy.video.redaction_failed")
+    code = "REDACTION_FAILED"
+    remedy = message("remedy.video.redaction_failed")

@@ -127,7 +127,7 @@ class VideoFile:
 
 
 class Reading:
-    """One pass through a video file: an iterator of frames, and a context manager that ends the decoder.
+    """One pass through a video file or a pipe: an iterator of frames, and a context manager that ends the decoder.
 
     `ending` says how far the file was read, once the frames are exhausted. A decoder that crashes, or takes more than
     the limits after a frame, ends the pass; the frames before that stay valid. The decoder works ahead by one frame,
@@ -147,6 +147,7 @@ class Reading:
         self._last: Fraction | None = None
         self._decoded = self._untimed = 0
         self._gaps: list[tuple[Fraction, Fraction]] = []
+        self._taken = 0  # of these
         try:
             self._start(file, order, boot)
         except OSError as error:
@@ -174,9 +175,18 @@ class Reading:
         """Process id of the decoder."""
         return self._process.pid
 
+    def kill(self) -> None:
+        """End the decoder at once, from any thread; the pass ends with it."""
+        self._process.kill()
+
+    def take_gaps(self) -> list[tuple[Fraction, Fraction]]:
+        """Return the gaps since the last call, and forget all but the last."""
+        taken, self._gaps, self._taken = self._gaps[self._taken :], self._gaps[-1:], len(self._gaps[-1:])
+        return taken
+
     def close(self) -> None:
         """End the decoder at once, whatever it does; harmless when done twice."""
-        self._process.kill()
+        self.kill()
         self._process.wait()
         self._link.close()
         self._memory.close()

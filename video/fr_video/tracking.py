@@ -57,9 +57,10 @@ class Tracker:
         self._appearance = appearance
         self._open: list[OpenTrack] = []
         self._all: list[OpenTrack] = []
+        self._given = 0  # tracks, by `due`
 
-    def add(self, frame: Frame, faces: Sequence[EmbeddedFace]) -> None:
-        """Assign the faces of a frame to tracks, each track getting one at most."""
+    def add(self, frame: Frame, faces: Sequence[EmbeddedFace]) -> list[Look]:
+        """Assign the faces of a frame to tracks, each track getting one at most; returns these faces."""
         self._open = [track for track in self._open if frame.time - track.last <= MAX_GAP_S]
         looks = [look_of(frame, face) for face in faces]
         pairs = sorted(
@@ -80,10 +81,27 @@ class Tracker:
                 track = OpenTrack(look)
                 self._open.append(track)
                 self._all.append(track)
+        return looks
 
     def tracks(self) -> tuple[Track, ...]:
         """Return the tracks so far."""
         return tuple(track.closed(number) for number, track in enumerate(self._all, start=1))
+
+    def due(self, now: Fraction, longest_s: int) -> list[Track]:
+        """Return each track once: when it has ended, or lasted for `longest_s` seconds. For streams without an end.
+
+        A track that goes on is followed further, so that its face begins no other track; nothing else of it is kept.
+        """
+        ended = [track for track in self._all if now - track.last > MAX_GAP_S]
+        due = [track for track in self._all if track.lasted >= longest_s or track in ended]
+        given = []
+        for track in due:
+            if not track.is_given:
+                self._given += 1
+                given.append(track.closed(self._given))
+                track.is_given = True
+        self._all = [track for track in self._all if track not in ended]
+        return given
 
     def _affinity(self, track: OpenTrack, look: Look) -> float | None:
         """Return how well a face fits a track; None where it does not."""
@@ -111,6 +129,12 @@ class OpenTrack:
         self._latest = look.embedding
         self._began = look.at.time  # of the second that is one look
         self._best = [look]  # of each second
+        self.is_given = False  # whether `Tracker.due` has returned it
+
+    @property
+    def lasted(self) -> Fraction:
+        """Return the seconds from its first frame to its last."""
+        return self.last - self._sightings[0].time
 
     @property
     def last(self) -> Fraction:
@@ -126,8 +150,11 @@ class OpenTrack:
         """Go on with a face of a later frame."""
         moved = np.array(look.at.box) - np.array(self.box)
         self._velocity = moved / float(look.at.time - self.last)
-        self._sightings.append(look.at)
         self._latest = look.embedding
+        if self.is_given:  # only the place, the last face and the last second's best go on
+            self._sightings, self._best = [look.at], [look]
+            return
+        self._sightings.append(look.at)
         if look.at.time - self._began >= LOOK_S:
             self._began = look.at.time
             self._best.append(look)

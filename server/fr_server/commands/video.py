@@ -161,11 +161,11 @@ def _gallery(
 def reporting_video(as_json: bool, *, writes: bool = False) -> Iterator[None]:
     """Report errors as `reporting` does, and those of footage that no call ends with by their codes."""
     with errors_to_status(1), reporting(as_json, writes=writes):
-        from fr_video.errors import EncodingFailed, LeadsInvalid, RedactionFailed
+        from fr_video.errors import WithoutReason
 
         try:
             yield
-        except (EncodingFailed, LeadsInvalid, RedactionFailed) as error:
+        except WithoutReason as error:
             raise CommandFailed(error.code, error.message) from error
 
 

@@ -1,0 +1,218 @@
+"""Live streams: RTSP servers and transport streams are played; hostile ones are refused within limits."""
+
+import os
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fr_video.errors import StreamUnreadable
+from fr_video.live import Hole, Live
+from fr_video.mpegts import Muxer
+from fr_video.rtp import Depacketizer
+from fr_video.rtsp import RtspSession, read_description
+from fr_video.sources import Feed, require_address
+from fr_video.values import Frame, Sampling, VideoLimits
+from support.commands import REPOSITORY
+from support.footage import Actor, Scene, at_rate
+from support.streams import Camera, RtpSender, Unit, encoded, nal_units
+
+RATE = Fraction(25)
+PINK = np.full((60, 60, 3), (255, 0, 100), np.uint8)
+SCENE = Scene([Actor("a", PINK, lambda time: (60 + 40 * time, 80, 60), round=False)], (320, 240))
+CODECS = {"H264": "libx264", "H265": "libx265"}
+
+
+@pytest.fixture(scope="module")
+def units() -> dict[str, list[Unit]]:
+    return {
+        name: encoded(((moment, SCENE.draw(float(moment))) for moment in at_rate(RATE, 4)), encoder)
+        for name, encoder in CODECS.items()
+    }
+
+
+def played(address: str) -> tuple[list[Frame], list[Hole], int]:
+    """Return frames, holes and the number of frames that were dropped."""
+    frames: list[Frame] = []
+    with Live(Feed(address), Sampling(), VideoLimits()) as live:
+        while not live.is_over:
+            if (frame := live.take(1.0)) is not None:
+                frames.append(frame)
+        return frames, live.holes(), live.take_dropped()
+
+
+@pytest.mark.parametrize("as_rtsp", [True, False])
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_stream_gives_its_pictures_at_their_times(units: dict[str, list[Unit]], codec: str, as_rtsp: bool) -> None:
+    with Camera([units[codec]], speed=4.0, codec=codec, as_rtsp=as_rtsp) as camera:
+        frames, holes, dropped = played(camera.address)
+    assert {frame.time for frame in frames} <= {Fraction(number, 5) for number in range(20)}
+    assert (len(frames) + dropped, holes) == (20, [])
+    for frame in frames:
+        drawn = SCENE.draw(float(frame.time)).astype(int)
+        assert np.abs(frame.pixels.astype(int) - drawn).mean() < 4
+
+
+def test_a_named_pipe_gives_its_pictures(tmp_path: Path, units: dict[str, list[Unit]]) -> None:
+    path, muxer = tmp_path / "pipe.ts", Muxer("H264")
+    os.mkfifo(path)
+
+    def write() -> None:
+        with path.open("wb") as pipe:
+            for unit in units["H264"]:
+                pipe.write(muxer.tables() + muxer.picture(unit.data, int(unit.time * 90_000)))
+
+    thread = threading.Thread(target=write)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # so that the writer begins before the feed
+    thread.start()
+    frames, _, dropped = played(path.as_uri())
+    os.close(reader)
+    thread.join()
+    assert len(frames) + dropped == 20
+
+
+def test_a_login_is_made_by_digest_and_a_wrong_one_refused(units: dict[str, list[Unit]]) -> None:
+    with Camera([units["H264"]], speed=20.0, login=("observer", "p%2Fw")) as camera:
+        with pytest.raises(StreamUnreadable, match="wants a user"):
+            Feed(camera.address.replace("observer", "nobody"))
+        with pytest.raises(StreamUnreadable, match="wants a user"):
+            Feed(camera.address.replace("observer:p%2Fw@", ""))
+    with Camera([units["H264"]], speed=20.0, login=("observer", "pw")) as camera:
+        frames, _, _ = played(camera.address)
+    assert frames
+    assert camera.asked[:4] == ["DESCRIBE", "DESCRIBE", "SETUP", "PLAY"]
+
+
+GSTREAMER = {
+    "H264": "x264enc tune=zerolatency key-int-max=25 ! rtph264pay config-interval=0",
+    "B frames": "x264enc bframes=2 key-int-max=25 ! video/x-h264,profile=main ! rtph264pay config-interval=1",
+    "H265": "x265enc tune=zerolatency key-int-max=25 ! rtph265pay config-interval=1",
+    "MP2T": "x264enc tune=zerolatency key-int-max=25 ! mpegtsmux ! rtpmp2tpay",
+}
+
+
+@contextmanager
+def gstreamer(encoder: str) -> Iterator[str]:
+    script = REPOSITORY / "tests" / "support" / "gst_rtsp.py"
+    command = ["/usr/bin/python3", str(script), encoder]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        assert server.stdout is not None
+        try:
+            yield f"rtsp://127.0.0.1:{int(server.stdout.readline())}/live"
+        finally:
+            server.kill()
+
+
+def has_gstreamer() -> bool:
+    asked = "import gi; gi.require_version('GstRtspServer', '1.0')"
+    try:
+        return subprocess.run(["/usr/bin/python3", "-c", asked], capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not has_gstreamer(), reason="GStreamer's RTSP server is not installed")
+@pytest.mark.parametrize("kind", GSTREAMER)
+def test_the_server_of_gstreamer_is_played(kind: str) -> None:
+    with gstreamer(GSTREAMER[kind]) as address, Live(Feed(address), Sampling(), VideoLimits()) as live:
+        frames = [live.take(20.0) for _ in range(5)]
+        assert (live.holes(), live.error) == ([], None)
+    assert None not in frames
+    assert {frame.pixels.shape for frame in frames if frame is not None} == {(240, 320, 3)}
+    assert all(frame.pixels.max() > 200 for frame in frames if frame is not None)
+
+
+def test_after_a_lost_packet_pictures_are_left_out_up_to_the_next_key_frame(units: dict[str, list[Unit]]) -> None:
+    for codec, made in units.items():
+        whole = [packet for unit in made for packet in RtpSender(codec).packets(unit)]
+        assert whole  # the senders of single pictures below number their packets in one row
+        sender, pictures = RtpSender(codec), Depacketizer(codec, 96)
+        rows = [sender.packets(unit) for unit in made]
+        lost = rows[30].pop(0)
+        assert lost
+        found = [picture.ticks for row in rows for packet in row for picture in pictures.add(packet)]
+        assert found == [3_600 * place for place in range(100) if not 30 <= place < 50]
+        assert pictures.lost == 1
+
+
+def test_parameters_of_the_description_go_before_key_frames_without_their_own() -> None:
+    pictures = Depacketizer("H264", 96, (b"\x67sps", b"\x68pps"))
+    (packet,) = RtpSender("H264").packets(Unit(Fraction(0), b"\0\0\0\x01\x65key"))
+    (picture,) = pictures.add(packet)
+    assert nal_units(picture.data) == [b"\x09\xf0", b"\x67sps", b"\x68pps", b"\x65key"]
+
+
+@given(st.lists(st.binary(max_size=60), max_size=30), st.sampled_from(["H264", "H265"]))
+def test_packets_of_anything_give_pictures_or_nothing(rest: list[bytes], codec: str) -> None:
+    pictures = Depacketizer(codec, 96)
+    for number, data in enumerate(rest):
+        head = b"\x80\xe0" + number.to_bytes(2, "big") + bytes(8)
+        for packet in (data, head + data, b"\xff\x60" + head[2:] + data):
+            list(pictures.add(packet))
+
+
+SDP = (
+    "v=0\r\na=control:*\r\nm=video 0 RTP/AVP 26\r\na=control:jpeg\r\nm=video 0 RTP/AVP 97\r\na=rtpmap:97 H264/90000\r\n"
+    "a=fmtp:97 packetization-mode=1; sprop-parameter-sets=Z0LAHg==,aM4=\r\na=control:track2\r\n"
+)
+
+
+def test_a_description_names_the_first_video_that_can_be_decoded() -> None:
+    media = read_description(SDP, "rtsp://camera/live")
+    assert (media.codec, media.payload_type, media.control) == ("H264", 97, "rtsp://camera/live/track2")
+    assert media.parameters == (b"\x67\x42\xc0\x1e", b"\x68\xce")
+    other = read_description(SDP.replace("control:track2", "control:rtsp://other/x"), "rtsp://camera/live")
+    assert other.control == "rtsp://other/x"  # asked for over the same connection, whatever it names
+    with pytest.raises(StreamUnreadable, match="no video"):
+        read_description(SDP.replace("H264", "VP8"), "rtsp://camera/live")
+
+
+@given(st.text(max_size=200))
+def test_descriptions_of_anything_are_refused(text: str) -> None:
+    with pytest.raises(StreamUnreadable):
+        read_description(f"v=0\r\n{text}", "rtsp://camera/live")
+
+
+HOSTILE = {
+    "no RTSP": b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n",
+    "an endless head": b"RTSP/1.0 200 OK\r\n" + b"X: y\r\n" * 20_000,
+    "a body without end": b"RTSP/1.0 200 OK\r\nCSeq: 1\r\nContent-Length: 10000000\r\n\r\n",
+    "a refusal": b"RTSP/1.0 404 Not Found\r\nCSeq: 1\r\n\r\n",
+    "no video": b"RTSP/1.0 200 OK\r\nCSeq: 1\r\nContent-Length: 3\r\n\r\nv=0",
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_server_is_refused(kind: str) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        sending = threading.Thread(target=lambda: suppressed(theirs, HOSTILE[kind]))
+        sending.start()
+        ours.settimeout(10)
+        with pytest.raises(StreamUnreadable):
+            RtspSession(ours, "rtsp://camera/live", time.monotonic)
+        ours.close()
+        sending.join()
+
+
+def suppressed(connection: socket.socket, data: bytes) -> None:
+    with suppress(OSError):
+        connection.sendall(data)
+        connection.shutdown(socket.SHUT_WR)
+
+
+@pytest.mark.parametrize(
+    "address", ["http://camera/x", "rtsp:///x", "tcp://camera", "file://host/x", "file:", "rtsp://camera:99999/x", "/x"]
+)
+def test_other_addresses_are_refused(address: str) -> None:
+    with pytest.raises(StreamUnreadable):
+        require_address(address)
