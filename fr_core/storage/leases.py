@@ -10,8 +10,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -60,7 +59,7 @@ class Leases(Protocol):
 
 
 class Hold:
-    """A lease within the block of `holding`, renewed for as long as the block takes."""
+    """A lease that a thread renews until `end`."""
 
     def __init__(self, leases: Leases, lease: Lease, lasts_s: float, clock_s: Callable[[], float]) -> None:
         self._leases = leases
@@ -100,20 +99,12 @@ class Hold:
                 continue
 
 
-@contextmanager
-def holding(
+def hold(
     leases: Leases, name: str, lasts_s: float = LASTS_S, clock_s: Callable[[], float] = own_clock_s
-) -> Iterator[Hold | None]:
-    """Hold a lease within the block, None where another process holds it; raises as `Leases`."""
+) -> Hold | None:
+    """Take a lease and keep it until `Hold.end`; return None where another process has it. Raises as `Leases`."""
     lease = leases.take(name, lasts_s)
-    if lease is None:
-        yield None
-        return
-    hold = Hold(leases, lease, lasts_s, clock_s)
-    try:
-        yield hold
-    finally:
-        hold.end()
+    return None if lease is None else Hold(leases, lease, lasts_s, clock_s)
 
 
 class FolderLeases:

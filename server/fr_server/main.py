@@ -29,6 +29,7 @@ from fr_server.gateway.address import address_of
 from fr_server.memory import freeze_objects
 from fr_server.rpc.services.decisions import warn_of_other_settings
 from fr_server.storage.opening import opened_or_made
+from fr_server.storage.peers import Peers
 from fr_server.storage.seal import Started, mark_stores, require_sealed, seal_of
 from fr_server.telemetry.logs import log_unhandled
 from fr_server.telemetry.open import open_telemetry, shared_metrics
@@ -147,6 +148,8 @@ def build(config: Config) -> Server:
         engine = open_engine(config, telemetry.listener, telemetry.trust)
         opened.callback(engine.close)
         clock = SteadyClock()
+        peers = Peers(config)
+        opened.callback(peers.close)
         log.info("Opening the galleries")
         galleries = open_galleries(config, False, clock)
         opened.callback(galleries.close)
@@ -158,7 +161,7 @@ def build(config: Config) -> Server:
         Reports(reports_folder(config)).remove_leftovers()
         if frontends:
             return Supervisor(config, engine, galleries, telemetry, opened, load, galleries.broken)
-        app = App(config, engine, galleries, telemetry, load=load, broken=galleries.broken, clock=clock)
+        app = App(config, engine, galleries, telemetry, load=load, broken=galleries.broken, clock=clock, peers=peers)
         opened.pop_all()  # the app closes them
         return app
 

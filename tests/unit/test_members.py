@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fr_core.errors import StoreFailed, StoreNewer
-from fr_core.storage.leases import FolderLeases, Lease, Leases, holding
+from fr_core.storage.leases import FolderLeases, Lease, Leases, hold
 from fr_core.storage.location import Postgres
 from fr_core.storage.members import Heartbeat, Itself, Members, SoleMember
 from fr_core.storage.opening import open_leases, open_members
@@ -141,16 +142,30 @@ def test_a_lease_ends_by_the_clock_of_the_database_and_not_before(world: World) 
 
 def test_the_holder_stops_no_later_than_others_may_take_the_lease(world: World) -> None:
     leases, clock = world.leases("a")
-    with holding(leases, "purge", 3 * LASTS_S, clock) as hold:
-        assert hold is not None
-        assert hold.is_held
-        clock.now_s += 3 * LASTS_S
-        assert not hold.is_held
-    with holding(world.leases("b")[0], "purge") as again:
-        assert again is not None  # released at the end of the block
-        assert again.number == hold.number + 1
-        with holding(leases, "purge") as refused:
-            assert refused is None
+    first = hold(leases, "purge", 3 * LASTS_S, clock)
+    assert first is not None
+    assert first.is_held
+    clock.now_s += 3 * LASTS_S
+    assert not first.is_held
+    first.end()
+    again = hold(world.leases("b")[0], "purge")
+    assert again is not None
+    assert again.number == first.number + 1
+    assert hold(leases, "purge") is None
+    again.end()
+
+
+def test_a_lease_is_renewed_while_it_is_held(world: World) -> None:
+    leases, _ = world.leases("a")
+    held = hold(leases, "purge", 0.3)
+    assert held is not None
+    world.execute("UPDATE leases SET expires = clock_timestamp()")
+    until = time.monotonic() + 10
+    while not leases.holders() and time.monotonic() < until:  # the next renewal gives it time again
+        pass
+    assert leases.holders() == {"purge": "a"}
+    held.end()
+    assert leases.holders() == {}
 
 
 def test_a_lease_outlives_a_lost_connection(world: World) -> None:

@@ -45,6 +45,9 @@ class NetworkConfig:
         "127.0.0.1", "Address to listen on; 0.0.0.0 for every interface. An address beyond this machine needs `tls`."
     )
     port: int = _set(50061, "TCP port to listen on; 0 for any free port.", 0, 65535)
+    name: str = _set(
+        "", "Name of this server among those that share a database (see postgresql.md); empty for its host and port."
+    )
     reflection: bool = _set(
         True, "Let clients such as grpcurl list the services and messages. Not allowed if calls need a key."
     )

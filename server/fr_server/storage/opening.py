@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from fr_core.storage.leases import Leases
 from fr_core.storage.location import name_of
+from fr_core.storage.opening import open_leases
 from fr_core.storage.schema import Schema
 from fr_server.config import Config
 from fr_server.config.folders import access_folder, cases_folder, key_of, naming, postgres_of, training_folder
+from fr_server.storage.peers import name_of_server
 from fr_server.telemetry.logs import FIELDS
 from fr_training.store.training_store import TrainingStore
 from fr_trust.access.store import AccessStore
@@ -25,11 +28,15 @@ log = logging.getLogger("fr_server.storage")
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """Stores that several processes share; that of access holds the audit of reads, refusals and failed handshakes."""
+    """Stores that several processes share; that of access holds the audit of reads, refusals and failed handshakes.
+
+    `leases` are of the jobs that one of these processes does for all.
+    """
 
     access: AccessStore
     cases: CaseStore
     training: TrainingStore
+    leases: Leases
     _opened: ExitStack = field(repr=False)
 
     @property
@@ -52,7 +59,10 @@ def open_stores(config: Config, clock: Callable[[], int]) -> Stores:
         access = opened.enter_context(open_access(config, clock))
         cases = opened.enter_context(open_cases(config, clock))
         training = opened.enter_context(open_training(config, clock))
-        return Stores(access, cases, training, opened.pop_all())
+        name = name_of_server(config)
+        leases = open_leases(postgres_of(config) or access_folder(config), access_folder(config), lambda: name)
+        opened.callback(leases.close)
+        return Stores(access, cases, training, leases, opened.pop_all())
 
 
 def purge_cases(cases: CaseStore) -> None:
