@@ -200,3 +200,8 @@ def _member(row: Row) -> Member:
 
 
 _IMPLEMENTS: type[members.Members] = PostgresMembers
+
+
+def registered(registry: Registry) -> tuple[Member, ...]:
+    """Return the servers that are registered, the oldest first; those that died lately may be among them."""
+    return tuple(map(_member, registry.run(_LOOK)))
