@@ -107,9 +107,7 @@ def test_servers_grant_one_budget_of_calls_and_never_more(world: World, burst: i
     counts = in_servers(world, work)
     took_s = time.monotonic() - begun
     assert sum(counts) <= burst + 50.0 * took_s + 1, counts
-    # What processes may hold: 16 of a bucket, and a block each at the end.
-    least = burst * 0.9 - SERVERS + 50.0 * lasts_s * 0.5
-    assert sum(counts) >= least, counts
+    assert sum(counts) >= burst * 0.9 - SERVERS, counts  # what they hold at the end
 
 
 def test_blocks_that_wait_in_a_process_do_not_add_to_a_full_bucket(world: World) -> None:
