@@ -1,6 +1,6 @@
 """Defines the changes of the galleries: each checks its rules, writes, and returns its records for the audit."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from itertools import groupby
@@ -18,6 +18,7 @@ from fr_core.errors import (
     StorageLow,
 )
 from fr_core.gallery import checks
+from fr_core.gallery.store import change_log
 from fr_core.gallery.store.known import delete_known_template, known_gallery, known_subject_no
 from fr_core.gallery.store.snapshot import Snapshot
 from fr_core.gallery.store.transaction import GalleryTransaction
@@ -76,6 +77,19 @@ class Effect:
     added: Sequence[AddedVector] = ()
     removed: Sequence[int] = ()
     deleted: bool = False
+
+    @property
+    def since(self) -> int:
+        """The version of the gallery before the change; 0 = there was no such gallery."""
+        return self.version - 1
+
+
+def of_each_gallery(effects: Iterable[Effect]) -> dict[int, list[Effect]]:
+    """Return effects by the number of their gallery, those of each in their order."""
+    by_gallery: dict[int, list[Effect]] = {}
+    for effect in effects:
+        by_gallery.setdefault(effect.gallery.gallery_no, []).append(effect)
+    return by_gallery
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -460,6 +474,18 @@ class PruneAudit:
     def run(self, transaction: GalleryTransaction) -> Done[bool]:
         """Return whether it deleted them, see `AuditTable.prune`."""
         return Done(transaction.audit.prune(self.after, self.upto))
+
+
+@dataclass(frozen=True, slots=True)
+class PruneLog:
+    """Delete what every server has applied from the log of changes."""
+
+    upto: int  # number of the last row to delete
+
+    def run(self, transaction: GalleryTransaction) -> Done[None]:
+        """Raises nothing but the errors of the store."""
+        change_log.prune(transaction, self.upto)
+        return Done(None)
 
 
 def _counts_of(deleted: Deleted) -> dict[str, int]:

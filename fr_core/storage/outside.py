@@ -104,15 +104,11 @@ def servers_of(server: Postgres) -> tuple[tuple[Member, ...], dict[str, str]]:
         return members.registered(opened), leases.PostgresLeases(opened, str).holders()
 
 
-def require_ready(server: Postgres, schema: Schema) -> None:
-    """Require that a database is safe to use, and that no server has the store open.
-
-    Raises `DatabaseUnreachable`, `DatabaseUnusable`, `StoreInUse`, and `StoreFailed`.
-    """
-    from fr_core.storage.postgres import outside, settings
+def require_ready(server: Postgres) -> None:
+    """Require that a database is safe to use; raises as `settings.require_usable`."""
+    from fr_core.storage.postgres import settings
 
     settings.require_usable(server)
-    outside.require_free(server, schema)
 
 
 def _extent(connection: Connection) -> tuple[int, float | None]:

@@ -17,6 +17,7 @@ from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.store.gallery_store import is_under_key
 from fr_core.gallery.store.schema import SCHEMA as GALLERIES
 from fr_core.storage.location import name_of
+from fr_core.storage.members import Members
 from fr_core.storage.outside import exists
 from fr_evaluation.stored import Reports
 from fr_server.app import SERVICES, App, log_failure, until
@@ -112,7 +113,9 @@ class Reloader:
 log = logging.getLogger("fr_server")
 
 
-def open_galleries(config: Config, load: bool = True, clock: SteadyClock | None = None) -> Galleries:
+def open_galleries(
+    config: Config, load: bool = True, clock: SteadyClock | None = None, members: Members | None = None
+) -> Galleries:
     """Open the galleries of a configuration, ready or not; raises what `Galleries.open` and `key_of` raise."""
     folder, server = data_folder(config), postgres_of(config)
     location = server or folder
@@ -126,6 +129,7 @@ def open_galleries(config: Config, load: bool = True, clock: SteadyClock | None 
         index=config.gallery.index,
         clock=(clock or SteadyClock()).moment,
         load=load,
+        members=members,
     )
     path = name_of(location, GALLERIES)
     # An empty folder says nothing: people make it before the first start.
@@ -151,7 +155,7 @@ def build(config: Config) -> Server:
         peers = Peers(config)
         opened.callback(peers.close)
         log.info("Opening the galleries")
-        galleries = open_galleries(config, False, clock)
+        galleries = open_galleries(config, False, clock, peers.members)
         opened.callback(galleries.close)
 
         def load(on_block: Callable[[], None]) -> None:

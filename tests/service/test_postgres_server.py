@@ -1,7 +1,6 @@
 """A server whose stores lie in PostgreSQL: its life, its commands, and what it says where the database is not right."""
 
 import json
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from fr_api.v1 import server_pb2
 from fr_client import Client
 from fr_client.cli.main import build
 from fr_core import __version__
-from fr_core.errors import ConfigInvalid, DatabaseUnreachable, DatabaseUnusable, FrError, StoreInUse
+from fr_core.errors import ConfigInvalid, DatabaseUnreachable, DatabaseUnusable, FrError
 from fr_core.gallery.store.schema import SCHEMA as GALLERIES
 from fr_core.storage.keys import load_key
 from fr_core.storage.location import Postgres
@@ -74,8 +73,8 @@ def test_what_was_enrolled_is_there_after_a_restart_and_nothing_lies_in_the_fold
     with running(tmp_path / "data", storage=storage) as server, Client(server.address) as client:
         client.create_gallery("g")
         client.enrol("g", "s1", photo(1))
-        with pytest.raises(StoreInUse, match="open in another server"):
-            open_galleries(server.app.config)
+        with open_galleries(server.app.config) as beside:
+            assert beside.get("g").template_count == 1
         status = server.server.GetServerStatus(server_pb2.GetServerStatusRequest())
         assert {store.name for store in status.stores} == {"galleries", "training", "cases", "access"}
         assert all(store.size_bytes > 0 and not store.in_backups for store in status.stores)
@@ -169,8 +168,6 @@ def test_a_start_says_what_is_wrong_before_it_loads_models(
     path = configured(tmp_path, database)
     require_usable(load_config(path))
     require_free(load_config(path))
-    with closing(open_database(database, GALLERIES, KEY)):
-        assert isinstance(refusal(load_config(path)), StoreInUse)
     away = load_config(path, [f"storage.url=postgresql:///x?host={tmp_path}"])
     assert isinstance(refusal(away), DatabaseUnreachable)
     plain = load_config(path, ["storage.url=postgresql://db.example.org/x?sslmode=disable"])
@@ -235,7 +232,7 @@ def test_the_servers_of_a_database_and_their_jobs(tmp_path: Path, database: Post
             (found,) = json.loads(ended.stdout)["servers"]
             return dict(found)
 
-        until(lambda: shown()["jobs"] == ["purge_cases", "purge_training"])
+        until(lambda: {"purge_cases", "purge_training"} <= set(shown()["jobs"]))
         found = shown()
         assert (found["name"], found["version"]) == ("rome", __version__)
         assert 0 <= found["heard_s"] < 60

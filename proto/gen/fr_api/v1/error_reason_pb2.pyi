@@ -206,6 +206,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """No course shows or leaves out an item with this id."""
     ERROR_REASON_SITTING_CLOSED: _ErrorReason.ValueType  # 89
     """The trainer has closed the sitting. It takes no answers until the trainer opens it again."""
+    ERROR_REASON_REPLICA_BEHIND: _ErrorReason.ValueType  # 95
+    """This server has not yet applied a change that another server has made."""
+    ERROR_REASON_ERASURE_UNCONFIRMED: _ErrorReason.ValueType  # 96
+    """The deletion is stored, but not every server has confirmed that it no longer searches what was deleted."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason for a refusal or a failure. docs/errors.md lists the status code and the advice for each."""
@@ -394,4 +398,8 @@ ERROR_REASON_UNKNOWN_ITEM: ErrorReason.ValueType  # 88
 """No course shows or leaves out an item with this id."""
 ERROR_REASON_SITTING_CLOSED: ErrorReason.ValueType  # 89
 """The trainer has closed the sitting. It takes no answers until the trainer opens it again."""
+ERROR_REASON_REPLICA_BEHIND: ErrorReason.ValueType  # 95
+"""This server has not yet applied a change that another server has made."""
+ERROR_REASON_ERASURE_UNCONFIRMED: ErrorReason.ValueType  # 96
+"""The deletion is stored, but not every server has confirmed that it no longer searches what was deleted."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
