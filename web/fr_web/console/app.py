@@ -92,7 +92,15 @@ class Console:
 
     def _answering(self, screen: Screen) -> Callable[[Request], Any]:
         async def answer(request: Request) -> Response:
+            if session_id := request.cookies.get(_cookie(request), ""):
+                await self._sessions.fetch(session_id)
             visit = self._visit(request)
+            try:
+                return await answered(request, visit)
+            finally:
+                await self._sessions.store(visit.session_id)
+
+        async def answered(request: Request, visit: Visit) -> Response:
             if screen.method == "POST" and screen.path not in FROM_PLATFORMS:
                 _require_own_page(request)
             if visit.session is None and not screen.is_open:
@@ -140,6 +148,10 @@ class Console:
         call = self._calls[request.DESCRIPTOR.full_name]
         async for one in self._backend.answers(call.path, request.SerializeToString(), self._metadata(visit)):
             yield one
+
+    async def refresh(self, visit: Visit) -> None:
+        """As `Desk.refresh`."""
+        await self._sessions.refresh(visit.session_id)
 
     def holds(self, visit: Visit) -> bool:
         """As `Desk.holds`."""
@@ -264,6 +276,7 @@ class Console:
         if visit.session is not visit.found and visit.session is not self._sessions.find(session_id):
             self._sessions.end(session_id)
             session_id = self._sessions.new_id() if visit.session is None else self._sessions.begin(visit.session)
+            visit.session_id = session_id
         name = _cookie(request)
         # Browsers do not send the strict cookie from another site: leave it, unless this request signed somebody in.
         is_kept = visit.session is None and request.url.path in FROM_PLATFORMS
