@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -21,7 +22,7 @@ from fr_trust.access.budget import Budget
 from fr_trust.access.principal import Role
 from support.browser import TRAINEE_PLAN, at_hand
 from support.callers import Caller, Staffed, reason_of, staffed
-from support.courses import create, link_people
+from support.courses import create, finish, link_people
 from support.postgres import Cluster
 from support.servers import Running, running
 from support.surfer import Surfer, Trainee, signed_in, words
@@ -51,6 +52,7 @@ class Two:
     database: Postgres
     course: training_pb2.Course
     cohort: training_pb2.CreateCohortResponse
+    extra: training_pb2.CreateCohortResponse  # another one of the same course
 
     def caller(self, number: int, *roles: Role) -> Caller:
         """Somebody who calls the first or the second server."""
@@ -84,7 +86,7 @@ def two(tmp_path_factory: pytest.TempPathFactory, postgres: Cluster) -> Iterator
             stack.callback(shelf.close)
             sites.append(stack.enter_context(web(address, shelf=shelf)))
         site = Balanced("localhost", 8080, sites=tuple(sites))
-        yield Two(staff, other, site, database, course, trainer.CreateCohort(request))
+        yield Two(staff, other, site, database, course, *(trainer.CreateCohort(request) for _ in range(2)))
 
 
 def trainee_at(two: Two, number: int) -> Trainee:
@@ -127,6 +129,39 @@ def test_many_trainees_answer_both_servers_at_once_and_the_audits_hold(two: Two)
         verdicts = auditor.audit.VerifyAudit(audit_pb2.VerifyAuditRequest()).verdicts
         assert {one.chain for one in verdicts} == {"galleries", "training", "cases", "access"}
         assert all(one.intact and one.records for one in verdicts if one.chain in ("training", "access")), verdicts
+
+
+def test_a_class_follows_its_wall_and_votes_on_either_server(two: Two) -> None:
+    finish(two.caller(0, Role.TRAINEE).training, two.extra.enrolled[0].code)
+    trainer, projector, place = two.surfer(Role.TRAINER), Surfer(two.site), f"/cohorts/{two.extra.cohort.cohort_id}"
+    trainer.get(place)
+    assert trainer.post(f"{place}/release", {"block.pairs": "1", "sure": "1", "ahead": "1"}).status == 303
+    item = re.findall(rf'href="({place}/items/[0-9a-f]+)"', words(trainer.get(f"{place}/items")))[0]
+    made = trainer.post(f"{place}/wall", {})
+    link = re.findall(r'href="http[^"]*(/wall/[\w-]+)"', words(trainer.get(made.headers["location"])))[0]
+    for step, shows in (("photos", False), ("answers", True)):
+        trainer.get(f"{item}?step={step}")
+        pages = [words(projector.get(link)) for _ in range(4)]
+        assert [(page.count("<img"), "answers-head" in page) for page in pages] == [(2, shows)] * 4
+    assert trainer.post(f"{item}/vote", {"step": "photos"}).status == 303
+    key = two.staff.caller(Role.TRAINEE).token
+    trainees = [signed_in(two.site, key, one.code) for one in two.extra.enrolled]
+
+    def gives(number: int) -> int:
+        page = words(trainees[number].get("/course/vote"))
+        vote = re.findall(r'name="vote" value="(\w+)"', page)[0]
+        return trainees[number].post("/course/vote", {"vote": vote, "rating": str(number % 2)}).status
+
+    with ThreadPoolExecutor(TRAINEES) as pool:
+        assert [*pool.map(gives, range(TRAINEES))] == [303] * TRAINEES
+    for _ in range(4):
+        assert f"Votes so far: {TRAINEES} of {TRAINEES}" in words(trainer.get(item))
+    assert trainer.post(f"{item}/vote", {"step": "photos", "close": "1"}).status == 303
+    for _ in range(4):
+        counts = re.findall(r'class="number">(\d)<', words(projector.get(link)))
+        assert counts == list("000") + [str(TRAINEES // 2)] * 2 + list("00")
+    trainer.post("/sign-out", {})
+    assert [projector.get(link).status for _ in range(4)] == [404] * 4
 
 
 def test_who_signs_out_on_one_server_is_out_on_the_other(two: Two) -> None:

@@ -21,7 +21,6 @@ from fr_web.backend import Backend, Call, Metadata, api_calls
 from fr_web.bodies import FORM, JSON, PROTO, as_json, encoded, from_query, is_long, kind_of
 from fr_web.boundary import REMOTE, Boundary, Rules, metadata_of
 from fr_web.console.app import Console
-from fr_web.console.shared_sessions import SharedSessions
 from fr_web.errors import error_response, refused
 from fr_web.lti.tool import Tool
 from fr_web.room import ClientGone, Room, invalid, network_of, too_large
@@ -52,8 +51,7 @@ _STATIC = {
 def web_app(backend: Backend, rules: Rules, lti: Tool | None = None, shelf: SharedShelf | None = None) -> ASGIApp:
     """Return the application; `lti` handles learning platforms, and on the `shelf` lies what other servers share."""
     room = Room(rules.max_message_bytes * 4 // 3 + _ENVELOPE_BYTES, rules.body_s)
-    sessions = None if shelf is None else SharedSessions(shelf)
-    api, console = _Api(backend, rules, room), Console(backend, rules, room, sessions, lti)
+    api, console = _Api(backend, rules, room), Console(backend, rules, room, lti, shelf)
 
     async def live(request: Request) -> Response:
         return PlainTextResponse("ok\n")

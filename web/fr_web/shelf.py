@@ -16,7 +16,7 @@ import socket
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
@@ -157,3 +157,49 @@ def unpacked(text: str) -> Any:
         return _Reader(io.BytesIO(b64decode(text))).load()
     except (pickle.UnpicklingError, AttributeError, ImportError, TypeError, EOFError) as error:
         raise Unreadable from error
+
+
+def told_of(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return values as texts for the shelf, each under its name."""
+    return {one: packed(value) for one, value in values.items()}
+
+
+def read_of(said: Mapping[str, str]) -> dict[str, Any]:
+    """Return the values that this version of FR Core can read."""
+    found = {}
+    for one, text in said.items():
+        with suppress(Unreadable):
+            found[one] = unpacked(text)
+    return found
+
+
+@dataclass(slots=True)
+class Copy:
+    """What is on the shelf under a name, as far as this process knows: texts of `told_of`."""
+
+    name: str
+    version: int = 0  # 0 for nothing
+    said: dict[str, str] = field(default_factory=dict, repr=False)
+
+    async def write(
+        self, shelf: SharedShelf, values: Mapping[str, Any], lasts_s: float, longest_s: float, *, is_new: bool
+    ) -> dict[str, Any]:
+        """Write what has changed since it was read, and return what other processes have changed meanwhile.
+
+        `is_new`: if nothing is there any more, it is put there anew. Raises `FrApiError`.
+        """
+        said, theirs = told_of(values), dict[str, Any]()
+        changed = {one for one in said.keys() | self.said.keys() if said.get(one) != self.said.get(one)}
+        if not changed:
+            return theirs
+        while not (version := await shelf.put(self.name, said, self.version, lasts_s, longest_s)):
+            found = await shelf.get(self.name)
+            if found is None and not is_new:  # it has ended
+                return theirs
+            there: dict[str, str] = {} if found is None else found.value
+            theirs = {one: value for one, value in read_of(there).items() if one not in changed}
+            own = {one: text for one, text in said.items() if one in changed}
+            said = {one: text for one, text in there.items() if one not in changed} | own
+            self.version = 0 if found is None else found.version
+        self.version, self.said = version, {**said, **told_of(theirs)}
+        return theirs

@@ -8,24 +8,12 @@ process: another one asks the server for them again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 from fr_web.console.sessions import IDLE_S, LONGEST_S, Session, Sessions, session_key
-from fr_web.shelf import SharedShelf, Unreadable, packed, unpacked
+from fr_web.shelf import Copy, SharedShelf, read_of, told_of
 
 _FIELDS = ("key", "code", "who", "roles", "inquiry", "told", "launch", "score_sent", "sittings")
-
-
-@dataclass(slots=True)
-class _Copy:
-    """What is on the shelf under a name, as far as this process knows."""
-
-    name: str
-    version: int = 0  # 0 for nothing
-    said: dict[str, str] = field(default_factory=dict, repr=False)
 
 
 class SharedSessions(Sessions):
@@ -34,28 +22,31 @@ class SharedSessions(Sessions):
     def __init__(self, shelf: SharedShelf, **options: Any) -> None:
         super().__init__(secret=shelf.secret, **options)
         self._shelf = shelf
-        self._copies: dict[bytes, _Copy] = {}  # of sessions
-        self._draft_copies: dict[str, _Copy] = {}  # of the drafts of each person
+        self._copies: dict[bytes, Copy] = {}  # of sessions
+        self._draft_copies: dict[str, Copy] = {}  # of the drafts of each person
         self._ending: set[asyncio.Task[Any]] = set()
 
-    async def fetch(self, session_id: str) -> None:
-        """As `Sessions.fetch`; raises `FrApiError` where the shelf cannot be read."""
+    async def fetch(self, session_id: str, *, uses: bool = True) -> None:
+        """As `Sessions.fetch`; without `uses`, that keeps no session alive.
+
+        Raises `FrApiError` where the shelf cannot be read.
+        """
         name, key = f"session {session_id}", session_key(session_id)
-        found = await self._shelf.get(name, IDLE_S)
+        found = await self._shelf.get(name, IDLE_S if uses else 0.0)
         if found is None:
             self._open.pop(key, None)
             self._copies.pop(key, None)
             return
         session, copy = self._open.get(key), self._copies.get(key)
         if session is None or copy is None or copy.version != found.version:
-            values = _read(found.value)
+            values = read_of(found.value)
             if any(one not in values for one in _FIELDS):  # another version of FR Core wrote it
                 return
             if session is None:
                 session = self._open[key] = Session(values["key"], values["code"], values["who"], values["roles"])
             for one in _FIELDS:
                 setattr(session, one, values[one])
-            self._copies[key] = _Copy(name, found.version, _told(values))
+            self._copies[key] = Copy(name, found.version, told_of(values))
         session.used_s = self._clock()
         session.begun_s = session.used_s - found.age_s
         self._forget_copies()
@@ -67,17 +58,22 @@ class SharedSessions(Sessions):
         session = self._open.get(session_key(session_id))
         if session is None:
             return
-        copy = self._copies.setdefault(session_key(session_id), _Copy(f"session {session_id}"))
-        values = await self._write(copy, {one: getattr(session, one) for one in _FIELDS}, IDLE_S, is_new=not copy.said)
+        copy = self._copies.setdefault(session_key(session_id), Copy(f"session {session_id}"))
+        values = {one: getattr(session, one) for one in _FIELDS}
+        values = await copy.write(self._shelf, values, IDLE_S, LONGEST_S, is_new=not copy.said)
         for one, value in values.items():
             setattr(session, one, value)
-        drafts = await self._write(self._draft_copy(session), session.drafts, LONGEST_S, is_new=True)
-        session.drafts.update(drafts)
+        copy = self._draft_copy(session)
+        session.drafts.update(await copy.write(self._shelf, session.drafts, LONGEST_S, LONGEST_S, is_new=True))
 
     async def refresh(self, session_id: str) -> None:
         """As `Sessions.refresh`."""
         if await self._shelf.get(f"session {session_id}") is None:
             self._open.pop(session_key(session_id), None)
+
+    def holds(self, session_id: str) -> bool:
+        """As `Sessions.holds`; it was there when it was last fetched or refreshed: the shelf knows its time."""
+        return session_key(session_id) in self._open
 
     def end(self, session_id: str) -> None:
         """As `Sessions.end`; the next `store` waits until it has ended everywhere."""
@@ -93,50 +89,19 @@ class SharedSessions(Sessions):
         found = await self._shelf.get(copy.name)
         if found is None or found.version == copy.version:
             return
-        for one, value in _read(found.value).items():
+        for one, value in read_of(found.value).items():
             if found.value[one] != copy.said.get(one):
                 session.drafts[one] = value
         for one in copy.said.keys() - found.value.keys():
             session.drafts.pop(one, None)
-        copy.version, copy.said = found.version, _told(session.drafts)
+        copy.version, copy.said = found.version, told_of(session.drafts)
 
-    def _draft_copy(self, session: Session) -> _Copy:
+    def _draft_copy(self, session: Session) -> Copy:
         name = f"drafts {self._shelf.secret.hex()} {session.who}"
-        return self._draft_copies.setdefault(session.who, _Copy(name))
-
-    async def _write(self, copy: _Copy, values: Mapping[str, Any], lasts_s: float, *, is_new: bool) -> dict[str, Any]:
-        """Write what has changed since it was read; return what another process has changed meanwhile."""
-        said, theirs = _told(values), dict[str, Any]()
-        changed = {one for one in said.keys() | copy.said.keys() if said.get(one) != copy.said.get(one)}
-        if not changed:
-            return theirs
-        while not (version := await self._shelf.put(copy.name, said, copy.version, lasts_s, LONGEST_S)):
-            found = await self._shelf.get(copy.name)
-            if found is None and not is_new:  # it has ended
-                return theirs
-            there = {} if found is None else found.value
-            theirs = {one: value for one, value in _read(there).items() if one not in changed}
-            said = {one: text for one, text in {**there, **said}.items() if one in said or one not in changed}
-            said |= {one: there[one] for one in theirs}
-            copy.version = 0 if found is None else found.version
-        copy.version, copy.said = version, {**said, **_told(theirs)}
-        return theirs
+        return self._draft_copies.setdefault(session.who, Copy(name))
 
     def _forget_copies(self) -> None:
         if len(self._copies) > 2 * len(self._open) + 1_000:
             self._copies = {key: copy for key, copy in self._copies.items() if key in self._open}
             people = {session.who for session in self._open.values()}
             self._draft_copies = {who: copy for who, copy in self._draft_copies.items() if who in people}
-
-
-def _told(values: Mapping[str, Any]) -> dict[str, str]:
-    return {one: packed(value) for one, value in values.items()}
-
-
-def _read(said: Mapping[str, str]) -> dict[str, Any]:
-    """Return the values that this version of FR Core can read."""
-    found = {}
-    for one, text in said.items():
-        with suppress(Unreadable):
-            found[one] = unpacked(text)
-    return found

@@ -281,6 +281,11 @@ class Screen:
     streams: bool = False
     once: Message | None = None
 
+    @property
+    def on_walls(self) -> bool:
+        """Return whether it shows or changes what a class sees on its wall."""
+        return self.path.startswith(("/wall/", "/cohorts/", "/course/vote"))
+
     def is_for(self, session: Session) -> bool:
         """Return whether it is a screen of somebody."""
         return not self.roles or bool(self.roles & session.roles)
