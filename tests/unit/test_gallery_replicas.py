@@ -139,6 +139,12 @@ def test_a_server_that_the_log_no_longer_serves_reads_the_gallery_anew(
     assert set(found(other)) == {"s2", "s3", "s4", "s7"}
     enrol(other, 8)
     assert set(found(one)) == {"s2", "s3", "s4", "s7", "s8"}
+    assert len(found(other)) == 5
+    one.delete_subject(GALLERY, "s8")
+    enrol(one, 9)
+    one.update(GALLERY, GalleryUpdate(display_name="As many templates as before"))
+    outside(database, SCHEMA, "DELETE FROM changes WHERE seq < (SELECT max(seq) FROM changes)")
+    assert set(found(other)) == {"s2", "s3", "s4", "s7", "s9"}
 
 
 @pytest.mark.parametrize("column", ["removed = '[]'", "first_template = NULL", "since = since - 1"])
@@ -344,9 +350,9 @@ def test_a_token_that_the_store_does_not_reach_is_refused_in_time(database: Post
         for ahead in (version_token(1, 1), version_token(1, 2)):
             with pytest.raises(ReplicaBehind):
                 galleries.require_version(GALLERY, ahead)
-        with opened(database) as patient:
+        galleries.create(GALLERY, "", MODEL, SIZE)
+        with opened(replace(database, follow_timeout_s=60.0)) as patient:
             waiting = pool.submit(patient.require_version, GALLERY, version_token(1, 2))
-            galleries.create(GALLERY, "", MODEL, SIZE)
             with pytest.raises(NotYet):
                 waiting.result(0.2)
             enrol(galleries, 1)
