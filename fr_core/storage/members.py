@@ -36,6 +36,7 @@ class Itself:
     name: str
     address: str  # that clients reach it at, "HOST:PORT"; "" if it does not know
     version: str  # of FR Core
+    processes: int = 1  # that answer calls
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fr_core.storage import protocol
 from fr_core.storage.database import Database, now_ms
+from fr_core.storage.grants import Grants
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.leases import FolderLeases, Leases
 from fr_core.storage.location import Location
@@ -57,3 +58,13 @@ def open_leases(location: Location, folder: Path, holder: Callable[[], str] = st
     from fr_core.storage.postgres.registry import Registry
 
     return PostgresLeases(Registry(location, LASTS_S / _TRIES), holder)
+
+
+def open_grants(location: Location) -> Grants | None:
+    """Return the accounts that the servers of a database share, None for a folder; raises as `open_members`."""
+    if isinstance(location, Path):
+        return None
+    from fr_core.storage.postgres.grants import PostgresGrants
+    from fr_core.storage.postgres.registry import Registry
+
+    return PostgresGrants(Registry(location, LASTS_S / _TRIES))

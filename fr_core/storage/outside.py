@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import closing
 from pathlib import Path
 
 from fr_core.errors import StoreCorrupt, message
@@ -9,6 +10,7 @@ from fr_core.storage import marks
 from fr_core.storage.connection import reading_outside
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.location import Location, Postgres
+from fr_core.storage.members import Member
 from fr_core.storage.protocol import Connection
 from fr_core.storage.schema import Schema
 
@@ -88,6 +90,18 @@ def audit_extent(location: Location, schema: Schema) -> tuple[int, float | None]
 
     with looking(location, schema) as link:
         return _extent(link)
+
+
+def servers_of(server: Postgres) -> tuple[tuple[Member, ...], dict[str, str]]:
+    """Return the servers that are registered in a database, and the name of the one that has each lease.
+
+    Raises `DatabaseUnreachable`, `DatabaseUnusable`, `StoreNewer`, and `StoreFailed`.
+    """
+    from fr_core.storage.postgres import leases, members, registry, settings
+
+    settings.require_usable(server)
+    with closing(registry.Registry(server, server.connect_timeout_s)) as opened:
+        return members.registered(opened), leases.PostgresLeases(opened, str).holders()
 
 
 def require_ready(server: Postgres) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -56,12 +55,11 @@ from fr_server.rpc.services.training.service import TrainingService
 from fr_server.rpc.services.training.storage import purge_training
 from fr_server.storage.audits import audits_of
 from fr_server.storage.calls import GalleryCalls
-from fr_server.storage.opening import Stores, open_stores, purge_cases
+from fr_server.storage.opening import Stores, budgets_of, open_stores, purge_cases
 from fr_server.storage.peers import Peers
 from fr_server.telemetry.listener import Tally
 from fr_server.telemetry.logs import describe
 from fr_server.telemetry.open import Telemetry, together
-from fr_trust.access.budgets import Budgets
 
 log = logging.getLogger("fr_server")
 
@@ -186,7 +184,7 @@ class App:
             authenticator = await make_authenticator(self.config, self._stores.access, certificate_of, self._clock)
             self._guard = Guard(
                 authenticator,
-                Budgets(time.monotonic, self._clock),
+                budgets_of(self._stores, self._clock),
                 Journal(self._stores.access),
                 trust,
                 streams=Streams(self.config.limits.stall_s),
@@ -236,6 +234,8 @@ class App:
             for_ever("purge_cases", _PURGE_S, alone("purge_cases", partial(purge_cases, self._stores.cases)), failed),
             for_ever("key_ends", KEY_ENDS_EVERY_S, partial(tell_key_ends, self._stores.access, trust), failed),
         ]
+        if (grants := self._stores.grants) is not None:
+            chores.append(for_ever("sweep_budgets", _PURGE_S, alone("sweep_budgets", grants.sweep), failed))
         if self._pruning is not None:
             chores.append(for_ever("prune_audit", _PURGE_S, alone("prune_audit", self._pruning.prune), failed))
         if self._checkpoints is not None:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -10,6 +11,7 @@ from typer.testing import CliRunner, Result
 from fr_api.v1 import server_pb2
 from fr_client import Client, FrApiError
 from fr_client.cli.main import build
+from fr_core import __version__
 from fr_core.errors import ConfigInvalid, DatabaseUnreachable, DatabaseUnusable, FrError
 from fr_core.gallery.store.schema import SCHEMA as GALLERIES
 from fr_core.gallery.versions import version_token
@@ -28,6 +30,7 @@ from fr_server.storage.seal import require_sealed, seal
 from fr_server.telemetry.storage import KeptCollector, KeptStore
 from fr_trust.casework.values import Purpose
 from support.commands import blocks, commands, page
+from support.faults import until
 from support.ledger import KEY
 from support.postgres import Cluster, cluster
 from support.servers import photo, running
@@ -248,3 +251,29 @@ def test_a_login_that_is_refused_is_told_without_the_password(tmp_path: Path) ->
             open_database(wrong, GALLERIES, KEY)
         assert "hunter2" not in refused.value.message
         open_database(Postgres(url, password="right"), GALLERIES, KEY).close()  # a role without other rights
+
+
+def test_the_servers_of_a_database_and_their_jobs(tmp_path: Path, database: Postgres) -> None:
+    path = configured(tmp_path, database)
+    nothing = fr("server", "status", "--config", path)
+    assert (nothing.exit_code, nothing.stdout) == (0, "No server is running.\n")
+    with running(tmp_path / "data", server={"name": "rome"}, storage={"url": database.url}):
+
+        def shown() -> dict[str, Any]:
+            ended = fr("server", "status", "--config", path, "--json")
+            assert ended.exit_code == 0, ended.output
+            (found,) = json.loads(ended.stdout)["servers"]
+            return dict(found)
+
+        until(lambda: {"purge_cases", "purge_training"} <= set(shown()["jobs"]))
+        found = shown()
+        assert (found["name"], found["version"]) == ("rome", __version__)
+        assert 0 <= found["heard_s"] < 60
+        head, row = fr("server", "status", "--config", path).stdout.splitlines()
+        assert head.split() == ["NAME", "ADDRESS", "VERSION", "SINCE", "HEARD", "BEHIND", "JOBS"]
+        assert row.startswith("rome ")
+    assert fr("server", "status", "--config", path).stdout == "No server is running.\n"
+    (tmp_path / "alone.toml").write_text("server.port = 0", encoding="utf-8")
+    refused = fr("server", "status", "--config", tmp_path / "alone.toml")
+    assert refused.exit_code == 1
+    assert "storage.url" in refused.stderr

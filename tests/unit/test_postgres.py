@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ from fr_core.errors import (
 )
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.store.schema import SCHEMA
+from fr_core.storage.audit.values import Entry
 from fr_core.storage.location import Location, Postgres
 from fr_core.storage.opening import open_database
 from fr_core.storage.postgres.link import parameters_of
@@ -215,3 +217,22 @@ def test_statements_are_translated_once_and_tables_compare_by_code_point() -> No
 def test_the_default_store_imports_no_driver_of_postgresql() -> None:
     code = "import sys, fr_core.storage.opening, fr_server.main; print('psycopg' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout == b"False\n"
+
+
+def test_a_store_opens_while_another_server_writes_it(database: Postgres) -> None:
+    entry = Entry("key:k1", "gallery.search", "OK")
+    ended = threading.Event()
+
+    def write() -> None:
+        while not ended.is_set():
+            other.record([entry]).result(20)
+
+    with open_access(database) as other:
+        writing = threading.Thread(target=write)
+        writing.start()
+        try:
+            for _ in range(20):
+                open_access(database).close()
+        finally:
+            ended.set()
+            writing.join()

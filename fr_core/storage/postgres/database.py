@@ -122,7 +122,7 @@ class PostgresDatabase:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        self.writer.run("BEGIN")
+        self.writer.locks.begin_writing()  # others may write at the same time
         try:
             yield
         except BaseException:

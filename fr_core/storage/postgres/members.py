@@ -23,8 +23,8 @@ from fr_core.storage.protocol import Row
 _SLOWER_CLOCK = 1.1
 
 _JOIN = """
-INSERT INTO servers (server_id, name, address, version, since, beat, heard)
-VALUES (%s, %s, %s, %s, clock_timestamp(), 1, clock_timestamp()) ON CONFLICT (server_id) DO NOTHING
+INSERT INTO servers (server_id, name, address, version, processes, since, beat, heard)
+VALUES (%s, %s, %s, %s, %s, clock_timestamp(), 1, clock_timestamp()) ON CONFLICT (server_id) DO NOTHING
 """
 _BEAT = "UPDATE servers SET beat = beat + 1, heard = clock_timestamp() WHERE server_id = %s RETURNING 1"
 _NOTE = """
@@ -36,7 +36,7 @@ _FORGET = "DELETE FROM applied WHERE server_id = %s AND scope = %s"
 _LEAVE = "DELETE FROM servers WHERE server_id = %s"
 _GONE = "DELETE FROM servers WHERE server_id = %s AND beat = %s"
 _LOOK = """
-SELECT server_id, beat, name, address, version, (extract(epoch FROM since) * 1000)::bigint,
+SELECT server_id, beat, name, address, version, processes, (extract(epoch FROM since) * 1000)::bigint,
        greatest(extract(epoch FROM clock_timestamp() - heard), 0)::float8,
        (SELECT coalesce(json_object_agg(scope, number), '{}')::text FROM applied a WHERE a.server_id = s.server_id)
 FROM servers s ORDER BY since, server_id
@@ -115,7 +115,7 @@ class PostgresMembers:
             self._registry.run(_LEAVE, (before,))  # it may still be there, and hold others up
         server_id, before_s = secrets.token_hex(8), self._clock_s()
         itself = self._itself
-        self._registry.run(_JOIN, (server_id, itself.name, itself.address, itself.version))
+        self._registry.run(_JOIN, (server_id, itself.name, itself.address, itself.version, itself.processes))
         with self._lock:
             self._server_id = server_id
             self._term += 1
@@ -195,8 +195,13 @@ class PostgresMembers:
 
 
 def _member(row: Row) -> Member:
-    server_id, _, name, address, version, since_ms, heard_s, applied = row
-    return Member(server_id, Itself(name, address, version), since_ms, heard_s, json.loads(applied))
+    server_id, _, name, address, version, processes, since_ms, heard_s, applied = row
+    return Member(server_id, Itself(name, address, version, processes), since_ms, heard_s, json.loads(applied))
 
 
 _IMPLEMENTS: type[members.Members] = PostgresMembers
+
+
+def registered(registry: Registry) -> tuple[Member, ...]:
+    """Return the servers that are registered, the oldest first; those that died lately may be among them."""
+    return tuple(map(_member, registry.run(_LOOK)))

@@ -31,6 +31,7 @@ CREATE TABLE servers (
     name TEXT NOT NULL,
     address TEXT NOT NULL,
     version TEXT NOT NULL,
+    processes BIGINT NOT NULL,
     since TIMESTAMPTZ NOT NULL,
     beat BIGINT NOT NULL,
     heard TIMESTAMPTZ NOT NULL
@@ -49,6 +50,22 @@ CREATE TABLE leases (
     number BIGINT NOT NULL,
     holder TEXT NOT NULL,
     expires TIMESTAMPTZ NOT NULL
+);
+
+CREATE TABLE buckets (
+    account BYTEA PRIMARY KEY,
+    rate DOUBLE PRECISION NOT NULL,
+    burst BIGINT NOT NULL,
+    tokens DOUBLE PRECISION NOT NULL,
+    at TIMESTAMPTZ NOT NULL,
+    granted BIGINT NOT NULL
+);
+
+CREATE TABLE uses (
+    account BYTEA PRIMARY KEY,
+    day DATE NOT NULL,
+    used BIGINT NOT NULL,
+    granted BIGINT NOT NULL
 );
 """
 

@@ -28,11 +28,13 @@ class Peers:
     """This server among others: registered from now until `close`. Raises as `open_members`."""
 
     def __init__(self, config: Config) -> None:
-        itself = Itself(name_of_server(config), _address(config), __version__)
-        self.members: Members = open_members(postgres_of(config) or data_folder(config), itself)
-        self._heartbeat = Heartbeat(self.members)
+        itself = Itself(name_of_server(config), _address(config), __version__, max(1, config.server.frontends))
+        server = postgres_of(config)
+        self.members: Members = open_members(server or data_folder(config), itself)
+        self._heartbeat = None if server is None else Heartbeat(self.members)
 
     def close(self) -> None:
         """Leave; nothing may be answered any more. Harmless when done twice."""
-        self._heartbeat.close()
+        if self._heartbeat is not None:
+            self._heartbeat.close()
         self.members.close()
