@@ -257,7 +257,7 @@ def test_the_servers_of_a_database_and_their_jobs(tmp_path: Path, database: Post
     path = configured(tmp_path, database)
     nothing = fr("server", "status", "--config", path)
     assert (nothing.exit_code, nothing.stdout) == (0, "No server is running.\n")
-    with running(tmp_path / "data", server={"name": "rome"}, storage={"url": database.url}):
+    with running(tmp_path / "data", server={"name": "rome"}, storage={"url": database.url}) as server:
 
         def shown() -> dict[str, Any]:
             ended = fr("server", "status", "--config", path, "--json")
@@ -272,6 +272,12 @@ def test_the_servers_of_a_database_and_their_jobs(tmp_path: Path, database: Post
         head, row = fr("server", "status", "--config", path).stdout.splitlines()
         assert head.split() == ["NAME", "ADDRESS", "VERSION", "SINCE", "HEARD", "BEHIND", "JOBS"]
         assert row.startswith("rome ")
+        with Client(server.address) as client:
+            client.create_gallery("g")
+        outside(database, GALLERIES, "UPDATE fr_servers.applied SET number = 0 WHERE scope = 'galleries'")
+        (behind,) = shown()["behind"]
+        assert (behind["gallery_id"], behind["versions"]) == ("g", 1)
+        assert " 1 versions, " in fr("server", "status", "--config", path).stdout
     assert fr("server", "status", "--config", path).stdout == "No server is running.\n"
     (tmp_path / "alone.toml").write_text("server.port = 0", encoding="utf-8")
     refused = fr("server", "status", "--config", tmp_path / "alone.toml")

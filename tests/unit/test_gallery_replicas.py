@@ -26,6 +26,7 @@ from fr_core.gallery import replica
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.query import SubjectFilter
 from fr_core.gallery.search import following
+from fr_core.gallery.store.lag import lags_of
 from fr_core.gallery.store.schema import SCHEMA
 from fr_core.gallery.values import Deleted, Enrolled, Enrolment, Erased, GalleryUpdate, NewTemplate, SubjectUpdate
 from fr_core.gallery.versions import version_of, version_token
@@ -368,3 +369,17 @@ def test_a_token_comes_back_whole_or_not_at_all(gallery_no: int, version: int, o
         if broken != token:
             with pytest.raises(InvalidField, match="token"):
                 version_of(broken)
+
+
+def test_the_lag_of_a_server_is_told_by_gallery(database: Postgres) -> None:
+    assert lags_of(database, [0]) == [()]  # there is no store yet
+    with opened(database) as galleries:
+        galleries.create(GALLERY, "", MODEL, SIZE)
+        galleries.create("h", "", MODEL, SIZE)
+        enrol(galleries, 1, 2, 3)
+        galleries.delete("h")
+    nothing, some, everything = lags_of(database, [6, 4, 0])
+    assert nothing == ()
+    assert [(lag.gallery_id, lag.versions) for lag in some] == [(GALLERY, 1), ("", 1)]
+    assert [(lag.gallery_id, lag.versions) for lag in everything] == [(GALLERY, 4), ("", 2)]
+    assert 0 <= some[1].seconds <= some[0].seconds <= everything[0].seconds < 600
