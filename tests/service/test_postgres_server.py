@@ -146,7 +146,7 @@ def test_the_commands_look_at_a_database_and_change_its_key(tmp_path: Path, data
 
 def test_the_commands_of_the_page(tmp_path: Path, database: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = [line.split() for line in commands(page("docs/postgresql.md")) if line.startswith("fr ")]
-    assert len(lines) == 5
+    assert len(lines) == 6
     filled(tmp_path, database)
     monkeypatch.chdir(tmp_path)
     for _, *words in reversed(lines):  # first the stores come to the folders, and then they are compared
