@@ -209,7 +209,7 @@ class DeleteGallery:
         row = known_gallery(transaction, self.gallery)
         version = transaction.changed(row.gallery_no, 0, 0)
         transaction.delete_gallery(row.gallery_no)
-        deleted = Deleted(row.info.subject_count, row.info.template_count, version)
+        deleted = Deleted(row.info.subject_count, row.info.template_count, version, row.gallery_no)
         record = Recorded("gallery.delete", row.info.gallery_id, version, counts=_counts_of(deleted))
         return Done(deleted, (Effect(row, version, deleted=True),), (record,))
 
@@ -236,7 +236,7 @@ class Enrol:
         vector = _checked(transaction, row, self.enrolment)
         added, created, subject_id = _enrol(transaction, row, self.enrolment, vector, self.now)
         version = transaction.changed(row.gallery_no, int(created), 1)
-        enrolled = Enrolled(subject_id, added.template_id, created, version)
+        enrolled = Enrolled(subject_id, added.template_id, created, version, row.gallery_no)
         record = Recorded(
             "gallery.enrol",
             row.info.gallery_id,
@@ -274,7 +274,8 @@ class EnrolMany:
             vector_added, created, subject_id = _enrol(transaction, row, enrolment, vector, self.now)
             added.append(vector_added)
             new_subjects += created
-            outcomes.append(Enrolled(subject_id, vector_added.template_id, created, row.info.version + 1))
+            version = row.info.version + 1
+            outcomes.append(Enrolled(subject_id, vector_added.template_id, created, version, row.gallery_no))
         if not added:
             return Done(tuple(outcomes))
         version = transaction.changed(row.gallery_no, new_subjects, len(added))
@@ -369,7 +370,7 @@ class UpdateSubject:
             (subject.subject_id,),
             detail=_fields_of(self.update),
         )
-        return Done(UpdatedSubject(subject, version), (Effect(row, version),), (record,))
+        return Done(UpdatedSubject(subject, version, row.gallery_no), (Effect(row, version),), (record,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,7 +389,8 @@ class DeleteSubject:
         version = transaction.changed(row.gallery_no, -1, -len(removed))
         counts = {"templates": len(removed)}
         record = Recorded("gallery.delete_subject", row.info.gallery_id, version, (subject_id,), counts=counts)
-        return Done(Deleted(1, len(removed), version), (Effect(row, version, removed=removed),), (record,))
+        deleted = Deleted(1, len(removed), version, row.gallery_no)
+        return Done(deleted, (Effect(row, version, removed=removed),), (record,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -432,7 +434,8 @@ class DeleteTemplate:
         record = Recorded(
             "gallery.delete_template", row.info.gallery_id, version, counts={"templates": 1}, detail=detail
         )
-        return Done(Deleted(0, 1, version), (Effect(row, version, removed=(self.template_id,)),), (record,))
+        deleted = Deleted(0, 1, version, row.gallery_no)
+        return Done(deleted, (Effect(row, version, removed=(self.template_id,)),), (record,))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The galleries: create, enrol, search, list and delete; the door of this room."""
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
@@ -9,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
 
-from fr_core.errors import FrError, UnknownGallery, UnknownSubject
+from fr_core.errors import FrError, ReplicaBehind, UnknownGallery, UnknownSubject, message
 from fr_core.gallery import changes, checks, pages
 from fr_core.gallery.purging import added_up, would_purge
 from fr_core.gallery.query import ScoreFusion, SubjectFilter
@@ -40,8 +41,10 @@ from fr_core.gallery.values import (
     SubjectUpdate,
     UpdatedSubject,
 )
+from fr_core.gallery.versions import version_of
 from fr_core.gallery.writer import Writer
 from fr_core.storage.audit.table import AuditTable
+from fr_core.storage.dialect import LAST_NUMBERS
 from fr_core.storage.keys import KeyEncryptionKey, key_beside
 from fr_core.storage.location import Location
 from fr_core.storage.members import Members
@@ -53,6 +56,7 @@ _log = logging.getLogger(__name__)
 _GALLERIES = "galleries"
 # Templates that are purged in one transaction: other changes wait so long.
 _PURGED_AT_ONCE = 500
+_LOOK_AGAIN_S = 0.05
 
 
 def utc_now() -> datetime:
@@ -237,6 +241,29 @@ class Galleries:
         """Describe a gallery; raises `UnknownGallery`."""
         with self._store.snapshot() as snapshot:
             return known_gallery(snapshot, gallery).info
+
+    def require_version(self, gallery_id: str, at_least: str) -> None:
+        """Wait until the store shows a version of a gallery, or a later gallery of its id, or that it was deleted.
+
+        Whoever then reads sees no older one.
+
+        `at_least`: a token of `versions.version_token`. Raises `InvalidField`: it is none; `ReplicaBehind`: the store
+        does not get as far in time, as after a failover that has lost changes, or an older backup.
+        """
+        wanted = version_of(at_least)
+        until_s = time.monotonic() + (self._memories.longest_s or 0.0)
+        while not self._shows(gallery_id, *wanted):
+            if time.monotonic() >= until_s:
+                raise ReplicaBehind(message("error.gallery.replica_behind"))
+            time.sleep(_LOOK_AGAIN_S)
+
+    def _shows(self, gallery_id: str, gallery_no: int, version: int) -> bool:
+        with self._store.snapshot() as snapshot:
+            row = snapshot.gallery(gallery_id) if checks.is_gallery_id(gallery_id) else None
+            if row is None:  # deleted, if there was one of that number already
+                last: dict[str, int] = dict(snapshot.rows(LAST_NUMBERS))
+                return last.get("galleries", 0) >= gallery_no
+            return (row.gallery_no, row.info.version) >= (gallery_no, version)
 
     def list(self, page_size: int = 100, page_token: str = "") -> Page[GalleryInfo]:
         """List the galleries in the order of their ids; raises `InvalidPage`."""

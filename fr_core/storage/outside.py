@@ -2,7 +2,8 @@
 
 import json
 import os
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from fr_core.errors import StoreCorrupt, message
@@ -80,16 +81,26 @@ def audit_extent(location: Location, schema: Schema) -> tuple[int, float | None]
     """Return the number of the last record in the audit of a store, and the time of the oldest one.
 
     Other processes may use the store. The values are not verified: `VerifyAudit` does that. The time is in seconds
-    since 1970, UTC; None if there is no record. Raises `StoreFailed` or `StoreCorrupt` if the store is unreadable, and
-    as `exists`.
+    since 1970, UTC; None if there is no record. Raises as `reading`.
+    """
+    with reading(location, schema) as connection:
+        return _extent(connection)
+
+
+@contextmanager
+def reading(location: Location, schema: Schema) -> Iterator[Connection]:
+    """Read a store within the block, as of one moment; needs no key, so that nothing is verified or opened.
+
+    Raises `StoreFailed` or `StoreCorrupt` if the store is unreadable, and as `exists`.
     """
     if isinstance(location, Path):
         with reading_outside(location / schema.database_name) as connection:
-            return _extent(connection)
+            yield connection
+        return
     from fr_core.storage.postgres.outside import looking
 
     with looking(location, schema) as link:
-        return _extent(link)
+        yield link
 
 
 def servers_of(server: Postgres) -> tuple[tuple[Member, ...], dict[str, str]]:

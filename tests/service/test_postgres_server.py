@@ -9,11 +9,12 @@ from prometheus_client import CollectorRegistry, generate_latest
 from typer.testing import CliRunner, Result
 
 from fr_api.v1 import server_pb2
-from fr_client import Client
+from fr_client import Client, FrApiError
 from fr_client.cli.main import build
 from fr_core import __version__
 from fr_core.errors import ConfigInvalid, DatabaseUnreachable, DatabaseUnusable, FrError
 from fr_core.gallery.store.schema import SCHEMA as GALLERIES
+from fr_core.gallery.versions import version_token
 from fr_core.storage.keys import load_key
 from fr_core.storage.location import Postgres
 from fr_core.storage.opening import open_database
@@ -84,6 +85,38 @@ def test_what_was_enrolled_is_there_after_a_restart_and_nothing_lies_in_the_fold
     assert (tmp_path / "data.key").exists()
 
 
+def test_two_servers_on_one_database_answer_the_same(tmp_path: Path, database: Postgres) -> None:
+    storage = {"url": database.url, "follow_timeout_s": 0.5}
+    with (
+        running(tmp_path / "data", storage=storage) as first,
+        running(tmp_path / "data", storage=storage) as second,
+        Client(first.address) as one,
+        Client(second.address) as other,
+    ):
+        gallery = one.create_gallery("g")
+        assert other.get_gallery("g", at_least=gallery.version_token).version_token == gallery.version_token
+        enrolled = one.enrol("g", "s1", photo(1))
+        found = other.search("g", photo(1), at_least=enrolled.version_token)
+        assert found.gallery_version == enrolled.gallery_version
+        assert found.results[0].candidates[0].subject_id == "s1"
+        assert [one.subject_id for one in other.list_subjects("g", at_least=enrolled.version_token)] == ["s1"]
+        template = other.get_template("g", enrolled.template_id, at_least=enrolled.version_token)
+        assert template.subject_id == other.get_subject("g", "s1", at_least=enrolled.version_token).subject_id
+        erased = other.erase_subject("g", "s1")
+        assert not one.search("g", photo(1), at_least=erased.version_token).results[0].candidates
+        ahead = version_token(1, erased.gallery_version + 1)  # of a version that a failover has lost
+        with pytest.raises(FrApiError) as behind:
+            one.search("g", photo(1), at_least=ahead)
+        assert (behind.value.reason, behind.value.retry_after_s) == ("REPLICA_BEHIND", 0.5)
+        with pytest.raises(FrApiError, match="version token") as invalid:
+            one.get_gallery("g", at_least=ahead[:-1])
+        assert (invalid.value.reason, invalid.value.metadata) == ("INVALID_FIELD", {"field": "at_least"})
+        deleted = one.delete_gallery("g")
+        with pytest.raises(FrApiError) as gone:
+            other.get_gallery("g", at_least=deleted.version_token)
+        assert gone.value.reason == "UNKNOWN_GALLERY"
+
+
 def test_the_commands_look_at_a_database_and_change_its_key(tmp_path: Path, database: Postgres) -> None:
     path = filled(tmp_path, database)
     options = ("--config", path)
@@ -113,7 +146,7 @@ def test_the_commands_look_at_a_database_and_change_its_key(tmp_path: Path, data
 
 def test_the_commands_of_the_page(tmp_path: Path, database: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = [line.split() for line in commands(page("docs/postgresql.md")) if line.startswith("fr ")]
-    assert len(lines) == 5
+    assert len(lines) == 6
     filled(tmp_path, database)
     monkeypatch.chdir(tmp_path)
     for _, *words in reversed(lines):  # first the stores come to the folders, and then they are compared
@@ -224,7 +257,7 @@ def test_the_servers_of_a_database_and_their_jobs(tmp_path: Path, database: Post
     path = configured(tmp_path, database)
     nothing = fr("server", "status", "--config", path)
     assert (nothing.exit_code, nothing.stdout) == (0, "No server is running.\n")
-    with running(tmp_path / "data", server={"name": "rome"}, storage={"url": database.url}):
+    with running(tmp_path / "data", server={"name": "rome"}, storage={"url": database.url}) as server:
 
         def shown() -> dict[str, Any]:
             ended = fr("server", "status", "--config", path, "--json")
@@ -239,6 +272,12 @@ def test_the_servers_of_a_database_and_their_jobs(tmp_path: Path, database: Post
         head, row = fr("server", "status", "--config", path).stdout.splitlines()
         assert head.split() == ["NAME", "ADDRESS", "VERSION", "SINCE", "HEARD", "BEHIND", "JOBS"]
         assert row.startswith("rome ")
+        with Client(server.address) as client:
+            client.create_gallery("g")
+        outside(database, GALLERIES, "UPDATE fr_servers.applied SET number = 0 WHERE scope = 'galleries'")
+        (behind,) = shown()["behind"]
+        assert (behind["gallery_id"], behind["versions"]) == ("g", 1)
+        assert " 1 versions, " in fr("server", "status", "--config", path).stdout
     assert fr("server", "status", "--config", path).stdout == "No server is running.\n"
     (tmp_path / "alone.toml").write_text("server.port = 0", encoding="utf-8")
     refused = fr("server", "status", "--config", tmp_path / "alone.toml")

@@ -11,14 +11,25 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from fr_core.errors import ErasureUnconfirmed, InternalError, ReplicaBehind, UnknownGallery, UnknownSubject
+from fr_core.errors import (
+    ErasureUnconfirmed,
+    InternalError,
+    InvalidField,
+    ReplicaBehind,
+    UnknownGallery,
+    UnknownSubject,
+)
 from fr_core.gallery import replica
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.query import SubjectFilter
 from fr_core.gallery.search import following
+from fr_core.gallery.store.lag import lags_of
 from fr_core.gallery.store.schema import SCHEMA
 from fr_core.gallery.values import Deleted, Enrolled, Enrolment, Erased, GalleryUpdate, NewTemplate, SubjectUpdate
+from fr_core.gallery.versions import version_of, version_token
 from fr_core.storage.audit.verify import require_unbroken
 from fr_core.storage.leases import Leases
 from fr_core.storage.location import Location, Postgres
@@ -129,6 +140,12 @@ def test_a_server_that_the_log_no_longer_serves_reads_the_gallery_anew(
     assert set(found(other)) == {"s2", "s3", "s4", "s7"}
     enrol(other, 8)
     assert set(found(one)) == {"s2", "s3", "s4", "s7", "s8"}
+    assert len(found(other)) == 5
+    one.delete_subject(GALLERY, "s8")
+    enrol(one, 9)
+    one.update(GALLERY, GalleryUpdate(display_name="As many templates as before"))
+    outside(database, SCHEMA, "DELETE FROM changes WHERE seq < (SELECT max(seq) FROM changes)")
+    assert set(found(other)) == {"s2", "s3", "s4", "s7", "s9"}
 
 
 @pytest.mark.parametrize("column", ["removed = '[]'", "first_template = NULL", "since = since - 1"])
@@ -313,3 +330,56 @@ def test_one_server_purges_what_has_expired(database: Postgres) -> None:
         leases.release(lease)
     with Galleries.open(database, key=KEY, index="numpy", clock=lambda: now) as galleries:
         assert galleries.get(GALLERY).template_count == 0
+
+
+def test_a_token_makes_a_reader_wait_for_its_version_or_be_refused(location: Location) -> None:
+    with opened(location) as galleries:
+        galleries.create(GALLERY, "", MODEL, SIZE)
+        enrolled = galleries.enrol(GALLERY, enrolment(1))
+        token = version_token(enrolled.gallery_no, enrolled.gallery_version)
+        galleries.require_version(GALLERY, token)
+        deleted = galleries.delete(GALLERY)
+        for of_the_deleted in (token, version_token(deleted.gallery_no, deleted.gallery_version)):
+            galleries.require_version(GALLERY, of_the_deleted)  # whoever reads now learns that it is gone
+        galleries.create(GALLERY, "", MODEL, SIZE)
+        galleries.require_version(GALLERY, token)  # a later gallery is no older one
+        assert galleries.get(GALLERY).version == 1 < enrolled.gallery_version
+
+
+def test_a_token_that_the_store_does_not_reach_is_refused_in_time(database: Postgres) -> None:
+    with opened(replace(database, follow_timeout_s=0.2)) as galleries, ThreadPoolExecutor(1) as pool:
+        for ahead in (version_token(1, 1), version_token(1, 2)):
+            with pytest.raises(ReplicaBehind):
+                galleries.require_version(GALLERY, ahead)
+        galleries.create(GALLERY, "", MODEL, SIZE)
+        with opened(replace(database, follow_timeout_s=60.0)) as patient:
+            waiting = pool.submit(patient.require_version, GALLERY, version_token(1, 2))
+            with pytest.raises(NotYet):
+                waiting.result(0.2)
+            enrol(galleries, 1)
+            waiting.result(10)
+
+
+@settings(max_examples=200)
+@given(st.integers(0, 2**62), st.integers(1, 2**62), st.text(max_size=40))
+def test_a_token_comes_back_whole_or_not_at_all(gallery_no: int, version: int, other: str) -> None:
+    token = version_token(gallery_no, version)
+    assert version_of(token) == (gallery_no, version)
+    for broken in (token[:-1], token + "A", other, token.swapcase(), ""):
+        if broken != token:
+            with pytest.raises(InvalidField, match="token"):
+                version_of(broken)
+
+
+def test_the_lag_of_a_server_is_told_by_gallery(database: Postgres) -> None:
+    assert lags_of(database, [0]) == [()]  # there is no store yet
+    with opened(database) as galleries:
+        galleries.create(GALLERY, "", MODEL, SIZE)
+        galleries.create("h", "", MODEL, SIZE)
+        enrol(galleries, 1, 2, 3)
+        galleries.delete("h")
+    nothing, some, everything = lags_of(database, [6, 4, 0])
+    assert nothing == ()
+    assert [(lag.gallery_id, lag.versions) for lag in some] == [(GALLERY, 1), ("", 1)]
+    assert [(lag.gallery_id, lag.versions) for lag in everything] == [(GALLERY, 4), ("", 2)]
+    assert 0 <= some[1].seconds <= some[0].seconds <= everything[0].seconds < 600

@@ -256,7 +256,7 @@ class GalleryTransaction(Transaction, Snapshot):
         receipt_id = secrets.token_hex(_RECEIPT_BYTES)
         columns = (receipt_id, gallery_no, templates, photos, to_us(erased))
         self.rows(_INSERT_ERASURE, *signed(self.vault, "erasures", *columns))
-        return Erased(receipt_id, templates, photos, erased, version)
+        return Erased(receipt_id, templates, photos, erased, version, gallery_no=gallery_no)
 
     def template_of_image(self, gallery_no: int, image_sha256: str) -> int | None:
         """Return the template of a photo in a gallery, or None where there is none."""

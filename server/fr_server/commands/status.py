@@ -13,8 +13,9 @@ from fr_server.commands.gallery import ConfigFile
 from fr_server.commands.reporting import AsJson, print_json, reporting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
+    from fr_core.gallery.store.lag import Lag
     from fr_core.storage.members import Member
 
 _HEAD = ("NAME", "ADDRESS", "VERSION", "SINCE", "HEARD", "BEHIND", "JOBS")
@@ -26,10 +27,12 @@ def status(
 ) -> None:
     """List the servers that share a PostgreSQL database: since when, last heard of, and their jobs.
 
-    BEHIND is the number of changes that a server has still to apply; searches that need them wait. A server that died
-    stays in the list for up to 20 seconds. The servers may be running or not.
+    BEHIND is what a server has still to apply of the gallery that waits longest; searches that need it wait. --json
+    has every gallery. A server that died stays in the list for up to 20 seconds. The servers may be running or not.
     """
     from fr_core.errors import ConfigInvalid
+    from fr_core.gallery.search.following import SCOPE
+    from fr_core.gallery.store.lag import lags_of
     from fr_core.storage.outside import servers_of
     from fr_server.config import load_config
     from fr_server.config.folders import postgres_of
@@ -39,7 +42,8 @@ def status(
         if server is None:
             raise ConfigInvalid(message("error.server.status_needs_postgres"), key="storage.url")
         members, holders = servers_of(server)
-    found = list(_described(members, holders))
+        lags = lags_of(server, [member.applied.get(SCOPE, 0) for member in members]) if members else []
+    found = [_described(*one, holders) for one in zip(members, lags, strict=True)]
     if as_json:
         print_json({"servers": found})
     elif found:
@@ -48,32 +52,29 @@ def status(
         typer.echo("No server is running.")
 
 
-def _described(members: Sequence[Member], holders: Mapping[str, str]) -> Iterable[dict[str, Any]]:
-    foremost: dict[str, int] = {}
-    for member in members:
-        for scope, number in member.applied.items():
-            foremost[scope] = max(number, foremost.get(scope, number))
-    for member in members:
-        yield {
-            "name": member.itself.name,
-            "address": member.itself.address,
-            "version": member.itself.version,
-            "since": datetime.fromtimestamp(member.since_ms / 1000, UTC).isoformat(timespec="seconds"),
-            "heard_s": round(member.heard_s, 1),
-            "jobs": sorted(name for name, holder in holders.items() if holder == member.itself.name),
-            "behind": {scope: foremost[scope] - number for scope, number in sorted(member.applied.items())},
-        }
+def _described(member: Member, lags: Sequence[Lag], holders: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "name": member.itself.name,
+        "address": member.itself.address,
+        "version": member.itself.version,
+        "since": datetime.fromtimestamp(member.since_ms / 1000, UTC).isoformat(timespec="seconds"),
+        "heard_s": round(member.heard_s, 1),
+        "jobs": sorted(name for name, holder in holders.items() if holder == member.itself.name),
+        "behind": [
+            {"gallery_id": lag.gallery_id, "versions": lag.versions, "seconds": round(lag.seconds, 1)} for lag in lags
+        ],
+    }
 
 
 def _row(server: Mapping[str, Any]) -> tuple[str, ...]:
-    behind = server["behind"].values()
+    worst = next(iter(server["behind"]), None)
     return (
         server["name"],
         server["address"],
         server["version"],
         server["since"],
         f"{server['heard_s']:g} s ago",
-        str(max(behind)) if behind else "-",
+        f"{worst['versions']} versions, {worst['seconds']:g} s" if worst else "-",
         ", ".join(server["jobs"]) or "-",
     )
 

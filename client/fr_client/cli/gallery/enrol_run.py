@@ -37,6 +37,8 @@ PASSING = frozenset(
         "DEVICE_LOST",
         "CALL_ENDED",
         "GALLERY_REPLACED",
+        "REPLICA_BEHIND",
+        "ERASURE_UNCONFIRMED",
         "FILE_UNREADABLE",
     }
 )
