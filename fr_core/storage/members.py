@@ -22,7 +22,7 @@ from typing import Protocol
 from fr_core.errors import FrError
 
 LASTS_S = 15.0
-"""How long a server that died can hold up an erasure, and how long one without PostgreSQL goes on to answer."""
+"""The seconds for which a dead server holds up an erasure, and one without PostgreSQL goes on to answer."""
 
 _BEATS = 5  # in the time that a term lasts without one, so that several may fail
 
@@ -31,7 +31,7 @@ log = logging.getLogger("fr_core.storage.members")
 
 @dataclass(frozen=True, slots=True)
 class Itself:
-    """What a server says of itself; all of it is for people."""
+    """The words in which a server tells people of itself."""
 
     name: str
     address: str  # that clients reach it at, "HOST:PORT"; "" if it does not know

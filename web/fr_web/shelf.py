@@ -175,7 +175,7 @@ def read_of(said: Mapping[str, str]) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class Copy:
-    """What is on the shelf under a name, as far as this process knows: texts of `told_of`."""
+    """The texts of `told_of` that lie on the shelf under a name, as far as this process knows."""
 
     name: str
     version: int = 0  # 0 for nothing
