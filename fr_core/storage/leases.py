@@ -18,7 +18,7 @@ from typing import Protocol
 from fr_core.errors import FrError, StoreFailed, message
 
 LASTS_S = 30.0
-"""The seconds for which a server that died keeps a job from the others: far more than a commit takes, far less than an hour."""
+"""The seconds for which a dead server keeps a job from the others: a commit takes far less, and a job waits an hour."""
 
 _RENEWALS = 3  # of a lease in its time, so that one may fail
 

@@ -18,6 +18,8 @@ from support.faults import Started, started_faulty, until
 from support.postgres import Cluster
 from support.secured import figure
 from support.servers import photo
+from support.surfer import signed_in, words
+from support.web import Balanced, Web
 
 SLOW_S = 0.05  # of a batch
 ONCE = RetryPolicy(attempts=1)
@@ -36,12 +38,14 @@ class Pair:
     folder: Path
     sections: dict[str, Any]
     ports: tuple[int, int] = field(default_factory=lambda: (free_port(), free_port()))
+    web_ports: tuple[int, int] = field(default_factory=lambda: (free_port(), free_port()))
     running: list[ExitStack] = field(default_factory=lambda: [ExitStack(), ExitStack()])
     servers: list[Started | None] = field(default_factory=lambda: [None, None])
 
     def start(self, number: int) -> None:
         server = {"port": self.ports[number], "name": f"server-{number}"}
-        started = started_faulty(self.folder / str(number), SLOW_S, server=server, **self.sections)
+        web = {"port": self.web_ports[number]}
+        started = started_faulty(self.folder / str(number), SLOW_S, server=server, web=web, **self.sections)
         self.servers[number] = self.running[number].enter_context(started)
 
     def stop(self, number: int) -> None:
@@ -134,3 +138,20 @@ def test_control_a_client_of_one_server_that_does_not_try_again_sees_the_restart
 
     failed = rolled(pair, [Caller(f"127.0.0.1:{pair.ports[0]}", info, ONCE)])
     assert any(ShuttingDown.reason in one or "UNREACHABLE" in one for one in failed)
+
+
+def test_people_stay_signed_in_while_both_servers_restart_in_turn(pair: Pair) -> None:
+    sites = tuple(Web("127.0.0.1", port) for port in pair.web_ports)
+    until(lambda: all(site.answers("/readyz") for site in sites))
+    balanced = Balanced("localhost", 8080, sites=sites)
+    surfer = signed_in(balanced, "")
+    for number in (0, 1):
+        for _ in range(4):
+            assert "Sign out" in words(surfer.get("/"))
+        pair.stop(number)
+        balanced.sites = (sites[1 - number],)
+        assert "Sign out" in words(surfer.get("/"))
+        assert surfer.post("/language", {"language": "en", "next": "/"}).status == 303
+        pair.start(number)
+        until(lambda number=number: sites[number].answers("/readyz"))  # type: ignore[misc]
+        balanced.sites = sites

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import http.client
+import itertools
 import json
 import os
 import re
@@ -106,6 +107,18 @@ class Web:
             return self.ask("GET", path).status == 200
         except OSError:
             return False
+
+
+@dataclass
+class Balanced(Web):
+    """Sends each request to the next of several sites, under one name."""
+
+    sites: tuple[Web, ...] = ()
+    turns: Iterator[int] = field(default_factory=itertools.count)
+
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Answered:
+        site = self.sites[next(self.turns) % len(self.sites)]
+        return site.ask(method, path, body, Host=f"{self.host}:{self.port}", **headers)
 
 
 @contextmanager

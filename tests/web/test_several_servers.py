@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -26,22 +25,10 @@ from support.courses import create, finish, link_people
 from support.postgres import Cluster
 from support.servers import Running, running
 from support.surfer import Surfer, Trainee, signed_in, words
-from support.web import Answered, Web, web
+from support.web import Balanced, web
 
 pb: Any = training_pb2
 TRAINEES = 4
-
-
-@dataclass
-class Balanced(Web):
-    """Sends each request to the next of several sites, under one name."""
-
-    sites: tuple[Web, ...] = ()
-    turns: Iterator[int] = field(default_factory=itertools.count)
-
-    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Answered:
-        site = self.sites[next(self.turns) % len(self.sites)]
-        return site.ask(method, path, body, Host=f"{self.host}:{self.port}", **headers)
 
 
 @dataclass
