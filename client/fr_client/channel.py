@@ -1,5 +1,6 @@
 """Sets the options of channels, and decides when to call again, for both clients."""
 
+import json
 from dataclasses import dataclass
 
 from fr_client.errors import NOT_BEGUN, FrApiError
@@ -49,14 +50,30 @@ class RetryPolicy:
         return asked * (1.0 + 0.25 * jitter)
 
 
-def channel_options(target: str) -> list[tuple[str, int]]:
+# Of several servers, calls go in turns to those whose health is SERVING, so that one that stops gets no more of them
+# (gRPC: doc/service_config.md, doc/health-checking.md).
+_IN_TURNS = json.dumps({"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": ""}})
+
+
+# A server that starts again is found soon; gRPC's own pauses grow to two minutes.
+_SOON_AGAIN = (("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 2_000))
+
+
+def names_several(target: str) -> bool:
+    """Return whether a target may stand for several servers: "ipv4:HOST:PORT,HOST:PORT", or a name as "dns:///"."""
+    return "," in target or target.startswith("dns:///")
+
+
+def channel_options(target: str) -> list[tuple[str, int | str]]:
     """Return the options of a channel to `target`: room for photos, and no proxy on the way to this very machine."""
-    options = [
+    options: list[tuple[str, int | str]] = [
         ("grpc.max_send_message_length", -1),  # the server says what is too large
         ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
         # Otherwise all clients of a process share one connection, and so one front-end process of the server.
         ("grpc.use_local_subchannel_pool", 1),
     ]
+    if names_several(target):
+        options += [("grpc.service_config", _IN_TURNS), *_SOON_AGAIN]
     if is_loopback(target):
         options.append(("grpc.enable_http_proxy", 0))
     return options

@@ -96,7 +96,10 @@ def host_and_port(target: str) -> tuple[str, int] | None:
 
 
 def is_loopback(target: str) -> bool:
-    """Return True if an address is certainly this machine's own."""
+    """Return True if an address, or each of several after "ipv4:" or "ipv6:", is certainly this machine's own."""
+    scheme, _, several = target.partition(":")
+    if scheme in ("ipv4", "ipv6") and "," in several:
+        return all(is_loopback(f"{scheme}:{one}") for one in several.split(","))
     if target.startswith(_UNIX):
         return True
     found = host_and_port(target)

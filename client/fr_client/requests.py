@@ -109,6 +109,7 @@ class SearchItem:
     target_fpir: float | None = None
     purpose: Purpose | None = None
     case_reference: str = ""
+    at_least: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +225,7 @@ def search(gallery_id: str, item: SearchItem, fit: Fit) -> gallery_pb2.SearchReq
         fusion=fusion,
         purpose=purpose_value(item.purpose),
         case_reference=item.case_reference,
+        at_least=item.at_least,
     )
     _set_criterion(request, threshold=item.threshold, target_fmr=item.target_fmr, target_fpir=item.target_fpir)
     request.probe.CopyFrom(probe(item.probe, fit))

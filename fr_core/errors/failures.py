@@ -17,6 +17,14 @@ class ShuttingDown(Failure, reason="SHUTTING_DOWN"):
     """The server is shutting down and accepts no new work."""
 
 
+class ReplicaBehind(Failure, reason="REPLICA_BEHIND"):
+    """This server has not yet applied a change that another server has made."""
+
+
+class ErasureUnconfirmed(Failure, reason="ERASURE_UNCONFIRMED"):
+    """The deletion is stored, but not every server has confirmed that it no longer searches what was deleted."""
+
+
 class StoreFailed(Failure, reason="STORE_FAILED"):
     """The store could not be read or written; nothing of the call was stored, unless the message says that this is
     uncertain.

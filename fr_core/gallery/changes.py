@@ -1,6 +1,6 @@
 """Defines the changes of the galleries: each checks its rules, writes, and returns its records for the audit."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from itertools import groupby
@@ -18,6 +18,7 @@ from fr_core.errors import (
     StorageLow,
 )
 from fr_core.gallery import checks
+from fr_core.gallery.store import change_log
 from fr_core.gallery.store.known import delete_known_template, known_gallery, known_subject_no
 from fr_core.gallery.store.snapshot import Snapshot
 from fr_core.gallery.store.transaction import GalleryTransaction
@@ -76,6 +77,19 @@ class Effect:
     added: Sequence[AddedVector] = ()
     removed: Sequence[int] = ()
     deleted: bool = False
+
+    @property
+    def since(self) -> int:
+        """The version of the gallery before the change; 0 = there was no such gallery."""
+        return self.version - 1
+
+
+def of_each_gallery(effects: Iterable[Effect]) -> dict[int, list[Effect]]:
+    """Return effects by the number of their gallery, those of each in their order."""
+    by_gallery: dict[int, list[Effect]] = {}
+    for effect in effects:
+        by_gallery.setdefault(effect.gallery.gallery_no, []).append(effect)
+    return by_gallery
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -195,7 +209,7 @@ class DeleteGallery:
         row = known_gallery(transaction, self.gallery)
         version = transaction.changed(row.gallery_no, 0, 0)
         transaction.delete_gallery(row.gallery_no)
-        deleted = Deleted(row.info.subject_count, row.info.template_count, version)
+        deleted = Deleted(row.info.subject_count, row.info.template_count, version, row.gallery_no)
         record = Recorded("gallery.delete", row.info.gallery_id, version, counts=_counts_of(deleted))
         return Done(deleted, (Effect(row, version, deleted=True),), (record,))
 
@@ -222,7 +236,7 @@ class Enrol:
         vector = _checked(transaction, row, self.enrolment)
         added, created, subject_id = _enrol(transaction, row, self.enrolment, vector, self.now)
         version = transaction.changed(row.gallery_no, int(created), 1)
-        enrolled = Enrolled(subject_id, added.template_id, created, version)
+        enrolled = Enrolled(subject_id, added.template_id, created, version, row.gallery_no)
         record = Recorded(
             "gallery.enrol",
             row.info.gallery_id,
@@ -260,7 +274,8 @@ class EnrolMany:
             vector_added, created, subject_id = _enrol(transaction, row, enrolment, vector, self.now)
             added.append(vector_added)
             new_subjects += created
-            outcomes.append(Enrolled(subject_id, vector_added.template_id, created, row.info.version + 1))
+            version = row.info.version + 1
+            outcomes.append(Enrolled(subject_id, vector_added.template_id, created, version, row.gallery_no))
         if not added:
             return Done(tuple(outcomes))
         version = transaction.changed(row.gallery_no, new_subjects, len(added))
@@ -355,7 +370,7 @@ class UpdateSubject:
             (subject.subject_id,),
             detail=_fields_of(self.update),
         )
-        return Done(UpdatedSubject(subject, version), (Effect(row, version),), (record,))
+        return Done(UpdatedSubject(subject, version, row.gallery_no), (Effect(row, version),), (record,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,7 +389,8 @@ class DeleteSubject:
         version = transaction.changed(row.gallery_no, -1, -len(removed))
         counts = {"templates": len(removed)}
         record = Recorded("gallery.delete_subject", row.info.gallery_id, version, (subject_id,), counts=counts)
-        return Done(Deleted(1, len(removed), version), (Effect(row, version, removed=removed),), (record,))
+        deleted = Deleted(1, len(removed), version, row.gallery_no)
+        return Done(deleted, (Effect(row, version, removed=removed),), (record,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -418,7 +434,8 @@ class DeleteTemplate:
         record = Recorded(
             "gallery.delete_template", row.info.gallery_id, version, counts={"templates": 1}, detail=detail
         )
-        return Done(Deleted(0, 1, version), (Effect(row, version, removed=(self.template_id,)),), (record,))
+        deleted = Deleted(0, 1, version, row.gallery_no)
+        return Done(deleted, (Effect(row, version, removed=(self.template_id,)),), (record,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -460,6 +477,18 @@ class PruneAudit:
     def run(self, transaction: GalleryTransaction) -> Done[bool]:
         """Return whether it deleted them, see `AuditTable.prune`."""
         return Done(transaction.audit.prune(self.after, self.upto))
+
+
+@dataclass(frozen=True, slots=True)
+class PruneLog:
+    """Delete what every server has applied from the log of changes."""
+
+    upto: int  # number of the last row to delete
+
+    def run(self, transaction: GalleryTransaction) -> Done[None]:
+        """Raises nothing but the errors of the store."""
+        change_log.prune(transaction, self.upto)
+        return Done(None)
 
 
 def _counts_of(deleted: Deleted) -> dict[str, int]:

@@ -1,24 +1,26 @@
 """The galleries: create, enrol, search, list and delete; the door of this room."""
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
 
-from fr_core.errors import FrError
+from fr_core.errors import FrError, ReplicaBehind, UnknownGallery, UnknownSubject, message
 from fr_core.gallery import changes, checks, pages
 from fr_core.gallery.index.milvus_settings import MilvusSettings
 from fr_core.gallery.index.register import remote_indexes
 from fr_core.gallery.purging import added_up, would_purge
 from fr_core.gallery.query import ScoreFusion, SubjectFilter
+from fr_core.gallery.replica import Replica
 from fr_core.gallery.scan.blocks import Cursor, Scanner
 from fr_core.gallery.scan.clusters import Cluster, Clusters, Neighbours, Part, clusters, clusters_of, neighbours_after
 from fr_core.gallery.scan.duplicates import Duplicates, duplicates, duplicates_after
-from fr_core.gallery.search.memory import Memories
+from fr_core.gallery.search.memories import Memories
 from fr_core.gallery.search.searching import Ask, Question, Views, search
 from fr_core.gallery.search.truth import Truth
 from fr_core.gallery.search.upkeep import Keeper, load
@@ -42,10 +44,13 @@ from fr_core.gallery.values import (
     SubjectUpdate,
     UpdatedSubject,
 )
+from fr_core.gallery.versions import version_of
 from fr_core.gallery.writer import Writer
 from fr_core.storage.audit.table import AuditTable
+from fr_core.storage.dialect import LAST_NUMBERS
 from fr_core.storage.keys import KeyEncryptionKey, key_beside
 from fr_core.storage.location import Location
+from fr_core.storage.members import Members
 from fr_core.types import Embedding, ModelId
 
 _log = logging.getLogger(__name__)
@@ -54,6 +59,7 @@ _log = logging.getLogger(__name__)
 _GALLERIES = "galleries"
 # Templates that are purged in one transaction: other changes wait so long.
 _PURGED_AT_ONCE = 500
+_LOOK_AGAIN_S = 0.05
 
 
 def utc_now() -> datetime:
@@ -79,11 +85,16 @@ class Galleries:
     """
 
     def __init__(
-        self, store: GalleryStore, *, index: str | MilvusSettings = "auto", clock: Callable[[], datetime] = utc_now
+        self,
+        store: GalleryStore,
+        *,
+        index: str | MilvusSettings = "auto",
+        clock: Callable[[], datetime] = utc_now,
+        members: Members | None = None,
     ) -> None:
         """Take over an open store, which is closed with the galleries; `load` comes before anything else.
 
-        Raises `ConfigInvalid`: there is no index of that name.
+        Raises `ConfigInvalid`: there is no index of that name; `StoreFailed`: the database fails.
         """
         self._store = store
         self._clock = clock
@@ -98,6 +109,10 @@ class Galleries:
         self._owes_scrub = True  # what the process before could not overwrite
         self.broken: Future[None] = Future()
         self._open: _Open | None = None
+        # One of several servers, where others may change the store too.
+        self._replica: Replica | None = None
+        if store.server is not None:
+            self._replica = Replica(store.server, store, self._memories, members)
 
     @classmethod
     def open(
@@ -109,20 +124,23 @@ class Galleries:
         index: str | MilvusSettings = "auto",
         clock: Callable[[], datetime] = utc_now,
         load: bool = True,
+        members: Members | None = None,
     ) -> Self:
         """Open the galleries of a data folder or a PostgreSQL database, made where they are not there.
 
         Args:
-            location: held by one process at a time; a folder has mode 0700 when made here, its files mode 0600.
+            location: a folder, held by one process at a time, has mode 0700 when made here, its files mode 0600.
             key: wraps the keys of the store; None = that of the file beside the folder, which is made for a store that
                 is not under a key yet.
             reserve_bytes: of the disk, which enrolments leave free.
             index: how vectors are searched, one of `indexes.INDEX_NAMES`, or by a Milvus server.
             clock: gives the time with a time zone.
             load: read all vectors now, rather than leave `load` to the caller.
+            members: the servers of the database, this one among them, which are told what this one has applied; None =
+                it registers by itself, as a command does.
 
         Raises:
-            StoreInUse: the store is open already.
+            StoreInUse: the folder is open already.
             StoreNewer: a later version of FR Core wrote the store.
             WrongKey: the store is under another key.
             KeyUnavailable: the file beside the folder cannot be used.
@@ -142,7 +160,7 @@ class Galleries:
             clock_ms=lambda: int(clock().timestamp() * 1000),
         )
         try:
-            galleries = cls(store, index=index, clock=clock)
+            galleries = cls(store, index=index, clock=clock, members=members)
         except BaseException:
             store.close()
             raise
@@ -162,8 +180,12 @@ class Galleries:
         Raises `StoreCorrupt`: what is stored is damaged or contradicts itself; `StoreFailed`: the disk refuses.
         """
         load(self._store, self._memories, on_block)
+        purge: Callable[[], object] = self._purge_some
+        if self._replica is not None:
+            self._replica.start()
+            purge = self._replica.alone("purge_galleries", purge)
         self._open = _Open(
-            Writer(self._store, self._memories, self.broken), Keeper(self._memories, self._purge_some, self._catch_up)
+            Writer(self._store, self._memories, self.broken), Keeper(self._memories, purge, self._catch_up)
         )
         self._open.keeper.start(on_block)
 
@@ -172,6 +194,8 @@ class Galleries:
         if self._open is not None:
             self._open.keeper.stop()
             self._open.writer.close()
+        if self._replica is not None:
+            self._replica.close()
         self._store.close()  # ends the keeper's waiting for who reads the store
         if self._open is not None:
             self._open.keeper.close()
@@ -227,6 +251,29 @@ class Galleries:
         with self._store.snapshot() as snapshot:
             return known_gallery(snapshot, gallery).info
 
+    def require_version(self, gallery_id: str, at_least: str) -> None:
+        """Wait until the store shows a version of a gallery, or a later gallery of its id, or that it was deleted.
+
+        Whoever then reads sees no older one.
+
+        `at_least`: a token of `versions.version_token`. Raises `InvalidField`: it is none; `ReplicaBehind`: the store
+        does not get as far in time, as after a failover that has lost changes, or an older backup.
+        """
+        wanted = version_of(at_least)
+        until_s = time.monotonic() + (self._memories.longest_s or 0.0)
+        while not self._shows(gallery_id, *wanted):
+            if time.monotonic() >= until_s:
+                raise ReplicaBehind(message("error.gallery.replica_behind"))
+            time.sleep(_LOOK_AGAIN_S)
+
+    def _shows(self, gallery_id: str, gallery_no: int, version: int) -> bool:
+        with self._store.snapshot() as snapshot:
+            row = snapshot.gallery(gallery_id) if checks.is_gallery_id(gallery_id) else None
+            if row is None:  # deleted, if there was one of that number already
+                last: dict[str, int] = dict(snapshot.rows(LAST_NUMBERS))
+                return last.get("galleries", 0) >= gallery_no
+            return (row.gallery_no, row.info.version) >= (gallery_no, version)
+
     def list(self, page_size: int = 100, page_token: str = "") -> Page[GalleryInfo]:
         """List the galleries in the order of their ids; raises `InvalidPage`."""
         pages.require_page_size(page_size)
@@ -269,9 +316,13 @@ class Galleries:
             return snapshot.calibration(known_gallery(snapshot, gallery).gallery_no)
 
     def delete(self, gallery: GalleryRef) -> Deleted:
-        """Delete a gallery with everything in it, and overwrite it on the disk, later where that must wait."""
-        deleted = self._writer.run(changes.DeleteGallery(gallery))
-        self._scrub()
+        """Delete a gallery with everything in it, and overwrite it on the disk, later where that must wait.
+
+        Raises `ErasureUnconfirmed` as `erase_subject`.
+        """
+        with self._confirming(UnknownGallery):
+            deleted = self._writer.run(changes.DeleteGallery(gallery))
+            self._scrub()
         return deleted
 
     def enrol(self, gallery: GalleryRef, enrolment: Enrolment) -> Enrolled:
@@ -379,10 +430,14 @@ class Galleries:
         Where that takes more than some seconds, since a backup reads the store or Milvus compacts its copy, the receipt
         says so, and it is seen to.
 
-        Raises `UnknownGallery`, `UnknownSubject`: there is none of that id.
+        Of several servers on a database, it waits until none of them searches the templates any more.
+
+        Raises `UnknownGallery`, `UnknownSubject`: there is none of that id, on no server; `ErasureUnconfirmed`: all is
+        deleted, but a server that may answer searches has not confirmed it.
         """
-        erased = self._writer.run(changes.EraseSubject(gallery, subject_id, self._now()))
-        return replace(erased, scrubbed=self._scrub() and self._memories.clean)
+        with self._confirming(UnknownSubject):
+            erased = self._writer.run(changes.EraseSubject(gallery, subject_id, self._now()))
+            return replace(erased, scrubbed=self._scrub() and self._memories.clean)
 
     def purge(self, dry_run: bool = False) -> tuple[Purged, ...]:
         """Delete the templates whose retention has passed, and the subjects that have none left because of it.
@@ -466,8 +521,27 @@ class Galleries:
         self._owes_scrub = self._owes_scrub or not scrubbed
         return scrubbed
 
+    @contextmanager
+    def _confirming(self, gone: type[FrError]) -> Iterator[None]:
+        """Wait after the block until no server searches what it has deleted, or finds deleted: then it raises `gone`.
+
+        So a call that is sent again after `ErasureUnconfirmed` waits, too.
+        """
+        try:
+            yield
+        except gone:
+            self._confirm()
+            raise
+        self._confirm()
+
+    def _confirm(self) -> None:
+        if self._replica is not None:
+            self._replica.confirm()
+
     def _catch_up(self) -> None:
         self._memories.tidy()
+        if self._replica is not None:
+            self._replica.prune_sometimes(self._writer)
         if self._owes_scrub:
             self._owes_scrub = False  # before, for what is deleted in the meantime is owed again
             self._scrub()

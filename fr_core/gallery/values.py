@@ -163,6 +163,7 @@ class UpdatedSubject:
 
     subject: Subject
     gallery_version: int
+    gallery_no: int = field(default=0, compare=False)  # of the gallery, see `GalleryInfo.gallery_no`
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -197,6 +198,7 @@ class Enrolled:
     template_id: int
     subject_created: bool  # whether this enrolment created the subject
     gallery_version: int  # the first version of the gallery that holds the template
+    gallery_no: int = field(default=0, compare=False)  # of the gallery, see `GalleryInfo.gallery_no`
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +208,7 @@ class Deleted:
     subjects: int
     templates: int
     gallery_version: int
+    gallery_no: int = field(default=0, compare=False)  # of the gallery, see `GalleryInfo.gallery_no`
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +223,7 @@ class Erased:
     # True if no byte of them is left on the disk. False where a backup was reading, or the disk refused, or an index in
     # Milvus is not compacted yet; it is tried again every second.
     scrubbed: bool = True
+    gallery_no: int = field(default=0, compare=False)  # of the gallery, see `GalleryInfo.gallery_no`
 
 
 @dataclass(frozen=True, slots=True, eq=False)

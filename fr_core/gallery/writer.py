@@ -1,13 +1,15 @@
 """Runs changes of the galleries on the thread that writes, and shows them to searches once they are durable."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import TypeVar
 
-from fr_core.gallery.changes import Change, Effect
-from fr_core.gallery.search.memory import Memories
+from fr_core.gallery.changes import Change, Effect, of_each_gallery
+from fr_core.gallery.search.memories import Applied, Memories
+from fr_core.gallery.store.change_log import append
 from fr_core.gallery.store.gallery_store import GalleryStore
 from fr_core.gallery.store.transaction import GalleryTransaction, Numbers
+from fr_core.gallery.store.values import LoggedChange
 from fr_core.storage import writer
 from fr_core.storage.audit.attribution import current_attribution
 from fr_core.storage.protocol import Database
@@ -19,7 +21,14 @@ class _Group(GalleryTransaction):
     def __init__(self, database: Database, numbers: Numbers, memories: Memories) -> None:
         super().__init__(database, numbers)
         self.effects: list[Effect] = []
-        self.when_kept(lambda: memories.apply(self.effects))
+        self._applied = Applied(0, 0)
+        self.when_kept(lambda: memories.apply(self.effects, self._applied))
+
+    def finish(self) -> None:
+        """Write what was kept back, and the log of changes where other servers follow it."""
+        if self.end is not None and self.effects:
+            self._applied = Applied(self.end.seq, append(self, self.end, _logged(self.effects)))
+        super().finish()
 
     def _memory(self) -> Callable[[], None]:
         effects, put_back_rest = len(self.effects), super()._memory()
@@ -29,6 +38,13 @@ class _Group(GalleryTransaction):
             put_back_rest()
 
         return put_back
+
+
+def _logged(effects: Sequence[Effect]) -> Iterator[LoggedChange]:
+    for gallery_no, own in of_each_gallery(effects).items():
+        added = [vector.template_id for effect in own for vector in effect.added]
+        removed = tuple(sorted(template_id for effect in own for template_id in effect.removed))
+        yield LoggedChange(gallery_no, own[0].since, own[-1].version, min(added, default=None), removed)
 
 
 class Writer:

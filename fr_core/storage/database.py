@@ -302,6 +302,11 @@ class Database:
             require_whole_file(now)
 
     @property
+    def is_shared(self) -> bool:
+        """Return whether several processes may have the store open at once."""
+        return self.schema.shared
+
+    @property
     def is_lost(self) -> bool:
         """Return False: no process can take a store from the one that holds its folder."""
         return False

@@ -10,6 +10,9 @@ ALL_ROWS = "NOT INDEXED"
 LAST_NUMBERS = "SELECT name, seq FROM sqlite_sequence"
 """Of each table with numbers that are never given twice, the greatest number that any row of it has ever had."""
 
+NOW_MS = "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
+"""The time by the clock of the database, milliseconds since 1970, UTC."""
+
 
 def contains(column: str) -> str:
     """Return the condition that a column of bytes holds those of a parameter."""

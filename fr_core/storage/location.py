@@ -18,6 +18,8 @@ class Postgres:
     connect_timeout_s: float = 10.0  # also how long to wait for a free connection
     statement_timeout_s: float = 60.0
     lock_timeout_s: float = 5.0
+    follow_interval_s: float = 0.2  # how often a server looks for the changes of the others
+    follow_timeout_s: float = 5.0  # how long a search waits for them
 
     def __str__(self) -> str:
         return self.url.partition("?")[0]

@@ -5,9 +5,15 @@ from pathlib import Path
 
 from fr_core.storage import protocol
 from fr_core.storage.database import Database, now_ms
+from fr_core.storage.grants import Grants
 from fr_core.storage.keys import KeyEncryptionKey
-from fr_core.storage.location import Location
+from fr_core.storage.leases import FolderLeases, Leases
+from fr_core.storage.location import Location, Postgres
+from fr_core.storage.members import LASTS_S, Itself, Members, SoleMember
 from fr_core.storage.schema import Schema
+from fr_core.storage.shelf import Shelf
+
+_TRIES = 5  # a server that hangs on PostgreSQL tries so often in the time of a term
 
 
 def open_database(
@@ -30,3 +36,44 @@ def open_database(
     from fr_core.storage.postgres.database import PostgresDatabase
 
     return PostgresDatabase(location, schema, key, clock_ms=clock_ms, check=check)
+
+
+def open_members(location: Location, itself: Itself) -> Members:
+    """Register a server with those that share its stores; raises `StoreNewer`, `StoreFailed`."""
+    if isinstance(location, Path):
+        return SoleMember(itself)
+    from fr_core.storage.postgres.members import PostgresMembers
+    from fr_core.storage.postgres.registry import Registry
+
+    return PostgresMembers(Registry(location, LASTS_S / _TRIES), itself)
+
+
+def open_leases(location: Location, folder: Path, holder: Callable[[], str] = str) -> Leases:
+    """Return the leases of the servers that share the stores of a location, or of the processes of a folder.
+
+    `holder` returns the id of this server. Raises as `open_members`.
+    """
+    if isinstance(location, Path):
+        return FolderLeases(folder)
+    from fr_core.storage.postgres.leases import PostgresLeases
+    from fr_core.storage.postgres.registry import Registry
+
+    return PostgresLeases(Registry(location, LASTS_S / _TRIES), holder)
+
+
+def open_grants(location: Location) -> Grants | None:
+    """Return the accounts that the servers of a database share, None for a folder; raises as `open_members`."""
+    if isinstance(location, Path):
+        return None
+    from fr_core.storage.postgres.grants import PostgresGrants
+    from fr_core.storage.postgres.registry import Registry
+
+    return PostgresGrants(Registry(location, LASTS_S / _TRIES))
+
+
+def open_shelf(server: Postgres, key: KeyEncryptionKey) -> Shelf:
+    """Return the shelf of a database; raises as `open_members`."""
+    from fr_core.storage.postgres.registry import Registry
+    from fr_core.storage.postgres.shelf import PostgresShelf
+
+    return PostgresShelf(Registry(server, LASTS_S / _TRIES), key)

@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from fr_core.errors import StoreCorrupt, message
@@ -9,6 +11,7 @@ from fr_core.storage import marks
 from fr_core.storage.connection import reading_outside
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.location import Location, Postgres
+from fr_core.storage.members import Member
 from fr_core.storage.protocol import Connection
 from fr_core.storage.schema import Schema
 
@@ -78,27 +81,45 @@ def audit_extent(location: Location, schema: Schema) -> tuple[int, float | None]
     """Return the number of the last record in the audit of a store, and the time of the oldest one.
 
     Other processes may use the store. The values are not verified: `VerifyAudit` does that. The time is in seconds
-    since 1970, UTC; None if there is no record. Raises `StoreFailed` or `StoreCorrupt` if the store is unreadable, and
-    as `exists`.
+    since 1970, UTC; None if there is no record. Raises as `reading`.
+    """
+    with reading(location, schema) as connection:
+        return _extent(connection)
+
+
+@contextmanager
+def reading(location: Location, schema: Schema) -> Iterator[Connection]:
+    """Read a store within the block, as of one moment; needs no key, so that nothing is verified or opened.
+
+    Raises `StoreFailed` or `StoreCorrupt` if the store is unreadable, and as `exists`.
     """
     if isinstance(location, Path):
         with reading_outside(location / schema.database_name) as connection:
-            return _extent(connection)
+            yield connection
+        return
     from fr_core.storage.postgres.outside import looking
 
     with looking(location, schema) as link:
-        return _extent(link)
+        yield link
 
 
-def require_ready(server: Postgres, schema: Schema) -> None:
-    """Require that a database is safe to use, and that no server has the store open.
+def servers_of(server: Postgres) -> tuple[tuple[Member, ...], dict[str, str]]:
+    """Return the servers that are registered in a database, and the name of the one that has each lease.
 
-    Raises `DatabaseUnreachable`, `DatabaseUnusable`, `StoreInUse`, and `StoreFailed`.
+    Raises `DatabaseUnreachable`, `DatabaseUnusable`, `StoreNewer`, and `StoreFailed`.
     """
-    from fr_core.storage.postgres import outside, settings
+    from fr_core.storage.postgres import leases, members, registry, settings
 
     settings.require_usable(server)
-    outside.require_free(server, schema)
+    with closing(registry.Registry(server, server.connect_timeout_s)) as opened:
+        return members.registered(opened), leases.PostgresLeases(opened, str).holders()
+
+
+def require_ready(server: Postgres) -> None:
+    """Require that a database is safe to use; raises as `settings.require_usable`."""
+    from fr_core.storage.postgres import settings
+
+    settings.require_usable(server)
 
 
 def _extent(connection: Connection) -> tuple[int, float | None]:

@@ -156,6 +156,10 @@ class Database(Protocol):
         """Remember, in the transaction, the greatest number that the caller has given to a row of each table."""
 
     @property
+    def is_shared(self) -> bool:
+        """Return whether several processes may have the store open at once."""
+
+    @property
     def is_lost(self) -> bool:
         """Return whether this process's knowledge of the store is out of date for good, so that it must end."""
 

@@ -62,8 +62,8 @@ class Schema:
     binding: str  # what `bound` begins with; another for each kind of store
     mac_prefix: str  # what the purposes of MACs begin with; another for each kind of store
     layout: int = 1  # part of every bound value, so that no value of a later layout is taken for one of this layout
-    # True if several processes may have the store open at once; else one alone, which also checks the whole file and
-    # the end of the audit before it changes anything.
+    # Of a store in a folder, True if several processes may have it open at once; else one alone, which also checks the
+    # whole file and the end of the audit before it changes anything.
     shared: bool = True
     # Of its file.
     page_bytes: int = 4_096  # a change touches a few rows of some hundred bytes on pages far apart

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ from fr_server.authz.scope import StoreResolver
 from fr_server.clock import SteadyClock
 from fr_server.config import Config, folders
 from fr_server.gateway.listening import Listening, channel_limits
+from fr_server.jobs.duties import Duties
 from fr_server.jobs.periodic import KEY_ENDS_EVERY_S, for_ever, tell_key_ends, watch
 from fr_server.jobs.pruning import Checkpoints, Pruning
 from fr_server.pools import Work, photo_threads
@@ -60,11 +60,11 @@ from fr_server.rpc.services.video_analysis import Analyses
 from fr_server.storage.audits import audits_of
 from fr_server.storage.calls import GalleryCalls
 from fr_server.storage.footage import FootageFolder
-from fr_server.storage.opening import Stores, open_footage, open_stores, purge_cases
+from fr_server.storage.opening import Stores, budgets_of, open_footage, open_stores, purge_cases
+from fr_server.storage.peers import Peers
 from fr_server.telemetry.listener import Tally
 from fr_server.telemetry.logs import describe
 from fr_server.telemetry.open import Telemetry, together
-from fr_trust.access.budgets import Budgets
 from fr_video.values import VideoLimits
 
 log = logging.getLogger("fr_server")
@@ -112,6 +112,7 @@ class App:
         broken: fails when the galleries can take no more changes, as `Galleries.broken`; None = nobody tells.
         guard: lets nobody call who may not; None = that of the configuration and the keys that there are.
         clock: tells the time of everything that is kept; None = as the machine tells it at the start.
+        peers: this server among those that share its stores, which it leaves at the end; None = it has no others.
     """
 
     def __init__(
@@ -125,6 +126,7 @@ class App:
         broken: Future[None] | None = None,
         guard: Guard | None = None,
         clock: Callable[[], int] | None = None,
+        peers: Peers | None = None,
     ) -> None:
         self.config = config
         self.engine = engine
@@ -145,6 +147,7 @@ class App:
         self._admission = Admission(self._part.max_in_flight, config.limits.call_s, config.limits.streams_per_caller)
         self._health = HealthService(SERVICES)
         self._work: Work | None = None
+        self._peers = peers
         self._clock = clock or SteadyClock()
         self._tally = Tally(self._clock)
         self._stores: Stores | None = None
@@ -154,6 +157,7 @@ class App:
         self._reloading = asyncio.Lock()
         self._checkpoints: Checkpoints | None = None
         self._pruning: Pruning | None = None
+        self._duties: Duties | None = None
         self._chores: list[asyncio.Task[None]] = []
         self._server: grpc.aio.Server | None = None
 
@@ -188,7 +192,7 @@ class App:
             authenticator = await make_authenticator(self.config, self._stores.access, certificate_of, self._clock)
             self._guard = Guard(
                 authenticator,
-                Budgets(time.monotonic, self._clock),
+                budgets_of(self._stores, self._clock),
                 Journal(self._stores.access),
                 trust,
                 streams=Streams(self.config.limits.stall_s),
@@ -230,17 +234,22 @@ class App:
             await asyncio.to_thread(self._load, self._require_going_on)
             self._admission.admit()
         training, failed = self._stores.training, self.telemetry.chore_failed
+        self._duties = Duties(self._stores.leases)
+        alone = self._duties.alone
+        purge_courses = alone("purge_training", partial(purge_training, training, self.galleries))
         chores = [
-            for_ever("purge_training", _PURGE_S, partial(purge_training, training, self.galleries), failed),
-            for_ever("purge_cases", _PURGE_S, partial(purge_cases, self._stores.cases), failed),
+            for_ever("purge_training", _PURGE_S, purge_courses, failed),
+            for_ever("purge_cases", _PURGE_S, alone("purge_cases", partial(purge_cases, self._stores.cases)), failed),
             for_ever("purge_footage", _PURGE_S, self._footage.purge, failed),
             for_ever("key_ends", KEY_ENDS_EVERY_S, partial(tell_key_ends, self._stores.access, trust), failed),
         ]
+        if (grants := self._stores.grants) is not None:
+            chores.append(for_ever("sweep_budgets", _PURGE_S, alone("sweep_budgets", grants.sweep), failed))
         if self._pruning is not None:
-            chores.append(for_ever("prune_audit", _PURGE_S, self._pruning.prune, failed))
+            chores.append(for_ever("prune_audit", _PURGE_S, alone("prune_audit", self._pruning.prune), failed))
         if self._checkpoints is not None:
-            every_s = self.config.audit.checkpoint_every_s
-            chores.append(for_ever("checkpoints", every_s, self._checkpoints.write, failed))
+            every_s, write = self.config.audit.checkpoint_every_s, alone("checkpoints", self._checkpoints.write)
+            chores.append(for_ever("checkpoints", every_s, write, failed))
         self._chores = [asyncio.create_task(chore) for chore in chores]
         self._tell_health(serving=True)
         loop = asyncio.get_running_loop()
@@ -304,6 +313,8 @@ class App:
     async def stop(self) -> None:
         """Refuse new calls, let those in work end within `server.drain_s`, then close everything."""
         async with contextlib.AsyncExitStack() as closing:  # whatever fails, the rest is closed
+            if self._peers is not None:
+                closing.push_async_callback(asyncio.to_thread, self._peers.close)
             for close in (self.telemetry.close, self.galleries.close, self.engine.close):
                 closing.push_async_callback(asyncio.to_thread, close)
             if self._stores is not None:
@@ -312,6 +323,8 @@ class App:
                 closing.callback(self._gateway_audit.drain)
             for chore in self._chores:
                 chore.cancel()
+            if self._duties is not None:
+                closing.push_async_callback(asyncio.to_thread, self._duties.close)
             if self._listening is not None:
                 closing.push_async_callback(asyncio.to_thread, self._listening.close, 0.0)
             await self._drain()
@@ -396,8 +409,7 @@ class App:
         if (folder := folders.checkpoint_folder(self.config)) is not None:
             self._checkpoints = Checkpoints(audits, folder, self.telemetry.trust)
         if keep_days := self.config.audit.keep_days:
-            lock = folders.access_folder(self.config) / "audit.pruning"
-            self._pruning = Pruning(audits, keep_days, folders.archive_folder(self.config), lock, self._clock)
+            self._pruning = Pruning(audits, keep_days, folders.archive_folder(self.config), self._clock)
         server_pb2_grpc.add_ServerServiceServicer_to_server(
             ServerService(
                 self.config,

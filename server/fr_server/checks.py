@@ -113,7 +113,7 @@ def require_free(config: Config) -> None:
     if config.web.port:
         address.require_free(config.web.host, config.web.port, "web")
     if (server := postgres_of(config)) is not None:
-        require_ready(server, GALLERIES)
+        require_ready(server)
         return
     folder = data_folder(config)
     try:

@@ -18,7 +18,15 @@ from fr_video import errors as video
 DOMAIN = "fr-core"
 STATUS_DETAILS_KEY = "grpc-status-details-bin"
 RETRY_AFTER_S: Mapping[type[e.FrError], float] = types.MappingProxyType(
-    {trust.RateLimited: 1.0, e.Overloaded: 0.5, e.NotReady: 2.0, e.IndexUnavailable: 2.0, e.ShuttingDown: 2.0}
+    {
+        trust.RateLimited: 1.0,
+        e.Overloaded: 0.5,
+        e.NotReady: 2.0,
+        e.IndexUnavailable: 2.0,
+        e.ShuttingDown: 2.0,
+        e.ReplicaBehind: 0.5,
+        e.ErasureUnconfirmed: 5.0,
+    }
 )
 
 # Every error that a call can end with. docs/errors.md is generated from this table and the classes' own sentences.
@@ -113,6 +121,8 @@ STATUS: Mapping[type[e.FrError], grpc.StatusCode] = types.MappingProxyType(
         e.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
         e.NotReady: grpc.StatusCode.UNAVAILABLE,
         e.ShuttingDown: grpc.StatusCode.UNAVAILABLE,
+        e.ReplicaBehind: grpc.StatusCode.UNAVAILABLE,
+        e.ErasureUnconfirmed: grpc.StatusCode.UNAVAILABLE,
         e.StoreFailed: grpc.StatusCode.UNAVAILABLE,
         e.StoreCorrupt: grpc.StatusCode.DATA_LOSS,
         e.StorageLow: grpc.StatusCode.RESOURCE_EXHAUSTED,

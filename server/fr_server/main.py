@@ -17,6 +17,7 @@ from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.store.gallery_store import is_under_key
 from fr_core.gallery.store.schema import SCHEMA as GALLERIES
 from fr_core.storage.location import name_of
+from fr_core.storage.members import Members
 from fr_core.storage.outside import exists
 from fr_evaluation.stored import Reports
 from fr_server.app import SERVICES, App, log_failure, until
@@ -30,6 +31,7 @@ from fr_server.gateway.address import address_of
 from fr_server.memory import freeze_objects
 from fr_server.rpc.services.decisions import warn_of_other_settings
 from fr_server.storage.opening import opened_or_made
+from fr_server.storage.peers import Peers
 from fr_server.storage.seal import Started, mark_stores, require_sealed, seal_of
 from fr_server.telemetry.logs import log_unhandled
 from fr_server.telemetry.open import open_telemetry, shared_metrics
@@ -112,7 +114,9 @@ class Reloader:
 log = logging.getLogger("fr_server")
 
 
-def open_galleries(config: Config, load: bool = True, clock: SteadyClock | None = None) -> Galleries:
+def open_galleries(
+    config: Config, load: bool = True, clock: SteadyClock | None = None, members: Members | None = None
+) -> Galleries:
     """Open the galleries of a configuration, ready or not; raises what `Galleries.open` and `key_of` raise."""
     folder, server = data_folder(config), postgres_of(config)
     location = server or folder
@@ -126,6 +130,7 @@ def open_galleries(config: Config, load: bool = True, clock: SteadyClock | None 
         index=milvus_of(config) or config.gallery.index,
         clock=(clock or SteadyClock()).moment,
         load=load,
+        members=members,
     )
     path = name_of(location, GALLERIES)
     # An empty folder says nothing: people make it before the first start.
@@ -148,8 +153,10 @@ def build(config: Config) -> Server:
         engine = open_engine(config, telemetry.listener, telemetry.trust)
         opened.callback(engine.close)
         clock = SteadyClock()
+        peers = Peers(config)
+        opened.callback(peers.close)
         log.info("Opening the galleries")
-        galleries = open_galleries(config, False, clock)
+        galleries = open_galleries(config, False, clock, peers.members)
         opened.callback(galleries.close)
 
         def load(on_block: Callable[[], None]) -> None:
@@ -159,7 +166,7 @@ def build(config: Config) -> Server:
         Reports(reports_folder(config)).remove_leftovers()
         if frontends:
             return Supervisor(config, engine, galleries, telemetry, opened, load, galleries.broken)
-        app = App(config, engine, galleries, telemetry, load=load, broken=galleries.broken, clock=clock)
+        app = App(config, engine, galleries, telemetry, load=load, broken=galleries.broken, clock=clock, peers=peers)
         opened.pop_all()  # the app closes them
         return app
 
@@ -219,6 +226,7 @@ async def run(
         freeze_objects()
         warn_of_other_settings(server.engine)
         if web is not None:
+            await asyncio.to_thread(web.open_shelf)
             web.start(server.target)
         if ready_file is not None:
             await asyncio.to_thread(_write_ready, ready_file, f"{address}\n")

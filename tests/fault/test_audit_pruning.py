@@ -41,7 +41,7 @@ def entries(number: int, rng: random.Random) -> list[Entry]:
 def pruning_of(store: AccessStore, folder: Path, clock: Callable[[], int], archived: bool = True) -> Pruning:
     archive = folder / "archive"
     archive.mkdir(exist_ok=True)
-    return Pruning({"access": LocalAudit(store)}, 1, archive if archived else None, folder / "lock", clock)
+    return Pruning({"access": LocalAudit(store)}, 1, archive if archived else None, clock)
 
 
 def until_killed(folder: Path, ready: Event) -> None:
@@ -208,13 +208,13 @@ def test_a_file_of_the_archive_is_never_written_over(tmp_path: Path) -> None:
     # An older data folder is put back, and goes on in another way.
     other, clock = due(tmp_path / "other")
     with other, pytest.raises(StoreCorrupt, match="holds other records"):
-        Pruning({"access": LocalAudit(other)}, 1, tmp_path / "archive", tmp_path / "lock", clock).prune()
+        Pruning({"access": LocalAudit(other)}, 1, tmp_path / "archive", clock).prune()
 
 
 def test_an_archive_that_cannot_be_written_keeps_the_records(tmp_path: Path) -> None:
     store, clock = due(tmp_path)
     with store:
-        gone = Pruning({"access": LocalAudit(store)}, 1, tmp_path / "not there", tmp_path / "lock", clock)
+        gone = Pruning({"access": LocalAudit(store)}, 1, tmp_path / "not there", clock)
         with pytest.raises(OSError, match="not there"):
             gone.prune()
         with store.auditing() as audit:
@@ -229,7 +229,7 @@ def test_what_was_archived_for_a_shorter_time_waits(tmp_path: Path) -> None:
         with patch.object(LocalAudit, "audit_prune", side_effect=StoreFailed("killed")), pytest.raises(StoreFailed):
             pruning_of(store, tmp_path, clock).prune()
         assert len(list(archive.iterdir())) == 1
-        Pruning({"access": audit}, 90, archive, tmp_path / "lock", clock).prune()
+        Pruning({"access": audit}, 90, archive, clock).prune()
         with store.auditing() as table:
             assert table.pruned().upto == 0
         pruning_of(store, tmp_path, clock).prune()

@@ -25,7 +25,7 @@ from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.index.faiss_compact import CompactIndex
 from fr_core.gallery.index.protocol import VectorIndex
 from fr_core.gallery.index.register import index_maker
-from fr_core.gallery.search import memory, upkeep
+from fr_core.gallery.search import memories, upkeep
 from fr_core.storage.location import Location
 from fr_server.memory import share_one_heap
 from support.counts import count, examples
@@ -52,7 +52,7 @@ def small_indexes(name: str) -> Callable[[int], VectorIndex]:
 
 @pytest.fixture(autouse=True)
 def small_and_busy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "index_maker", small_indexes)
+    monkeypatch.setattr(memories, "index_maker", small_indexes)
     monkeypatch.setattr(upkeep, "_EVERY_S", 0.02)
 
 

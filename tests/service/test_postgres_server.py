@@ -1,18 +1,20 @@
 """A server whose stores lie in PostgreSQL: its life, its commands, and what it says where the database is not right."""
 
 import json
-from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from typer.testing import CliRunner, Result
 
 from fr_api.v1 import server_pb2
-from fr_client import Client
+from fr_client import Client, FrApiError
 from fr_client.cli.main import build
-from fr_core.errors import ConfigInvalid, DatabaseUnreachable, DatabaseUnusable, FrError, StoreInUse
+from fr_core import __version__
+from fr_core.errors import ConfigInvalid, DatabaseUnreachable, DatabaseUnusable, FrError
 from fr_core.gallery.store.schema import SCHEMA as GALLERIES
+from fr_core.gallery.versions import version_token
 from fr_core.storage.keys import load_key
 from fr_core.storage.location import Postgres
 from fr_core.storage.opening import open_database
@@ -28,6 +30,7 @@ from fr_server.storage.seal import require_sealed, seal
 from fr_server.telemetry.storage import KeptCollector, KeptStore
 from fr_trust.casework.values import Purpose
 from support.commands import blocks, commands, page
+from support.faults import until
 from support.ledger import KEY
 from support.postgres import Cluster, cluster
 from support.servers import photo, running
@@ -71,8 +74,8 @@ def test_what_was_enrolled_is_there_after_a_restart_and_nothing_lies_in_the_fold
     with running(tmp_path / "data", storage=storage) as server, Client(server.address) as client:
         client.create_gallery("g")
         client.enrol("g", "s1", photo(1))
-        with pytest.raises(StoreInUse, match="open in another server"):
-            open_galleries(server.app.config)
+        with open_galleries(server.app.config) as beside:
+            assert beside.get("g").template_count == 1
         status = server.server.GetServerStatus(server_pb2.GetServerStatusRequest())
         assert {store.name for store in status.stores} == {"galleries", "training", "cases", "access"}
         assert all(store.size_bytes > 0 and not store.in_backups for store in status.stores)
@@ -80,6 +83,38 @@ def test_what_was_enrolled_is_there_after_a_restart_and_nothing_lies_in_the_fold
         assert client.search("g", photo(1)).results[0].candidates[0].subject_id == "s1"
     assert not [path for path in tmp_path.rglob("*") if path.suffix in (".db", ".sqlite")]
     assert (tmp_path / "data.key").exists()
+
+
+def test_two_servers_on_one_database_answer_the_same(tmp_path: Path, database: Postgres) -> None:
+    storage = {"url": database.url, "follow_timeout_s": 0.5}
+    with (
+        running(tmp_path / "data", storage=storage) as first,
+        running(tmp_path / "data", storage=storage) as second,
+        Client(first.address) as one,
+        Client(second.address) as other,
+    ):
+        gallery = one.create_gallery("g")
+        assert other.get_gallery("g", at_least=gallery.version_token).version_token == gallery.version_token
+        enrolled = one.enrol("g", "s1", photo(1))
+        found = other.search("g", photo(1), at_least=enrolled.version_token)
+        assert found.gallery_version == enrolled.gallery_version
+        assert found.results[0].candidates[0].subject_id == "s1"
+        assert [one.subject_id for one in other.list_subjects("g", at_least=enrolled.version_token)] == ["s1"]
+        template = other.get_template("g", enrolled.template_id, at_least=enrolled.version_token)
+        assert template.subject_id == other.get_subject("g", "s1", at_least=enrolled.version_token).subject_id
+        erased = other.erase_subject("g", "s1")
+        assert not one.search("g", photo(1), at_least=erased.version_token).results[0].candidates
+        ahead = version_token(1, erased.gallery_version + 1)  # of a version that a failover has lost
+        with pytest.raises(FrApiError) as behind:
+            one.search("g", photo(1), at_least=ahead)
+        assert (behind.value.reason, behind.value.retry_after_s) == ("REPLICA_BEHIND", 0.5)
+        with pytest.raises(FrApiError, match="version token") as invalid:
+            one.get_gallery("g", at_least=ahead[:-1])
+        assert (invalid.value.reason, invalid.value.metadata) == ("INVALID_FIELD", {"field": "at_least"})
+        deleted = one.delete_gallery("g")
+        with pytest.raises(FrApiError) as gone:
+            other.get_gallery("g", at_least=deleted.version_token)
+        assert gone.value.reason == "UNKNOWN_GALLERY"
 
 
 def test_the_commands_look_at_a_database_and_change_its_key(tmp_path: Path, database: Postgres) -> None:
@@ -111,7 +146,7 @@ def test_the_commands_look_at_a_database_and_change_its_key(tmp_path: Path, data
 
 def test_the_commands_of_the_page(tmp_path: Path, database: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = [line.split() for line in commands(page("docs/postgresql.md")) if line.startswith("fr ")]
-    assert len(lines) == 5
+    assert len(lines) == 6
     filled(tmp_path, database)
     monkeypatch.chdir(tmp_path)
     for _, *words in reversed(lines):  # first the stores come to the folders, and then they are compared
@@ -166,8 +201,6 @@ def test_a_start_says_what_is_wrong_before_it_loads_models(
     path = configured(tmp_path, database)
     require_usable(load_config(path))
     require_free(load_config(path))
-    with closing(open_database(database, GALLERIES, KEY)):
-        assert isinstance(refusal(load_config(path)), StoreInUse)
     away = load_config(path, [f"storage.url=postgresql:///x?host={tmp_path}"])
     assert isinstance(refusal(away), DatabaseUnreachable)
     plain = load_config(path, ["storage.url=postgresql://db.example.org/x?sslmode=disable"])
@@ -218,3 +251,35 @@ def test_a_login_that_is_refused_is_told_without_the_password(tmp_path: Path) ->
             open_database(wrong, GALLERIES, KEY)
         assert "hunter2" not in refused.value.message
         open_database(Postgres(url, password="right"), GALLERIES, KEY).close()  # a role without other rights
+
+
+def test_the_servers_of_a_database_and_their_jobs(tmp_path: Path, database: Postgres) -> None:
+    path = configured(tmp_path, database)
+    nothing = fr("server", "status", "--config", path)
+    assert (nothing.exit_code, nothing.stdout) == (0, "No server is running.\n")
+    with running(tmp_path / "data", server={"name": "rome"}, storage={"url": database.url}) as server:
+
+        def shown() -> dict[str, Any]:
+            ended = fr("server", "status", "--config", path, "--json")
+            assert ended.exit_code == 0, ended.output
+            (found,) = json.loads(ended.stdout)["servers"]
+            return dict(found)
+
+        until(lambda: {"purge_cases", "purge_training"} <= set(shown()["jobs"]))
+        found = shown()
+        assert (found["name"], found["version"]) == ("rome", __version__)
+        assert 0 <= found["heard_s"] < 60
+        head, row = fr("server", "status", "--config", path).stdout.splitlines()
+        assert head.split() == ["NAME", "ADDRESS", "VERSION", "SINCE", "HEARD", "BEHIND", "JOBS"]
+        assert row.startswith("rome ")
+        with Client(server.address) as client:
+            client.create_gallery("g")
+        outside(database, GALLERIES, "UPDATE fr_servers.applied SET number = 0 WHERE scope = 'galleries'")
+        (behind,) = shown()["behind"]
+        assert (behind["gallery_id"], behind["versions"]) == ("g", 1)
+        assert " 1 versions, " in fr("server", "status", "--config", path).stdout
+    assert fr("server", "status", "--config", path).stdout == "No server is running.\n"
+    (tmp_path / "alone.toml").write_text("server.port = 0", encoding="utf-8")
+    refused = fr("server", "status", "--config", tmp_path / "alone.toml")
+    assert refused.exit_code == 1
+    assert "storage.url" in refused.stderr

@@ -35,6 +35,7 @@ from fr_server.gateway.listening import channel_limits
 from fr_server.main import open_galleries, run
 from fr_server.memory import share_one_heap
 from fr_server.pools import Pace
+from fr_server.storage.peers import Peers
 from fr_server.telemetry.listener import OK, Ended, Listener
 from fr_server.telemetry.logs import configure_logging
 from fr_server.telemetry.open import Telemetry
@@ -267,7 +268,9 @@ def tell(app: App, counting: Counting, questions: IO[str]) -> None:
 def serve(config: Config, run_s: float, ready_file: str) -> None:
     counting = Counting()
     engine = batched_engine(config, [FaultyModel(run_s)], counting)
-    app = App(config, engine, open_galleries(config), Telemetry(counting))
+    peers = Peers(config)
+    galleries = open_galleries(config, members=peers.members)
+    app = App(config, engine, galleries, Telemetry(counting), peers=peers)
     threading.Thread(target=tell, args=(app, counting, sys.stdin), daemon=True).start()
     asyncio.run(run(app, Path(ready_file)))
 

@@ -18,6 +18,8 @@ from fr_core.storage.location import Postgres
 
 _START_S = 60.0
 _USER = "nobody" if os.geteuid() == 0 else None  # PostgreSQL does not run as root
+# Not `user` of Popen, which forks: handlers of gRPC then run in the child, and fail where calls are in work.
+_AS_USER = [] if _USER is None else ["setpriv", f"--reuid={_USER}"]
 _QUICK = ("-c", "shared_buffers=32MB", "-c", "max_connections=200")
 
 
@@ -51,9 +53,20 @@ class Cluster:
 
     def start(self) -> None:
         options = [part for setting in self.settings for part in ("-c", setting)]
-        command = [_program("postgres"), "-D", str(self._data), "-h", "", "-k", str(self.folder), *_QUICK, *options]
+        command = [
+            *_AS_USER,
+            _program("postgres"),
+            "-D",
+            str(self._data),
+            "-h",
+            "",
+            "-k",
+            str(self.folder),
+            *_QUICK,
+            *options,
+        ]
         with (self.folder / "log").open("ab") as log:
-            self._server = subprocess.Popen(command, user=_USER, cwd="/", stdout=log, stderr=log)
+            self._server = subprocess.Popen(command, cwd="/", stdout=log, stderr=log)
         until = time.monotonic() + _START_S
         while True:
             try:
@@ -67,6 +80,7 @@ class Cluster:
     def kill(self) -> None:
         """End it as a power cut does: every process of it at once, with nothing written at the end."""
         assert self._server is not None
+        self._server.send_signal(signal.SIGSTOP)  # it begins no more processes, which would outlive it
         own = subprocess.run(
             ["ps", "-o", "pid=", "--ppid", str(self._server.pid)], stdout=subprocess.PIPE, text=True, check=False
         )
@@ -75,6 +89,8 @@ class Cluster:
             with suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
         self._server.wait()
+        while any(_lives(pid) for pid in own.stdout.split()):  # it refuses to start beside what is left of it
+            time.sleep(0.002)
 
     def stop(self) -> None:
         """End it at once, in order."""
@@ -106,8 +122,16 @@ class Cluster:
         return self.folder / "data"
 
     def _call(self, program: str, *arguments: str) -> None:
-        command = [_program(program), "-D", str(self._data), *arguments]
-        subprocess.run(command, user=_USER, cwd="/", check=True, stdout=subprocess.DEVNULL)
+        command = [*_AS_USER, _program(program), "-D", str(self._data), *arguments]
+        subprocess.run(command, cwd="/", check=True, stdout=subprocess.DEVNULL)
+
+
+def _lives(pid: str) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in ("Z", "X")
 
 
 @contextmanager

@@ -41,6 +41,7 @@ from fr_server.app import App, Load
 from fr_server.config import Config, config_from
 from fr_server.main import open_galleries
 from fr_server.storage.opening import Stores
+from fr_server.storage.peers import Peers
 from fr_server.telemetry.open import Telemetry
 
 SQUARE = 64
@@ -179,7 +180,9 @@ def running(
     config = config_from(raw)
     observing = observing or Telemetry()
     opened = engine(config) if engine else null_engine(config, detector, observing.listener)
-    app = App(config, opened, open_galleries(config), observing, clock=clock)
+    peers = Peers(config)
+    galleries = open_galleries(config, members=peers.members)
+    app = App(config, opened, galleries, observing, clock=clock, peers=peers)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="server")
     thread.start()

@@ -20,7 +20,8 @@ from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.index.protocol import Hits
 from fr_core.gallery.index.rows_index import NumpyIndex
 from fr_core.gallery.search import upkeep
-from fr_core.gallery.search.memory import GalleryMemory, Memories
+from fr_core.gallery.search.memories import Memories
+from fr_core.gallery.search.memory import GalleryMemory
 from fr_core.gallery.search.sharing import Nearest, SharedSearch
 from fr_core.gallery.search.upkeep import Keeper
 from fr_core.gallery.store.gallery_store import DATABASE_NAME, GalleryStore

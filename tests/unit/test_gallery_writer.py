@@ -23,7 +23,7 @@ from fr_core.errors import (
 from fr_core.gallery.changes import CreateGallery, Done, Enrol
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.index.protocol import VectorIndex
-from fr_core.gallery.search.memory import Memories
+from fr_core.gallery.search.memories import Memories
 from fr_core.gallery.store.gallery_store import GalleryStore
 from fr_core.gallery.store.transaction import GalleryTransaction
 from fr_core.gallery.values import Enrolled, Enrolment, Found, GalleryInfo, NewTemplate

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ from fr_core.errors import (
 )
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.store.schema import SCHEMA
+from fr_core.storage.audit.values import Entry
 from fr_core.storage.location import Location, Postgres
 from fr_core.storage.opening import open_database
 from fr_core.storage.postgres.link import parameters_of
@@ -32,7 +34,7 @@ from fr_core.storage.statements import Transaction
 from fr_trust.access.schema import SCHEMA as ACCESS
 from support.access import new_key
 from support.access import open_store as open_access
-from support.ledger import KEY, OTHER_KEY
+from support.ledger import GALLERY, KEY, MODEL, OTHER_KEY, SIZE
 from support.postgres import Cluster, cluster
 from support.stores import outside
 
@@ -115,13 +117,19 @@ def test_a_database_of_another_encoding(postgres: Cluster) -> None:
     assert "LATIN1" in refused(Postgres(postgres.url.replace("/postgres?", "/latin?"))).what
 
 
-def test_a_second_server_is_refused_until_the_first_has_ended(database: Postgres) -> None:
-    with Galleries.open(database, key=KEY):
-        with pytest.raises(StoreInUse, match="open in another server"):
-            Galleries.open(replace(database, lock_timeout_s=0.2), key=KEY)
-        with closing(open_database(database, SCHEMA, KEY, check=False)) as beside, beside.reading() as now:
-            assert now.rows("SELECT count(*) FROM galleries") == [(0,)]  # to look does no harm
-    Galleries.open(database, key=KEY).close()
+def test_several_servers_have_the_galleries_open_and_a_rotation_waits_for_none(database: Postgres) -> None:
+    with (
+        Galleries.open(database, key=KEY),
+        Galleries.open(database, key=KEY) as other,
+        closing(open_database(database, SCHEMA, KEY)) as third,
+    ):
+        with pytest.raises(StoreInUse):
+            third.rotate(OTHER_KEY)
+        other.create(GALLERY, "", MODEL, SIZE)
+        with third.reading() as now:
+            assert now.rows("SELECT count(*) FROM galleries") == [(1,)]
+    with closing(open_database(database, SCHEMA, KEY)) as alone:
+        alone.rotate(OTHER_KEY)
 
 
 def test_stores_of_another_version_or_key_and_foreign_tables(database: Postgres) -> None:
@@ -209,3 +217,22 @@ def test_statements_are_translated_once_and_tables_compare_by_code_point() -> No
 def test_the_default_store_imports_no_driver_of_postgresql() -> None:
     code = "import sys, fr_core.storage.opening, fr_server.main; print('psycopg' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout == b"False\n"
+
+
+def test_a_store_opens_while_another_server_writes_it(database: Postgres) -> None:
+    entry = Entry("key:k1", "gallery.search", "OK")
+    ended = threading.Event()
+
+    def write() -> None:
+        while not ended.is_set():
+            other.record([entry]).result(20)
+
+    with open_access(database) as other:
+        writing = threading.Thread(target=write)
+        writing.start()
+        try:
+            for _ in range(20):
+                open_access(database).close()
+        finally:
+            ended.set()
+            writing.join()

@@ -51,9 +51,9 @@ class AsyncGalleries(AsyncPart):
         )
         return (await self._calls.call(self._gallery.CreateGallery, request)).gallery
 
-    async def get_gallery(self, gallery_id: str) -> gallery_pb2.Gallery:
-        """Describe a gallery."""
-        request = gallery_pb2.GetGalleryRequest(gallery_id=gallery_id)
+    async def get_gallery(self, gallery_id: str, *, at_least: str = "") -> gallery_pb2.Gallery:
+        """Describe a gallery; `at_least` as in `search`."""
+        request = gallery_pb2.GetGalleryRequest(gallery_id=gallery_id, at_least=at_least)
         return (await self._calls.call(self._gallery.GetGallery, request)).gallery
 
     def list_galleries(self, *, page_size: int | None = None) -> AsyncIterator[gallery_pb2.Gallery]:
@@ -103,9 +103,12 @@ class AsyncGalleries(AsyncPart):
         request = gallery_pb2.DeleteCalibrationRequest(gallery_id=gallery_id)
         return await self._calls.call(self._gallery.DeleteCalibration, request)
 
-    async def calibration(self, gallery_id: str) -> gallery_pb2.GetCalibrationResponse:
-        """Read the calibration that searches of a gallery use: its own, else that of the model pack, if any."""
-        request = gallery_pb2.GetCalibrationRequest(gallery_id=gallery_id)
+    async def calibration(self, gallery_id: str, *, at_least: str = "") -> gallery_pb2.GetCalibrationResponse:
+        """Read the calibration that searches of a gallery use: its own, else that of the model pack, if any.
+
+        `at_least` as in `search`.
+        """
+        request = gallery_pb2.GetCalibrationRequest(gallery_id=gallery_id, at_least=at_least)
         return await self._calls.call(self._gallery.GetCalibration, request)
 
     def find_duplicates(
@@ -115,15 +118,21 @@ class AsyncGalleries(AsyncPart):
         threshold: float | None = None,
         purpose: ReadingPurpose | None = None,
         case_reference: str = "",
+        at_least: str = "",
     ) -> AsyncIterator[gallery_pb2.FindDuplicatesResponse]:
         """Yield pairs of templates of different subjects that may be one person, and the progress of the search.
 
         The search begins with the first step of the iterator, and ends when that is closed. Pairs come during the
         search. `timeout_s` is the longest wait for the next answer. `threshold` is the similarity at or above which two
         templates are a pair; None for the model's default. An operational gallery requires a purpose and a case.
+        `at_least` as in `search`.
         """
         request = gallery_pb2.FindDuplicatesRequest(
-            gallery_id=gallery_id, threshold=threshold, purpose=purpose_value(purpose), case_reference=case_reference
+            gallery_id=gallery_id,
+            threshold=threshold,
+            purpose=purpose_value(purpose),
+            case_reference=case_reference,
+            at_least=at_least,
         )
         return self._calls.answers(lambda: self._gallery_streams.FindDuplicates(request), self._calls.timeout_s)
 
@@ -134,13 +143,18 @@ class AsyncGalleries(AsyncPart):
         threshold: float | None = None,
         purpose: ReadingPurpose | None = None,
         case_reference: str = "",
+        at_least: str = "",
     ) -> AsyncIterator[gallery_pb2.ClusterGalleryResponse]:
         """Yield the progress of the search, then the templates of a gallery in clusters: leads, not identities.
 
         `threshold` is the mean similarity that the templates of two clusters must reach to become one, from 0 to 1;
-        None for the model's default. An operational gallery requires a purpose and a case.
+        None for the model's default. An operational gallery requires a purpose and a case. `at_least` as in `search`.
         """
         request = gallery_pb2.ClusterGalleryRequest(
-            gallery_id=gallery_id, threshold=threshold, purpose=purpose_value(purpose), case_reference=case_reference
+            gallery_id=gallery_id,
+            threshold=threshold,
+            purpose=purpose_value(purpose),
+            case_reference=case_reference,
+            at_least=at_least,
         )
         return self._calls.answers(lambda: self._gallery_streams.ClusterGallery(request), self._calls.timeout_s)

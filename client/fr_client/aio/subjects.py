@@ -94,6 +94,7 @@ class AsyncSubjects(AsyncGalleries):
         target_fpir: float | None = None,
         purpose: Purpose | None = None,
         case_reference: str = "",
+        at_least: str = "",
     ) -> gallery_pb2.SearchResponse:
         """Search a gallery for the subjects most similar to a face: leads for a human examiner, never an identity.
 
@@ -109,6 +110,7 @@ class AsyncSubjects(AsyncGalleries):
             target_fmr: in place of a threshold, the false match rate to hold, above 0 and at most 1.
             target_fpir: likewise the false positive identification rate, between 0 and 1, at the size of the gallery.
             purpose: of the search; an operational gallery requires it, and `case_reference`.
+            at_least: the `version_token` of an earlier answer; the search is of that version of the gallery or later.
         """
         item = SearchItem(
             probe,
@@ -123,6 +125,7 @@ class AsyncSubjects(AsyncGalleries):
             target_fpir=target_fpir,
             purpose=purpose,
             case_reference=case_reference,
+            at_least=at_least,
         )
         request = await run(requests.search, gallery_id, item, await self._calls.fit())
         return await self._calls.call(self._gallery.Search, request)
@@ -139,11 +142,24 @@ class AsyncSubjects(AsyncGalleries):
         return self._calls.exchange(start, probes, build, unpack.result("found"), max_in_flight, STORES_NOTHING)
 
     async def get_subject(
-        self, gallery_id: str, subject_id: str, *, purpose: ReadingPurpose | None = None, case_reference: str = ""
+        self,
+        gallery_id: str,
+        subject_id: str,
+        *,
+        purpose: ReadingPurpose | None = None,
+        case_reference: str = "",
+        at_least: str = "",
     ) -> gallery_pb2.Subject:
-        """Describe a subject and its templates; an operational gallery requires a purpose of reading and a case."""
+        """Describe a subject and its templates; an operational gallery requires a purpose of reading and a case.
+
+        `at_least` as in `search`.
+        """
         request = gallery_pb2.GetSubjectRequest(
-            gallery_id=gallery_id, subject_id=subject_id, purpose=purpose_value(purpose), case_reference=case_reference
+            gallery_id=gallery_id,
+            subject_id=subject_id,
+            purpose=purpose_value(purpose),
+            case_reference=case_reference,
+            at_least=at_least,
         )
         return (await self._calls.call(self._gallery.GetSubject, request)).subject
 
@@ -154,10 +170,15 @@ class AsyncSubjects(AsyncGalleries):
         page_size: int | None = None,
         purpose: ReadingPurpose | None = None,
         case_reference: str = "",
+        at_least: str = "",
     ) -> AsyncIterator[gallery_pb2.Subject]:
         """Yield every subject of a gallery in the order of the ids, page by page; see `get_subject`."""
         request = gallery_pb2.ListSubjectsRequest(
-            gallery_id=gallery_id, page_size=page_size, purpose=purpose_value(purpose), case_reference=case_reference
+            gallery_id=gallery_id,
+            page_size=page_size,
+            purpose=purpose_value(purpose),
+            case_reference=case_reference,
+            at_least=at_least,
         )
         return self._calls.pages(self._gallery.ListSubjects, request, "subjects")
 
@@ -226,6 +247,7 @@ class AsyncSubjects(AsyncGalleries):
         photo: bool = False,
         purpose: ReadingPurpose | None = None,
         case_reference: str = "",
+        at_least: str = "",
     ) -> gallery_pb2.GetTemplateResponse:
         """Read a template, with its embedding, and its photo if the gallery keeps photos, if wanted.
 
@@ -238,6 +260,7 @@ class AsyncSubjects(AsyncGalleries):
             case_reference=case_reference,
             include_embedding=embedding,
             include_photo=photo,
+            at_least=at_least,
         )
         return await self._calls.call(self._gallery.GetTemplate, request)
 

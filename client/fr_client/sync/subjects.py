@@ -95,6 +95,7 @@ class Subjects(Galleries):
         target_fpir: float | None = None,
         purpose: Purpose | None = None,
         case_reference: str = "",
+        at_least: str = "",
     ) -> gallery_pb2.SearchResponse:
         """Search a gallery for the subjects most similar to a face: leads for a human examiner, never an identity.
 
@@ -110,6 +111,7 @@ class Subjects(Galleries):
             target_fmr: in place of a threshold, the false match rate to hold, above 0 and at most 1.
             target_fpir: likewise the false positive identification rate, between 0 and 1, at the size of the gallery.
             purpose: of the search; an operational gallery requires it, and `case_reference`.
+            at_least: the `version_token` of an earlier answer; the search is of that version of the gallery or later.
         """
         item = SearchItem(
             probe,
@@ -124,6 +126,7 @@ class Subjects(Galleries):
             target_fpir=target_fpir,
             purpose=purpose,
             case_reference=case_reference,
+            at_least=at_least,
         )
         request = run(requests.search, gallery_id, item, self._calls.fit())
         return self._calls.call(self._gallery.Search, request)
@@ -140,11 +143,24 @@ class Subjects(Galleries):
         return self._calls.exchange(start, probes, build, unpack.result("found"), max_in_flight, STORES_NOTHING)
 
     def get_subject(
-        self, gallery_id: str, subject_id: str, *, purpose: ReadingPurpose | None = None, case_reference: str = ""
+        self,
+        gallery_id: str,
+        subject_id: str,
+        *,
+        purpose: ReadingPurpose | None = None,
+        case_reference: str = "",
+        at_least: str = "",
     ) -> gallery_pb2.Subject:
-        """Describe a subject and its templates; an operational gallery requires a purpose of reading and a case."""
+        """Describe a subject and its templates; an operational gallery requires a purpose of reading and a case.
+
+        `at_least` as in `search`.
+        """
         request = gallery_pb2.GetSubjectRequest(
-            gallery_id=gallery_id, subject_id=subject_id, purpose=purpose_value(purpose), case_reference=case_reference
+            gallery_id=gallery_id,
+            subject_id=subject_id,
+            purpose=purpose_value(purpose),
+            case_reference=case_reference,
+            at_least=at_least,
         )
         return (self._calls.call(self._gallery.GetSubject, request)).subject
 
@@ -155,10 +171,15 @@ class Subjects(Galleries):
         page_size: int | None = None,
         purpose: ReadingPurpose | None = None,
         case_reference: str = "",
+        at_least: str = "",
     ) -> Iterator[gallery_pb2.Subject]:
         """Yield every subject of a gallery in the order of the ids, page by page; see `get_subject`."""
         request = gallery_pb2.ListSubjectsRequest(
-            gallery_id=gallery_id, page_size=page_size, purpose=purpose_value(purpose), case_reference=case_reference
+            gallery_id=gallery_id,
+            page_size=page_size,
+            purpose=purpose_value(purpose),
+            case_reference=case_reference,
+            at_least=at_least,
         )
         return self._calls.pages(self._gallery.ListSubjects, request, "subjects")
 
@@ -227,6 +248,7 @@ class Subjects(Galleries):
         photo: bool = False,
         purpose: ReadingPurpose | None = None,
         case_reference: str = "",
+        at_least: str = "",
     ) -> gallery_pb2.GetTemplateResponse:
         """Read a template, with its embedding, and its photo if the gallery keeps photos, if wanted.
 
@@ -239,6 +261,7 @@ class Subjects(Galleries):
             case_reference=case_reference,
             include_embedding=embedding,
             include_photo=photo,
+            at_least=at_least,
         )
         return self._calls.call(self._gallery.GetTemplate, request)
 

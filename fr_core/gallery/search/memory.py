@@ -1,4 +1,4 @@
-"""Keeps in memory what searches need: the index of each gallery and the subject of each template, at one version.
+"""Keeps in memory what searches of a gallery need: its index and the subject of each template, at one version.
 
 A search that sees version v of the store must search version v of the memory. A reader therefore enters with the
 version of its snapshot: it waits while the memory is behind, which lasts only as long as a finished commit takes to be
@@ -8,16 +8,16 @@ so the writer waits for the searches that ran at its commit, for a piece of the 
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
+import numpy.typing as npt
 
-from fr_core.errors import InternalError, message
-from fr_core.gallery.changes import AddedVector, Effect
+from fr_core.errors import InternalError, ReplicaBehind, message
+from fr_core.gallery.changes import AddedVector
 from fr_core.gallery.index.growing import GrowingArray
-from fr_core.gallery.index.protocol import RemoteIndexes, Upkeep, VectorIndex, rows_of
-from fr_core.gallery.index.register import index_maker
+from fr_core.gallery.index.protocol import Upkeep, VectorIndex, rows_of
 from fr_core.gallery.query import ScoreFusion
 from fr_core.gallery.search.ranking import RankedSubjects, by_best_template, fused
 from fr_core.gallery.search.sharing import Nearest, SharedSearch
@@ -29,6 +29,8 @@ _log = logging.getLogger(__name__)
 # Templates whose subjects are candidates where similarities are fused.
 _POOL = 1000
 _REMOVED = -1
+# Beyond every version: whoever waits for one takes a new snapshot.
+_RETIRED = 2**63 - 1
 # Rows of removed templates are dropped when they are more than the others, and more than this.
 _FEW_ROWS = 1024
 
@@ -57,6 +59,11 @@ class GalleryMemory:
         """Return whether it refuses to be searched, for it may lack somebody."""
         return self._broken
 
+    @property
+    def version(self) -> int:
+        """Return the version of the gallery that it has."""
+        return self._version
+
     def load(self, stored: StoredVectors) -> None:
         """Add vectors of the store before anybody searches; their ids ascend from call to call."""
         self._index.add(stored.template_ids, stored.vectors)
@@ -64,15 +71,20 @@ class GalleryMemory:
         self._subject_nos.append(stored.subject_nos)
 
     @contextmanager
-    def at(self, version: int) -> Iterator[bool]:
+    def at(self, version: int, longest_s: float | None = None) -> Iterator[bool]:
         """Hold the memory still within the block; yields whether it is at `version`, and not beyond.
 
-        Raises `InternalError`: a change could not be copied to the memory, which is of no use any more.
+        Raises `InternalError`: a change could not be copied to the memory, which is of no use any more;
+        `ReplicaBehind`: it has not got as far within `longest_s`.
         """
         with self._turn:
-            self._turn.wait_for(lambda: (self._version >= version and not self._claimed) or self._broken)
+            there = self._turn.wait_for(
+                lambda: (self._version >= version and not self._claimed) or self._broken, longest_s
+            )
             if self._broken:
                 raise InternalError(message("error.gallery.index_gallery_incomplete_until"))
+            if not there:
+                raise ReplicaBehind(message("error.gallery.replica_behind"))
             exact = self._version == version
             self._readers += exact
         try:
@@ -121,6 +133,13 @@ class GalleryMemory:
         """Let nobody wait for a change any more, nor search what may lack one."""
         with self._turn:
             self._broken = True
+            self._turn.notify_all()
+
+    def retire(self) -> None:
+        """Send who comes from now on to a new snapshot, and wait for those who read."""
+        with self._turn:
+            self._turn.wait_for(lambda: not self._readers and not self._claimed)
+            self._version = _RETIRED
             self._turn.notify_all()
 
     def best_subjects(self, probe: F32, k: int, among: I64 | None = None) -> RankedSubjects:
@@ -177,6 +196,11 @@ class GalleryMemory:
         rows = np.minimum(np.searchsorted(ids, template_ids), len(ids) - 1)
         return np.where(ids[rows] == template_ids, self._subject_nos.rows[rows], _REMOVED)
 
+    def holds(self, template_ids: I64) -> npt.NDArray[np.bool_]:
+        """Return which of templates i64[n] are there, bool[n]; call within `at`, or as the one who changes it."""
+        there: npt.NDArray[np.bool_] = self.subjects_of(template_ids) != _REMOVED
+        return there
+
     def _subjects_of(self, template_ids: I64) -> I64:
         return self._subject_nos.rows[rows_of(template_ids, self._template_ids.rows)]
 
@@ -220,121 +244,3 @@ class GalleryMemory:
             self._index.add(ids, np.stack([item.vector for item in added]))
             self._template_ids.append(ids)
             self._subject_nos.append(np.array([item.subject_no for item in added], dtype=np.int64))
-
-
-class Memories:
-    """The memory of every gallery. `index`: one of `INDEX_NAMES`, unless all indexes are `remote`."""
-
-    def __init__(self, index: str, remote: RemoteIndexes | None = None) -> None:
-        self._new_index = index_maker(index)
-        self._remote = remote
-        self._galleries: dict[int, GalleryMemory] = {}
-        self._without: set[int] = set()  # galleries that no index could be made for
-        self._filled = False
-        self._changed = threading.Condition()
-        self._changes = 0
-        self._abandoned = False
-
-    def create(self, gallery_no: int, embedding_size: int, version: int) -> GalleryMemory:
-        """Make the empty memory of a gallery."""
-        remote = self._remote
-        index = self._new_index(embedding_size) if remote is None else remote.new(gallery_no, embedding_size)
-        memory = GalleryMemory(index, version)
-        self._galleries[gallery_no] = memory
-        return memory
-
-    def __iter__(self) -> Iterator[GalleryMemory]:
-        return iter(tuple(self._galleries.values()))
-
-    def read(self) -> None:
-        """Let the upkeep begin that needs to know everything that the store holds."""
-        if self._remote is not None:
-            self._remote.filled()
-
-    @property
-    def clean(self) -> bool:
-        """Return whether nothing that was removed is left in an index elsewhere, as far as that says."""
-        return self._remote is None or self._remote.clean
-
-    def tidy(self) -> None:
-        """Drop what indexes elsewhere hold of galleries that are gone; cheap where there is nothing."""
-        if self._remote is not None:
-            self._remote.tidy()
-
-    def close(self) -> None:
-        """End connections to indexes elsewhere."""
-        if self._remote is not None:
-            self._remote.close()
-
-    def filled(self) -> None:
-        """Let them be searched: they hold everything that the store holds."""
-        self._filled = True
-
-    def get(self, gallery_no: int) -> GalleryMemory | None:
-        """Return the memory of a gallery, or None where it was deleted, or was created only now.
-
-        Raises `InternalError`: there is no memory for the gallery, and will be none.
-        """
-        if not self._filled:
-            raise RuntimeError("the galleries are not loaded")
-        if gallery_no in self._without:
-            raise InternalError(message("error.gallery.gallery_no_index_until"))
-        return self._galleries.get(gallery_no)
-
-    @property
-    def changes(self) -> int:
-        """Return how many times the memory was changed; for `wait_beyond`."""
-        with self._changed:
-            return self._changes
-
-    def wait_beyond(self, changes: int) -> None:
-        """Wait until the memory was changed more than `changes` times; raises `InternalError` once that is in vain."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._changes > changes or self._abandoned)
-            if self._abandoned:
-                raise InternalError(message("error.gallery.thread_writes_died"))
-
-    def abandon(self) -> None:
-        """Let nobody wait for changes any more."""
-        for memory in self:
-            memory.abandon()
-        with self._changed:
-            self._abandoned = True
-            self._changed.notify_all()
-
-    def apply(self, effects: Iterable[Effect]) -> None:
-        """Copy the effects of a commit, in their order; a gallery never shows a part of them."""
-        by_gallery: dict[int, list[Effect]] = {}
-        for effect in effects:
-            by_gallery.setdefault(effect.gallery.gallery_no, []).append(effect)
-        for gallery_no, changes in by_gallery.items():
-            self._apply(gallery_no, changes)
-        with self._changed:
-            self._changes += 1
-            self._changed.notify_all()
-
-    def _apply(self, gallery_no: int, effects: Sequence[Effect]) -> None:
-        if effects[-1].deleted:
-            self._galleries.pop(gallery_no, None)
-            if self._remote is not None:
-                self._remote.drop(gallery_no)
-            self._without.discard(gallery_no)
-            return
-        if gallery_no in self._without:
-            return
-        try:
-            memory = self._galleries.get(gallery_no)
-            if memory is None:
-                memory = self.create(gallery_no, effects[0].gallery.info.embedding_size, 0)
-        # As in `change`: the commit is durable, and the other galleries go on.
-        except Exception as error:  # noqa: BLE001
-            self._without.add(gallery_no)
-            _log.error("the index of a new gallery could not be made: %s", type(error).__name__)
-            return
-        added: dict[int, AddedVector] = {}
-        removed: list[int] = []
-        for effect in effects:
-            added.update((item.template_id, item) for item in effect.added)
-            # What the same commit added and removed again never shows.
-            removed.extend(no for no in effect.removed if added.pop(no, None) is None)
-        memory.change(effects[-1].version, tuple(added.values()), removed)

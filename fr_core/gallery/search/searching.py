@@ -9,11 +9,13 @@ from functools import partial
 from types import MappingProxyType
 from typing import TypeVar
 
+from fr_core.errors import ReplicaBehind, message
 from fr_core.gallery import checks
 from fr_core.gallery.changes import require_open
 from fr_core.gallery.query import ScoreFusion, SubjectFilter
 from fr_core.gallery.search.filters import names_many, require_filter, templates_among
-from fr_core.gallery.search.memory import GalleryMemory, Memories
+from fr_core.gallery.search.memories import Memories
+from fr_core.gallery.search.memory import GalleryMemory
 from fr_core.gallery.search.ranking import RankedSubjects
 from fr_core.gallery.search.truth import Truth
 from fr_core.gallery.store.gallery_store import GalleryStore
@@ -53,8 +55,11 @@ class Views:
         gallery has changed during that, `prepare` runs again while the memory is held, and the writer waits for it:
         who prepares for longer than the time between two changes would else never come to search.
 
+        Raises `ReplicaBehind`: this server has not got the changes of others in time, or may be taken for gone.
+
         `in_turn`: one view of this kind at a time, for those that read much; it waits before it holds a snapshot.
         """
+        term = self._memories.require_term()
         with self._turn if in_turn else nullcontext():
             overtaken = False
             while True:
@@ -64,12 +69,16 @@ class Views:
                     row = known_gallery(snapshot, gallery)
                     search = None if overtaken else prepare(snapshot, row)
                     memory = self._memories.get(row.gallery_no)
+                    if memory is None or memory.version < row.info.version:
+                        self._memories.hurry()
                     if memory is not None:
-                        with memory.at(row.info.version) as exact, self._truth.within(snapshot):
+                        with memory.at(row.info.version, self._memories.longest_s) as exact, self._truth.within(snapshot):
                             found = (search or prepare(snapshot, row))(memory) if exact else None
                         if exact:
                             assert found is not None
                             yield snapshot, row, found
+                            if self._memories.require_term() != term:
+                                raise ReplicaBehind(message("error.gallery.replica_cut_off"))
                             return
                         overtaken = True
                 if memory is None:  # created or deleted this very moment: the memory is about to follow

@@ -3,13 +3,17 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from weakref import WeakSet
 
 from fr_core.errors import FrError, ShuttingDown, StoreCorrupt, message
-from fr_core.gallery.search.memory import GalleryMemory, Memories
+from fr_core.gallery.search.memories import Memories
+from fr_core.gallery.search.memory import GalleryMemory
+from fr_core.gallery.store.change_log import end_of
 from fr_core.gallery.store.gallery_store import GalleryStore
+from fr_core.gallery.store.integrity import read_vectors
+from fr_core.gallery.store.snapshot import Snapshot
 from fr_core.gallery.store.values import GalleryRow, StoredVectors
 
 # Vectors that are read at a time: 8 MiB at D = 512.
@@ -25,10 +29,14 @@ def load(store: GalleryStore, memories: Memories, on_block: Callable[[], None]) 
     Raises `StoreCorrupt`: what is stored is damaged or contradicts itself; `StoreFailed`: the disk refuses.
     """
     begun = time.monotonic()
-    rows = _gallery_rows(store)
-    by_no = {row.gallery_no: memories.create(row.gallery_no, row.info.embedding_size, row.info.version) for row in rows}
-    templates = sum(row.info.template_count for row in rows)
-    _read(store, by_no, templates, on_block)
+    with store.examining() as snapshot:
+        rows = _gallery_rows(snapshot)
+        by_no = {
+            row.gallery_no: memories.create(row.gallery_no, row.info.embedding_size, row.info.version) for row in rows
+        }
+        templates = sum(row.info.template_count for row in rows)
+        memories.seq = end_of(snapshot).seq
+        _read(read_vectors(snapshot, snapshot.vault, _ROWS), by_no, templates, on_block)
     for row in rows:
         if by_no[row.gallery_no].index.size != row.info.template_count:
             raise StoreCorrupt(message("error.gallery.gallery_does_not_hold"), check="template_count")
@@ -44,21 +52,20 @@ def load(store: GalleryStore, memories: Memories, on_block: Callable[[], None]) 
     )
 
 
-def _gallery_rows(store: GalleryStore) -> tuple[GalleryRow, ...]:
+def _gallery_rows(snapshot: Snapshot) -> tuple[GalleryRow, ...]:
     rows: tuple[GalleryRow, ...] = ()
-    with store.snapshot() as snapshot:
-        while page := snapshot.galleries(rows[-1].info.gallery_id if rows else "", 1000):
-            rows += page
+    while page := snapshot.galleries(rows[-1].info.gallery_id if rows else "", 1000):
+        rows += page
     return rows
 
 
 def _read(
-    store: GalleryStore, memories: dict[int, GalleryMemory], templates: int, on_block: Callable[[], None]
+    vectors: Iterable[StoredVectors], memories: dict[int, GalleryMemory], templates: int, on_block: Callable[[], None]
 ) -> None:
     told, read = time.monotonic(), 0
     adding: Future[None] | None = None
     with ThreadPoolExecutor(1, "gallery-loading") as pool:
-        for stored in store.vectors(_ROWS):
+        for stored in vectors:
             on_block()
             if adding is not None:
                 adding.result()

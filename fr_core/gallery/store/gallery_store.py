@@ -1,4 +1,4 @@
-"""Opens the gallery store: the durable truth, held by one process.
+"""Opens the gallery store: the durable truth, held by one process in a folder, by any number in PostgreSQL.
 
 Templates and photos are encrypted, everything else is authenticated; see `fr_core.storage.vault`. Deleted rows leave
 nothing behind: `secure_delete` and `clean_pages` overwrite them with zeros in the database file, `scrub` empties the
@@ -19,7 +19,7 @@ from fr_core.storage.clean_pages import DATABASE_HEADER
 from fr_core.storage.database import now_ms
 from fr_core.storage.dialect import LAST_NUMBERS
 from fr_core.storage.keys import KeyEncryptionKey
-from fr_core.storage.location import Location
+from fr_core.storage.location import Location, Postgres
 from fr_core.storage.opening import open_database
 
 DATABASE_NAME = SCHEMA.database_name
@@ -30,7 +30,7 @@ _PLAIN_VERSION = SCHEMA.first_keyed - 1
 
 
 class GalleryStore:
-    """The store of all galleries of a data folder or a database, which it holds for itself until closed.
+    """The store of all galleries of a data folder, which it holds for itself until closed, or of a database.
 
     Every method, and every method of a snapshot or a transaction, raises `StoreFailed` where the disk refuses and
     `StoreCorrupt` where it finds damage. Snapshots may be taken by any thread at any time and wait for no transaction;
@@ -42,6 +42,9 @@ class GalleryStore:
         reserve_bytes: what must stay free on the disk for deletions and searches to go on; 1/8 of the disk at most.
         vfs: SQLite's layer to the disk, by name; "" = its own.
         clock_ms: gives the audit its times, milliseconds since 1970, UTC.
+
+    Attributes:
+        server: the PostgreSQL server that holds it; other servers may then change it too. None = it lies in a folder.
 
     Raises:
         StoreInUse: the folder is open already.
@@ -60,6 +63,7 @@ class GalleryStore:
         vfs: str = "",
         clock_ms: Callable[[], int] = now_ms,
     ) -> None:
+        self.server = location if isinstance(location, Postgres) else None
         self.database = open_database(location, SCHEMA, key, reserve_bytes, vfs, clock_ms=clock_ms)
         try:
             with self.database.reading() as now:
@@ -88,9 +92,18 @@ class GalleryStore:
 
         Authenticates every other row first, photos excepted.
         """
+        with self.examining() as snapshot:
+            yield from read_vectors(snapshot, snapshot.vault, rows)
+
+    @contextmanager
+    def examining(self) -> Iterator[Snapshot]:
+        """Read the whole store within the block, which finds it sound if it raises nothing.
+
+        Authenticates every row first, templates and photos excepted.
+        """
         with self.snapshot() as snapshot:
             require_consistent(snapshot, snapshot.vault)
-            yield from read_vectors(snapshot, snapshot.vault, rows)
+            yield snapshot
         self.database.log.copies_at_close = True  # the store is sound
         self.database.log.scrub(longest_s=0.0)  # rows that were erased before a process died
 

@@ -12,6 +12,7 @@ import numpy as np
 from fr_core.errors import StoreCorrupt, message
 from fr_core.gallery.store.rows import (
     CALIBRATIONS,
+    CHANGES,
     ERASURES,
     GALLERIES,
     METADATA,
@@ -70,6 +71,7 @@ VECTORS = (
     f"SELECT {names(TEMPLATES, 't')}, s.gallery_no, s.wrapped_key FROM templates t "
     "LEFT JOIN subjects s ON s.subject_no = t.subject_no"
 )
+_VECTORS_OF = f"{VECTORS} WHERE t.gallery_no = ? AND t.template_id >= ? ORDER BY t.template_id"
 _PHOTOS = (
     f"SELECT {names(TEMPLATES[:-1], 't')}, p.sealed, s.gallery_no, s.wrapped_key FROM photos p "
     "JOIN templates t ON t.template_id = p.template_id JOIN subjects s ON s.subject_no = t.subject_no"
@@ -88,7 +90,7 @@ def require_consistent(connection: Connection, vault: Vault) -> None:
 
     Raises `StoreCorrupt`: there is one, or a row was altered.
     """
-    for table, columns in (("galleries", GALLERIES), ("erasures", ERASURES)):
+    for table, columns in (("galleries", GALLERIES), ("erasures", ERASURES), ("changes", CHANGES)):
         for row in connection.execute(f"SELECT {names(columns)} FROM {table}"):
             checked(vault, table, row)
     _require_calibrations(connection)
@@ -148,6 +150,18 @@ def read_vectors(connection: Connection, vault: Vault, rows: int) -> Iterator[St
         with_photo += sum(row[_HAS_PHOTO] for row in block)
     if _count(connection, "photos") != with_photo:
         raise StoreCorrupt(message("error.gallery.photo_store_should_hold"), check="photo")
+
+
+def vectors_of(
+    connection: Connection, vault: Vault, gallery: GalleryRow, first_template: int, rows: int
+) -> Iterator[StoredVectors]:
+    """Yield the vectors of one gallery from a template on, at most `rows` at a time, by ascending ids.
+
+    Raises `StoreCorrupt`: one of them cannot be opened.
+    """
+    cursor = iter(connection.execute(_VECTORS_OF, (gallery.gallery_no, first_template)))
+    while block := list(islice(cursor, rows)):
+        yield _opened(vault, gallery, block)
 
 
 def require_photos(connection: Connection, vault: Vault) -> int:

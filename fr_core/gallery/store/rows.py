@@ -88,6 +88,7 @@ METADATA = PairRow._fields
 TEMPLATES = TemplateRow._fields
 # The first of TEMPLATES, in the order of the arguments of `Binding.of`.
 TEMPLATE_FACTS = TEMPLATES.index("gallery_no")
+CHANGES = ("seq", "gallery_no", "since", "version", "first_template", "removed", "changed_ms", "mac")
 ERASURES = ("receipt_id", "gallery_no", "templates", "photos", "erased_us", "mac")
 
 

@@ -168,6 +168,22 @@ _V4 = """
 ALTER TABLE galleries ADD COLUMN use TEXT NOT NULL DEFAULT 'test';
 """
 
+# What servers on one database must apply, see `change_log`; empty in a store that one process holds.
+_V7 = """
+CREATE TABLE changes (
+    seq INTEGER PRIMARY KEY,
+    gallery_no INTEGER NOT NULL,
+    since INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    first_template INTEGER,
+    removed TEXT NOT NULL,
+    changed_ms INTEGER NOT NULL,
+    mac BLOB NOT NULL
+) STRICT;
+
+CREATE INDEX changes_by_gallery ON changes (gallery_no, version);
+"""
+
 
 def _seal(connection: Connection, vault: Vault) -> None:
     """Move the rows of version 1, encrypted or authenticated, into the tables of version 2."""
@@ -268,7 +284,7 @@ SCHEMA = Schema(
     name="gallery store",
     database_name=DATABASE_NAME,
     application_id=0x46524347,  # "FRCG"
-    migrations=(_V1, _seal, _add_calibrations, _add_use, begin_audit, TAKES_MARK),
+    migrations=(_V1, _seal, _add_calibrations, _add_use, begin_audit, TAKES_MARK, _V7),
     wrapped=(),
     binding="fr-core",
     mac_prefix="",
@@ -278,4 +294,4 @@ SCHEMA = Schema(
     signs_store=True,
     rewrap=_rewrap,
 )
-"""Held by one process, whose memory has the vectors; see `rows` for what authenticates and encrypts each row."""
+"""Held by one process where it lies in a folder; see `rows` for what authenticates and encrypts each row."""

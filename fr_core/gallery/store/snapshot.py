@@ -63,6 +63,10 @@ class Snapshot(Reading):
         rows = self._galleries("WHERE gallery_id = ?", gallery_id)
         return rows[0] if rows else None
 
+    def gallery_of_no(self, gallery_no: int) -> GalleryRow:
+        """Return the gallery of a number that is there."""
+        return self._gallery_of_no(gallery_no)
+
     def galleries(self, after: str, limit: int) -> tuple[GalleryRow, ...]:
         """Return up to `limit` galleries with ids beyond `after`, in the order of their ids."""
         return tuple(self._galleries("WHERE gallery_id > ? ORDER BY gallery_id LIMIT ?", after, limit))

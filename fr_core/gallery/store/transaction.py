@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from fr_core.gallery.store.change_log import LogEnd, end_of
 from fr_core.gallery.store.rows import (
     CALIBRATIONS,
     ERASURES,
@@ -36,7 +37,8 @@ from fr_core.gallery.values import (
 )
 from fr_core.storage.audit.attribution import Attribution
 from fr_core.storage.audit.values import Entry, Pseudonyms
-from fr_core.storage.protocol import Database
+from fr_core.storage.dialect import LAST_NUMBERS
+from fr_core.storage.protocol import Database, Statements
 from fr_core.storage.statements import Transaction
 from fr_core.storage.vault import DataKey, Value
 
@@ -69,6 +71,16 @@ class Numbers:
 
     def __init__(self, last: Mapping[str, int]) -> None:
         self.last = dict(last)
+        self.seq = 0  # of the log, when they were read
+
+    def follow(self, transaction: Statements) -> LogEnd:
+        """Take note of the numbers that other servers have given; returns the end of the log of changes."""
+        end = end_of(transaction)
+        if end.seq != self.seq:
+            for table, number in transaction.rows(LAST_NUMBERS):
+                self.last[table] = max(number, self.last.get(table, 0))
+            self.seq = end.seq
+        return end
 
     def next(self, table: str) -> int:
         """Return the number of the next row of a table."""
@@ -77,11 +89,15 @@ class Numbers:
 
 
 class GalleryTransaction(Transaction, Snapshot):
-    """Changes that become durable together, or not at all. `numbers`: of rows to come."""
+    """Changes that become durable together, or not at all. `numbers`: of rows to come.
+
+    `end`: of the log of changes, as the transaction found it; None where no other server can have the store open.
+    """
 
     def __init__(self, database: Database, numbers: Numbers) -> None:
         super().__init__(database)
         self._numbers = numbers
+        self.end = numbers.follow(self) if database.is_shared else None
         self._new_keys: dict[int, DataKey] = {}
         # Galleries as the changes have left them, by number, and those that are still to be written: many enrolments of
         # a group change the same counts.
@@ -240,7 +256,7 @@ class GalleryTransaction(Transaction, Snapshot):
         receipt_id = secrets.token_hex(_RECEIPT_BYTES)
         columns = (receipt_id, gallery_no, templates, photos, to_us(erased))
         self.rows(_INSERT_ERASURE, *signed(self.vault, "erasures", *columns))
-        return Erased(receipt_id, templates, photos, erased, version)
+        return Erased(receipt_id, templates, photos, erased, version, gallery_no=gallery_no)
 
     def template_of_image(self, gallery_no: int, image_sha256: str) -> int | None:
         """Return the template of a photo in a gallery, or None where there is none."""

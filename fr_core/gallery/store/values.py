@@ -30,6 +30,20 @@ class StoredVectors:
 
 
 @dataclass(frozen=True, slots=True)
+class LoggedChange:
+    """The changes of one gallery in one transaction, as other servers apply them to their memory.
+
+    `removed`: templates that were there before, or that the same transaction added.
+    """
+
+    gallery_no: int
+    since: int  # the version before; 0 = there was no such gallery
+    version: int  # the version after
+    first_template: int | None  # the lowest id of those added; None = none
+    removed: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ExpiredTemplate:
     """A template that has been kept for as long as its gallery keeps templates."""
 

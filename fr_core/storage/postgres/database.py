@@ -1,7 +1,7 @@
 """Keeps a store in a PostgreSQL database: one connection that writes and holds the store, several that read.
 
-The connection that writes holds the lock of the store, so that a server which has lost it can write nothing more. A new
-connection goes on only where no other server has held the store in the meantime.
+Several servers may have a store open. Each transaction that writes takes a lock, so that they write in turns; the lock
+that each of them shares says to commands that need the store alone that it is open.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class PostgresDatabase:
     Raises:
         ConfigInvalid, DatabaseUnreachable, DatabaseUnusable: as `require_usable`; nothing was changed.
         StoreNewer: a later version wrote it; nothing was changed.
-        StoreInUse: another server has it open, and it is of an older version or not shared; nothing was changed.
+        StoreInUse: another server has it open, and it is of an older version; nothing was changed.
         WrongKey: it is under another key; nothing was changed.
         StoreCorrupt: it is damaged, or no store of this kind; nothing was changed.
         StoreFailed: the database fails.
@@ -88,7 +88,7 @@ class PostgresDatabase:
             if check:
                 with self._changing():
                     require_recent(self.audit, self.writer)
-                self.writer.begin_holding(self.vault.key_id, alone=self.was_alone)
+                self.writer.begin_holding(self.vault.key_id)
                 self.writer.locks.release(Lock.OPENING)
             self._readers = Readers(server, self._name, schema.name)
             self.log = Upkeep(server, self._name, schema)
@@ -98,24 +98,21 @@ class PostgresDatabase:
         """Hold the store, made or brought up to date; returns whether nobody else held it."""
         locks, schema = self.writer.locks, self.schema
         locks.take(Lock.OPENING)
-        # PostgreSQL needs a moment to notice that a process has ended which held the store.
-        alone = locks.try_take(Lock.HELD, 0.0 if schema.shared else self._server.lock_timeout_s)
-        if not alone:
-            if not schema.shared:
-                raise StoreInUse(message("error.storage.postgres_held", schema=schema.name))
-            locks.share(Lock.HELD)
+        alone = locks.try_take(Lock.HELD)
+        locks.share(Lock.HELD)
         if not self._header.exists(schema):
             with self._changing():
                 self._header.create(schema, self._name)
                 make_tables(self.writer, self._header, schema, Vault.new(key, schema.mac_prefix))
         elif known_version(self._header, schema) < schema.version:
+            # PostgreSQL needs a moment to notice that a process has ended which held the store.
+            alone = alone or locks.try_take(Lock.HELD, self._server.lock_timeout_s)
             if not alone:
                 raise StoreInUse(message("error.storage.older_version_open_another", schema=schema.name))
             vault = self._unlocked(key)
             with self._changing():
                 bring_up_to_date(self.writer, self._header, schema, vault)
-        if alone and schema.shared:
-            locks.share(Lock.HELD)
+        if alone:
             locks.release(Lock.HELD)
         return alone
 
@@ -125,7 +122,7 @@ class PostgresDatabase:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        self.writer.run("BEGIN")
+        self.writer.locks.begin_writing()  # others may write at the same time
         try:
             yield
         except BaseException:
@@ -228,8 +225,13 @@ class PostgresDatabase:
                 raise
 
     @property
+    def is_shared(self) -> bool:
+        """Return True: any number of servers may have the store open."""
+        return True
+
+    @property
     def is_lost(self) -> bool:
-        """Return whether another server has held the store, in which case this process must end."""
+        """Return whether the store was put under another key, in which case this process must end."""
         return self.writer.is_lost
 
     def spare_bytes(self) -> int:

@@ -26,6 +26,8 @@ JOIN pg_class t ON t.oid = d.refobjid
 WHERE s.schemaname = current_schema() AND s.last_value IS NOT NULL;
 """
 _OWN = ("store_header", "store_holders")
+# Rows of processes that were killed; one that has only lost its connection comes back to its row.
+_KEPT_HOLDERS = 10_000
 _COLUMNS = """
 SELECT c.relname::text, a.attname::text FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
 WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped
@@ -71,10 +73,6 @@ class PostgresHeader:
         """Return the version of the tables."""
         return self._number("version")
 
-    def opened(self) -> int:
-        """Return how many processes have opened the store."""
-        return self._number("opened")
-
     def set_version(self, version: int) -> None:
         """Write the version of the tables."""
         self._link.run("UPDATE store_header SET version = %s", (version,))
@@ -84,11 +82,10 @@ class PostgresHeader:
         ((key_id,),) = self._link.run("SELECT key_id FROM store")
         return str(key_id)
 
-    def count_opening(self, *, first: bool) -> int:
-        """Count one more process that holds the store, and return its number; `first`: all others are gone."""
-        if first:
-            self._link.run("DELETE FROM store_holders")
+    def count_opening(self) -> int:
+        """Count one more process that holds the store, and return its number."""
         ((number,),) = self._link.run("UPDATE store_header SET opened = opened + 1 RETURNING opened")
+        self._link.run("DELETE FROM store_holders WHERE holder <= %s", (number - _KEPT_HOLDERS,))
         self._link.run("INSERT INTO store_holders VALUES (%s, 0)", (number,))
         return int(number)
 

@@ -3,14 +3,13 @@
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from fr_core.errors import StoreInUse, message
 from fr_core.storage.driver_errors import driver_errors
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.location import Postgres, schema_name
 from fr_core.storage.marks import found_rows, write_mark
 from fr_core.storage.postgres.header import PostgresHeader
 from fr_core.storage.postgres.link import Link
-from fr_core.storage.postgres.locks import Lock, Locks
+from fr_core.storage.postgres.locks import Locks
 from fr_core.storage.protocol import Row
 from fr_core.storage.schema import Schema
 
@@ -42,15 +41,6 @@ def size_bytes(server: Postgres, schema: Schema) -> int:
     with looking(server, schema) as link:
         ((size,),) = link.run(_BYTES)
         return int(size)
-
-
-def require_free(server: Postgres, schema: Schema) -> None:
-    """Raise `StoreInUse` where a server has the store open; otherwise raises as `looking`."""
-    with looking(server, schema) as link:
-        locks = Locks(link, schema)
-        if not locks.try_take(Lock.HELD):
-            raise StoreInUse(message("error.storage.postgres_held", schema=schema.name))
-        locks.release_all()
 
 
 def store_rows(server: Postgres, schema: Schema) -> list[Row]:

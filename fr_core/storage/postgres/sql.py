@@ -19,6 +19,10 @@ _STATEMENTS: Sequence[tuple[str, str]] = (
     (r"json_group_object\((\w+), (\w+)\)", r"coalesce(json_object_agg(\1, \2), '{}')::text"),
     (r"instr\(([\w.]+), \?\) > 0", r"position(?::bytea IN \1) > 0"),
     (r" NOT INDEXED\b", ""),
+    (
+        r"CAST\(unixepoch\('subsec'\) \* 1000 AS INTEGER\)",
+        "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)",
+    ),
     (r"\bsqlite_sequence\b", "last_numbers"),
     (r"\?", "%s"),
 )

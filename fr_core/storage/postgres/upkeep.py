@@ -43,7 +43,8 @@ class Upkeep:
         try:
             with driver_errors(), closing(Link(self._server, self._schema_name)) as link:
                 ((tables,),) = link.run(_TABLES)
-                link.run(f"VACUUM (SKIP_LOCKED, INDEX_CLEANUP ON, TRUNCATE ON) {tables}")
+                # One that runs on a table already may have begun before the rows were deleted: this one waits for it.
+                link.run(f"VACUUM (INDEX_CLEANUP ON, TRUNCATE ON) {tables}")
         except FrError as error:
             _log.warning("deleted rows of the %s are not removed yet: %s", self._name, error.what)
             return False

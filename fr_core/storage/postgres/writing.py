@@ -31,7 +31,7 @@ class WritingLink(Link):
     Attributes:
         locks: of the store, over this connection.
         key_id: of the key that the store is under, as this process knows it.
-        is_lost: whether another server has held the store, or this process's knowledge of it is out of date for good.
+        is_lost: whether the store was put under another key while this process had no connection.
     """
 
     def __init__(self, server: Postgres, schema: str, kind: Schema) -> None:
@@ -44,13 +44,12 @@ class WritingLink(Link):
         self._holder = 0
         self._number = 0  # of the last transaction
         self._used = 0.0  # when the last transaction began
-        self._in_doubt = False  # whether that may have been kept, though its callers were told of a failure
         self._numbers: dict[str, int] = {}
 
-    def begin_holding(self, key_id: str, *, alone: bool) -> None:
-        """Note the state in which this process takes up the store; `alone`: no other process has it open."""
+    def begin_holding(self, key_id: str) -> None:
+        """Note the state in which this process takes up the store."""
         self.key_id = key_id
-        self._holder = self._header.count_opening(first=alone)
+        self._holder = self._header.count_opening()
 
     def begin(self) -> None:
         """Begin a transaction, over a new connection where the one before was lost.
@@ -63,8 +62,6 @@ class WritingLink(Link):
         self._look_alive()
         if self.is_broken:
             self._hold_again()
-        if self._in_doubt and self._was_kept() and not self._kind.shared:
-            self.is_lost = True  # the memory of this process lacks it
         if self.is_lost:
             raise StoreFailed(message("error.storage.postgres_lost", schema=self._kind.name))
         self._number += 1
@@ -105,7 +102,6 @@ class WritingLink(Link):
         except StatementFailed:
             if not self.is_broken:
                 raise
-            self._in_doubt = True
             if not self._learnt_to_be_kept():
                 raise
 
@@ -147,25 +143,19 @@ class WritingLink(Link):
         """Return whether the last transaction was kept, when it is surely over."""
         self.locks.begin_writing()
         try:
-            kept = self._header.committed(self._holder) == self._number
+            return self._header.committed(self._holder) == self._number
         finally:
             self.roll_back()
-        self._in_doubt = False
-        return kept
 
     def _hold_again(self) -> None:
-        """Connect anew, and hold the store as before; sets `is_lost` where another server has held it since."""
+        """Connect anew, and hold the store as before; sets `is_lost` where it is under another key now."""
         before = self.process_id
         with driver_failures():
             self.connect()
         try:
             self.run(_TERMINATE, (before,))  # which may not have noticed yet that nobody listens
-            if self._kind.shared:
-                self.locks.share(Lock.HELD)
-            else:
-                self.locks.take(Lock.HELD)
-            taken_over = not self._kind.shared and self._header.opened() != self._holder
-            self.is_lost = taken_over or self._header.key_id() != self.key_id
+            self.locks.share(Lock.HELD)
+            self.is_lost = self._header.key_id() != self.key_id
         except BaseException:
             super().close()
             raise

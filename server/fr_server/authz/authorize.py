@@ -27,8 +27,8 @@ from fr_server.authz.rules import Rule, ScopeKind, Stated
 from fr_server.authz.scope import Foreign, NothingKept, Resolver
 from fr_server.authz.score_rounding import ask_for_all, require_photos, value_at
 from fr_server.telemetry.trust import Chain
-from fr_trust.access.budgets import Budgets
 from fr_trust.access.principal import Principal, Role
+from fr_trust.access.shared_budgets import Counting
 from fr_trust.casework.rules import require_reference
 from fr_trust.errors import NotPermitted, PurposeRequired
 
@@ -156,7 +156,7 @@ def _word(purpose: int | None) -> str | None:
 class Authorizer:
     """Decides what a principal may do; refuses a method without a rule."""
 
-    def __init__(self, budgets: Budgets, rules: Mapping[str, Rule]) -> None:
+    def __init__(self, budgets: Counting, rules: Mapping[str, Rule]) -> None:
         self._budgets = budgets
         self._rules = rules
         self._foreign = Foreign(NothingKept(), secrets.token_bytes)
@@ -165,32 +165,43 @@ class Authorizer:
         """Look up courses and galleries with this resolver from now on: the stores are open."""
         self._foreign = Foreign(resolver, secrets.token_bytes)
 
-    def searches_left(self, principal: Principal) -> int | None:
-        """Return how many searches a principal has left today in this process; None = no limit."""
+    async def searches_left(self, principal: Principal) -> int | None:
+        """Return how many searches a principal has left today; None = no limit. Raises `StoreFailed`."""
+        await self._budgets.ready(principal.principal_id, principal.budget, call=False, search=False, left=True)
         return self._budgets.searches_left(principal.principal_id, principal.budget)
 
-    def count_search(self) -> None:
-        """Count one more search of the current caller; raises `QuotaExceeded`."""
-        principal = current_principal()
-        self._budgets.search(principal.principal_id, principal.budget)
+    async def count_search(self) -> None:
+        """Count one more search of the current caller; raises `QuotaExceeded`, `StoreFailed`."""
+        await self._search(current_principal())
 
-    def require_method(self, principal: Principal, method: str, streams: bool) -> Rule:
-        """Return the rule of a method, and count the call; raises `NotPermitted`, `RateLimited`, `QuotaExceeded`."""
+    async def require_method(self, principal: Principal, method: str, streams: bool) -> Rule:
+        """Return the rule of a method, and count the call.
+
+        Raises `NotPermitted`, `RateLimited`, `QuotaExceeded`, and `StoreFailed` if it cannot be counted.
+        """
         rule = self._rules.get(method)
         if rule is None:
             raise NotPermitted(message("error.authz.nobody_may_call"))
         # The call counts even if the role refuses it; the items of a stream are counted one by one.
-        self._budgets.spend(principal.principal_id, principal.budget)
+        await self._spend(principal)
         require_role(principal, rule.roles)
         if rule.counts_as_search and not streams:
-            self._budgets.search(principal.principal_id, principal.budget)
+            await self._search(principal)
         return rule
 
-    def count_item(self, principal: Principal, rule: Rule) -> None:
-        """Count an item of a stream; raises `RateLimited`, `QuotaExceeded`."""
-        self._budgets.spend(principal.principal_id, principal.budget)
+    async def count_item(self, principal: Principal, rule: Rule) -> None:
+        """Count an item of a stream; raises `RateLimited`, `QuotaExceeded`, `StoreFailed`."""
+        await self._spend(principal)
         if rule.counts_as_search:
-            self._budgets.search(principal.principal_id, principal.budget)
+            await self._search(principal)
+
+    async def _spend(self, principal: Principal) -> None:
+        await self._budgets.ready(principal.principal_id, principal.budget, call=True, search=False)
+        self._budgets.spend(principal.principal_id, principal.budget)
+
+    async def _search(self, principal: Principal) -> None:
+        await self._budgets.ready(principal.principal_id, principal.budget, call=False, search=True)
+        self._budgets.search(principal.principal_id, principal.budget)
 
     async def check_request(self, principal: Principal, rule: Rule, request: Any, record: CallRecord) -> bool:
         """Check a request, and replace the ids in it that the principal may not know.
@@ -207,7 +218,7 @@ class Authorizer:
             require_photos(rule, request)
         if rule.search_if and value_at(request, rule.search_if):
             record.searched = True
-            self._budgets.search(principal.principal_id, principal.budget)
+            await self._search(principal)
         if rule.scoped:
             with calling(principal):
                 if await self._foreign.put_out(rule, principal, request):

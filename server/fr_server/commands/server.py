@@ -15,6 +15,7 @@ import typer
 from fr_locales.messages import message
 from fr_server.commands.gallery import ConfigFile
 from fr_server.commands.reporting import CommandFailed, reporting
+from fr_server.commands.status import status
 from fr_server.commands.verify import audit_export, verify
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from fr_trust.access.store import AccessStore
 
 server = typer.Typer(name="server", help="Set up and maintain a server.")
+server.command("status")(status)
 server.command("verify")(verify)
 audit = typer.Typer(help="Export the audit of a server that is stopped.", no_args_is_help=True)
 certificate = typer.Typer(help="Make and revoke client certificates.", no_args_is_help=True)

@@ -78,6 +78,8 @@ def postgres_of(config: Config, environ: Mapping[str, str] = os.environ) -> Post
         storage.connect_timeout_s,
         storage.statement_timeout_s,
         storage.lock_timeout_s,
+        storage.follow_interval_s,
+        storage.follow_timeout_s,
     )
 
 

@@ -46,6 +46,9 @@ class NetworkConfig:
         "127.0.0.1", "Address to listen on; 0.0.0.0 for every interface. An address beyond this machine needs `tls`."
     )
     port: int = _set(50061, "TCP port to listen on; 0 for any free port.", 0, 65535)
+    name: str = _set(
+        "", "Name of this server among those that share a database (see postgresql.md); empty for its host and port."
+    )
     reflection: bool = _set(
         True, "Let clients such as grpcurl list the services and messages. Not allowed if calls need a key."
     )
@@ -309,6 +312,12 @@ class StorageConfig:
     connect_timeout_s: float = _set(10.0, "Seconds to wait for a connection.", 1, 600)
     statement_timeout_s: float = _set(60.0, "Seconds that one statement may take.", 1, 86_400)
     lock_timeout_s: float = _set(5.0, "Seconds to wait for another process that writes.", 0.1, 600)
+    follow_interval_s: float = _set(
+        0.2, "Seconds between looks for the changes of other servers of the database.", 0.01, 60
+    )
+    follow_timeout_s: float = _set(
+        5.0, "Seconds that a search may wait for the changes of other servers, before it is refused.", 0.1, 600
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,9 @@
 """Writes signed checkpoints of the audits elsewhere, and deletes old records after archiving them."""
 
-import fcntl
 import logging
-import os
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fr_core.errors import Failure, InvalidField, ShuttingDown, StoreCorrupt, message
@@ -105,7 +102,7 @@ class Pruning:
     It archives a segment before it deletes it. After a kill between the two, the server goes on with the existing file.
     It never overwrites a file: if one holds other records than the store, it does not prune that chain. `audits` are by
     the names of their chains. It keeps records for `keep_days`, 1 or more, which end at midnight UTC: it prunes a chain
-    once a day. `archive` is None for none. It makes the file `lock`, which shows other processes that this one prunes.
+    once a day. `archive` is None for none. One process at a time may prune a store.
     """
 
     def __init__(
@@ -113,29 +110,26 @@ class Pruning:
         audits: Mapping[Chain, AuditCalls],
         keep_days: int,
         archive: Path | None,
-        lock: Path,
         clock_ms: Callable[[], int],
     ) -> None:
         self._audits = audits
         self._keep_days = keep_days
         self._archive = archive
-        self._lock = lock
         self._clock_ms = clock_ms
 
     def prune(self) -> None:
-        """Prune every chain, unless another process does; then raise the first `Failure` or `OSError`."""
+        """Prune every chain; then raise the first `Failure` or `OSError`."""
         before_ms = (self._clock_ms() // _DAY_MS - self._keep_days) * _DAY_MS
         failed: list[Failure | OSError] = []
-        with self._alone() as alone:
-            for name, audit in self._audits.items() if alone else ():
-                try:
-                    while self._prune_some(name, audit, before_ms):
-                        pass
-                except ShuttingDown:
-                    return
-                except (Failure, OSError) as error:
-                    log.error("The audit %s could not be pruned: %s", name, describe(error))
-                    failed.append(error)
+        for name, audit in self._audits.items():
+            try:
+                while self._prune_some(name, audit, before_ms):
+                    pass
+            except ShuttingDown:
+                return
+            except (Failure, OSError) as error:
+                log.error("The audit %s could not be pruned: %s", name, describe(error))
+                failed.append(error)
         if failed:
             raise failed[0]
 
@@ -164,16 +158,3 @@ class Pruning:
         if not same or audit.audit_disagreement(checkpoint_of(lines[-1])) is not None:
             raise StoreCorrupt(message("error.server.other_records", path=path.name), check="audit_archive")
         return found.seq
-
-    @contextmanager
-    def _alone(self) -> Iterator[bool]:
-        handle = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
-            yield True
-        finally:
-            os.close(handle)

@@ -1,6 +1,7 @@
 """Opens and closes the stores of a server beside its galleries: keys, cases and courses."""
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack
@@ -8,7 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from fr_core.storage.grants import Grants
+from fr_core.storage.leases import Leases
 from fr_core.storage.location import name_of
+from fr_core.storage.opening import open_grants, open_leases
 from fr_core.storage.schema import Schema
 from fr_server.config import Config
 from fr_server.config.folders import (
@@ -21,8 +25,11 @@ from fr_server.config.folders import (
     training_folder,
 )
 from fr_server.storage.footage import FootageFolder, FootageRules
+from fr_server.storage.peers import name_of_server
 from fr_server.telemetry.logs import FIELDS
 from fr_training.store.training_store import TrainingStore
+from fr_trust.access.budgets import Budgets
+from fr_trust.access.shared_budgets import Counting, SharedBudgets
 from fr_trust.access.store import AccessStore
 from fr_trust.casework.store import CaseStore
 
@@ -36,11 +43,17 @@ _HOUR_MS = 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """Stores that several processes share; that of access holds the audit of reads, refusals and failed handshakes."""
+    """Stores that several processes share; that of access holds the audit of reads, refusals and failed handshakes.
+
+    `leases` are of the jobs that one of these processes does for all; `grants` count what callers may do, None for in
+    each process apart.
+    """
 
     access: AccessStore
     cases: CaseStore
     training: TrainingStore
+    leases: Leases
+    grants: Grants | None
     _opened: ExitStack = field(repr=False)
 
     @property
@@ -63,7 +76,20 @@ def open_stores(config: Config, clock: Callable[[], int]) -> Stores:
         access = opened.enter_context(open_access(config, clock))
         cases = opened.enter_context(open_cases(config, clock))
         training = opened.enter_context(open_training(config, clock))
-        return Stores(access, cases, training, opened.pop_all())
+        name, server = name_of_server(config), postgres_of(config)
+        leases = open_leases(server or access_folder(config), access_folder(config), lambda: name)
+        opened.callback(leases.close)
+        grants = open_grants(server or access_folder(config))
+        if grants is not None:
+            opened.callback(grants.close)
+        return Stores(access, cases, training, leases, grants, opened.pop_all())
+
+
+def budgets_of(stores: Stores, clock: Callable[[], int]) -> Counting:
+    """Return what counts the calls of principals: across all servers of a database, or for this process."""
+    if stores.grants is None:
+        return Budgets(time.monotonic, clock)
+    return SharedBudgets(stores.grants, stores.access.account_of)
 
 
 def purge_cases(cases: CaseStore) -> None:

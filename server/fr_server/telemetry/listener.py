@@ -19,7 +19,9 @@ Ended: TypeAlias = Callable[[str, float], None]
 """Call it once at the end of a call, with the outcome (OK, CANCELLED or a reason) and the duration in seconds."""
 
 
-Chore = Literal["purge_training", "purge_cases", "purge_footage", "prune_audit", "checkpoints", "key_ends"]
+Chore = Literal[
+    "purge_training", "purge_cases", "purge_footage", "prune_audit", "checkpoints", "key_ends", "sweep_budgets"
+]
 """The name of a periodic job in the log and in the metrics."""
 
 MOST_FAILED = 50  # calls that failed, of which `Tally` keeps the newest

@@ -7,10 +7,11 @@ moment, and one that is set back takes from nobody those after it. When the day 
 that a clock that was corrected counts from then on. However often and far it is set, a day has 12 to 36 hours, but for
 the first one of a process, which ends at midnight.
 
-**What is kept.** Of each principal a few numbers, in memory, for one process: where several take calls,
-each principal has its budget in each. A principal that asks for nothing until its bucket is full, and has not searched
-today, is forgotten; and when more than so many principals have to be kept, the one is that has not called for longest,
-which can search anew. Those who call have valid keys or tokens, so that only who holds very many can make that happen.
+**What is kept.** Of each principal a few numbers, in memory, for one process: where several take calls, each principal
+has its budget in each, unless they share a database (`shared_budgets`). A principal that asks for nothing until its
+bucket is full, and has not searched today, is forgotten; and when more than so many principals have to be kept, the one
+is that has not called for longest, which can search anew. Those who call have valid keys or tokens, so that only who
+holds very many can make that happen.
 """
 
 import math
@@ -75,6 +76,9 @@ class Budgets:
         self._accounts: OrderedDict[str, _Account] = OrderedDict()
         self._day_ends_s = monotonic_s() + _to_midnight_ms(clock_ms(), 1) / 1000
 
+    async def ready(self, principal_id: str, budget: Budget, *, call: bool, search: bool, left: bool = False) -> None:
+        """Do nothing: everything is in memory, see `SharedBudgets.ready`."""
+
     def spend(self, principal_id: str, budget: Budget) -> None:
         """Count a call, or an item of a stream.
 
@@ -87,7 +91,7 @@ class Budgets:
             if missing > _ROUNDING:
                 raise RateLimited(
                     message("error.trust.more_asked_budget_key"),
-                    retry_after_s=_rounded_up(missing / budget.requests_per_s),
+                    retry_after_s=rounded_up(missing / budget.requests_per_s),
                 )
             account.tokens -= 1
 
@@ -104,7 +108,7 @@ class Budgets:
             account = self._account(principal_id, budget, now_s)
             if account.searches >= budget.searches_per_day:
                 raise QuotaExceeded(
-                    message("error.trust.no_search_left_today"), retry_after_s=_rounded_up(self._day_ends_s - now_s)
+                    message("error.trust.no_search_left_today"), retry_after_s=rounded_up(self._day_ends_s - now_s)
                 )
             account.searches += 1
 
@@ -148,5 +152,6 @@ def _to_midnight_ms(now_ms: int, least_ms: int) -> int:
     return least_ms + -(now_ms + least_ms) % _DAY_MS
 
 
-def _rounded_up(seconds: float) -> str:
+def rounded_up(seconds: float) -> str:
+    """Return a wait as text, a millisecond or more."""
     return f"{max(1, math.ceil(seconds * 1000)) / 1000:.3f}"

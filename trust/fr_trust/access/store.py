@@ -184,6 +184,10 @@ class AccessStore(SharedStore[Transaction]):
 
         return self._writer.submit(append)
 
+    def account_of(self, principal_id: str) -> bytes:
+        """Return what stands for a principal where its budget is counted: 16 bytes that do not tell who it is."""
+        return self._database.vault.mac("account", (principal_id,))
+
     def pseudonyms(self) -> Pseudonyms:
         """Return the maker of the pseudonyms of the audit."""
         with self.auditing() as audit:

@@ -38,6 +38,8 @@ PASSING = frozenset(
         "DEVICE_LOST",
         "CALL_ENDED",
         "GALLERY_REPLACED",
+        "REPLICA_BEHIND",
+        "ERASURE_UNCONFIRMED",
         "FILE_UNREADABLE",
     }
 )

@@ -119,6 +119,12 @@ def search(
             help="With --draw, if the gallery keeps no photos: their folder, or the manifest of `fr enrol`.",
         ),
     ] = None,
+    at_least: Annotated[
+        str,
+        typer.Option(
+            metavar="TOKEN", help="The version_token of an earlier answer: search that version of the gallery or later."
+        ),
+    ] = "",
     no_downscale: NoDownscale = False,
     brief: Brief = False,
     as_lines: AsLines = False,
@@ -150,6 +156,7 @@ def search(
                 target_fpir=target_fpir,
                 purpose=purpose,
                 case_reference=case,
+                at_least=at_least,
             )
             write_drawn(photo, lambda: _drawn(client, gallery_id, photo, data, answer, candidate_photos, purpose, case))
             keys, line = answer_keys(answer), search_line(answer)

@@ -128,6 +128,7 @@ class Gallery(_message.Message):
     KEEPS_PHOTOS_FIELD_NUMBER: _builtins.int
     HAS_CALIBRATION_FIELD_NUMBER: _builtins.int
     USE_FIELD_NUMBER: _builtins.int
+    VERSION_TOKEN_FIELD_NUMBER: _builtins.int
     gallery_id: _builtins.str
     """Its id: 1 to 128 characters of a-z, 0-9, - and _."""
     display_name: _builtins.str
@@ -144,6 +145,8 @@ class Gallery(_message.Message):
     """True if it has its own calibration."""
     use: Global___GalleryUse.ValueType
     """The use of the gallery."""
+    version_token: _builtins.str
+    """Names this version of the gallery; give it to `at_least` of a later call to any server of the same database."""
     @_builtins.property
     def model(self) -> _common_pb2.ModelId:
         """The model of every template in the gallery."""
@@ -175,10 +178,11 @@ class Gallery(_message.Message):
         keeps_photos: _builtins.bool = ...,
         has_calibration: _builtins.bool = ...,
         use: Global___GalleryUse.ValueType = ...,
+        version_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "model", b"model", "retention", b"retention"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "expire_time", b"expire_time", "gallery_id", b"gallery_id", "has_calibration", b"has_calibration", "keeps_photos", b"keeps_photos", "model", b"model", "retention", b"retention", "subject_count", b"subject_count", "template_count", b"template_count", "use", b"use", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "expire_time", b"expire_time", "gallery_id", b"gallery_id", "has_calibration", b"has_calibration", "keeps_photos", b"keeps_photos", "model", b"model", "retention", b"retention", "subject_count", b"subject_count", "template_count", b"template_count", "use", b"use", "version", b"version", "version_token", b"version_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -367,16 +371,22 @@ class GetGalleryRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     GALLERY_ID_FIELD_NUMBER: _builtins.int
+    AT_LEAST_FIELD_NUMBER: _builtins.int
     gallery_id: _builtins.str
     """Its id."""
+    at_least: _builtins.str
+    """A version_token from an earlier answer about the gallery. The answer is then of that version or a later one. The
+    server waits for it if it must, and refuses the call with REPLICA_BEHIND if that takes too long.
+    """
     def __init__(
         self,
         *,
         gallery_id: _builtins.str = ...,
+        at_least: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["gallery_id", b"gallery_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "gallery_id", b"gallery_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -562,19 +572,23 @@ class DeleteGalleryResponse(_message.Message):
 
     DELETED_SUBJECTS_FIELD_NUMBER: _builtins.int
     DELETED_TEMPLATES_FIELD_NUMBER: _builtins.int
+    VERSION_TOKEN_FIELD_NUMBER: _builtins.int
     deleted_subjects: _builtins.int
     """Number of subjects."""
     deleted_templates: _builtins.int
     """Number of templates."""
+    version_token: _builtins.str
+    """Names this version of the gallery; give it to `at_least` of a later call to any server of the same database."""
     def __init__(
         self,
         *,
         deleted_subjects: _builtins.int = ...,
         deleted_templates: _builtins.int = ...,
+        version_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted_subjects", b"deleted_subjects", "deleted_templates", b"deleted_templates"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted_subjects", b"deleted_subjects", "deleted_templates", b"deleted_templates", "version_token", b"version_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -670,6 +684,7 @@ class EnrolResponse(_message.Message):
     SIMILAR_FIELD_NUMBER: _builtins.int
     SIMILAR_UNKNOWN_FIELD_NUMBER: _builtins.int
     CHOICE_FIELD_NUMBER: _builtins.int
+    VERSION_TOKEN_FIELD_NUMBER: _builtins.int
     subject_id: _builtins.str
     """The subject's id."""
     template_id: _builtins.int
@@ -682,6 +697,8 @@ class EnrolResponse(_message.Message):
     """True if the search for similar subjects failed; `similar` is then empty. The face is enrolled in any case; do not
     send it again.
     """
+    version_token: _builtins.str
+    """Names this version of the gallery; give it to `at_least` of a later call to any server of the same database."""
     @_builtins.property
     def face(self) -> _common_pb2.Face:
         """The enrolled face; unset if the caller sent an embedding."""
@@ -707,10 +724,11 @@ class EnrolResponse(_message.Message):
         similar: _abc.Iterable[Global___Candidate] | None = ...,
         similar_unknown: _builtins.bool = ...,
         choice: _common_pb2.FaceChoice | None = ...,
+        version_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["choice", b"choice", "face", b"face"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["choice", b"choice", "face", b"face", "gallery_version", b"gallery_version", "similar", b"similar", "similar_unknown", b"similar_unknown", "subject_created", b"subject_created", "subject_id", b"subject_id", "template_id", b"template_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["choice", b"choice", "face", b"face", "gallery_version", b"gallery_version", "similar", b"similar", "similar_unknown", b"similar_unknown", "subject_created", b"subject_created", "subject_id", b"subject_id", "template_id", b"template_id", "version_token", b"version_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -910,10 +928,13 @@ class EnrolEmbeddingsResponse(_message.Message):
     REFUSALS_FIELD_NUMBER: _builtins.int
     CREATED_SUBJECTS_FIELD_NUMBER: _builtins.int
     GALLERY_VERSION_FIELD_NUMBER: _builtins.int
+    VERSION_TOKEN_FIELD_NUMBER: _builtins.int
     created_subjects: _builtins.int
     """Number of new subjects."""
     gallery_version: _builtins.int
     """Version of the gallery with the new templates; unset if the server refused all of them."""
+    version_token: _builtins.str
+    """Names this version of the gallery; give it to `at_least` of a later call to any server of the same database."""
     @_builtins.property
     def template_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """The new template of each embedding; 0 if the server refused it."""
@@ -929,10 +950,11 @@ class EnrolEmbeddingsResponse(_message.Message):
         refusals: _abc.Iterable[Global___RefusedEmbedding] | None = ...,
         created_subjects: _builtins.int = ...,
         gallery_version: _builtins.int | None = ...,
+        version_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_gallery_version", b"_gallery_version", "gallery_version", b"gallery_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_gallery_version", b"_gallery_version", "created_subjects", b"created_subjects", "gallery_version", b"gallery_version", "refusals", b"refusals", "template_ids", b"template_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_gallery_version", b"_gallery_version", "created_subjects", b"created_subjects", "gallery_version", b"gallery_version", "refusals", b"refusals", "template_ids", b"template_ids", "version_token", b"version_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__gallery_version: _TypeAlias = _typing.Literal["gallery_version"]  # noqa: Y015
     _WhichOneofArgType__gallery_version: _TypeAlias = _typing.Literal["_gallery_version", b"_gallery_version"]  # noqa: Y015
@@ -1072,6 +1094,7 @@ class SearchRequest(_message.Message):
     FUSION_FIELD_NUMBER: _builtins.int
     PURPOSE_FIELD_NUMBER: _builtins.int
     CASE_REFERENCE_FIELD_NUMBER: _builtins.int
+    AT_LEAST_FIELD_NUMBER: _builtins.int
     gallery_id: _builtins.str
     """The gallery."""
     top_k: _builtins.int
@@ -1104,6 +1127,10 @@ class SearchRequest(_message.Message):
     """The reference of the case, at most 128 characters; required for an operational gallery. The server keeps
     only a pseudonym of it, in the audit.
     """
+    at_least: _builtins.str
+    """A version_token from an earlier answer about the gallery. The answer is then of that version or a later one. The
+    server waits for it if it must, and refuses the call with REPLICA_BEHIND if that takes too long.
+    """
     @_builtins.property
     def probe(self) -> _recognition_pb2.Probe:
         """The face: a photo, or an embedding from the gallery's model."""
@@ -1127,10 +1154,11 @@ class SearchRequest(_message.Message):
         fusion: Global___ScoreFusion.ValueType = ...,
         purpose: _common_pb2.Purpose.ValueType = ...,
         case_reference: _builtins.str = ...,
+        at_least: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_top_k", b"_top_k", "criterion", b"criterion", "filter", b"filter", "probe", b"probe", "target_fmr", b"target_fmr", "target_fpir", b"target_fpir", "threshold", b"threshold", "top_k", b"top_k"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_top_k", b"_top_k", "case_reference", b"case_reference", "criterion", b"criterion", "filter", b"filter", "fusion", b"fusion", "gallery_id", b"gallery_id", "only_above_threshold", b"only_above_threshold", "probe", b"probe", "purpose", b"purpose", "several_faces", b"several_faces", "target_fmr", b"target_fmr", "target_fpir", b"target_fpir", "threshold", b"threshold", "top_k", b"top_k"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_top_k", b"_top_k", "at_least", b"at_least", "case_reference", b"case_reference", "criterion", b"criterion", "filter", b"filter", "fusion", b"fusion", "gallery_id", b"gallery_id", "only_above_threshold", b"only_above_threshold", "probe", b"probe", "purpose", b"purpose", "several_faces", b"several_faces", "target_fmr", b"target_fmr", "target_fpir", b"target_fpir", "threshold", b"threshold", "top_k", b"top_k"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__top_k: _TypeAlias = _typing.Literal["top_k"]  # noqa: Y015
     _WhichOneofArgType__top_k: _TypeAlias = _typing.Literal["_top_k", b"_top_k"]  # noqa: Y015
@@ -1399,6 +1427,7 @@ class GetSubjectRequest(_message.Message):
     SUBJECT_ID_FIELD_NUMBER: _builtins.int
     PURPOSE_FIELD_NUMBER: _builtins.int
     CASE_REFERENCE_FIELD_NUMBER: _builtins.int
+    AT_LEAST_FIELD_NUMBER: _builtins.int
     gallery_id: _builtins.str
     """The gallery."""
     subject_id: _builtins.str
@@ -1409,6 +1438,10 @@ class GetSubjectRequest(_message.Message):
     """The reference of the case or request, at most 128 characters; required for an operational gallery. The server keeps
     only a pseudonym of it, in the audit.
     """
+    at_least: _builtins.str
+    """A version_token from an earlier answer about the gallery. The answer is then of that version or a later one. The
+    server waits for it if it must, and refuses the call with REPLICA_BEHIND if that takes too long.
+    """
     def __init__(
         self,
         *,
@@ -1416,10 +1449,11 @@ class GetSubjectRequest(_message.Message):
         subject_id: _builtins.str = ...,
         purpose: _common_pb2.Purpose.ValueType = ...,
         case_reference: _builtins.str = ...,
+        at_least: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["case_reference", b"case_reference", "gallery_id", b"gallery_id", "purpose", b"purpose", "subject_id", b"subject_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "case_reference", b"case_reference", "gallery_id", b"gallery_id", "purpose", b"purpose", "subject_id", b"subject_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1460,6 +1494,7 @@ class ListSubjectsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     PURPOSE_FIELD_NUMBER: _builtins.int
     CASE_REFERENCE_FIELD_NUMBER: _builtins.int
+    AT_LEAST_FIELD_NUMBER: _builtins.int
     gallery_id: _builtins.str
     """The gallery."""
     page_size: _builtins.int
@@ -1472,6 +1507,10 @@ class ListSubjectsRequest(_message.Message):
     """The reference of the case or request, at most 128 characters; required for an operational gallery. The server keeps
     only a pseudonym of it, in the audit.
     """
+    at_least: _builtins.str
+    """A version_token from an earlier answer about the gallery. The answer is then of that version or a later one. The
+    server waits for it if it must, and refuses the call with REPLICA_BEHIND if that takes too long.
+    """
     def __init__(
         self,
         *,
@@ -1480,10 +1519,11 @@ class ListSubjectsRequest(_message.Message):
         page_token: _builtins.str = ...,
         purpose: _common_pb2.Purpose.ValueType = ...,
         case_reference: _builtins.str = ...,
+        at_least: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_page_size", b"_page_size", "page_size", b"page_size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_page_size", b"_page_size", "case_reference", b"case_reference", "gallery_id", b"gallery_id", "page_size", b"page_size", "page_token", b"page_token", "purpose", b"purpose"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_page_size", b"_page_size", "at_least", b"at_least", "case_reference", b"case_reference", "gallery_id", b"gallery_id", "page_size", b"page_size", "page_token", b"page_token", "purpose", b"purpose"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__page_size: _TypeAlias = _typing.Literal["page_size"]  # noqa: Y015
     _WhichOneofArgType__page_size: _TypeAlias = _typing.Literal["_page_size", b"_page_size"]  # noqa: Y015
@@ -1599,8 +1639,11 @@ class UpdateSubjectResponse(_message.Message):
 
     SUBJECT_FIELD_NUMBER: _builtins.int
     GALLERY_VERSION_FIELD_NUMBER: _builtins.int
+    VERSION_TOKEN_FIELD_NUMBER: _builtins.int
     gallery_version: _builtins.int
     """Version of the gallery with the change."""
+    version_token: _builtins.str
+    """Names this version of the gallery; give it to `at_least` of a later call to any server of the same database."""
     @_builtins.property
     def subject(self) -> Global___Subject:
         """The subject with its templates."""
@@ -1610,10 +1653,11 @@ class UpdateSubjectResponse(_message.Message):
         *,
         subject: Global___Subject | None = ...,
         gallery_version: _builtins.int = ...,
+        version_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["subject", b"subject"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["gallery_version", b"gallery_version", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gallery_version", b"gallery_version", "subject", b"subject", "version_token", b"version_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1653,19 +1697,23 @@ class DeleteSubjectResponse(_message.Message):
 
     DELETED_TEMPLATES_FIELD_NUMBER: _builtins.int
     GALLERY_VERSION_FIELD_NUMBER: _builtins.int
+    VERSION_TOKEN_FIELD_NUMBER: _builtins.int
     deleted_templates: _builtins.int
     """Number of deleted templates."""
     gallery_version: _builtins.int
     """Version of the gallery without the subject."""
+    version_token: _builtins.str
+    """Names this version of the gallery; give it to `at_least` of a later call to any server of the same database."""
     def __init__(
         self,
         *,
         deleted_templates: _builtins.int = ...,
         gallery_version: _builtins.int = ...,
+        version_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted_templates", b"deleted_templates", "gallery_version", b"gallery_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted_templates", b"deleted_templates", "gallery_version", b"gallery_version", "version_token", b"version_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1709,6 +1757,7 @@ class EraseSubjectResponse(_message.Message):
     ERASE_TIME_FIELD_NUMBER: _builtins.int
     GALLERY_VERSION_FIELD_NUMBER: _builtins.int
     SCRUBBED_FIELD_NUMBER: _builtins.int
+    VERSION_TOKEN_FIELD_NUMBER: _builtins.int
     receipt_id: _builtins.str
     """The id of the erasure: 16 hexadecimal digits."""
     erased_templates: _builtins.int
@@ -1721,6 +1770,8 @@ class EraseSubjectResponse(_message.Message):
     """True if no byte of the subject remains on the disk. False if a backup was reading the store, or if the disk failed;
     the server then tries again every second. With an index in Milvus, also false until Milvus has compacted it.
     """
+    version_token: _builtins.str
+    """Names this version of the gallery; give it to `at_least` of a later call to any server of the same database."""
     @_builtins.property
     def erase_time(self) -> _timestamp_pb2.Timestamp:
         """Time of the erasure."""
@@ -1734,10 +1785,11 @@ class EraseSubjectResponse(_message.Message):
         erase_time: _timestamp_pb2.Timestamp | None = ...,
         gallery_version: _builtins.int = ...,
         scrubbed: _builtins.bool = ...,
+        version_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["erase_time", b"erase_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["erase_time", b"erase_time", "erased_photos", b"erased_photos", "erased_templates", b"erased_templates", "gallery_version", b"gallery_version", "receipt_id", b"receipt_id", "scrubbed", b"scrubbed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["erase_time", b"erase_time", "erased_photos", b"erased_photos", "erased_templates", b"erased_templates", "gallery_version", b"gallery_version", "receipt_id", b"receipt_id", "scrubbed", b"scrubbed", "version_token", b"version_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1755,6 +1807,7 @@ class GetTemplateRequest(_message.Message):
     CASE_REFERENCE_FIELD_NUMBER: _builtins.int
     INCLUDE_EMBEDDING_FIELD_NUMBER: _builtins.int
     INCLUDE_PHOTO_FIELD_NUMBER: _builtins.int
+    AT_LEAST_FIELD_NUMBER: _builtins.int
     gallery_id: _builtins.str
     """The gallery."""
     template_id: _builtins.int
@@ -1769,6 +1822,10 @@ class GetTemplateRequest(_message.Message):
     """True to include the embedding in the answer. The server refuses this for an operational gallery."""
     include_photo: _builtins.bool
     """True to include the photo in the answer, if the gallery keeps it."""
+    at_least: _builtins.str
+    """A version_token from an earlier answer about the gallery. The answer is then of that version or a later one. The
+    server waits for it if it must, and refuses the call with REPLICA_BEHIND if that takes too long.
+    """
     def __init__(
         self,
         *,
@@ -1778,10 +1835,11 @@ class GetTemplateRequest(_message.Message):
         case_reference: _builtins.str = ...,
         include_embedding: _builtins.bool = ...,
         include_photo: _builtins.bool = ...,
+        at_least: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["case_reference", b"case_reference", "gallery_id", b"gallery_id", "include_embedding", b"include_embedding", "include_photo", b"include_photo", "purpose", b"purpose", "template_id", b"template_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "case_reference", b"case_reference", "gallery_id", b"gallery_id", "include_embedding", b"include_embedding", "include_photo", b"include_photo", "purpose", b"purpose", "template_id", b"template_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1862,16 +1920,20 @@ class DeleteTemplateResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     GALLERY_VERSION_FIELD_NUMBER: _builtins.int
+    VERSION_TOKEN_FIELD_NUMBER: _builtins.int
     gallery_version: _builtins.int
     """Version of the gallery without the template."""
+    version_token: _builtins.str
+    """Names this version of the gallery; give it to `at_least` of a later call to any server of the same database."""
     def __init__(
         self,
         *,
         gallery_version: _builtins.int = ...,
+        version_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["gallery_version", b"gallery_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gallery_version", b"gallery_version", "version_token", b"version_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2007,6 +2069,7 @@ class FindDuplicatesRequest(_message.Message):
     THRESHOLD_FIELD_NUMBER: _builtins.int
     PURPOSE_FIELD_NUMBER: _builtins.int
     CASE_REFERENCE_FIELD_NUMBER: _builtins.int
+    AT_LEAST_FIELD_NUMBER: _builtins.int
     gallery_id: _builtins.str
     """The gallery."""
     threshold: _builtins.float
@@ -2017,6 +2080,10 @@ class FindDuplicatesRequest(_message.Message):
     """The reference of the case, at most 128 characters; required for an operational gallery. The server keeps
     only a pseudonym of it, in the audit.
     """
+    at_least: _builtins.str
+    """A version_token from an earlier answer about the gallery. The answer is then of that version or a later one. The
+    server waits for it if it must, and refuses the call with REPLICA_BEHIND if that takes too long.
+    """
     def __init__(
         self,
         *,
@@ -2024,10 +2091,11 @@ class FindDuplicatesRequest(_message.Message):
         threshold: _builtins.float | None = ...,
         purpose: _common_pb2.Purpose.ValueType = ...,
         case_reference: _builtins.str = ...,
+        at_least: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "threshold", b"threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "case_reference", b"case_reference", "gallery_id", b"gallery_id", "purpose", b"purpose", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "at_least", b"at_least", "case_reference", b"case_reference", "gallery_id", b"gallery_id", "purpose", b"purpose", "threshold", b"threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__threshold: _TypeAlias = _typing.Literal["threshold"]  # noqa: Y015
     _WhichOneofArgType__threshold: _TypeAlias = _typing.Literal["_threshold", b"_threshold"]  # noqa: Y015
@@ -2115,6 +2183,7 @@ class ClusterGalleryRequest(_message.Message):
     THRESHOLD_FIELD_NUMBER: _builtins.int
     PURPOSE_FIELD_NUMBER: _builtins.int
     CASE_REFERENCE_FIELD_NUMBER: _builtins.int
+    AT_LEAST_FIELD_NUMBER: _builtins.int
     gallery_id: _builtins.str
     """The gallery."""
     threshold: _builtins.float
@@ -2127,6 +2196,10 @@ class ClusterGalleryRequest(_message.Message):
     """The reference of the case, at most 128 characters; required for an operational gallery. The server keeps
     only a pseudonym of it, in the audit.
     """
+    at_least: _builtins.str
+    """A version_token from an earlier answer about the gallery. The answer is then of that version or a later one. The
+    server waits for it if it must, and refuses the call with REPLICA_BEHIND if that takes too long.
+    """
     def __init__(
         self,
         *,
@@ -2134,10 +2207,11 @@ class ClusterGalleryRequest(_message.Message):
         threshold: _builtins.float | None = ...,
         purpose: _common_pb2.Purpose.ValueType = ...,
         case_reference: _builtins.str = ...,
+        at_least: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "threshold", b"threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "case_reference", b"case_reference", "gallery_id", b"gallery_id", "purpose", b"purpose", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "at_least", b"at_least", "case_reference", b"case_reference", "gallery_id", b"gallery_id", "purpose", b"purpose", "threshold", b"threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__threshold: _TypeAlias = _typing.Literal["threshold"]  # noqa: Y015
     _WhichOneofArgType__threshold: _TypeAlias = _typing.Literal["_threshold", b"_threshold"]  # noqa: Y015
@@ -2283,8 +2357,11 @@ class SetCalibrationResponse(_message.Message):
 
     CALIBRATION_FIELD_NUMBER: _builtins.int
     GALLERY_VERSION_FIELD_NUMBER: _builtins.int
+    VERSION_TOKEN_FIELD_NUMBER: _builtins.int
     gallery_version: _builtins.int
     """Version of the gallery. It does not change if the gallery already had this calibration."""
+    version_token: _builtins.str
+    """Names this version of the gallery; give it to `at_least` of a later call to any server of the same database."""
     @_builtins.property
     def calibration(self) -> _common_pb2.Calibration:
         """The description of the calibration."""
@@ -2294,10 +2371,11 @@ class SetCalibrationResponse(_message.Message):
         *,
         calibration: _common_pb2.Calibration | None = ...,
         gallery_version: _builtins.int = ...,
+        version_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration", "gallery_version", b"gallery_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration", "gallery_version", b"gallery_version", "version_token", b"version_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2333,8 +2411,11 @@ class DeleteCalibrationResponse(_message.Message):
 
     CALIBRATION_FIELD_NUMBER: _builtins.int
     GALLERY_VERSION_FIELD_NUMBER: _builtins.int
+    VERSION_TOKEN_FIELD_NUMBER: _builtins.int
     gallery_version: _builtins.int
     """Version of the gallery. It does not change if the gallery had no calibration."""
+    version_token: _builtins.str
+    """Names this version of the gallery; give it to `at_least` of a later call to any server of the same database."""
     @_builtins.property
     def calibration(self) -> _common_pb2.Calibration:
         """The description of the pack's calibration; unset if the pack has none."""
@@ -2344,10 +2425,11 @@ class DeleteCalibrationResponse(_message.Message):
         *,
         calibration: _common_pb2.Calibration | None = ...,
         gallery_version: _builtins.int = ...,
+        version_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration", "gallery_version", b"gallery_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration", "gallery_version", b"gallery_version", "version_token", b"version_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2360,16 +2442,22 @@ class GetCalibrationRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     GALLERY_ID_FIELD_NUMBER: _builtins.int
+    AT_LEAST_FIELD_NUMBER: _builtins.int
     gallery_id: _builtins.str
     """The gallery."""
+    at_least: _builtins.str
+    """A version_token from an earlier answer about the gallery. The answer is then of that version or a later one. The
+    server waits for it if it must, and refuses the call with REPLICA_BEHIND if that takes too long.
+    """
     def __init__(
         self,
         *,
         gallery_id: _builtins.str = ...,
+        at_least: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["gallery_id", b"gallery_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "gallery_id", b"gallery_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -13,6 +13,7 @@ from fr_core.gallery.checks import require_threshold, require_top_k
 from fr_core.gallery.pages import require_page_size
 from fr_core.gallery.query import ScoreFusion, SubjectFilter
 from fr_core.gallery.search.filters import require_subject_count
+from fr_core.gallery.versions import version_token
 from fr_core.pipeline import Selected
 from fr_core.types import Candidate, Decision
 from fr_locales.rendering import render
@@ -133,7 +134,13 @@ def gallery_message(info: values.GalleryInfo) -> pb.Gallery:
         keeps_photos=info.keeps_photos,
         has_calibration=info.calibration_sha256 is not None,
         use=_USES[info.use],
+        version_token=version_token(info.gallery_no, info.version),
     )
+
+
+def token_of(changed: values.Enrolled | values.Deleted | values.Erased | values.UpdatedSubject) -> str:
+    """Return the token of the version that a change has made."""
+    return version_token(changed.gallery_no, changed.gallery_version)
 
 
 def gallery_use(request: pb.CreateGalleryRequest, unspecified: values.GalleryUse) -> values.GalleryUse:
@@ -171,6 +178,7 @@ def enrol_response(
         face=None if choice is None else common.face_message(choice.face.face),
         gallery_version=enrolled.gallery_version,
         choice=common.choice_message(choice),
+        version_token=token_of(enrolled),
     )
     if similar is not None:  # ranked anew, without the subject itself
         others = [one for one in similar.identification.candidates if one.subject_id != enrolled.subject_id]
@@ -188,6 +196,7 @@ def erase_response(erased: values.Erased) -> pb.EraseSubjectResponse:
         erase_time=common.timestamp(erased.erased),
         gallery_version=erased.gallery_version,
         scrubbed=erased.scrubbed,
+        version_token=token_of(erased),
     )
 
 

@@ -12,7 +12,7 @@ from fr_core.gallery.checks import require_metadata
 from fr_core.gallery.values import KEEP, Enrolled, Enrolment, GalleryInfo, GalleryUpdate, NewTemplate, SubjectUpdate
 from fr_core.types import Embedding
 from fr_server.rpc.convert.common import model_from, refusal
-from fr_server.rpc.convert.gallery import expiry, retention
+from fr_server.rpc.convert.gallery import expiry, retention, token_of
 
 # Of one request.
 MAX_EMBEDDINGS = 1000
@@ -64,6 +64,7 @@ def embeddings_response(outcomes: Sequence[Enrolled | FrError]) -> pb.EnrolEmbed
         ],
         created_subjects=sum(outcome.subject_created for outcome in stored),
         gallery_version=stored[0].gallery_version if stored else None,
+        version_token=token_of(stored[0]) if stored else "",
     )
 
 

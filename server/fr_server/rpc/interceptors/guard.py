@@ -40,8 +40,8 @@ from fr_server.rpc.interceptors.streams import (
 )
 from fr_server.rpc.interceptors.wrapping import EXEMPT, Context, Handler, Stream, Unary, request_id_of, wrap
 from fr_server.telemetry.trust import Trust
-from fr_trust.access.budgets import Budgets
 from fr_trust.access.principal import Principal
+from fr_trust.access.shared_budgets import Counting
 from fr_trust.errors import CredentialInvalid
 
 _NOBODY = Attribution(actor=NOBODY)
@@ -82,7 +82,7 @@ class Guard(grpc.aio.ServerInterceptor):
     def __init__(
         self,
         authenticator: Authenticator,
-        budgets: Budgets,
+        budgets: Counting,
         recorder: Recorder,
         trust: Trust,
         *,
@@ -123,7 +123,7 @@ class Guard(grpc.aio.ServerInterceptor):
         principal = None
         try:
             principal = await self._authenticator.authenticate(metadata, peer)
-            rule = self.authorizer.require_method(principal, method, streams)
+            rule = await self.authorizer.require_method(principal, method, streams)
         except Exception as error:  # noqa: BLE001 - raised in the call, where the boundary makes a status of it
             return _Found(principal, None, error)
         return _Found(principal, rule, None)
@@ -259,7 +259,7 @@ class Guard(grpc.aio.ServerInterceptor):
             number = items.add(item)
             try:
                 require_item_id(request.item_id)
-                self.authorizer.count_item(call.principal, call.rule)
+                await self.authorizer.count_item(call.principal, call.rule)
                 item.only_above = await self.authorizer.check_request(call.principal, call.rule, request, item.record)
             except (InputRefused, Failure) as error:
                 yield RefusedItem(number, error)

@@ -1,6 +1,6 @@
 """AccessService: API keys, and who calls."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from fr_api.v1 import access_pb2 as pb
@@ -39,7 +39,7 @@ class AccessService(access_pb2_grpc.AccessServiceServicer):
         default: Budget,
         key_days: int,
         work: Work,
-        searches_left: Callable[[Principal], int | None],
+        searches_left: Callable[[Principal], Awaitable[int | None]],
     ) -> None:
         self._store = store
         self._default = default
@@ -49,7 +49,8 @@ class AccessService(access_pb2_grpc.AccessServiceServicer):
 
     async def WhoAmI(self, request: pb.WhoAmIRequest, context: Context) -> pb.WhoAmIResponse:
         principal = current_principal()
-        return access.who_response(principal, await self._work.storage(self._own_key), self._searches_left(principal))
+        key, left = await self._work.storage(self._own_key), await self._searches_left(principal)
+        return access.who_response(principal, key, left)
 
     async def CreateKey(self, request: pb.CreateKeyRequest, context: Context) -> pb.CreateKeyResponse:
         principal = current_principal()

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from fr_api.v1 import gallery_pb2 as pb
 from fr_core.errors import CalibrationInvalid, CalibrationUnreadable, MissingField, message
 from fr_core.gallery.values import GalleryCalibration, GalleryInfo, calibration_id
+from fr_core.gallery.versions import version_token
 from fr_core.scoring.calibration import Calibration
 from fr_core.scoring.calibration_json import to_json
 from fr_server.pools import Work
@@ -77,7 +78,9 @@ class Calibrations:
             )
             in_force = self._decisions.of_gallery(info.model, own, calibration_id(text))
             return pb.SetCalibrationResponse(
-                calibration=calibration_message(in_force, with_settings=True), gallery_version=info.version
+                calibration=calibration_message(in_force, with_settings=True),
+                gallery_version=info.version,
+                version_token=version_token(info.gallery_no, info.version),
             )
 
         return await self._work.storage(change)
@@ -89,12 +92,15 @@ class Calibrations:
         return pb.DeleteCalibrationResponse(
             calibration=None if of_pack is None else calibration_message(of_pack, with_settings=True),
             gallery_version=info.version,
+            version_token=version_token(info.gallery_no, info.version),
         )
 
     async def get(self, request: pb.GetCalibrationRequest) -> pb.GetCalibrationResponse:
         """Read the calibration that searches of a gallery answer with; raises `UnknownGallery`."""
 
         def read() -> pb.GetCalibrationResponse:
+            if request.at_least:
+                self._galleries.require_version(request.gallery_id, request.at_least)
             info = self._galleries.get(request.gallery_id)
             text, in_force = self._galleries.calibration(info), self._decisions.in_force(info.model)
             if text is not None:

@@ -64,7 +64,7 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
         return pb.CreateGalleryResponse(gallery=gallery.gallery_message(info))
 
     async def GetGallery(self, request: pb.GetGalleryRequest, context: Context) -> pb.GetGalleryResponse:
-        info = await self._work.storage(self._galleries.get, request.gallery_id)
+        info = await self._work.storage(self.faces.newest, request)
         return pb.GetGalleryResponse(gallery=gallery.gallery_message(info))
 
     async def ListGalleries(self, request: pb.ListGalleriesRequest, context: Context) -> pb.ListGalleriesResponse:
@@ -81,7 +81,11 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
 
     async def DeleteGallery(self, request: pb.DeleteGalleryRequest, context: Context) -> pb.DeleteGalleryResponse:
         deleted = await self._work.storage(self._galleries.delete, request.gallery_id)
-        return pb.DeleteGalleryResponse(deleted_subjects=deleted.subjects, deleted_templates=deleted.templates)
+        return pb.DeleteGalleryResponse(
+            deleted_subjects=deleted.subjects,
+            deleted_templates=deleted.templates,
+            version_token=gallery.token_of(deleted),
+        )
 
     async def Enrol(self, request: pb.EnrolRequest, context: Context) -> pb.EnrolResponse:
         return await self.faces.enrol(request)
@@ -141,12 +145,18 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
         update, info = subject_update(request), await self.faces.enter(request)
         updated = await self._work.storage(self._galleries.update_subject, info, request.subject_id, update)
         return pb.UpdateSubjectResponse(
-            subject=gallery.subject_message(updated.subject), gallery_version=updated.gallery_version
+            subject=gallery.subject_message(updated.subject),
+            gallery_version=updated.gallery_version,
+            version_token=gallery.token_of(updated),
         )
 
     async def DeleteSubject(self, request: pb.DeleteSubjectRequest, context: Context) -> pb.DeleteSubjectResponse:
         deleted = await self._work.storage(self._galleries.delete_subject, request.gallery_id, request.subject_id)
-        return pb.DeleteSubjectResponse(deleted_templates=deleted.templates, gallery_version=deleted.gallery_version)
+        return pb.DeleteSubjectResponse(
+            deleted_templates=deleted.templates,
+            gallery_version=deleted.gallery_version,
+            version_token=gallery.token_of(deleted),
+        )
 
     async def EraseSubject(self, request: pb.EraseSubjectRequest, context: Context) -> pb.EraseSubjectResponse:
         return gallery.erase_response(
@@ -155,7 +165,9 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
 
     async def DeleteTemplate(self, request: pb.DeleteTemplateRequest, context: Context) -> pb.DeleteTemplateResponse:
         deleted = await self._work.storage(self._galleries.delete_template, request.gallery_id, request.template_id)
-        return pb.DeleteTemplateResponse(gallery_version=deleted.gallery_version)
+        return pb.DeleteTemplateResponse(
+            gallery_version=deleted.gallery_version, version_token=gallery.token_of(deleted)
+        )
 
     async def SetCalibration(self, request: pb.SetCalibrationRequest, context: Context) -> pb.SetCalibrationResponse:
         return await self._calibrations.set(request)

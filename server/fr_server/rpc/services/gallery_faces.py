@@ -85,15 +85,27 @@ class GalleryFaces:
         """Return the gallery of a request, or of its part with the `gallery_id`, if it states what its rule requires.
 
         The call must use the returned value as the gallery from then on: so it acts on this gallery or is refused.
-        Raises `UnknownGallery`, and as `require_stated`.
+        Raises as `newest` and `require_stated`.
         """
 
         def entered() -> GalleryInfo:
-            info = self._galleries.get(request.gallery_id)
+            info = self.newest(request)
             require_stated(request, info)
             return info
 
         return await self._work.storage(entered)
+
+    def newest(self, request: Any) -> GalleryInfo:
+        """Return the gallery of a request as it is now, not older than the request's `at_least`, where it has one.
+
+        Raises `UnknownGallery`, and as `Galleries.require_version`. It blocks.
+        """
+        self._require_version(request)
+        return self._galleries.get(request.gallery_id)
+
+    def _require_version(self, request: Any) -> None:
+        if at_least := getattr(request, "at_least", ""):  # requests of changes have none
+            self._galleries.require_version(request.gallery_id, at_least)
 
     def threshold(self, request: pb.FindDuplicatesRequest | pb.ClusterGalleryRequest, info: GalleryInfo) -> float:
         """Return the threshold of a request, or the default; raises `InvalidThreshold`, or `MissingField`."""
@@ -164,7 +176,7 @@ class GalleryFaces:
 
         Raises as `enter`, `criterion`, `fusion`, `subject_filter`, `Calibrations.in_force` and `Decisions`.
         """
-        return await self._work.storage(lambda: self._order(request, self._galleries.get(request.gallery_id)))
+        return await self._work.storage(lambda: self._order(request, self.newest(request)))
 
     async def finish_search(self, order: SearchOrder, request: pb.SearchRequest) -> pb.SearchResponse:
         """Search an entered gallery for every face of the probe; raises what `Probes.read` and `search` raise."""
@@ -208,6 +220,7 @@ class GalleryFaces:
 
     def _search_embedding(self, request: pb.SearchRequest) -> pb.SearchResponse:
         """Search for an embedding: the gallery is read once, and everything is done in this thread."""
+        self._require_version(request)
         orders: list[SearchOrder] = []
 
         def ask(info: GalleryInfo) -> Question:

@@ -1,6 +1,6 @@
 """VideoService: takes video files, follows their faces, and searches galleries for them."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from fr_api.v1 import video_pb2 as pb
 from fr_api.v1 import video_pb2_grpc
@@ -46,7 +46,7 @@ class VideoService(video_pb2_grpc.VideoServiceServicer):
         analyses: Analyses,
         faces: GalleryFaces,
         work: Work,
-        count_search: Callable[[], None],
+        count_search: Callable[[], Awaitable[None]],
     ) -> None:
         self._footage = footage
         self._analyses = analyses
@@ -106,7 +106,7 @@ class VideoService(video_pb2_grpc.VideoServiceServicer):
             raise InvalidField(message("error.video.no_track", tracks=count), field="tracks")
         tracks = await self._work.storage(tracks_of, video, numbers, False)
         for _ in tracks[1:]:  # the call itself counted as the first
-            self._count_search()
+            await self._count_search()
         templates: list[Embedding] = [one.template(probe) for one in tracks]
         found = await self._faces.search_each(order, search, templates)
         leads = [

@@ -1,5 +1,7 @@
 """A trainer's courses: a plan and data sets, a check of how hard the forms will be, and the course."""
 
+from __future__ import annotations
+
 import asyncio
 import re
 import secrets
@@ -57,6 +59,10 @@ class Draft:
     forecast: training_pb2.Course | None = None
     made: training_pb2.Course | None = None
     error: FrApiError | None = None
+
+    def __reduce__(self) -> tuple[type[Draft], tuple[Wanted]]:
+        """Leave to other processes what was wanted; the work on it stays in this one."""
+        return Draft, (self.wanted,)
 
     @property
     def runs(self) -> bool:

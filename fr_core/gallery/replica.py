@@ -1,0 +1,93 @@
+"""This process as one of several servers on a database: follows the others, and does alone what only one may do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from fr_core import __version__
+from fr_core.gallery.changes import PruneLog
+from fr_core.gallery.search.following import Follower
+from fr_core.gallery.search.memories import Memories
+from fr_core.gallery.store.change_log import end_of
+from fr_core.gallery.store.gallery_store import GalleryStore
+from fr_core.gallery.writer import Writer
+from fr_core.storage.leases import LASTS_S
+from fr_core.storage.location import Postgres
+from fr_core.storage.members import Heartbeat, Itself, Members
+from fr_core.storage.opening import open_leases, open_members
+
+_PRUNE_EVERY_S = 60.0
+
+
+class Replica:
+    """One server of the galleries in a database; `start` it once the memories are loaded.
+
+    Args:
+        members: the servers of the database, this one among them; None = it registers by itself, as a command does.
+
+    Raises `StoreNewer`, `StoreFailed`.
+    """
+
+    def __init__(self, server: Postgres, store: GalleryStore, memories: Memories, members: Members | None) -> None:
+        self._store = store
+        self._next_prune_s = time.monotonic() + _PRUNE_EVERY_S
+        with ExitStack() as opened:
+            if members is None:
+                members = open_members(server, Itself("", "", __version__))
+                opened.callback(members.close)
+                opened.callback(Heartbeat(members).close)
+            self._members = members
+            self._leases = open_leases(server, Path(), self._name)
+            opened.callback(self._leases.close)
+            self._follower = Follower(store, memories, members, server.follow_interval_s)
+            opened.callback(self._follower.close)
+            self._opened = opened.pop_all()
+        memories.longest_s = server.follow_timeout_s
+
+    def start(self) -> None:
+        """Let searches be answered, and follow the others from now on; raises `StoreFailed`."""
+        self._follower.start()
+
+    def close(self) -> None:
+        """Follow no more; harmless when done twice."""
+        self._opened.close()
+
+    def confirm(self) -> None:
+        """Wait until no server searches any more what has been deleted up to now.
+
+        Raises `ErasureUnconfirmed`: a server that may answer does not follow; `StoreFailed`.
+        """
+        with self._store.snapshot() as snapshot:
+            seq = end_of(snapshot).seq
+        self._follower.wait_for_all(seq)
+
+    def alone(self, name: str, job: Callable[[], object]) -> Callable[[], bool]:
+        """Return a job that does nothing where another server does it; it returns whether there was something to do.
+
+        Raises `StoreFailed`, and what the job raises.
+        """
+
+        def run() -> bool:
+            lease = self._leases.take(name, LASTS_S)
+            if lease is None:
+                return False
+            try:
+                return bool(job())
+            finally:
+                self._leases.release(lease)
+
+        return run
+
+    def prune_sometimes(self, writer: Writer) -> None:
+        """Delete, once in a while, what every server has applied from the log of changes; raises `StoreFailed`."""
+        if time.monotonic() >= self._next_prune_s:
+            self._next_prune_s = time.monotonic() + _PRUNE_EVERY_S
+            upto = self._follower.applied_by_all()
+            self.alone("prune_changes", lambda: writer.run(PruneLog(upto)))()
+
+    def _name(self) -> str:
+        own = self._members.server_id
+        return next((one.itself.name for one in self._members.members() if one.server_id == own), "")

@@ -1,0 +1,165 @@
+"""Registers the servers that are alive, and what each has applied of the changes of others.
+
+A server answers only within a *term*: from its registration until its own clock says that the others may take it for
+gone. Nothing that a clock of another machine says can lengthen a term.
+
+An erasure is safe to acknowledge once `behind` returns no server: each that may still answer has applied it. So a
+server that applies changes for its answers keeps to three rules:
+
+1. a new term: read the truth after the term began, apply all of it, and `note` it; only then answer;
+2. ask for `term` before an answer is made, and again before it is sent: refuse unless both are that term;
+3. `note` what it has applied, and `flush` where others wait for that.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from fr_core.errors import FrError
+
+LASTS_S = 15.0
+"""The seconds for which a dead server holds up an erasure, and one without PostgreSQL goes on to answer."""
+
+_BEATS = 5  # in the time that a term lasts without one, so that several may fail
+
+log = logging.getLogger("fr_core.storage.members")
+
+
+@dataclass(frozen=True, slots=True)
+class Itself:
+    """The words in which a server tells people of itself."""
+
+    name: str
+    address: str  # that clients reach it at, "HOST:PORT"; "" if it does not know
+    version: str  # of FR Core
+    processes: int = 1  # that answer calls
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A server that is registered. Times are by the clock of the database."""
+
+    server_id: str  # of one term
+    itself: Itself
+    since_ms: int  # when its term began, milliseconds since 1970, UTC
+    heard_s: float  # seconds since its last heartbeat
+    applied: Mapping[str, int] = field(default_factory=dict)  # the last number of each scope that it has noted
+
+
+class Members(Protocol):
+    """The registered servers, as one of them sees them; for several threads.
+
+    Every method but `term` and `note` raises `StoreFailed` where the database fails.
+    """
+
+    @property
+    def server_id(self) -> str:
+        """Return the id of this server in its present term, or its last one."""
+
+    @property
+    def term(self) -> int | None:
+        """Return the number of the term of this server, None outside of one: it must not answer then."""
+
+    def beat(self) -> None:
+        """Keep the term going; where it is over, begin a new one, which has another id and number."""
+
+    def note(self, scope: str, number: int) -> None:
+        """Note that everything of a scope up to a number is applied; others see it with the next beat or `flush`."""
+
+    def forget(self, scope: str) -> None:
+        """Take back what was noted of a scope that there is no more."""
+
+    def flush(self) -> None:
+        """Let others see what was noted."""
+
+    def behind(self, scope: str, number: int) -> tuple[Member, ...]:
+        """Return the servers that may answer and have not noted that number of a scope, or a greater one."""
+
+    def members(self) -> tuple[Member, ...]:
+        """Return all servers that may answer, the oldest first."""
+
+    def leave(self) -> None:
+        """End the term, so that nobody waits for this server; it must not answer any more."""
+
+    def close(self) -> None:
+        """Let go what it needs; harmless when done twice."""
+
+
+class SoleMember:
+    """The only server of a store."""
+
+    server_id = ""
+
+    def __init__(self, itself: Itself) -> None:
+        self._itself = itself
+        self._applied: dict[str, int] = {}
+        self.term: int | None = 1
+
+    def beat(self) -> None:
+        """Do nothing: its term lasts until it leaves."""
+
+    def note(self, scope: str, number: int) -> None:
+        """As `Members.note`."""
+        self._applied[scope] = number
+
+    def forget(self, scope: str) -> None:
+        """As `Members.forget`."""
+        self._applied.pop(scope, None)
+
+    def flush(self) -> None:
+        """Do nothing: there are no others."""
+
+    def behind(self, scope: str, number: int) -> tuple[Member, ...]:
+        """As `Members.behind`."""
+        return tuple(one for one in self.members() if one.applied.get(scope, -1) < number)
+
+    def members(self) -> tuple[Member, ...]:
+        """As `Members.members`."""
+        return () if self.term is None else (Member("", self._itself, 0, 0.0, dict(self._applied)),)
+
+    def leave(self) -> None:
+        """As `Members.leave`."""
+        self.term = None
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+_IMPLEMENTS: type[Members] = SoleMember
+
+
+class Heartbeat:
+    """Beats for a server in a thread of its own, from now until `close`, which also leaves."""
+
+    def __init__(
+        self, members: Members, lasts_s: float = LASTS_S, failed: Callable[[FrError], None] = lambda error: None
+    ) -> None:
+        self._members = members
+        self._every_s = lasts_s / _BEATS
+        self._failed = failed
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="members", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop, and leave; where the database fails, the others see the end of the term by themselves."""
+        if self._ended.is_set():
+            return
+        self._ended.set()
+        self._thread.join()
+        try:
+            self._members.leave()
+        except FrError as error:
+            log.warning("The other servers will learn later that this one has ended: %s", error.what)
+
+    def _run(self) -> None:
+        while not self._ended.wait(self._every_s):
+            try:
+                self._members.beat()
+            except FrError as error:
+                log.warning("The other servers were not told that this one lives: %s", error.what)
+                self._failed(error)

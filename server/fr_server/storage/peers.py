@@ -1,0 +1,40 @@
+"""Registers this server with those that share its stores."""
+
+import logging
+import socket
+
+from fr_core import __version__
+from fr_core.storage.members import Heartbeat, Itself, Members
+from fr_core.storage.opening import open_members
+from fr_server.config import Config
+from fr_server.config.folders import data_folder, postgres_of
+
+log = logging.getLogger("fr_server.storage")
+
+_ANY = ("", "0.0.0.0", "::", "[::]")
+
+
+def name_of_server(config: Config) -> str:
+    """Return the name of a server: `server.name`, else its host and port."""
+    return config.server.name or _address(config)
+
+
+def _address(config: Config) -> str:
+    host = config.server.host
+    return f"{socket.gethostname() if host in _ANY else host}:{config.server.port}"
+
+
+class Peers:
+    """This server among others: registered from now until `close`. Raises as `open_members`."""
+
+    def __init__(self, config: Config) -> None:
+        itself = Itself(name_of_server(config), _address(config), __version__, max(1, config.server.frontends))
+        server = postgres_of(config)
+        self.members: Members = open_members(server or data_folder(config), itself)
+        self._heartbeat = None if server is None else Heartbeat(self.members)
+
+    def close(self) -> None:
+        """Leave; nothing may be answered any more. Harmless when done twice."""
+        if self._heartbeat is not None:
+            self._heartbeat.close()
+        self.members.close()

@@ -1,0 +1,157 @@
+"""Two servers on one PostgreSQL, restarted in turn under load: no call of a client that knows both fails."""
+
+import shutil
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fr_client import Client, FrApiError, RetryPolicy
+from fr_core.errors import ShuttingDown
+from support.faults import Started, started_faulty, until
+from support.postgres import Cluster
+from support.secured import figure
+from support.servers import photo
+from support.surfer import signed_in, words
+from support.web import Balanced, Web
+
+SLOW_S = 0.05  # of a batch
+ONCE = RetryPolicy(attempts=1)
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@dataclass
+class Pair:
+    """Two servers of one database, each with a port that it keeps over its restarts."""
+
+    folder: Path
+    sections: dict[str, Any]
+    ports: tuple[int, int] = field(default_factory=lambda: (free_port(), free_port()))
+    web_ports: tuple[int, int] = field(default_factory=lambda: (free_port(), free_port()))
+    running: list[ExitStack] = field(default_factory=lambda: [ExitStack(), ExitStack()])
+    servers: list[Started | None] = field(default_factory=lambda: [None, None])
+
+    def start(self, number: int) -> None:
+        server = {"port": self.ports[number], "name": f"server-{number}"}
+        web = {"port": self.web_ports[number]}
+        started = started_faulty(self.folder / str(number), SLOW_S, server=server, web=web, **self.sections)
+        self.servers[number] = self.running[number].enter_context(started)
+
+    def stop(self, number: int) -> None:
+        server = self.servers[number]
+        assert server is not None
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(60) == 0
+        self.running[number].close()
+
+    @property
+    def target(self) -> str:
+        return "ipv4:" + ",".join(f"127.0.0.1:{port}" for port in self.ports)
+
+
+@pytest.fixture
+def pair(tmp_path: Path, postgres: Cluster) -> Any:
+    made = Pair(tmp_path, {"storage": {"url": postgres.database().url}})
+    for number in (0, 1):
+        made.start(number)
+        if not number:  # both have one key
+            (tmp_path / "1").mkdir()
+            shutil.copy(tmp_path / "0" / "data.key", tmp_path / "1")
+    yield made
+    for running in made.running:
+        running.close()
+
+
+class Caller(threading.Thread):
+    def __init__(self, target: str, work: Callable[[Client, int], object], retry: RetryPolicy | None) -> None:
+        super().__init__()
+        self.done = 0
+        self.failed: list[str] = []
+        self.enough = threading.Event()
+        self._target, self._work, self._retry = target, work, retry
+
+    def run(self) -> None:
+        with Client(self._target, retry=self._retry) as client:
+            while not self.enough.is_set():
+                try:
+                    self._work(client, self.done)
+                except FrApiError as error:
+                    self.failed.append(f"{error.reason} {error.message}")
+                self.done += 1
+
+
+def rolled(pair: Pair, callers: list[Caller]) -> list[str]:
+    """Restart both servers in turn while callers call, and return what failed."""
+    for caller in callers:
+        caller.start()
+    try:
+        for number in (0, 1):
+            for caller in callers:
+                before = caller.done
+                until(lambda caller=caller, before=before: caller.done > before + 3)  # type: ignore[misc]
+            pair.stop(number)
+            pair.start(number)
+    finally:
+        for caller in callers:
+            caller.enough.set()
+        for caller in callers:
+            caller.join()
+    return [failed for caller in callers for failed in caller.failed]
+
+
+def test_no_call_fails_while_both_servers_restart_in_turn(pair: Pair) -> None:
+    with Client(pair.target) as client:
+        client.create_gallery("g")
+        client.enrol("g", "s", photo(1))
+
+    def search(client: Client, number: int) -> None:
+        assert client.search("g", photo(1)).results[0].candidates[0].subject_id == "s"
+
+    def enrol(client: Client, number: int) -> None:
+        client.enrol("g", f"{threading.get_ident()}-{number}", photo(2 + number))
+
+    def info(client: Client, number: int) -> None:
+        client.server_info()
+
+    callers = [Caller(pair.target, work, None) for work in (search, enrol, search, info)]
+    assert not rolled(pair, callers)
+    figure("calls over a rolling restart of two servers, and failed", f"{sum(one.done for one in callers)}, 0")
+    with Client(pair.target) as client:
+        found = {one.subject_id for one in client.list_subjects("g")}
+        assert len(found) == 1 + callers[1].done  # none is lost, none is there twice
+
+
+def test_control_a_client_of_one_server_that_does_not_try_again_sees_the_restart(pair: Pair) -> None:
+    def info(client: Client, number: int) -> None:
+        client.server_info()
+
+    failed = rolled(pair, [Caller(f"127.0.0.1:{pair.ports[0]}", info, ONCE)])
+    assert any(ShuttingDown.reason in one or "UNREACHABLE" in one for one in failed)
+
+
+def test_people_stay_signed_in_while_both_servers_restart_in_turn(pair: Pair) -> None:
+    sites = tuple(Web("127.0.0.1", port) for port in pair.web_ports)
+    until(lambda: all(site.answers("/readyz") for site in sites))
+    balanced = Balanced("localhost", 8080, sites=sites)
+    surfer = signed_in(balanced, "")
+    for number in (0, 1):
+        for _ in range(4):
+            assert "Sign out" in words(surfer.get("/"))
+        pair.stop(number)
+        balanced.sites = (sites[1 - number],)
+        assert "Sign out" in words(surfer.get("/"))
+        assert surfer.post("/language", {"language": "en", "next": "/"}).status == 303
+        pair.start(number)
+        until(lambda number=number: sites[number].answers("/readyz"))  # type: ignore[misc]
+        balanced.sites = sites

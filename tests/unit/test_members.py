@@ -1,0 +1,373 @@
+"""Leases and the registry of servers, on a real PostgreSQL and on one machine: expiry, lost connections, clocks."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from fr_core.errors import StoreFailed, StoreNewer
+from fr_core.storage.leases import FolderLeases, Lease, Leases, hold
+from fr_core.storage.location import Postgres
+from fr_core.storage.members import Heartbeat, Itself, Members, SoleMember
+from fr_core.storage.opening import open_leases, open_members
+from fr_core.storage.postgres.leases import PostgresLeases
+from fr_core.storage.postgres.members import PostgresMembers
+from fr_core.storage.postgres.registry import Registry
+from support.postgres import Cluster
+from support.postgres_proxy import Proxy
+
+LASTS_S = 10.0
+ITSELF = Itself("one", "one.example.org:50061", "1.0")
+
+HOLDS_AND_WAITS = """
+import sys, time
+from pathlib import Path
+from fr_core.storage.location import Postgres
+from fr_core.storage.opening import open_leases
+time.time = lambda: 0.0  # its wall clock is wrong by decades
+place = sys.argv[1]
+location = Postgres(place) if place.startswith("postgresql:") else Path(place)
+lease = open_leases(location, Path(sys.argv[2]), lambda: "other").take("purge", 3600.0)
+print("none" if lease is None else lease.number, flush=True)
+sys.stdin.read()
+"""
+
+
+class Clock:
+    """The own clock of one server, moved by hand."""
+
+    def __init__(self) -> None:
+        self.now_s = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@dataclass
+class World:
+    """A database, and the servers on it, each with a connection and a clock of its own."""
+
+    cluster: Cluster
+    database: Postgres
+    close: list[Callable[[], None]]
+
+    def registry(self, database: Postgres | None = None) -> Registry:
+        made = Registry(database or self.database, 2.0)
+        self.close.append(made.close)
+        return made
+
+    def member(self, name: str = "one", database: Postgres | None = None) -> tuple[PostgresMembers, Clock]:
+        clock = Clock()
+        itself = Itself(name, f"{name}.example.org:50061", "1.0")
+        return PostgresMembers(self.registry(database), itself, LASTS_S, clock), clock
+
+    def leases(self, holder: str) -> tuple[PostgresLeases, Clock]:
+        clock = Clock()
+        return PostgresLeases(self.registry(), lambda: holder, clock), clock
+
+    def execute(self, sql: str) -> None:
+        with closing(Registry(self.database, 5.0)) as registry:
+            registry.run(sql)
+
+    def cut_connections(self) -> None:
+        self.cluster.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'fr-core'"
+        )
+
+
+@pytest.fixture
+def world(postgres: Cluster) -> Iterator[World]:
+    made = World(postgres, postgres.database(), [])
+    yield made
+    for close in made.close:
+        close()
+
+
+@pytest.fixture(params=["folder", "postgresql"])
+def two(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Leases, Leases]]:
+    """The leases of two processes, in each of the places that keep them."""
+    if request.param == "folder":
+        pair: tuple[Leases, Leases] = FolderLeases(tmp_path), FolderLeases(tmp_path)
+    else:
+        world: World = request.getfixturevalue("world")
+        pair = world.leases("a")[0], world.leases("b")[0]
+    yield pair
+    for one in pair:
+        one.close()
+
+
+def taken(leases: Leases, name: str = "purge") -> Lease:
+    lease = leases.take(name, LASTS_S)
+    assert lease is not None
+    return lease
+
+
+# --- leases
+
+
+def test_one_process_at_a_time_has_a_lease(two: tuple[Leases, Leases]) -> None:
+    one, other = two
+    first = taken(one)
+    assert other.take("purge", LASTS_S) is None
+    assert one.take("purge", LASTS_S) is None  # two threads of a process are no better
+    taken(other, "checkpoints")  # control: another name is free
+    assert one.renew(first, LASTS_S) is not None
+    assert set(one.holders()) >= {"purge"}
+    one.release(first)
+    one.release(first)
+    second = taken(other)
+    one.release(first)  # its own, not the one of the other
+    assert one.take("purge", LASTS_S) is None
+    other.release(second)
+
+
+def test_a_lease_ends_by_the_clock_of_the_database_and_not_before(world: World) -> None:
+    (one, clock), (other, _) = world.leases("a"), world.leases("b")
+    first = taken(one)
+    clock.now_s += 1e6  # the clock of the holder says nothing to the others
+    assert other.take("purge", LASTS_S) is None
+    world.execute("UPDATE leases SET expires = clock_timestamp()")  # as when its time has passed
+    second = taken(other)
+    assert second.number == first.number + 1
+    assert one.renew(first, LASTS_S) is None
+    one.release(first)
+    assert one.holders() == {"purge": "b"}
+
+
+def test_the_holder_stops_no_later_than_others_may_take_the_lease(world: World) -> None:
+    leases, clock = world.leases("a")
+    first = hold(leases, "purge", 3 * LASTS_S, clock)
+    assert first is not None
+    assert first.is_held
+    clock.now_s += 3 * LASTS_S
+    assert not first.is_held
+    first.end()
+    again = hold(world.leases("b")[0], "purge")
+    assert again is not None
+    assert again.number == first.number + 1
+    assert hold(leases, "purge") is None
+    again.end()
+
+
+def test_a_lease_is_renewed_while_it_is_held(world: World) -> None:
+    leases, _ = world.leases("a")
+    held = hold(leases, "purge", 0.3)
+    assert held is not None
+    world.execute("UPDATE leases SET expires = clock_timestamp()")
+    until = time.monotonic() + 10
+    while not leases.holders() and time.monotonic() < until:  # the next renewal gives it time again
+        pass
+    assert leases.holders() == {"purge": "a"}
+    held.end()
+    assert leases.holders() == {}
+
+
+def test_a_lease_outlives_a_lost_connection(world: World) -> None:
+    (one, _), (other, _) = world.leases("a"), world.leases("b")
+    first = taken(one)
+    world.cut_connections()
+    assert other.take("purge", LASTS_S) is None
+    assert one.renew(first, LASTS_S) is not None
+
+
+@pytest.mark.parametrize("place", ["folder", "postgresql"])
+def test_a_killed_process_with_a_wrong_wall_clock(place: str, world: World, tmp_path: Path) -> None:
+    location = tmp_path if place == "folder" else world.database
+    where = str(tmp_path) if place == "folder" else world.database.url
+    with closing(open_leases(location, tmp_path, lambda: "own")) as leases:
+        command = [sys.executable, "-c", HOLDS_AND_WAITS, where, str(tmp_path)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "1\n"
+            assert leases.take("purge", LASTS_S) is None
+            process.kill()
+            process.wait()
+        if place == "postgresql":  # where its time decides, and a lock of the machine does not
+            assert leases.take("purge", LASTS_S) is None
+            world.execute("UPDATE leases SET expires = clock_timestamp()")
+        assert taken(leases).name == "purge"
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(StoreFailed):
+        FolderLeases(tmp_path / "gone").take("purge", LASTS_S)
+
+
+# --- members
+
+
+def names(members: Members) -> list[str]:
+    return [one.itself.name for one in members.members()]
+
+
+def test_servers_see_each_other_until_they_leave(world: World) -> None:
+    (one, _), (two, _) = world.member("one"), world.member("two")
+    assert names(one) == names(two) == ["one", "two"]
+    (first, _) = one.members()
+    assert (first.itself, first.server_id) == (ITSELF, one.server_id)
+    assert 0 <= first.heard_s < 60
+    one.leave()
+    assert one.term is None
+    one.beat()  # a heartbeat that comes late brings nobody back
+    assert one.term is None
+    assert names(two) == ["two"]
+
+
+def test_a_server_stops_before_others_take_it_for_gone(world: World) -> None:
+    (one, own), (two, others) = world.member("one"), world.member("two")
+    assert names(two) == ["one", "two"]
+    for clock in (own, others):
+        clock.now_s += LASTS_S * 0.99
+    assert one.term == 1
+    for clock in (own, others):
+        clock.now_s += LASTS_S * 0.02
+    assert one.term is None
+    two.beat()
+    assert names(two) == ["one", "two"]  # its own clock may be somewhat slower
+    others.now_s += LASTS_S * 0.1
+    assert names(two) == ["two"]
+
+
+def test_a_heartbeat_lengthens_a_term_and_nothing_brings_one_back(world: World) -> None:
+    (one, own), (two, others) = world.member("one"), world.member("two")
+    for _ in range(20):
+        own.now_s += LASTS_S / 2
+        others.now_s += LASTS_S / 2
+        one.beat()
+        two.beat()
+        assert one.term == 1
+    before = one.server_id
+    own.now_s += LASTS_S + 0.01
+    assert one.term is None
+    one.beat()
+    assert one.term == 2
+    assert one.server_id != before
+    assert names(two) == ["two", "one"]
+
+
+def test_a_server_that_others_took_for_gone_begins_a_new_term(world: World) -> None:
+    (one, _), (two, others) = world.member("one"), world.member("two")
+    names(two)
+    others.now_s += LASTS_S * 1.2  # a clock that runs far too fast
+    two.beat()
+    assert names(two) == ["two"]
+    one.beat()
+    assert one.term == 2
+    assert names(two) == ["two", "one"]
+
+
+def test_an_erasure_waits_for_those_that_may_still_answer(world: World) -> None:
+    (one, _), (two, others) = world.member("one"), world.member("two")
+    one.note("galleries", 7)
+    two.note("galleries", 6)
+    two.flush()
+    assert [late.itself.name for late in one.behind("galleries", 7)] == ["two"]
+    assert one.behind("galleries", 6) == ()
+    assert len(one.behind("cases", 0)) == 2  # who has noted nothing is behind
+    two.note("galleries", 7)
+    assert len(one.behind("galleries", 7)) == 1  # not seen yet
+    two.beat()
+    assert one.behind("galleries", 7) == ()
+    assert [dict(member.applied) for member in two.members()] == [{"galleries": 7}] * 2
+    three, _ = world.member("three")
+    assert [late.itself.name for late in one.behind("galleries", 7)] == ["three"]
+    three.note("galleries", 9)
+    three.forget("galleries")
+    three.flush()
+    assert len(one.behind("galleries", 7)) == 1
+    assert others.now_s == 1_000.0
+
+
+def test_what_was_applied_in_another_term_counts_for_nothing(world: World) -> None:
+    (one, own), (two, _) = world.member("one"), world.member("two")
+    one.note("galleries", 7)
+    one.flush()
+    two.note("galleries", 7)
+    assert two.behind("galleries", 7) == ()
+    one.note("galleries", 8)
+    own.now_s += LASTS_S + 1
+    one.beat()
+    assert [late.itself.name for late in two.behind("galleries", 7)] == ["one"]
+
+
+def test_a_server_cut_off_from_the_database_ends_its_term_by_itself(world: World, tmp_path: Path) -> None:
+    proxy = Proxy(tmp_path, world.cluster.folder)
+    through = Postgres(world.database.url.replace(str(world.cluster.folder), str(tmp_path)))
+    (one, own), (two, others) = world.member("one", through), world.member("two")
+    assert names(two) == ["one", "two"]
+    proxy.open = False
+    world.cut_connections()
+    with pytest.raises(StoreFailed):
+        one.beat()
+    assert one.term == 1
+    own.now_s += LASTS_S
+    assert one.term is None
+    with pytest.raises(StoreFailed):
+        one.beat()
+    others.now_s += LASTS_S * 1.2
+    two.beat()
+    assert names(two) == ["two"]
+    proxy.open = True
+    one.beat()
+    assert one.term == 2
+    proxy.close()
+
+
+def test_a_lost_connection_costs_nothing_but_time(world: World) -> None:
+    one, _ = world.member()
+    one.note("galleries", 1)
+    world.cut_connections()
+    one.beat()
+    assert one.term == 1
+    assert one.behind("galleries", 1) == ()
+
+
+def test_the_heart_beats_until_it_is_closed(world: World) -> None:
+    two, _ = world.member("two")
+    with closing(open_members(world.database, ITSELF)) as one:
+        heart = Heartbeat(one, 0.05)
+        assert names(two) == ["two", "one"]
+        heart.close()
+        heart.close()
+        assert names(two) == ["two"]
+
+
+def test_one_server_alone() -> None:
+    one = open_members(Path(), ITSELF)
+    assert isinstance(one, SoleMember)
+    one.beat()
+    assert one.term == 1
+    assert len(one.behind("galleries", 1)) == 1
+    one.note("galleries", 1)
+    one.flush()
+    assert one.behind("galleries", 1) == ()
+    one.forget("galleries")
+    assert dict(one.members()[0].applied) == {}
+    one.leave()
+    assert one.term is None
+    one.close()
+
+
+def test_tables_of_a_later_version_are_refused(world: World) -> None:
+    world.execute("UPDATE layout SET version = 2")
+    with pytest.raises(StoreNewer):
+        Registry(world.database, 1.0)
+
+
+def test_a_role_that_may_not_make_schemas_uses_one_that_is_there(world: World) -> None:
+    name = world.database.url.partition("@/")[2].partition("?")[0]
+    world.cluster.execute(f"CREATE ROLE plain{os.getpid()} LOGIN")
+    plain = Postgres(world.database.url.replace("postgres@", f"plain{os.getpid()}@"))
+    with pytest.raises(StoreFailed):
+        Registry(plain, 1.0)
+    owner = Postgres(f"postgresql://postgres@/{name}?host={world.cluster.folder}")
+    with closing(Registry(owner, 1.0)) as registry:
+        registry.run("DROP SCHEMA fr_servers CASCADE")
+        registry.run(f"CREATE SCHEMA fr_servers AUTHORIZATION plain{os.getpid()}")
+    assert names(PostgresMembers(world.registry(plain), ITSELF)) == ["one"]
