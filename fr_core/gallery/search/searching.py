@@ -72,7 +72,10 @@ class Views:
                     if memory is None or memory.version < row.info.version:
                         self._memories.hurry()
                     if memory is not None:
-                        with memory.at(row.info.version, self._memories.longest_s) as exact, self._truth.within(snapshot):
+                        with (
+                            memory.at(row.info.version, self._memories.longest_s) as exact,
+                            self._truth.within(snapshot),
+                        ):
                             found = (search or prepare(snapshot, row))(memory) if exact else None
                         if exact:
                             assert found is not None

@@ -161,7 +161,7 @@ def vectors_of(
     """
     cursor = iter(connection.execute(_VECTORS_OF, (gallery.gallery_no, first_template)))
     while block := list(islice(cursor, rows)):
-        yield _opened(vault, gallery, block)
+        yield opened_vectors(vault, gallery, block)
 
 
 def require_photos(connection: Connection, vault: Vault) -> int:

@@ -224,6 +224,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The caller has no video with this id."""
     ERROR_REASON_VIDEO_INCOMPLETE: _ErrorReason.ValueType  # 98
     """The bytes do not follow those that the server has, or the analysis of the video has not ended."""
+    ERROR_REASON_REPLICA_BEHIND: _ErrorReason.ValueType  # 99
+    """This server has not yet applied a change that another server has made."""
+    ERROR_REASON_ERASURE_UNCONFIRMED: _ErrorReason.ValueType  # 100
+    """The deletion is stored, but not every server has confirmed that it no longer searches what was deleted."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason for a refusal or a failure. docs/errors.md lists the status code and the advice for each."""
@@ -430,4 +434,8 @@ ERROR_REASON_UNKNOWN_VIDEO: ErrorReason.ValueType  # 97
 """The caller has no video with this id."""
 ERROR_REASON_VIDEO_INCOMPLETE: ErrorReason.ValueType  # 98
 """The bytes do not follow those that the server has, or the analysis of the video has not ended."""
+ERROR_REASON_REPLICA_BEHIND: ErrorReason.ValueType  # 99
+"""This server has not yet applied a change that another server has made."""
+ERROR_REASON_ERASURE_UNCONFIRMED: ErrorReason.ValueType  # 100
+"""The deletion is stored, but not every server has confirmed that it no longer searches what was deleted."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
