@@ -1,15 +1,16 @@
 """Runs changes of the galleries on the thread that writes, and shows them to searches once they are durable."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from fr_core.gallery.changes import Change, Effect
+from fr_core.gallery.changes import Change, Effect, foresee
 from fr_core.gallery.search.memory import Memories
 from fr_core.gallery.store.gallery_store import GalleryStore
 from fr_core.gallery.store.transaction import GalleryTransaction, Numbers
 from fr_core.storage import writer
-from fr_core.storage.audit.attribution import current_attribution
+from fr_core.storage.audit.attribution import Attribution, current_attribution
 from fr_core.storage.protocol import Database
 
 R = TypeVar("R")
@@ -21,6 +22,10 @@ class _Group(GalleryTransaction):
         self.effects: list[Effect] = []
         self.when_kept(lambda: memories.apply(self.effects))
 
+    def foresee(self, jobs: Sequence[object]) -> None:
+        """Learn of the jobs of a group before the first runs."""
+        foresee(self, [job.change for job in jobs if isinstance(job, _Job)])
+
     def _memory(self) -> Callable[[], None]:
         effects, put_back_rest = len(self.effects), super()._memory()
 
@@ -29,6 +34,18 @@ class _Group(GalleryTransaction):
             put_back_rest()
 
         return put_back
+
+
+@dataclass(frozen=True, slots=True)
+class _Job(Generic[R]):
+    change: Change[R]
+    by: Attribution
+
+    def __call__(self, group: _Group) -> R:
+        done = self.change.run(group)
+        group.record(self.by, done.records)
+        group.effects.extend(done.effects)
+        return done.result
 
 
 class Writer:
@@ -59,15 +76,7 @@ class Writer:
         Raises `ShuttingDown`: the writer is closed; `StoreFailed`: nothing of the change was kept; `FrError`: the
         change's own refusals.
         """
-        by = current_attribution()
-
-        def job(group: _Group) -> R:
-            done = change.run(group)
-            group.record(by, done.records)
-            group.effects.extend(done.effects)
-            return done.result
-
-        return self._writer.run(job)
+        return self._writer.run(_Job(change, current_attribution()))
 
     def close(self) -> None:
         """Finish what waits, take nothing new, and end the thread; harmless when done twice."""
