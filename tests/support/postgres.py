@@ -28,6 +28,14 @@ def _program(name: str) -> str:
     return str(Path(spec.origin).with_name("pginstall") / "bin" / name)
 
 
+def _runs(pid: str) -> bool:
+    """Return whether a process has not ended; one that was not waited for yet has."""
+    try:
+        return Path("/proc", pid, "stat").read_text().rpartition(") ")[2][0] != "Z"
+    except OSError:
+        return False
+
+
 class Cluster:
     """A folder of PostgreSQL and its server, which listens on a socket alone; can be killed and started again.
 
@@ -75,6 +83,9 @@ class Cluster:
             with suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
         self._server.wait()
+        # A new server refuses to start while a process of the former one still has its memory.
+        while any(_runs(pid) for pid in own.stdout.split()):
+            time.sleep(0.01)
 
     def stop(self) -> None:
         """End it at once, in order."""

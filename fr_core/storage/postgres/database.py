@@ -86,7 +86,7 @@ class PostgresDatabase:
             self.vault = self._unlocked(key)
             self.audit = AuditTable(self.writer, self.vault, clock_ms)
             if check:
-                with self._changing():
+                with self.writer.changing():
                     require_recent(self.audit, self.writer)
                 self.writer.begin_holding(self.vault.key_id, alone=self.was_alone)
                 self.writer.locks.release(Lock.OPENING)
@@ -105,14 +105,14 @@ class PostgresDatabase:
                 raise StoreInUse(message("error.storage.postgres_held", schema=schema.name))
             locks.share(Lock.HELD)
         if not self._header.exists(schema):
-            with self._changing():
+            with self.writer.changing():
                 self._header.create(schema, self._name)
                 make_tables(self.writer, self._header, schema, Vault.new(key, schema.mac_prefix))
         elif known_version(self._header, schema) < schema.version:
             if not alone:
                 raise StoreInUse(message("error.storage.older_version_open_another", schema=schema.name))
             vault = self._unlocked(key)
-            with self._changing():
+            with self.writer.changing():
                 bring_up_to_date(self.writer, self._header, schema, vault)
         if alone and schema.shared:
             locks.share(Lock.HELD)
@@ -122,16 +122,6 @@ class PostgresDatabase:
     def _unlocked(self, key: KeyEncryptionKey) -> Vault:
         known_version(self._header, self.schema)
         return unlocked(self.writer, self._header, self.schema, key)
-
-    @contextmanager
-    def _changing(self) -> Iterator[None]:
-        self.writer.run("BEGIN")
-        try:
-            yield
-        except BaseException:
-            self.writer.roll_back()
-            raise
-        self.writer.run("COMMIT")
 
     def reading(self) -> AbstractContextManager[Reading]:
         """Read the database within the block; raises `ShuttingDown`, and as `driver_errors`."""
@@ -201,7 +191,7 @@ class PostgresDatabase:
             with driver_errors():
                 locks = Locks(link, self.schema)
                 if wait:  # for as long as another builds
-                    link.run("SET lock_timeout = 0; SET statement_timeout = 0")
+                    link.wait_for_ever()
                     locks.take(Lock.BUILDING)
                 mine = wait or locks.try_take(Lock.BUILDING)
             yield mine

@@ -32,7 +32,7 @@ class Readers:
         try:
             link = self._taken() or Link(self._server, self._schema, reads=True)
             try:
-                link.run("BEGIN")
+                link.begin_reading()
                 yield link
             finally:
                 self._give_back(link)
@@ -55,8 +55,7 @@ class Readers:
 
     def _give_back(self, link: Link) -> None:
         try:
-            if link.in_transaction:
-                link.run("ROLLBACK")
+            link.end_reading()
         finally:
             with self._lock:
                 keep = not (self._closed or link.is_broken)
