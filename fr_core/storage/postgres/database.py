@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from typing import Any, TypeVar
 
-from fr_core.errors import KeyUnavailable, ShuttingDown, StoreInUse, message
+from fr_core.errors import ShuttingDown, StoreInUse, message
 from fr_core.storage import protocol
 from fr_core.storage.audit.table import AuditTable
 from fr_core.storage.audit.verify import require_recent
 from fr_core.storage.driver_errors import driver_errors
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.location import Postgres, schema_name
-from fr_core.storage.migrations import bring_up_to_date, known_version, make_tables, rewrapped, unlocked
+from fr_core.storage.migrations import bring_up_to_date, known_version, make_tables, unlocked
 from fr_core.storage.postgres.header import PostgresHeader
 from fr_core.storage.postgres.link import Link
 from fr_core.storage.postgres.locks import Lock, Locks
@@ -77,7 +77,7 @@ class PostgresDatabase:
         self._writing = threading.Lock()
         self._closed = False
         with driver_errors(), ExitStack() as opened:
-            self.writer = WritingLink(server, self._name, schema)
+            self.writer = WritingLink(server, self._name, schema, lambda: self.vault.key_id)
             opened.callback(self.writer.close)
             self._header = PostgresHeader(self.writer)
             self.was_alone = False
@@ -88,7 +88,7 @@ class PostgresDatabase:
             if check:
                 with self.writer.changing():
                     require_recent(self.audit, self.writer)
-                self.writer.begin_holding(self.vault.key_id, alone=self.was_alone)
+                self.writer.begin_holding(alone=self.was_alone)
                 self.writer.locks.release(Lock.OPENING)
             self._readers = Readers(server, self._name, schema.name)
             self.log = Upkeep(server, self._name, schema)
@@ -195,27 +195,6 @@ class PostgresDatabase:
                     locks.take(Lock.BUILDING)
                 mine = wait or locks.try_take(Lock.BUILDING)
             yield mine
-
-    def rotate(self, key: KeyEncryptionKey) -> None:
-        """Wrap every key of the store by another; until that is durable, the key before stays valid.
-
-        Raises, when nothing was changed:
-            StoreInUse: another server has the store open.
-            KeyUnavailable: the store is under that key already.
-            StoreCorrupt: a key or a row was altered.
-            StoreFailed: the database fails.
-        """
-        if key.key_id == self.vault.key_id:
-            raise KeyUnavailable(message("error.storage.store_already_uses_new"), key_id=key.key_id)
-        before = self.vault
-        with self.alone_for():
-            try:
-                with self.transaction(Transaction) as transaction:
-                    self.vault = rewrapped(transaction, self.schema, before, key)
-                self.writer.key_id = key.key_id
-            except BaseException:
-                self.vault = before
-                raise
 
     @property
     def is_lost(self) -> bool:

@@ -7,7 +7,7 @@ number in the row of its process, and the next connection looks for it before an
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 from fr_core.errors import StoreFailed, message
@@ -38,16 +38,15 @@ class WritingLink(Link):
 
     Attributes:
         locks: of the store, over this connection.
-        key_id: of the key that the store is under, as this process knows it.
         is_lost: whether another server has held the store, or this process's knowledge of it is out of date for good.
     """
 
-    def __init__(self, server: Postgres, schema: str, kind: Schema) -> None:
+    def __init__(self, server: Postgres, schema: str, kind: Schema, key_id: Callable[[], str]) -> None:
         super().__init__(server, schema)
         self.locks = Locks(self, kind)
-        self.key_id = ""
         self.is_lost = False
         self._kind = kind
+        self._key_id = key_id
         self._header = PostgresHeader(self)
         self._holder = 0
         self._number = 0  # of the last transaction
@@ -56,9 +55,8 @@ class WritingLink(Link):
         self._numbers: dict[str, int] = {}
         self._item: list[tuple[str, Sequence[Value]]] | None = None
 
-    def begin_holding(self, key_id: str, *, alone: bool) -> None:
+    def begin_holding(self, *, alone: bool) -> None:
         """Note the state in which this process takes up the store; `alone`: no other process has it open."""
-        self.key_id = key_id
         self._holder = self._header.count_opening(first=alone)
 
     @contextmanager
@@ -240,7 +238,7 @@ class WritingLink(Link):
             else:
                 self.locks.take(Lock.HELD)
             taken_over = not self._kind.shared and self._header.opened() != self._holder
-            self.is_lost = taken_over or self._header.key_id() != self.key_id
+            self.is_lost = taken_over or self._header.key_id() != self._key_id()
         except BaseException:
             super().close()
             raise
