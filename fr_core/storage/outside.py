@@ -90,14 +90,17 @@ def audit_extent(location: Location, schema: Schema) -> tuple[int, float | None]
         return _extent(link)
 
 
-def require_ready(server: Postgres, schema: Schema) -> None:
-    """Require that a database is safe to use, and that no server has the store open.
+def require_ready(server: Postgres, schema: Schema, stores: int) -> None:
+    """Require that a database is safe to use and has room for `stores`, and that no server has the store open.
+
+    `stores`: as in `settings.require_room`.
 
     Raises `DatabaseUnreachable`, `DatabaseUnusable`, `StoreInUse`, and `StoreFailed`.
     """
     from fr_core.storage.postgres import outside, settings
 
     settings.require_usable(server)
+    settings.require_room(server, stores)
     outside.require_free(server, schema)
 
 
