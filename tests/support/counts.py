@@ -46,6 +46,7 @@ COUNTS = {
     "LEAK_PLANS": (1, 10),
     "LEAK_SEEDS": (1, 10),
     "MIGRATION_KILLS": (4, 100),
+    "NETWORK_CUTS": (2, 50),
     "MUTANTS": (500, 1_000_000),
     "PERMUTATIONS": (4_999, 9_999),
     "POSTGRES_KILLS": (4, 300),
