@@ -23,6 +23,7 @@ from fr_core.errors import (
 )
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.store.schema import SCHEMA
+from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_core.storage.location import Location, Postgres
 from fr_core.storage.opening import open_database
 from fr_core.storage.postgres.link import parameters_of
@@ -32,7 +33,7 @@ from fr_core.storage.statements import Transaction
 from fr_trust.access.schema import SCHEMA as ACCESS
 from support.access import new_key
 from support.access import open_store as open_access
-from support.ledger import KEY, OTHER_KEY
+from support.ledger import KEY, MODEL, OTHER_KEY, SIZE, embedding
 from support.postgres import Cluster, cluster
 from support.stores import outside
 
@@ -178,6 +179,28 @@ def test_statements_and_locks_have_an_end(postgres: Cluster) -> None:
         with pytest.raises(StoreFailed) as locked, opened.transaction(Transaction):
             pass
         assert locked.value.metadata == {"cause": "LockNotAvailable"}
+
+
+def test_plans_follow_the_size_of_tables_that_grow(database: Postgres) -> None:
+    """For small tables any index is as good as the right one, and PostgreSQL keeps such a plan."""
+    many, at_once = 2_000, 50
+    with Galleries.open(database, key=KEY, index="numpy") as galleries:
+        galleries.create("g", "", MODEL, SIZE)
+        for first in range(0, many, at_once):
+            galleries.enrol_many(
+                "g",
+                [
+                    Enrolment(f"s{number}", NewTemplate(embedding(number), f"{number:064x}"))
+                    for number in (
+                        first,
+                        *range(first, first + at_once),
+                    )  # the first one twice: it is looked for and read
+                ],
+            )
+            if not first:  # the next plans are for tables of a few rows
+                outside(database, SCHEMA, "VACUUM")
+    ((read,),) = outside(database, SCHEMA, "SELECT sum(idx_tup_read)::bigint FROM pg_stat_user_indexes")
+    assert read < 5 * many
 
 
 def test_no_error_repeats_a_row(database: Postgres) -> None:

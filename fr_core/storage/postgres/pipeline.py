@@ -25,10 +25,6 @@ from fr_core.storage.vault import Value
 _MOST_ANSWERS = 512
 # Statements that stay prepared; the stores have about a hundred.
 _MOST_PREPARED = 1_000
-# PostgreSQL keeps the plan of a prepared statement until it has gathered statistics, a minute later or more. A plan for
-# an empty table may read all rows of one that has grown since: plans are made anew after this many statements, and
-# whenever there were as many again.
-_PLANNED_ANEW = 256
 _GOOD = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK, ExecStatus.EMPTY_QUERY)
 
 _Key = tuple[str, tuple[int, ...]]  # a statement, and the types of its values
@@ -71,8 +67,6 @@ class Pipeline:
         self._either.register(self._libpq.socket, select.POLLIN | select.POLLOUT)
         self._prepared: dict[_Key, bytes] = {}
         self._numbers = itertools.count()
-        self._sent = 0
-        self._plans_anew = _PLANNED_ANEW
         # What is still to be answered: the key of a statement that is prepared, True where it is run, False for the end
         # of a group, beyond which PostgreSQL goes on after a statement that failed.
         self._awaited: deque[_Key | bool] = deque()
@@ -83,10 +77,6 @@ class Pipeline:
 
         It may stay in a buffer until `push` or an answer is waited for.
         """
-        self._sent += 1
-        if self._sent == self._plans_anew:
-            self._plans_anew *= 2
-            self.send("DISCARD PLANS", once=True)
         given = self._values.dump_sequence(values, [PyFormat.AUTO] * len(values))
         types, formats = self._values.types or (), self._values.formats
         if once:

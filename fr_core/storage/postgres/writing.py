@@ -26,6 +26,15 @@ _SAVEPOINT, _RELEASE = "SAVEPOINT item", "RELEASE item"
 _ITEM_STEPS = (_SAVEPOINT, "ROLLBACK TO item", _RELEASE)
 # Writes of an item that are held back at most; each of them may have a photo.
 _MOST_HELD = 16
+# Plans for small tables may read all rows of tables that have grown since. PostgreSQL gathers its statistics once in a
+# minute, and too late for a store that is filled. So this process gathers them, too: after as many transactions, and
+# whenever there were as many again.
+_FIRST_GATHERED = 8
+_SMALL_BYTES = 16 * 2**20
+_SMALL_TABLES = """
+SELECT string_agg(oid::regclass::text, ', ') FROM pg_class
+WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' AND pg_relation_size(oid) < $1
+"""
 # By name, not by the number of its process: after a restart, PostgreSQL gives the numbers to others.
 _TERMINATE = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -50,6 +59,7 @@ class WritingLink(Link):
         self._header = PostgresHeader(self)
         self._holder = 0
         self._number = 0  # of the last transaction
+        self._gathers = _FIRST_GATHERED
         self._used = 0.0  # when the last transaction began
         self._in_doubt = False  # whether that may have been kept, though its callers were told of a failure
         self._numbers: dict[str, int] = {}
@@ -179,6 +189,15 @@ class WritingLink(Link):
             if answer is None or answer.command != b"COMMIT":  # PostgreSQL had undone it
                 raise StoreFailed(message("error.storage.undone"))
         self.in_transaction = False
+        if self._number >= self._gathers:
+            self._gather_statistics()
+
+    def _gather_statistics(self) -> None:
+        self._gathers *= 2
+        with suppress(StatementFailed):  # the change is kept, and the next one finds out what is wrong
+            ((tables,),) = self.run(_SMALL_TABLES, (_SMALL_BYTES,))
+            if tables is not None:
+                self.run(f"ANALYZE (SKIP_LOCKED) {tables}", once=True)
 
     def roll_back(self) -> None:
         """Undo the transaction, where there is one."""
