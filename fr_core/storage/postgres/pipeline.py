@@ -38,12 +38,12 @@ class Answer:
 
     @property
     def changed(self) -> int:
-        """How many rows the statement has changed."""
+        """The number of rows that the statement has changed."""
         return self.result.command_tuples or 0
 
     @property
     def command(self) -> bytes:
-        """What the statement did, such as b"COMMIT"."""
+        """The command that was run, such as b"COMMIT"."""
         return (self.result.command_status or b"").split(b" ")[0]
 
 
