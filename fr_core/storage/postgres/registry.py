@@ -136,7 +136,7 @@ def make_tables(server: Postgres) -> None:
     """Make the tables where they are not there; raises as `Registry`, and `StatementFailed`."""
     with closing(Link(server, SCHEMA_NAME)) as link:
         link.run(f"BEGIN; SELECT pg_advisory_xact_lock({_NUMBER}, 1)")
-        if not link.run("SELECT 1 FROM pg_namespace WHERE nspname = %s", (SCHEMA_NAME,)):
+        if not link.run("SELECT 1 FROM pg_namespace WHERE nspname = $1", (SCHEMA_NAME,)):
             link.run(f"CREATE SCHEMA {SCHEMA_NAME}")
         if not link.run("SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'layout'"):
             link.run(_TABLES)
