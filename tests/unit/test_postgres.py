@@ -125,12 +125,12 @@ def test_several_servers_have_the_galleries_open_and_a_rotation_waits_for_none(d
         closing(open_database(database, SCHEMA, KEY)) as third,
     ):
         with pytest.raises(StoreInUse):
-            third.rotate(OTHER_KEY)
+            rotate(third, OTHER_KEY)
         other.create(GALLERY, "", MODEL, SIZE)
         with third.reading() as now:
             assert now.rows("SELECT count(*) FROM galleries") == [(1,)]
     with closing(open_database(database, SCHEMA, KEY)) as alone:
-        alone.rotate(OTHER_KEY)
+        rotate(alone, OTHER_KEY)
 
 
 def test_stores_of_another_version_or_key_and_foreign_tables(database: Postgres) -> None:
