@@ -210,7 +210,7 @@ def test_killed_on_the_way_nothing_is_lost(path: Path, to: str) -> None:
     for _ in range(KILLS):
         if len([place for place in places(path, folders=to == "sqlite") if place.is_there]) == len(before):
             delete_copies(path, to)
-        seen[killed_once(path, to, at.uniform(0, longest_s))] += 1
+        seen[killed_once(path, to, at.uniform(0, 2 * longest_s))] += 1
         assert content_of(path, folders=to == "postgresql") == before  # the source
     told = migrated(path, to)
     assert content_of(path, folders=to == "sqlite") == before

@@ -189,6 +189,19 @@ def test_statements_and_locks_have_an_end(postgres: Cluster) -> None:
         assert locked.value.metadata == {"cause": "LockNotAvailable"}
 
 
+def test_a_change_counts_its_rows_however_many_went_before(database: Postgres) -> None:
+    """Statements go out without waiting, but only so many."""
+    sql = "UPDATE head SET version = version"
+    with open_access(database):
+        pass
+    with closing(open_database(database, ACCESS, KEY)) as opened:
+        for before in range(505, 517):
+            with opened.transaction(Transaction) as transaction:
+                for _ in range(before):
+                    transaction.rows(sql)
+                assert transaction.write(sql) == 1
+
+
 def test_plans_follow_the_size_of_tables_that_grow(database: Postgres) -> None:
     """For small tables any index is as good as the right one, and PostgreSQL keeps such a plan."""
     many, at_once = 2_000, 50

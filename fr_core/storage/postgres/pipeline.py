@@ -77,6 +77,8 @@ class Pipeline:
 
         It may stay in a buffer until `push` or an answer is waited for.
         """
+        if len(self._awaited) >= _MOST_ANSWERS:
+            self.wait()  # before, for the caller may ask for the answer to this one
         given = self._values.dump_sequence(values, [PyFormat.AUTO] * len(values))
         types, formats = self._values.types or (), self._values.formats
         if once:
@@ -85,8 +87,6 @@ class Pipeline:
             name = self._prepared.get((statement, types)) or self._prepare(statement, types)
             self._libpq.send_query_prepared(name, given, formats, Format.BINARY)
         self._awaited.append(True)
-        if len(self._awaited) > _MOST_ANSWERS:
-            self.wait()
 
     def _prepare(self, statement: str, types: tuple[int, ...]) -> bytes:
         if len(self._prepared) >= _MOST_PREPARED:

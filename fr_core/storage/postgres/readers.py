@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from fr_core.errors import ShuttingDown, StoreFailed, message
+from fr_core.storage.driver_errors import StatementFailed
 from fr_core.storage.location import Postgres
 from fr_core.storage.postgres.link import Link
 
@@ -61,11 +62,12 @@ class Readers:
         leaves: Link | None = link
         try:
             link.end_reading()
-        finally:
-            now = time.monotonic()
-            with self._lock:
-                if not (self._closed or link.is_broken):
-                    self._idle.append((now, link))
-                    leaves = self._idle.pop(0)[1] if now - self._idle[0][0] > _IDLE_S else None
-            if leaves is not None:
-                leaves.close()
+        except StatementFailed:  # all was read before
+            link.close()
+        now = time.monotonic()
+        with self._lock:
+            if not (self._closed or link.is_broken):
+                self._idle.append((now, link))
+                leaves = self._idle.pop(0)[1] if now - self._idle[0][0] > _IDLE_S else None
+        if leaves is not None:
+            leaves.close()

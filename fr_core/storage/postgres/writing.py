@@ -128,7 +128,9 @@ class WritingLink(Link):
         What an item of a transaction writes is held back until the item reads or ends. So one that is undone before
         has written nothing, and needs no savepoint.
         """
-        if statements in _ITEM_STEPS:
+        if statements == "ROLLBACK":
+            self.roll_back()
+        elif statements in _ITEM_STEPS:
             self._take_step(statements)
         elif returns_rows(statements) or is_script(statements):
             self._write_held()
