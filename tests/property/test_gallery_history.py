@@ -27,7 +27,7 @@ from fr_core.gallery.index.protocol import VectorIndex
 from fr_core.gallery.index.register import index_maker
 from fr_core.gallery.search import memories, upkeep
 from fr_core.storage.location import Location
-from fr_server.memory import share_one_heap
+from fr_server.memory import share_heaps
 from support.counts import count, examples
 from support.histories import SHARED, Clock, History
 from support.ledger import KEY, MODEL, SIZE
@@ -120,7 +120,7 @@ class Memory:
 
 
 def test_many_threads_make_history(location: Location) -> None:
-    share_one_heap()  # as `fr serve` does
+    share_heaps()  # as `fr serve` does
     clock, chance, resident, steps = Clock(), random.Random(1), Memory(), 0
     galleries = open_galleries(location, clock, "compact")
     try:

@@ -33,7 +33,7 @@ from fr_server.app import App
 from fr_server.config import Config, config_from
 from fr_server.gateway.listening import channel_limits
 from fr_server.main import open_galleries, run
-from fr_server.memory import share_one_heap
+from fr_server.memory import share_heaps
 from fr_server.pools import Pace
 from fr_server.storage.peers import Peers
 from fr_server.telemetry.listener import OK, Ended, Listener
@@ -292,7 +292,7 @@ def _main(settings: str, ready_file: str) -> None:
         kept = {name: value for name, value in limited.items() if name not in limits["without"]}
         return make(interceptors=interceptors, options=tuple({**kept, **limits["instead"]}.items()))
 
-    share_one_heap()  # as `fr serve` does
+    share_heaps()  # as `fr serve` does
     configure_logging("text")
     with patch("grpc.aio.server", guarded):
         serve(config, raw["run_s"], ready_file)

@@ -31,7 +31,7 @@ from fr_server.config import Config, load_config
 from fr_server.config.loading import require_safe
 from fr_server.main import build as build_app
 from fr_server.main import open_galleries, run
-from fr_server.memory import share_one_heap
+from fr_server.memory import share_heaps
 from fr_server.rpc.interceptors.admission import most_streams
 from fr_server.storage import seal
 from fr_server.storage.opening import open_access, open_stores
@@ -226,7 +226,7 @@ def serve_here(server: Made, *overrides: str, meanwhile: Callable[[Any], Awaitab
 
 
 def _main(settings: dict[str, Any], ready_file: str) -> None:
-    share_one_heap()  # as `fr serve` does
+    share_heaps()  # as `fr serve` does
     config = Made(Path(settings["path"]).parent).config(*settings["overrides"])
     configure_logging(config.telemetry.log_format)
     most = most_streams if settings["guarded"] else lambda max_in_flight: 1_000_000

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -113,6 +114,24 @@ def test_every_kind_of_call_says_once_who_calls(papers: Papers, encrypted: bool,
             assert [one(b"a"), *several(b"b"), joined(iter([b"c"])), *echoed(iter([b"d"]))] == [b"a", b"b", b"c", b"d"]
     assert [method for method, _ in listener.told] == ["/t/uu", "/t/us", "/t/su", "/t/ss"]
     assert listener.tokens == [(f"Bearer {token}",) if token else ()] * 4
+
+
+def test_a_key_takes_no_thread_for_each_call(papers: Papers) -> None:
+    started: set[str] = set()
+    threading.setprofile(lambda *_: started.add(threading.current_thread().name))
+    ours = tls_credentials(papers.ca)
+    try:
+        with listening(Listener(), papers.on_server()) as target:
+            for tls, expected in ((ours, 0), (ours.channel, 5)):  # the control has gRPC's call credentials
+                with open_channel(target, Identity(TOKEN, tls), channel_options(target)) as channel:
+                    call: Any = channel.unary_unary("/t/uu")
+                    call(b"a")  # which starts the threads of the channel
+                    before = set(started)
+                    for _ in range(5):
+                        call(b"a")
+                    assert sum(name.startswith("Thread-") for name in started - before) == expected
+    finally:
+        threading.setprofile(None)
 
 
 @both

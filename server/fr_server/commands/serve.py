@@ -56,7 +56,7 @@ def serve(
         from fr_core.errors import FrError
         from fr_server.config import load_config, print_config
         from fr_server.config.loading import require_safe
-        from fr_server.memory import share_one_heap, uncollected
+        from fr_server.memory import share_heaps, uncollected
         from fr_server.storage.seal import Started, require_sealed, unsealed
         from fr_server.telemetry.logs import configure_logging
 
@@ -85,7 +85,7 @@ def serve(
         if config is not None and tree.tls.certificate and not started.sealed:
             logging.getLogger("fr_server").warning(unsealed(config))
         logging.getLogger("fr_server").info("Starting: loading the libraries")
-        share_one_heap()
+        share_heaps()
         # Until the server handles signals itself, a signal raises an exception, which undoes unfinished work.
         give_up = _GiveUp()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -17,7 +17,7 @@ from fr_core.engine import Engine, Lifeline, build_pipeline, pack_calibration, t
 from fr_core.errors import FrError, ShuttingDown
 from fr_server.app import SERVICES, App, log_failure, until
 from fr_server.engine import engine_options, open_decoder
-from fr_server.memory import freeze_objects, share_one_heap
+from fr_server.memory import freeze_objects, share_heaps
 from fr_server.telemetry.logs import configure_logging, describe, log_unhandled
 from fr_server.telemetry.open import open_telemetry
 from fr_server.workers.heartbeat import BEAT_S, Heartbeat
@@ -34,7 +34,7 @@ def main(link: int, memory: int) -> None:
     for number in of_the_engine:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, of_the_engine)
-    share_one_heap()
+    share_heaps()
     connection: Connection[Any, Any] = Connection(link)
     wire = Wire(connection)
     try:
