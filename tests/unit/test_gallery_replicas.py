@@ -229,9 +229,19 @@ def test_servers_that_write_at_once_take_turns_and_agree(database: Postgres) -> 
 
 @pytest.fixture
 def silent(database: Postgres) -> Iterator[Members]:
-    """A server that is registered, and says nothing of what it has applied."""
+    """A server that has read the galleries, and says nothing of what it has applied since."""
     with closing(open_members(database, Itself("silent", "", "1"))) as members:
+        members.note(following.SCOPE, 0)
+        members.flush()
         yield members
+
+
+def test_an_erasure_does_not_wait_for_a_server_that_still_reads_the_galleries(database: Postgres) -> None:
+    with opened(database) as galleries, closing(open_members(database, Itself("begins", "", "1"))) as members:
+        galleries.create(GALLERY, "", MODEL, SIZE)
+        enrol(galleries, 1)
+        assert len(members.members()) == 2
+        assert galleries.erase_subject(GALLERY, "s1").templates == 1
 
 
 def test_an_erasure_returns_when_every_server_has_applied_it_or_is_gone(database: Postgres, silent: Members) -> None:

@@ -94,8 +94,8 @@ class Follower:
                 self._memories.seq = seq
         if term is not None and self._noted != (term, seq):
             self._members.note(SCOPE, seq)
-            self._noted = term, seq
             self._members.flush()
+            self._noted = term, seq
 
     def require_term(self) -> int:
         """Return the number of the present term.
@@ -112,13 +112,15 @@ class Follower:
     def wait_for_all(self, seq: int) -> None:
         """Wait until every server that may answer has the changes up to a number, this one among them.
 
+        One that has noted nothing yet still reads the galleries. Its first search comes later, and so sees the changes.
+
         Raises `ErasureUnconfirmed`: one does not get them, nor is it gone, in more than the time that a term lasts.
         """
         until_s = time.monotonic() + _CONFIRMED_S
         while True:
             self._soon.set()
             with suppress(StoreFailed):
-                if not self._members.behind(SCOPE, seq):
+                if not any(SCOPE in member.applied for member in self._members.behind(SCOPE, seq)):
                     return
             if time.monotonic() >= until_s:
                 raise ErasureUnconfirmed(message("error.gallery.erasure_unconfirmed"))

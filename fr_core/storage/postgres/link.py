@@ -94,8 +94,11 @@ class Link:
         parameters = parameters_of(server.url)
         own = " ".join(f"-c {name}={value}" for name, value in settings.items())
         parameters["options"] = f"{parameters.get('options', '')} {own}".strip()
+        # A network that swallows what is sent, or the answer to it, ends the connection: no call waits for ever.
+        longest_ms = round(server.connect_timeout_s * 1000)
+        noticing = {"tcp_user_timeout": longest_ms, "keepalives_idle": 5, "keepalives_interval": 2}
         self._connection: psycopg.Connection[Row] = psycopg.connect(
-            **parameters,
+            **(noticing | parameters),
             password=server.password,
             connect_timeout=max(1, round(server.connect_timeout_s)),
             application_name="fr-core",
