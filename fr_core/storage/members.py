@@ -157,9 +157,16 @@ class Heartbeat:
             log.warning("The other servers will learn later that this one has ended: %s", error.what)
 
     def _run(self) -> None:
+        failed = False
         while not self._ended.wait(self._every_s):
             try:
                 self._members.beat()
             except FrError as error:
-                log.warning("The other servers were not told that this one lives: %s", error.what)
+                if not failed:
+                    log.warning("The other servers are not told that this one lives, until that works: %s", error.what)
+                failed = True
                 self._failed(error)
+            else:
+                if failed:
+                    log.info("The other servers are told again that this one lives")
+                failed = False

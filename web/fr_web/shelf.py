@@ -7,11 +7,9 @@ name of its session, so that nobody reads or writes a session in the database.
 from __future__ import annotations
 
 import asyncio
-import io
 import itertools
 import json
 import os
-import pickle
 import socket
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
@@ -26,12 +24,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from fr_locales.messages import message
 from fr_web.errors import refused
+from fr_web.packing import Unreadable, packed, unpacked
 
 _MOST_BYTES = 4 * 2**20  # of a line
 _ANSWER_S = 10.0
 _NONCE_BYTES = 12
-_MODULES = ("fr_web.", "fr_locales.")  # whose values a session may hold
-_PLAIN = frozenset({("builtins", "frozenset"), ("builtins", "set")})
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,33 +127,6 @@ class SharedShelf:
 
 def _failed() -> Exception:
     return refused(grpc.StatusCode.UNAVAILABLE, "STORE_FAILED", message("web.no_shelf"), 1.0)
-
-
-class Unreadable(Exception):
-    """A value that this version of FR Core cannot read."""
-
-
-class _Reader(pickle.Unpickler):
-    """Reads values of the classes of pages alone, though only servers can have written them."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Return a class; raises `UnpicklingError` for any other."""
-        if module.startswith(_MODULES) or (module, name) in _PLAIN:
-            return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"{module}.{name}")
-
-
-def packed(value: object) -> str:
-    """Return a value of the classes of pages as a text for the shelf."""
-    return b64encode(pickle.dumps(value)).decode()
-
-
-def unpacked(text: str) -> Any:
-    """Return what `packed` was given; raises `Unreadable`."""
-    try:
-        return _Reader(io.BytesIO(b64decode(text))).load()
-    except (pickle.UnpicklingError, AttributeError, ImportError, TypeError, EOFError) as error:
-        raise Unreadable from error
 
 
 def told_of(values: Mapping[str, Any]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from fr_api.v1 import access_pb2, common_pb2
 from fr_locales.messages import Message
 from fr_web.lti.launches import Launch
 from fr_web.lti.tool import Score
+from fr_web.packing import shared
 
 Role: TypeAlias = access_pb2.Role.ValueType
 Purpose: TypeAlias = common_pb2.Purpose.ValueType
@@ -23,6 +24,7 @@ _WRONG_AT_ONCE, _WRONG_EVERY_S, _MOST_NETWORKS = 60, 2.0, 10_000
 _TABS = 3  # trials of which a session keeps the photos
 
 
+@shared
 @dataclass(frozen=True, slots=True)
 class Inquiry:
     """The purpose of reading and searching an operational gallery, and the reference of its case."""

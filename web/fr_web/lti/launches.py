@@ -24,6 +24,7 @@ from fr_locales.messages import Message, message
 from fr_web.errors import refused
 from fr_web.lti.exchange import PlatformKeys, Unanswered
 from fr_web.lti.registrations import ALGORITHM, Platform, Registrations
+from fr_web.packing import shared
 from fr_web.shelf import SharedShelf
 
 log = logging.getLogger("fr_web.lti")
@@ -47,6 +48,7 @@ class Refused(Exception):
     """A launch failed a check; `args` has the name of the check, and nothing that was sent."""
 
 
+@shared
 @dataclass(frozen=True, slots=True)
 class Launch:
     """A launch that has passed every check. `subject` is the platform's id for the person; it is never stored."""

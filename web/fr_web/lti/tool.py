@@ -19,7 +19,8 @@ from fr_files.reading import read_json
 from fr_web.lti.exchange import MOST_BYTES, Fetch, PlatformKeys, Unanswered, fetch, fetched
 from fr_web.lti.launches import CLAIM, DEEP_CLAIM, SCORE_SCOPE, Launch, Launches, Tickets
 from fr_web.lti.registrations import ALGORITHM, Platform, Registrations
-from fr_web.shelf import SharedShelf, Unreadable, packed, unpacked
+from fr_web.packing import Unreadable, packed, shared, unpacked
+from fr_web.shelf import SharedShelf
 
 log = logging.getLogger("fr_web.lti")
 
@@ -29,6 +30,7 @@ _TOKEN_S, _EARLY_S = 300, 60
 CHOICE_S, _MOST_CHOICES = 3_600.0, 1_000
 
 
+@shared
 @dataclass(frozen=True, slots=True)
 class Score:
     """The score of a finished sitting: right answers, out of those that count.
