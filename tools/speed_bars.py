@@ -16,7 +16,6 @@ from pathlib import Path
 import PIL.Image
 
 from fr_bench.bench_commands.options import tell_round, tell_step
-from fr_bench.speed.engine import fastest_precision
 from fr_bench.speed.pipeline import bench_pipeline
 from fr_bench.speed.report import BenchReport
 from fr_bench.speed.rest_peer import STAND_IN, RestOrder
@@ -63,7 +62,7 @@ class Size:
 
 def fast() -> EngineSettings:
     """The fast settings of `fr bench`."""
-    return EngineSettings(precision=fastest_precision("auto"), detection="fast")
+    return EngineSettings(detection="fast")
 
 
 DEFAULT = EngineSettings()  # those of the server

@@ -40,7 +40,9 @@ Out = Annotated[
 ]
 Pack = Annotated[str, typer.Option(help="Model pack.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, openvino, cuda[:N] or tensorrt[:N].")]
-Precision = Annotated[str, typer.Option(help="auto, f32, bf16 or fp16; auto is fp16 on a GPU and f32 elsewhere.")]
+Precision = Annotated[
+    str, typer.Option(help="auto, f32, bf16 or fp16; auto is fp16 on a GPU, bf16 if the processor has it, else f32.")
+]
 Detection = Annotated[str, typer.Option(help="thorough or fast.")]
 Flip = Annotated[bool, typer.Option("--flip/--no-flip", help="Fuse with the mirrored face.")]
 Threads = Annotated[int, typer.Option(min=0, help="Photos analysed at a time; 0 = as many as there are processors.")]

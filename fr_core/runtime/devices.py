@@ -20,7 +20,7 @@ PRECISIONS: dict[DeviceKind, tuple[Precision, ...]] = {
 """The precisions of each device; `auto` takes a device that has the requested one."""
 
 AUTO_PRECISION = "auto"
-"""Asks for the precision that suits the device: see `suited_precision`."""
+"""Asks for the precision that suits the device: see `Library.suited`."""
 
 _DEVICES = "auto, cpu, openvino, cuda, cuda:N, cuda:N,M, tensorrt, tensorrt:N and tensorrt:N,M"
 _INDEX = "(?:0|[1-9][0-9]?)"
@@ -91,15 +91,6 @@ def parse_device(text: str) -> DeviceSpec:
     if len(set(indices)) < len(indices):
         raise ConfigInvalid(message("error.runtime.device_names_number_twice", text=text), key="model.device")
     return DeviceSpec("cuda" if match[1] == "cuda" else "tensorrt", indices)
-
-
-def suited_precision(kind: DeviceKind) -> Precision:
-    """Return the precision in which a kind of device runs models unless another is asked for.
-
-    fp16 on GPUs, whose tensor cores compute in it; on a processor the embeddings of a face in fp16 and in f32 had a
-    cosine similarity above 0.9995.
-    """
-    return "fp16" if DeviceSpec(kind).accelerated else "f32"
 
 
 def parse_precision(text: str, spec: DeviceSpec) -> Precision | None:

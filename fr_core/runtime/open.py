@@ -16,7 +16,6 @@ from fr_core.runtime.devices import (
     Precision,
     parse_device,
     parse_precision,
-    suited_precision,
 )
 from fr_core.runtime.libraries import Libraries, installed_libraries
 from fr_core.runtime.session import PixelInput, Plan, RowFilter, Session, Shape
@@ -51,7 +50,7 @@ def open_sessions(
         pixels: what the model expects of its input.
         device: auto, cpu, openvino, cuda, cuda:N, cuda:N,M, tensorrt, tensorrt:N or tensorrt:N,M.
         precision: of weights and arithmetic: auto, f32, bf16 (OpenVINO) or fp16 (cuda, tensorrt); auto is fp16 on cuda
-            and tensorrt, and f32 elsewhere.
+            and tensorrt, bf16 with OpenVINO on a processor that computes in it, and f32 elsewhere.
         threads: of one inference on the processor; 0 lets the library choose.
         lanes: how many threads will run the model at once on one device.
         shapes: (pictures, height, width) of every run to come; TensorRT tunes for them.
@@ -72,9 +71,9 @@ def open_sessions(
         raise ConfigInvalid(message("error.runtime.threads", threads=threads), key="model.threads")
     if lanes < 1:
         raise ConfigInvalid(message("error.runtime.lanes", lanes=lanes), key="model.lanes")
-    plan = Plan(b"", spec, device, wanted or suited_precision(spec.kind), threads, lanes, tuple(shapes), engines)
+    plan = Plan(b"", spec, device, wanted or "f32", threads, lanes, tuple(shapes), engines)
     opener = _Opener(model, pixels, rows, libraries or installed_libraries())
-    return [opener.first_of_auto(plan, wanted)] if spec.kind == "auto" else opener.all_of(plan)
+    return [opener.first_of_auto(plan, wanted)] if spec.kind == "auto" else opener.all_of(plan, wanted)
 
 
 def batches_alike(session: Session, failures: tuple[type[Exception], ...]) -> bool:
@@ -109,10 +108,12 @@ class _Opener:
         self._rows = rows
         self._libraries = libraries
 
-    def all_of(self, plan: Plan) -> list[Session]:
+    def all_of(self, plan: Plan, wanted: Precision | None) -> list[Session]:
         from fr_core.runtime.onnx_graph import takes_one_picture  # a library that front-ends do without
 
-        refusal = self._libraries[plan.spec.kind].refusal(plan.spec.kind, plan.precision)
+        library = self._libraries[plan.spec.kind]
+        plan = replace(plan, precision=wanted or library.suited(plan.spec.kind))
+        refusal = library.refusal(plan.spec.kind, plan.precision)
         if refusal is not None:
             raise DeviceUnavailable(
                 message("error.runtime.device_cannot", spec=str(plan.spec), refusal=refusal), device=str(plan.spec)
@@ -165,7 +166,7 @@ class _Opener:
                 continue
             spec = DeviceSpec(kind, (0,) if kind == "cuda" else ())
             try:
-                return self.all_of(replace(plan, spec=spec, precision=wanted or suited_precision(kind)))[0]
+                return self.all_of(replace(plan, spec=spec), wanted)[0]
             except DeviceUnavailable as error:
                 reasons.append(error.what)
         raise DeviceUnavailable(

@@ -61,7 +61,7 @@ MODELS: dict[str, Model] = {
 
 def opened(spec: Model, cache: ModelCache, device: str) -> Session:
     return open_sessions(
-        cache.read_verified(spec.file), PixelInput(spec.colour, spec.mean, spec.std), device, threads=2
+        cache.read_verified(spec.file), PixelInput(spec.colour, spec.mean, spec.std), device, "f32", threads=2
     )[0]
 
 
@@ -350,6 +350,9 @@ class GpuLibrary:
     def __init__(self) -> None:
         self.opened: list[OnGpu] = []
 
+    def suited(self, kind: DeviceKind) -> Precision:
+        return "fp16"
+
     def refusal(self, kind: DeviceKind, precision: Precision) -> str | None:
         return None
 
@@ -387,7 +390,7 @@ def test_people_are_told_apart_and_counted(pipeline: Pipeline, pack_name: str, p
     "pack_name", ["buffalo_s", pytest.param("sface", marks=pytest.mark.nightly)], indirect=True, scope="module"
 )
 def test_openvino_and_flip(pipeline: Pipeline, pack_name: str, pack_cache: ModelCache, photos: dict[str, Path]) -> None:
-    opened = open_engine(load_pack(pack_name), pack_cache, replace(ONE_SIZE, device="openvino"))
+    opened = open_engine(load_pack(pack_name), pack_cache, replace(ONE_SIZE, device="openvino", precision="f32"))
     assert opened.device.active == "openvino"
     for key in ("obama", "t1", "person_b_2"):
         theirs = opened.pipeline.analyze(photos[key].read_bytes()).faces

@@ -23,7 +23,7 @@ from fr_core.detect.yunet import YunetDetector
 from fr_core.errors import ConfigInvalid, DeviceUnavailable
 from fr_core.runtime.batcher import Batcher
 from fr_core.runtime.devices import ActiveDevice, DeviceKind, DeviceSpec, Precision, parse_device, parse_precision
-from fr_core.runtime.libraries import Libraries, OnnxRuntimeLibrary
+from fr_core.runtime.libraries import Libraries, OnnxRuntimeLibrary, installed_libraries
 from fr_core.runtime.onnx_graph import prepared
 from fr_core.runtime.onnxruntime_session import OnnxRuntimeSession, SizedSession, reason
 from fr_core.runtime.open import batches_alike, open_sessions
@@ -44,10 +44,14 @@ class HandmadeLibrary:
 
     failures = ()
 
-    def __init__(self, refusal: str | None = None, fails: bool = False) -> None:
+    def __init__(self, refusal: str | None = None, fails: bool = False, suits: Precision = "f32") -> None:
         self.plans: list[Plan] = []
+        self._suits = suits
         self._refusal = refusal
         self._fails = fails
+
+    def suited(self, kind: DeviceKind) -> Precision:
+        return self._suits
 
     def refusal(self, kind: DeviceKind, precision: Precision) -> str | None:
         return self._refusal
@@ -183,19 +187,28 @@ def test_weights_are_halved_for_every_gpu() -> None:
 
 @pytest.mark.parametrize(
     ("device", "precision"),
-    [("cpu", "f32"), ("openvino", "f32"), ("cuda", "fp16"), ("cuda:0,1", "fp16"), ("tensorrt", "fp16")],
+    [("cpu", "f32"), ("openvino", "bf16"), ("cuda", "fp16"), ("cuda:0,1", "fp16"), ("tensorrt", "fp16")],
 )
-def test_gpus_run_models_in_fp16_and_processors_in_f32_unless_another_is_asked_for(device: str, precision: str) -> None:
+def test_models_run_in_the_precision_that_suits_the_library_unless_another_is_asked_for(
+    device: str, precision: Precision
+) -> None:
+    made = libraries(**{device.split(":")[0]: HandmadeLibrary(suits=precision)})
     for asked in ({}, {"precision": "auto"}):
-        sessions = open_sessions(doubled(), AS_THEY_ARE, device, libraries=libraries(), **asked)  # type: ignore[arg-type]
+        sessions = open_sessions(doubled(), AS_THEY_ARE, device, libraries=made, **asked)  # type: ignore[arg-type]
         assert {session.device.precision for session in sessions} == {precision}
-    (full,) = open_sessions(doubled(), AS_THEY_ARE, "tensorrt", "f32", libraries=libraries())
+    (full, *_) = open_sessions(doubled(), AS_THEY_ARE, device, "f32", libraries=made)
     assert full.device.precision == "f32"
+
+
+def test_gpus_suit_fp16_and_openvino_bf16_where_the_processor_has_it() -> None:
+    suited = {kind: library.suited(kind) for kind, library in installed_libraries().items()}
+    assert suited == {"cpu": "f32", "cuda": "fp16", "tensorrt": "fp16", "openvino": precisions()[-1]}
 
 
 def test_the_device_that_auto_takes_decides_the_precision() -> None:
     missing = HandmadeLibrary(refusal="It is not here.")
-    for made, precision in ((libraries(), "fp16"), (libraries(cuda=missing), "f32")):
+    quick = libraries(cuda=HandmadeLibrary(suits="fp16"), openvino=HandmadeLibrary(suits="bf16"))
+    for made, precision in ((quick, "fp16"), ({**quick, "cuda": missing}, "bf16"), (libraries(cuda=missing), "f32")):
         (session,) = open_sessions(doubled(), AS_THEY_ARE, "auto", libraries=made)
         assert session.device.precision == precision
     with pytest.raises(DeviceUnavailable, match="No device here has f32"):
@@ -218,7 +231,7 @@ class RoundingLibrary(HandmadeLibrary):
     """Opens models as `RoundingSession`. `mixes`: these mix pictures up in any precision."""
 
     def __init__(self, mixes: bool = False) -> None:
-        super().__init__()
+        super().__init__(suits="fp16")
         self._mixes = mixes
 
     def open(self, plan: Plan) -> Session:
@@ -410,7 +423,7 @@ def test_bf16_computes_in_bf16_where_the_processor_has_it() -> None:
     weights = np.random.default_rng(1).standard_normal((8, 3, 3, 3)).astype(np.float32)
     batch = np.random.default_rng(2).integers(0, 256, (1, 16, 16, 3), np.uint8)
     content = convolution(weights, pads=1)
-    (full,) = open_sessions(content, AS_THEY_ARE, "openvino")[0].run(batch)
+    (full,) = open_sessions(content, AS_THEY_ARE, "openvino", "f32")[0].run(batch)
     if "bf16" not in precisions():
         with pytest.raises(DeviceUnavailable, match="it has f32"):
             open_sessions(content, AS_THEY_ARE, "openvino", "bf16")

@@ -109,10 +109,8 @@ Testdata = Annotated[
 Pack = Annotated[str, typer.Option(help="Model pack.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, openvino, cuda[:N], tensorrt[:N], or several: cuda:0,1.")]
 Precision = Annotated[
-    Literal["fastest", "f32", "bf16", "fp16"],
-    typer.Option(
-        help="Numbers that the models compute with; fastest is bf16 where the processor has it, fp16 on a named GPU."
-    ),
+    Literal["auto", "f32", "bf16", "fp16"],
+    typer.Option(help="Numbers that the models compute with; auto as for the server."),
 ]
 Detection = Annotated[
     Literal["thorough", "fast"],
@@ -144,12 +142,10 @@ Out = Annotated[
 def engine_settings(
     pack: str, device: str, precision: str, detection: str, threads: int, lanes: int, workers: int
 ) -> EngineSettings:
-    """Return what the options ask of an engine; the fastest numbers are those of the device."""
-    from fr_bench.speed.engine import fastest_precision
+    """Return what the options ask of an engine."""
     from fr_bench.speed.values import EngineSettings
 
-    numbers = fastest_precision(device) if precision == "fastest" else precision
-    return EngineSettings(pack, device, numbers, detection, threads, lanes, workers)
+    return EngineSettings(pack, device, precision, detection, threads, lanes, workers)
 
 
 def bar_of(photos_per_s: float | None) -> values.Bar | None:

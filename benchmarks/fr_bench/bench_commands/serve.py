@@ -62,7 +62,7 @@ def serve(
     ] = None,
     pack: options.Pack = "buffalo_s",
     device: options.Device = "auto",
-    precision: options.Precision = "fastest",
+    precision: options.Precision = "auto",
     detection: options.Detection = "fast",
     threads: options.Threads = 0,
     lanes: options.Lanes = 0,
@@ -106,7 +106,7 @@ def serve(
     if server is None and server_pid is not None:
         raise typer.BadParameter("It goes with --server.", param_hint="--server-pid")
     engine_options = (pack, device, precision, detection, threads, lanes, workers)
-    if server is not None and engine_options != ("buffalo_s", "auto", "fastest", "fast", 0, 0, 0):
+    if server is not None and engine_options != ("buffalo_s", "auto", "auto", "fast", 0, 0, 0):
         raise typer.BadParameter(
             "A server that runs already has its pack, device, precision, detection, threads, lanes and workers.",
             param_hint="--server",

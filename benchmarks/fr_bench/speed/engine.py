@@ -11,21 +11,8 @@ from fr_core.embed.protocol import BatchedRawEmbedder, Embedder
 from fr_core.packs.cache import ModelCache, cache_folder
 from fr_core.packs.manifest import load_pack
 from fr_core.runtime.devices import ActiveDevice, parse_device
-from fr_core.runtime.libraries import installed_libraries
 from fr_core.runtime.observe import Observer
 from fr_core.runtime.session import Session
-
-
-def fastest_precision(device: str) -> str:
-    """The precision in which a device is quickest without a loss of accuracy that `fr evaluate` shows.
-
-    For `auto` that of a processor: fp16 has to be asked for with a CUDA device. Raises `ConfigInvalid`.
-    """
-    spec = parse_device(device)
-    if spec.accelerated:
-        return "fp16"
-    bf16 = spec.kind != "cpu" and installed_libraries()["openvino"].refusal("openvino", "bf16") is None
-    return "bf16" if bf16 else "f32"
 
 
 @contextmanager

@@ -217,7 +217,7 @@ class ModelConfig:
     precision: str = _set(
         AUTO_PRECISION,
         "Number format of the models' computations: bf16 with OpenVINO if the processor supports it, fp16 on a GPU. "
-        "auto is fp16 on a GPU and f32 elsewhere.",
+        "auto takes these, and f32 elsewhere.",
         choices=(AUTO_PRECISION, *get_args(Precision)),
     )
     detection: str = _set(
