@@ -28,7 +28,7 @@ def video(
     testdata: options.Testdata = None,
     pack: options.Pack = "buffalo_s",
     device: options.Device = "auto",
-    precision: options.Precision = "fastest",
+    precision: options.Precision = "auto",
     detection: options.Detection = "fast",
     seed: Annotated[int, typer.Option(min=0, help="Of the paths that people take.")] = 1,
     bar: options.Decides = False,
