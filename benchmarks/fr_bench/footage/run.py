@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from pathlib import Path
 
@@ -65,11 +65,7 @@ def bench_made(order: MadeOrder, settings: EngineSettings, on_step: OnStep) -> V
     clips: list[Clip] = []
     probes: list[Probes] = []
     with opened_engine(settings) as engine, tempfile.TemporaryDirectory(prefix="fr-bench-video-") as folder:
-
-        def shows_one_face(head: U8) -> bool:  # a bystander's would be taken for another track of the person
-            return len(engine.pipeline.detect_image(Image(head, "")).faces) == 1
-
-        cast = cast_of(order.folder, filming.people, tuning=order.tuning, fits=shows_one_face)
+        cast = cast_of(order.folder, filming.people, tuning=order.tuning, fits=partial(shows_one_face, engine))
         gallery = _enrolled(engine, cast, strangers_of(order.folder, cast, order.strangers))
         on_step(f"{len(gallery.people)} people enrolled, {len(cast)} of them are filmed")
         for number, recorder in enumerate(RECORDERS):
@@ -88,6 +84,11 @@ def bench_made(order: MadeOrder, settings: EngineSettings, on_step: OnStep) -> V
         whose = "tuning" if order.tuning else "evaluation"
         name = f"made of {len(cast)} people for {whose}, {filming.seconds:g} s, {filming.size[0]} x {filming.size[1]}"
         return VideoReport(name, before, settings, engine.device, tuple(clips), quiet, len(gallery.people), rows)
+
+
+def shows_one_face(engine: Engine, head: U8) -> bool:
+    """Return whether a photo can be filmed: a bystander's face would be taken for another track of the person."""
+    return len(engine.pipeline.detect_image(Image(head, "")).faces) == 1
 
 
 def bench_set(found: VideoSet, settings: EngineSettings, on_step: OnStep) -> VideoReport:
