@@ -150,6 +150,7 @@ bench: $(STAMP) ## speed on this machine's processor, beside InsightFace; to ben
 	$(BIN)/fr bench pipeline --photos t1 --peer insightface --detection thorough --precision f32
 	$(BIN)/fr bench search --n 1000000 --index compact --peer flat --sweep 10000,100000
 	$(BIN)/fr bench search --n 100000 --index compact --peer $(PEERS)
+	$(BIN)/fr bench video
 	$(BIN)/fr bench search --n 1000000 --index compact --photos lfw
 	$(BIN)/fr bench serve --photos t1 --number 100 --concurrency 16 --peer insightface --ratio-to-pipeline
 	$(BIN)/fr bench serve --photos $(PHOTOS) --number 600 --concurrency 16 --peer insightface --ratio-to-pipeline \

@@ -86,7 +86,7 @@ def follow_file(
 
 
 def follow_photos(
-    video: LabelledVideo, rate: int, engine: Engine, rng: np.random.Generator
+    name: str, video: LabelledVideo, rate: int, engine: Engine, rng: np.random.Generator
 ) -> tuple[Clip, list[Probes]]:
     """Follow the people of a folder of frames, at `rate` frames a second, of which `Sampling` takes some."""
     load, begun, cost = OtherLoad(), time.monotonic(), processor_s()
@@ -95,7 +95,7 @@ def follow_photos(
     wall_s, cpu_s, other = time.monotonic() - begun, processor_s() - cost, load.share()
     seconds = (video.frames[-1].number - video.frames[0].number + 1) / rate
     figures = followed(found.truth, found.tracker.tracks())
-    clip = Clip(video.name, seconds, len(found.truth), len(found.truth), wall_s, cpu_s, other, figures)
+    clip = Clip(name, seconds, len(found.truth), len(found.truth), wall_s, cpu_s, other, figures)
     return clip, list(found.probes(rng))
 
 

@@ -6,6 +6,8 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial, reduce
+from operator import add
 from pathlib import Path
 
 import numpy as np
@@ -56,18 +58,14 @@ class MadeOrder:
 def bench_made(order: MadeOrder, settings: EngineSettings, on_step: OnStep) -> VideoReport:
     """Film people, follow them, and search photos of them and of strangers; `on_step` is told what has been done.
 
-    Raises `BenchFailed`: too few people, or a photo of one of them shows no face.
+    Raises `BenchFailed`: too few people, a photo of one of them shows no face, or no track follows anybody.
     """
     before, filming = conditions(_VERSIONS), order.filming
     rng = np.random.default_rng(filming.seed)
     clips: list[Clip] = []
     probes: list[Probes] = []
     with opened_engine(settings) as engine, tempfile.TemporaryDirectory(prefix="fr-bench-video-") as folder:
-
-        def shows_one_face(head: U8) -> bool:  # a bystander's would be taken for another track of the person
-            return len(engine.pipeline.detect_image(Image(head, "")).faces) == 1
-
-        cast = cast_of(order.folder, filming.people, tuning=order.tuning, fits=shows_one_face)
+        cast = cast_of(order.folder, filming.people, tuning=order.tuning, fits=partial(shows_one_face, engine))
         gallery = _enrolled(engine, cast, strangers_of(order.folder, cast, order.strangers))
         on_step(f"{len(gallery.people)} people enrolled, {len(cast)} of them are filmed")
         for number, recorder in enumerate(RECORDERS):
@@ -80,10 +78,17 @@ def bench_made(order: MadeOrder, settings: EngineSettings, on_step: OnStep) -> V
             on_step(_told(clip))
         quiet = follow_quiet(engine, cast, filming, Path(folder), rng)
         on_step(_told(quiet))
+        if not probes:
+            raise BenchFailed(message("error.bench.too_few_tracks", name="LFW"))
         rows = against_photos(probes, gallery, engine.pack.thresholds.similarity)
         whose = "tuning" if order.tuning else "evaluation"
         name = f"made of {len(cast)} people for {whose}, {filming.seconds:g} s, {filming.size[0]} x {filming.size[1]}"
         return VideoReport(name, before, settings, engine.device, tuple(clips), quiet, len(gallery.people), rows)
+
+
+def shows_one_face(engine: Engine, head: U8) -> bool:
+    """Return whether a photo can be filmed: a bystander's face would be taken for another track of the person."""
+    return len(engine.pipeline.detect_image(Image(head, "")).faces) == 1
 
 
 def bench_set(found: VideoSet, settings: EngineSettings, on_step: OnStep) -> VideoReport:
@@ -96,8 +101,9 @@ def bench_set(found: VideoSet, settings: EngineSettings, on_step: OnStep) -> Vid
     probes: list[Probes] = []
     with opened_engine(settings) as engine:
         photos = _stills(engine, found)
-        for video in found.videos:
-            clip, tracks = follow_photos(video, found.rate, engine, rng)
+        for number, video in enumerate(found.videos, 1):  # their names are often those of people
+            name = f"video {number} of {len(found.videos)}"
+            clip, tracks = follow_photos(name, video, found.rate, engine, rng)
             clips.append(clip)
             on_step(_told(clip))
             for one in tracks:
@@ -110,7 +116,17 @@ def bench_set(found: VideoSet, settings: EngineSettings, on_step: OnStep) -> Vid
             raise BenchFailed(message("error.bench.too_few_tracks", name=found.name))
         gallery = Enrolled(tuple(photos), tuple(photos.values()))
         rows = against_photos(searched, gallery, engine.pack.thresholds.similarity)
-        return VideoReport(found.name, before, settings, engine.device, tuple(clips), None, len(photos), rows)
+        together = (_together(found.name, clips),)
+        return VideoReport(found.name, before, settings, engine.device, together, None, len(photos), rows)
+
+
+def _together(name: str, clips: Sequence[Clip]) -> Clip:
+    """Return the sums of clips; the other load of each is left out."""
+    seconds, frames, looked_at, wall_s, cpu_s = (
+        sum(getattr(clip, of) for clip in clips) for of in ("seconds", "frames", "looked_at", "wall_s", "cpu_s")
+    )
+    figures = reduce(add, (clip.followed for clip in clips))
+    return Clip(name, seconds, frames, looked_at, wall_s, cpu_s, None, figures)
 
 
 def _enrolled(engine: Engine, cast: Sequence[Person], strangers: Sequence[Path]) -> Enrolled:
