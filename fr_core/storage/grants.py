@@ -8,7 +8,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What was granted to one process, to be spent by it alone."""
+    """A share of an account, granted to one process, which spends it alone."""
 
     granted: int  # 0 for nothing
     wait_s: float  # until a token is there, where none was granted; of uses, until their day ends

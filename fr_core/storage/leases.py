@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import math
 import os
 import threading
 import time
@@ -18,7 +19,7 @@ from typing import Protocol
 from fr_core.errors import FrError, StoreFailed, message
 
 LASTS_S = 30.0
-"""For how long a server that died keeps a job from the others: far more than a commit takes, far less than an hour."""
+"""The seconds for which a dead server keeps a job from the others: a commit takes far less, and a job waits an hour."""
 
 _RENEWALS = 3  # of a lease in its time, so that one may fail
 
@@ -59,7 +60,7 @@ class Leases(Protocol):
 
 
 class Hold:
-    """A lease that a thread renews until `end`."""
+    """A lease that a thread renews until `end`, unless it has no end of its own."""
 
     def __init__(self, leases: Leases, lease: Lease, lasts_s: float, clock_s: Callable[[], float]) -> None:
         self._leases = leases
@@ -69,7 +70,8 @@ class Hold:
         self._ended = threading.Event()
         self.name, self.number = lease.name, lease.number
         self._thread = threading.Thread(target=self._renew, name=f"lease-{lease.name}", daemon=True)
-        self._thread.start()
+        if lease.until_s < math.inf:
+            self._thread.start()
 
     @property
     def is_held(self) -> bool:
@@ -80,7 +82,8 @@ class Hold:
     def end(self) -> None:
         """Stop the renewals, and release the lease."""
         self._ended.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
         if self._lease is None:
             return
         try:
@@ -133,7 +136,7 @@ class FolderLeases:
                 return None
             self._held[name] = handle
             self._number += 1
-            return Lease(name, self._number, float("inf"))
+            return Lease(name, self._number, math.inf)
 
     def renew(self, lease: Lease, lasts_s: float) -> Lease | None:
         """As `Leases.renew`: the lease stays as it is."""

@@ -22,7 +22,7 @@ from typing import Protocol
 from fr_core.errors import FrError
 
 LASTS_S = 15.0
-"""How long a server that died can hold up an erasure, and how long one without PostgreSQL goes on to answer."""
+"""The seconds for which a dead server holds up an erasure, and one without PostgreSQL goes on to answer."""
 
 _BEATS = 5  # in the time that a term lasts without one, so that several may fail
 
@@ -31,7 +31,7 @@ log = logging.getLogger("fr_core.storage.members")
 
 @dataclass(frozen=True, slots=True)
 class Itself:
-    """What a server says of itself; all of it is for people."""
+    """The words in which a server tells people of itself."""
 
     name: str
     address: str  # that clients reach it at, "HOST:PORT"; "" if it does not know
@@ -157,9 +157,16 @@ class Heartbeat:
             log.warning("The other servers will learn later that this one has ended: %s", error.what)
 
     def _run(self) -> None:
+        failed = False
         while not self._ended.wait(self._every_s):
             try:
                 self._members.beat()
             except FrError as error:
-                log.warning("The other servers were not told that this one lives: %s", error.what)
+                if not failed:
+                    log.warning("The other servers are not told that this one lives, until that works: %s", error.what)
+                failed = True
                 self._failed(error)
+            else:
+                if failed:
+                    log.info("The other servers are told again that this one lives")
+                failed = False

@@ -8,9 +8,10 @@ from fr_core.storage.database import Database, now_ms
 from fr_core.storage.grants import Grants
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.leases import FolderLeases, Leases
-from fr_core.storage.location import Location
+from fr_core.storage.location import Location, Postgres
 from fr_core.storage.members import LASTS_S, Itself, Members, SoleMember
 from fr_core.storage.schema import Schema
+from fr_core.storage.shelf import Shelf
 
 _TRIES = 5  # a server that hangs on PostgreSQL tries so often in the time of a term
 
@@ -68,3 +69,11 @@ def open_grants(location: Location) -> Grants | None:
     from fr_core.storage.postgres.registry import Registry
 
     return PostgresGrants(Registry(location, LASTS_S / _TRIES))
+
+
+def open_shelf(server: Postgres, key: KeyEncryptionKey) -> Shelf:
+    """Return the shelf of a database; raises as `open_members`."""
+    from fr_core.storage.postgres.registry import Registry
+    from fr_core.storage.postgres.shelf import PostgresShelf
+
+    return PostgresShelf(Registry(server, LASTS_S / _TRIES), key)

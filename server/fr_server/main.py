@@ -225,6 +225,7 @@ async def run(
         freeze_objects()
         warn_of_other_settings(server.engine)
         if web is not None:
+            await asyncio.to_thread(web.open_shelf)
             web.start(server.target)
         if ready_file is not None:
             await asyncio.to_thread(_write_ready, ready_file, f"{address}\n")

@@ -14,10 +14,14 @@ from contextlib import ExitStack
 from importlib.util import find_spec
 
 from fr_core.errors import ConfigInvalid, message
+from fr_core.storage.opening import open_shelf
+from fr_core.storage.shelf import Shelf
 from fr_server.config import Config
+from fr_server.config.folders import key_of, postgres_of
 from fr_server.gateway.address import address_of, addresses_of, unavailable
 from fr_server.gateway.pem import names_of
 from fr_server.gateway.tls import ClientCertificates, tls_files
+from fr_server.web_shelf import ShelfServer
 
 log = logging.getLogger("fr_server.web")
 
@@ -55,6 +59,7 @@ class WebInterface:
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        self._shelf: Shelf | None = None
         self._held = ExitStack()
         self._sockets: list[socket.socket] = []
         self._process: asyncio.subprocess.Process | None = None
@@ -72,6 +77,12 @@ class WebInterface:
                 self._held = held.pop_all()
         except (OSError, UnicodeError) as error:
             raise unavailable(address, "web") from error
+
+    def open_shelf(self) -> None:
+        """Open what servers of one database share; raises `StoreFailed`, and the errors of the key."""
+        if (server := postgres_of(self._config)) is not None:
+            self._shelf = open_shelf(server, key_of(self._config, new=False))
+            self._held.callback(self._shelf.close)
 
     def start(self, target: str) -> None:
         """Keep the process running from now on, in front of the server at an address of this machine, for gRPC."""
@@ -110,19 +121,31 @@ class WebInterface:
 
     async def _run(self, command: Sequence[str]) -> str:
         """Start the process, wait for its end, and return in words how it ended, or why it did not begin."""
-        descriptors = tuple(one.fileno() for one in self._sockets)
+        shelf = None if self._shelf is None else ShelfServer(self._shelf)
+        try:
+            return await self._lived(command, shelf)
+        finally:
+            if shelf is not None:
+                await shelf.close()
+
+    async def _lived(self, command: Sequence[str], shelf: ShelfServer | None) -> str:
+        passed = self._sockets if shelf is None else [*self._sockets, shelf.other]
+        if shelf is not None:
+            command = [*command, "--shelf", str(shelf.other.fileno())]
         # Its keys are those of its callers, and the server is named below.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("FR_")}
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *command,
                 stdin=asyncio.subprocess.PIPE,
-                pass_fds=descriptors,
+                pass_fds=tuple(one.fileno() for one in passed),
                 env=environment,
                 process_group=0,  # a signal to the whole group is for this process alone
             )
         except OSError as error:
             return f"could not start ({error.strerror})"
+        if shelf is not None:
+            shelf.passed_on()
         return f"ended with status {await self._process.wait()}"
 
     def _command(self, target: str) -> list[str]:

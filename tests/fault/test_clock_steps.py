@@ -251,7 +251,7 @@ def test_control_of_quotas_that_go_by_the_clock_of_the_machine(tmp_path: Path) -
         return Budgets(lambda: clock_ms() / 1000, clock_ms)
 
     with (
-        patch("fr_server.app.Budgets", by_the_clock),
+        patch("fr_server.storage.opening.Budgets", by_the_clock),
         site(tmp_path, steady=False) as wrong,
         pytest.raises(AssertionError),
     ):

@@ -12,12 +12,15 @@ from typing import Any
 
 import pytest
 
-from fr_client import Client, FrApiError, RetryPolicy
+from fr_api.v1 import gallery_pb2
+from fr_client import Client, FrApiError, RetryPolicy, SearchItem
 from fr_core.errors import ShuttingDown
 from support.faults import Started, started_faulty, until
 from support.postgres import Cluster
 from support.secured import figure
 from support.servers import photo
+from support.surfer import signed_in, words
+from support.web import Balanced, Web
 
 SLOW_S = 0.05  # of a batch
 ONCE = RetryPolicy(attempts=1)
@@ -36,12 +39,14 @@ class Pair:
     folder: Path
     sections: dict[str, Any]
     ports: tuple[int, int] = field(default_factory=lambda: (free_port(), free_port()))
+    web_ports: tuple[int, int] = field(default_factory=lambda: (free_port(), free_port()))
     running: list[ExitStack] = field(default_factory=lambda: [ExitStack(), ExitStack()])
     servers: list[Started | None] = field(default_factory=lambda: [None, None])
 
     def start(self, number: int) -> None:
         server = {"port": self.ports[number], "name": f"server-{number}"}
-        started = started_faulty(self.folder / str(number), SLOW_S, server=server, **self.sections)
+        web = {"port": self.web_ports[number]}
+        started = started_faulty(self.folder / str(number), SLOW_S, server=server, web=web, **self.sections)
         self.servers[number] = self.running[number].enter_context(started)
 
     def stop(self, number: int) -> None:
@@ -82,8 +87,8 @@ class Caller(threading.Thread):
             while not self.enough.is_set():
                 try:
                     self._work(client, self.done)
-                except FrApiError as error:
-                    self.failed.append(f"{error.reason} {error.message}")
+                except (FrApiError, AssertionError) as error:
+                    self.failed.append(repr(error))
                 self.done += 1
 
 
@@ -120,7 +125,13 @@ def test_no_call_fails_while_both_servers_restart_in_turn(pair: Pair) -> None:
     def info(client: Client, number: int) -> None:
         client.server_info()
 
-    callers = [Caller(pair.target, work, None) for work in (search, enrol, search, info)]
+    def stream(client: Client, number: int) -> None:
+        probes = [SearchItem(photo(1), str(item)) for item in range(20)]
+        found = dict(client.search_many("g", probes))
+        assert found.keys() == {str(item) for item in range(20)}
+        assert all(isinstance(one, gallery_pb2.SearchResponse) for one in found.values())
+
+    callers = [Caller(pair.target, work, None) for work in (search, enrol, stream, info)]
     assert not rolled(pair, callers)
     figure("calls over a rolling restart of two servers, and failed", f"{sum(one.done for one in callers)}, 0")
     with Client(pair.target) as client:
@@ -133,4 +144,21 @@ def test_control_a_client_of_one_server_that_does_not_try_again_sees_the_restart
         client.server_info()
 
     failed = rolled(pair, [Caller(f"127.0.0.1:{pair.ports[0]}", info, ONCE)])
-    assert any(ShuttingDown.reason in one or "UNREACHABLE" in one for one in failed)
+    assert any(ShuttingDown.reason in one or "UNREACHABLE" in one for one in failed), failed
+
+
+def test_people_stay_signed_in_while_both_servers_restart_in_turn(pair: Pair) -> None:
+    sites = tuple(Web("127.0.0.1", port) for port in pair.web_ports)
+    until(lambda: all(site.answers("/readyz") for site in sites))
+    balanced = Balanced("localhost", 8080, sites=sites)
+    surfer = signed_in(balanced, "")
+    for number in (0, 1):
+        for _ in range(4):
+            assert "Sign out" in words(surfer.get("/"))
+        pair.stop(number)
+        balanced.sites = (sites[1 - number],)
+        assert "Sign out" in words(surfer.get("/"))
+        assert surfer.post("/language", {"language": "en", "next": "/"}).status == 303
+        pair.start(number)
+        until(lambda number=number: sites[number].answers("/readyz"))  # type: ignore[misc]
+        balanced.sites = sites

@@ -274,10 +274,14 @@ def test_the_servers_of_a_database_and_their_jobs(tmp_path: Path, database: Post
         assert row.startswith("rome ")
         with Client(server.address) as client:
             client.create_gallery("g")
-        outside(database, GALLERIES, "UPDATE fr_servers.applied SET number = 0 WHERE scope = 'galleries'")
-        (behind,) = shown()["behind"]
-        assert (behind["gallery_id"], behind["versions"]) == ("g", 1)
-        assert " 1 versions, " in fr("server", "status", "--config", path).stdout
+
+        def fallen_behind() -> dict[str, Any]:
+            outside(database, GALLERIES, "UPDATE fr_servers.applied SET number = 0 WHERE scope = 'galleries'")
+            return shown()
+
+        until(lambda: bool(fallen_behind()["behind"]))  # the next heartbeat puts it right
+        until(lambda: bool(fallen_behind()) and " 1 versions, " in fr("server", "status", "--config", path).stdout)
+        until(lambda: [(one["gallery_id"], one["versions"]) for one in fallen_behind()["behind"]] == [("g", 1)])
     assert fr("server", "status", "--config", path).stdout == "No server is running.\n"
     (tmp_path / "alone.toml").write_text("server.port = 0", encoding="utf-8")
     refused = fr("server", "status", "--config", tmp_path / "alone.toml")

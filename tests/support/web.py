@@ -3,7 +3,9 @@
 import asyncio
 import base64
 import http.client
+import itertools
 import json
+import os
 import re
 import signal
 import socket
@@ -19,12 +21,15 @@ from typing import Any
 import grpc
 from google.rpc import error_details_pb2
 
+from fr_core.storage.shelf import Shelf
 from fr_server.gateway.authority import Issued
+from fr_server.web_shelf import ShelfServer
 from fr_web.app import web_app
 from fr_web.backend import Backend
 from fr_web.boundary import Rules
 from fr_web.listen import Limits, Listener, quiet
 from fr_web.lti.tool import Tool
+from fr_web.shelf import SharedShelf
 from fr_web.tls import serving_context
 from support.callers import METHODS, Caller
 from support.commands import BIN, START_S
@@ -104,6 +109,18 @@ class Web:
             return False
 
 
+@dataclass
+class Balanced(Web):
+    """Sends each request to the next of several sites, under one name."""
+
+    sites: tuple[Web, ...] = ()
+    turns: Iterator[int] = field(default_factory=itertools.count)
+
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Answered:
+        site = self.sites[next(self.turns) % len(self.sites)]
+        return site.ask(method, path, body, Host=f"{self.host}:{self.port}", **headers)
+
+
 @contextmanager
 def web(
     target: str,
@@ -112,9 +129,10 @@ def web(
     tls: Issued | None = None,
     port: int = 0,
     lti: Tool | None = None,
+    shelf: Shelf | None = None,
     **rules: Any,
 ) -> Iterator[Web]:
-    """Run the HTTP interface in front of a server, in a thread; `rules` are those of `Rules`."""
+    """Run the HTTP interface in front of a server, in a thread; `rules` are those of `Rules`, `shelf` is shared."""
     rules = {"max_message_bytes": 33 * 2**20, "remote": False, **rules}
     loop = asyncio.new_event_loop()
     loop.set_exception_handler(quiet)
@@ -123,16 +141,25 @@ def web(
     bound = socket.create_server(("127.0.0.1", port), backlog=100)
     made = None if tls is None else serving_context(tls.certificate, tls.key)
     opened: list[Any] = []
+    behind: list[ShelfServer] = []
 
     async def start() -> None:
         backend = Backend(target, lambda: None)
         backend.open()
-        opened[:] = [Listener(web_app(backend, Rules(**rules), lti), [bound], made, limits or Limits()), backend]
+        shared = None
+        if shelf is not None:
+            behind.append(ShelfServer(shelf))
+            shared = await SharedShelf.open(os.dup(behind[0].other.fileno()))
+        app = web_app(backend, Rules(**rules), lti, shared)
+        opened[:] = [Listener(app, [bound], made, limits or Limits()), backend, shared]
         opened[0].start()
 
     async def stop() -> None:
         await opened[0].stop(5.0)
         await opened[1].close()
+        for one in behind:
+            await opened[2].close()
+            await one.close()
 
     asyncio.run_coroutine_threadsafe(start(), loop).result(30)
     try:

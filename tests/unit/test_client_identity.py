@@ -127,12 +127,12 @@ def test_both_clients_say_who_calls(kind: Kind, papers: Papers) -> None:
 
 LOOPBACK = (
     *("localhost:50061", "127.0.0.1:1", "[::1]:1", "unix:/run/fr.sock", "unix-abstract:fr"),
-    *("ipv4:127.0.0.1:1", "ipv6:[::1]:1", "dns:///localhost:1"),
+    *("ipv4:127.0.0.1:1", "ipv6:[::1]:1", "dns:///localhost:1", "ipv4:127.0.0.1:1,127.0.0.2:2"),
 )
 ELSEWHERE = (
     *("192.168.1.10:50061", "fr.example:50061", "127.evil.example:50061", "localhost.evil.example:50061"),
     *("[2001:db8::1]:1", "0.0.0.0:1", "ipv4:127.0.0.1:1,198.51.100.7:1", "dns://127.0.0.1/evil.example:1"),
-    *("xds:localhost:1", ""),
+    *("xds:localhost:1", "", "ipv4:", "ipv4:127.0.0.1:1,", "localhost:1,localhost:2", "ipv6:[::1]:1,[2001:db8::1]:1"),
 )
 
 

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import os
 import re
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,14 +18,19 @@ import pytest
 
 from fr_client.cli.state import Unusable
 from fr_client.errors import FrApiError
+from fr_core.storage.opening import open_shelf
+from fr_server.web_shelf import ShelfServer
 from fr_web.lti.exchange import AGAIN_S, FRESH_S, MOST_AT_ONCE, PlatformKeys, Unanswered, fetched, parse_keys
 from fr_web.lti.launches import SCORE_SCOPE, STATE_S, Launch, Launches, Tickets, cookie_of
 from fr_web.lti.registrations import Platform, Registrations, read_registrations
 from fr_web.lti.tool import Score, Tool
+from fr_web.shelf import SharedShelf
 from support.cli import fr, reason_of
 from support.commands import START_S, page, rows
 from support.faults import until
+from support.ledger import KEY
 from support.lti import CLIENT, DEPLOYMENT, TOOL, key_of, pem_of
+from support.postgres import Cluster
 
 ISSUER = "https://lms.example.org"
 CLAIM = "https://purl.imsglobal.org/spec/lti/claim/"
@@ -478,3 +485,40 @@ def test_a_score_is_given_only_when_it_is_final(score: Score, grading: str, give
     told = score.message("someone", datetime(2026, 1, 2, tzinfo=UTC))
     assert (told["gradingProgress"], told.get("scoreGiven")) == (grading, given)
     assert ("scoreMaximum" in told) is (given is not None)
+
+
+def test_another_server_ends_a_launch_and_none_ends_it_again(postgres: Cluster) -> None:
+    registrations = Registrations(TOOL, (PLATFORM,), (key_of("tool"),), "", "")
+    key_set, cookie = json.dumps({"keys": [key_of("platform").jwk()]}).encode(), cookie_of()
+    database = postgres.database()
+
+    async def run() -> None:
+        async with AsyncExitStack() as stack:
+            tools = []
+            for _ in range(2):
+                shelf = open_shelf(database, KEY)
+                stack.callback(shelf.close)
+                server = ShelfServer(shelf)
+                stack.push_async_callback(server.close)
+                shared = await SharedShelf.open(os.dup(server.other.fileno()))
+                server.passed_on()
+                stack.push_async_callback(shared.close)
+                tools.append(Tool(registrations, lambda *_: key_set, Clock(), shared))
+            one, two = tools
+            url = one.launches.begin(one.launches.platform(ASKED), ASKED, cookie)
+            begun = Launching(one.launches, Clock(), cookie, dict(parse_qsl(urlsplit(url).query)))
+            state, token = begun.asked["state"], begun.token(begun.claims())
+            launch = await two.launches.end(state, token, cookie)
+            assert (launch.platform, launch.cohort_id) == (PLATFORM, "c1")
+            for again in (one, two):
+                with pytest.raises(FrApiError, match="state"):
+                    await again.launches.end(state, token, cookie)
+            alone = Launches(registrations, PlatformKeys(lambda *_: key_set), Clock())
+            with pytest.raises(FrApiError, match="state"):  # control: a tool that shares nothing
+                await alone.end(state, token, cookie)
+            ticket = await one.keep_choosing(launch)
+            assert await two.find_choosing(ticket) == launch
+            assert [await two.take_choosing(ticket), await one.take_choosing(ticket)] == [launch, None]
+            assert await one.find_choosing(ticket) is None
+
+    asyncio.run(run())

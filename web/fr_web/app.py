@@ -24,6 +24,7 @@ from fr_web.console.app import Console
 from fr_web.errors import error_response, refused
 from fr_web.lti.tool import Tool
 from fr_web.room import ClientGone, Room, invalid, network_of, too_large
+from fr_web.shelf import SharedShelf
 
 Done = TypeVar("Done")
 
@@ -47,10 +48,10 @@ _STATIC = {
 }
 
 
-def web_app(backend: Backend, rules: Rules, lti: Tool | None = None) -> ASGIApp:
-    """Return the application; `lti` handles learning platforms."""
+def web_app(backend: Backend, rules: Rules, lti: Tool | None = None, shelf: SharedShelf | None = None) -> ASGIApp:
+    """Return the application; `lti` handles learning platforms, and on the `shelf` lies what other servers share."""
     room = Room(rules.max_message_bytes * 4 // 3 + _ENVELOPE_BYTES, rules.body_s)
-    api, console = _Api(backend, rules, room), Console(backend, rules, room, lti=lti)
+    api, console = _Api(backend, rules, room), Console(backend, rules, room, lti, shelf)
 
     async def live(request: Request) -> Response:
         return PlainTextResponse("ok\n")

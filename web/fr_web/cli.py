@@ -27,6 +27,7 @@ from fr_web.boundary import Rules
 from fr_web.listen import Limits, Listener, quiet
 from fr_web.lti.registrations import read_registrations
 from fr_web.lti.tool import Tool
+from fr_web.shelf import SharedShelf
 from fr_web.tls import names_in, serving_context
 
 log = logging.getLogger("fr_web")
@@ -53,6 +54,7 @@ class _Order:
     name: str
     lti: Path | None
     descriptors: tuple[int, ...]
+    shelf: int | None = None
 
     def context(self) -> ssl.SSLContext | None:
         return None if self.certificate is None or self.key is None else serving_context(self.certificate, self.key)
@@ -95,6 +97,7 @@ def web(
     ] = None,
     log_format: Annotated[str, typer.Option(help="Format of log lines: text, or one JSON object per line.")] = "text",
     descriptors: Annotated[list[int] | None, typer.Option("--descriptor", hidden=True)] = None,
+    shelf: Annotated[int | None, typer.Option("--shelf", hidden=True)] = None,
 ) -> None:
     """Serve the console and the API over HTTP until SIGTERM or Ctrl-C: pages for people, JSON for programs.
 
@@ -115,6 +118,7 @@ def web(
         name,
         lti,
         tuple(descriptors or ()),
+        shelf,
     )
     if log_format not in ("text", "json"):
         raise typer.BadParameter("It is text or json.", param_hint="--log-format")
@@ -197,13 +201,14 @@ def invitation(address: str, *, is_for_others: bool) -> str:
 
 
 async def _serve(order: _Order, sockets: Sequence[socket.socket], made: ssl.SSLContext | None, remote: bool) -> None:
-    lti = None if order.lti is None else Tool(read_registrations(order.lti))
+    shelf = None if order.shelf is None else await SharedShelf.open(order.shelf)
+    lti = None if order.lti is None else Tool(read_registrations(order.lti), shelf=shelf)
     loop, told = asyncio.get_running_loop(), asyncio.Event()
     loop.set_exception_handler(quiet)
     backend = Backend(order.settings.server, order.settings.channel_credentials, order.name)
     backend.open()
     rules = Rules(order.max_message_bytes, remote, order.hosts, order.origins)
-    listener = Listener(web_app(backend, rules, lti), sockets, made, order.limits)
+    listener = Listener(web_app(backend, rules, lti, shelf), sockets, made, order.limits)
 
     def reload() -> None:
         try:
@@ -237,3 +242,5 @@ async def _serve(order: _Order, sockets: Sequence[socket.socket], made: ssl.SSLC
     with suppress(asyncio.CancelledError):
         await listener.stop(_STOP_S)
     await backend.close()
+    if shelf is not None:
+        await shelf.close()

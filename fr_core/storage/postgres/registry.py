@@ -67,6 +67,22 @@ CREATE TABLE uses (
     used BIGINT NOT NULL,
     granted BIGINT NOT NULL
 );
+
+CREATE TABLE secret (
+    secret_no BIGINT PRIMARY KEY CHECK (secret_no = 1),
+    key_id TEXT NOT NULL,
+    wrapped BYTEA NOT NULL
+);
+
+CREATE TABLE shelf (
+    name BYTEA PRIMARY KEY,
+    value BYTEA NOT NULL,
+    version BIGINT NOT NULL,
+    made TIMESTAMPTZ NOT NULL,
+    expires TIMESTAMPTZ NOT NULL,
+    ends TIMESTAMPTZ NOT NULL
+);
+CREATE INDEX shelf_by_expiry ON shelf (expires);
 """
 
 

@@ -24,7 +24,7 @@ R = TypeVar("R")
 
 
 class _Held:
-    """What this process holds for one principal."""
+    """The calls and searches that this process holds for one principal."""
 
     __slots__ = ("calls", "calls_from_s", "fetching", "granted", "searches", "searches_until_s")
 

@@ -29,6 +29,8 @@ from fr_web.console.addresses import address, local
 from fr_web.console.forms import Part, fields_of, parts_as_they_come, text_of
 from fr_web.console.lessons import figure_html, lesson_html
 from fr_web.console.sessions import Attempts, Sessions
+from fr_web.console.shared_sessions import SharedSessions
+from fr_web.console.shared_walls import SharedWalls
 from fr_web.console.views import SCREENS
 from fr_web.console.views.keyboard import KEYBOARD_COOKIE, keys_of
 from fr_web.console.visit import IN_PLACE, Screen, Visit, page_policy, ways_back
@@ -37,6 +39,7 @@ from fr_web.console.words import FOR_PAGES, PURPOSES, QUALITY, ROLES, USES
 from fr_web.errors import http_status, refused
 from fr_web.lti.tool import Tool
 from fr_web.room import FROM_PLATFORMS, Room, is_loopback_host, network_of, too_large
+from fr_web.shelf import SharedShelf
 
 _CALL_S = 300.0  # `limits.call_s` of a server
 _SMALL_FORM_BYTES, _SMALL_AT_ONCE = 256 * 1024, 64  # a class behind one address, and some of it slow
@@ -50,14 +53,18 @@ class Console:
     """The pages. `room` bounds the bodies of forms together with those of the API."""
 
     def __init__(
-        self, backend: Backend, rules: Rules, room: Room, sessions: Sessions | None = None, lti: Tool | None = None
+        self, backend: Backend, rules: Rules, room: Room, lti: Tool | None = None, shelf: SharedShelf | None = None
     ) -> None:
         self._backend = backend
         self._rules = rules
         self.lti = lti
         self._room, self._small = room, Room(_SMALL_FORM_BYTES, rules.body_s, _SMALL_AT_ONCE)
-        self._sessions, self._attempts = sessions or Sessions(), Attempts()
+        self._attempts = Attempts()
         self.walls: dict[str, Wall] = {}
+        self._sessions, self._shared_walls = Sessions(), None
+        if shelf is not None:
+            self._sessions = shared = SharedSessions(shelf)
+            self._shared_walls = SharedWalls(shelf, shared, self.walls)
         self.languages = languages()
         render(Message("list.separator"), ENGLISH)  # now: a catalogue takes a tenth of a second to read
         self._calls: Mapping[str, Call] = {call.request.DESCRIPTOR.full_name: call for call in api_calls().values()}
@@ -92,7 +99,20 @@ class Console:
 
     def _answering(self, screen: Screen) -> Callable[[Request], Any]:
         async def answer(request: Request) -> Response:
+            if session_id := request.cookies.get(_cookie(request), ""):
+                await self._sessions.fetch(session_id)
             visit = self._visit(request)
+            on_walls = self._shared_walls if screen.on_walls else None
+            if on_walls is not None:
+                await on_walls.fetch(visit)
+            try:
+                return await answered(request, visit)
+            finally:
+                await self._sessions.store(visit.session_id)
+                if on_walls is not None:
+                    await on_walls.store(visit)
+
+        async def answered(request: Request, visit: Visit) -> Response:
             if screen.method == "POST" and screen.path not in FROM_PLATFORMS:
                 _require_own_page(request)
             if visit.session is None and not screen.is_open:
@@ -140,6 +160,12 @@ class Console:
         call = self._calls[request.DESCRIPTOR.full_name]
         async for one in self._backend.answers(call.path, request.SerializeToString(), self._metadata(visit)):
             yield one
+
+    async def refresh(self, visit: Visit) -> None:
+        """As `Desk.refresh`."""
+        await self._sessions.refresh(visit.session_id)
+        if self._shared_walls is not None and self.walls:
+            await self._shared_walls.fetch(visit)
 
     def holds(self, visit: Visit) -> bool:
         """As `Desk.holds`."""
@@ -264,6 +290,7 @@ class Console:
         if visit.session is not visit.found and visit.session is not self._sessions.find(session_id):
             self._sessions.end(session_id)
             session_id = self._sessions.new_id() if visit.session is None else self._sessions.begin(visit.session)
+            visit.session_id = session_id
         name = _cookie(request)
         # Browsers do not send the strict cookie from another site: leave it, unless this request signed somebody in.
         is_kept = visit.session is None and request.url.path in FROM_PLATFORMS

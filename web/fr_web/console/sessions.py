@@ -12,6 +12,7 @@ from fr_api.v1 import access_pb2, common_pb2
 from fr_locales.messages import Message
 from fr_web.lti.launches import Launch
 from fr_web.lti.tool import Score
+from fr_web.packing import shared
 
 Role: TypeAlias = access_pb2.Role.ValueType
 Purpose: TypeAlias = common_pb2.Purpose.ValueType
@@ -23,6 +24,7 @@ _WRONG_AT_ONCE, _WRONG_EVERY_S, _MOST_NETWORKS = 60, 2.0, 10_000
 _TABS = 3  # trials of which a session keeps the photos
 
 
+@shared
 @dataclass(frozen=True, slots=True)
 class Inquiry:
     """The purpose of reading and searching an operational gallery, and the reference of its case."""
@@ -75,12 +77,27 @@ class Sessions:
     Beyond `most` in all, and `most_of_one` of one person, the one that was not used for the longest time ends.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, most: int = 5_000, most_of_one: int = 50) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        most: int = 5_000,
+        most_of_one: int = 50,
+        secret: bytes = b"",
+    ) -> None:
         self._clock = clock
         self._most, self._most_of_one = most, most_of_one
-        self._secret = secrets.token_bytes(32)
+        self._secret = secret or secrets.token_bytes(32)
         self._open: dict[bytes, Session] = {}  # the one that was used last is the last
         self._drafts: dict[str, tuple[float, dict[str, Any]]] = {}  # of each person, and when they last signed in
+
+    async def fetch(self, session_id: str) -> None:
+        """Have the session of an id as the last request left it; here nothing is to be done."""
+
+    async def store(self, session_id: str) -> None:
+        """Leave the session of an id to the next request; here nothing is to be done."""
+
+    async def refresh(self, session_id: str) -> None:
+        """Learn whether the session of an id has ended, without using it; here `holds` knows."""
 
     def begin(self, session: Session) -> str:
         """Keep a session, and return its new id."""
@@ -97,12 +114,12 @@ class Sessions:
         _, session.drafts = self._drafts.get(session.who, (now_s, {}))
         self._drafts[session.who] = now_s, session.drafts
         session_id = self.new_id()
-        self._open[_hash(session_id)] = session
+        self._open[session_key(session_id)] = session
         return session_id
 
     def find(self, session_id: str) -> Session | None:
         """Return the session of an id, and note that it is used; None if it has ended, or there never was one."""
-        key, now_s = _hash(session_id), self._clock()
+        key, now_s = session_key(session_id), self._clock()
         found = self._open.pop(key, None)
         if found is None or _is_over(found, now_s):
             return None
@@ -112,12 +129,12 @@ class Sessions:
 
     def holds(self, session_id: str) -> bool:
         """Return whether the session of an id still is, without using it: a page that only waits keeps none alive."""
-        found = self._open.get(_hash(session_id))
+        found = self._open.get(session_key(session_id))
         return found is not None and not _is_over(found, self._clock())
 
     def end(self, session_id: str) -> None:
         """End a session, if there is one."""
-        self._open.pop(_hash(session_id), None)
+        self._open.pop(session_key(session_id), None)
 
     def new_id(self) -> str:
         """Return an id that is none of a session yet."""
@@ -155,5 +172,6 @@ def _is_over(session: Session, now_s: float) -> bool:
     return now_s - session.used_s > IDLE_S or now_s - session.begun_s > LONGEST_S
 
 
-def _hash(session_id: str) -> bytes:
+def session_key(session_id: str) -> bytes:
+    """Return what a session is found by in memory, from which its id cannot be told."""
     return sha256(session_id.encode("utf-8", "surrogateescape")).digest()

@@ -54,6 +54,10 @@ class Desk(Protocol):
         """Make a call with many answers, with the key of the visitor; yield them encoded."""
         ...
 
+    async def refresh(self, visit: Visit) -> None:
+        """Learn whether the visitor has signed out on another server, for `holds`."""
+        ...
+
     def holds(self, visit: Visit) -> bool:
         """Return whether the visitor is still signed in, without counting as a click."""
         ...
@@ -218,6 +222,7 @@ class Visit:
                     else:
                         yield _event(self.desk.html(self, template, state))
                     state = await anext(states)
+                    await self.desk.refresh(self)
             except StopAsyncIteration:
                 yield _OVER
             except FrApiError:
@@ -275,6 +280,11 @@ class Screen:
     takes_file: bool = False
     streams: bool = False
     once: Message | None = None
+
+    @property
+    def on_walls(self) -> bool:
+        """Return whether it shows or changes what a class sees on its wall."""
+        return self.path.startswith(("/wall/", "/cohorts/", "/course/vote"))
 
     def is_for(self, session: Session) -> bool:
         """Return whether it is a screen of somebody."""

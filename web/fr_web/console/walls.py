@@ -1,4 +1,4 @@
-"""The walls of classes: what a projector shows, and the vote of a class on it. They are in memory, and nowhere else."""
+"""The walls of classes, in memory: what a projector shows, and the vote of a class on it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Vote:
     is_open: bool = True
     given: dict[str, int] = field(default_factory=dict, repr=False)
     vote_id: str = field(default_factory=lambda: secrets.token_hex(8))
-    opened_s: float = field(default_factory=time.monotonic)
+    opened_s: float = field(default_factory=time.time)  # to compare with those of other servers
 
     @property
     def counts(self) -> list[int]:

@@ -24,6 +24,8 @@ from fr_locales.messages import Message, message
 from fr_web.errors import refused
 from fr_web.lti.exchange import PlatformKeys, Unanswered
 from fr_web.lti.registrations import ALGORITHM, Platform, Registrations
+from fr_web.packing import shared
+from fr_web.shelf import SharedShelf
 
 log = logging.getLogger("fr_web.lti")
 
@@ -46,6 +48,7 @@ class Refused(Exception):
     """A launch failed a check; `args` has the name of the check, and nothing that was sent."""
 
 
+@shared
 @dataclass(frozen=True, slots=True)
 class Launch:
     """A launch that has passed every check. `subject` is the platform's id for the person; it is never stored."""
@@ -105,16 +108,22 @@ class Tickets(Generic[T]):
 
 
 class Launches:
-    """Starts and ends launches. A state says all about its launch, under a code of this process, and is valid once.
+    """Starts and ends launches. A state says all about its launch, under a code of the tool, and is valid once.
+
+    With a `shelf`, another server with the same registrations may end a launch.
 
     So launches that strangers start take no memory, and push out nobody else's.
     """
 
     def __init__(
-        self, registrations: Registrations, keys: PlatformKeys, clock_s: Callable[[], float] = time.time
+        self,
+        registrations: Registrations,
+        keys: PlatformKeys,
+        clock_s: Callable[[], float] = time.time,
+        shelf: SharedShelf | None = None,
     ) -> None:
-        self._registrations, self._keys, self._clock_s = registrations, keys, clock_s
-        self._secret = secrets.token_bytes(32)
+        self._registrations, self._keys, self._clock_s, self._shelf = registrations, keys, clock_s, shelf
+        self._secret = secrets.token_bytes(32) if shelf is None else shelf.secret
         self._ended = Tickets[bool](STATE_S, _MOST_ENDED, clock_s)  # states of launches that passed every check
         self._signed = PyJWS([ALGORITHM], {"enforce_minimum_key_length": True})
 
@@ -165,8 +174,10 @@ class Launches:
         claims = await self._claims(begun.platform, token)
         self._require_standard(claims, begun)
         found = _launch(claims, begun)
-        _require(self._ended.find(state) is None, "state")  # it may have ended while the keys were read
+        # It may have ended while the keys were read, or on another server.
+        _require(self._ended.find(state) is None, "state")
         self._ended.keep(True, state)
+        _require(self._shelf is None or await self._shelf.add(f"lti state {state}", STATE_S), "state")
         return found
 
     def _begun(self, state: str) -> _Begun:

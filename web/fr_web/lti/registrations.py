@@ -16,6 +16,7 @@ from jwt.algorithms import RSAAlgorithm
 from fr_client.cli.files import read_text
 from fr_client.cli.state import Unusable
 from fr_files.reading import TextRefused, read_toml
+from fr_web.packing import shared
 from fr_web.room import is_loopback_host
 
 ALGORITHM = "RS256"  # 1EdTech Security Framework 1.1, 5.1: every platform takes it
@@ -39,6 +40,7 @@ class ToolKey:
         return {**made, "kid": self.key_id, "alg": ALGORITHM, "use": "sig"}
 
 
+@shared
 @dataclass(frozen=True, slots=True)
 class Platform:
     """A registered learning platform; `origins` are the origins of its pages and services."""

@@ -19,6 +19,8 @@ from fr_files.reading import read_json
 from fr_web.lti.exchange import MOST_BYTES, Fetch, PlatformKeys, Unanswered, fetch, fetched
 from fr_web.lti.launches import CLAIM, DEEP_CLAIM, SCORE_SCOPE, Launch, Launches, Tickets
 from fr_web.lti.registrations import ALGORITHM, Platform, Registrations
+from fr_web.packing import Unreadable, packed, shared, unpacked
+from fr_web.shelf import SharedShelf
 
 log = logging.getLogger("fr_web.lti")
 
@@ -28,6 +30,7 @@ _TOKEN_S, _EARLY_S = 300, 60
 CHOICE_S, _MOST_CHOICES = 3_600.0, 1_000
 
 
+@shared
 @dataclass(frozen=True, slots=True)
 class Score:
     """The score of a finished sitting: right answers, out of those that count.
@@ -68,13 +71,39 @@ class Tool:
     """The tool and its connections to platforms. Use it in one event loop only."""
 
     def __init__(
-        self, registrations: Registrations, send: Fetch = fetch, clock_s: Callable[[], float] = time.time
+        self,
+        registrations: Registrations,
+        send: Fetch = fetch,
+        clock_s: Callable[[], float] = time.time,
+        shelf: SharedShelf | None = None,
     ) -> None:
         self.registrations, self._send, self._clock_s = registrations, send, clock_s
-        self.launches = Launches(registrations, PlatformKeys(send), clock_s)
-        self.choosing = Tickets[Launch](CHOICE_S, _MOST_CHOICES, clock_s)  # those of deep linking
+        self.launches = Launches(registrations, PlatformKeys(send), clock_s, shelf)
+        self._choosing = Tickets[Launch](CHOICE_S, _MOST_CHOICES, clock_s)  # those of deep linking
+        self._shelf = shelf
         self._tokens: dict[Platform, tuple[float, str]] = {}
         self._sending: set[asyncio.Task[None]] = set()
+
+    async def keep_choosing(self, launch: Launch) -> str:
+        """Keep the launch of a trainer who has to choose; return the ticket of it."""
+        if self._shelf is None:
+            return self._choosing.keep(launch)
+        ticket = secrets.token_urlsafe(32)
+        await self._shelf.put(f"lti choice {ticket}", packed(launch), 0, CHOICE_S, CHOICE_S)
+        return ticket
+
+    async def find_choosing(self, ticket: str) -> Launch | None:
+        """Return the launch of a ticket; None if there is none, or it has expired."""
+        if self._shelf is None:
+            return self._choosing.find(ticket)
+        found = await self._shelf.get(f"lti choice {ticket}")
+        return None if found is None else _launch_of(found.value)
+
+    async def take_choosing(self, ticket: str) -> Launch | None:
+        """Return what `find_choosing` does, and forget the ticket."""
+        if self._shelf is None:
+            return self._choosing.take(ticket)
+        return _launch_of(await self._shelf.take(f"lti choice {ticket}"))
 
     def key_set(self) -> Mapping[str, Any]:
         """Return the public keys for platforms."""
@@ -157,3 +186,13 @@ class Tool:
         key, now = self.registrations.keys[0], int(self._clock_s())
         times = {"iat": now, "exp": now + _TOKEN_S}
         return jwt.encode({**claims, **times}, key.key, ALGORITHM, {"kid": key.key_id})
+
+
+def _launch_of(text: str | None) -> Launch | None:
+    if text is None:
+        return None
+    try:
+        found = unpacked(text)
+    except Unreadable:
+        return None
+    return found if isinstance(found, Launch) else None

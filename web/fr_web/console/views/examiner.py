@@ -17,6 +17,7 @@ from fr_web.console.views.examiner_cases import EXERCISES, FINDINGS, SEES, STATE
 from fr_web.console.views.looks import Landmarks, landmarks_of
 from fr_web.console.visit import MOST_LISTED, ON_A_PAGE, Screen, Visit
 from fr_web.errors import refused
+from fr_web.packing import STAYS, shared
 
 _EXAMINES = frozenset({access_pb2.ROLE_EXAMINER})
 MOST_NOTES = 4_000  # characters of a finding's notes: `SubmitFindingRequest.notes`
@@ -62,6 +63,7 @@ class Probe:
     probe_notes: str = ""
 
 
+@shared
 @dataclass(frozen=True, slots=True)
 class Opinion:
     """Observations of an examiner on a candidate, one of `OPINIONS`; `parts` has one of `SEEN` for each of `PARTS`."""
@@ -81,6 +83,7 @@ class Given:
     template: str = ""
 
 
+@shared
 @dataclass(slots=True)
 class Draft:
     """An examination that somebody works on: its templates, notes on the probe, and opinions by template.
@@ -91,7 +94,7 @@ class Draft:
     keys: tuple[str, ...]
     probe_notes: str
     opinions: dict[str, Opinion] = field(default_factory=dict)
-    landmarks: dict[str, Landmarks] = field(default_factory=dict)
+    landmarks: dict[str, Landmarks] = field(default_factory=dict, metadata=STAYS)
 
 
 async def queue(visit: Visit) -> Response:

@@ -66,7 +66,7 @@ async def launch(visit: Visit) -> Response:
     state, token = text_of(visit.fields, "state"), text_of(visit.fields, "id_token")
     found = await tool.launches.end(state, token, visit.request.cookies.get(COOKIE, ""))
     if found.return_url:
-        return visit.page("lti_go.html", onward=f"/lti/choose/{tool.choosing.keep(found)}")
+        return visit.page("lti_go.html", onward=f"/lti/choose/{await tool.keep_choosing(found)}")
     if found.teaches:
         return visit.page("lti_teacher.html")
     if not found.cohort_id:
@@ -110,15 +110,15 @@ async def keys(visit: Visit) -> Response:
 
 async def choose(visit: Visit) -> Response:
     """Show the sittings of the trainer's cohorts."""
-    _waiting(visit)
+    await _waiting(visit)
     return visit.page("lti_choose.html", choices=[one async for one in _choices(visit)])
 
 
 async def chosen(visit: Visit) -> Response:
     """Show the button that takes the choice back to the platform."""
-    tool, found, wanted = _tool(visit), _waiting(visit), visit.form(Chosen).choice
+    tool, found, wanted = _tool(visit), await _waiting(visit), visit.form(Chosen).choice
     async for one in _choices(visit):
-        if f"{one.cohort_id}/{one.sitting}" == wanted and tool.choosing.take(visit.path["ticket"]) is not None:
+        if f"{one.cohort_id}/{one.sitting}" == wanted and await tool.take_choosing(visit.path["ticket"]) is not None:
             token = tool.chosen(found, one)
             page = visit.page("lti_return.html", url=found.return_url, token_of_choice=token, chosen=one)
             page.headers[_POLICY] = page_policy(visit.nonce, form_action=" ".join(sorted(found.platform.origins)))
@@ -126,8 +126,8 @@ async def chosen(visit: Visit) -> Response:
     raise visit.invalid(message("lti.choice_gone"), "choice")
 
 
-def _waiting(visit: Visit) -> Launch:
-    found = _tool(visit).choosing.find(visit.path["ticket"])
+async def _waiting(visit: Visit) -> Launch:
+    found = await _tool(visit).find_choosing(visit.path["ticket"])
     if found is None or not found.is_of(visit.request.cookies.get(COOKIE, "")):
         raise visit.invalid(message("lti.choice_over"))
     return found

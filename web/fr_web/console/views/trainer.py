@@ -1,5 +1,7 @@
 """A trainer's courses: a plan and data sets, a check of how hard the forms will be, and the course."""
 
+from __future__ import annotations
+
 import asyncio
 import re
 import secrets
@@ -16,6 +18,7 @@ from fr_client.errors import FrApiError
 from fr_locales.messages import Message, message
 from fr_web.console.visit import ON_A_PAGE, Screen, Visit
 from fr_web.errors import refused
+from fr_web.packing import STAYS, shared
 
 TRAINS = frozenset({access_pb2.ROLE_TRAINER})
 _MOST_DRAFTS = 20
@@ -29,6 +32,7 @@ STAGES: Mapping[int, Message] = {
 _running: set[asyncio.Task[None]] = set()  # also of somebody who has signed out: the course will be there
 
 
+@shared
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """A course to make: the name of a plan or its text, and what it is made from.
@@ -44,19 +48,23 @@ class Wanted:
     leave_out: str = ""
 
 
+@shared
 @dataclass(slots=True)
 class Draft:
-    """A course that is planned, checked or made; `at` is the progress, `forecast` and `made` are the results."""
+    """A course that is planned, checked or made; `at` is the progress, `forecast` and `made` are the results.
+
+    Other servers know what was wanted; the work on it stays in its process.
+    """
 
     wanted: Wanted
-    missing: int = 0  # people whom the data sets lack
-    checked: training_pb2.CheckPlanResponse | None = None
-    forecasts: bool = False
-    task: asyncio.Task[None] | None = None
-    at: training_pb2.CourseProgress | None = None
-    forecast: training_pb2.Course | None = None
-    made: training_pb2.Course | None = None
-    error: FrApiError | None = None
+    missing: int = field(default=0, metadata=STAYS)  # people whom the data sets lack
+    checked: training_pb2.CheckPlanResponse | None = field(default=None, metadata=STAYS)
+    forecasts: bool = field(default=False, metadata=STAYS)
+    task: asyncio.Task[None] | None = field(default=None, metadata=STAYS)
+    at: training_pb2.CourseProgress | None = field(default=None, metadata=STAYS)
+    forecast: training_pb2.Course | None = field(default=None, metadata=STAYS)
+    made: training_pb2.Course | None = field(default=None, metadata=STAYS)
+    error: FrApiError | None = field(default=None, metadata=STAYS)
 
     @property
     def runs(self) -> bool:

@@ -1,0 +1,86 @@
+"""The shelf in PostgreSQL; times are by the clock of the database."""
+
+from __future__ import annotations
+
+from fr_core.errors import WrongKey
+from fr_core.storage import shelf
+from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.postgres.registry import Registry
+from fr_core.storage.shelf import Shelved
+from fr_core.storage.vault import Vault
+
+_TOUCHED_EVERY_S = 60.0  # a value that is read often is written so seldom
+_KEEP_SECRET = "INSERT INTO secret VALUES (1, %s, %s) ON CONFLICT (secret_no) DO NOTHING"
+_SECRET = "SELECT key_id, wrapped FROM secret"
+_GET = """
+SELECT value, version, extract(epoch FROM clock_timestamp() - made)::float8,
+       expires < least(ends, clock_timestamp() + %s * interval '1 second')
+FROM shelf WHERE name = %s AND expires > clock_timestamp()
+"""
+_TOUCH = "UPDATE shelf SET expires = least(ends, clock_timestamp() + %s * interval '1 second') WHERE name = %s"
+_SWEEP = "DELETE FROM shelf WHERE expires <= clock_timestamp()"
+_ADD = """
+INSERT INTO shelf (name, value, version, made, expires, ends)
+VALUES (%s, %s, 1, clock_timestamp(), clock_timestamp() + %s * interval '1 second',
+        clock_timestamp() + %s * interval '1 second')
+ON CONFLICT (name) DO NOTHING RETURNING version
+"""
+_CHANGE = """
+UPDATE shelf SET value = %s, version = version + 1
+WHERE name = %s AND version = %s AND expires > clock_timestamp() RETURNING version
+"""
+_TAKE = "DELETE FROM shelf WHERE name = %s RETURNING value, expires > clock_timestamp()"
+
+
+class PostgresShelf:
+    """The shelf of a database; see `Shelf`. `key` wraps its secret, of which another key makes a new one."""
+
+    def __init__(self, registry: Registry, key: KeyEncryptionKey) -> None:
+        self._registry = registry
+        self._vault = self._unlocked(key)
+
+    @property
+    def secret(self) -> bytes:
+        """As `Shelf.secret`."""
+        return self._vault.mac("shelf", (1,)) + self._vault.mac("shelf", (2,))
+
+    def get(self, name: bytes, lasts_s: float = 0.0) -> Shelved | None:
+        """As `Shelf.get`."""
+        rows = self._registry.run(_GET, (lasts_s - _TOUCHED_EVERY_S, name))
+        if not rows:
+            return None
+        ((value, version, age_s, is_stale),) = rows
+        if is_stale and lasts_s > 0:
+            self._registry.run(_TOUCH, (lasts_s, name))
+        return Shelved(bytes(value), int(version), float(age_s))
+
+    def put(self, name: bytes, value: bytes, version: int, lasts_s: float, longest_s: float) -> int:
+        """As `Shelf.put`."""
+        if version:
+            rows = self._registry.run(_CHANGE, (value, name, version))
+        else:
+            self._registry.run(_SWEEP)
+            rows = self._registry.run(_ADD, (name, value, min(lasts_s, longest_s), longest_s))
+        return int(rows[0][0]) if rows else 0
+
+    def take(self, name: bytes) -> bytes | None:
+        """As `Shelf.take`."""
+        rows = self._registry.run(_TAKE, (name,))
+        return bytes(rows[0][0]) if rows and rows[0][1] else None
+
+    def close(self) -> None:
+        """Close the connection to the database."""
+        self._registry.close()
+
+    def _unlocked(self, key: KeyEncryptionKey) -> Vault:
+        made = Vault.new(key)
+        self._registry.run(_KEEP_SECRET, (made.key_id, made.wrapped()))
+        ((key_id, wrapped),) = self._registry.run(_SECRET)
+        try:
+            return Vault.unlocked(key, key_id, wrapped)
+        except WrongKey:  # the stores are under another key now
+            self._registry.run("DELETE FROM secret WHERE key_id = %s", (key_id,))
+            return self._unlocked(key)
+
+
+_IMPLEMENTS: type[shelf.Shelf] = PostgresShelf
