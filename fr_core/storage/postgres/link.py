@@ -96,6 +96,8 @@ class Link:
             "statement_timeout": round(server.statement_timeout_s * 1000),
             "lock_timeout": round(server.lock_timeout_s * 1000),
         }
+        # A server that is cut off in the midst of a transaction must not keep the others from writing.
+        settings |= {"tcp_keepalives_idle": 5, "tcp_keepalives_interval": 2, "tcp_keepalives_count": 3}
         if self._reads:
             settings |= {"default_transaction_isolation": r"repeatable\ read", "default_transaction_read_only": "on"}
         parameters = _kept_alive(server.connect_timeout_s) | parameters_of(server.url)
