@@ -8,7 +8,7 @@ import grpc
 import numpy as np
 import pytest
 
-from fr_api.v1 import common_pb2, gallery_pb2
+from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
 from fr_client import Client, EmbeddingBatch, EmbeddingSubject
 from fr_core.embed.null import NULL_MODEL
 from fr_core.errors import ConfigInvalid
@@ -52,7 +52,7 @@ def test_a_search_is_unavailable_and_enrolment_goes_on_while_milvus_is_away(
         enrolled(before)
     server = start_server(tmp_path / "data", **milvus(f"http://127.0.0.1:{free_port()}"))
     client = Client(server.address)
-    probe = common_pb2.Probe(embedding=common_pb2.Embedding(vector=embeddings()[7].tolist(), model=MODEL))
+    probe = recognition_pb2.Probe(embedding=common_pb2.Embedding(vector=embeddings()[7].tolist(), model=MODEL))
     refused = refusal_of(lambda: server.gallery.Search(gallery_pb2.SearchRequest(gallery_id="g", probe=probe)))
     assert refused.code is grpc.StatusCode.UNAVAILABLE
     assert refused.info.reason == "INDEX_UNAVAILABLE"

@@ -23,6 +23,9 @@ _log = logging.getLogger(__name__)
 _ROWS = 4096
 # Entities whose vectors are compared with the truth at each start.
 _SAMPLE = 256
+# Compactions after a deletion. Milvus passes over segments whose deletions are not written yet, or whose index is not
+# built, and calls the compaction completed all the same.
+_COMPACTIONS = 3
 # Milvus returns the float32 numbers that it was given; another LAPACK may round the turned ones otherwise.
 _SAME = 1e-6
 
@@ -36,7 +39,7 @@ def next_work(state: MilvusState) -> Upkeep | None:
         return Comparing(state)
     if state.doomed or state.fresh.size:
         return Writing(state)
-    if state.uncompacted and (state.job is not None or now >= state.next_compaction):
+    if state.compactions and (state.job is not None or now >= state.next_compaction):
         return Compacting(state)
     return Watching(state) if state.opened and now >= state.next_watch else None
 
@@ -113,7 +116,8 @@ class Comparing(_Work):
             return
         state.complete, state.opened, state.wipe = True, True, False
         state.surplus = self._surplus
-        state.uncompacted = state.uncompacted or bool(self._extra)
+        if self._extra:
+            state.compactions = _COMPACTIONS
 
     def _is_sample_sound(self, ids: I64) -> bool:
         """Return whether some of the vectors are those of the truth, turned."""
@@ -173,7 +177,8 @@ class Writing(_Work):
         state.fresh, state.reach = rest, self._upto
         done = set(self._doomed.tolist())
         state.doomed = [number for number in state.doomed if number not in done] + removed
-        state.uncompacted = state.uncompacted or bool(done)
+        if done:
+            state.compactions = _COMPACTIONS
 
 
 class Compacting(_Work):
@@ -184,14 +189,17 @@ class Compacting(_Work):
         self._job: int | None = state.job
         if self._job is None:
             self._job = state.collection.compact()
-            state.next_compaction = state.clock() + state.settings.compact_every_s
         elif state.collection.is_compacted(self._job):
             self._job = None
-            _log.info("Milvus has compacted the collection of a gallery after deletions")
 
     def _take(self) -> None:
         state = self._state
-        state.uncompacted = self._job is not None
+        if self._job is None:
+            state.compactions -= 1
+            wait_s = state.settings.compact_again_s if state.compactions else state.settings.compact_every_s
+            state.next_compaction = state.clock() + wait_s
+            if not state.compactions:
+                _log.info("Milvus has compacted the collection of a gallery after deletions")
         state.job = self._job
         state.again_at = state.clock() + 1.0  # it takes seconds
 
