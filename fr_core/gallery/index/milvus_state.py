@@ -31,7 +31,6 @@ class MilvusState:
 
     dimension: int
     collection: Collection
-    fingerprint: str
     turn: Turn
     tag_key: bytes
     truth: Callable[[I64], tuple[I64, F32]]

@@ -23,6 +23,8 @@ _log = logging.getLogger(__name__)
 _ROWS = 4096
 # Entities whose vectors are compared with the truth at each start.
 _SAMPLE = 256
+# A piece of a comparison takes so long, so that a start can be stopped and other galleries have their turn.
+_AT_ONCE_S = 30.0
 # Compactions after a deletion. Milvus passes over segments whose deletions are not written yet, or whose index is not
 # built, and calls the compaction completed all the same.
 _COMPACTIONS = 3
@@ -84,26 +86,33 @@ class Comparing(_Work):
         # What comes from now on waits in memory, and what goes is deleted afterwards.
         state.reach, state.doomed, state.fresh = state.last_id, [], VectorRows(state.dimension)
         self._wipe = state.wipe
-        self._surplus = 0
+        self._whole, self._compacts, self._surplus = False, False, 0
 
     def _speak(self) -> None:
         state, collection = self._state, self._state.collection
-        new = collection.open(state.fingerprint, state.turn.size, self._wipe)
+        new = collection.open(state.turn.size, self._wipe)
         held, tags = (self._live[:0], self._tags[:0]) if new else collection.held(self._live)
         same = self._live[np.isin(self._live, held[_known(self._live, self._tags, held, tags)], assume_unique=True)]
         if not self._is_sample_sound(same):
             _log.warning("a collection in Milvus holds other vectors than the gallery, and is made anew")
-            new = collection.open(state.fingerprint, state.turn.size, wipe=True)
+            new = collection.open(state.turn.size, wipe=True)
             held, same = held[:0], same[:0]
         extra = np.setdiff1d(held, self._live, assume_unique=True)
         collection.delete(extra)
+        # A process before may have ended between a deletion and its compaction.
+        self._compacts = bool(len(extra)) or not (new or state.opened)
         missing = np.flatnonzero(~np.isin(self._live, same, assume_unique=True))
+        until = state.clock() + _AT_ONCE_S
         for start in range(0, len(missing), _ROWS):
             rows = missing[start : start + _ROWS]
             ids, vectors = state.truth(self._live[rows])  # those that are gone meanwhile are missing there too
             tags_of = self._tags[rows][np.isin(self._live[rows], ids, assume_unique=True)]
             collection.write(ids, tags_of, state.turn.turned(vectors), new)
-        self._extra = len(extra)
+            left = len(missing) - start - len(rows)
+            if left and state.clock() > until:
+                _log.info("a gallery of %d templates: %d are still to be written to Milvus", len(self._live), left)
+                return
+        self._whole = True
         self._surplus = collection.count() - len(self._live)
         told = "a gallery of %d templates in Milvus: %d were missing or others, %d were extra"
         _log.info(told, len(self._live), len(missing), len(extra))
@@ -112,12 +121,13 @@ class Comparing(_Work):
 
     def _take(self) -> None:
         state = self._state
-        if state.reach < 0 <= state.last_id:  # more came meanwhile than memory has room for
-            return
-        state.complete, state.opened, state.wipe = True, True, False
-        state.surplus = self._surplus
-        if self._extra:
+        state.wipe = False
+        if self._compacts:
             state.compactions = _COMPACTIONS
+        # There is more to write, or more came meanwhile than memory has room for.
+        if not self._whole or state.reach < 0 <= state.last_id:
+            return
+        state.complete, state.opened, state.surplus = True, True, self._surplus
 
     def _is_sample_sound(self, ids: I64) -> bool:
         """Return whether some of the vectors are those of the truth, turned."""
@@ -158,7 +168,7 @@ class Writing(_Work):
     def _speak(self) -> None:
         state, collection = self._state, self._state.collection
         # A gallery that is new has nothing there, whatever a collection of its name holds.
-        new = not state.opened and collection.open(state.fingerprint, state.turn.size, wipe=True)
+        new = not state.opened and collection.open(state.turn.size, wipe=True)
         collection.delete(self._doomed)
         for start in range(0, len(self._ids), _ROWS):
             some = slice(start, start + _ROWS)
