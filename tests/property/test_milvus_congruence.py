@@ -102,3 +102,49 @@ def test_a_gallery_is_filled_in_pieces_and_not_searched_before(tmp_path: Path) -
     assert pieces == 3
     assert (index.search(probes, 5).ids == reference.search(probes, 5).ids).all()
     indexes.close()
+
+
+def test_what_milvus_is_being_given_is_found_once_and_what_is_removed_meanwhile_not_at_all(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    reference = NumpyIndex(16)
+    walk = Walk({"numpy": reference}, rng)
+    indexes = indexes_of(settings_of(lite(tmp_path)), truth_of(reference, lambda: walk.live))
+    index = walk.indexes["milvus"] = indexes.new(1, 16)
+    indexes.filled()
+    walk.add(crowd(rng, 500, 16, 500, 1.0))
+    keep_up(index)
+    walk.add(crowd(rng, 500, 16, 500, 1.0))
+    walk.remove(0.1)
+    walk.prepare()  # Milvus has them now, and so has memory
+    walk.search(crowd(rng, 5, 16, 500, 1.0), 20)
+    walk.filter(crowd(rng, 5, 16, 500, 1.0), 0.6)
+    walk.remove(0.1)
+    walk.add(crowd(rng, 50, 16, 50, 1.0))
+    walk.search(crowd(rng, 5, 16, 500, 1.0), 20)
+    walk.finish()
+    walk.search(crowd(rng, 5, 16, 500, 1.0), 20)
+    keep_up(index)
+    walk.search(crowd(rng, 5, 16, 500, 1.0), 20)
+    walk.filter(crowd(rng, 5, 16, 500, 1.0), 0.6)
+    indexes.close()
+
+
+@pytest.mark.parametrize("kind", ["IVF_FLAT", "HNSW"])
+def test_an_approximate_index_says_so_and_says_what_it_loses(
+    kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rng = np.random.default_rng(3)
+    reference, ids = NumpyIndex(32), np.arange(3000)
+    reference.add(ids, crowd(rng, 3000, 32, 3000, 1.0))
+    indexes = indexes_of(settings_of(lite(tmp_path), kind=kind), truth_of(reference, lambda: ids))
+    index = indexes.new(1, 32)
+    index.add(ids, reference.vectors(ids))
+    indexes.filled()
+    with caplog.at_level("WARNING"):
+        keep_up(index)
+    assert f"{kind} is approximate: of 200 templates of this gallery, " in caplog.text
+    assert not index.exact
+    hits = index.search(reference.vectors(ids[:5]), 10)
+    assert not hits.exhaustive
+    assert (hits.ids[:, 0] == ids[:5]).all()
+    indexes.close()
