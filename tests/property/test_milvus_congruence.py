@@ -1,18 +1,21 @@
 """An index in Milvus returns exactly what the reference does: by day in Milvus Lite, at night in a real server too."""
 
+import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fr_core.gallery.index.milvus_indexes import MilvusIndexes
 from fr_core.gallery.index.milvus_settings import MilvusSettings
 from fr_core.gallery.index.rows_index import NumpyIndex
 from fr_core.types import I64
 from support.counts import NIGHTLY, examples
 from support.indexes import STEPS, Walk, crowd
-from support.milvus import indexes_of, keep_up, lite, milvus_server, settings_of, truth_of
+from support.milvus import answers, derive, indexes_of, keep_up, lite, milvus_server, settings_of, truth_of
 
 
 @pytest.fixture(scope="module", params=["lite", "server"])
@@ -76,3 +79,72 @@ def test_what_ends_and_begins_again_finds_the_collection_as_it_was(milvus: Milvu
     one_life(live)
     one_life(live[::2])  # what is extra in Milvus is deleted
     one_life(live)  # and what is missing is added
+
+
+def test_a_gallery_is_filled_in_pieces_and_not_searched_before(tmp_path: Path) -> None:
+    """Each piece takes longer than the time of this clock allows, and all the same they come to an end."""
+    rng = np.random.default_rng(1)
+    reference, ids = NumpyIndex(8), np.arange(10_000)
+    reference.add(ids, crowd(rng, 10_000, 8, 10_000, 1.0))
+    seconds = itertools.count(step=1000.0)
+    settings = settings_of(lite(tmp_path))
+    indexes = MilvusIndexes(settings, derive, truth_of(reference, lambda: ids), lambda: next(seconds))
+    index = indexes.new(1, 8)
+    index.add(ids, reference.vectors(ids))
+    indexes.filled()
+    pieces, probes = 0, crowd(rng, 2, 8, 10_000, 1.0)
+    while not answers(index, probes, 5):
+        work = index.upkeep()
+        assert work is not None
+        work.prepare()
+        work.finish()
+        pieces += 1
+    assert pieces == 3
+    assert (index.search(probes, 5).ids == reference.search(probes, 5).ids).all()
+    indexes.close()
+
+
+def test_what_milvus_is_being_given_is_found_once_and_what_is_removed_meanwhile_not_at_all(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    reference = NumpyIndex(16)
+    walk = Walk({"numpy": reference}, rng)
+    indexes = indexes_of(settings_of(lite(tmp_path)), truth_of(reference, lambda: walk.live))
+    index = walk.indexes["milvus"] = indexes.new(1, 16)
+    indexes.filled()
+    walk.add(crowd(rng, 500, 16, 500, 1.0))
+    keep_up(index)
+    walk.add(crowd(rng, 500, 16, 500, 1.0))
+    walk.remove(0.1)
+    walk.prepare()  # Milvus has them now, and so has memory
+    walk.search(crowd(rng, 5, 16, 500, 1.0), 20)
+    walk.filter(crowd(rng, 5, 16, 500, 1.0), 0.6)
+    walk.remove(0.1)
+    walk.add(crowd(rng, 50, 16, 50, 1.0))
+    walk.search(crowd(rng, 5, 16, 500, 1.0), 20)
+    walk.finish()
+    walk.search(crowd(rng, 5, 16, 500, 1.0), 20)
+    keep_up(index)
+    walk.search(crowd(rng, 5, 16, 500, 1.0), 20)
+    walk.filter(crowd(rng, 5, 16, 500, 1.0), 0.6)
+    indexes.close()
+
+
+@pytest.mark.parametrize("kind", ["IVF_FLAT", "HNSW"])
+def test_an_approximate_index_says_so_and_says_what_it_loses(
+    kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rng = np.random.default_rng(3)
+    reference, ids = NumpyIndex(32), np.arange(3000)
+    reference.add(ids, crowd(rng, 3000, 32, 3000, 1.0))
+    indexes = indexes_of(settings_of(lite(tmp_path), kind=kind), truth_of(reference, lambda: ids))
+    index = indexes.new(1, 32)
+    index.add(ids, reference.vectors(ids))
+    indexes.filled()
+    with caplog.at_level("WARNING"):
+        keep_up(index)
+    assert f"{kind} is approximate: of 200 templates of this gallery, " in caplog.text
+    assert not index.exact
+    hits = index.search(reference.vectors(ids[:5]), 10)
+    assert not hits.exhaustive
+    assert (hits.ids[:, 0] == ids[:5]).all()
+    indexes.close()

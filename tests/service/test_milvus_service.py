@@ -8,10 +8,11 @@ import grpc
 import numpy as np
 import pytest
 
-from fr_api.v1 import common_pb2, gallery_pb2
+from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
 from fr_client import Client, EmbeddingBatch, EmbeddingSubject
 from fr_core.embed.null import NULL_MODEL
 from fr_core.errors import ConfigInvalid
+from fr_core.types import F32
 from fr_server.config.indexes import milvus_of
 from fr_server.config.loading import config_from
 from support.milvus import free_port, milvus_server
@@ -22,9 +23,10 @@ SIZE = 64
 PEOPLE = 400
 
 
-def embeddings() -> np.ndarray[Any, np.dtype[np.float32]]:
+def embeddings() -> F32:
     drawn = np.random.default_rng(0).standard_normal((PEOPLE, SIZE)).astype(np.float32)
-    return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+    units: F32 = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+    return units
 
 
 def enrolled(server: Running) -> Client:
@@ -32,6 +34,7 @@ def enrolled(server: Running) -> Client:
     client.create_gallery("g")
     subjects = [EmbeddingSubject(f"s{n}") for n in range(PEOPLE)]
     ((_, answer),) = client.enrol_embeddings("g", MODEL, [EmbeddingBatch(embeddings().tobytes(), subjects)])
+    assert isinstance(answer, gallery_pb2.EnrolEmbeddingsResponse)
     assert not answer.refusals
     return client
 
@@ -52,7 +55,7 @@ def test_a_search_is_unavailable_and_enrolment_goes_on_while_milvus_is_away(
         enrolled(before)
     server = start_server(tmp_path / "data", **milvus(f"http://127.0.0.1:{free_port()}"))
     client = Client(server.address)
-    probe = common_pb2.Probe(embedding=common_pb2.Embedding(vector=embeddings()[7].tolist(), model=MODEL))
+    probe = recognition_pb2.Probe(embedding=common_pb2.Embedding(vector=embeddings()[7].tolist(), model=MODEL))
     refused = refusal_of(lambda: server.gallery.Search(gallery_pb2.SearchRequest(gallery_id="g", probe=probe)))
     assert refused.code is grpc.StatusCode.UNAVAILABLE
     assert refused.info.reason == "INDEX_UNAVAILABLE"
@@ -61,6 +64,7 @@ def test_a_search_is_unavailable_and_enrolment_goes_on_while_milvus_is_away(
     (answer,) = client.enrol_embeddings(
         "new", MODEL, [EmbeddingBatch(embeddings()[:1].tobytes(), [EmbeddingSubject("a")])]
     )
+    assert isinstance(answer[1], gallery_pb2.EnrolEmbeddingsResponse)
     assert not answer[1].refusals
     client.delete_gallery("new")
     assert client.get_gallery("g").template_count == PEOPLE

@@ -12,7 +12,7 @@ from fr_core.gallery.index.milvus_state import MilvusState
 from fr_core.gallery.index.turning import Turn
 from fr_core.types import F32, I64
 
-# Part of the fingerprint of each collection: a later layout makes them anew.
+# Part of what the name of each collection stands for: a later layout makes them anew.
 _LAYOUT = 1
 
 Truth = Callable[[int, I64], tuple[I64, F32]]
@@ -53,14 +53,14 @@ class MilvusIndexes:
 
     def new(self, gallery_no: int, dimension: int) -> MilvusIndex:
         """Return the empty index of a gallery of vectors with D values."""
-        collection = self._link.collection(f"{self._prefix}{gallery_no}")
         secret = self._derive(f"milvus turn {gallery_no}")
         turn = Turn(secret, dimension)
-        made_for = f"milvus collection {gallery_no} {_LAYOUT} {dimension} {self._settings.kind}"
+        # Another store, gallery, layout or index has a collection of another name; `tidy` drops the one before.
+        made_for = self._derive(f"milvus collection {gallery_no} {_LAYOUT} {dimension} {self._settings.kind}")
+        collection = self._link.collection(f"{self._prefix}{gallery_no}_{made_for[:6].hex()}")
         state = MilvusState(
             dimension=dimension,
             collection=collection,
-            fingerprint=f"fr-core {self._derive(made_for)[:8].hex()}",
             turn=turn,
             tag_key=hashlib.blake2b(secret, person=b"fr-milvus-tag").digest(),
             truth=lambda ids: self._truth(gallery_no, ids),
@@ -88,7 +88,7 @@ class MilvusIndexes:
         if self._untidy and self._filled:
             self._untidy = False  # before, since another gallery may be deleted meanwhile
             try:
-                self._drop_except({f"{self._prefix}{no}" for no in tuple(self._states)})
+                self._drop_except({state.collection.name for state in tuple(self._states.values())})
             except IndexUnavailable:
                 self._untidy = True
 

@@ -107,19 +107,18 @@ class Collection:
         self._build, self._search = KINDS[given.kind]
         self._short_s, self._long_s = given.search_timeout_s, given.write_timeout_s
 
-    def open(self, fingerprint: str, size: int, wipe: bool) -> bool:
+    def open(self, size: int, wipe: bool) -> bool:
         """Make it ready to be searched, with vectors of `size` values; returns whether it is new, and so empty.
 
-        `fingerprint`: says for what it was made; one that was made for something else is dropped. `wipe`: drop it.
+        `wipe`: drop what is there.
         """
         if self._link.call(lambda client: client.has_collection(self.name, timeout=self._short_s)):
-            told = self._link.call(lambda client: client.describe_collection(self.name, timeout=self._short_s))
-            if told["description"] == fingerprint and not wipe:
+            if not wipe:
                 self._link.call(lambda client: client.load_collection(self.name, timeout=self._long_s))
                 self._mark()
                 return False
             self.drop()
-        self._link.call(lambda client: self._create(client, fingerprint, size))
+        self._link.call(lambda client: self._create(client, size))
         self._mark()
         return True
 
@@ -205,8 +204,8 @@ class Collection:
         # A write that changes nothing: searches wait until Milvus shows all that was written before it.
         self.delete(np.array([_NO_ID], dtype=np.int64))
 
-    def _create(self, client: Any, fingerprint: str, size: int) -> None:
-        schema = client.create_schema(auto_id=False, enable_dynamic_field=False, description=fingerprint)
+    def _create(self, client: Any, size: int) -> None:
+        schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
         schema.add_field(_ID, DataType.INT64, is_primary=True)
         schema.add_field(_TAG, DataType.INT64)
         schema.add_field(_VECTOR, DataType.FLOAT_VECTOR, dim=size)

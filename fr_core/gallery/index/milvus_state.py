@@ -31,7 +31,6 @@ class MilvusState:
 
     dimension: int
     collection: Collection
-    fingerprint: str
     turn: Turn
     tag_key: bytes
     truth: Callable[[I64], tuple[I64, F32]]
@@ -51,7 +50,7 @@ class MilvusState:
     live: VectorRows = field(default_factory=lambda: VectorRows(_TAG_VALUES))
     fresh: VectorRows = field(init=False)
     doomed: list[int] = field(default_factory=list)  # removed ids that Milvus may hold
-    uncompacted: bool = False  # Milvus has deleted entities, and not compacted since
+    compactions: int = 0  # how many are still to be asked for, since Milvus has deleted entities
     job: int | None = None  # the compaction that was asked for
     surplus: int = 0  # what Milvus counts beyond what it should hold, as of the last comparison
     next_compaction: float = 0.0
@@ -65,7 +64,7 @@ class MilvusState:
     @property
     def clean(self) -> bool:
         """Return whether nothing is left to be deleted and compacted in Milvus."""
-        return not self.doomed and not self.uncompacted
+        return not self.doomed and not self.compactions
 
     def tags_of(self, rows: I64) -> I64:
         """Return the tags i64[n] of rows of `live`: each stands for a vector, and shows nothing of it without a key."""

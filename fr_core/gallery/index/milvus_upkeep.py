@@ -23,6 +23,11 @@ _log = logging.getLogger(__name__)
 _ROWS = 4096
 # Entities whose vectors are compared with the truth at each start.
 _SAMPLE = 256
+# A piece of a comparison takes so long, so that a start can be stopped and other galleries have their turn.
+_AT_ONCE_S = 30.0
+# Compactions after a deletion. Milvus passes over segments whose deletions are not written yet, or whose index is not
+# built, and calls the compaction completed all the same.
+_COMPACTIONS = 3
 # Milvus returns the float32 numbers that it was given; another LAPACK may round the turned ones otherwise.
 _SAME = 1e-6
 
@@ -36,7 +41,7 @@ def next_work(state: MilvusState) -> Upkeep | None:
         return Comparing(state)
     if state.doomed or state.fresh.size:
         return Writing(state)
-    if state.uncompacted and (state.job is not None or now >= state.next_compaction):
+    if state.compactions and (state.job is not None or now >= state.next_compaction):
         return Compacting(state)
     return Watching(state) if state.opened and now >= state.next_watch else None
 
@@ -81,26 +86,33 @@ class Comparing(_Work):
         # What comes from now on waits in memory, and what goes is deleted afterwards.
         state.reach, state.doomed, state.fresh = state.last_id, [], VectorRows(state.dimension)
         self._wipe = state.wipe
-        self._surplus = 0
+        self._whole, self._compacts, self._surplus = False, False, 0
 
     def _speak(self) -> None:
         state, collection = self._state, self._state.collection
-        new = collection.open(state.fingerprint, state.turn.size, self._wipe)
+        new = collection.open(state.turn.size, self._wipe)
         held, tags = (self._live[:0], self._tags[:0]) if new else collection.held(self._live)
         same = self._live[np.isin(self._live, held[_known(self._live, self._tags, held, tags)], assume_unique=True)]
         if not self._is_sample_sound(same):
             _log.warning("a collection in Milvus holds other vectors than the gallery, and is made anew")
-            new = collection.open(state.fingerprint, state.turn.size, wipe=True)
+            new = collection.open(state.turn.size, wipe=True)
             held, same = held[:0], same[:0]
         extra = np.setdiff1d(held, self._live, assume_unique=True)
         collection.delete(extra)
+        # A process before may have ended between a deletion and its compaction.
+        self._compacts = bool(len(extra)) or not (new or state.opened)
         missing = np.flatnonzero(~np.isin(self._live, same, assume_unique=True))
+        until = state.clock() + _AT_ONCE_S
         for start in range(0, len(missing), _ROWS):
             rows = missing[start : start + _ROWS]
             ids, vectors = state.truth(self._live[rows])  # those that are gone meanwhile are missing there too
             tags_of = self._tags[rows][np.isin(self._live[rows], ids, assume_unique=True)]
             collection.write(ids, tags_of, state.turn.turned(vectors), new)
-        self._extra = len(extra)
+            left = len(missing) - start - len(rows)
+            if left and state.clock() > until:
+                _log.info("a gallery of %d templates: %d are still to be written to Milvus", len(self._live), left)
+                return
+        self._whole = True
         self._surplus = collection.count() - len(self._live)
         told = "a gallery of %d templates in Milvus: %d were missing or others, %d were extra"
         _log.info(told, len(self._live), len(missing), len(extra))
@@ -109,11 +121,13 @@ class Comparing(_Work):
 
     def _take(self) -> None:
         state = self._state
-        if state.reach < 0 <= state.last_id:  # more came meanwhile than memory has room for
+        state.wipe = False
+        if self._compacts:
+            state.compactions = _COMPACTIONS
+        # There is more to write, or more came meanwhile than memory has room for.
+        if not self._whole or state.reach < 0 <= state.last_id:
             return
-        state.complete, state.opened, state.wipe = True, True, False
-        state.surplus = self._surplus
-        state.uncompacted = state.uncompacted or bool(self._extra)
+        state.complete, state.opened, state.surplus = True, True, self._surplus
 
     def _is_sample_sound(self, ids: I64) -> bool:
         """Return whether some of the vectors are those of the truth, turned."""
@@ -154,7 +168,7 @@ class Writing(_Work):
     def _speak(self) -> None:
         state, collection = self._state, self._state.collection
         # A gallery that is new has nothing there, whatever a collection of its name holds.
-        new = not state.opened and collection.open(state.fingerprint, state.turn.size, wipe=True)
+        new = not state.opened and collection.open(state.turn.size, wipe=True)
         collection.delete(self._doomed)
         for start in range(0, len(self._ids), _ROWS):
             some = slice(start, start + _ROWS)
@@ -173,7 +187,8 @@ class Writing(_Work):
         state.fresh, state.reach = rest, self._upto
         done = set(self._doomed.tolist())
         state.doomed = [number for number in state.doomed if number not in done] + removed
-        state.uncompacted = state.uncompacted or bool(done)
+        if done:
+            state.compactions = _COMPACTIONS
 
 
 class Compacting(_Work):
@@ -184,14 +199,17 @@ class Compacting(_Work):
         self._job: int | None = state.job
         if self._job is None:
             self._job = state.collection.compact()
-            state.next_compaction = state.clock() + state.settings.compact_every_s
         elif state.collection.is_compacted(self._job):
             self._job = None
-            _log.info("Milvus has compacted the collection of a gallery after deletions")
 
     def _take(self) -> None:
         state = self._state
-        state.uncompacted = self._job is not None
+        if self._job is None:
+            state.compactions -= 1
+            wait_s = state.settings.compact_again_s if state.compactions else state.settings.compact_every_s
+            state.next_compaction = state.clock() + wait_s
+            if not state.compactions:
+                _log.info("Milvus has compacted the collection of a gallery after deletions")
         state.job = self._job
         state.again_at = state.clock() + 1.0  # it takes seconds
 
