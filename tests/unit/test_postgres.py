@@ -27,6 +27,7 @@ from fr_core.gallery.store.schema import SCHEMA
 from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_core.storage.audit.values import Entry
 from fr_core.storage.location import Location, Postgres
+from fr_core.storage.migrations import rotate
 from fr_core.storage.opening import open_database
 from fr_core.storage.postgres.link import parameters_of
 from fr_core.storage.postgres.settings import LEAST_VERSION, require_usable
