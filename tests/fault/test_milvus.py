@@ -79,8 +79,8 @@ class Beside:
 
 @pytest.fixture
 def server() -> Iterator[MilvusServer]:
-    # Files that belong to nothing go after a second, not after three hours.
-    tolerance = {"DATACOORD_GC_INTERVAL": "1", "DATACOORD_GC_DROPTOLERANCE": "1", "DATACOORD_GC_MISSINGTOLERANCE": "1"}
+    # Files that belong to nothing go after seconds, not after three hours.
+    tolerance = {"DATACOORD_GC_INTERVAL": "5", "DATACOORD_GC_DROPTOLERANCE": "5", "DATACOORD_GC_MISSINGTOLERANCE": "5"}
     with milvus_server(**tolerance) as running:
         yield running
 
@@ -165,6 +165,7 @@ def test_an_erased_vector_leaves_the_segments_of_milvus_and_stays_in_its_message
     assert not beside.indexes.clean
 
     def is_gone() -> bool:
+        server.revive()  # Milvus 2.3.5 sometimes dies when a compaction ends whose segments are gone
         beside.indexes.tidy()
         return beside.indexes.clean and not any(path.parts[0] == "insert_log" for path in server.files_with(needle))
 

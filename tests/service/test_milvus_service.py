@@ -1,5 +1,7 @@
 """A server that searches in Milvus: its settings, and how calls end while Milvus is away."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -107,3 +109,9 @@ def test_settings_reach_the_index(tmp_path: Path) -> None:
     assert (found.token, found.ca, found.kind) == ("root:secret", str(ca), "HNSW")
     assert "secret" not in repr(found)
     assert milvus_of(config_from({})) is None
+
+
+def test_no_client_of_milvus_is_loaded_without_the_setting() -> None:
+    asked = "import sys, fr_server.main; print(*sorted({'pymilvus', 'pandas'} & sys.modules.keys()))"
+    ran = subprocess.run([sys.executable, "-c", asked], check=True, capture_output=True, text=True)
+    assert ran.stdout.strip() == ""

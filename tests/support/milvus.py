@@ -78,6 +78,11 @@ class MilvusServer:
             assert time.monotonic() < until
             time.sleep(0.1)
 
+    def revive(self) -> None:
+        """Start it again where it has died by itself."""
+        if self._server is not None and self._server.poll() is not None:
+            self.start()
+
     def kill(self) -> None:
         """End it as a power cut does to a process."""
         if self._server is not None:

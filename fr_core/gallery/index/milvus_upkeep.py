@@ -25,9 +25,8 @@ _ROWS = 4096
 _SAMPLE = 256
 # A piece of a comparison takes so long, so that a start can be stopped and other galleries have their turn.
 _AT_ONCE_S = 30.0
-# Compactions after a deletion. Milvus passes over segments whose deletions are not written yet, or whose index is not
-# built, and calls the compaction completed all the same.
-_COMPACTIONS = 3
+# Compactions after a deletion.
+_COMPACTIONS = 1
 # Milvus returns the float32 numbers that it was given; another LAPACK may round the turned ones otherwise.
 _SAME = 1e-6
 
