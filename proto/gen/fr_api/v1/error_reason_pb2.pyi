@@ -222,6 +222,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The caller has no video with this id."""
     ERROR_REASON_VIDEO_INCOMPLETE: _ErrorReason.ValueType  # 97
     """The bytes do not follow those that the server has, or the analysis of the video has not ended."""
+    ERROR_REASON_STREAM_UNREADABLE: _ErrorReason.ValueType  # 98
+    """The live stream cannot be played: it does not answer, refuses, or sends what the server does not decode."""
+    ERROR_REASON_WATCH_NOT_ALLOWED: _ErrorReason.ValueType  # 99
+    """The configuration does not allow to watch the stream with the gallery, not any longer, or not twice at a time."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason for a refusal or a failure. docs/errors.md lists the status code and the advice for each."""
@@ -426,4 +430,8 @@ ERROR_REASON_UNKNOWN_VIDEO: ErrorReason.ValueType  # 96
 """The caller has no video with this id."""
 ERROR_REASON_VIDEO_INCOMPLETE: ErrorReason.ValueType  # 97
 """The bytes do not follow those that the server has, or the analysis of the video has not ended."""
+ERROR_REASON_STREAM_UNREADABLE: ErrorReason.ValueType  # 98
+"""The live stream cannot be played: it does not answer, refuses, or sends what the server does not decode."""
+ERROR_REASON_WATCH_NOT_ALLOWED: ErrorReason.ValueType  # 99
+"""The configuration does not allow to watch the stream with the gallery, not any longer, or not twice at a time."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -1,6 +1,7 @@
 """VideoService: takes video files, follows their faces, and searches galleries for them."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 
 from fr_api.v1 import video_pb2 as pb
 from fr_api.v1 import video_pb2_grpc
@@ -30,6 +31,7 @@ from fr_server.rpc.services.gallery_faces import GalleryFaces
 from fr_server.rpc.services.items import answer_items
 from fr_server.rpc.services.paging import number_of
 from fr_server.rpc.services.video_analysis import Analyses, crop_name, require_decoder, track_name
+from fr_server.rpc.services.watching import Watches
 from fr_server.storage.footage import FootageFolder, StoredVideo
 from fr_video.errors import VideoIncomplete
 from fr_video.leads import Probe
@@ -45,12 +47,14 @@ class VideoService(video_pb2_grpc.VideoServiceServicer):
         footage: FootageFolder,
         analyses: Analyses,
         faces: GalleryFaces,
+        watches: Watches,
         work: Work,
         count_search: Callable[[], None],
     ) -> None:
         self._footage = footage
         self._analyses = analyses
         self._faces = faces
+        self._watches = watches
         self._work = work
         self._count_search = count_search
 
@@ -130,6 +134,13 @@ class VideoService(video_pb2_grpc.VideoServiceServicer):
     async def DeleteVideo(self, request: pb.DeleteVideoRequest, context: Context) -> pb.DeleteVideoResponse:
         await self._work.storage((await self._own(request.video_id)).delete)
         return pb.DeleteVideoResponse()
+
+    async def WatchStream(
+        self, request: pb.WatchStreamRequest, context: Context
+    ) -> AsyncIterator[pb.WatchStreamResponse]:
+        async with aclosing(self._watches.watch(request)) as events:
+            async for event in events:
+                yield event
 
     async def _own(self, video_id: str) -> StoredVideo:
         """Return a video of the caller, and tell the audit which one the call is about."""
