@@ -178,7 +178,7 @@ def test_a_reader_who_is_too_slow_gets_the_newest_frames_and_a_count_of_the_othe
         def enough() -> bool:
             nonlocal dropped
             dropped += live.take_dropped()
-            return dropped >= 20
+            return dropped >= 8
 
         until_true(enough)
         taken = []
@@ -187,7 +187,7 @@ def test_a_reader_who_is_too_slow_gets_the_newest_frames_and_a_count_of_the_othe
                 taken.append(frame.time)
         dropped += live.take_dropped()
     assert taken == sorted(taken)
-    assert taken[0] >= 4  # seconds: 20 frames were before
+    assert taken[0] > 1  # second: eight frames were before
     everything = sampled(units[:250])
     assert dropped + len(taken) == everything
 
