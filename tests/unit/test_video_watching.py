@@ -251,6 +251,7 @@ def test_a_stream_that_was_never_there_is_refused(search: Searches) -> None:
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(3600)
 def test_memory_stays_flat_over_half_an_hour_with_twenty_cuts(units: list[Unit], search: Searches) -> None:
     """In real time: 21 sessions of 86 seconds."""
     minutes = count("STREAM_MINUTES")
