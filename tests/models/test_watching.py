@@ -53,8 +53,8 @@ def test_false_leads_of_real_people_are_inside_the_stated_interval(testdata: Pat
     per_day = false / searches * TRACKS_PER_DAY
     print(  # noqa: T201 - the figures
         f"\n{searches} searches by {len(vectors)} people of galleries of {TEMPLATES} strangers at "
-        f"{point.threshold:.4f}: {false} false leads, {per_day:.2f} for {TRACKS_PER_DAY:.0f} tracks a day; target {TARGET}, stated "
-        f"{point.interval.low:.2f} to {point.interval.high:.2f}"
+        f"{point.threshold:.4f}: {false} false leads, {per_day:.2f} for {TRACKS_PER_DAY:.0f} tracks a day; target "
+        f"{TARGET}, stated {point.interval.low:.2f} to {point.interval.high:.2f}"
     )
     assert point.meets_target
     assert point.interval.low <= per_day <= point.interval.high

@@ -107,6 +107,8 @@ class Watches:
         watcher = self._watcher(request, stream, order, stop)
 
         def tell(event: Event | FrError | None) -> None:
+            if stop.is_set():  # the call has ended, and the loop may have, too
+                return
             waiting = asyncio.run_coroutine_threadsafe(events.put(event), loop)
             while not stop.is_set():
                 try:
