@@ -307,3 +307,25 @@ def test_logs_hold_nothing_of_the_footage(at: Staffed, data: bytes, caplog: pyte
 def test_a_server_without_the_decoder_says_so(at: Staffed, data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name, *_: None)
     assert reason_of(lambda: announced(at.operator, data)) == "VIDEO_UNAVAILABLE"
+
+
+def test_tracks_come_page_by_page_and_a_page_of_large_crops_is_short(
+    at: Staffed, data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video_id = analyzed(at.operator, data).video_id
+
+    def pages(**more: Any) -> list[list[int]]:
+        found, token = [], ""
+        while True:
+            request = pb.ListTracksRequest(video_id=video_id, page_token=token, **more)
+            page = at.operator.video.ListTracks(request)
+            found.append([one.track for one in page.tracks])
+            token = page.next_page_token
+            if not token:
+                return found
+
+    assert pages() == [[1, 2]]
+    assert pages(page_size=1) == [[1], [2]]
+    monkeypatch.setattr("fr_server.rpc.services.video.PAGE_BYTES", 100)
+    assert pages(include_crops=True) == [[1], [2]]
+    assert reason_of(lambda: pages(page_size=101)) == "INVALID_PAGE"

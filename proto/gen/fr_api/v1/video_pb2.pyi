@@ -379,7 +379,7 @@ class CreateVideoRequest(_message.Message):
     sha256: _builtins.str
     """SHA-256 of the file, 64 hexadecimal digits."""
     size_bytes: _builtins.int
-    """Size of the file in bytes. GetServerInfo does not return the limit; it is the server's setting `video.max_mib`."""
+    """Size of the file in bytes, at most the server's setting `video.max_mib`."""
     @_builtins.property
     def sampling(self) -> Global___VideoSampling:
         """The frames to look at; defaults if unset."""
@@ -724,7 +724,7 @@ class ListTracksRequest(_message.Message):
     video_id: _builtins.str
     """The video."""
     page_size: _builtins.int
-    """Entries on the page, at most 100; 20 if unset."""
+    """Entries on the page, at most 100; 20 if unset. A page is shorter if its tracks or crops are large."""
     page_token: _builtins.str
     """The next_page_token of the previous page; empty for the first page."""
     include_crops: _builtins.bool

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 
 from fr_api.v1 import video_pb2 as pb
 from fr_api.v1 import video_pb2_grpc
-from fr_core.errors import InvalidField, MissingField, message
+from fr_core.errors import InvalidField, InvalidPage, MissingField, message
 from fr_core.gallery.pages import last_of, page_token
 from fr_core.types import Embedding
 from fr_locales.rendering import render
@@ -35,6 +35,8 @@ from fr_video.errors import VideoIncomplete
 from fr_video.leads import Probe
 
 _TRACKS = "tracks"
+# Of a page of tracks: the track that goes beyond it is the last one.
+PAGE_BYTES = 16 * 2**20
 
 
 class VideoService(video_pb2_grpc.VideoServiceServicer):
@@ -84,12 +86,13 @@ class VideoService(video_pb2_grpc.VideoServiceServicer):
         video = await self._own(request.video_id)
         size = request.page_size or DEFAULT_PAGE
         if size > MAX_TRACKS:
-            raise InvalidField(message("error.video.page_size", most=MAX_TRACKS), field="page_size")
+            raise InvalidPage(message("error.video.page_size", most=MAX_TRACKS), limit=str(MAX_TRACKS))
         last = last_of(_TRACKS, request.page_token)
         begin, count = (number_of(last) if last else 0), (await self._analyzed(video)).track_count
         numbers = range(begin + 1, min(count, begin + size) + 1)
-        tracks = await self._work.storage(tracks_of, video, numbers, request.include_crops)
-        token = page_token(_TRACKS, str(numbers[-1])) if numbers and numbers[-1] < count else ""
+        tracks = await self._work.storage(tracks_of, video, numbers, request.include_crops, PAGE_BYTES)
+        last_shown = begin + len(tracks)
+        token = page_token(_TRACKS, str(last_shown)) if tracks and last_shown < count else ""
         return pb.ListTracksResponse(tracks=[one.track for one in tracks], next_page_token=token)
 
     async def SearchTracks(self, request: pb.SearchTracksRequest, context: Context) -> pb.SearchTracksResponse:
