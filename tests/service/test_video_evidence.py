@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fr_api.v1 import gallery_pb2, review_pb2
+from fr_api.v1 import audit_pb2, gallery_pb2, review_pb2
 from fr_api.v1 import video_pb2 as pb
 from fr_server.commands.evidence_footage import compare
 from fr_trust.casework.footage import CitedFrame, cited_frame
@@ -78,6 +78,9 @@ def test_the_probe_is_the_crop_and_the_case_notes_its_frame(at: Staffed, file: P
         file.stat().st_size,
     )
     assert "4_similarity_matrix" in examination.searched.derivations
+    request = audit_pb2.SearchAuditRequest(chain="access", action="review.search_in_case", outcome="OK")
+    record = json.loads(at.auditor.audit.SearchAudit(request).records[-1].json)
+    assert (record["detail"]["case_id"], record["detail"]["video_sha256"]) == (case_id, video.sha256)
 
 
 def test_the_case_keeps_its_probe_when_the_video_is_deleted(at: Staffed, tmp_path: Path) -> None:
