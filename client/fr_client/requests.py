@@ -230,6 +230,26 @@ def search(gallery_id: str, item: SearchItem, fit: Fit) -> gallery_pb2.SearchReq
     return request
 
 
+def track_search(
+    gallery_id: str,
+    top_k: int | None,
+    threshold: float | None,
+    only_above_threshold: bool,
+    purpose: Purpose | None = None,
+    case_reference: str = "",
+) -> gallery_pb2.SearchRequest:
+    """Return a search whose probe is a track of footage, and so not in it."""
+    request = gallery_pb2.SearchRequest(
+        gallery_id=gallery_id,
+        top_k=top_k,
+        only_above_threshold=only_above_threshold,
+        purpose=purpose_value(purpose),
+        case_reference=case_reference,
+    )
+    _set_criterion(request, threshold=threshold)
+    return request
+
+
 def plan_source(plan: Plan) -> training_pb2.PlanSource:
     """Return the message for a plan; raises `OSError` or `UnicodeDecodeError` if its file cannot be read."""
     if isinstance(plan, training_pb2.PlanSource):

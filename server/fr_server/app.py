@@ -349,6 +349,7 @@ class App:
         self.telemetry.serving(self._health.serving)
 
     def _add_services(self, server: grpc.aio.Server, work: Work, stores: Stores, guard: Guard) -> None:
+        assert self._footage is not None
         window, pipeline, access = self.config.server.stream_window, self.engine.pipeline, self.config.access
         probes = Probes(pipeline, work)
         threshold = self.engine.pack.thresholds.similarity
@@ -367,6 +368,7 @@ class App:
                 self.galleries,
                 gallery.faces,
                 evidence,
+                self._footage,
                 work,
                 self._clock,
                 self.config.cases.least_retention_days,

@@ -13,15 +13,20 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from fr_client import Client
 from fr_core.engine import Engine, EngineOptions, open_engine
 from fr_core.packs.cache import ModelCache
 from fr_core.packs.manifest import load_pack
 from fr_core.types import U8, Embedding
+from fr_server.commands.evidence_footage import compare
+from fr_server.config import Config
+from fr_trust.evidence.verify_footage import footage_probes
 from fr_video.analysis import analyze
 from fr_video.reading import VideoFile
 from fr_video.values import Sampling
 from support.counts import count
 from support.footage import Actor, Place, Scene, actors_of, at_rate, encode, mot, texture, turned, variable
+from support.servers import running
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 
@@ -146,3 +151,30 @@ def test_full_hd_of_three_faces_is_read_faster_than_it_was_filmed(
     assert decoded == footage.frames_looked_at == 100
     assert len(footage.tracks) == 3
     assert frames / took_s > 25
+
+
+def test_a_server_finds_the_people_of_footage(
+    tmp_path: Path, pack_cache: ModelCache, people: Sequence[Person], testdata: Path
+) -> None:
+    def opened(_: Config) -> Engine:
+        return open_engine(load_pack("buffalo_s"), pack_cache, EngineOptions(device="cpu", detection="fast"))
+
+    cast = people[:IN_SCENE]
+    scene = Scene([actor(one, np.random.default_rng(5)) for one in cast[:1]], SIZE, texture(SIZE))
+    path = encode(tmp_path / "a.mp4", ((now, scene.draw(float(now))) for now in at_rate(Fraction(10), SECONDS)))
+    with running(tmp_path / "data", engine=opened, model={"detection": "fast"}) as server, Client(server.address) as fr:
+        fr.create_gallery("people", use="test")
+        for one in cast:
+            photo = sorted((testdata / "lfw" / "images" / one.name).iterdir())[1]
+            fr.enrol("people", one.name, photo, several_faces="largest")
+        video = fr.video.analyze(path)
+        assert video.track_count >= 1
+        for leads in fr.video.search(video.video_id, "people", [1], probe="mean").leads:
+            assert leads.found.results[0].candidates[0].subject_id == cast[0].name
+        case = fr.review.open_case("AZ 1", "testing")
+        kept = fr.review.search_footage(case.case_id, "people", video.video_id, 1)
+        assert kept.found.results[0].candidates[0].subject_id == cast[0].name
+        bundle = tmp_path / "case.zip"
+        bundle.write_bytes(b"".join(fr.review.evidence_parts(case.case_id, include_unfinished=True)))
+    (found,) = compare(list(footage_probes(bundle)), [path]).probes
+    assert found.holds

@@ -54,7 +54,7 @@ NO_OBJECT = {
     "of the course that is named beside it": "sitting form",
     "of the course of the cohort that is named beside it": "block_ids item_ids",
     "a number": "burst searches_per_day page_size seed gallery_sizes top_k rating trainees similarity difficulty step "
-    "after_seq begin_block threshold number row size_bytes offset tracks",
+    "after_seq begin_block threshold number row size_bytes offset track tracks place",
     "bytes": "data vectors",
     "a language": "language",
     "a number or word within the trial or sitting that is named beside it": "odd_picture_id picture_id component_id "
@@ -289,6 +289,7 @@ LEARNT: list[Row] = [
         for name in ("AnalyzeVideo", "GetVideo", "ListTracks", "DeleteVideo")
     ),
     row("VideoService/SearchTracks", "video_id", their_video, a_video, "UNKNOWN_VIDEO", **SEARCHED),
+    row("ReviewService/SearchInCase", "shot.video_id", their_video, a_video, "UNKNOWN_VIDEO", **IN_CASE),
     row("VideoService/ListTracks", "page_token", lambda world: "1", fresh, "UNKNOWN_VIDEO", video_id=their_video),
     listed("TrainingService/ListCourses", "courses", lambda world: "1 their-course", a_moment),
     listed("TrainingService/ListCohorts", "cohorts ", their_cohort_moment, a_moment),

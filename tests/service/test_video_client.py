@@ -2,17 +2,18 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from fr_api.v1 import video_pb2
 from fr_client import AsyncClient, Client, FrApiError
-from support.callers import BLUES
+from support.callers import BLUES, Staffed, staffed
+from support.commands import commands, page, require_understood
 from support.cutting import cutting
 from support.servers import Fr, Running
-from support.videos import actor, footage
+from support.videos import actor, analyzed, footage
 
 
 @pytest.fixture
@@ -87,3 +88,31 @@ def test_the_command_says_why_a_file_was_refused(fr: Fr, tmp_path: Path) -> None
     assert (status, "VIDEO_UNREADABLE" in errors) == (1, True)
     status, _, errors = fr("footage", "analyze", tmp_path / "nowhere.mp4")
     assert (status, "nowhere.mp4" in errors) == (1, True)
+
+
+@pytest.fixture
+def at(tmp_path: Path) -> Iterator[Staffed]:
+    with staffed(tmp_path / "staffed") as made:
+        made.gallery("wanted")
+        yield made
+
+
+def test_the_commands_of_the_page_work(
+    at: Staffed, fr_as: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = footage(tmp_path / "footage.mp4").read_bytes()
+    case_id, done = at.operator.opens("AZ-2026-014"), []
+    for line in commands(page("docs/video.md").partition("\n## On a server\n")[2]):
+        require_understood(line)
+        video_id = analyzed(at.operator, data).video_id
+        if "evidence" in line:
+            (tmp_path / "case-2026-014.zip").write_bytes(at.operator.exports(case_id, unfinished=True))
+        words = line.replace("--connection operator.toml ", "").replace("VIDEO", video_id).replace("CASE", case_id)
+        status, printed, errors = fr_as(at.operator, *words.split()[1:])
+        assert status == 0, (line, errors)
+        done.append(printed)
+    assert len(done) == 5
+    assert "Track 1, 3 independent looks" in done[1]
+    assert "examinations/01: frame " in done[-1]
+    assert (tmp_path / "crops" / "track-1-shot-1.png").exists()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import PIL.Image
@@ -83,3 +85,19 @@ def crops_of(video: VideoFile, looks: Sequence[Look]) -> Iterator[tuple[Look, Cr
             if not by_time:
                 return
     raise VideoChanged(message("error.video.changed"))
+
+
+def crops_at(
+    video: VideoFile, boxes: Mapping[int, Sequence[CropBox]]
+) -> tuple[Fraction, dict[tuple[int, CropBox], Crop]]:
+    """Cut parts out of the frames at these times, in ticks.
+
+    Returns the seconds of a tick, and each part that there is by its time and box. Raises `VideoError` as `Reading`.
+    """
+    found: dict[tuple[int, CropBox], Crop] = {}
+    with video.frames_at(sorted(boxes)) as reading:
+        for frame in reading:
+            for box in boxes.get(frame.pts, ()):
+                with suppress(ValueError):  # the frame is smaller
+                    found[frame.pts, box] = cut(frame, box)
+        return reading.facts.time_base, found

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from fr_api.v1 import review_pb2, review_pb2_grpc
+from fr_api.v1 import review_pb2, review_pb2_grpc, video_pb2
 from fr_client import requests
 from fr_client.aio.calls import AsyncCalls
 from fr_client.requests import Photo, SearchItem
@@ -89,6 +89,29 @@ class AsyncReview:
         as_it_is = replace(await self._calls.fit(), downscale=False)
         search = await run(requests.search, gallery_id, item, as_it_is)
         request = review_pb2.SearchInCaseRequest(case_id=case_id, search=search)
+        return await self._calls.call(self._stub.SearchInCase, request)
+
+    async def search_footage(
+        self,
+        case_id: str,
+        gallery_id: str,
+        video_id: str,
+        track: int,
+        *,
+        shot: int = 1,
+        top_k: int | None = None,
+        threshold: float | None = None,
+        only_above_threshold: bool = False,
+    ) -> review_pb2.SearchInCaseResponse:
+        """Search a gallery for a track of the caller's footage within a case: leads for examiners, never an identity.
+
+        The server keeps the crop of the track's best shot, or of one of the next (`shot`, from 1), and the candidate
+        list with the case, and notes the frame of the footage. It keeps no footage: keep the file, because only with it
+        can `fr evidence verify --footage` prove the frame. The other arguments are those of `search`.
+        """
+        search = requests.track_search(gallery_id, top_k, threshold, only_above_threshold)
+        named = video_pb2.VideoShot(video_id=video_id, track=track, place=shot)
+        request = review_pb2.SearchInCaseRequest(case_id=case_id, search=search, shot=named)
         return await self._calls.call(self._stub.SearchInCase, request)
 
     def awaiting(self, *, page_size: int | None = None) -> AsyncIterator[review_pb2.ExaminationSummary]:

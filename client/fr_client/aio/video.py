@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
-from fr_api.v1 import common_pb2, gallery_pb2, video_pb2, video_pb2_grpc
-from fr_client import videos
+from fr_api.v1 import common_pb2, video_pb2, video_pb2_grpc
+from fr_client import requests, videos
 from fr_client.aio.calls import AsyncCalls
 from fr_client.errors import FrApiError
 from fr_client.photos import Fit
@@ -84,15 +84,7 @@ class AsyncVideo:
         `probe` is the template to search with: the mean of a track's good looks, or its best shot. The other arguments
         are those of `AsyncClient.search`.
         """
-        search = gallery_pb2.SearchRequest(
-            gallery_id=gallery_id,
-            top_k=top_k,
-            only_above_threshold=only_above_threshold,
-            purpose=purpose_value(purpose),
-            case_reference=case_reference,
-        )
-        if threshold is not None:
-            search.threshold = threshold
+        search = requests.track_search(gallery_id, top_k, threshold, only_above_threshold, purpose, case_reference)
         request = video_pb2.SearchTracksRequest(
             video_id=video_id, tracks=tracks, probe=value_of("probe", probe, TRACK_PROBES), search=search
         )

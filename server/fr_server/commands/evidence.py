@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,9 @@ from fr_server.commands.audit import read_pem
 from fr_server.commands.reporting import AsJson, CommandFailed, print_json, reporting
 
 if TYPE_CHECKING:
+    from fr_server.commands.evidence_footage import FootageFound
     from fr_trust.evidence.verify import Verified
+    from fr_trust.evidence.verify_footage import FootageProbe
 
 
 def verify(
@@ -36,15 +38,25 @@ def verify(
             "--audit-key", metavar="PEM", help="Public key of the expected signer of its audit, received separately."
         ),
     ] = None,
+    footage: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--footage",
+            metavar="VIDEO",
+            help="Footage that probes were cut out of: extract each frame again and compare; may be repeated.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check every byte of an evidence bundle. If a file is wrong, name the first one and exit with status 1.
 
+    With --footage, the exit status is also 1 if a file is another one, or a frame is changed, shifted or missing.
     Without --public-key, the command uses the key in the bundle, which anyone could have put there.
     """
     with reporting(as_json):
         from fr_core.errors import EvidenceUnusable
         from fr_trust.evidence.verify import verify_bundle
+        from fr_trust.evidence.verify_footage import footage_probes
 
         if file.is_dir():
             what = f"{file} is a folder. Give the original ZIP file: the command cannot check unpacked files."
@@ -53,15 +65,39 @@ def verify(
         try:
             with waiting("Checking"):
                 found = verify_bundle(file, expected, expected_audit)
+                probes = list(footage_probes(file))
         except EvidenceUnusable as error:
             raise EvidenceUnusable(
                 message("error.config.of_file", path=error.metadata["file"], what=error.finding), **error.metadata
             ) from error
+        compared = _compared(probes, footage)
     if as_json:
-        print_json(asdict(found))
-        return
+        print_json({**asdict(found), **({} if compared is None else {"footage": asdict(compared)})})
+    else:
+        _print(found, probes, compared)
+    if compared is not None and not compared.holds:
+        raise typer.Exit(1)
+
+
+def _compared(probes: Sequence[FootageProbe], footage: Sequence[Path] | None) -> FootageFound | None:
+    if not footage:
+        return None
+    from fr_server.commands.evidence_footage import compare
+
+    with waiting("Decoding the frames"):
+        return compare(probes, footage)
+
+
+def _print(found: Verified, probes: Sequence[FootageProbe], compared: FootageFound | None) -> None:
     for sentence in sentences(found):
         typer.echo(sentence)
+    if compared is not None:
+        from fr_server.commands.evidence_footage import sentences as of_footage
+
+        for told in of_footage(compared):
+            typer.echo(_printable(told))
+    elif probes:
+        typer.echo(_printable(_cited(probes)))
 
 
 def _text(path: Path | None) -> str | None:
@@ -70,10 +106,17 @@ def _text(path: Path | None) -> str | None:
 
 def sentences(found: Verified) -> Iterator[str]:
     """Yield the results of the check, and its limits, without anything that steers a terminal."""
+    yield from map(_printable, _messages(found))
+
+
+def _cited(probes: Sequence[FootageProbe]) -> Message:
+    return message("evidence.footage_cited", examinations=message("evidence.count.examinations", count=len(probes)))
+
+
+def _printable(told: Message) -> str:
     from fr_locales.rendering import render
 
-    for text in map(render, _messages(found)):
-        yield "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
+    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in render(told))
 
 
 def _messages(found: Verified) -> Iterator[Message]:

@@ -7,6 +7,7 @@ from fr_core import __version__
 from fr_locales.messages import Message, message
 from fr_locales.rendering import moment, render
 from fr_locales.rendering import number as marked
+from fr_trust.casework.footage import cited_frame
 from fr_trust.casework.rules import examination_conclusion, is_concluded, required_findings
 from fr_trust.casework.values import Case, Examination, Finding, FindingKind, Listed
 from fr_trust.evidence import words
@@ -110,12 +111,19 @@ def _searched(case: Case, exhibit: Exhibit) -> str:
     needed = message("evidence.findings_needed", number=examiners) if examiners > 1 else f"{examiners}"
     why = message("evidence.why", purpose=words.PURPOSES[case.purpose], reference=case.reference)
     gallery = message("evidence.gallery", gallery=searched.gallery_id, version=searched.gallery_version)
+    cited = cited_frame(searched.derivations)
+    source = []
+    if cited is not None:
+        time = f"{cited.time_s:.6f}"
+        what = message("evidence.footage", sha256=cited.sha256, frame=cited.frame, time=time, track=cited.track)
+        source = [(message("evidence.search_row.footage"), what)]
     return _pairs(
         (message("evidence.search_row.id"), own.examination_id),
         (message("evidence.search_row.why"), why),
         (message("evidence.search_row.by"), searched.searched_by),
         (message("evidence.search_row.when"), _time(searched.searched_ms)),
         (message("evidence.search_row.probe"), f"sha256 {searched.probe_sha256}"),
+        *source,
         (message("evidence.search_row.gallery"), gallery),
         (message("evidence.search_row.templates"), marked(f"{searched.searched_templates:,}")),
         (message("evidence.search_row.model"), searched.model),

@@ -7,6 +7,7 @@ from typing import Any, BinaryIO
 
 from fr_core.errors import InvalidField, message
 from fr_trust.casework.codec import finding_digest, search_digest
+from fr_trust.casework.footage import cited_frame
 from fr_trust.casework.rules import examination_conclusion, require_finding, require_may_examine, required_findings
 from fr_trust.casework.values import Examination, State
 from fr_trust.errors import ExaminerNotIndependent, FindingLocked
@@ -103,9 +104,17 @@ def _examination(
     noted = told["derivations.json"].get(documents.NOTED_AT_THE_SEARCH)
     if noted is not None and noted != search.searched.derivations:
         raise unusable(f"{folder}/derivations.json", "derivations", message("error.trust.derivations_differ"))
+    _require_footage(f"{folder}/search.json", search)
     _require_photos(entries, folder, names, search)
     _require_conclusion(f"{folder}/findings.json", search, findings)
     return search, findings
+
+
+def _require_footage(where: str, search: documents.SearchDocument) -> None:
+    try:
+        cited_frame(search.searched.derivations)
+    except ValueError:
+        raise unusable(where, "footage", message("error.trust.footage_malformed")) from None
 
 
 def _require_photos(

@@ -188,13 +188,10 @@ def search_in_case(
                 target_fpir=target_fpir,
             )
             found, kept = answer.found, answer.examination
-            sentence = f"Examiners see it as examination {kept.examination_id}."
-            if not kept.candidate_count:
-                sentence = f"There is no candidate to examine; the case keeps the search as {kept.examination_id}."
 
             def show() -> None:
                 search.print_search(gallery_id, found)
-                console().print(plain(sentence))
+                console().print(plain(_kept_text(kept)))
 
             keys = {"found": answer_keys(found), "examination": message_keys(kept)}
             line = f"{search.search_line(found)}; examination {kept.examination_id}"
@@ -203,6 +200,48 @@ def search_in_case(
             )
 
         answer_each(context, client, probes, form, ask)
+
+
+@case.command("search-footage")
+def search_footage(
+    context: typer.Context,
+    case_id: CaseId,
+    gallery_id: GalleryId,
+    video_id: Annotated[str, argument("VIDEO", "Id of the video; `fr footage analyze` prints it.")],
+    track: Annotated[int, typer.Option(min=1, metavar="N", help="Number of the track.", show_default=False)],
+    shot: Annotated[int, typer.Option(min=1, metavar="N", help="Which of its best shots; 1 is the best.")] = 1,
+    top_k: search.TopK = None,
+    threshold: ThresholdOption = None,
+    only_above: search.OnlyAbove = False,
+    as_json: AsJson = False,
+) -> None:
+    """Search a gallery within a case for a track of footage: leads for its examiners, never an identity.
+
+    The server keeps the crop and its frame's time and hash with the case, but not the footage: keep the file.
+    """
+    with connected(context, as_json) as client:
+        answer = client.review.search_footage(
+            case_id,
+            gallery_id,
+            video_id,
+            track,
+            shot=shot,
+            top_k=top_k,
+            threshold=threshold,
+            only_above_threshold=only_above,
+        )
+        if as_json:
+            print_json({"found": answer_keys(answer.found), "examination": message_keys(answer.examination)})
+            return
+        search.print_search(gallery_id, answer.found)
+        console().print(plain(_kept_text(answer.examination)))
+        console().print(plain(answer.found.notice))
+
+
+def _kept_text(kept: review_pb2.ExaminationSummary) -> str:
+    if not kept.candidate_count:
+        return f"There is no candidate to examine; the case keeps the search as {kept.examination_id}."
+    return f"Examiners see it as examination {kept.examination_id}."
 
 
 def _require_admin(client: Client) -> None:

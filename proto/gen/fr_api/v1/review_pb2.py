@@ -15,71 +15,72 @@ _sym_db = _symbol_database.Default()
 
 from fr_api.v1 import common_pb2 as fr__api_dot_v1_dot_common__pb2
 from fr_api.v1 import gallery_pb2 as fr__api_dot_v1_dot_gallery__pb2
+from fr_api.v1 import video_pb2 as fr__api_dot_v1_dot_video__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x66r_api/v1/review.proto\x12\tfr_api.v1\x1a\x16\x66r_api/v1/common.proto\x1a\x17\x66r_api/v1/gallery.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9b\x02\n\x04\x43\x61se\x12\x0f\n\x07\x63\x61se_id\x18\x01 \x01(\t\x12\x16\n\x0e\x63\x61se_reference\x18\x02 \x01(\t\x12#\n\x07purpose\x18\x03 \x01(\x0e\x32\x12.fr_api.v1.Purpose\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nclose_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0c\x65xaminations\x18\x07 \x03(\x0b\x32\x1d.fr_api.v1.ExaminationSummary\"\x92\x02\n\x12\x45xaminationSummary\x12\x16\n\x0e\x65xamination_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61se_id\x18\x02 \x01(\t\x12\x12\n\ngallery_id\x18\x03 \x01(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x05state\x18\x05 \x01(\x0e\x32\x1b.fr_api.v1.ExaminationState\x12\x17\n\x0f\x63\x61ndidate_count\x18\x06 \x01(\r\x12*\n\nconclusion\x18\x07 \x01(\x0e\x32\x16.fr_api.v1.FindingKind\x12\x1d\n\x15\x63oncluded_template_id\x18\x08 \x01(\x03\"\xa9\x01\n\x11\x45xaminedCandidate\x12\x0c\n\x04rank\x18\x01 \x01(\r\x12\x12\n\nsubject_id\x18\x02 \x01(\t\x12\x13\n\x0btemplate_id\x18\x03 \x01(\x03\x12\x17\n\nsimilarity\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x1f\n\x05photo\x18\x05 \x01(\x0b\x32\x10.fr_api.v1.Image\x12\x14\n\x0cphoto_sha256\x18\x06 \x01(\tB\r\n\x0b_similarity\"\xa6\x01\n\x07\x46inding\x12\x10\n\x08\x65xaminer\x18\x01 \x01(\t\x12$\n\x04kind\x18\x02 \x01(\x0e\x32\x16.fr_api.v1.FindingKind\x12\x13\n\x0btemplate_id\x18\x03 \x01(\x03\x12\x0e\n\x06rating\x18\x04 \x01(\x05\x12\r\n\x05notes\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9b\x03\n\x0b\x45xamination\x12.\n\x07summary\x18\x01 \x01(\x0b\x32\x1d.fr_api.v1.ExaminationSummary\x12\x1f\n\x05probe\x18\x02 \x01(\x0b\x32\x10.fr_api.v1.Image\x12\x14\n\x0cprobe_sha256\x18\x03 \x01(\t\x12\x30\n\ncandidates\x18\x04 \x03(\x0b\x32\x1c.fr_api.v1.ExaminedCandidate\x12$\n\x08\x66indings\x18\x05 \x03(\x0b\x32\x12.fr_api.v1.Finding\x12\x11\n\tthreshold\x18\x06 \x01(\x01\x12\x17\n\x0fgallery_version\x18\x07 \x01(\x04\x12!\n\x05model\x18\x08 \x01(\x0b\x32\x12.fr_api.v1.ModelId\x12\x16\n\x0e\x63\x61libration_id\x18\t \x01(\t\x12\x19\n\x11required_findings\x18\n \x01(\r\x12\x0e\n\x06notice\x18\x0b \x01(\t\x12\x16\n\x0e\x63\x61se_reference\x18\x0c \x01(\t\x12#\n\x07purpose\x18\r \x01(\x0e\x32\x12.fr_api.v1.Purpose\"|\n\x0fOpenCaseRequest\x12\x16\n\x0e\x63\x61se_reference\x18\x01 \x01(\t\x12#\n\x07purpose\x18\x02 \x01(\x0e\x32\x12.fr_api.v1.Purpose\x12,\n\tretention\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"1\n\x10OpenCaseResponse\x12\x1d\n\x04\x63\x61se\x18\x01 \x01(\x0b\x32\x0f.fr_api.v1.Case\"!\n\x0eGetCaseRequest\x12\x0f\n\x07\x63\x61se_id\x18\x01 \x01(\t\"0\n\x0fGetCaseResponse\x12\x1d\n\x04\x63\x61se\x18\x01 \x01(\x0b\x32\x0f.fr_api.v1.Case\"9\n\x10ListCasesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"L\n\x11ListCasesResponse\x12\x1e\n\x05\x63\x61ses\x18\x01 \x03(\x0b\x32\x0f.fr_api.v1.Case\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x10\x43loseCaseRequest\x12\x0f\n\x07\x63\x61se_id\x18\x01 \x01(\t\"2\n\x11\x43loseCaseResponse\x12\x1d\n\x04\x63\x61se\x18\x01 \x01(\x0b\x32\x0f.fr_api.v1.Case\"$\n\x11\x44\x65leteCaseRequest\x12\x0f\n\x07\x63\x61se_id\x18\x01 \x01(\t\"2\n\x12\x44\x65leteCaseResponse\x12\x1c\n\x14\x64\x65leted_examinations\x18\x01 \x01(\r\"P\n\x13SearchInCaseRequest\x12\x0f\n\x07\x63\x61se_id\x18\x01 \x01(\t\x12(\n\x06search\x18\x02 \x01(\x0b\x32\x18.fr_api.v1.SearchRequest\"t\n\x14SearchInCaseResponse\x12(\n\x05\x66ound\x18\x01 \x01(\x0b\x32\x19.fr_api.v1.SearchResponse\x12\x32\n\x0b\x65xamination\x18\x02 \x01(\x0b\x32\x1d.fr_api.v1.ExaminationSummary\"<\n\x13ListAwaitingRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"d\n\x14ListAwaitingResponse\x12\x33\n\x0c\x65xaminations\x18\x01 \x03(\x0b\x32\x1d.fr_api.v1.ExaminationSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"/\n\x15GetExaminationRequest\x12\x16\n\x0e\x65xamination_id\x18\x01 \x01(\t\"E\n\x16GetExaminationResponse\x12+\n\x0b\x65xamination\x18\x01 \x01(\x0b\x32\x16.fr_api.v1.Examination\"\x88\x01\n\x14SubmitFindingRequest\x12\x16\n\x0e\x65xamination_id\x18\x01 \x01(\t\x12$\n\x04kind\x18\x02 \x01(\x0e\x32\x16.fr_api.v1.FindingKind\x12\x13\n\x0btemplate_id\x18\x03 \x01(\x03\x12\x0e\n\x06rating\x18\x04 \x01(\x05\x12\r\n\x05notes\x18\x05 \x01(\t\"D\n\x15SubmitFindingResponse\x12+\n\x0b\x65xamination\x18\x01 \x01(\x0b\x32\x16.fr_api.v1.Examination\"D\n\x15\x45xportEvidenceRequest\x12\x0f\n\x07\x63\x61se_id\x18\x01 \x01(\t\x12\x1a\n\x12include_unfinished\x18\x02 \x01(\x08\"&\n\x16\x45xportEvidenceResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c*\xeb\x01\n\x10\x45xaminationState\x12!\n\x1d\x45XAMINATION_STATE_UNSPECIFIED\x10\x00\x12$\n EXAMINATION_STATE_AWAITING_FIRST\x10\x01\x12%\n!EXAMINATION_STATE_AWAITING_SECOND\x10\x02\x12\x1e\n\x1a\x45XAMINATION_STATE_DISPUTED\x10\x03\x12\x1f\n\x1b\x45XAMINATION_STATE_CONCLUDED\x10\x04\x12&\n\"EXAMINATION_STATE_AWAITING_FINDING\x10\x05*\x8f\x01\n\x0b\x46indingKind\x12\x1c\n\x18\x46INDING_KIND_UNSPECIFIED\x10\x00\x12$\n FINDING_KIND_POTENTIAL_CANDIDATE\x10\x01\x12\x1d\n\x19\x46INDING_KIND_NO_CANDIDATE\x10\x02\x12\x1d\n\x19\x46INDING_KIND_INCONCLUSIVE\x10\x03\x32\x97\x06\n\rReviewService\x12\x43\n\x08OpenCase\x12\x1a.fr_api.v1.OpenCaseRequest\x1a\x1b.fr_api.v1.OpenCaseResponse\x12@\n\x07GetCase\x12\x19.fr_api.v1.GetCaseRequest\x1a\x1a.fr_api.v1.GetCaseResponse\x12\x46\n\tListCases\x12\x1b.fr_api.v1.ListCasesRequest\x1a\x1c.fr_api.v1.ListCasesResponse\x12\x46\n\tCloseCase\x12\x1b.fr_api.v1.CloseCaseRequest\x1a\x1c.fr_api.v1.CloseCaseResponse\x12I\n\nDeleteCase\x12\x1c.fr_api.v1.DeleteCaseRequest\x1a\x1d.fr_api.v1.DeleteCaseResponse\x12O\n\x0cSearchInCase\x12\x1e.fr_api.v1.SearchInCaseRequest\x1a\x1f.fr_api.v1.SearchInCaseResponse\x12O\n\x0cListAwaiting\x12\x1e.fr_api.v1.ListAwaitingRequest\x1a\x1f.fr_api.v1.ListAwaitingResponse\x12U\n\x0eGetExamination\x12 .fr_api.v1.GetExaminationRequest\x1a!.fr_api.v1.GetExaminationResponse\x12R\n\rSubmitFinding\x12\x1f.fr_api.v1.SubmitFindingRequest\x1a .fr_api.v1.SubmitFindingResponse\x12W\n\x0e\x45xportEvidence\x12 .fr_api.v1.ExportEvidenceRequest\x1a!.fr_api.v1.ExportEvidenceResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x66r_api/v1/review.proto\x12\tfr_api.v1\x1a\x16\x66r_api/v1/common.proto\x1a\x17\x66r_api/v1/gallery.proto\x1a\x15\x66r_api/v1/video.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9b\x02\n\x04\x43\x61se\x12\x0f\n\x07\x63\x61se_id\x18\x01 \x01(\t\x12\x16\n\x0e\x63\x61se_reference\x18\x02 \x01(\t\x12#\n\x07purpose\x18\x03 \x01(\x0e\x32\x12.fr_api.v1.Purpose\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nclose_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0c\x65xaminations\x18\x07 \x03(\x0b\x32\x1d.fr_api.v1.ExaminationSummary\"\x92\x02\n\x12\x45xaminationSummary\x12\x16\n\x0e\x65xamination_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61se_id\x18\x02 \x01(\t\x12\x12\n\ngallery_id\x18\x03 \x01(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x05state\x18\x05 \x01(\x0e\x32\x1b.fr_api.v1.ExaminationState\x12\x17\n\x0f\x63\x61ndidate_count\x18\x06 \x01(\r\x12*\n\nconclusion\x18\x07 \x01(\x0e\x32\x16.fr_api.v1.FindingKind\x12\x1d\n\x15\x63oncluded_template_id\x18\x08 \x01(\x03\"\xa9\x01\n\x11\x45xaminedCandidate\x12\x0c\n\x04rank\x18\x01 \x01(\r\x12\x12\n\nsubject_id\x18\x02 \x01(\t\x12\x13\n\x0btemplate_id\x18\x03 \x01(\x03\x12\x17\n\nsimilarity\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x1f\n\x05photo\x18\x05 \x01(\x0b\x32\x10.fr_api.v1.Image\x12\x14\n\x0cphoto_sha256\x18\x06 \x01(\tB\r\n\x0b_similarity\"\xa6\x01\n\x07\x46inding\x12\x10\n\x08\x65xaminer\x18\x01 \x01(\t\x12$\n\x04kind\x18\x02 \x01(\x0e\x32\x16.fr_api.v1.FindingKind\x12\x13\n\x0btemplate_id\x18\x03 \x01(\x03\x12\x0e\n\x06rating\x18\x04 \x01(\x05\x12\r\n\x05notes\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9b\x03\n\x0b\x45xamination\x12.\n\x07summary\x18\x01 \x01(\x0b\x32\x1d.fr_api.v1.ExaminationSummary\x12\x1f\n\x05probe\x18\x02 \x01(\x0b\x32\x10.fr_api.v1.Image\x12\x14\n\x0cprobe_sha256\x18\x03 \x01(\t\x12\x30\n\ncandidates\x18\x04 \x03(\x0b\x32\x1c.fr_api.v1.ExaminedCandidate\x12$\n\x08\x66indings\x18\x05 \x03(\x0b\x32\x12.fr_api.v1.Finding\x12\x11\n\tthreshold\x18\x06 \x01(\x01\x12\x17\n\x0fgallery_version\x18\x07 \x01(\x04\x12!\n\x05model\x18\x08 \x01(\x0b\x32\x12.fr_api.v1.ModelId\x12\x16\n\x0e\x63\x61libration_id\x18\t \x01(\t\x12\x19\n\x11required_findings\x18\n \x01(\r\x12\x0e\n\x06notice\x18\x0b \x01(\t\x12\x16\n\x0e\x63\x61se_reference\x18\x0c \x01(\t\x12#\n\x07purpose\x18\r \x01(\x0e\x32\x12.fr_api.v1.Purpose\"|\n\x0fOpenCaseRequest\x12\x16\n\x0e\x63\x61se_reference\x18\x01 \x01(\t\x12#\n\x07purpose\x18\x02 \x01(\x0e\x32\x12.fr_api.v1.Purpose\x12,\n\tretention\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"1\n\x10OpenCaseResponse\x12\x1d\n\x04\x63\x61se\x18\x01 \x01(\x0b\x32\x0f.fr_api.v1.Case\"!\n\x0eGetCaseRequest\x12\x0f\n\x07\x63\x61se_id\x18\x01 \x01(\t\"0\n\x0fGetCaseResponse\x12\x1d\n\x04\x63\x61se\x18\x01 \x01(\x0b\x32\x0f.fr_api.v1.Case\"9\n\x10ListCasesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"L\n\x11ListCasesResponse\x12\x1e\n\x05\x63\x61ses\x18\x01 \x03(\x0b\x32\x0f.fr_api.v1.Case\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x10\x43loseCaseRequest\x12\x0f\n\x07\x63\x61se_id\x18\x01 \x01(\t\"2\n\x11\x43loseCaseResponse\x12\x1d\n\x04\x63\x61se\x18\x01 \x01(\x0b\x32\x0f.fr_api.v1.Case\"$\n\x11\x44\x65leteCaseRequest\x12\x0f\n\x07\x63\x61se_id\x18\x01 \x01(\t\"2\n\x12\x44\x65leteCaseResponse\x12\x1c\n\x14\x64\x65leted_examinations\x18\x01 \x01(\r\"t\n\x13SearchInCaseRequest\x12\x0f\n\x07\x63\x61se_id\x18\x01 \x01(\t\x12(\n\x06search\x18\x02 \x01(\x0b\x32\x18.fr_api.v1.SearchRequest\x12\"\n\x04shot\x18\x03 \x01(\x0b\x32\x14.fr_api.v1.VideoShot\"t\n\x14SearchInCaseResponse\x12(\n\x05\x66ound\x18\x01 \x01(\x0b\x32\x19.fr_api.v1.SearchResponse\x12\x32\n\x0b\x65xamination\x18\x02 \x01(\x0b\x32\x1d.fr_api.v1.ExaminationSummary\"<\n\x13ListAwaitingRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"d\n\x14ListAwaitingResponse\x12\x33\n\x0c\x65xaminations\x18\x01 \x03(\x0b\x32\x1d.fr_api.v1.ExaminationSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"/\n\x15GetExaminationRequest\x12\x16\n\x0e\x65xamination_id\x18\x01 \x01(\t\"E\n\x16GetExaminationResponse\x12+\n\x0b\x65xamination\x18\x01 \x01(\x0b\x32\x16.fr_api.v1.Examination\"\x88\x01\n\x14SubmitFindingRequest\x12\x16\n\x0e\x65xamination_id\x18\x01 \x01(\t\x12$\n\x04kind\x18\x02 \x01(\x0e\x32\x16.fr_api.v1.FindingKind\x12\x13\n\x0btemplate_id\x18\x03 \x01(\x03\x12\x0e\n\x06rating\x18\x04 \x01(\x05\x12\r\n\x05notes\x18\x05 \x01(\t\"D\n\x15SubmitFindingResponse\x12+\n\x0b\x65xamination\x18\x01 \x01(\x0b\x32\x16.fr_api.v1.Examination\"D\n\x15\x45xportEvidenceRequest\x12\x0f\n\x07\x63\x61se_id\x18\x01 \x01(\t\x12\x1a\n\x12include_unfinished\x18\x02 \x01(\x08\"&\n\x16\x45xportEvidenceResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c*\xeb\x01\n\x10\x45xaminationState\x12!\n\x1d\x45XAMINATION_STATE_UNSPECIFIED\x10\x00\x12$\n EXAMINATION_STATE_AWAITING_FIRST\x10\x01\x12%\n!EXAMINATION_STATE_AWAITING_SECOND\x10\x02\x12\x1e\n\x1a\x45XAMINATION_STATE_DISPUTED\x10\x03\x12\x1f\n\x1b\x45XAMINATION_STATE_CONCLUDED\x10\x04\x12&\n\"EXAMINATION_STATE_AWAITING_FINDING\x10\x05*\x8f\x01\n\x0b\x46indingKind\x12\x1c\n\x18\x46INDING_KIND_UNSPECIFIED\x10\x00\x12$\n FINDING_KIND_POTENTIAL_CANDIDATE\x10\x01\x12\x1d\n\x19\x46INDING_KIND_NO_CANDIDATE\x10\x02\x12\x1d\n\x19\x46INDING_KIND_INCONCLUSIVE\x10\x03\x32\x97\x06\n\rReviewService\x12\x43\n\x08OpenCase\x12\x1a.fr_api.v1.OpenCaseRequest\x1a\x1b.fr_api.v1.OpenCaseResponse\x12@\n\x07GetCase\x12\x19.fr_api.v1.GetCaseRequest\x1a\x1a.fr_api.v1.GetCaseResponse\x12\x46\n\tListCases\x12\x1b.fr_api.v1.ListCasesRequest\x1a\x1c.fr_api.v1.ListCasesResponse\x12\x46\n\tCloseCase\x12\x1b.fr_api.v1.CloseCaseRequest\x1a\x1c.fr_api.v1.CloseCaseResponse\x12I\n\nDeleteCase\x12\x1c.fr_api.v1.DeleteCaseRequest\x1a\x1d.fr_api.v1.DeleteCaseResponse\x12O\n\x0cSearchInCase\x12\x1e.fr_api.v1.SearchInCaseRequest\x1a\x1f.fr_api.v1.SearchInCaseResponse\x12O\n\x0cListAwaiting\x12\x1e.fr_api.v1.ListAwaitingRequest\x1a\x1f.fr_api.v1.ListAwaitingResponse\x12U\n\x0eGetExamination\x12 .fr_api.v1.GetExaminationRequest\x1a!.fr_api.v1.GetExaminationResponse\x12R\n\rSubmitFinding\x12\x1f.fr_api.v1.SubmitFindingRequest\x1a .fr_api.v1.SubmitFindingResponse\x12W\n\x0e\x45xportEvidence\x12 .fr_api.v1.ExportEvidenceRequest\x1a!.fr_api.v1.ExportEvidenceResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fr_api.v1.review_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EXAMINATIONSTATE']._serialized_start=2851
-  _globals['_EXAMINATIONSTATE']._serialized_end=3086
-  _globals['_FINDINGKIND']._serialized_start=3089
-  _globals['_FINDINGKIND']._serialized_end=3232
-  _globals['_CASE']._serialized_start=152
-  _globals['_CASE']._serialized_end=435
-  _globals['_EXAMINATIONSUMMARY']._serialized_start=438
-  _globals['_EXAMINATIONSUMMARY']._serialized_end=712
-  _globals['_EXAMINEDCANDIDATE']._serialized_start=715
-  _globals['_EXAMINEDCANDIDATE']._serialized_end=884
-  _globals['_FINDING']._serialized_start=887
-  _globals['_FINDING']._serialized_end=1053
-  _globals['_EXAMINATION']._serialized_start=1056
-  _globals['_EXAMINATION']._serialized_end=1467
-  _globals['_OPENCASEREQUEST']._serialized_start=1469
-  _globals['_OPENCASEREQUEST']._serialized_end=1593
-  _globals['_OPENCASERESPONSE']._serialized_start=1595
-  _globals['_OPENCASERESPONSE']._serialized_end=1644
-  _globals['_GETCASEREQUEST']._serialized_start=1646
-  _globals['_GETCASEREQUEST']._serialized_end=1679
-  _globals['_GETCASERESPONSE']._serialized_start=1681
-  _globals['_GETCASERESPONSE']._serialized_end=1729
-  _globals['_LISTCASESREQUEST']._serialized_start=1731
-  _globals['_LISTCASESREQUEST']._serialized_end=1788
-  _globals['_LISTCASESRESPONSE']._serialized_start=1790
-  _globals['_LISTCASESRESPONSE']._serialized_end=1866
-  _globals['_CLOSECASEREQUEST']._serialized_start=1868
-  _globals['_CLOSECASEREQUEST']._serialized_end=1903
-  _globals['_CLOSECASERESPONSE']._serialized_start=1905
-  _globals['_CLOSECASERESPONSE']._serialized_end=1955
-  _globals['_DELETECASEREQUEST']._serialized_start=1957
-  _globals['_DELETECASEREQUEST']._serialized_end=1993
-  _globals['_DELETECASERESPONSE']._serialized_start=1995
-  _globals['_DELETECASERESPONSE']._serialized_end=2045
-  _globals['_SEARCHINCASEREQUEST']._serialized_start=2047
-  _globals['_SEARCHINCASEREQUEST']._serialized_end=2127
-  _globals['_SEARCHINCASERESPONSE']._serialized_start=2129
-  _globals['_SEARCHINCASERESPONSE']._serialized_end=2245
-  _globals['_LISTAWAITINGREQUEST']._serialized_start=2247
-  _globals['_LISTAWAITINGREQUEST']._serialized_end=2307
-  _globals['_LISTAWAITINGRESPONSE']._serialized_start=2309
-  _globals['_LISTAWAITINGRESPONSE']._serialized_end=2409
-  _globals['_GETEXAMINATIONREQUEST']._serialized_start=2411
-  _globals['_GETEXAMINATIONREQUEST']._serialized_end=2458
-  _globals['_GETEXAMINATIONRESPONSE']._serialized_start=2460
-  _globals['_GETEXAMINATIONRESPONSE']._serialized_end=2529
-  _globals['_SUBMITFINDINGREQUEST']._serialized_start=2532
-  _globals['_SUBMITFINDINGREQUEST']._serialized_end=2668
-  _globals['_SUBMITFINDINGRESPONSE']._serialized_start=2670
-  _globals['_SUBMITFINDINGRESPONSE']._serialized_end=2738
-  _globals['_EXPORTEVIDENCEREQUEST']._serialized_start=2740
-  _globals['_EXPORTEVIDENCEREQUEST']._serialized_end=2808
-  _globals['_EXPORTEVIDENCERESPONSE']._serialized_start=2810
-  _globals['_EXPORTEVIDENCERESPONSE']._serialized_end=2848
-  _globals['_REVIEWSERVICE']._serialized_start=3235
-  _globals['_REVIEWSERVICE']._serialized_end=4026
+  _globals['_EXAMINATIONSTATE']._serialized_start=2910
+  _globals['_EXAMINATIONSTATE']._serialized_end=3145
+  _globals['_FINDINGKIND']._serialized_start=3148
+  _globals['_FINDINGKIND']._serialized_end=3291
+  _globals['_CASE']._serialized_start=175
+  _globals['_CASE']._serialized_end=458
+  _globals['_EXAMINATIONSUMMARY']._serialized_start=461
+  _globals['_EXAMINATIONSUMMARY']._serialized_end=735
+  _globals['_EXAMINEDCANDIDATE']._serialized_start=738
+  _globals['_EXAMINEDCANDIDATE']._serialized_end=907
+  _globals['_FINDING']._serialized_start=910
+  _globals['_FINDING']._serialized_end=1076
+  _globals['_EXAMINATION']._serialized_start=1079
+  _globals['_EXAMINATION']._serialized_end=1490
+  _globals['_OPENCASEREQUEST']._serialized_start=1492
+  _globals['_OPENCASEREQUEST']._serialized_end=1616
+  _globals['_OPENCASERESPONSE']._serialized_start=1618
+  _globals['_OPENCASERESPONSE']._serialized_end=1667
+  _globals['_GETCASEREQUEST']._serialized_start=1669
+  _globals['_GETCASEREQUEST']._serialized_end=1702
+  _globals['_GETCASERESPONSE']._serialized_start=1704
+  _globals['_GETCASERESPONSE']._serialized_end=1752
+  _globals['_LISTCASESREQUEST']._serialized_start=1754
+  _globals['_LISTCASESREQUEST']._serialized_end=1811
+  _globals['_LISTCASESRESPONSE']._serialized_start=1813
+  _globals['_LISTCASESRESPONSE']._serialized_end=1889
+  _globals['_CLOSECASEREQUEST']._serialized_start=1891
+  _globals['_CLOSECASEREQUEST']._serialized_end=1926
+  _globals['_CLOSECASERESPONSE']._serialized_start=1928
+  _globals['_CLOSECASERESPONSE']._serialized_end=1978
+  _globals['_DELETECASEREQUEST']._serialized_start=1980
+  _globals['_DELETECASEREQUEST']._serialized_end=2016
+  _globals['_DELETECASERESPONSE']._serialized_start=2018
+  _globals['_DELETECASERESPONSE']._serialized_end=2068
+  _globals['_SEARCHINCASEREQUEST']._serialized_start=2070
+  _globals['_SEARCHINCASEREQUEST']._serialized_end=2186
+  _globals['_SEARCHINCASERESPONSE']._serialized_start=2188
+  _globals['_SEARCHINCASERESPONSE']._serialized_end=2304
+  _globals['_LISTAWAITINGREQUEST']._serialized_start=2306
+  _globals['_LISTAWAITINGREQUEST']._serialized_end=2366
+  _globals['_LISTAWAITINGRESPONSE']._serialized_start=2368
+  _globals['_LISTAWAITINGRESPONSE']._serialized_end=2468
+  _globals['_GETEXAMINATIONREQUEST']._serialized_start=2470
+  _globals['_GETEXAMINATIONREQUEST']._serialized_end=2517
+  _globals['_GETEXAMINATIONRESPONSE']._serialized_start=2519
+  _globals['_GETEXAMINATIONRESPONSE']._serialized_end=2588
+  _globals['_SUBMITFINDINGREQUEST']._serialized_start=2591
+  _globals['_SUBMITFINDINGREQUEST']._serialized_end=2727
+  _globals['_SUBMITFINDINGRESPONSE']._serialized_start=2729
+  _globals['_SUBMITFINDINGRESPONSE']._serialized_end=2797
+  _globals['_EXPORTEVIDENCEREQUEST']._serialized_start=2799
+  _globals['_EXPORTEVIDENCEREQUEST']._serialized_end=2867
+  _globals['_EXPORTEVIDENCERESPONSE']._serialized_start=2869
+  _globals['_EXPORTEVIDENCERESPONSE']._serialized_end=2907
+  _globals['_REVIEWSERVICE']._serialized_start=3294
+  _globals['_REVIEWSERVICE']._serialized_end=4085
 # @@protoc_insertion_point(module_scope)

@@ -6,6 +6,7 @@ Human examination of leads: cases, examinations, findings and evidence."""
 from collections import abc as _abc
 from fr_api.v1 import common_pb2 as _common_pb2
 from fr_api.v1 import gallery_pb2 as _gallery_pb2
+from fr_api.v1 import video_pb2 as _video_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
@@ -625,6 +626,7 @@ class SearchInCaseRequest(_message.Message):
 
     CASE_ID_FIELD_NUMBER: _builtins.int
     SEARCH_FIELD_NUMBER: _builtins.int
+    SHOT_FIELD_NUMBER: _builtins.int
     case_id: _builtins.str
     """The case."""
     @_builtins.property
@@ -633,15 +635,23 @@ class SearchInCaseRequest(_message.Message):
         reference.
         """
 
+    @_builtins.property
+    def shot(self) -> _video_pb2.VideoShot:
+        """In place of a photo in the search: a look at a track of the caller's footage. The server searches for the face in
+        its crop, and keeps the crop and where it comes from: the file's SHA-256, and the frame, its time and its hash. It
+        does not keep the footage, which `fr evidence verify --footage` needs.
+        """
+
     def __init__(
         self,
         *,
         case_id: _builtins.str = ...,
         search: _gallery_pb2.SearchRequest | None = ...,
+        shot: _video_pb2.VideoShot | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["search", b"search"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["search", b"search", "shot", b"shot"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["case_id", b"case_id", "search", b"search"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case_id", b"case_id", "search", b"search", "shot", b"shot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -415,7 +415,7 @@ class CreateVideoRequest(_message.Message):
     sha256: _builtins.str
     """SHA-256 of the file, 64 hexadecimal digits."""
     size_bytes: _builtins.int
-    """Size of the file in bytes. GetServerInfo does not return the limit; it is the server's setting `video.max_mib`."""
+    """Size of the file in bytes, at most the server's setting `video.max_mib`."""
     @_builtins.property
     def sampling(self) -> Global___VideoSampling:
         """The frames to look at; defaults if unset."""
@@ -718,6 +718,36 @@ class Track(_message.Message):
 Global___Track: _TypeAlias = Track  # noqa: Y015
 
 @_typing.final
+class VideoShot(_message.Message):
+    """One of the best looks at a track, as the probe of a search in a case."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIDEO_ID_FIELD_NUMBER: _builtins.int
+    TRACK_FIELD_NUMBER: _builtins.int
+    PLACE_FIELD_NUMBER: _builtins.int
+    video_id: _builtins.str
+    """The video."""
+    track: _builtins.int
+    """The number of the track."""
+    place: _builtins.int
+    """Place of the look among the best ones of the track; 1 is the best."""
+    def __init__(
+        self,
+        *,
+        video_id: _builtins.str = ...,
+        track: _builtins.int = ...,
+        place: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["place", b"place", "track", b"track", "video_id", b"video_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VideoShot: _TypeAlias = VideoShot  # noqa: Y015
+
+@_typing.final
 class ListTracksRequest(_message.Message):
     """A page of tracks to list."""
 
@@ -730,7 +760,7 @@ class ListTracksRequest(_message.Message):
     video_id: _builtins.str
     """The video."""
     page_size: _builtins.int
-    """Entries on the page, at most 100; 20 if unset."""
+    """Entries on the page, at most 100; 20 if unset. A page is shorter if its tracks or crops are large."""
     page_token: _builtins.str
     """The next_page_token of the previous page; empty for the first page."""
     include_crops: _builtins.bool

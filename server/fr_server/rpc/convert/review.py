@@ -45,19 +45,24 @@ def retention_ms(request: pb.OpenCaseRequest, least_days: int) -> int | None:
     return sent.seconds * 1000 + sent.nanos // 1_000_000
 
 
-def in_case(request: pb.SearchInCaseRequest, case: Case) -> gallery_pb2.SearchRequest:
-    """Return the search that a request makes in a case; raises `MissingField`, or `InvalidField` for any other."""
+def in_case(request: pb.SearchInCaseRequest, case: Case, crop: bytes | None = None) -> gallery_pb2.SearchRequest:
+    """Return the search that a request makes in a case; raises `MissingField`, or `InvalidField` for any other.
+
+    `crop` is the photo of a look at a track, if the request names one.
+    """
     if not request.HasField("search"):
         raise MissingField(message("error.rpc.search_not_set"), field="search")
     search = request.search
     if search.purpose or search.case_reference:
         raise InvalidField(message("error.rpc.case_says_what_search"), field="search.purpose")
-    if search.probe.WhichOneof("source") != "image":
+    if search.probe.WhichOneof("source") != (None if crop else "image"):
         raise InvalidField(message("error.rpc.search_case_takes_photo"), field="search.probe")
     if search.several_faces == common_pb2.SEVERAL_FACES_POLICY_ALL:
         raise InvalidField(message("error.rpc.search_case_face"), field="search.several_faces")
     made = gallery_pb2.SearchRequest()
     made.CopyFrom(search)
+    if crop:
+        made.probe.image.data = crop
     made.purpose, made.case_reference = _PURPOSES[case.purpose], case.reference
     return made
 

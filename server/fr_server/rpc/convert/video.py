@@ -17,6 +17,7 @@ from fr_core.errors import ConfigInvalid, FrError, InvalidField, message
 from fr_core.types import Embedding, ModelId, frozen_array
 from fr_server.rpc.convert import common
 from fr_server.storage.footage import Announced
+from fr_trust.casework.footage import CitedFrame
 from fr_video.crops import Crop
 from fr_video.leads import Probe, seconds
 from fr_video.values import Box, Ended, Footage, Look, Sampling, Sighting, StreamFacts, Track
@@ -173,6 +174,31 @@ def video_message(
         )
     )
     return said
+
+
+def cited_of(announced: Announced, facts: pb.VideoFacts, track: pb.Track, place: int) -> CitedFrame:
+    """Return where the crop of a track's best shot comes from; the first place is 1."""
+    shot, first, last = track.best_shots[place - 1], track.sightings[0], track.sightings[-1]
+    at, face, crop = shot.sighting, shot.sighting.box, shot.crop_box
+    what = f"{facts.codec} in {facts.container}, {facts.width} x {facts.height} as stored, {facts.pixel_format}"
+    seen = f"{len(track.sightings)} frames from {first.time_s:.3f} to {last.time_s:.3f} s"
+    return CitedFrame(
+        sha256=announced.sha256,
+        size_bytes=announced.size_bytes,
+        received_ms=announced.created_ms,
+        container=what,
+        decoder=facts.decoder,
+        track=f"{track.track}, best shot {place}; {seen}, independent looks: {track.independent_looks}",
+        frame=at.frame,
+        pts=at.pts,
+        time_base=Fraction(facts.time_base_numerator, facts.time_base_denominator),
+        time_s=at.time_s,
+        rotation=shot.rotation,
+        frame_sha256=shot.frame_sha256,
+        box_px=" ".join(f"{side:.2f}" for side in (face.left, face.top, face.right, face.bottom)),
+        crop=(int(crop.left), int(crop.top), int(crop.right), int(crop.bottom)),
+        crop_sha256=shot.crop_sha256,
+    )
 
 
 def _exact(value: float) -> Fraction:

@@ -1,7 +1,7 @@
 """ReviewService: cases, what examiners make of the leads in them, and the evidence of it."""
 
 import hashlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -29,7 +29,9 @@ from fr_server.rpc.interceptors.wrapping import Context
 from fr_server.rpc.services.gallery_faces import GalleryFaces
 from fr_server.rpc.services.paging import last_moment, moment_token, size_of
 from fr_server.rpc.services.review_evidence import EvidenceRoom, derived, told_to
+from fr_server.rpc.services.video_shots import Shot, shot_of
 from fr_server.storage.calls import GalleryCalls
+from fr_server.storage.footage import FootageFolder
 from fr_trust.access.principal import Principal
 from fr_trust.casework.rules import require_open
 from fr_trust.casework.store import CaseStore
@@ -50,6 +52,7 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
         galleries: GalleryCalls,
         faces: GalleryFaces,
         evidence: EvidenceRoom,
+        footage: FootageFolder,
         work: Work,
         clock_ms: Callable[[], int],
         least_retention_days: int,
@@ -58,6 +61,7 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
         self._galleries = galleries
         self._faces = faces
         self._evidence = evidence
+        self._footage = footage
         self._work = work
         self._clock_ms = clock_ms
         self._least_retention_days = least_retention_days
@@ -97,7 +101,8 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
     async def SearchInCase(self, request: pb.SearchInCaseRequest, context: Context) -> pb.SearchInCaseResponse:
         case = await self._seen_case(request.case_id)
         require_open(case)  # before anybody is told anything
-        search = in_case(request, case)
+        shot = await self._shot(request)
+        search = in_case(request, case, None if shot is None else shot.png)
         purposed = replace(
             current_attribution(), purpose=case.purpose.value, case_reference=case.reference
         )  # of this search, the case says what for
@@ -107,7 +112,8 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
             found = await self._faces.finish_search(order, search)
             if not found.results:
                 raise NoFaceFound(message("error.rpc.no_face_found_photo"))
-            kept = await self._work.storage(self._keep, case, order.info, search, found)
+            source = {} if shot is None else shot.cited.to_derivations()
+            kept = await self._work.storage(self._keep, case, order.info, search, found, source)
         examination = summary_message(kept, current_principal())
         return pb.SearchInCaseResponse(found=found, examination=examination)
 
@@ -156,10 +162,25 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
             raise UnknownCase(message("error.rpc.no_case_id"))
         return case
 
+    async def _shot(self, request: pb.SearchInCaseRequest) -> Shot | None:
+        """Return the look at a track that a request names, if any, and tell the audit from which footage it comes."""
+        if not request.HasField("shot"):
+            return None
+        named = request.shot
+        owner = current_principal().principal_id
+        shot = await self._work.storage(shot_of, self._footage, owner, named.video_id, named.track, named.place)
+        note(detail={"video_sha256": shot.cited.sha256})
+        return shot
+
     def _keep(
-        self, case: Case, info: GalleryInfo, search: gallery_pb2.SearchRequest, found: gallery_pb2.SearchResponse
+        self,
+        case: Case,
+        info: GalleryInfo,
+        search: gallery_pb2.SearchRequest,
+        found: gallery_pb2.SearchResponse,
+        source: Mapping[str, str],
     ) -> Examination:
-        """Store the result of a search, with the photos that the gallery keeps.
+        """Store the result of a search, with the photos that the gallery keeps, and the source of the probe.
 
         Raises `UnknownGallery` or `GalleryReplaced` if the gallery was deleted during the call.
         """
@@ -175,7 +196,7 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
             threshold=found.threshold,
             calibration_id=found.error_rates.calibration.id,
             parameters=told_to(search, found),
-            derivations=derived(search.probe.image.data, result.face, model),
+            derivations={**source, **derived(search.probe.image.data, result.face, model)},
             searched_by=current_principal().principal_id,
             searched_ms=self._clock_ms(),
             probe_sha256=hashlib.sha256(search.probe.image.data).hexdigest(),

@@ -1,11 +1,11 @@
 """VideoService: takes video files, follows their faces, and searches galleries for them."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 
 from fr_api.v1 import video_pb2 as pb
 from fr_api.v1 import video_pb2_grpc
-from fr_core.errors import InvalidField, MissingField, message
+from fr_core.errors import InvalidField, InvalidPage, MissingField, message
 from fr_core.gallery.pages import last_of, page_token
 from fr_core.types import Embedding
 from fr_locales.rendering import render
@@ -17,7 +17,6 @@ from fr_server.rpc.convert.video import (
     DEFAULT_PAGE,
     MAX_CHUNK_BYTES,
     MAX_TRACKS,
-    StoredTrack,
     probe_of,
     ratios,
     sampling_of,
@@ -30,13 +29,16 @@ from fr_server.rpc.interceptors.wrapping import Context
 from fr_server.rpc.services.gallery_faces import GalleryFaces
 from fr_server.rpc.services.items import answer_items
 from fr_server.rpc.services.paging import number_of
-from fr_server.rpc.services.video_analysis import Analyses, crop_name, require_decoder, track_name
+from fr_server.rpc.services.video_analysis import Analyses, require_decoder
+from fr_server.rpc.services.video_shots import tracks_of
 from fr_server.rpc.services.watching import Watches
 from fr_server.storage.footage import FootageFolder, StoredVideo
 from fr_video.errors import VideoIncomplete
 from fr_video.leads import Probe
 
 _TRACKS = "tracks"
+# Of a page of tracks: the track that goes beyond it is the last one.
+PAGE_BYTES = 16 * 2**20
 
 
 class VideoService(video_pb2_grpc.VideoServiceServicer):
@@ -88,12 +90,13 @@ class VideoService(video_pb2_grpc.VideoServiceServicer):
         video = await self._own(request.video_id)
         size = request.page_size or DEFAULT_PAGE
         if size > MAX_TRACKS:
-            raise InvalidField(message("error.video.page_size", most=MAX_TRACKS), field="page_size")
+            raise InvalidPage(message("error.video.page_size", most=MAX_TRACKS), limit=str(MAX_TRACKS))
         last = last_of(_TRACKS, request.page_token)
         begin, count = (number_of(last) if last else 0), (await self._analyzed(video)).track_count
         numbers = range(begin + 1, min(count, begin + size) + 1)
-        tracks = await self._work.storage(_tracks, video, numbers, request.include_crops)
-        token = page_token(_TRACKS, str(numbers[-1])) if numbers and numbers[-1] < count else ""
+        tracks = await self._work.storage(tracks_of, video, numbers, request.include_crops, PAGE_BYTES)
+        last_shown = begin + len(tracks)
+        token = page_token(_TRACKS, str(last_shown)) if tracks and last_shown < count else ""
         return pb.ListTracksResponse(tracks=[one.track for one in tracks], next_page_token=token)
 
     async def SearchTracks(self, request: pb.SearchTracksRequest, context: Context) -> pb.SearchTracksResponse:
@@ -108,7 +111,7 @@ class VideoService(video_pb2_grpc.VideoServiceServicer):
         count = (await self._analyzed(video)).track_count
         if not all(1 <= number <= count for number in numbers):
             raise InvalidField(message("error.video.no_track", tracks=count), field="tracks")
-        tracks = await self._work.storage(_tracks, video, numbers, False)
+        tracks = await self._work.storage(tracks_of, video, numbers, False)
         for _ in tracks[1:]:  # the call itself counted as the first
             self._count_search()
         templates: list[Embedding] = [one.template(probe) for one in tracks]
@@ -167,12 +170,3 @@ class VideoService(video_pb2_grpc.VideoServiceServicer):
         if said.state != pb.VIDEO_STATE_ANALYZED:
             raise VideoIncomplete(message("error.video.not_analyzed"), received_bytes=str(said.received_bytes))
         return said
-
-
-def _tracks(video: StoredVideo, numbers: Sequence[int], with_crops: bool) -> list[StoredTrack]:
-    found = [StoredTrack.from_bytes(video.get(track_name(number))) for number in numbers]
-    if with_crops:
-        for one in found:
-            for place, shot in enumerate(one.track.best_shots):
-                shot.crop.data = video.get(crop_name(one.track.track, place))
-    return found

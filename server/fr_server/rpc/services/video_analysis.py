@@ -16,6 +16,7 @@ from fr_core.runtime.ticket import Ticket, hold
 from fr_server.authz.callers import calling, current_principal, current_sharer
 from fr_server.pools import Work
 from fr_server.rpc.convert.video import announced_sampling, refused, result_of, stored_track
+from fr_server.rpc.services.video_shots import crop_name, track_name
 from fr_server.storage.footage import StoredVideo
 from fr_server.telemetry.logs import describe
 from fr_video.analysis import analyze
@@ -35,16 +36,6 @@ def require_decoder() -> None:
         raise VideoUnavailable(message("error.video.no_decoder"))
     if (why := unavailable()) is not None:
         raise VideoUnavailable(message("error.video.no_sandbox", why=why))
-
-
-def track_name(number: int) -> str:
-    """Return the name of the part of a result that holds a track."""
-    return f"track-{number}"
-
-
-def crop_name(number: int, place: int) -> str:
-    """Return the name of the part of a result that holds the crop of a best shot, as PNG; the first place is 0."""
-    return f"crop-{number}-{place}"
 
 
 class Analyses:
@@ -104,7 +95,7 @@ class Analyses:
             places = {id(look): (one.number, at) for one in footage.tracks for at, look in enumerate(one.best_shots)}
             looks: list[Look] = [look for one in footage.tracks for look in one.best_shots]
             for look, crop in crops_of(file, looks):
-                self._require_going_on(video)
+                self._require_going_on()
                 number, place = places[id(look)]
                 video.put(crop_name(number, place), crop.to_png())
                 crops[number, place] = Crop(crop.box, crop.pixels[:0], crop.sha256)
@@ -121,7 +112,7 @@ class Analyses:
         def on_frame(at: Fraction) -> None:
             nonlocal frames, told
             frames += 1
-            self._require_going_on(video)
+            self._require_going_on()
             now = time.monotonic()
             if now - began > self._longest_s:
                 raise VideoTooCostly(message("error.video.analysis_too_long", limit_s=self._longest_s))
@@ -131,8 +122,6 @@ class Analyses:
 
         return on_frame
 
-    def _require_going_on(self, video: StoredVideo) -> None:
+    def _require_going_on(self) -> None:
         if self._work.draining.is_set():
             raise ShuttingDown(message("error.rpc.server_shutting_down_start"))
-        if not video.is_there:
-            raise UnknownVideo(message("error.video.unknown"))
