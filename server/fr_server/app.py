@@ -32,6 +32,7 @@ from fr_server.authz.authenticate import asks_who_calls, default_budget, make_au
 from fr_server.authz.scope import StoreResolver
 from fr_server.clock import SteadyClock
 from fr_server.config import Config, folders
+from fr_server.config.streams import allowed_streams
 from fr_server.gateway.listening import Listening, channel_limits
 from fr_server.jobs.duties import Duties
 from fr_server.jobs.periodic import KEY_ENDS_EVERY_S, for_ever, tell_key_ends, watch
@@ -57,6 +58,7 @@ from fr_server.rpc.services.training.service import TrainingService
 from fr_server.rpc.services.training.storage import purge_training
 from fr_server.rpc.services.video import VideoService
 from fr_server.rpc.services.video_analysis import Analyses
+from fr_server.rpc.services.watching import Watches
 from fr_server.storage.audits import audits_of
 from fr_server.storage.calls import GalleryCalls
 from fr_server.storage.footage import FootageFolder
@@ -152,6 +154,7 @@ class App:
         self._tally = Tally(self._clock)
         self._stores: Stores | None = None
         self._footage: FootageFolder | None = None
+        self._watched = allowed_streams(config.video.watch)
         self._gateway_audit: GatewayAudit | None = None
         self._listening: Listening | None = None
         self._reloading = asyncio.Lock()
@@ -429,7 +432,9 @@ class App:
         assert self._footage is not None
         limits = VideoLimits(max_bytes=self._footage.rules.max_bytes, max_seconds=self.config.video.max_seconds)
         analyses = Analyses(self.engine, work, limits, self.config.video.analysis_s)
-        service = VideoService(self._footage, analyses, faces, work, guard.authorizer.count_search)
+        count = guard.authorizer.count_search
+        watches = Watches(self._watched, self.engine, self.galleries, faces, work, limits, count)
+        service = VideoService(self._footage, analyses, faces, watches, work, count)
         video_pb2_grpc.add_VideoServiceServicer_to_server(service, server)
 
 

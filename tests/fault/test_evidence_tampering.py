@@ -11,6 +11,7 @@ import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from fractions import Fraction
 from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
@@ -23,6 +24,7 @@ from fr_core.errors import EvidenceUnusable
 from fr_core.storage.audit.checkpoints import key_id_of, read_public_key
 from fr_core.storage.audit.values import canonical
 from fr_locales.rendering import speaking
+from fr_trust.casework.footage import CitedFrame
 from fr_trust.casework.rules import conclusion_of
 from fr_trust.evidence import archive
 from fr_trust.evidence.archive import chunks, is_name
@@ -331,6 +333,9 @@ def put(*way: str | int, **more: object) -> Edit:
 
 
 PHOTO_2, PHOTO_3 = "examinations/01/candidates/02.jpg", "examinations/01/candidates/03.jpg"
+FILMED = CitedFrame(
+    "0" * 64, 9, 0, "h264", "PyAV", "1", 2, 3, Fraction(1, 4), 0.5, 0, "0" * 64, "", (1, 2, 3, 4), "0" * 64
+).to_derivations()
 EDITS: tuple[tuple[str, Edit, str, str], ...] = (
     (FINDINGS, put("conclusion", template_id=42), FINDINGS, "conclusion"),
     (FINDINGS, put("conclusion", kind="no_candidate"), FINDINGS, "conclusion"),
@@ -363,6 +368,8 @@ EDITS: tuple[tuple[str, Edit, str, str], ...] = (
     (SEARCH, put("searched", searched_by="key:x"), "audit.jsonl", "digests"),
     (SEARCH, put("searched", probe_sha256="0" * 64), "examinations/01/probe.jpg", "probe"),
     (SEARCH, put("searched", "parameters", top_k="9"), "audit.jsonl", "digests"),
+    (SEARCH, put("searched", "derivations", **{"0_footage_pts": "1"}), SEARCH, "footage"),
+    (SEARCH, put("searched", "derivations", **FILMED), "audit.jsonl", "digests"),
     (SEARCH, put("candidates", 0, similarity=0.99), "audit.jsonl", "digests"),
     (SEARCH, lambda said: said["candidates"].pop(1), SEARCH, "photos"),
     (SEARCH, put("candidates", 1, extra=0.1), SEARCH, "content"),

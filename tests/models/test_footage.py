@@ -1,20 +1,28 @@
 """Made footage of people of LFW who were not used for tuning: tracks, ID switches, and the rank of the right person."""
 
 from collections.abc import Iterator
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fr_bench.footage.made import Filming, cast_of
+from fr_bench.footage.made import Filming, cast_of, quiet_scene
 from fr_bench.footage.report import video_page
 from fr_bench.footage.run import MadeOrder, bench_made, follow_quiet, shows_one_face
 from fr_bench.speed.engine import opened_engine
 from fr_bench.speed.values import EngineSettings
-from fr_core.engine import Engine
+from fr_client import Client
+from fr_core.engine import Engine, EngineOptions, open_engine
 from fr_core.packs.cache import ModelCache
+from fr_core.packs.manifest import load_pack
+from fr_server.commands.evidence_footage import compare
+from fr_server.config import Config
+from fr_trust.evidence.verify_footage import footage_probes
 from support.counts import NIGHTLY, count
+from support.footage import at_rate, film
+from support.servers import running
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 
@@ -60,3 +68,29 @@ def test_full_hd_of_three_faces_is_read_faster_than_it_was_filmed(
     )
     assert (clip.frames, clip.looked_at, clip.followed.tracks) == (500, 100, 3)
     assert clip.times_real_time >= 1
+
+
+def test_a_server_finds_the_people_of_footage(
+    tmp_path: Path, pack_cache: ModelCache, testdata: Path, engine: Engine
+) -> None:
+    def opened(_: Config) -> Engine:
+        return open_engine(load_pack("buffalo_s"), pack_cache, EngineOptions(device="cpu", detection="fast"))
+
+    cast = cast_of(testdata / "lfw" / "images", 3, fits=partial(shows_one_face, engine))
+    scene = quiet_scene(cast[:1], (640, 480))
+    path = film(tmp_path / "a.mp4", scene, at_rate(Fraction(10), 4.0))
+    with running(tmp_path / "data", engine=opened, model={"detection": "fast"}) as server, Client(server.address) as fr:
+        fr.create_gallery("people", use="test")
+        for one in cast:
+            fr.enrol("people", one.name, one.enrolled, several_faces="largest")
+        video = fr.video.analyze(path)
+        assert video.track_count >= 1
+        for leads in fr.video.search(video.video_id, "people", [1], probe="mean").leads:
+            assert leads.found.results[0].candidates[0].subject_id == cast[0].name
+        case = fr.review.open_case("AZ 1", "testing")
+        kept = fr.review.search_footage(case.case_id, "people", video.video_id, 1)
+        assert kept.found.results[0].candidates[0].subject_id == cast[0].name
+        bundle = tmp_path / "case.zip"
+        bundle.write_bytes(b"".join(fr.review.evidence_parts(case.case_id, include_unfinished=True)))
+    (found,) = compare(list(footage_probes(bundle)), [path]).probes
+    assert found.holds

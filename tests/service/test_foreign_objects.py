@@ -76,6 +76,7 @@ NOT_DIVIDED = {
     ("TrainingService/CreateCourse", "learn_from"): "It takes a scope of all courses.",
     ("ReviewService/SearchInCase", "search.case_reference"): "It is refused.",
     ("VideoService/SearchTracks", "search.filter.subject_ids"): "The filter is that of Search.",
+    ("VideoService/WatchStream", "stream"): "The configuration lists it with its galleries.",
 }
 _NUMBERS = (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES, FieldDescriptor.TYPE_INT64)
 _SCALARS = (*_NUMBERS, FieldDescriptor.TYPE_UINT64, FieldDescriptor.TYPE_INT32, FieldDescriptor.TYPE_UINT32)

@@ -26,7 +26,7 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from fr_api.v1 import access_pb2, audit_pb2, common_pb2, gallery_pb2, recognition_pb2, review_pb2, server_pb2
+from fr_api.v1 import access_pb2, audit_pb2, common_pb2, gallery_pb2, recognition_pb2, review_pb2, server_pb2, video_pb2
 from fr_core.align import ARCFACE_TEMPLATE, CROP_SIZE
 from fr_core.detect.protocol import TileFaces
 from fr_core.embed.null import NULL_MODEL
@@ -65,6 +65,7 @@ from support.engines import calibration
 from support.faults import until
 from support.secured import figure, key_of, made
 from support.servers import HeldUp, ended, null_engine, photo, refusal_of
+from support.video_calls import DONE, announced, chunks, footage, state
 
 DETECT = recognition_pb2.DetectRequest(image=common_pb2.Image(data=photo(1)))
 LIST, INFO = gallery_pb2.ListGalleriesRequest(), server_pb2.GetServerInfoRequest()
@@ -936,3 +937,15 @@ def test_keys_cases_and_audits_are_one_whichever_front_end_is_asked(tmp_path: Pa
         for _ in range(CHANNELS):
             assert reason_of(lambda: next(admins).access.WhoAmI(access_pb2.WhoAmIRequest())) == "CREDENTIAL_INVALID"
     assert {path.name.partition("-")[0] for path in kept.glob("*-*.json")} == set(CHAINS)
+
+
+def test_front_ends_share_the_footage_that_arrives(tmp_path: Path) -> None:
+    """Each chunk goes to another process, and so does each question; one of them analyzes the file."""
+    data = footage(tmp_path / "a.mp4").read_bytes()
+    with running(tmp_path / "data", frontends=2) as server, client_of(server.address) as client:
+        video = announced(client.at(0), data)
+        for number, chunk in enumerate(chunks(video.video_id, data, size=20_000)):
+            (answer,) = client.at(number).video.AnalyzeVideo(iter([chunk]))
+            assert answer.video.received_bytes == min(chunk.offset + 20_000, len(data))
+        until(lambda: all(state(client.at(i), video.video_id).state in DONE for i in range(CHANNELS)))
+        assert {state(client.at(i), video.video_id).state for i in range(CHANNELS)} == {video_pb2.VIDEO_STATE_ANALYZED}

@@ -22,6 +22,7 @@ from fr_video.reading import VideoFile
 from support.callers import BLUES, Caller, Staffed, reason_of, staffed
 from support.counts import NIGHTLY
 from support.faults import until
+from support.servers import GatedDetector
 from support.video_calls import actor, analyzed, announced, chunks, footage, sent, state, tracks
 
 INVESTIGATION = common_pb2.PURPOSE_INVESTIGATION
@@ -103,19 +104,20 @@ def test_nothing_of_the_footage_stays_in_the_clear(at: Staffed, data: bytes) -> 
     assert reason_of(lambda: state(at.operator, video.video_id)) == "UNKNOWN_VIDEO"
 
 
-@settings(max_examples=200 if NIGHTLY else 12, deadline=None)
+@settings(max_examples=200 if NIGHTLY else 6, deadline=None)
 @given(cuts=st.lists(st.tuples(st.floats(0, 1), st.integers(1, 90_000)), max_size=4), salt=st.binary(max_size=40))
 def test_an_upload_that_breaks_anywhere_goes_on_where_it_was(
     at: Staffed, data: bytes, cuts: list[tuple[float, int]], salt: bytes
 ) -> None:
     """Each attempt ends within a chunk, or begins with bytes that the server has; the whole file must arrive."""
     whole = data + b"\0\0\0\x08free" + salt  # another file each time
-    video = announced(at.operator, whole)
+    seldom = pb.VideoSampling(interval_s=10)
+    video = announced(at.operator, whole, sampling=seldom)
     for share, size in cuts:
         last = int(share * len(whole))
         sends = chunks(video.video_id, whole, max(0, video.received_bytes - size), size)
         list(at.operator.video.AnalyzeVideo(one for one in sends if one.offset < last))
-        again = announced(at.operator, whole)
+        again = announced(at.operator, whole, sampling=seldom)
         assert again.video_id == video.video_id
         assert again.received_bytes >= video.received_bytes
         video = again
@@ -269,14 +271,21 @@ def test_a_search_names_tracks_that_are_there(
     assert reason_of(lambda: at.operator.video.SearchTracks(search(at, video.video_id, *numbers, **more))) == reason
 
 
-def test_two_videos_are_analyzed_one_after_the_other_and_one_can_be_cancelled(at: Staffed, tmp_path: Path) -> None:
-    long = footage(tmp_path / "long.mp4", actor(BLUES[0], speed=0), seconds=20).read_bytes()
+def test_a_video_that_is_deleted_ends_its_analysis_and_lets_the_next_begin(tmp_path: Path) -> None:
+    """Sixty frames are looked at; the gate lets one go at a time, until the video is deleted."""
+    detector = GatedDetector()
+    long = footage(tmp_path / "long.mp4", actor(BLUES[0], speed=0), seconds=60).read_bytes()
     short = footage(tmp_path / "short.mp4", actor(BLUES[1])).read_bytes()
-    first, second = sent(at.operator, long), sent(at.operator, short)
-    at.operator.video.DeleteVideo(pb.DeleteVideoRequest(video_id=first))
-    until(lambda: state(at.operator, second).state == pb.VIDEO_STATE_ANALYZED)
-    assert reason_of(lambda: state(at.operator, first)) == "UNKNOWN_VIDEO"
-    assert not (folder(at) / first).exists()
+    with staffed(tmp_path / "data", detector=detector) as at:
+        first, second = sent(at.operator, long), sent(at.operator, short)
+        assert detector.entered.acquire(timeout=60)
+        assert state(at.operator, second).state == pb.VIDEO_STATE_ANALYZING
+        at.operator.video.DeleteVideo(pb.DeleteVideoRequest(video_id=first))
+        detector.gate.set()
+        until(lambda: state(at.operator, second).state == pb.VIDEO_STATE_ANALYZED)
+        assert reason_of(lambda: state(at.operator, first)) == "UNKNOWN_VIDEO"
+        assert not (folder(at) / first).exists()
+        assert detector.calls < 30
 
 
 def test_an_analysis_goes_on_after_a_restart(tmp_path: Path, data: bytes) -> None:
@@ -298,3 +307,25 @@ def test_logs_hold_nothing_of_the_footage(at: Staffed, data: bytes, caplog: pyte
 def test_a_server_without_the_decoder_says_so(at: Staffed, data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name, *_: None)
     assert reason_of(lambda: announced(at.operator, data)) == "VIDEO_UNAVAILABLE"
+
+
+def test_tracks_come_page_by_page_and_a_page_of_large_crops_is_short(
+    at: Staffed, data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video_id = analyzed(at.operator, data).video_id
+
+    def pages(**more: Any) -> list[list[int]]:
+        found, token = [], ""
+        while True:
+            request = pb.ListTracksRequest(video_id=video_id, page_token=token, **more)
+            page = at.operator.video.ListTracks(request)
+            found.append([one.track for one in page.tracks])
+            token = page.next_page_token
+            if not token:
+                return found
+
+    assert pages() == [[1, 2]]
+    assert pages(page_size=1) == [[1], [2]]
+    monkeypatch.setattr("fr_server.rpc.services.video.PAGE_BYTES", 100)
+    assert pages(include_crops=True) == [[1], [2]]
+    assert reason_of(lambda: pages(page_size=101)) == "INVALID_PAGE"

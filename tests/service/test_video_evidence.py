@@ -2,21 +2,27 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from fr_api.v1 import gallery_pb2, review_pb2
+from fr_api.v1 import audit_pb2, gallery_pb2, review_pb2
 from fr_api.v1 import video_pb2 as pb
+from fr_server.commands.evidence_footage import compare
 from fr_trust.casework.footage import CitedFrame, cited_frame
+from fr_trust.evidence.verify_footage import footage_probes
 from support.callers import BLUES, PROBE, Staffed, in_case, reason_of, staffed
 from support.cli import fr
-from support.footage import LOSSLESS, Scene, at_rate, encode
+from support.footage import LOSSLESS, Scene, at_rate, encode, texture
 from support.video_calls import actor, analyzed, footage, tracks
 
 SECONDS, RATE = 2.2, Fraction(25)
+# Coarse, so that every place looks different, and the file stays small.
+WALL = np.kron(texture((18, 12)), np.ones((20, 20, 1), np.uint8))
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +34,7 @@ def at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Staffed]:
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return footage(tmp_path_factory.mktemp("footage") / "one.mp4", seconds=SECONDS)
+    return footage(tmp_path_factory.mktemp("footage") / "one.mp4", seconds=SECONDS, background=WALL)
 
 
 def searched(
@@ -72,6 +78,9 @@ def test_the_probe_is_the_crop_and_the_case_notes_its_frame(at: Staffed, file: P
         file.stat().st_size,
     )
     assert "4_similarity_matrix" in examination.searched.derivations
+    request = audit_pb2.SearchAuditRequest(chain="access", action="review.search_in_case", outcome="OK")
+    record = json.loads(at.auditor.audit.SearchAudit(request).records[-1].json)
+    assert (record["detail"]["case_id"], record["detail"]["video_sha256"]) == (case_id, video.sha256)
 
 
 def test_the_case_keeps_its_probe_when_the_video_is_deleted(at: Staffed, tmp_path: Path) -> None:
@@ -110,7 +119,7 @@ def test_without_its_footage_the_bundle_says_that_frames_are_unchecked(bundle: P
 
 
 def pictures() -> Iterator[tuple[Fraction, Any]]:
-    scene = Scene((actor(BLUES[0]),), (360, 240))
+    scene = Scene((actor(BLUES[0]),), (360, 240), WALL)
     return ((time, scene.draw(float(time))) for time in at_rate(RATE, SECONDS))
 
 
@@ -132,12 +141,22 @@ def with_frame_cut_out(path: Path, cited: CitedFrame) -> Path:
     return encode(path, (one for number, one in enumerate(pictures()) if number != cited.frame), **LOSSLESS)
 
 
+def with_frame_put_before(path: Path, cited: CitedFrame) -> Path:
+    def more() -> Iterator[tuple[Fraction, Any]]:
+        for number, (time, picture) in enumerate(pictures()):
+            if number == cited.frame:
+                yield time - Fraction(1, 50), picture ^ 1
+            yield time, picture
+
+    return encode(path, more(), **LOSSLESS)
+
+
 def of_another_person(path: Path, _: CitedFrame) -> Path:
-    return footage(path, actor(BLUES[2], 80), seconds=SECONDS)
+    return footage(path, actor(BLUES[2], 80), seconds=SECONDS, background=WALL)
 
 
 def with_bytes_added(path: Path, _: CitedFrame) -> Path:
-    path.write_bytes(footage(path, seconds=SECONDS).read_bytes() + b"\0\0\0\x08free")
+    path.write_bytes(footage(path, seconds=SECONDS, background=WALL).read_bytes() + b"\0\0\0\x08free")
     return path
 
 
@@ -147,6 +166,7 @@ def with_bytes_added(path: Path, _: CitedFrame) -> Path:
         (with_frame_changed, {"CHANGED"}),
         (with_time_shifted, {"SHIFTED"}),
         (with_frame_cut_out, {"MISSING"}),
+        (with_frame_put_before, {"SHIFTED"}),
         (of_another_person, {"CHANGED"}),
         (with_bytes_added, {"SAME"}),
     ],
@@ -172,3 +192,49 @@ def test_another_file_is_named_and_so_is_what_changed_in_its_frames(
     _, printed, _ = fr("evidence", "verify", bundle, "--footage", tmp_path / "altered.mp4")
     assert f"examinations/01: frame {cited.frame} at " in printed
     assert "is another file" in printed
+
+
+OTHER = "0" * 64
+
+
+@pytest.mark.parametrize(
+    ("change", "proof", "same_probe"),
+    [
+        ({}, "SAME", True),
+        ({"crop_sha256": OTHER}, "SAME", False),
+        ({"crop": (0, 0, 10, 10)}, "SAME", False),
+        ({"crop": (-5, 0, 10_000, 10)}, "SAME", False),
+        ({"frame_sha256": OTHER}, "CHANGED", True),
+        ({"pts": 7}, "SHIFTED", False),
+        ({"time_base": Fraction(1, 1000)}, "SHIFTED", True),
+        ({"time_s": 1.5}, "SHIFTED", True),
+        ({"frame": 3}, "SHIFTED", True),
+    ],
+)
+def test_a_note_of_another_frame_does_not_hold(
+    bundle: Path, file: Path, change: dict[str, Any], proof: str, same_probe: bool
+) -> None:
+    first = next(footage_probes(bundle))
+    (found,) = compare([replace(first, cited=replace(first.cited, **change))], [file]).probes
+    assert (found.proof, found.same_probe, found.holds) == (proof, same_probe, not change)
+
+
+def test_a_probe_that_is_not_from_the_frame_does_not_hold(bundle: Path, file: Path) -> None:
+    first = next(footage_probes(bundle))
+    for photo in (PROBE, b"no photo"):
+        (found,) = compare([replace(first, probe=photo)], [file]).probes
+        assert (found.proof, found.same_probe, found.holds) == ("SAME", False, False)
+
+
+def test_notes_of_another_form_are_refused() -> None:
+    cited = CitedFrame(OTHER, 1, 0, "h264", "PyAV", "1", 2, 3, Fraction(1, 4), 0.5, 90, OTHER, "", (1, 2, 3, 4), OTHER)
+    said = cited.to_derivations()
+    assert cited_frame(said) == cited
+    assert cited_frame({"1_decoded": "png"}) is None
+    for name in said:
+        for text in ("", "x", "1e9999", "\N{ARABIC-INDIC DIGIT ONE}"):
+            if name.removeprefix("0_footage_") not in ("container", "decoder", "track", "box_px"):
+                with pytest.raises(ValueError):
+                    cited_frame({**said, name: text})
+        with pytest.raises(ValueError, match="other derivations"):
+            cited_frame({other: text for other, text in said.items() if other != name})

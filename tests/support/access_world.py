@@ -281,6 +281,12 @@ WHOLE: dict[str, dict[str, Any]] = {
     "ReviewService/SubmitFinding": {"kind": review_pb2.FINDING_KIND_NO_CANDIDATE},
     "ReviewService/ExportEvidence": {"include_unfinished": True},
     "VideoService/SearchTracks": {"tracks": [1]},
+    "VideoService/WatchStream": {
+        "purpose": common_pb2.PURPOSE_INVESTIGATION,
+        "case_reference": "A 1",
+        "false_leads_per_day": 1,
+        "tracks_per_day": 1,
+    },
     "TrainingService/SetProbeKey": {"image_sha256": "0" * 64, "absent": True},
     "TrainingService/CreateCohort": {"trainees": 1},
     "TrainingService/AddTrainees": {"trainees": 1},

@@ -30,16 +30,23 @@ class Unit:
     data: bytes
 
 
-def encoded(pictures: Iterable[tuple[Fraction, U8]], codec: str = "libx264", every: int = 25) -> list[Unit]:
-    """Encode pictures, with a key frame every so many, each of which carries its parameters."""
+def encoded(
+    pictures: Iterable[tuple[Fraction, U8]], codec: str = "libx264", every: int = 25, *, lossless: bool = False
+) -> list[Unit]:
+    """Encode pictures, with a key frame every so many, each of which carries its parameters.
+
+    `lossless`: in H.264 without losses, whatever the codec.
+    """
     units: list[Unit] = []
     context: Any = None
     for time, picture in pictures:
         if context is None:
-            context = av.CodecContext.create(codec, "w")
+            context = av.CodecContext.create("libx264rgb" if lossless else codec, "w")
             context.height, context.width = picture.shape[:2]
-            context.pix_fmt, context.time_base, context.thread_count = "yuv420p", Fraction(1, 90_000), 1
-            context.options = {"preset": "ultrafast", "tune": "zerolatency", "g": str(every), "crf": "18"}
+            context.pix_fmt = "rgb24" if lossless else "yuv420p"
+            context.time_base, context.thread_count = Fraction(1, 90_000), 1
+            quality = "0" if lossless else "18"
+            context.options = {"preset": "ultrafast", "tune": "zerolatency", "g": str(every), "crf": quality}
             if codec == "libx265":
                 context.options = {**context.options, "x265-params": f"keyint={every}:log-level=none:repeat-headers=1"}
         frame = av.VideoFrame.from_ndarray(picture, format="rgb24")

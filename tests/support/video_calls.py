@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fr_api.v1 import video_pb2 as pb
+from fr_core.types import U8
 from support.callers import BLUES
 from support.faults import until
 from support.footage import LOSSLESS, Actor, Scene, at_rate, film
@@ -24,9 +25,9 @@ def actor(blue: int, x: float = 60, y: float = 120, speed: float = 20) -> Actor:
     return Actor(str(blue), square, lambda time: (round(x + speed * time), y, 60), round=False)
 
 
-def footage(path: Path, *actors: Actor, seconds: float = 2.2, **options: Any) -> Path:
+def footage(path: Path, *actors: Actor, seconds: float = 2.2, background: U8 | None = None, **options: Any) -> Path:
     """Write footage of null faces; by default of one person of `Staffed.gallery`, without loss."""
-    scene = Scene(actors or (actor(BLUES[0]),), (360, 240))
+    scene = Scene(actors or (actor(BLUES[0]),), (360, 240), background)
     return film(path, scene, at_rate(Fraction(25), seconds), **(options or LOSSLESS))
 
 

@@ -5,6 +5,7 @@ Nothing is kept: a track, its template and its picture are forgotten when it was
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -16,13 +17,14 @@ from fr_core.engine import Engine
 from fr_core.errors import TooManyFaces
 from fr_core.gallery.values import Found
 from fr_core.scoring.calibration import Calibration
-from fr_core.types import U8, Embedding, Image, frozen_array
+from fr_core.types import Embedding, Image, frozen_array
+from fr_video.crops import Crop, crop_box
 from fr_video.errors import StreamUnreadable
 from fr_video.false_leads import LeadPoint, RateOfTracks, TrackCounter, lead_point
 from fr_video.live import Live, Why
 from fr_video.sources import Feed
 from fr_video.tracking import MAX_GAP_S, Tracker, appearance_of
-from fr_video.values import Box, Frame, Look, Sampling, Track, VideoLimits
+from fr_video.values import Frame, Look, Sampling, Track, VideoLimits
 
 LONGEST_S = 5
 """Seconds after which a track is searched, though its face is still there."""
@@ -32,7 +34,6 @@ _NO_FRAME_S = 30.0  # after which a stream that sends no picture counts as lost
 _STATUS_S = 10.0
 _LONGEST_WAIT_S = 60.0  # between two attempts to connect
 _FIRST_WAIT_S = 1.0
-_MARGIN = 0.5  # share of a face's box that its picture shows on each side
 _HELD_S = LONGEST_S + MAX_GAP_S + 2  # of pictures; a track is searched before
 
 
@@ -47,7 +48,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What was done so far."""
+    """The state of a watch."""
 
     at: datetime  # UTC
     is_connected: bool
@@ -71,8 +72,7 @@ class Searched:
     last: datetime
     found: Found
     point: LeadPoint
-    # The best face with its surroundings, u8[H, W, 3] RGB, read-only; for a lead only.
-    picture: U8 | None
+    picture: Crop | None  # the best face with its surroundings; for a lead only
 
     @property
     def is_lead(self) -> bool:
@@ -241,22 +241,22 @@ class _Pictures:
     """Holds the faces of the last seconds with their surroundings, so that a lead can show its best."""
 
     def __init__(self) -> None:
-        self._held: deque[tuple[Look, U8]] = deque()
+        self._held: deque[tuple[Look, Crop]] = deque()
 
     def add(self, frame: Frame, looks: Sequence[Look]) -> None:
         while self._held and frame.time - self._held[0][0].at.time > _HELD_S:
             self._held.popleft()
-        self._held.extend((look, _cut(frame.pixels, look.at.box)) for look in looks)
+        self._held.extend((look, _cut(frame, look)) for look in looks)
 
-    def of(self, look: Look) -> U8 | None:
-        return next((pixels for held, pixels in self._held if held is look), None)
+    def of(self, look: Look) -> Crop | None:
+        return next((crop for held, crop in self._held if held is look), None)
 
 
-def _cut(pixels: U8, box: Box) -> U8:
-    left, top, right, bottom = box
-    across, down = _MARGIN * (right - left), _MARGIN * (bottom - top)
-    rows = slice(max(0, int(top - down)), max(0, int(bottom + down)))
-    return frozen_array(pixels[rows, max(0, int(left - across)) : max(0, int(right + across))].copy())
+def _cut(frame: Frame, look: Look) -> Crop:
+    high, wide, _ = frame.pixels.shape
+    left, top, right, bottom = box = crop_box(look.at.box, wide, high)
+    pixels = frozen_array(frame.pixels[top:bottom, left:right].copy())
+    return Crop(box, pixels, hashlib.sha256(pixels.tobytes()).hexdigest())
 
 
 def _s(time: Fraction) -> timedelta:

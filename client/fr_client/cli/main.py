@@ -29,6 +29,7 @@ _COMMANDS = {
     "enrol": "gallery.enrol:enrol",
     "search": "gallery.search:search",
     "footage": "gallery.footage:footage",
+    "watch": "gallery.watch:watch",
     "gallery": "gallery.galleries:gallery",
     "subject": "gallery.subjects:subject",
     "template": "gallery.subjects:template",

@@ -12,7 +12,7 @@ from fr_client.errors import FrApiError
 from fr_client.photos import Fit
 from fr_client.sync.calls import Calls
 from fr_client.videos import Chunk
-from fr_client.words import TRACK_PROBES, Purpose, TrackProbe, value_of
+from fr_client.words import TRACK_PROBES, Purpose, TrackProbe, purpose_value, value_of
 
 
 class Video:
@@ -90,6 +90,42 @@ class Video:
             video_id=video_id, tracks=tracks, probe=value_of("probe", probe, TRACK_PROBES), search=search
         )
         return self._calls.call(self._stub.SearchTracks, request)
+
+    def watch(
+        self,
+        stream: str,
+        gallery_id: str,
+        *,
+        purpose: Purpose,
+        case_reference: str,
+        false_leads_per_day: float,
+        tracks_per_day: float,
+        top_k: int = 10,
+    ) -> Iterator[video_pb2.WatchStreamResponse]:
+        """Yield the events of a live stream that the server's configuration names: its state, gaps, and tracks.
+
+        The watch begins with the first step of the iterator, and ends when that is closed. `timeout_s` is the longest
+        wait for the next answer; the server sends its state every 10 seconds. Show the `notice` of the first state.
+
+        Args:
+            stream: its name in the configuration.
+            gallery_id: the gallery to search, which the configuration allows for the stream.
+            purpose: of the search; required for every gallery.
+            case_reference: of the case; required for every gallery.
+            false_leads_per_day: that are acceptable if no track shows an enrolled person, above 0.
+            tracks_per_day: that you expect, above 0.
+            top_k: candidates of a track, 1 to 100.
+        """
+        request = video_pb2.WatchStreamRequest(
+            stream=stream,
+            gallery_id=gallery_id,
+            purpose=purpose_value(purpose),
+            case_reference=case_reference,
+            false_leads_per_day=false_leads_per_day,
+            tracks_per_day=tracks_per_day,
+            top_k=top_k,
+        )
+        return self._calls.answers(lambda: self._streams.WatchStream(request), self._calls.timeout_s)
 
     def delete(self, video_id: str) -> None:
         """Delete a video with its footage and tracks; an analysis in progress ends."""

@@ -323,6 +323,15 @@ _VIDEO = {
         stated=Stated.INQUIRY,
     ),
     "DeleteVideo": _recorded(_OPERATOR, _CHANGE, _FOOTAGE, chained=False),
+    "WatchStream": _recorded(
+        _OPERATOR,
+        _COMPUTE,
+        "As Search, once for each track, of a stream and a gallery that the configuration allows together.",
+        _GALLERY,
+        counts_as_search=True,
+        coarse=Coarse.REFUSED,
+        stated=Stated.INQUIRY,
+    ),
 }
 
 _SERVICES: Mapping[str, Mapping[str, Rule]] = {

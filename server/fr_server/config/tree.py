@@ -369,6 +369,11 @@ class VideoConfig:
     analysis_s: int = _set(14_400, "Seconds that the analysis of a file may take.", 1, 1_000_000)
     keep_hours: int = _set(24, "Hours after which the server deletes a video with its tracks.", 1, 8784)
     per_caller: int = _set(8, "Maximum number of videos of one key or login at a time.", 1, 10_000)
+    watch: str = _set(
+        "",
+        "TOML file of the live streams that may be watched, each with its galleries and the decision that allows it "
+        "(see watching.md); empty for none. Many countries prohibit it by law, or allow it for single cases.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,11 +157,6 @@ class StoredVideo:
         except FileNotFoundError:
             return self.announced.size_bytes
 
-    @property
-    def is_there(self) -> bool:
-        """Return whether it has not been deleted."""
-        return (self._path / _HEAD).exists()
-
     def add(self, offset: int, data: bytes) -> None:
         """Write bytes, and skip those that are there; durable once all are.
 
@@ -231,7 +226,8 @@ class StoredVideo:
         return int(frames), float(time_s)
 
     def put(self, name: str, data: bytes) -> None:
-        """Keep a sealed part of the result under a name of its own."""
+        """Keep a sealed part of the result under a name of its own; raises `UnknownVideo` as `tell`."""
+        self._require_there()
         with _disk_errors():
             file = os.open(self._path / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             with os.fdopen(file, "wb") as opened:
@@ -274,7 +270,7 @@ class StoredVideo:
         return f"{self.video_id} {self.announced.owner} {self.announced.sha256} {name}".encode()
 
     def _require_there(self) -> None:
-        if not self.is_there:
+        if not (self._path / _HEAD).exists():
             raise UnknownVideo(message("error.video.unknown"))
 
 

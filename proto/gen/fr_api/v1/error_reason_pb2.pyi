@@ -228,6 +228,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """This server has not yet applied a change that another server has made."""
     ERROR_REASON_ERASURE_UNCONFIRMED: _ErrorReason.ValueType  # 100
     """The deletion is stored, but not every server has confirmed that it no longer searches what was deleted."""
+    ERROR_REASON_STREAM_UNREADABLE: _ErrorReason.ValueType  # 101
+    """The live stream cannot be played: it does not answer, refuses, or sends what the server does not decode."""
+    ERROR_REASON_WATCH_NOT_ALLOWED: _ErrorReason.ValueType  # 102
+    """The configuration does not allow to watch the stream with the gallery, not any longer, or not twice at a time."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason for a refusal or a failure. docs/errors.md lists the status code and the advice for each."""
@@ -438,4 +442,8 @@ ERROR_REASON_REPLICA_BEHIND: ErrorReason.ValueType  # 99
 """This server has not yet applied a change that another server has made."""
 ERROR_REASON_ERASURE_UNCONFIRMED: ErrorReason.ValueType  # 100
 """The deletion is stored, but not every server has confirmed that it no longer searches what was deleted."""
+ERROR_REASON_STREAM_UNREADABLE: ErrorReason.ValueType  # 101
+"""The live stream cannot be played: it does not answer, refuses, or sends what the server does not decode."""
+ERROR_REASON_WATCH_NOT_ALLOWED: ErrorReason.ValueType  # 102
+"""The configuration does not allow to watch the stream with the gallery, not any longer, or not twice at a time."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

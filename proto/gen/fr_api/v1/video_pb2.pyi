@@ -122,6 +122,42 @@ TRACK_PROBE_BEST_SHOT: TrackProbe.ValueType  # 2
 """The template of the best look."""
 Global___TrackProbe: _TypeAlias = TrackProbe  # noqa: Y015
 
+class _WatchGapReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _WatchGapReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WatchGapReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    WATCH_GAP_REASON_UNSPECIFIED: _WatchGapReason.ValueType  # 0
+    """Never sent."""
+    WATCH_GAP_REASON_LOST: _WatchGapReason.ValueType  # 1
+    """The connection broke, was silent, or could not be made."""
+    WATCH_GAP_REASON_DAMAGED: _WatchGapReason.ValueType  # 2
+    """Frames were damaged, and left out."""
+    WATCH_GAP_REASON_MISSING: _WatchGapReason.ValueType  # 3
+    """The stream went on without frames."""
+    WATCH_GAP_REASON_UNREADABLE: _WatchGapReason.ValueType  # 4
+    """The stream, or its decoder, ended with an error."""
+    WATCH_GAP_REASON_RENEWED: _WatchGapReason.ValueType  # 5
+    """The server renewed the session after a day."""
+
+class WatchGapReason(_WatchGapReason, metaclass=_WatchGapReasonEnumTypeWrapper):
+    """The reason of a gap."""
+
+WATCH_GAP_REASON_UNSPECIFIED: WatchGapReason.ValueType  # 0
+"""Never sent."""
+WATCH_GAP_REASON_LOST: WatchGapReason.ValueType  # 1
+"""The connection broke, was silent, or could not be made."""
+WATCH_GAP_REASON_DAMAGED: WatchGapReason.ValueType  # 2
+"""Frames were damaged, and left out."""
+WATCH_GAP_REASON_MISSING: WatchGapReason.ValueType  # 3
+"""The stream went on without frames."""
+WATCH_GAP_REASON_UNREADABLE: WatchGapReason.ValueType  # 4
+"""The stream, or its decoder, ended with an error."""
+WATCH_GAP_REASON_RENEWED: WatchGapReason.ValueType  # 5
+"""The server renewed the session after a day."""
+Global___WatchGapReason: _TypeAlias = WatchGapReason  # noqa: Y015
+
 @_typing.final
 class VideoSampling(_message.Message):
     """The frames of a video that are looked at. Every frame is decoded."""
@@ -379,7 +415,7 @@ class CreateVideoRequest(_message.Message):
     sha256: _builtins.str
     """SHA-256 of the file, 64 hexadecimal digits."""
     size_bytes: _builtins.int
-    """Size of the file in bytes. GetServerInfo does not return the limit; it is the server's setting `video.max_mib`."""
+    """Size of the file in bytes, at most the server's setting `video.max_mib`."""
     @_builtins.property
     def sampling(self) -> Global___VideoSampling:
         """The frames to look at; defaults if unset."""
@@ -724,7 +760,7 @@ class ListTracksRequest(_message.Message):
     video_id: _builtins.str
     """The video."""
     page_size: _builtins.int
-    """Entries on the page, at most 100; 20 if unset."""
+    """Entries on the page, at most 100; 20 if unset. A page is shorter if its tracks or crops are large."""
     page_token: _builtins.str
     """The next_page_token of the previous page; empty for the first page."""
     include_crops: _builtins.bool
@@ -911,3 +947,315 @@ class DeleteVideoResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteVideoResponse: _TypeAlias = DeleteVideoResponse  # noqa: Y015
+
+@_typing.final
+class WatchStreamRequest(_message.Message):
+    """A live stream to watch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STREAM_FIELD_NUMBER: _builtins.int
+    GALLERY_ID_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    CASE_REFERENCE_FIELD_NUMBER: _builtins.int
+    FALSE_LEADS_PER_DAY_FIELD_NUMBER: _builtins.int
+    TRACKS_PER_DAY_FIELD_NUMBER: _builtins.int
+    TOP_K_FIELD_NUMBER: _builtins.int
+    stream: _builtins.str
+    """The name of the stream in the server's configuration."""
+    gallery_id: _builtins.str
+    """The gallery to search."""
+    purpose: _common_pb2.Purpose.ValueType
+    """The purpose; required for every gallery."""
+    case_reference: _builtins.str
+    """Reference of the case; required for every gallery."""
+    false_leads_per_day: _builtins.float
+    """False leads per day that are acceptable if no track shows an enrolled person, above 0. The server chooses the
+    threshold for it, by the calibration of the gallery and the rate of tracks.
+    """
+    tracks_per_day: _builtins.float
+    """Tracks per day that the caller expects, above 0. Until the stream was watched for a day, the server assumes at least
+    this rate; then it relies on the measured one.
+    """
+    top_k: _builtins.int
+    """Candidates of a track, at most 100; 10 if unset."""
+    def __init__(
+        self,
+        *,
+        stream: _builtins.str = ...,
+        gallery_id: _builtins.str = ...,
+        purpose: _common_pb2.Purpose.ValueType = ...,
+        case_reference: _builtins.str = ...,
+        false_leads_per_day: _builtins.float = ...,
+        tracks_per_day: _builtins.float = ...,
+        top_k: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case_reference", b"case_reference", "false_leads_per_day", b"false_leads_per_day", "gallery_id", b"gallery_id", "purpose", b"purpose", "stream", b"stream", "top_k", b"top_k", "tracks_per_day", b"tracks_per_day"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchStreamRequest: _TypeAlias = WatchStreamRequest  # noqa: Y015
+
+@_typing.final
+class WatchStreamResponse(_message.Message):
+    """An event of a watched stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    GAP_FIELD_NUMBER: _builtins.int
+    SEARCHED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def status(self) -> Global___WatchStatus:
+        """The state of the watch, at its beginning and every 10 seconds."""
+
+    @_builtins.property
+    def gap(self) -> Global___WatchGap:
+        """A time in which the stream was not watched: once when it begins, and once when it has ended."""
+
+    @_builtins.property
+    def searched(self) -> Global___WatchedTrack:
+        """A track that was searched."""
+
+    def __init__(
+        self,
+        *,
+        status: Global___WatchStatus | None = ...,
+        gap: Global___WatchGap | None = ...,
+        searched: Global___WatchedTrack | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "gap", b"gap", "searched", b"searched", "status", b"status"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "gap", b"gap", "searched", b"searched", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["status", "gap", "searched"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___WatchStreamResponse: _TypeAlias = WatchStreamResponse  # noqa: Y015
+
+@_typing.final
+class WatchGap(_message.Message):
+    """A time in which a stream was not watched."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BEGIN_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    reason: Global___WatchGapReason.ValueType
+    """The reason."""
+    @_builtins.property
+    def begin_time(self) -> _timestamp_pb2.Timestamp:
+        """Time of the last frame before it."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Time of the first frame after it; unset while the gap lasts."""
+
+    def __init__(
+        self,
+        *,
+        begin_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        reason: Global___WatchGapReason.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["begin_time", b"begin_time", "end_time", b"end_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begin_time", b"begin_time", "end_time", b"end_time", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchGap: _TypeAlias = WatchGap  # noqa: Y015
+
+@_typing.final
+class WatchPoint(_message.Message):
+    """The threshold of a watch, and the false leads that it lets expect."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    FALSE_LEADS_PER_DAY_FIELD_NUMBER: _builtins.int
+    LOW_FIELD_NUMBER: _builtins.int
+    HIGH_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    ASSUMED_TRACKS_PER_DAY_FIELD_NUMBER: _builtins.int
+    MEETS_TARGET_FIELD_NUMBER: _builtins.int
+    threshold: _builtins.float
+    """Similarity from which a candidate is a lead."""
+    false_leads_per_day: _builtins.float
+    """False leads per day, if no track shows an enrolled person."""
+    low: _builtins.float
+    """Lower limit of false leads per day."""
+    high: _builtins.float
+    """Upper limit of false leads per day. The limits hold with the confidence, for the model that docs/watching.md describes."""
+    confidence: _builtins.float
+    """Confidence of the limits, such as 0.95."""
+    assumed_tracks_per_day: _builtins.float
+    """Tracks per day that the threshold is chosen for."""
+    meets_target: _builtins.bool
+    """Whether the expected false leads are at most the target. If not, the calibration rests on too few comparisons for
+    the target, and the threshold is the highest that it supports.
+    """
+    def __init__(
+        self,
+        *,
+        threshold: _builtins.float = ...,
+        false_leads_per_day: _builtins.float = ...,
+        low: _builtins.float = ...,
+        high: _builtins.float = ...,
+        confidence: _builtins.float = ...,
+        assumed_tracks_per_day: _builtins.float = ...,
+        meets_target: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assumed_tracks_per_day", b"assumed_tracks_per_day", "confidence", b"confidence", "false_leads_per_day", b"false_leads_per_day", "high", b"high", "low", b"low", "meets_target", b"meets_target", "threshold", b"threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchPoint: _TypeAlias = WatchPoint  # noqa: Y015
+
+@_typing.final
+class WatchStatus(_message.Message):
+    """The state of a watch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIME_FIELD_NUMBER: _builtins.int
+    CONNECTED_FIELD_NUMBER: _builtins.int
+    FRAMES_LOOKED_AT_FIELD_NUMBER: _builtins.int
+    FRAMES_DROPPED_FIELD_NUMBER: _builtins.int
+    FRAMES_REFUSED_FIELD_NUMBER: _builtins.int
+    GAPS_FIELD_NUMBER: _builtins.int
+    TRACKS_SEARCHED_FIELD_NUMBER: _builtins.int
+    TRACKS_UNFIT_FIELD_NUMBER: _builtins.int
+    LEADS_FIELD_NUMBER: _builtins.int
+    TRACKS_OF_DAY_FIELD_NUMBER: _builtins.int
+    WATCHED_S_OF_DAY_FIELD_NUMBER: _builtins.int
+    POINT_FIELD_NUMBER: _builtins.int
+    NOTICE_FIELD_NUMBER: _builtins.int
+    connected: _builtins.bool
+    """Whether frames arrive."""
+    frames_looked_at: _builtins.int
+    """Number of frames in which faces were searched for."""
+    frames_dropped: _builtins.int
+    """Number of frames that were dropped because the server was too slow for them."""
+    frames_refused: _builtins.int
+    """Number of frames with more faces than the limit; nothing was searched for in them."""
+    gaps: _builtins.int
+    """Number of gaps that have ended."""
+    tracks_searched: _builtins.int
+    """Number of tracks that were searched."""
+    tracks_unfit: _builtins.int
+    """Number of tracks without a face of sufficient quality; they were not searched."""
+    leads: _builtins.int
+    """Number of tracks with a lead."""
+    tracks_of_day: _builtins.int
+    """Tracks of the last 24 hours."""
+    watched_s_of_day: _builtins.float
+    """Seconds of the last 24 hours that were watched."""
+    notice: _builtins.str
+    """The law's limits on watching, and the decision that allows this watch. Show it. Sent once, at the beginning."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """Time of the state."""
+
+    @_builtins.property
+    def point(self) -> Global___WatchPoint:
+        """The threshold now."""
+
+    def __init__(
+        self,
+        *,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        connected: _builtins.bool = ...,
+        frames_looked_at: _builtins.int = ...,
+        frames_dropped: _builtins.int = ...,
+        frames_refused: _builtins.int = ...,
+        gaps: _builtins.int = ...,
+        tracks_searched: _builtins.int = ...,
+        tracks_unfit: _builtins.int = ...,
+        leads: _builtins.int = ...,
+        tracks_of_day: _builtins.int = ...,
+        watched_s_of_day: _builtins.float = ...,
+        point: Global___WatchPoint | None = ...,
+        notice: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["point", b"point", "time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connected", b"connected", "frames_dropped", b"frames_dropped", "frames_looked_at", b"frames_looked_at", "frames_refused", b"frames_refused", "gaps", b"gaps", "leads", b"leads", "notice", b"notice", "point", b"point", "time", b"time", "tracks_of_day", b"tracks_of_day", "tracks_searched", b"tracks_searched", "tracks_unfit", b"tracks_unfit", "watched_s_of_day", b"watched_s_of_day"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchStatus: _TypeAlias = WatchStatus  # noqa: Y015
+
+@_typing.final
+class WatchedTrack(_message.Message):
+    """A track of a watched stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRACK_FIELD_NUMBER: _builtins.int
+    BEGIN_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    INDEPENDENT_LOOKS_FIELD_NUMBER: _builtins.int
+    QUALITY_FIELD_NUMBER: _builtins.int
+    LEAD_FIELD_NUMBER: _builtins.int
+    CANDIDATES_FIELD_NUMBER: _builtins.int
+    PICTURE_FIELD_NUMBER: _builtins.int
+    POINT_FIELD_NUMBER: _builtins.int
+    track: _builtins.int
+    """Its number, from 1, new in each session of the stream."""
+    independent_looks: _builtins.int
+    """Number of seconds that its template rests on."""
+    lead: _builtins.bool
+    """Whether a candidate reaches the threshold."""
+    @_builtins.property
+    def begin_time(self) -> _timestamp_pb2.Timestamp:
+        """Time of its first frame."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Time of its last frame before the search."""
+
+    @_builtins.property
+    def quality(self) -> _common_pb2.Quality:
+        """Quality of its best face."""
+
+    @_builtins.property
+    def candidates(self) -> _containers.RepeatedCompositeFieldContainer[_gallery_pb2.Candidate]:
+        """The candidates that reach the threshold; none for a track without a lead. They are leads for a human examiner, not
+        an identity.
+        """
+
+    @_builtins.property
+    def picture(self) -> _common_pb2.Image:
+        """The best face with its surroundings, as PNG; for a lead only. Keep it in a case with SearchInCase."""
+
+    @_builtins.property
+    def point(self) -> Global___WatchPoint:
+        """The threshold of its search."""
+
+    def __init__(
+        self,
+        *,
+        track: _builtins.int = ...,
+        begin_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        independent_looks: _builtins.int = ...,
+        quality: _common_pb2.Quality | None = ...,
+        lead: _builtins.bool = ...,
+        candidates: _abc.Iterable[_gallery_pb2.Candidate] | None = ...,
+        picture: _common_pb2.Image | None = ...,
+        point: Global___WatchPoint | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["begin_time", b"begin_time", "end_time", b"end_time", "picture", b"picture", "point", b"point", "quality", b"quality"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begin_time", b"begin_time", "candidates", b"candidates", "end_time", b"end_time", "independent_looks", b"independent_looks", "lead", b"lead", "picture", b"picture", "point", b"point", "quality", b"quality", "track", b"track"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchedTrack: _TypeAlias = WatchedTrack  # noqa: Y015

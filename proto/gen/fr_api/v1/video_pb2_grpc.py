@@ -50,6 +50,11 @@ class VideoServiceStub:
                 request_serializer=fr__api_dot_v1_dot_video__pb2.DeleteVideoRequest.SerializeToString,
                 response_deserializer=fr__api_dot_v1_dot_video__pb2.DeleteVideoResponse.FromString,
                 _registered_method=True)
+        self.WatchStream = channel.unary_stream(
+                '/fr_api.v1.VideoService/WatchStream',
+                request_serializer=fr__api_dot_v1_dot_video__pb2.WatchStreamRequest.SerializeToString,
+                response_deserializer=fr__api_dot_v1_dot_video__pb2.WatchStreamResponse.FromString,
+                _registered_method=True)
 
 
 class VideoServiceServicer:
@@ -104,6 +109,15 @@ class VideoServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchStream(self, request, context):
+        """Watches a live stream, and searches a gallery once for each track. The server opens only streams that its setting
+        `video.watch` lists, for the galleries listed with them, and keeps nothing of them. The call ends when the caller
+        cancels it, or when the decision that allows it expires; a lost stream is a gap, and the server connects again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_VideoServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -136,6 +150,11 @@ def add_VideoServiceServicer_to_server(servicer, server):
                     servicer.DeleteVideo,
                     request_deserializer=fr__api_dot_v1_dot_video__pb2.DeleteVideoRequest.FromString,
                     response_serializer=fr__api_dot_v1_dot_video__pb2.DeleteVideoResponse.SerializeToString,
+            ),
+            'WatchStream': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchStream,
+                    request_deserializer=fr__api_dot_v1_dot_video__pb2.WatchStreamRequest.FromString,
+                    response_serializer=fr__api_dot_v1_dot_video__pb2.WatchStreamResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -305,6 +324,33 @@ class VideoService:
             '/fr_api.v1.VideoService/DeleteVideo',
             fr__api_dot_v1_dot_video__pb2.DeleteVideoRequest.SerializeToString,
             fr__api_dot_v1_dot_video__pb2.DeleteVideoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchStream(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/fr_api.v1.VideoService/WatchStream',
+            fr__api_dot_v1_dot_video__pb2.WatchStreamRequest.SerializeToString,
+            fr__api_dot_v1_dot_video__pb2.WatchStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,

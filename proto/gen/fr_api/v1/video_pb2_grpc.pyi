@@ -54,6 +54,11 @@ class VideoServiceStub:
     """Searches a gallery once for each of the named tracks. Each counts as a search."""
     DeleteVideo: _grpc.UnaryUnaryMultiCallable[_video_pb2.DeleteVideoRequest, _video_pb2.DeleteVideoResponse]
     """Deletes a video, with its footage and its tracks; an analysis in progress ends. Examinations keep their probes."""
+    WatchStream: _grpc.UnaryStreamMultiCallable[_video_pb2.WatchStreamRequest, _video_pb2.WatchStreamResponse]
+    """Watches a live stream, and searches a gallery once for each track. The server opens only streams that its setting
+    `video.watch` lists, for the galleries listed with them, and keeps nothing of them. The call ends when the caller
+    cancels it, or when the decision that allows it expires; a lost stream is a gap, and the server connects again.
+    """
 
 @_typing.type_check_only
 class VideoServiceAsyncStub(VideoServiceStub):
@@ -81,6 +86,11 @@ class VideoServiceAsyncStub(VideoServiceStub):
     """Searches a gallery once for each of the named tracks. Each counts as a search."""
     DeleteVideo: _aio.UnaryUnaryMultiCallable[_video_pb2.DeleteVideoRequest, _video_pb2.DeleteVideoResponse]  # type: ignore[assignment]
     """Deletes a video, with its footage and its tracks; an analysis in progress ends. Examinations keep their probes."""
+    WatchStream: _aio.UnaryStreamMultiCallable[_video_pb2.WatchStreamRequest, _video_pb2.WatchStreamResponse]  # type: ignore[assignment]
+    """Watches a live stream, and searches a gallery once for each track. The server opens only streams that its setting
+    `video.watch` lists, for the galleries listed with them, and keeps nothing of them. The call ends when the caller
+    cancels it, or when the decision that allows it expires; a lost stream is a gap, and the server connects again.
+    """
 
 class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
     """Follows the faces of video files, and searches galleries for them.
@@ -141,5 +151,16 @@ class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_video_pb2.DeleteVideoResponse, _abc.Awaitable[_video_pb2.DeleteVideoResponse]]:
         """Deletes a video, with its footage and its tracks; an analysis in progress ends. Examinations keep their probes."""
+
+    @_abc_1.abstractmethod
+    def WatchStream(
+        self,
+        request: _video_pb2.WatchStreamRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_video_pb2.WatchStreamResponse], _abc.AsyncIterator[_video_pb2.WatchStreamResponse]]:
+        """Watches a live stream, and searches a gallery once for each track. The server opens only streams that its setting
+        `video.watch` lists, for the galleries listed with them, and keeps nothing of them. The call ends when the caller
+        cancels it, or when the decision that allows it expires; a lost stream is a gap, and the server connects again.
+        """
 
 def add_VideoServiceServicer_to_server(servicer: VideoServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,10 +1,11 @@
 """VideoService: takes video files, follows their faces, and searches galleries for them."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 
 from fr_api.v1 import video_pb2 as pb
 from fr_api.v1 import video_pb2_grpc
-from fr_core.errors import InvalidField, MissingField, message
+from fr_core.errors import InvalidField, InvalidPage, MissingField, message
 from fr_core.gallery.pages import last_of, page_token
 from fr_core.types import Embedding
 from fr_locales.rendering import render
@@ -30,11 +31,14 @@ from fr_server.rpc.services.items import answer_items
 from fr_server.rpc.services.paging import number_of
 from fr_server.rpc.services.video_analysis import Analyses, require_decoder
 from fr_server.rpc.services.video_shots import tracks_of
+from fr_server.rpc.services.watching import Watches
 from fr_server.storage.footage import FootageFolder, StoredVideo
 from fr_video.errors import VideoIncomplete
 from fr_video.leads import Probe
 
 _TRACKS = "tracks"
+# Of a page of tracks: the track that goes beyond it is the last one.
+PAGE_BYTES = 16 * 2**20
 
 
 class VideoService(video_pb2_grpc.VideoServiceServicer):
@@ -45,12 +49,14 @@ class VideoService(video_pb2_grpc.VideoServiceServicer):
         footage: FootageFolder,
         analyses: Analyses,
         faces: GalleryFaces,
+        watches: Watches,
         work: Work,
         count_search: Callable[[], Awaitable[None]],
     ) -> None:
         self._footage = footage
         self._analyses = analyses
         self._faces = faces
+        self._watches = watches
         self._work = work
         self._count_search = count_search
 
@@ -84,12 +90,13 @@ class VideoService(video_pb2_grpc.VideoServiceServicer):
         video = await self._own(request.video_id)
         size = request.page_size or DEFAULT_PAGE
         if size > MAX_TRACKS:
-            raise InvalidField(message("error.video.page_size", most=MAX_TRACKS), field="page_size")
+            raise InvalidPage(message("error.video.page_size", most=MAX_TRACKS), limit=str(MAX_TRACKS))
         last = last_of(_TRACKS, request.page_token)
         begin, count = (number_of(last) if last else 0), (await self._analyzed(video)).track_count
         numbers = range(begin + 1, min(count, begin + size) + 1)
-        tracks = await self._work.storage(tracks_of, video, numbers, request.include_crops)
-        token = page_token(_TRACKS, str(numbers[-1])) if numbers and numbers[-1] < count else ""
+        tracks = await self._work.storage(tracks_of, video, numbers, request.include_crops, PAGE_BYTES)
+        last_shown = begin + len(tracks)
+        token = page_token(_TRACKS, str(last_shown)) if tracks and last_shown < count else ""
         return pb.ListTracksResponse(tracks=[one.track for one in tracks], next_page_token=token)
 
     async def SearchTracks(self, request: pb.SearchTracksRequest, context: Context) -> pb.SearchTracksResponse:
@@ -130,6 +137,13 @@ class VideoService(video_pb2_grpc.VideoServiceServicer):
     async def DeleteVideo(self, request: pb.DeleteVideoRequest, context: Context) -> pb.DeleteVideoResponse:
         await self._work.storage((await self._own(request.video_id)).delete)
         return pb.DeleteVideoResponse()
+
+    async def WatchStream(
+        self, request: pb.WatchStreamRequest, context: Context
+    ) -> AsyncIterator[pb.WatchStreamResponse]:
+        async with aclosing(self._watches.watch(request)) as events:
+            async for event in events:
+                yield event
 
     async def _own(self, video_id: str) -> StoredVideo:
         """Return a video of the caller, and tell the audit which one the call is about."""

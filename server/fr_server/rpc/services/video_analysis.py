@@ -95,7 +95,7 @@ class Analyses:
             places = {id(look): (one.number, at) for one in footage.tracks for at, look in enumerate(one.best_shots)}
             looks: list[Look] = [look for one in footage.tracks for look in one.best_shots]
             for look, crop in crops_of(file, looks):
-                self._require_going_on(video)
+                self._require_going_on()
                 number, place = places[id(look)]
                 video.put(crop_name(number, place), crop.to_png())
                 crops[number, place] = Crop(crop.box, crop.pixels[:0], crop.sha256)
@@ -112,7 +112,7 @@ class Analyses:
         def on_frame(at: Fraction) -> None:
             nonlocal frames, told
             frames += 1
-            self._require_going_on(video)
+            self._require_going_on()
             now = time.monotonic()
             if now - began > self._longest_s:
                 raise VideoTooCostly(message("error.video.analysis_too_long", limit_s=self._longest_s))
@@ -122,8 +122,6 @@ class Analyses:
 
         return on_frame
 
-    def _require_going_on(self, video: StoredVideo) -> None:
+    def _require_going_on(self) -> None:
         if self._work.draining.is_set():
             raise ShuttingDown(message("error.rpc.server_shutting_down_start"))
-        if not video.is_there:
-            raise UnknownVideo(message("error.video.unknown"))

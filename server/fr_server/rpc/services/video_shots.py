@@ -1,5 +1,6 @@
 """Reads the tracks and the crops that an analysis has kept, and tells where a crop comes from."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,13 +30,23 @@ def crop_name(number: int, place: int) -> str:
     return f"crop-{number}-{place}"
 
 
-def tracks_of(video: StoredVideo, numbers: Sequence[int], with_crops: bool = False) -> list[StoredTrack]:
-    """Return tracks of an analyzed video, with the crops of their best shots if they are wanted."""
-    found = [StoredTrack.from_bytes(video.get(track_name(number))) for number in numbers]
-    if with_crops:
-        for one in found:
-            for place, shot in enumerate(one.track.best_shots):
-                shot.crop.data = video.get(crop_name(one.track.track, place))
+def tracks_of(
+    video: StoredVideo, numbers: Sequence[int], with_crops: bool = False, most_bytes: float = math.inf
+) -> list[StoredTrack]:
+    """Return tracks of an analyzed video, with the crops of their best shots if they are wanted.
+
+    The last one is that which goes beyond `most_bytes`, so that an answer fits into memory.
+    """
+    found: list[StoredTrack] = []
+    size = 0
+    for number in numbers:
+        one = StoredTrack.from_bytes(video.get(track_name(number)))
+        for place, shot in enumerate(one.track.best_shots if with_crops else ()):
+            shot.crop.data = video.get(crop_name(number, place))
+        found.append(one)
+        size += one.track.ByteSize()
+        if size > most_bytes:
+            break
     return found
 
 
