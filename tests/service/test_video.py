@@ -179,6 +179,9 @@ def test_other_bytes_than_announced_are_refused(at: Staffed, data: bytes) -> Non
     list(at.operator.video.AnalyzeVideo(chunks(video.video_id, data)))
     until(lambda: state(at.operator, video.video_id).state == pb.VIDEO_STATE_REFUSED)
     assert refused_for(state(at.operator, video.video_id).refusal) == "VIDEO_CHANGED"
+    again = announced(at.operator, data[:-1] + bytes([data[-1] ^ 1]))
+    assert (again.state, again.received_bytes) == (pb.VIDEO_STATE_RECEIVING, 0)
+    assert reason_of(lambda: state(at.operator, video.video_id)) == "UNKNOWN_VIDEO"
 
 
 @pytest.mark.parametrize(

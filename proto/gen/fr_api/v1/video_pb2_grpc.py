@@ -66,8 +66,8 @@ class VideoServiceServicer:
     """
 
     def CreateVideo(self, request, context):
-        """Announces a video file. If the caller has announced the same file before, the server returns that video: an upload
-        that broke off goes on at its received_bytes.
+        """Announces a video file. If the caller has announced the same file before, the server returns that video, unless it
+        was refused: an upload that broke off goes on at its received_bytes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

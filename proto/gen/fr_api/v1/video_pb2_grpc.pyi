@@ -39,8 +39,8 @@ class VideoServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> VideoServiceAsyncStub: ...
     CreateVideo: _grpc.UnaryUnaryMultiCallable[_video_pb2.CreateVideoRequest, _video_pb2.CreateVideoResponse]
-    """Announces a video file. If the caller has announced the same file before, the server returns that video: an upload
-    that broke off goes on at its received_bytes.
+    """Announces a video file. If the caller has announced the same file before, the server returns that video, unless it
+    was refused: an upload that broke off goes on at its received_bytes.
     """
     AnalyzeVideo: _grpc.StreamStreamMultiCallable[_video_pb2.AnalyzeVideoRequest, _video_pb2.AnalyzeVideoResponse]
     """Sends the bytes of announced files in chunks, in their order. The answer to a chunk says how many bytes the server
@@ -71,8 +71,8 @@ class VideoServiceAsyncStub(VideoServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateVideo: _aio.UnaryUnaryMultiCallable[_video_pb2.CreateVideoRequest, _video_pb2.CreateVideoResponse]  # type: ignore[assignment]
-    """Announces a video file. If the caller has announced the same file before, the server returns that video: an upload
-    that broke off goes on at its received_bytes.
+    """Announces a video file. If the caller has announced the same file before, the server returns that video, unless it
+    was refused: an upload that broke off goes on at its received_bytes.
     """
     AnalyzeVideo: _aio.StreamStreamMultiCallable[_video_pb2.AnalyzeVideoRequest, _video_pb2.AnalyzeVideoResponse]  # type: ignore[assignment]
     """Sends the bytes of announced files in chunks, in their order. The answer to a chunk says how many bytes the server
@@ -106,8 +106,8 @@ class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _video_pb2.CreateVideoRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_video_pb2.CreateVideoResponse, _abc.Awaitable[_video_pb2.CreateVideoResponse]]:
-        """Announces a video file. If the caller has announced the same file before, the server returns that video: an upload
-        that broke off goes on at its received_bytes.
+        """Announces a video file. If the caller has announced the same file before, the server returns that video, unless it
+        was refused: an upload that broke off goes on at its received_bytes.
         """
 
     @_abc_1.abstractmethod

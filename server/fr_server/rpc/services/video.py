@@ -63,8 +63,11 @@ class VideoService(video_pb2_grpc.VideoServiceServicer):
     async def CreateVideo(self, request: pb.CreateVideoRequest, context: Context) -> pb.CreateVideoResponse:
         require_decoder()
         asked = current_principal().principal_id, sha256_of(request), size_of(request), ratios(sampling_of(request))
-        video_id = await self._work.storage(self._footage.announce, *asked)
-        said = await self._said(await self._own(video_id))
+        video = await self._own(await self._work.storage(self._footage.announce, *asked))
+        said = await self._said(video)
+        if said.state == pb.VIDEO_STATE_REFUSED:  # perhaps for a reason that has passed
+            await self._work.storage(video.delete)
+            said = await self._said(await self._own(await self._work.storage(self._footage.announce, *asked)))
         return pb.CreateVideoResponse(video=said, max_chunk_bytes=MAX_CHUNK_BYTES)
 
     def AnalyzeVideo(
