@@ -123,6 +123,25 @@ def gallery(
         tell(life_page(bench_gallery(n, seed, tell_step), decides=bar), as_json, out)
 
 
+def storage(
+    url: Annotated[str, typer.Option(metavar="URL", help="An empty PostgreSQL database, as storage.url has it.")],
+    password: Annotated[
+        str | None, typer.Option(envvar="FR_BENCH_PASSWORD", show_envvar=True, help="Of the database.")
+    ] = None,
+    n: Annotated[int, typer.Option("--n", min=100, help="Templates of each gallery: random, seeded.")] = 20_000,
+    repeat: Annotated[int, typer.Option(min=1, help="Rounds, in which both are measured.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Of the templates.")] = 1,
+    bar: options.Decides = False,
+    as_json: options.AsJson = False,
+    out: options.Out = None,
+) -> None:
+    """Measure galleries in PostgreSQL beside galleries in a folder: searches, and durable enrolments."""
+    with errors_to_stderr():
+        from fr_bench.speed.storage import bench_storage, storage_page
+
+        tell(storage_page(bench_storage(url, password, n, repeat, seed, tell_step), decides=bar), as_json, out)
+
+
 def training(
     trainees: Annotated[int, typer.Option(min=1, max=1000, help="Who decide at once.")] = 500,
     every: Annotated[
@@ -160,5 +179,5 @@ bench = typer.Typer(
     help="Measure speed: of the pipeline in process, of a server under load, of searches, of a course. "
     "Exit status 1 if --bar is missed, 2 if it cannot be measured, also because other processes are busy.",
 )
-for command in (pipeline, serve, search, gallery, training):
+for command in (pipeline, serve, search, gallery, storage, training):
     bench.command()(command)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from itertools import groupby
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -214,6 +214,20 @@ class DeleteGallery:
         return Done(deleted, (Effect(row, version, deleted=True),), (record,))
 
 
+def foresee(transaction: GalleryTransaction, changes: Iterable[Change[Any]]) -> None:
+    """Let a transaction look up together what the enrolments among coming changes will ask for, one by one."""
+    for change in changes:
+        if isinstance(change, Enrol | EnrolMany):
+            gallery = change.gallery if isinstance(change.gallery, str) else change.gallery.gallery_id
+            images = [one.template.image_sha256 for one in change.enrolments]
+            subject_ids = [one.subject_id for one in change.enrolments]
+            transaction.expect(
+                gallery,
+                [image for image in images if image is not None and checks.is_sha256(image)],
+                [subject_id for subject_id in subject_ids if checks.is_subject_id(subject_id)],
+            )
+
+
 def require_sound(enrolment: Enrolment) -> None:
     """Raise `InvalidIdentifier` or `InvalidField` for what no gallery can hold; it checks the embedding itself."""
     checks.require_subject_id(enrolment.subject_id)
@@ -229,6 +243,11 @@ class Enrol:
     gallery: GalleryRef
     enrolment: Enrolment
     now: datetime
+
+    @property
+    def enrolments(self) -> Sequence[Enrolment]:
+        """The enrolment, as `EnrolMany` has them."""
+        return (self.enrolment,)
 
     def run(self, transaction: GalleryTransaction) -> Done[Enrolled]:
         """Raises UnknownGallery, GalleryExpired, StorageLow, DuplicateImage, and those of `checks.unit_vector`."""

@@ -53,6 +53,11 @@ def is_subject_id(subject_id: str) -> bool:
     return 1 <= len(kept) <= MAX_ID_LENGTH and kept.isprintable() and kept == kept.strip()
 
 
+def is_sha256(text: str) -> bool:
+    """Return whether a text is a SHA-256, as 64 hexadecimal digits."""
+    return _SHA256.fullmatch(text) is not None
+
+
 def is_template_id(template_id: int) -> bool:
     """Return whether a template can have this id: above zero, in 63 bits."""
     return 0 < template_id < 2**63
@@ -166,7 +171,7 @@ def require_subject_update(update: SubjectUpdate) -> None:
 
 def require_template(template: NewTemplate) -> None:
     """Raise `InvalidField` for a sha256 or a quality that is none; the embedding is checked by its gallery."""
-    if template.image_sha256 is not None and not _SHA256.fullmatch(template.image_sha256):
+    if template.image_sha256 is not None and not is_sha256(template.image_sha256):
         raise InvalidField(message("error.gallery.sha256_image_not_hexadecimal"), field="image_sha256")
     if template.quality is not None and not 0.0 <= template.quality <= 1.0:
         raise InvalidField(message("error.gallery.quality_not_number"), field="quality")

@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from fr_core.gallery.changes import Change, Effect, of_each_gallery
+from fr_core.gallery.changes import Change, Effect, foresee, of_each_gallery
 from fr_core.gallery.search.memories import Applied, Memories
 from fr_core.gallery.store.change_log import append
 from fr_core.gallery.store.gallery_store import GalleryStore
 from fr_core.gallery.store.transaction import GalleryTransaction, Numbers
 from fr_core.gallery.store.values import LoggedChange
 from fr_core.storage import writer
-from fr_core.storage.audit.attribution import current_attribution
+from fr_core.storage.audit.attribution import Attribution, current_attribution
 from fr_core.storage.protocol import Database
 
 R = TypeVar("R")
@@ -30,6 +31,10 @@ class _Group(GalleryTransaction):
             self._applied = Applied(self.end.seq, append(self, self.end, _logged(self.effects)))
         super().finish()
 
+    def foresee(self, jobs: Sequence[object]) -> None:
+        """Learn of the jobs of a group before the first runs."""
+        foresee(self, [job.change for job in jobs if isinstance(job, _Job)])
+
     def _memory(self) -> Callable[[], None]:
         effects, put_back_rest = len(self.effects), super()._memory()
 
@@ -45,6 +50,18 @@ def _logged(effects: Sequence[Effect]) -> Iterator[LoggedChange]:
         added = [vector.template_id for effect in own for vector in effect.added]
         removed = tuple(sorted(template_id for effect in own for template_id in effect.removed))
         yield LoggedChange(gallery_no, own[0].since, own[-1].version, min(added, default=None), removed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job(Generic[R]):
+    change: Change[R]
+    by: Attribution
+
+    def __call__(self, group: _Group) -> R:
+        done = self.change.run(group)
+        group.record(self.by, done.records)
+        group.effects.extend(done.effects)
+        return done.result
 
 
 class Writer:
@@ -75,15 +92,7 @@ class Writer:
         Raises `ShuttingDown`: the writer is closed; `StoreFailed`: nothing of the change was kept; `FrError`: the
         change's own refusals.
         """
-        by = current_attribution()
-
-        def job(group: _Group) -> R:
-            done = change.run(group)
-            group.record(by, done.records)
-            group.effects.extend(done.effects)
-            return done.result
-
-        return self._writer.run(job)
+        return self._writer.run(_Job(change, current_attribution()))
 
     def close(self) -> None:
         """Finish what waits, take nothing new, and end the thread; harmless when done twice."""

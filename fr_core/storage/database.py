@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import apsw
 
-from fr_core.errors import KeyUnavailable, ShuttingDown, StoreCorrupt, StoreInUse, message
+from fr_core.errors import ShuttingDown, StoreCorrupt, StoreInUse, message
 from fr_core.storage import protocol
 from fr_core.storage.audit.table import AuditTable
 from fr_core.storage.audit.verify import require_recent
@@ -36,7 +36,7 @@ from fr_core.storage.data_folder import DataFolder, SharedFolder
 from fr_core.storage.driver_errors import driver_errors, not_withdrawn
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.log_copier import LogCopier
-from fr_core.storage.migrations import bring_up_to_date, known_version, make, rewrapped, unlocked
+from fr_core.storage.migrations import bring_up_to_date, known_version, make, unlocked
 from fr_core.storage.schema import Schema
 from fr_core.storage.sqlite_log import require_no_lost_commits
 from fr_core.storage.statements import Reading, Transaction
@@ -271,27 +271,6 @@ class Database:
     def building(self, *, wait: bool) -> AbstractContextManager[bool]:
         """Be the only one of all processes that builds something, see `DataFolder.building`."""
         return self.folder.building(wait=wait)
-
-    def rotate(self, key: KeyEncryptionKey) -> None:
-        """Wrap every key of the store by another; until that is durable, the key before stays valid.
-
-        Raises, when nothing was changed:
-            StoreInUse: another process has the store open.
-            KeyUnavailable: the store is under that key already.
-            StoreCorrupt: a key or a row was altered.
-            StoreFailed: the disk refuses.
-        """
-        if key.key_id == self.vault.key_id:
-            raise KeyUnavailable(message("error.storage.store_already_uses_new"), key_id=key.key_id)
-        before = self.vault
-        with self.alone_for():
-            try:
-                with self.transaction(Transaction) as transaction:
-                    # Before the commit: no transaction may come between that wraps a new key by the former one.
-                    self.vault = rewrapped(transaction, self.schema, before, key)
-            except BaseException:
-                self.vault = before
-                raise
 
     def keep_numbers(self, last: Mapping[str, int]) -> None:
         """Do nothing: SQLite remembers the greatest number that a row of each table has had."""

@@ -14,7 +14,7 @@ class Postgres:
 
     url: str  # "postgresql://...", without a password
     password: str | None = field(default=None, repr=False)
-    connections: int = 16  # of each store at most, that read at once
+    connections: int = 8  # of each store at most, that read at once
     connect_timeout_s: float = 10.0  # also how long to wait for a free connection
     statement_timeout_s: float = 60.0
     lock_timeout_s: float = 5.0

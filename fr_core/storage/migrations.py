@@ -1,12 +1,13 @@
-"""Makes and opens stores: checks version and key, brings older stores up to date, and wraps keys anew."""
+"""Makes and opens stores: checks version and key, brings older stores up to date, and puts them under other keys."""
 
 import apsw
 
-from fr_core.errors import StoreCorrupt, StoreNewer, message
+from fr_core.errors import KeyUnavailable, StoreCorrupt, StoreNewer, message
 from fr_core.storage.connection import SqliteHeader
 from fr_core.storage.keys import KeyEncryptionKey
-from fr_core.storage.protocol import Connection, Header, Row
+from fr_core.storage.protocol import Connection, Database, Header, Row
 from fr_core.storage.schema import STORE_TABLE, Schema
+from fr_core.storage.statements import Transaction
 from fr_core.storage.vault import Vault
 
 
@@ -99,6 +100,28 @@ def rewrapped(connection: Connection, schema: Schema, before: Vault, key: KeyEnc
     if schema.rewrap is not None:
         schema.rewrap(connection, before, after)
     return after
+
+
+def rotate(database: Database, key: KeyEncryptionKey) -> None:
+    """Wrap every key of a store by another; until that is durable, the key before stays valid.
+
+    Raises, when nothing was changed:
+        StoreInUse: another process has the store open.
+        KeyUnavailable: the store is under that key already.
+        StoreCorrupt: a key or a row was altered.
+        StoreFailed: the database cannot be written.
+    """
+    if key.key_id == database.vault.key_id:
+        raise KeyUnavailable(message("error.storage.store_already_uses_new"), key_id=key.key_id)
+    before = database.vault
+    with database.alone_for():
+        try:
+            with database.transaction(Transaction) as transaction:
+                # Before the commit: no transaction may come between that wraps a new key by the former one.
+                database.vault = rewrapped(transaction, database.schema, before, key)
+        except BaseException:
+            database.vault = before
+            raise
 
 
 def _take_steps(connection: Connection, header: Header, schema: Schema, vault: Vault, version: int) -> None:

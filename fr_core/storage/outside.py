@@ -115,11 +115,15 @@ def servers_of(server: Postgres) -> tuple[tuple[Member, ...], dict[str, str]]:
         return members.registered(opened), leases.PostgresLeases(opened, str).holders()
 
 
-def require_ready(server: Postgres) -> None:
-    """Require that a database is safe to use; raises as `settings.require_usable`."""
+def require_ready(server: Postgres, stores: int) -> None:
+    """Require that a database is safe to use and has room for `stores`.
+
+    `stores`: as in `settings.require_room`. Raises as it and `settings.require_usable`.
+    """
     from fr_core.storage.postgres import settings
 
     settings.require_usable(server)
+    settings.require_room(server, stores)
 
 
 def _extent(connection: Connection) -> tuple[int, float | None]:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.vault import Value, Vault
 
 if TYPE_CHECKING:
@@ -177,9 +176,6 @@ class Database(Protocol):
 
     def building(self, *, wait: bool) -> AbstractContextManager[bool]:
         """Be the only one of all processes that builds something which takes several transactions."""
-
-    def rotate(self, key: KeyEncryptionKey) -> None:
-        """Wrap every key of the store by another."""
 
     def close(self) -> None:
         """Close; harmless when done twice."""

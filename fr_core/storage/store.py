@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Generic, Self
 from fr_core.storage.audit.table import AuditTable
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.location import Location
+from fr_core.storage.migrations import rotate
 from fr_core.storage.opening import open_database
 from fr_core.storage.protocol import Database, T
 from fr_core.storage.schema import Schema
@@ -111,7 +112,7 @@ class SharedStore(Generic[T]):
         Raises `StoreInUse` if another process has it open, `KeyUnavailable` if it is under that key already; nothing
         was changed.
         """
-        self._database.rotate(new_key)
+        rotate(self._database, new_key)
         self._clearing.scrub(force=True)  # the old wrapped keys
 
     def auditing(self) -> AbstractContextManager[AuditTable]:

@@ -138,6 +138,7 @@ class Writer(Generic[T]):
             return
         try:
             with self._database.transaction(self._transaction) as transaction:
+                transaction.foresee([job for job, _ in group])
                 outcomes = [_outcome(transaction, job) for job, _ in group]
         # Whatever it is, every caller must hear of it.
         except Exception as error:

@@ -29,6 +29,8 @@ from fr_server.storage.seal import unsealed
 from fr_server.telemetry.open import require_telemetry
 from fr_server.web import require_web
 
+# Keys, cases and courses: every process of a server opens them, and one process the galleries.
+_SHARED_STORES = 3
 _AUTHORITY_KEY = "ca.key"
 _OTHERS, _OTHERS_WRITE = 0o077, 0o022
 
@@ -111,7 +113,7 @@ def require_free(config: Config) -> None:
     if config.web.port:
         address.require_free(config.web.host, config.web.port, "web")
     if (server := postgres_of(config)) is not None:
-        require_ready(server)
+        require_ready(server, 1 + _SHARED_STORES * (1 + config.server.frontends))
         return
     folder = data_folder(config)
     try:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_core.storage.dialect import LAST_NUMBERS
 from fr_core.storage.keys import load_key
-from fr_core.storage.location import Postgres
+from fr_core.storage.location import Postgres, schema_name
 from fr_core.storage.moving import Digest
 from fr_core.storage.opening import open_database
 from fr_core.storage.protocol import Row
@@ -201,20 +202,34 @@ def test_killed_on_the_way_nothing_is_lost(path: Path, to: str) -> None:
     if to == "sqlite":
         migrated(path, "postgresql")
         shutil.rmtree(path.parent / "data")
-    at, seen = random.Random(to), set[int]()
+    begun = time.monotonic()
+    migrated(path, to)
+    longest_s = time.monotonic() - begun
+    assert content_of(path, folders=to == "sqlite") == before
+    at, seen = random.Random(to), Counter[int]()
     for _ in range(KILLS):
-        seen.add(killed_once(path, to, at))
+        if len([place for place in places(path, folders=to == "sqlite") if place.is_there]) == len(before):
+            delete_copies(path, to)
+        seen[killed_once(path, to, at.uniform(0, 2 * longest_s))] += 1
         assert content_of(path, folders=to == "postgresql") == before  # the source
     told = migrated(path, to)
     assert content_of(path, folders=to == "sqlite") == before
     assert set(told) == set(before)
-    print(f"killed {KILLS} times with so many stores copied: {sorted(seen)}")  # noqa: T201 - the figures of the long run
+    print(f"killed {KILLS} times, with so many stores copied: {sorted(seen.items())}")  # noqa: T201 - the figures of the long run
     data = path.parent / "data"
     if to == "sqlite":
         assert not list(data.rglob("*.new*"))
 
 
-def killed_once(path: Path, to: str, at: random.Random) -> int:
+def delete_copies(path: Path, to: str) -> None:
+    for place in places(path, folders=to == "sqlite"):
+        if isinstance(place.location, Path):
+            shutil.rmtree(place.location, ignore_errors=True)
+        else:
+            outside(place.location, place.schema, f"DROP SCHEMA {schema_name(place.schema)} CASCADE")
+
+
+def killed_once(path: Path, to: str, after_s: float) -> int:
     """Kill a migration in the midst of it; returns how many stores were copied then."""
     code = (
         "import sys; from fr_server.commands.store import store; print('ready', flush=True); "
@@ -227,8 +242,6 @@ def killed_once(path: Path, to: str, at: random.Random) -> int:
         process.stdout.readline()
         process.stdin.write(b"\n")
         process.stdin.flush()
-        for _ in range(at.randrange(4)):
-            process.stdout.readline()  # of a store that was copied
-        time.sleep(at.uniform(0, 0.15))
+        time.sleep(after_s)
         process.send_signal(signal.SIGKILL)
     return sum(place.is_there for place in places(path, folders=to == "sqlite"))

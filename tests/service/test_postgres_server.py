@@ -211,6 +211,29 @@ def test_a_start_says_what_is_wrong_before_it_loads_models(
     assert "pip install 'fr-core[postgres]'" in refusal(load_config(path)).message
 
 
+def test_a_start_says_that_postgresql_allows_too_few_connections(
+    tmp_path: Path, postgres: Cluster, database: Postgres, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = load_config(configured(tmp_path, database))
+    name = database.url.partition("@/")[2].partition("?")[0]
+    postgres.execute(f"ALTER DATABASE {name} CONNECTION LIMIT 11")
+    assert "needs 12 or more" in refusal(config).message
+    postgres.execute(f"ALTER DATABASE {name} CONNECTION LIMIT 39")
+    require_free(config)
+    assert "may use 40" in caplog.text
+    caplog.clear()
+    postgres.execute(f"ALTER DATABASE {name} CONNECTION LIMIT 40")
+    require_free(config)
+    assert not caplog.text
+    more = load_config(configured(tmp_path, database, "server.frontends = 2"))
+    assert "needs 30 or more" in refused_for(postgres, name, 29, more)
+
+
+def refused_for(postgres: Cluster, name: str, limit: int, config: Config) -> str:
+    postgres.execute(f"ALTER DATABASE {name} CONNECTION LIMIT {limit}")
+    return refusal(config).message
+
+
 def test_a_server_that_loses_changes_is_refused(tmp_path: Path) -> None:
     with cluster("full_page_writes=off") as unsafe:
         error = refusal(load_config(configured(tmp_path, unsafe.database())))

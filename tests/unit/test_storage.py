@@ -17,6 +17,7 @@ from fr_core.storage.data_folder import SharedFolder
 from fr_core.storage.database import Database
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.log_copier import LogCopier
+from fr_core.storage.migrations import rotate
 from fr_core.storage.schema import Schema, WrappedKeys
 from fr_core.storage.statements import Transaction
 from fr_core.storage.vault import Vault, encode
@@ -144,7 +145,7 @@ def test_every_key_of_both_tables_is_wrapped_anew(tmp_path: Path) -> None:
             writer.run(put_box(f"box {number}"))
             writer.run(lambda tx, number=number: put(tx, TIN, "tins", "number", f"tin {number}"))  # type: ignore[misc]
         before = writer.run(lambda tx: tx.rows("SELECT wrapped_key FROM boxes UNION ALL SELECT wrapped_key FROM tins"))
-        database.rotate(OTHER_KEY)
+        rotate(database, OTHER_KEY)
         after = writer.run(lambda tx: tx.rows("SELECT wrapped_key FROM boxes UNION ALL SELECT wrapped_key FROM tins"))
         assert len(set(before) | set(after)) == 12
         writer.run(put_box("box 3"))
@@ -160,7 +161,7 @@ def test_control_keys_of_a_table_that_is_not_named_are_lost(tmp_path: Path) -> N
     with opened(tmp_path / "things", schema) as (database, writer):
         writer.run(put_box("box"))
         writer.run(lambda tx: put(tx, TIN, "tins", "number", "tin"))
-        database.rotate(OTHER_KEY)
+        rotate(database, OTHER_KEY)
         assert boxes(database) == ["box"]
         with pytest.raises(errors.StoreCorrupt):
             texts(database, TIN, "tins", "number")
@@ -172,17 +173,17 @@ def test_rotations_that_are_refused(things: Things, tmp_path: Path) -> None:
     writer.run(put_box("box 1"))
     writer.run(lambda tx: tx.write("UPDATE boxes SET wrapped_key = x'00' WHERE box_no = 2"))
     with pytest.raises(errors.StoreCorrupt):
-        database.rotate(OTHER_KEY)
+        rotate(database, OTHER_KEY)
     writer.run(lambda tx: tx.write("DELETE FROM boxes WHERE box_no = 2"))
     assert boxes(database) == ["box 0"]
     assert database.vault.key_id == KEY.key_id
     with pytest.raises(errors.KeyUnavailable):
-        database.rotate(KEY)
+        rotate(database, KEY)
     with opened(tmp_path / "things") as (other, _):
         with pytest.raises(errors.StoreInUse):
-            database.rotate(OTHER_KEY)
+            rotate(database, OTHER_KEY)
         assert other.vault.key_id == KEY.key_id
-    database.rotate(OTHER_KEY)
+    rotate(database, OTHER_KEY)
 
 
 def test_jobs_that_wait_share_a_transaction_and_one_that_fails_is_undone_alone(things: Things) -> None:
@@ -263,7 +264,7 @@ def test_stores_have_names_and_share_a_folder(tmp_path: Path) -> None:
     other = replace(SCHEMA, database_name="others.sqlite", application_id=7, binding="fr-core others")
     with opened(tmp_path / "both") as (database, writer), opened(tmp_path / "both", other) as (others, _):
         writer.run(put_box("box"))
-        database.rotate(OTHER_KEY)  # alone with its own file
+        rotate(database, OTHER_KEY)  # alone with its own file
         assert boxes(database) == ["box"]
         assert boxes(others) == []
     with opened(tmp_path / "both", other) as (others, _):

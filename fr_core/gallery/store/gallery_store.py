@@ -20,6 +20,7 @@ from fr_core.storage.database import now_ms
 from fr_core.storage.dialect import LAST_NUMBERS
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.location import Location, Postgres
+from fr_core.storage.migrations import rotate
 from fr_core.storage.opening import open_database
 
 DATABASE_NAME = SCHEMA.database_name
@@ -120,9 +121,9 @@ class GalleryStore:
             Whether the old wrapped keys are overwritten. Otherwise the store is under the new key all the same, and the
             next start overwrites them.
 
-        Raises as `Database.rotate`.
+        Raises as `migrations.rotate`.
         """
-        self.database.rotate(new_key)
+        rotate(self.database, new_key)
         return self.scrub()
 
     def close(self) -> None:

@@ -1,7 +1,8 @@
 """Changes the gallery store: one method for each step of a change. Every row is encrypted or authenticated."""
 
+import json
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -35,9 +36,10 @@ from fr_core.gallery.values import (
     calibration_id,
     updated,
 )
+from fr_core.id_forms import forms_of
 from fr_core.storage.audit.attribution import Attribution
 from fr_core.storage.audit.values import Entry, Pseudonyms
-from fr_core.storage.dialect import LAST_NUMBERS
+from fr_core.storage.dialect import LAST_NUMBERS, in_texts
 from fr_core.storage.protocol import Database, Statements
 from fr_core.storage.statements import Transaction
 from fr_core.storage.vault import DataKey, Value
@@ -60,6 +62,12 @@ _CHANGING = (
     "mac",
 )
 _UPDATE_GALLERY = f"UPDATE galleries SET {' = ?, '.join(_CHANGING)} = ? WHERE gallery_no = ?"
+_IMAGE, _SUBJECT_ID = "image", "subject"
+_EXPECTED = f"""
+SELECT '{_IMAGE}', image_sha256 FROM templates
+WHERE gallery_no = ? AND image_sha256 IS NOT NULL AND {in_texts("image_sha256")}
+UNION ALL SELECT '{_SUBJECT_ID}', subject_id FROM subjects WHERE gallery_no = ? AND {in_texts("subject_id")}
+"""
 _RECEIPT_BYTES = 8
 
 
@@ -108,6 +116,10 @@ class GalleryTransaction(Transaction, Snapshot):
         # Appended together by `finish`: the head of the chain is then read and written once.
         self._entries: list[Entry] = []
         self._pseudonyms: Pseudonyms | None = None
+        # Images and ids of subjects that changes of a gallery will ask for, by its id; and those, with the number of
+        # the gallery, that it does not hold.
+        self._expected: dict[str, tuple[set[str], set[str]]] = {}
+        self._absent: set[tuple[int, str, str]] = set()
 
     def _memory(self) -> Callable[[], None]:
         changed, unwritten, entries = dict(self._changed), set(self._unwritten), len(self._entries)
@@ -165,6 +177,28 @@ class GalleryTransaction(Transaction, Snapshot):
             self._read[found.gallery_no] = found
         return found
 
+    def expect(self, gallery_id: str, images: Iterable[str], subject_ids: Iterable[str]) -> None:
+        """Look up together, at the first need, which of these images (SHA-256) and subjects a gallery does not hold."""
+        expected_images, expected_ids = self._expected.setdefault(gallery_id, (set(), set()))
+        expected_images.update(images)
+        expected_ids.update(form for subject_id in subject_ids for form in forms_of(subject_id))
+
+    def _lacks(self, gallery_no: int, kind: str, *values: str) -> bool:
+        """Return whether a gallery is known to hold none of these values."""
+        expected = self._expected.pop(self._latest(gallery_no).gallery_id, None)
+        if expected is not None:
+            asked = [json.dumps(sorted(values)) for values in expected]
+            found = set(self.rows(_EXPECTED, gallery_no, asked[0], gallery_no, asked[1]))
+            for kind_, values_ in zip((_IMAGE, _SUBJECT_ID), expected, strict=True):
+                self._absent.update((gallery_no, kind_, value) for value in values_ if (kind_, value) not in found)
+        return all((gallery_no, kind, value) in self._absent for value in values)
+
+    def subject_no(self, gallery_no: int, subject_id: str) -> int | None:
+        """Return the number of such a subject, or None."""
+        if self._lacks(gallery_no, _SUBJECT_ID, *forms_of(subject_id)):
+            return None
+        return super().subject_no(gallery_no, subject_id)
+
     def insert_gallery(self, info: GalleryInfo) -> int:
         """Add a gallery and return its number."""
         gallery_no = self._numbers.next("galleries")
@@ -208,6 +242,7 @@ class GalleryTransaction(Transaction, Snapshot):
 
     def insert_subject(self, gallery_no: int, subject: Subject) -> int:
         """Add a subject, without templates, and return its number."""
+        self._absent.discard((gallery_no, _SUBJECT_ID, subject.subject_id))
         subject_no = self._numbers.next("subjects")
         self._new_keys[subject_no], wrapped = self.vault.new_key(gallery_no, subject_no)
         columns = (
@@ -260,12 +295,16 @@ class GalleryTransaction(Transaction, Snapshot):
 
     def template_of_image(self, gallery_no: int, image_sha256: str) -> int | None:
         """Return the template of a photo in a gallery, or None where there is none."""
+        if self._lacks(gallery_no, _IMAGE, image_sha256):
+            return None
         found = tuple(self._templates("WHERE gallery_no = ? AND image_sha256 = ?", gallery_no, image_sha256))
         return found[0].row.template_id if found else None
 
     def insert_template(self, gallery_no: int, subject_no: int, template: NewTemplate, created: datetime) -> int:
         """Add a template, with its photo where it has one, and return its id, above every id given before."""
         template_id = self._numbers.next("templates")
+        if template.image_sha256 is not None:
+            self._absent.discard((gallery_no, _IMAGE, template.image_sha256))
         key = self._new_keys.get(subject_no) or self._key_of(subject_no)
         # SQLite keeps no sign of zero, so that -0.0 would come back as another number than was bound.
         quality = None if template.quality is None else template.quality + 0.0

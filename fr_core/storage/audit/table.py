@@ -84,7 +84,7 @@ class AuditTable:
         self._clock_ms = clock_ms
         # The last head that was found good: equal bytes are good again, which saves an authentication for each append.
         self._seen: tuple[Row, Head] | None = None
-        self._pseudonyms: tuple[bytes, Pseudonyms] | None = None
+        self._pseudonyms: Pseudonyms | None = None  # of a key that its chain keeps for ever
 
     def create(self) -> None:
         """Make the tables, and begin a chain of no records."""
@@ -93,6 +93,7 @@ class AuditTable:
 
     def begin(self) -> None:
         """Begin a chain of no records, in tables that are there and empty, with keys of its own."""
+        self._pseudonyms = None
         chain_id, signing_key = new_chain_id(), Ed25519PrivateKey.generate()
         self._insert_head(
             Head(
@@ -217,11 +218,10 @@ class AuditTable:
 
     def pseudonyms(self) -> Pseudonyms:
         """Return what makes the pseudonyms of the chain."""
-        head = self.head()
-        if self._pseudonyms is None or self._pseudonyms[0] != head.sealed_pseudonym_key:
-            key = self._opened(head, _PSEUDONYM_KEY, head.sealed_pseudonym_key)
-            self._pseudonyms = (head.sealed_pseudonym_key, Pseudonyms(key))
-        return self._pseudonyms[1]
+        if self._pseudonyms is None:
+            head = self.head()
+            self._pseudonyms = Pseudonyms(self._opened(head, _PSEUDONYM_KEY, head.sealed_pseudonym_key))
+        return self._pseudonyms
 
     def checkpoint(self, last: Kept | None = None) -> Checkpoint:
         """Sign the number and hash of the last record, or of `last`, a record from this table."""

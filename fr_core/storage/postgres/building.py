@@ -50,7 +50,8 @@ def new_store(server: Postgres, schema: Schema) -> Iterator[_NewStore]:
         locks.take(Lock.OPENING)
         if not locks.try_take(Lock.HELD, server.lock_timeout_s):
             raise StoreInUse(message("error.storage.postgres_held", schema=schema.name))
-        link.run("BEGIN; SET LOCAL statement_timeout = 0")
+        link.wait_for_ever()
+        link.run("BEGIN")
         header.create(schema, name)
         vault = Vault.new(KeyEncryptionKey(os.urandom(KEY_BYTES)), schema.mac_prefix)
         make_tables(link, header, schema, vault)  # the rows of the source bring their own keys

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from typing import Any, TypeVar
 
-from fr_core.errors import KeyUnavailable, ShuttingDown, StoreInUse, message
+from fr_core.errors import ShuttingDown, StoreInUse, message
 from fr_core.storage import protocol
 from fr_core.storage.audit.table import AuditTable
 from fr_core.storage.audit.verify import require_recent
 from fr_core.storage.driver_errors import driver_errors
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.location import Postgres, schema_name
-from fr_core.storage.migrations import bring_up_to_date, known_version, make_tables, rewrapped, unlocked
+from fr_core.storage.migrations import bring_up_to_date, known_version, make_tables, unlocked
 from fr_core.storage.postgres.header import PostgresHeader
 from fr_core.storage.postgres.link import Link
 from fr_core.storage.postgres.locks import Lock, Locks
@@ -77,7 +77,7 @@ class PostgresDatabase:
         self._writing = threading.Lock()
         self._closed = False
         with driver_errors(), ExitStack() as opened:
-            self.writer = WritingLink(server, self._name, schema)
+            self.writer = WritingLink(server, self._name, schema, lambda: self.vault.key_id)
             opened.callback(self.writer.close)
             self._header = PostgresHeader(self.writer)
             self.was_alone = False
@@ -86,9 +86,9 @@ class PostgresDatabase:
             self.vault = self._unlocked(key)
             self.audit = AuditTable(self.writer, self.vault, clock_ms)
             if check:
-                with self._changing():
+                with self.writer.changing():
                     require_recent(self.audit, self.writer)
-                self.writer.begin_holding(self.vault.key_id)
+                self.writer.begin_holding()
                 self.writer.locks.release(Lock.OPENING)
             self._readers = Readers(server, self._name, schema.name)
             self.log = Upkeep(server, self._name, schema)
@@ -101,7 +101,7 @@ class PostgresDatabase:
         alone = locks.try_take(Lock.HELD)
         locks.share(Lock.HELD)
         if not self._header.exists(schema):
-            with self._changing():
+            with self.writer.changing():
                 self._header.create(schema, self._name)
                 make_tables(self.writer, self._header, schema, Vault.new(key, schema.mac_prefix))
         elif known_version(self._header, schema) < schema.version:
@@ -110,7 +110,7 @@ class PostgresDatabase:
             if not alone:
                 raise StoreInUse(message("error.storage.older_version_open_another", schema=schema.name))
             vault = self._unlocked(key)
-            with self._changing():
+            with self.writer.changing():
                 bring_up_to_date(self.writer, self._header, schema, vault)
         if alone:
             locks.release(Lock.HELD)
@@ -119,16 +119,6 @@ class PostgresDatabase:
     def _unlocked(self, key: KeyEncryptionKey) -> Vault:
         known_version(self._header, self.schema)
         return unlocked(self.writer, self._header, self.schema, key)
-
-    @contextmanager
-    def _changing(self) -> Iterator[None]:
-        self.writer.locks.begin_writing()  # others may write at the same time
-        try:
-            yield
-        except BaseException:
-            self.writer.roll_back()
-            raise
-        self.writer.run("COMMIT")
 
     def reading(self) -> AbstractContextManager[Reading]:
         """Read the database within the block; raises `ShuttingDown`, and as `driver_errors`."""
@@ -198,31 +188,10 @@ class PostgresDatabase:
             with driver_errors():
                 locks = Locks(link, self.schema)
                 if wait:  # for as long as another builds
-                    link.run("SET lock_timeout = 0; SET statement_timeout = 0")
+                    link.wait_for_ever()
                     locks.take(Lock.BUILDING)
                 mine = wait or locks.try_take(Lock.BUILDING)
             yield mine
-
-    def rotate(self, key: KeyEncryptionKey) -> None:
-        """Wrap every key of the store by another; until that is durable, the key before stays valid.
-
-        Raises, when nothing was changed:
-            StoreInUse: another server has the store open.
-            KeyUnavailable: the store is under that key already.
-            StoreCorrupt: a key or a row was altered.
-            StoreFailed: the database fails.
-        """
-        if key.key_id == self.vault.key_id:
-            raise KeyUnavailable(message("error.storage.store_already_uses_new"), key_id=key.key_id)
-        before = self.vault
-        with self.alone_for():
-            try:
-                with self.transaction(Transaction) as transaction:
-                    self.vault = rewrapped(transaction, self.schema, before, key)
-                self.writer.key_id = key.key_id
-            except BaseException:
-                self.vault = before
-                raise
 
     @property
     def is_shared(self) -> bool:

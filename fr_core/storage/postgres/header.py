@@ -35,13 +35,13 @@ ORDER BY c.oid, a.attnum
 """
 _TYPES = """
 SELECT format_type(atttypid, NULL) FROM pg_attribute
-WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum
+WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum
 """
-_RAISE_NUMBER = """
-SELECT setval(pg_get_serial_sequence(attrelid::regclass::text, attname), %s)
-FROM pg_attribute WHERE attrelid = %s::regclass AND attidentity <> ''
+_SEQUENCE = """
+SELECT pg_get_serial_sequence(attrelid::regclass::text, attname)
+FROM pg_attribute WHERE attrelid = $1::regclass AND attidentity <> ''
 """
-_HAS_TABLE = "SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = %s"
+_HAS_TABLE = "SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = $1"
 
 
 class PostgresHeader:
@@ -49,13 +49,14 @@ class PostgresHeader:
 
     def __init__(self, link: Link) -> None:
         self._link = link
+        self._sequences: dict[str, str] = {}  # that number the rows of a table
 
     def create(self, schema: Schema, name: str) -> None:
         """Make the header of a new store in the PostgreSQL schema of this name, within a transaction."""
-        if not self._link.run("SELECT 1 FROM pg_namespace WHERE nspname = %s", (name,)):
+        if not self._link.run("SELECT 1 FROM pg_namespace WHERE nspname = $1", (name,)):
             self._link.run(f"CREATE SCHEMA {name}")
         self._link.run(_TABLES)
-        self._link.run("INSERT INTO store_header VALUES (1, %s, 0, 0)", (schema.application_id,))
+        self._link.run("INSERT INTO store_header VALUES (1, $1, 0, 0)", (schema.application_id,))
 
     def exists(self, schema: Schema) -> bool:
         """Return whether there is a store; raises `StoreCorrupt` where the schema holds the tables of others."""
@@ -75,7 +76,7 @@ class PostgresHeader:
 
     def set_version(self, version: int) -> None:
         """Write the version of the tables."""
-        self._link.run("UPDATE store_header SET version = %s", (version,))
+        self._link.run("UPDATE store_header SET version = $1", (version,))
 
     def key_id(self) -> str:
         """Return the id of the key that the store is under."""
@@ -85,23 +86,23 @@ class PostgresHeader:
     def count_opening(self) -> int:
         """Count one more process that holds the store, and return its number."""
         ((number,),) = self._link.run("UPDATE store_header SET opened = opened + 1 RETURNING opened")
-        self._link.run("DELETE FROM store_holders WHERE holder <= %s", (number - _KEPT_HOLDERS,))
-        self._link.run("INSERT INTO store_holders VALUES (%s, 0)", (number,))
+        self._link.run("DELETE FROM store_holders WHERE holder <= $1", (number - _KEPT_HOLDERS,))
+        self._link.run("INSERT INTO store_holders VALUES ($1, 0)", (number,))
         return int(number)
 
     def commit(self, holder: int, number: int) -> None:
         """Send the commit of a transaction of a process, by its number."""
-        self._link.send("UPDATE store_holders SET number = %s WHERE holder = %s", (number, holder))
-        self._link.send("COMMIT")
+        self._link.send("UPDATE store_holders SET number = $1 WHERE holder = $2", (number, holder))
+        self._link.send("COMMIT", once=True)
 
     def committed(self, holder: int) -> int:
         """Return the number of the last transaction of a process that was kept; 0 for none."""
-        rows = self._link.run("SELECT number FROM store_holders WHERE holder = %s", (holder,))
+        rows = self._link.run("SELECT number FROM store_holders WHERE holder = $1", (holder,))
         return int(rows[0][0]) if rows else 0
 
     def forget(self, holder: int) -> None:
         """Take out a process that lets the store go."""
-        self._link.run("DELETE FROM store_holders WHERE holder = %s", (holder,))
+        self._link.run("DELETE FROM store_holders WHERE holder = $1", (holder,))
 
     def has_table(self, name: str) -> bool:
         """Return whether the store has a table."""
@@ -121,7 +122,9 @@ class PostgresHeader:
 
     def raise_number(self, table: str, number: int) -> None:
         """Raise the sequence of a table to a number."""
-        self._link.send(_RAISE_NUMBER, (number, table))
+        if table not in self._sequences:
+            ((self._sequences[table],),) = self._link.run(_SEQUENCE, (table,))
+        self._link.send("SELECT setval($1::text::regclass, $2)", (self._sequences[table], number))
 
     def _number(self, column: str) -> int:
         rows = self._link.run(f"SELECT {column} FROM store_header")

@@ -14,17 +14,17 @@ from fr_core.storage.postgres.registry import Registry
 
 _TAKE = """
 INSERT INTO leases AS held (name, number, holder, expires)
-VALUES (%s, 1, %s, clock_timestamp() + %s * interval '1 second')
+VALUES (?, 1, ?, clock_timestamp() + ? * interval '1 second')
 ON CONFLICT (name) DO UPDATE
 SET number = held.number + 1, holder = excluded.holder, expires = excluded.expires
 WHERE held.expires <= clock_timestamp()
 RETURNING number
 """
 _RENEW = """
-UPDATE leases SET expires = clock_timestamp() + %s * interval '1 second'
-WHERE name = %s AND number = %s AND holder <> '' RETURNING 1
+UPDATE leases SET expires = clock_timestamp() + ? * interval '1 second'
+WHERE name = ? AND number = ? AND holder <> '' RETURNING 1
 """
-_RELEASE = "UPDATE leases SET expires = '-infinity', holder = '' WHERE name = %s AND number = %s"
+_RELEASE = "UPDATE leases SET expires = '-infinity', holder = '' WHERE name = ? AND number = ?"
 _HOLDERS = "SELECT name, holder FROM leases WHERE expires > clock_timestamp() ORDER BY name"
 
 

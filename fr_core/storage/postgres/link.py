@@ -1,23 +1,24 @@
-"""Connects to PostgreSQL and runs statements: the one module that calls psycopg."""
+"""Connects to PostgreSQL and runs statements: with `pipeline`, the one code that calls psycopg."""
 
 from __future__ import annotations
 
 import itertools
+import secrets
 import select
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg.types.numeric import Int8BinaryDumper
 
 from fr_core.errors import ConfigInvalid, DatabaseUnreachable, StoreCorrupt, StoreFailed, message
 from fr_core.storage.driver_errors import StatementFailed
 from fr_core.storage.location import Postgres
-from fr_core.storage.postgres.sql import is_query, translated
+from fr_core.storage.postgres.pipeline import Answer, Pipeline
+from fr_core.storage.postgres.sql import is_script, translated
 from fr_core.storage.protocol import Row
 from fr_core.storage.vault import Value
 
@@ -64,13 +65,19 @@ class Link:
         schema: the name of the PostgreSQL schema that holds the store.
         reads: whether its transactions only read, all as of one moment.
         first: whether a person waits for the start, and must learn why a server does not answer.
+
+    Attributes:
+        name: tells this connection, and those that replace it, from all others.
+        in_transaction: whether a transaction has begun.
     """
 
     def __init__(self, server: Postgres, schema: str, *, reads: bool = False, first: bool = False) -> None:
         self.server = server
+        self.name = f"fr-core {secrets.token_hex(8)}"
+        self.in_transaction = False
         self._schema = schema
         self._reads = reads
-        self._pipeline = ExitStack()
+        self._begins = False  # whether a transaction that reads begins with the next statement
         try:
             self.connect()
         except psycopg.OperationalError as error:
@@ -93,26 +100,15 @@ class Link:
         settings |= {"tcp_keepalives_idle": 5, "tcp_keepalives_interval": 2, "tcp_keepalives_count": 3}
         if self._reads:
             settings |= {"default_transaction_isolation": r"repeatable\ read", "default_transaction_read_only": "on"}
-        parameters = parameters_of(server.url)
+        parameters = _kept_alive(server.connect_timeout_s) | parameters_of(server.url)
         own = " ".join(f"-c {name}={value}" for name, value in settings.items())
         parameters["options"] = f"{parameters.get('options', '')} {own}".strip()
-        # A network that swallows what is sent, or the answer to it, ends the connection: no call waits for ever.
-        longest_ms = round(server.connect_timeout_s * 1000)
-        noticing = {"tcp_user_timeout": longest_ms, "keepalives_idle": 5, "keepalives_interval": 2}
-        self._connection: psycopg.Connection[Row] = psycopg.connect(
-            **(noticing | parameters),
-            password=server.password,
-            connect_timeout=max(1, round(server.connect_timeout_s)),
-            application_name="fr-core",
-            autocommit=True,
-        )
+        parameters |= {"application_name": self.name, "password": server.password}
+        self._connection: psycopg.Connection[Row] = psycopg.connect(**parameters, autocommit=True)
         # One type of parameter, and so one plan for each statement.
         self._connection.adapters.register_dumper(int, Int8BinaryDumper)
-
-    @property
-    def in_transaction(self) -> bool:
-        """Return whether a transaction has begun."""
-        return self._connection.info.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR)
+        # PostgreSQL itself ends a statement that takes too long: one that still does not answer then has stopped.
+        self._pipeline = Pipeline(self._connection, server.statement_timeout_s + server.connect_timeout_s)
 
     @property
     def is_broken(self) -> bool:
@@ -122,8 +118,8 @@ class Link:
     def notice_end(self) -> None:
         """Note that the server has closed the connection, as when it restarts: `is_broken` then says so."""
         connection = self._connection
-        if not connection.closed and select.select([connection], [], [], 0)[0]:
-            with suppress(psycopg.Error):
+        with suppress(psycopg.Error):  # the reason may come before the end
+            while not connection.closed and select.select([connection], [], [], 0)[0]:
                 connection.pgconn.consume_input()
 
     @property
@@ -131,87 +127,110 @@ class Link:
         """The version of the server, such as 180006."""
         return self._connection.info.server_version
 
-    @property
-    def process_id(self) -> int:
-        """The process of the server that serves this connection."""
-        return self._connection.info.backend_pid
-
     def execute(self, statements: str, bindings: Sequence[Value] = (), /) -> Rows | _Query:
         """Run a statement, or several without values; return the rows."""
-        if self._reads and is_query(statements) and self.in_transaction:
+        if not self._reads:
+            return Rows(self.run(translated(statements), bindings))
+        if statements == "BEGIN":
+            self.begin_reading()
+        elif statements == "ROLLBACK":
+            self.end_reading()
+        else:
             return _Query(self, statements, bindings)
-        return Rows(self.run(translated(statements), bindings))
+        return Rows([])
 
-    def run(self, statements: str, bindings: Sequence[Value] = ()) -> list[Row]:
-        """Run statements of PostgreSQL; return the rows of the last one.
+    def begin_reading(self) -> None:
+        """Begin a transaction that reads, together with its first statement."""
+        self.in_transaction = self._begins = True
 
-        A connection that reads and was lost between two transactions, as by a restart of the server, connects again.
+    def end_reading(self) -> None:
+        """End a transaction that reads, without waiting for the answer."""
+        self.in_transaction = False
+        if not self._begins and not self.is_broken:
+            with driver_failures():
+                self._pipeline.send("ROLLBACK")
+                self._pipeline.end_group()
+
+    def run(self, statements: str, bindings: Sequence[Value] = (), *, once: bool = False) -> list[Row]:
+        """Run a statement of PostgreSQL, or several without values; return the rows of one. `once`: as `send`.
+
+        A connection that reads connects again where it was lost before its transaction had read anything, as by a
+        restart of the server.
         """
-        between = self._reads and not self.in_transaction
         with driver_failures():
             try:
-                return self._run(statements, bindings)
+                return self._run(statements, bindings, once)
             except psycopg.OperationalError:
-                if not (between and self._connection.closed):
+                fresh = self._reads and (self._begins or not self.in_transaction)
+                if not (fresh and self.is_broken):
                     raise
                 self.connect()
-                return self._run(statements, bindings)
+                return self._run(statements, bindings, once)
 
-    def _run(self, statements: str, bindings: Sequence[Value]) -> list[Row]:
-        with self._connection.cursor(binary=bool(bindings)) as cursor:
-            cursor.execute(statements.encode(), bindings or None)
-            if self._in_pipeline:
-                return cursor.fetchall()  # waits for the answer
-            while cursor.nextset():  # of several statements, the last one
-                pass
-            return cursor.fetchall() if cursor.description else []
+    def _run(self, statements: str, bindings: Sequence[Value], once: bool) -> list[Row]:
+        if not bindings and is_script(statements):
+            with self._pipeline.left() as connection:
+                connection.execute(statements.encode())
+            self._pipeline.forget()  # what the script may have changed the tables of
+            return []
+        if self._begins:
+            self._pipeline.send("BEGIN")
+        self._pipeline.send(statements, bindings, once=once)
+        rows = self._pipeline.rows()
+        self._begins = False
+        return rows
 
-    @property
-    def _in_pipeline(self) -> bool:
-        return self._connection.pgconn.pipeline_status != PipelineStatus.OFF
+    def send(self, statement: str, bindings: Sequence[Value] = (), *, once: bool = False) -> None:
+        """Send a statement of which no rows are wanted; the next `run` or `wait` tells whether it failed.
 
-    def send(self, statements: str, bindings: Sequence[Value] = ()) -> None:
-        """Send a statement of which no rows are wanted; in a pipeline, the next `run` tells whether it failed."""
+        `once`: it is not kept prepared.
+        """
         with driver_failures():
-            self._sent = self._connection.execute(statements.encode(), bindings or None)
+            self._pipeline.send(statement, bindings, once=once)
 
-    def begin_pipeline(self) -> None:
-        """Send statements from now on without waiting for the answers to those before."""
+    def push(self) -> None:
+        """Send on what was given to `send`, which may else wait for more."""
         with driver_failures():
-            self._pipeline.enter_context(self._connection.pipeline())
+            self._pipeline.push()
 
-    def end_pipeline(self) -> None:
-        """Wait for every answer; raises `StatementFailed` for the first statement that failed."""
+    def wait(self) -> Answer | None:
+        """Wait for every answer, and return the last; raises `StatementFailed` for the first statement that failed."""
         with driver_failures():
-            self._pipeline.close()
+            return self._pipeline.wait()
 
-    def sync(self) -> None:
-        """Wait for every answer within the pipeline, where one has begun, as `end_pipeline`."""
-        with driver_failures():
-            if self._in_pipeline:
-                with self._connection.pipeline() as pipeline:
-                    pipeline.sync()
+    def changes(self) -> int:
+        """Return how many rows the last statement has changed."""
+        answer = self.wait()
+        return 0 if answer is None else answer.changed
 
     def copy_in(self, table: str, columns: Sequence[str], types: Sequence[str], rows: Iterable[Row]) -> None:
         """Add rows to a table in one stream; `types` are those of PostgreSQL."""
-        statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)"
-        with driver_failures(), self._connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+        statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)".encode()
+        with (
+            driver_failures(),
+            self._pipeline.left() as connection,
+            connection.cursor() as cursor,
+            cursor.copy(statement) as copy,
+        ):
             copy.set_types(types)
             for row in rows:
                 copy.write_row(row)
 
-    def stream(self, statements: str, bindings: Sequence[Value]) -> Iterator[Row]:
+    def stream(self, statement: str, bindings: Sequence[Value]) -> Iterator[Row]:
         """Yield the rows of a query, some at a time, within a transaction."""
-        with driver_failures(), self._connection.cursor(f"fr_{next(_numbers)}", binary=True) as cursor:
-            cursor.itersize = _BATCH
-            cursor.execute(statements.encode(), bindings or None)
-            yield from cursor
+        name = f"fr_{next(_numbers)}"
+        self.run(f"DECLARE {name} NO SCROLL CURSOR FOR {statement}", bindings, once=True)
+        rows: list[Row] = []
+        while not rows or len(rows) == _BATCH:
+            rows = self.run(f"FETCH {_BATCH} FROM {name}", once=True)
+            yield from rows
+            if not rows:
+                return
 
-    def changes(self) -> int:
-        """Return how many rows the last statement without rows has changed."""
-        with driver_failures():
-            self.sync()
-            return max(self._sent.rowcount, 0)
+    def wait_for_ever(self) -> None:
+        """Set no limit to the time that statements and locks take."""
+        self._pipeline.longest_s = None
+        self.run("SET lock_timeout = 0; SET statement_timeout = 0")
 
     def close(self) -> None:
         """Close it; harmless when done twice."""
@@ -228,7 +247,9 @@ class _Query:
         self._bindings = bindings
 
     def __iter__(self) -> Iterator[Row]:
-        return self._link.stream(translated(self._sql), self._bindings)
+        if self._link.in_transaction:
+            return self._link.stream(translated(self._sql), self._bindings)
+        return iter(self.fetchall())
 
     def fetchall(self) -> list[Row]:
         """Return all rows."""
@@ -256,6 +277,18 @@ def parameters_of(url: str) -> dict[str, Any]:
             raise ConfigInvalid(message("error.storage.postgres_url_tls"), key="storage.url")
         parameters.setdefault("sslrootcert", "system")
     return parameters
+
+
+def _kept_alive(timeout_s: float) -> dict[str, Any]:
+    """Return the parameters of libpq by which a network that carries nothing is noticed in about this time."""
+    probe_s = max(1, round(timeout_s / 4))
+    return {
+        "connect_timeout": max(1, round(timeout_s)),
+        "keepalives_idle": 2 * probe_s,
+        "keepalives_interval": probe_s,
+        "keepalives_count": 2,
+        "tcp_user_timeout": round(timeout_s * 1000),
+    }
 
 
 @contextmanager

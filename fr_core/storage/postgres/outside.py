@@ -26,7 +26,7 @@ def looking(server: Postgres, schema: Schema) -> Iterator[Link]:
     Raises `DatabaseUnreachable`, `ConfigInvalid` for an address that is not safe, `StoreFailed` and `StoreCorrupt`.
     """
     with driver_errors(), closing(Link(server, schema_name(schema), reads=True, first=True)) as link:
-        link.run("BEGIN")
+        link.begin_reading()
         yield link
 
 

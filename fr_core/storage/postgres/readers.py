@@ -1,12 +1,17 @@
 """Keeps the connections that read: as many as read at once, up to a limit, each used again."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from fr_core.errors import ShuttingDown, StoreFailed, message
+from fr_core.storage.driver_errors import StatementFailed
 from fr_core.storage.location import Postgres
 from fr_core.storage.postgres.link import Link
+
+# A connection that was idle for so long is closed: PostgreSQL has few, and a process of its own for each.
+_IDLE_S = 60.0
 
 
 class Readers:
@@ -18,7 +23,7 @@ class Readers:
         self._name = name  # of the store, in sentences
         self._free = threading.BoundedSemaphore(server.connections)
         self._lock = threading.Lock()
-        self._idle: list[Link] = []
+        self._idle: list[tuple[float, Link]] = []  # with the time since when, the last one at the end
         self._closed = False
 
     @contextmanager
@@ -32,7 +37,7 @@ class Readers:
         try:
             link = self._taken() or Link(self._server, self._schema, reads=True)
             try:
-                link.run("BEGIN")
+                link.begin_reading()
                 yield link
             finally:
                 self._give_back(link)
@@ -44,23 +49,25 @@ class Readers:
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
-        for link in idle:
+        for _, link in idle:
             link.close()
 
     def _taken(self) -> Link | None:
         with self._lock:
             if self._closed:
                 raise ShuttingDown(message("error.storage.closed", schema=self._name))
-            return self._idle.pop() if self._idle else None
+            return self._idle.pop()[1] if self._idle else None
 
     def _give_back(self, link: Link) -> None:
+        leaves: Link | None = link
         try:
-            if link.in_transaction:
-                link.run("ROLLBACK")
-        finally:
-            with self._lock:
-                keep = not (self._closed or link.is_broken)
-                if keep:
-                    self._idle.append(link)
-            if not keep:
-                link.close()
+            link.end_reading()
+        except StatementFailed:  # all was read before
+            link.close()
+        now = time.monotonic()
+        with self._lock:
+            if not (self._closed or link.is_broken):
+                self._idle.append((now, link))
+                leaves = self._idle.pop(0)[1] if now - self._idle[0][0] > _IDLE_S else None
+        if leaves is not None:
+            leaves.close()

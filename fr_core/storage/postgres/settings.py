@@ -1,5 +1,6 @@
 """Says which PostgreSQL servers are safe to use, and why another one is not."""
 
+import logging
 from contextlib import closing
 
 from fr_core.errors import DatabaseUnusable, message
@@ -7,11 +8,23 @@ from fr_core.storage.driver_errors import driver_errors
 from fr_core.storage.location import Postgres
 from fr_core.storage.postgres.link import Link, parameters_of
 
+_log = logging.getLogger(__name__)
+
 LEAST_VERSION = 15
 """The oldest major version that still gets fixes: https://www.postgresql.org/support/versioning."""
 
 # Without one of these, a power cut takes acknowledged changes, or tears pages.
 _SETTINGS = ("fsync", "full_page_writes", "synchronous_commit")
+# Of those that a role without privileges may have to this database; NULL stands for no limit.
+_ROOM = """
+SELECT least(
+    current_setting('max_connections')::bigint - current_setting('superuser_reserved_connections')::bigint
+        - coalesce(current_setting('reserved_connections', true)::bigint, 0),
+    nullif(rolconnlimit, -1), nullif(datconnlimit, -1)
+) FROM pg_roles, pg_database WHERE rolname = current_user AND datname = current_database()
+"""
+# Of an open store, beside those that read: one writes, and another looks at keys or cleans up.
+_BESIDE = 2
 _STATEMENT = "SELECT pg_is_in_recovery(), current_setting('server_encoding'), " + ", ".join(
     f"current_setting('{name}')" for name in _SETTINGS
 )
@@ -39,3 +52,24 @@ def require_usable(server: Postgres, least_version: int = LEAST_VERSION) -> None
             raise DatabaseUnusable(message("error.storage.postgres_setting_off", setting=name), setting=name)
     if encoding != "UTF8":
         raise DatabaseUnusable(message("error.storage.postgres_encoding", found=encoding))
+
+
+def require_room(server: Postgres, stores: int) -> None:
+    """Require that PostgreSQL allows the connections which open stores need, and warn where it allows fewer than they
+    may use.
+
+    `stores`: how many are open, each counted once for each process. Raises `DatabaseUnreachable`, `DatabaseUnusable`,
+    `StoreFailed`.
+    """
+    with driver_errors(), closing(Link(server, "public", reads=True, first=True)) as link:
+        ((room,),) = link.run(_ROOM)
+    least, most = stores * (1 + _BESIDE), stores * (server.connections + _BESIDE)
+    if room < least:
+        raise DatabaseUnusable(message("error.storage.postgres_connections", room=room, least=least))
+    if room < most:
+        _log.warning(
+            "PostgreSQL allows %d connections, and this server may use %d: raise max_connections, or lower "
+            "storage.connections",
+            room,
+            most,
+        )

@@ -10,26 +10,26 @@ from fr_core.storage.shelf import Shelved
 from fr_core.storage.vault import Vault
 
 _TOUCHED_EVERY_S = 60.0  # a value that is read often is written so seldom
-_KEEP_SECRET = "INSERT INTO secret VALUES (1, %s, %s) ON CONFLICT (secret_no) DO NOTHING"
+_KEEP_SECRET = "INSERT INTO secret VALUES (1, ?, ?) ON CONFLICT (secret_no) DO NOTHING"
 _SECRET = "SELECT key_id, wrapped FROM secret"
 _GET = """
 SELECT value, version, extract(epoch FROM clock_timestamp() - made)::float8,
-       expires < least(ends, clock_timestamp() + %s * interval '1 second')
-FROM shelf WHERE name = %s AND expires > clock_timestamp()
+       expires < least(ends, clock_timestamp() + ? * interval '1 second')
+FROM shelf WHERE name = ? AND expires > clock_timestamp()
 """
-_TOUCH = "UPDATE shelf SET expires = least(ends, clock_timestamp() + %s * interval '1 second') WHERE name = %s"
+_TOUCH = "UPDATE shelf SET expires = least(ends, clock_timestamp() + ? * interval '1 second') WHERE name = ?"
 _SWEEP = "DELETE FROM shelf WHERE expires <= clock_timestamp()"
 _ADD = """
 INSERT INTO shelf (name, value, version, made, expires, ends)
-VALUES (%s, %s, 1, clock_timestamp(), clock_timestamp() + %s * interval '1 second',
-        clock_timestamp() + %s * interval '1 second')
+VALUES (?, ?, 1, clock_timestamp(), clock_timestamp() + ? * interval '1 second',
+        clock_timestamp() + ? * interval '1 second')
 ON CONFLICT (name) DO NOTHING RETURNING version
 """
 _CHANGE = """
-UPDATE shelf SET value = %s, version = version + 1
-WHERE name = %s AND version = %s AND expires > clock_timestamp() RETURNING version
+UPDATE shelf SET value = ?, version = version + 1
+WHERE name = ? AND version = ? AND expires > clock_timestamp() RETURNING version
 """
-_TAKE = "DELETE FROM shelf WHERE name = %s RETURNING value, expires > clock_timestamp()"
+_TAKE = "DELETE FROM shelf WHERE name = ? RETURNING value, expires > clock_timestamp()"
 
 
 class PostgresShelf:
@@ -79,7 +79,7 @@ class PostgresShelf:
         try:
             return Vault.unlocked(key, key_id, wrapped)
         except WrongKey:  # the stores are under another key now
-            self._registry.run("DELETE FROM secret WHERE key_id = %s", (key_id,))
+            self._registry.run("DELETE FROM secret WHERE key_id = ?", (key_id,))
             return self._unlocked(key)
 
 

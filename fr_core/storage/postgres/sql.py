@@ -4,15 +4,15 @@ The stores write standard SQL, with `?` for each value, and the expressions of `
 types.
 """
 
+import itertools
 import re
 from collections.abc import Sequence
 from functools import lru_cache
 
 _STATEMENTS: Sequence[tuple[str, str]] = (
-    (r"%", "%%"),
     (
         r"(\S+) IN \(SELECT value FROM json_each\(\?\)\)",
-        r"\1 = ANY (ARRAY(SELECT json_array_elements_text(?))::bigint[])",
+        r"\1 = ANY (translate(?, '[]', '{}')::bigint[])",
     ),
     (r"(\S+) IN \(SELECT atom FROM json_each\(\?\)\)", r"\1 = ANY (ARRAY(SELECT json_array_elements_text(?)))"),
     (r"json_group_array\((\w+)\)", r"coalesce(json_agg(\1), '[]')::text"),
@@ -24,7 +24,6 @@ _STATEMENTS: Sequence[tuple[str, str]] = (
         "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)",
     ),
     (r"\bsqlite_sequence\b", "last_numbers"),
-    (r"\?", "%s"),
 )
 
 # Text compares by code point, as Python's strings do.
@@ -43,10 +42,17 @@ _DEFINES = re.compile(r"\s*(--[^\n]*\n\s*)*(CREATE|ALTER|DROP)\b")
 
 @lru_cache(maxsize=1_024)
 def translated(sql: str) -> str:
-    """Return statements as PostgreSQL and psycopg write them; without values, they have no `?`."""
+    """Return statements as PostgreSQL writes them, with $1, $2, ... for the values."""
     if _DEFINES.match(sql):
         return _replaced(sql, _TABLES)
-    return _replaced(sql, _STATEMENTS)
+    numbers = itertools.count(1)
+    return re.sub(r"\?", lambda _: f"${next(numbers)}", _replaced(sql, _STATEMENTS))
+
+
+@lru_cache(maxsize=1_024)
+def is_script(sql: str) -> bool:
+    """Return whether a text has several statements, or defines tables."""
+    return ";" in sql or _DEFINES.match(sql) is not None
 
 
 def is_query(sql: str) -> bool:

@@ -307,7 +307,7 @@ class StorageConfig:
         "password; empty for SQLite in the folders (see postgresql.md).",
     )
     password: str = _set("", "Source of the password of the database: file:PATH or env:NAME; empty for none.")
-    connections: int = _set(16, "Maximum number of connections that read at once, for each store.", 1, 1000)
+    connections: int = _set(8, "Maximum number of connections that read at once, for each store.", 1, 1000)
     connect_timeout_s: float = _set(10.0, "Seconds to wait for a connection.", 1, 600)
     statement_timeout_s: float = _set(60.0, "Seconds that one statement may take.", 1, 86_400)
     lock_timeout_s: float = _set(5.0, "Seconds to wait for another process that writes.", 0.1, 600)
