@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from fr_core import __version__
+from fr_core.errors import ErasureUnconfirmed, StoreFailed, message
 from fr_core.gallery.changes import PruneLog
 from fr_core.gallery.search.following import Follower
 from fr_core.gallery.search.memories import Memories
@@ -58,10 +59,13 @@ class Replica:
     def confirm(self) -> None:
         """Wait until no server searches any more what has been deleted up to now.
 
-        Raises `ErasureUnconfirmed`: a server that may answer does not follow; `StoreFailed`.
+        Raises `ErasureUnconfirmed`: a server that may answer does not follow, or the database fails now.
         """
-        with self._store.snapshot() as snapshot:
-            seq = end_of(snapshot).seq
+        try:
+            with self._store.snapshot() as snapshot:
+                seq = end_of(snapshot).seq
+        except StoreFailed as error:  # which says that nothing was stored
+            raise ErasureUnconfirmed(message("error.gallery.erasure_unconfirmed")) from error
         self._follower.wait_for_all(seq)
 
     def alone(self, name: str, job: Callable[[], object]) -> Callable[[], bool]:

@@ -116,9 +116,9 @@ def servers_of(server: Postgres) -> tuple[tuple[Member, ...], dict[str, str]]:
 
 
 def require_ready(server: Postgres, stores: int) -> None:
-    """Require that a database is safe to use and has room for `stores`, as in `settings.require_room`.
+    """Require that a database is safe to use and has room for `stores`.
 
-    Raises `DatabaseUnreachable`, `DatabaseUnusable`, and `StoreFailed`.
+    `stores`: as in `settings.require_room`. Raises as it and `settings.require_usable`.
     """
     from fr_core.storage.postgres import settings
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from fr_core.errors import StoreFailed
+from fr_core.errors import ErasureUnconfirmed, StoreFailed
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.store.gallery_store import GalleryStore
 from fr_core.gallery.store.schema import SCHEMA
@@ -107,7 +107,7 @@ def live_through(
                 hand = hand or Hand(galleries, number, seed, ledger)
                 hand.change()
                 after[number] = int(over.is_set())
-            except StoreFailed:
+            except (StoreFailed, ErasureUnconfirmed):
                 if not synchronous:
                     return
                 if number in ledger.begun and known(galleries, ledger, number):

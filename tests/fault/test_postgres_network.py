@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fr_core.errors import StoreFailed
+from fr_core.errors import ErasureUnconfirmed, StoreFailed
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_core.storage.location import Postgres
@@ -118,7 +118,7 @@ def live_through(cable: Cable, galleries: Galleries, ledger: Ledger, at: random.
             hand = Hand(galleries, number, seed, ledger)
             while True:
                 hand.change()
-        except StoreFailed:  # what became of it, `judge` sees
+        except (StoreFailed, ErasureUnconfirmed):  # what became of it, `judge` sees
             refused[0] += 1
 
     threads = [threading.Thread(target=work, args=(number, at.getrandbits(32))) for number in range(HANDS)]

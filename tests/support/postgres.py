@@ -63,10 +63,11 @@ class Cluster:
 
     def start(self) -> None:
         options = [part for setting in self.settings for part in ("-c", setting)]
-        own = ["-D", str(self.data), "-h", "", "-k", str(self.folder)]
-        command = [*_AS_USER, _program("postgres"), *own, *_QUICK, *options]
+        command = [_program("postgres"), "-D", str(self.data), "-h", "", "-k", str(self.folder), *_QUICK, *options]
         with (self.folder / "log").open("ab") as log:
-            self._server = subprocess.Popen(command, cwd="/", stdout=log, stderr=log, env=os.environ | self.environ)
+            self._server = subprocess.Popen(
+                [*_AS_USER, *command], cwd="/", stdout=log, stderr=log, env=os.environ | self.environ
+            )
         until = time.monotonic() + _START_S
         while True:
             try:

@@ -77,7 +77,7 @@ class World:
 
     def cut_connections(self) -> None:
         self.cluster.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'fr-core'"
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'fr-core%'"
         )
 
 

@@ -77,7 +77,7 @@ class PostgresDatabase:
         self._writing = threading.Lock()
         self._closed = False
         with driver_errors(), ExitStack() as opened:
-            self.writer = WritingLink(server, self._name, schema)
+            self.writer = WritingLink(server, self._name, schema, lambda: self.vault.key_id)
             opened.callback(self.writer.close)
             self._header = PostgresHeader(self.writer)
             self.was_alone = False
@@ -88,7 +88,7 @@ class PostgresDatabase:
             if check:
                 with self.writer.changing():
                     require_recent(self.audit, self.writer)
-                self.writer.begin_holding(self.vault.key_id)
+                self.writer.begin_holding()
                 self.writer.locks.release(Lock.OPENING)
             self._readers = Readers(server, self._name, schema.name)
             self.log = Upkeep(server, self._name, schema)

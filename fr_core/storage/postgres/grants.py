@@ -22,8 +22,8 @@ _TAKE = """
 INSERT INTO buckets AS b (account, rate, burst, tokens, at, granted)
 SELECT a.account, a.rate, a.burst, a.burst - a.block, clock_timestamp(), a.block
 FROM (
-    SELECT $1::bytea AS account, $2::float8 AS rate, $3::bigint AS block,
-           greatest($4::bigint - ($5::bigint - 1) * (SELECT coalesce(sum(processes), 1) FROM servers), $6) AS burst
+    SELECT ?::bytea AS account, ?::float8 AS rate, ?::bigint AS block,
+           greatest(?::bigint - (?::bigint - 1) * (SELECT coalesce(sum(processes), 1) FROM servers), ?) AS burst
 ) a
 ON CONFLICT (account) DO UPDATE
 SET rate = excluded.rate, burst = excluded.burst, at = excluded.at,
@@ -36,16 +36,16 @@ RETURNING granted, tokens
 )
 _USE = """
 INSERT INTO uses AS u (account, day, used, granted)
-VALUES ($1, (clock_timestamp() AT TIME ZONE 'UTC')::date, least($2::bigint, $3::bigint), least($4::bigint, $5::bigint))
+VALUES (?, (clock_timestamp() AT TIME ZONE 'UTC')::date, least(?::bigint, ?::bigint), least(?::bigint, ?::bigint))
 ON CONFLICT (account) DO UPDATE
 SET day = greatest(u.day, excluded.day),
-    granted = greatest(0, least($6::bigint, $7::bigint - CASE WHEN u.day >= excluded.day THEN u.used ELSE 0 END)),
+    granted = greatest(0, least(?::bigint, ?::bigint - CASE WHEN u.day >= excluded.day THEN u.used ELSE 0 END)),
     used = CASE WHEN u.day >= excluded.day THEN u.used ELSE 0 END
-         + greatest(0, least($8::bigint, $9::bigint - CASE WHEN u.day >= excluded.day THEN u.used ELSE 0 END))
+         + greatest(0, least(?::bigint, ?::bigint - CASE WHEN u.day >= excluded.day THEN u.used ELSE 0 END))
 RETURNING granted, used,
     extract(epoch FROM ((day + 1)::timestamp AT TIME ZONE 'UTC') - clock_timestamp())::float8
 """
-_USED = "SELECT used FROM uses WHERE account = $1 AND day >= (clock_timestamp() AT TIME ZONE 'UTC')::date"
+_USED = "SELECT used FROM uses WHERE account = ? AND day >= (clock_timestamp() AT TIME ZONE 'UTC')::date"
 # What a new row would be like.
 _SWEEP = (
     "DELETE FROM buckets WHERE tokens + extract(epoch FROM clock_timestamp() - at)::float8 * rate >= burst",

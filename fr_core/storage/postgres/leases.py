@@ -14,17 +14,17 @@ from fr_core.storage.postgres.registry import Registry
 
 _TAKE = """
 INSERT INTO leases AS held (name, number, holder, expires)
-VALUES ($1, 1, $2, clock_timestamp() + $3 * interval '1 second')
+VALUES (?, 1, ?, clock_timestamp() + ? * interval '1 second')
 ON CONFLICT (name) DO UPDATE
 SET number = held.number + 1, holder = excluded.holder, expires = excluded.expires
 WHERE held.expires <= clock_timestamp()
 RETURNING number
 """
 _RENEW = """
-UPDATE leases SET expires = clock_timestamp() + $1 * interval '1 second'
-WHERE name = $2 AND number = $3 AND holder <> '' RETURNING 1
+UPDATE leases SET expires = clock_timestamp() + ? * interval '1 second'
+WHERE name = ? AND number = ? AND holder <> '' RETURNING 1
 """
-_RELEASE = "UPDATE leases SET expires = '-infinity', holder = '' WHERE name = $1 AND number = $2"
+_RELEASE = "UPDATE leases SET expires = '-infinity', holder = '' WHERE name = ? AND number = ?"
 _HOLDERS = "SELECT name, holder FROM leases WHERE expires > clock_timestamp() ORDER BY name"
 
 

@@ -24,17 +24,17 @@ _SLOWER_CLOCK = 1.1
 
 _JOIN = """
 INSERT INTO servers (server_id, name, address, version, processes, since, beat, heard)
-VALUES ($1, $2, $3, $4, $5, clock_timestamp(), 1, clock_timestamp()) ON CONFLICT (server_id) DO NOTHING
+VALUES (?, ?, ?, ?, ?, clock_timestamp(), 1, clock_timestamp()) ON CONFLICT (server_id) DO NOTHING
 """
-_BEAT = "UPDATE servers SET beat = beat + 1, heard = clock_timestamp() WHERE server_id = $1 RETURNING 1"
+_BEAT = "UPDATE servers SET beat = beat + 1, heard = clock_timestamp() WHERE server_id = ? RETURNING 1"
 _NOTE = """
 INSERT INTO applied (server_id, scope, number)
-SELECT s.server_id, n.key, n.value::bigint FROM servers s, json_each_text($1) n WHERE s.server_id = $2
+SELECT s.server_id, n.key, n.value::bigint FROM servers s, json_each_text(?) n WHERE s.server_id = ?
 ON CONFLICT (server_id, scope) DO UPDATE SET number = excluded.number
 """
-_FORGET = "DELETE FROM applied WHERE server_id = $1 AND scope = $2"
-_LEAVE = "DELETE FROM servers WHERE server_id = $1"
-_GONE = "DELETE FROM servers WHERE server_id = $1 AND beat = $2"
+_FORGET = "DELETE FROM applied WHERE server_id = ? AND scope = ?"
+_LEAVE = "DELETE FROM servers WHERE server_id = ?"
+_GONE = "DELETE FROM servers WHERE server_id = ? AND beat = ?"
 _LOOK = """
 SELECT server_id, beat, name, address, version, processes, (extract(epoch FROM since) * 1000)::bigint,
        greatest(extract(epoch FROM clock_timestamp() - heard), 0)::float8,

@@ -15,6 +15,7 @@ from fr_core.errors import ShuttingDown, StoreNewer, message
 from fr_core.storage.driver_errors import StatementFailed, driver_errors
 from fr_core.storage.location import Postgres
 from fr_core.storage.postgres.link import Link, driver_failures
+from fr_core.storage.postgres.sql import translated
 from fr_core.storage.protocol import Row
 from fr_core.storage.vault import Value
 
@@ -108,7 +109,7 @@ class Registry:
             self._link = Link(self._server, SCHEMA_NAME)
 
     def run(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
-        """Run one statement of PostgreSQL, durable when this returns; return its rows.
+        """Run one statement of PostgreSQL, with `?` for each value, durable when this returns; return its rows.
 
         A connection that was lost, as by a restart of the database, costs one more try: the statement may run twice.
         Raises `StoreFailed`: it was not done, or the connection was lost again before the answer came; `ShuttingDown`.
@@ -117,13 +118,13 @@ class Registry:
             if self._closed:
                 raise ShuttingDown(message("error.storage.closed", schema="registry of servers"))
             try:
-                return self._link.run(sql, values)
+                return self._link.run(translated(sql), values)
             except StatementFailed:
                 if not self._link.is_broken:
                     raise
             with driver_failures():
                 self._link.connect()
-            return self._link.run(sql, values)
+            return self._link.run(translated(sql), values)
 
     def close(self) -> None:
         """Close the connection; harmless when done twice."""

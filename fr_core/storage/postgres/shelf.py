@@ -10,26 +10,26 @@ from fr_core.storage.shelf import Shelved
 from fr_core.storage.vault import Vault
 
 _TOUCHED_EVERY_S = 60.0  # a value that is read often is written so seldom
-_KEEP_SECRET = "INSERT INTO secret VALUES (1, $1, $2) ON CONFLICT (secret_no) DO NOTHING"
+_KEEP_SECRET = "INSERT INTO secret VALUES (1, ?, ?) ON CONFLICT (secret_no) DO NOTHING"
 _SECRET = "SELECT key_id, wrapped FROM secret"
 _GET = """
 SELECT value, version, extract(epoch FROM clock_timestamp() - made)::float8,
-       expires < least(ends, clock_timestamp() + $1 * interval '1 second')
-FROM shelf WHERE name = $2 AND expires > clock_timestamp()
+       expires < least(ends, clock_timestamp() + ? * interval '1 second')
+FROM shelf WHERE name = ? AND expires > clock_timestamp()
 """
-_TOUCH = "UPDATE shelf SET expires = least(ends, clock_timestamp() + $1 * interval '1 second') WHERE name = $2"
+_TOUCH = "UPDATE shelf SET expires = least(ends, clock_timestamp() + ? * interval '1 second') WHERE name = ?"
 _SWEEP = "DELETE FROM shelf WHERE expires <= clock_timestamp()"
 _ADD = """
 INSERT INTO shelf (name, value, version, made, expires, ends)
-VALUES ($1, $2, 1, clock_timestamp(), clock_timestamp() + $3 * interval '1 second',
-        clock_timestamp() + $4 * interval '1 second')
+VALUES (?, ?, 1, clock_timestamp(), clock_timestamp() + ? * interval '1 second',
+        clock_timestamp() + ? * interval '1 second')
 ON CONFLICT (name) DO NOTHING RETURNING version
 """
 _CHANGE = """
-UPDATE shelf SET value = $1, version = version + 1
-WHERE name = $2 AND version = $3 AND expires > clock_timestamp() RETURNING version
+UPDATE shelf SET value = ?, version = version + 1
+WHERE name = ? AND version = ? AND expires > clock_timestamp() RETURNING version
 """
-_TAKE = "DELETE FROM shelf WHERE name = $1 RETURNING value, expires > clock_timestamp()"
+_TAKE = "DELETE FROM shelf WHERE name = ? RETURNING value, expires > clock_timestamp()"
 
 
 class PostgresShelf:
@@ -79,7 +79,7 @@ class PostgresShelf:
         try:
             return Vault.unlocked(key, key_id, wrapped)
         except WrongKey:  # the stores are under another key now
-            self._registry.run("DELETE FROM secret WHERE key_id = $1", (key_id,))
+            self._registry.run("DELETE FROM secret WHERE key_id = ?", (key_id,))
             return self._unlocked(key)
 
 

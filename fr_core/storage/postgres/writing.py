@@ -7,7 +7,7 @@ number in the row of its process, and the next connection looks for it before an
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 from fr_core.errors import StoreFailed, message
@@ -47,16 +47,15 @@ class WritingLink(Link):
 
     Attributes:
         locks: of the store, over this connection.
-        key_id: of the key that the store is under, as this process knows it.
         is_lost: whether the store was put under another key while this process had no connection.
     """
 
-    def __init__(self, server: Postgres, schema: str, kind: Schema) -> None:
+    def __init__(self, server: Postgres, schema: str, kind: Schema, key_id: Callable[[], str]) -> None:
         super().__init__(server, schema)
         self.locks = Locks(self, kind)
-        self.key_id = ""
         self.is_lost = False
         self._kind = kind
+        self._key_id = key_id
         self._header = PostgresHeader(self)
         self._holder = 0
         self._number = 0  # of the last transaction
@@ -65,14 +64,13 @@ class WritingLink(Link):
         self._numbers: dict[str, int] = {}
         self._item: list[tuple[str, Sequence[Value]]] | None = None
 
-    def begin_holding(self, key_id: str) -> None:
+    def begin_holding(self) -> None:
         """Note the state in which this process takes up the store."""
-        self.key_id = key_id
         self._holder = self._header.count_opening()
 
     @contextmanager
     def changing(self) -> Iterator[None]:
-        """Write within the block while the store is opened, in turns with processes that have it open."""
+        """Write within the block while the store is opened, as others may at the same time."""
         self._begin_writing()
         try:
             yield
@@ -250,7 +248,7 @@ class WritingLink(Link):
         try:
             self.run(_TERMINATE, (self.name,))  # which may not have noticed yet that nobody listens
             self.locks.share(Lock.HELD)
-            self.is_lost = self._header.key_id() != self.key_id
+            self.is_lost = self._header.key_id() != self._key_id()
         except BaseException:
             super().close()
             raise
