@@ -217,7 +217,7 @@ def overwrite(content: bytes) -> Callable[[bytes], bytes]:
     "damage",
     [
         lambda data: data[: len(data) // 2],
-        lambda data: data[:-1],
+        lambda data: data[: -8192 - 1],  # the last page is empty: an empty log of changes
         lambda data: data[:100],
         lambda data: b"\0" * 100 + data[100:],
         lambda data: data[:8192] + b"\xff" * 8192 + data[16384:],
@@ -228,7 +228,7 @@ def overwrite(content: bytes) -> Callable[[bytes], bytes]:
     ],
     ids=[
         "half",
-        "a byte short",
+        "a page and a byte short",
         "header only",
         "no header",
         "page of ones",
