@@ -25,6 +25,9 @@ PAGES = {
     "model-packs.md": "packs",
     "timetables.md": "timetables",
 }
+# Pages that commands write; the other pages, and the prose of these (NAME.md.in), are written by hand.
+WRITTEN = {*PAGES, "reliability.md"}
+MOST_WORDS = 54_000
 # What differs between the two clients, in this order.
 RULES = (
     (r"It belongs to the event\s+loop that made it.* own\.", "Several threads may use it."),
@@ -85,6 +88,12 @@ def docs(target: Path) -> None:
         (target / name).write_text(import_module(f"docs_pages.{module}").page(), encoding="utf-8")
 
 
+def words() -> int:
+    """Count the words of the hand-written pages of docs/ and docs/runbooks/: what holds a letter or a digit."""
+    pages = (*ROOT.glob("docs/*.md"), *ROOT.glob("docs/runbooks/*.md"), *ROOT.glob("tools/docs_pages/*.md.in"))
+    return sum(len(re.findall(r"\S*\w\S*", page.read_text("utf-8"))) for page in pages if page.name not in WRITTEN)
+
+
 def openapi(target: Path) -> None:
     """Write the description of the HTTP interface into `target`."""
     (target / "openapi.json").write_text(import_module("docs_pages.openapi").document(), encoding="utf-8")
@@ -132,7 +141,10 @@ def main() -> int:
             return 0
     if stale:
         print(f"Stale, run `make {chosen.what}`:", *stale, sep="\n  ")
-    return 1 if stale else 0
+    if chosen.what != "docs":
+        return 1 if stale else 0
+    print(f"{(written := words()):,} hand-written words in docs/ of at most {MOST_WORDS:,}")
+    return 1 if stale or written > MOST_WORDS else 0
 
 
 if __name__ == "__main__":
