@@ -37,7 +37,7 @@ def redact(
     ] = "thorough",
     as_json: AsJson = False,
 ) -> None:
-    """Cover every face of a video file but those of named tracks, and check each frame of the copy.
+    """Copy a video file with every face covered except those of named tracks, and check each frame of the copy.
 
     Without --keep, it covers all faces. Metadata are dropped. Watch the copy before you disclose it: a face that the
     detector does not find stays visible, and clothes, gait and places identify people, too. Exit status 1: it failed,
