@@ -1,4 +1,4 @@
-"""The report of a measurement of footage: its figures beside their bars, its tables, and its JSON."""
+"""Reports a measurement of footage: its figures beside their bars, its tables, and its JSON."""
 
 from __future__ import annotations
 

@@ -173,5 +173,5 @@ def _is_over(session: Session, now_s: float) -> bool:
 
 
 def session_key(session_id: str) -> bytes:
-    """Return what a session is found by in memory, from which its id cannot be told."""
+    """Return the key of a session in memory, which does not reveal its id."""
     return sha256(session_id.encode("utf-8", "surrogateescape")).digest()
