@@ -83,7 +83,7 @@ class Members(Protocol):
         """Return all servers that may answer, the oldest first."""
 
     def leave(self) -> None:
-        """End the term, so that nobody waits for this server; it must not answer any more."""
+        """End the term, so that no server waits for this one, which must not answer any more."""
 
     def close(self) -> None:
         """Release connections; harmless when done twice."""

@@ -83,7 +83,7 @@ def _print(done: Redaction, out: Path) -> None:
         f"Tracks that stay visible: {kept}. {counted(done.regions, 'region')} of frames covered with one colour."
     )
     typer.echo(
-        f"Checked: {counted(done.frames, 'frame')} of the copy, no face beside the kept tracks, "
+        f"Checked: {counted(done.frames, 'frame')} of the copy, no face except those of kept tracks, "
         f"{counted(done.rounds, 'copy' if done.rounds == 1 else 'copie')} made."
     )
     typer.echo(f"Sound {'copied' if done.sound_copied else 'dropped'}, metadata dropped.")
