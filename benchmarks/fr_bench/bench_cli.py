@@ -129,16 +129,16 @@ def gallery(
 def storage(
     url: Annotated[str, typer.Option(metavar="URL", help="An empty PostgreSQL database, as storage.url has it.")],
     password: Annotated[
-        str | None, typer.Option(envvar="FR_BENCH_PASSWORD", show_envvar=True, help="Of the database.")
+        str | None, typer.Option(envvar="FR_BENCH_PASSWORD", show_envvar=True, help="Password of the database.")
     ] = None,
-    n: Annotated[int, typer.Option("--n", min=100, help="Templates of each gallery: random, seeded.")] = 20_000,
-    repeat: Annotated[int, typer.Option(min=1, help="Rounds, in which both are measured.")] = 10,
-    seed: Annotated[int, typer.Option(min=0, help="Of the templates.")] = 1,
+    n: Annotated[int, typer.Option("--n", min=100, help="Number of random templates in each gallery.")] = 20_000,
+    repeat: Annotated[int, typer.Option(min=1, help="Number of rounds; each measures both.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the templates.")] = 1,
     bar: options.Decides = False,
     as_json: options.AsJson = False,
     out: options.Out = None,
 ) -> None:
-    """Measure galleries in PostgreSQL beside galleries in a folder: searches, and durable enrolments."""
+    """Compare galleries in PostgreSQL with galleries in a folder: searches, and durable enrolments."""
     with errors_to_stderr():
         from fr_bench.speed.storage import bench_storage, storage_page
 

@@ -160,7 +160,7 @@ class LabelledVideo:
 
     @property
     def people(self) -> tuple[str, ...]:
-        """Those who are seen, in the order in which they come."""
+        """The people in the video, in the order in which they appear."""
         return tuple(dict.fromkeys(face.identity for frame in self.frames for face in frame.faces))
 
 

@@ -10,7 +10,7 @@ from fr_datasets.values import LabelledFace, LabelledFrame, LabelledVideo, Video
 from fr_locales.messages import message
 
 FOLDERS = ("frame_images_DB",)
-# The lists of pairs: the one without the errors that the authors were told of, and the first one.
+# The lists of pairs: the corrected one, and the first one.
 SPLITS = ("splits_corrected.txt", "splits.txt")
 _LABELS = ".labeled_faces.txt"
 _RATE = 24  # frames a second, to which the videos were brought

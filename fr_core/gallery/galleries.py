@@ -254,7 +254,7 @@ class Galleries:
     def require_version(self, gallery_id: str, at_least: str) -> None:
         """Wait until the store shows a version of a gallery, or a later gallery of its id, or that it was deleted.
 
-        Whoever then reads sees no older one.
+        Later reads see no older version.
 
         `at_least`: a token of `versions.version_token`. Raises `InvalidField`: it is none; `ReplicaBehind`: the store
         does not get as far in time, as after a failover that has lost changes, or an older backup.
@@ -269,7 +269,7 @@ class Galleries:
     def _shows(self, gallery_id: str, gallery_no: int, version: int) -> bool:
         with self._store.snapshot() as snapshot:
             row = snapshot.gallery(gallery_id) if checks.is_gallery_id(gallery_id) else None
-            if row is None:  # deleted, if there was one of that number already
+            if row is None:  # deleted, if a gallery had this number before
                 last: dict[str, int] = dict(snapshot.rows(LAST_NUMBERS))
                 return last.get("galleries", 0) >= gallery_no
             return (row.gallery_no, row.info.version) >= (gallery_no, version)

@@ -1,4 +1,4 @@
-"""This process as one of several servers on a database: follows the others, and does alone what only one may do."""
+"""Follows the other servers of a database, and does the jobs that only one server may do."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ class Replica:
         memories.longest_s = server.follow_timeout_s
 
     def start(self) -> None:
-        """Let searches be answered, and follow the others from now on; raises `StoreFailed`."""
+        """Allow searches, and follow the others from now on; raises `StoreFailed`."""
         self._follower.start()
 
     def close(self) -> None:
-        """Follow no more; harmless when done twice."""
+        """Stop following; harmless when done twice."""
         self._opened.close()
 
     def confirm(self) -> None:
-        """Wait until no server searches any more what has been deleted up to now.
+        """Wait until no server searches what has been deleted up to now.
 
         Raises `ErasureUnconfirmed`: a server that may answer does not follow, or the database fails now.
         """

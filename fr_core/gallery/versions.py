@@ -1,4 +1,4 @@
-"""Version tokens: the version of a gallery that a caller has seen, for a later call to see no older one."""
+"""Makes and reads version tokens: a caller has seen a version of a gallery, and a later call must see no older one."""
 
 import base64
 import binascii
@@ -14,8 +14,8 @@ _VERSION = struct.Struct("<qq")
 def version_token(gallery_no: int, version: int) -> str:
     """Return the token of a version of the gallery of a number.
 
-    The checksum tells a token that was cut or changed. It is no secret and need not be one: a token that somebody
-    composes makes only their own calls wait.
+    The checksum detects a token that was cut or changed. It is no secret and need not be: a forged token only makes the
+    forger's own calls wait.
     """
     payload = _VERSION.pack(gallery_no, version)
     return base64.urlsafe_b64encode(_check(payload) + payload).decode().rstrip("=")

@@ -26,13 +26,13 @@ class _Group(GalleryTransaction):
         self.when_kept(lambda: memories.apply(self.effects, self._applied))
 
     def finish(self) -> None:
-        """Write what was kept back, and the log of changes where other servers follow it."""
+        """Write what was held back, and the log of changes if other servers follow it."""
         if self.end is not None and self.effects:
             self._applied = Applied(self.end.seq, append(self, self.end, _logged(self.effects)))
         super().finish()
 
     def foresee(self, jobs: Sequence[object]) -> None:
-        """Learn of the jobs of a group before the first runs."""
+        """See the jobs of a group before the first runs."""
         foresee(self, [job.change for job in jobs if isinstance(job, _Job)])
 
     def _memory(self) -> Callable[[], None]:

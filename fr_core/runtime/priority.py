@@ -1,4 +1,4 @@
-"""Threads that compute stand back behind those that answer, and models behind the rest."""
+"""Gives threads that compute a lower priority than those that answer, and models the lowest."""
 
 import os
 import sys

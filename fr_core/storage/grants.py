@@ -1,4 +1,4 @@
-"""Shares of what an account may do, granted to several processes: never more in all than the account has."""
+"""Grants shares of an account's budget to several processes: together never more than the budget."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class Block:
 
 
 class Grants(Protocol):
-    """Accounts, each named by bytes that do not tell whose it is. Every method raises `StoreFailed`."""
+    """Accounts, each named by bytes that do not reveal its owner. Every method raises `StoreFailed`."""
 
     def take(self, account: bytes, rate: float, burst: int) -> Block:
-        """Take a block of tokens; an account gets `rate` of them a second, and has `burst` at most (1 or more)."""
+        """Take a block of tokens; an account gets `rate` tokens a second, and holds `burst` at most (1 or more)."""
 
     def use(self, account: bytes, most: int) -> Block:
         """Take a block of uses; an account has `most` of them in a day (UTC)."""
@@ -27,7 +27,7 @@ class Grants(Protocol):
         """Return how many uses of today were granted."""
 
     def sweep(self) -> None:
-        """Delete what is kept of accounts that are as good as new."""
+        """Delete accounts that are in the state of a new one."""
 
     def close(self) -> None:
-        """Let go what it needs; harmless when done twice."""
+        """Release connections; harmless when done twice."""

@@ -1,6 +1,6 @@
-"""Leases: one process at a time holds a name, such as that of a job which only one server may do.
+"""Gives leases: one process at a time holds a name, such as that of a job which only one server may do.
 
-Several servers on one PostgreSQL share `postgres.leases`; on one machine, `FolderLeases` does with locked files.
+Several servers on one PostgreSQL share `postgres.leases`; on one machine, `FolderLeases` uses locked files.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ log = logging.getLogger("fr_core.storage.leases")
 
 
 def own_clock_s() -> float:
-    """Return seconds of a clock that is never set, and that goes on while the machine is suspended."""
+    """Return the seconds of a clock that cannot be set, and that runs while the machine is suspended."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
@@ -41,22 +41,22 @@ class Lease:
 
 
 class Leases(Protocol):
-    """Gives leases. Every method raises `StoreFailed` where that which keeps them fails."""
+    """Gives leases. Every method raises `StoreFailed` if their storage fails."""
 
     def take(self, name: str, lasts_s: float) -> Lease | None:
-        """Return a new lease, None while another one is held; a holder that takes again gets None, too."""
+        """Return a new lease, or None while a lease of the name is held, also by the caller."""
 
     def renew(self, lease: Lease, lasts_s: float) -> Lease | None:
-        """Return the lease with a new end, None if another one has been taken since."""
+        """Return the lease with a new end, or None if another one has been taken since."""
 
     def release(self, lease: Lease) -> None:
-        """Let others have it at once; harmless where another one has been taken since."""
+        """Release the lease at once; harmless if another one has been taken since."""
 
     def holders(self) -> dict[str, str]:
         """Return the id of the server that holds each lease, by the lease's name."""
 
     def close(self) -> None:
-        """Let go what it needs; leases are not released. Harmless when done twice."""
+        """Release connections and files, but no lease. Harmless when done twice."""
 
 
 class Hold:

@@ -1,7 +1,7 @@
-"""Registers the servers that are alive, and what each has applied of the changes of others.
+"""Registers the servers that are alive, and notes which changes of others each has applied.
 
 A server answers only within a *term*: from its registration until its own clock says that the others may take it for
-gone. Nothing that a clock of another machine says can lengthen a term.
+dead. No clock of another machine can lengthen a term.
 
 An erasure is safe to acknowledge once `behind` returns no server: each that may still answer has applied it. So a
 server that applies changes for its answers keeps to three rules:
@@ -31,7 +31,7 @@ log = logging.getLogger("fr_core.storage.members")
 
 @dataclass(frozen=True, slots=True)
 class Itself:
-    """The words in which a server tells people of itself."""
+    """The description of a server, for people."""
 
     name: str
     address: str  # that clients reach it at, "HOST:PORT"; "" if it does not know
@@ -62,19 +62,19 @@ class Members(Protocol):
 
     @property
     def term(self) -> int | None:
-        """Return the number of the term of this server, None outside of one: it must not answer then."""
+        """Return the number of this server's term, or None outside of one: then it must not answer."""
 
     def beat(self) -> None:
-        """Keep the term going; where it is over, begin a new one, which has another id and number."""
+        """Continue the term; if it is over, begin a new one, with another id and number."""
 
     def note(self, scope: str, number: int) -> None:
         """Note that everything of a scope up to a number is applied; others see it with the next beat or `flush`."""
 
     def forget(self, scope: str) -> None:
-        """Take back what was noted of a scope that there is no more."""
+        """Remove the note of a scope that no longer exists."""
 
     def flush(self) -> None:
-        """Let others see what was noted."""
+        """Show the notes to others now."""
 
     def behind(self, scope: str, number: int) -> tuple[Member, ...]:
         """Return the servers that may answer and have not noted that number of a scope, or a greater one."""
@@ -83,10 +83,10 @@ class Members(Protocol):
         """Return all servers that may answer, the oldest first."""
 
     def leave(self) -> None:
-        """End the term, so that nobody waits for this server; it must not answer any more."""
+        """End the term, so that no server waits for this one, which must not answer any more."""
 
     def close(self) -> None:
-        """Let go what it needs; harmless when done twice."""
+        """Release connections; harmless when done twice."""
 
 
 class SoleMember:
@@ -133,7 +133,7 @@ _IMPLEMENTS: type[Members] = SoleMember
 
 
 class Heartbeat:
-    """Beats for a server in a thread of its own, from now until `close`, which also leaves."""
+    """Sends the heartbeats of a server from a thread, from now until `close`, which also leaves."""
 
     def __init__(
         self, members: Members, lasts_s: float = LASTS_S, failed: Callable[[FrError], None] = lambda error: None

@@ -13,7 +13,7 @@ from fr_core.storage.members import LASTS_S, Itself, Members, SoleMember
 from fr_core.storage.schema import Schema
 from fr_core.storage.shelf import Shelf
 
-_TRIES = 5  # a server that hangs on PostgreSQL tries so often in the time of a term
+_TRIES = 5  # tries in the time of a term, if PostgreSQL does not answer
 
 
 def open_database(

@@ -104,7 +104,7 @@ def reading(location: Location, schema: Schema) -> Iterator[Connection]:
 
 
 def servers_of(server: Postgres) -> tuple[tuple[Member, ...], dict[str, str]]:
-    """Return the servers that are registered in a database, and the name of the one that has each lease.
+    """Return the servers that are registered in a database, and for each lease the name of its holder.
 
     Raises `DatabaseUnreachable`, `DatabaseUnusable`, `StoreNewer`, and `StoreFailed`.
     """

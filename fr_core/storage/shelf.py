@@ -1,4 +1,4 @@
-"""A shelf: values that several servers share for a while, each under a name that cannot be guessed."""
+"""Keeps short-lived values that several servers share, each under a name that cannot be guessed: the shelf."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ class Shelved:
 
 
 class Shelf(Protocol):
-    """Keeps values until their time is over. Every method raises `StoreFailed`."""
+    """Keeps values until they expire. Every method raises `StoreFailed`."""
 
     @property
     def secret(self) -> bytes:
         """Return 32 secret bytes, the same for all servers of a store."""
 
     def get(self, name: bytes, lasts_s: float = 0.0) -> Shelved | None:
-        """Return a value, None if there is none; above 0, `lasts_s` lengthens its time, up to its end."""
+        """Return a value, or None if there is none; `lasts_s` above 0 extends its time, up to `longest_s` of `put`."""
 
     def put(self, name: bytes, value: bytes, version: int, lasts_s: float, longest_s: float) -> int:
-        """Put a value there, and return its version; 0 if `version` is not the present one, and nothing was changed.
+        """Store a value and return its version; return 0 and change nothing if `version` is not the present one.
 
         Version 0 stands for no value. A value lasts `lasts_s`, which `get` can lengthen, but at most `longest_s`.
         """
 
     def take(self, name: bytes) -> bytes | None:
-        """Take a value away, and return it; None if there is none. Of several callers, one gets it."""
+        """Remove a value and return it, or None if there is none. If several callers do so, one gets it."""
 
     def close(self) -> None:
-        """Let go what it needs; harmless when done twice."""
+        """Release connections; harmless when done twice."""

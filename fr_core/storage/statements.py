@@ -46,7 +46,7 @@ class Transaction(Reading):
         self.kept: list[Callable[[], None]] = []
 
     def foresee(self, jobs: Sequence[object]) -> None:
-        """Learn of the jobs of a group before the first runs, so that one question to the database may serve many."""
+        """See the jobs of a group before the first runs, so that one query can serve many."""
 
     def require_room(self, grows_by: int) -> None:
         """Raise `StorageLow` unless the disk has room for so many bytes more; asked once in a transaction."""

@@ -1,4 +1,4 @@
-"""Gives the process of the HTTP interface the shelf of a database, over a socket that only this process has given it.
+"""Lets the process of the HTTP interface use the shelf of a database, over a socket that this process gives it.
 
 Each line is a JSON object. The first is the server's, with the secret of the shelf. Then each question, with a number,
 has an answer with that number; bytes are in base64.
@@ -34,11 +34,11 @@ class ShelfServer:
         self._serving = asyncio.create_task(self._serve())
 
     def passed_on(self) -> None:
-        """Close the end that another process has now."""
+        """Close the end that was passed to another process."""
         self.other.close()
 
     async def close(self) -> None:
-        """Answer no more."""
+        """Stop answering."""
         self._serving.cancel()
         await asyncio.gather(self._serving, *self._answers, return_exceptions=True)
         self._own.close()

@@ -289,7 +289,7 @@ def test_a_server_that_others_may_take_for_gone_answers_no_search(database: Post
         enrol(galleries, 1)
         assert len(found(galleries)) == 1
         now_s[0] += 11.0
-        with pytest.raises(ReplicaBehind, match="lost touch"):
+        with pytest.raises(ReplicaBehind, match="lost contact"):
             found(galleries)
         assert galleries.get(GALLERY).template_count == 1  # what comes from the database itself
         other.delete_subject(GALLERY, "s1")

@@ -293,7 +293,7 @@ def test_the_command_writes_a_copy_and_its_record(tmp_path: Path, footage_file: 
     code, said, error = fr(*words)
     assert (code, error) == (0, "")
     assert "Tracks that stay visible: 1." in said
-    assert "Checked: 75 frames of the copy, no face beside the kept tracks" in said
+    assert "Checked: 75 frames of the copy, no face except those of kept tracks" in said
     record = json.loads((tmp_path / "copy.webm.json").read_text())
     assert record["copy"]["sha256"] == hashlib.sha256(out.read_bytes()).hexdigest()
     assert record["original"]["sha256"] == hashlib.sha256(footage_file.read_bytes()).hexdigest()

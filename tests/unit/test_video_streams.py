@@ -82,9 +82,9 @@ def test_a_named_pipe_gives_its_pictures(tmp_path: Path, units: dict[str, list[U
 
 def test_a_login_is_made_by_digest_and_a_wrong_one_refused(units: dict[str, list[Unit]]) -> None:
     with Camera([units["H264"]], speed=20.0, login=("observer", "p%2Fw")) as camera:
-        with pytest.raises(StreamUnreadable, match="wants a user"):
+        with pytest.raises(StreamUnreadable, match="requires a user"):
             Feed(camera.address.replace("observer", "nobody"))
-        with pytest.raises(StreamUnreadable, match="wants a user"):
+        with pytest.raises(StreamUnreadable, match="requires a user"):
             Feed(camera.address.replace("observer:p%2Fw@", ""))
     with Camera([units["H264"]], speed=20.0, login=("observer", "pw")) as camera:
         frames, _, _ = played(camera.address)

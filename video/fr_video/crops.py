@@ -1,4 +1,4 @@
-"""Cuts the best shots of tracks out of their frames, in a way that a verifier can repeat."""
+"""Cuts the best shots of tracks out of their frames, so that a verifier can repeat it."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Runs the encoder: a process that makes a video file of pictures, and can do nothing else.
+"""Runs the encoder: a process that makes a video file from pictures, and can do nothing else.
 
 Only `fr_video.encoding` starts it. It imports PyAV, confines itself with `fr_core.imaging.confine`, and then takes one
 picture for each request from shared memory. It cannot open its output: it tells its starter which bytes to write where.
 
-The encoder is libvpx (BSD-3-Clause), never x264 or x265 (GPL-2.0-or-later), which PyAV's wheel holds too.
+The encoder is libvpx (BSD-3-Clause), never x264 or x265 (GPL-2.0-or-later), which PyAV's wheel also holds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Makes a video file of pictures, with an encoder that runs in a process that can do nothing else."""
+"""Makes a video file from pictures, with an encoder in a process that can do nothing else."""
 
 from __future__ import annotations
 

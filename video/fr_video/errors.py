@@ -47,11 +47,11 @@ class StreamUnreadable(VideoError, reason="STREAM_UNREADABLE"):
 
 
 class WatchNotAllowed(VideoError, reason="WATCH_NOT_ALLOWED"):
-    """This server's configuration does not allow to watch the stream with the gallery, or not any longer."""
+    """This server's configuration does not allow, or no longer allows, watching the stream with the gallery."""
 
 
 class WithoutReason(VideoError):
-    """An error of a command, with which no call ends; it has a code in place of a reason."""
+    """An error that only commands report; it has a code in place of a reason."""
 
     code: ClassVar[str] = "VIDEO_UNUSABLE"
 

@@ -15,7 +15,7 @@ from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Interval, UndefinedRat
 
 DAY_S = 86_400
 _MINUTE_S = 60
-# Until so much was watched, a rate says little.
+# Until the stream was watched for so long, a rate says little.
 _LEAST_WATCHED_S = 600.0
 _ROUNDING = 1e-9
 
@@ -34,7 +34,7 @@ def poisson_limits(count: int, confidence: float = DEFAULT_CONFIDENCE) -> Interv
 
 @dataclass(frozen=True, slots=True)
 class RateOfTracks:
-    """Tracks that were searched in the last 24 hours of a stream, and what they say of a day."""
+    """Tracks that were searched in the last 24 hours of a stream, and the rate per day that follows."""
 
     tracks: int
     watched_s: float  # of these 24 hours, without gaps
@@ -51,8 +51,8 @@ class RateOfTracks:
     def assumed_per_day(self) -> float:
         """Return the rate that the threshold is chosen for.
 
-        It is the upper limit of the measured one; and at least what the caller expects until a day was watched, since
-        a night says nothing of a day.
+        It is the upper limit of the measured rate; until a whole day was watched, it is at least what the
+        caller expects, since a night says nothing about a day.
         """
         measured = self.per_day.high
         return measured if self.watched_s >= DAY_S - _MINUTE_S else max(measured, self.expected_per_day)
@@ -84,7 +84,7 @@ class TrackCounter:
 
 @dataclass(frozen=True, slots=True)
 class LeadPoint:
-    """The threshold from which a candidate of a track is a lead, and the false leads that it lets expect."""
+    """The threshold at or above which a candidate of a track is a lead, and the false leads to expect at it."""
 
     threshold: float  # similarity, in [-1, 1]
     assumed_tracks_per_day: float

@@ -1,4 +1,4 @@
-"""Decodes a live stream in a thread, and holds its newest frames for a reader who may be too slow for all of them."""
+"""Decodes a live stream in a thread, and holds its newest frames for a reader that may be too slow for all of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MISSING_S = 1  # seconds beyond the interval of the sampling from which frames 
 
 
 class Why(StrEnum):
-    """The reason of a gap."""
+    """The reason for a gap."""
 
     LOST = "LOST"  # the connection broke, was silent, or there was none
     DAMAGED = "DAMAGED"  # frames were damaged, and left out

@@ -1,6 +1,6 @@
 """Covers every face of a video file but those of named tracks, for disclosure, and checks the copy frame by frame.
 
-Faces are covered with one colour: nothing of a face is left to be recovered. A blur keeps it, weakened: networks and
+Faces are covered with one colour, which leaves nothing of a face to recover. A blur only weakens the face: networks and
 deconvolution recover faces from it, and a matcher may still match (McPherson, Shokri and Shmatikov, "Defeating image
 obfuscation with deep learning", arXiv:1609.00408, 2016, for blurs and mosaics).
 """
@@ -34,17 +34,17 @@ MIN_SCORE = 0.3
 """Score of the detector from which a region of a frame is covered as a face, in [0, 1]; below that of a pack."""
 
 ROUNDS = 6
-"""Times that a copy is made, and checked, at most."""
+"""Maximum number of copies that are made and checked."""
 
 _CONTAINERS = {".webm": "webm", ".mkv": "matroska"}
-_PLAYED_RATE = Fraction(25)  # frames for each second that players are told where the original tells none
+_PLAYED_RATE = Fraction(25)  # frames per second for players, if the original states no rate
 
 Kept = Mapping[int, Mapping[int, Box]]
 """Boxes of the tracks that stay visible, by their number, then by ticks, in the order of time."""
 
 
 def sensitive(pack: Pack) -> Pack:
-    """Return a pack whose detector reports faces from `MIN_SCORE` on."""
+    """Return the pack with a detector that reports faces from `MIN_SCORE` on."""
     lower = min(MIN_SCORE, pack.detector.score_threshold)
     return replace(pack, detector=replace(pack.detector, score_threshold=lower))
 
@@ -155,8 +155,8 @@ def redact(
     Args:
         video: the original.
         engine: of a `sensitive` pack, so that the detector reports every face from `MIN_SCORE` on.
-        kept: tracks that stay visible; see `shown_times` for what is in doubt, and covered.
-        out: the copy, ".webm" or ".mkv"; it gets this name when it is checked, and is beside it until then.
+        kept: tracks that stay visible; `shown_times` says which sightings are in doubt, and so covered.
+        out: the copy, ".webm" or ".mkv"; it gets this name once it is checked; until then it has another.
         sound: copy the sound; else there is none. Voices identify people, too.
         on_frame: called with a number of the step, from 0, and the time of each frame that was looked at.
 
@@ -203,7 +203,7 @@ def redact(
 
 
 class _Work:
-    """A redaction in work: what is covered, which grows with each check."""
+    """A redaction in progress; the covered regions grow with each check."""
 
     def __init__(
         self,
@@ -286,7 +286,7 @@ def _without(pixels: U8, boxes: Sequence[Box]) -> U8:
 
 
 def _others(found: Sequence[Detection], visible: Sequence[Box]) -> list[Box]:
-    """Return the boxes of faces that are none of the visible ones; each of these is one face at most."""
+    """Return the boxes of faces that match no visible box; each visible box matches one face at most."""
     left, others = list(visible), []
     for one in found:
         x, y, right, bottom = (float(side) for side in one.box)

@@ -18,7 +18,7 @@ SAME_FACE = 0.5
 """Intersection over union from which two boxes of one picture are one face."""
 
 # Shares of a face's box by which it is grown on each side: a box ends at the forehead and before the ears, and hair and
-# ears tell who a person is. Where a face is expected and not found, its place is less certain.
+# ears tell who a person is. If a face is expected and not found, its place is less certain.
 _MARGIN, _MARGIN_OF_GUESS = 0.35, 0.7
 
 
@@ -59,15 +59,15 @@ class Regions:
 
 
 def sighted(time: Fraction, box: Box) -> Covered:
-    """Return how a face is covered that was found once."""
+    """Return the cover of a face that was found once."""
     return Covered(((time, box),), time - HOLD_S, time + HOLD_S)
 
 
 def shown_times(track: Track, kept: Sequence[Mapping[int, Box]]) -> dict[Fraction, Box]:
     """Return when and where the face of a track stays visible: seconds and boxes.
 
-    It does where it is the face of a kept track; and between two neighbouring sightings of the kept track that are both
-    of this track. Everything else is in doubt, and covered.
+    A face stays visible where it is that of a kept track, and between two neighbouring sightings of the kept track that
+    are both of this track. Everything else is in doubt, and covered.
 
     Args:
         track: of every frame.
@@ -86,7 +86,7 @@ def shown_times(track: Track, kept: Sequence[Mapping[int, Box]]) -> dict[Fractio
 
 
 def covered_of(track: Track, shown: Mapping[Fraction, Box]) -> Iterator[Covered]:
-    """Yield how a track is covered where it is not shown, from one shown sighting to the next."""
+    """Yield the covers of a track where it is not shown, from one shown sighting to the next."""
     before: Fraction | None = None
     runs = [(stays, list(run)) for stays, run in groupby(track.sightings, key=lambda one: one.time in shown)]
     for place, (stays, run) in enumerate(runs):

@@ -1,6 +1,6 @@
 """Puts the pictures of H.264 and H.265 together from RTP packets (RFC 3550, RFC 6184, RFC 7798).
 
-The packets are of a stranger. After a packet that is missing, pictures are left out up to the next key frame, because a
+The packets are not trusted. After a missing packet, pictures are left out up to the next key frame, because a
 decoder would patch them up and show a face that the camera never saw.
 """
 
@@ -49,7 +49,7 @@ class Depacketizer:
         self._waits = True  # for a key frame
 
     def add(self, packet: bytes) -> Iterator[Picture]:
-        """Yield the picture that a packet ends, if any; other packets than RTP of the stream are skipped."""
+        """Yield the picture that a packet ends, if any; packets that are not RTP of the stream are skipped."""
         parsed = _parsed(packet)
         if parsed is None or parsed[0] != self._payload_type:
             return
@@ -128,7 +128,7 @@ class Depacketizer:
 
 
 def _parsed(packet: bytes) -> tuple[int, bool, int, int, bytes] | None:
-    """Return payload type, marker, sequence number, timestamp and payload of an RTP packet; None of another."""
+    """Return payload type, marker, sequence number, timestamp and payload of an RTP packet; None for other packets."""
     if len(packet) < 12 or packet[0] >> 6 != 2:
         return None
     first, second, sequence, timestamp = struct.unpack_from(">BBHI", packet)

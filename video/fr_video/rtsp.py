@@ -1,6 +1,6 @@
 """Plays the video of an RTSP server (RFC 2326) over its one TCP connection, as an MPEG transport stream.
 
-The decoder in the sandbox has no network, and FFmpeg's own RTSP would parse what a stranger sends outside the sandbox.
+The decoder in the sandbox has no network, and FFmpeg's own RTSP would parse untrusted data outside the sandbox.
 So this module reads the texts and the packets, in Python, within limits, and the sandbox gets pictures only.
 """
 
@@ -50,7 +50,7 @@ class RtspSession:
         monotonic_s: a clock.
 
     Raises:
-        StreamUnreadable: the server refuses, wants a kind of login or sends a codec that is not supported, or does not
+        StreamUnreadable: the server refuses, requires a login or sends a codec that is not supported, or does not
             speak RTSP.
         OSError: the connection broke, or was silent for too long.
     """
@@ -234,7 +234,7 @@ def _without_login(parts: SplitResult) -> str:
 
 
 def _digest(challenge: str, user: str, password: str) -> Callable[[str, str], str]:
-    """Return what makes the Authorization header of a request (RFC 7616, with MD5 or SHA-256)."""
+    """Return a function that makes the Authorization header of a request (RFC 7616, with MD5 or SHA-256)."""
     said = {
         name.lower(): quoted or bare for name, quoted, bare in re.findall(r'(\w+)=(?:"([^"]*)"|([^\s,]+))', challenge)
     }

@@ -25,7 +25,7 @@ _POLL_S = 0.5
 
 
 def require_address(address: str) -> None:
-    """Raise `StreamUnreadable` unless an address is of a kind that is opened.
+    """Raise `StreamUnreadable` unless an address is of a supported kind.
 
     Kinds are rtsp://, tcp:// for an MPEG transport stream, and file:// for one in a named pipe or a file.
     """
@@ -42,7 +42,7 @@ def require_address(address: str) -> None:
 
 
 class Feed:
-    """A connected stream; `file` is the pipe from which its bytes come, as an MPEG transport stream.
+    """A connected stream; `file` is a pipe that delivers its bytes, as an MPEG transport stream.
 
     A thread pumps, as fast as the pipe is read, until the stream ends or is silent for `SILENT_S`.
 

@@ -1,6 +1,6 @@
-"""Watches a live stream: follows its faces, searches once for each track, and tells gaps, drops and leads.
+"""Watches a live stream: follows its faces, searches once for each track, and reports gaps, drops and leads.
 
-Nothing is kept: a track, its template and its picture are forgotten when it was searched. Memory is bounded.
+Nothing is kept: a track, its template and its picture are deleted once it was searched. Memory is bounded.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Status:
     at: datetime  # UTC
     is_connected: bool
     frames_looked_at: int
-    frames_dropped: int  # that the stream had, and the server was too slow for
+    frames_dropped: int  # of the stream, for which the server was too slow
     frames_refused: int  # with more faces than the limit
     gaps: int
     tracks_searched: int
@@ -152,7 +152,7 @@ class Watcher:
     def _connected(self) -> Feed | None:
         try:
             return Feed(self._watch.address)
-        except (OSError, StreamUnreadable):  # the gap goes on, and its end is told
+        except (OSError, StreamUnreadable):  # the gap goes on, and its end is reported
             return None
 
     def _session(self, feed: Feed) -> Iterator[Event]:
@@ -169,7 +169,7 @@ class Watcher:
                     if began is None:
                         began, last = now, frame.time
                         yield from self._resumed(began + _s(frame.time))
-                    began = min(began, now)  # the frame that came with the least delay tells best
+                    began = min(began, now)  # the frame with the least delay gives the best estimate
                     for hole in live.holes():
                         yield self._gap(began + _s(hole.begin), began + _s(hole.end), hole.why)
                     self._look(frame, frame.time - last, tracker, pictures)

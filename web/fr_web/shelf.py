@@ -1,7 +1,7 @@
 """Shares what pages need with the other servers of a database: values on a shelf that the server keeps.
 
 Each value is encrypted under a key that is made of its name and of a secret of the servers. Only the browser has the
-name of its session, so that nobody reads or writes a session in the database.
+name of its session, so sessions in the database can be neither read nor forged.
 """
 
 from __future__ import annotations
@@ -64,22 +64,22 @@ class SharedShelf:
         return Shelved(self._opened(name, found["value"]), found["version"], found["age_s"])
 
     async def put(self, name: str, value: object, version: int, lasts_s: float, longest_s: float) -> int:
-        """Put a value there in the place of a version, 0 for none; return its version, 0 if that is not there."""
+        """Store a value over a version, 0 for none; return the new version, or 0 if that one is not the present."""
         sealed = self._sealed(name, value)
         put = await self._ask("put", name, value=sealed, version=version, lasts_s=lasts_s, longest_s=longest_s)
         return int(put["version"])
 
     async def add(self, name: str, lasts_s: float) -> bool:
-        """Return whether nobody has added a name before, for as long as it lasts."""
+        """Add a name, and return True if it was not there; it lasts `lasts_s`."""
         return bool(await self.put(name, True, 0, lasts_s, lasts_s))
 
     async def take(self, name: str) -> Any:
-        """Take a value away, and return it; None if there is none. Of several callers, one gets it."""
+        """Remove a value and return it, or None if there is none. If several callers do so, one gets it."""
         found = await self._ask("take", name)
         return self._opened(name, found["value"]) if "value" in found else None
 
     async def close(self) -> None:
-        """End; nothing may be asked any more."""
+        """Close the connection; no call may follow."""
         self._reading.cancel()
         await asyncio.gather(self._reading, return_exceptions=True)
         self._writer.close()
@@ -117,7 +117,7 @@ class SharedShelf:
             raise _failed() from error
 
     async def _read(self) -> None:
-        """Give answers to those that wait, until the server is gone; then nothing is answered any more."""
+        """Deliver answers to the calls that wait, until the server ends; then every call fails."""
         while line := await self._reader.readline():
             found = json.loads(line)
             waiting = self._waiting.get(found["number"])
@@ -156,7 +156,7 @@ class Copy:
     ) -> dict[str, Any]:
         """Write what has changed since it was read, and return what other processes have changed meanwhile.
 
-        `is_new`: if nothing is there any more, it is put there anew. Raises `FrApiError`.
+        `is_new`: if nothing is there any more, it is stored anew. Raises `FrApiError`.
         """
         said, theirs = told_of(values), dict[str, Any]()
         changed = {one for one in said.keys() | self.said.keys() if said.get(one) != self.said.get(one)}

@@ -1,4 +1,4 @@
-"""`fr bench video`: its options, and what they ask for."""
+"""Defines `fr bench video` and its options."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -18,26 +18,26 @@ def video(
         typer.Option(help="Film people of LFW, or take the videos of a data set."),
     ] = "made",
     root: Root = None,
-    people: Annotated[int, typer.Option(min=3, help="Of made footage.")] = _PEOPLE,
-    seconds: Annotated[float, typer.Option(min=12.0, help="Of made footage, for each of its recorders.")] = _SECONDS,
-    height: Annotated[int, typer.Option(min=180, max=2160, help="Of made footage, in pixels, at 16 : 9.")] = 1080,
-    strangers: Annotated[int, typer.Option(min=0, help="People enrolled beside those of made footage.")] = 500,
+    people: Annotated[int, typer.Option(min=3, help="Number of people in made footage.")] = _PEOPLE,
+    seconds: Annotated[float, typer.Option(min=12.0, help="Length of made footage, for each recorder.")] = _SECONDS,
+    height: Annotated[int, typer.Option(min=180, max=2160, help="Height of made footage in pixels, at 16 : 9.")] = 1080,
+    strangers: Annotated[int, typer.Option(min=0, help="Number of enrolled people who are not in made footage.")] = 500,
     tuning: Annotated[
-        bool, typer.Option("--tuning", help="Film the people who are kept for tuning, not those for evaluation.")
+        bool, typer.Option("--tuning", help="Film the people who are for tuning, not those for evaluation.")
     ] = False,
     testdata: options.Testdata = None,
     pack: options.Pack = "buffalo_s",
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     detection: options.Detection = "fast",
-    seed: Annotated[int, typer.Option(min=0, help="Of the paths that people take.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the paths that people take.")] = 1,
     bar: options.Decides = False,
     as_json: options.AsJson = False,
     out: options.Out = None,
 ) -> None:
     """Measure footage with known people: frames/s per core, tracks found and switched, and tracks against photos.
 
-    `--footage youtube_faces` and `chokepoint` take a folder in the layout of that data set, linked or as --root.
+    `--footage youtube_faces` and `chokepoint` read that data set from the folder that is linked or given as --root.
     """
     if footage == "made" and root is not None:
         raise typer.BadParameter("It is the folder of a data set.", param_hint="--root")

@@ -1,1 +1,1 @@
-"""`fr bench video`: footage with known people, made or of a data set, followed and searched for."""
+"""Measures footage with known people, made or of a data set: `fr bench video`."""

@@ -17,7 +17,7 @@ LOOKS = ((1, 1), (2, 3), (4, None))
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Enrolled:
-    """A gallery of photos, one for each person; `people` are names, "" for a stranger, who is nobody in the footage."""
+    """A gallery of photos, one for each person; `people` are names, "" for a stranger, who is not in the footage."""
 
     people: tuple[str, ...]
     embeddings: tuple[Embedding, ...]
@@ -42,7 +42,7 @@ PROBES: tuple[tuple[str, Callable[[Probes], Embedding]], ...] = (
 
 
 def against_photos(probes: Sequence[Probes], gallery: Enrolled, threshold: float) -> tuple[Against, ...]:
-    """Return a row for each kind of probe, then of the mean one for each number of looks that there are.
+    """Return a row for each kind of probe, then rows of the mean for each number of looks.
 
     Each probe is of a person who is enrolled; there is at least one.
     """

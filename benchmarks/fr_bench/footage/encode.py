@@ -1,4 +1,4 @@
-"""Encodes made footage. Nothing else in FR Core encodes video or loads FFmpeg outside of the decoder's sandbox."""
+"""Encodes made footage. Nothing else in FR Core loads FFmpeg outside a sandbox."""
 
 import struct
 from collections.abc import Iterable, Mapping

@@ -31,7 +31,7 @@ class Probes:
 
     person: str  # whom most of its sightings show
     looks: int  # independent ones
-    random: Embedding  # of a sighting drawn at random: a photo that somebody took out of the footage
+    random: Embedding  # of a sighting drawn at random: like a photo that was taken from the footage at will
     best: Embedding  # of the best shot
     mean: Embedding  # `Track.template`
 
@@ -72,7 +72,7 @@ def follow_file(
     faces_at: Callable[[float], Sequence[LabelledFace]],
     rng: np.random.Generator,
 ) -> tuple[Clip, list[Probes]]:
-    """Follow the people of a video file, as `fr video` does; `faces_at` tells who is where at a time in seconds."""
+    """Follow the people of a video file, as `fr video` does; `faces_at` returns its faces at a time in seconds."""
     load, begun, cost = OtherLoad(), time.monotonic(), processor_s()
     with VideoFile(path) as video, video.sampled(Sampling()) as reading:
         found = _Following(engine, lambda frame: faces_at(float(frame.time)), reading)
@@ -106,7 +106,7 @@ def processor_s() -> float:
 
 
 class _Following:
-    """Tracks of frames, with what was known about each frame and seen in it."""
+    """Tracks of frames, with the labelled and the detected faces of each frame."""
 
     def __init__(
         self, engine: Engine, faces_of: Callable[[Frame], Sequence[LabelledFace]], frames: Iterable[Frame]
@@ -120,7 +120,7 @@ class _Following:
         self.truth: Truth = truth
 
     def probes(self, rng: np.random.Generator) -> Iterator[Probes]:
-        """Yield those of each track that follows somebody who is known."""
+        """Yield the probes of each track that follows a labelled person."""
         for track in self.tracker.tracks():
             people = people_of(self.truth, track)
             drawn = track.sightings[rng.integers(len(track.sightings))]

@@ -1,6 +1,6 @@
 """Films people of LFW, who come and go, cross and cover each other, before a camera that moves.
 
-The people who are filmed are not those on whom anything was tuned: see `cast_of`.
+Nothing was tuned on the people who are filmed: see `cast_of`.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""The report of a measurement of footage: its figures beside their bars, its tables, and its JSON."""
+"""Reports a measurement of footage: its figures beside their bars, its tables, and its JSON."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def video_page(report: VideoReport, *, decides: bool = False) -> Page:
         f"Pack {settings.pack}, device {device.active} (asked for: {device.requested}), {device.runtime}, "
         f"precision {device.precision}, detection {settings.detection}",
         f"Each track searches {report.gallery_size} photos, one for each person, at the threshold of the pack. "
-        "Intervals of 95 % take searches for independent, although one person has several tracks.",
+        "Intervals of 95 % treat searches as independent, although one person has several tracks.",
     ]
     held = [Held(name, value, _BARS[name], decides) for name, value in report.figures.items() if value is not None]
     stem = re.sub(r"[^A-Za-z0-9_.]+", "-", f"video-{report.name}-{device.active}-{device.precision}")

@@ -1,4 +1,4 @@
-"""`fr bench video`: made footage, or that of a data set, is followed, and photos are searched with its tracks."""
+"""Runs `fr bench video`: follows made footage, or that of a data set, and searches photos with its tracks."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ class MadeOrder:
     folder: Path
     filming: Filming
     strangers: int  # further people of the gallery
-    tuning: bool = False  # whether those are filmed on whom things are tuned
+    tuning: bool = False  # whether to film the people who are for tuning
 
 
 def bench_made(order: MadeOrder, settings: EngineSettings, on_step: OnStep) -> VideoReport:
-    """Film people, follow them, and search photos of them and of strangers; `on_step` is told what has been done.
+    """Film people, follow them, and search photos of them and of strangers; `on_step` reports each step.
 
-    Raises `BenchFailed`: too few people, a photo of one of them shows no face, or no track follows anybody.
+    Raises `BenchFailed`: too few people, a photo of one of them shows no face, or no track follows a person.
     """
     before, filming = conditions(_VERSIONS), order.filming
     rng = np.random.default_rng(filming.seed)
@@ -87,7 +87,7 @@ def bench_made(order: MadeOrder, settings: EngineSettings, on_step: OnStep) -> V
 
 
 def shows_one_face(engine: Engine, head: U8) -> bool:
-    """Return whether a photo can be filmed: a bystander's face would be taken for another track of the person."""
+    """Return True if a photo can be filmed: a bystander's face would be taken for another track of the person."""
     return len(engine.pipeline.detect_image(Image(head, "")).faces) == 1
 
 

@@ -1,4 +1,4 @@
-"""Draws footage of still pictures that move before a camera, and tells who is where."""
+"""Draws footage of still pictures that move before a camera, and labels its faces."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

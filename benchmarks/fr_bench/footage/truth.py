@@ -1,4 +1,4 @@
-"""Compares tracks with the people who are known to be in footage: found and missed, switched, and whose face it is."""
+"""Compares tracks with the labelled people of footage: found, missed, and switched; assigns tracks to people."""
 
 from __future__ import annotations
 

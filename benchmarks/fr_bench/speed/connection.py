@@ -19,11 +19,11 @@ class Access:
     key: str = field(repr=False)
 
     def credentials(self) -> grpc.ChannelCredentials:
-        """Those of a channel whose every call sends the key, in a thread for each call."""
+        """The credentials of a channel that sends the key with each call, in a thread for each call."""
         return grpc.composite_channel_credentials(self.tls(), grpc.access_token_call_credentials(self.key))
 
     def tls(self) -> grpc.ChannelCredentials:
-        """Those of a channel whose calls send the key in their `metadata`, which takes no thread."""
+        """The credentials of a channel whose calls send the key in their `metadata`, which takes no thread."""
         return grpc.ssl_channel_credentials(self.ca)
 
     @property

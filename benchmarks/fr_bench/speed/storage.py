@@ -1,4 +1,4 @@
-"""`fr bench storage`: galleries in PostgreSQL beside the same galleries in a folder, measured in turns.
+"""Runs `fr bench storage`: measures galleries in PostgreSQL and the same galleries in a folder in turn.
 
 Both are used in this process, without a network in front and without models: nothing hides the time of the database.
 """

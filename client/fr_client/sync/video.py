@@ -18,7 +18,7 @@ from fr_client.words import TRACK_PROBES, Purpose, TrackProbe, purpose_value, va
 class Video:
     """Video files, and the faces that the server follows through them: `Client.video`.
 
-    Errors are those of `Client`. What a search finds is a list of leads for a human examiner, never an identity.
+    Errors are those of `Client`. A search returns leads for a human examiner, never an identity.
     """
 
     def __init__(self, calls: Calls) -> None:
@@ -43,7 +43,7 @@ class Video:
         Args:
             every_s: seconds from one frame looked at to the next; None for the server's default.
             motion_every_s: the same while the picture moves; None for the server's default.
-            on_progress: called with the video as it is now, now and then.
+            on_progress: called at intervals with the current state of the video.
 
         Raises `OSError` if the file cannot be read.
         """
@@ -112,8 +112,8 @@ class Video:
             gallery_id: the gallery to search, which the configuration allows for the stream.
             purpose: of the search; required for every gallery.
             case_reference: of the case; required for every gallery.
-            false_leads_per_day: that are acceptable if no track shows an enrolled person, above 0.
-            tracks_per_day: that you expect, above 0.
+            false_leads_per_day: acceptable number if no track shows an enrolled person, above 0.
+            tracks_per_day: number that you expect, above 0.
             top_k: candidates of a track, 1 to 100.
         """
         request = video_pb2.WatchStreamRequest(

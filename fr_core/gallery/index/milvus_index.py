@@ -1,6 +1,7 @@
-"""An index in Milvus: Milvus scans turned vectors, then the exact similarities of the best are computed from the truth.
+"""Searches in Milvus: Milvus scans turned vectors, then the index computes exact similarities of the best itself.
 
-In memory are only the ids, and the newest vectors until Milvus has them.
+The exact vectors come from the truth, the store. Only the ids are in memory, and the newest vectors until Milvus has
+them.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _SPARE = 32
 _WIDER = 8
 # A filter that lets more than one in so many through is applied to what Milvus finds among all, at first.
 _DENSE = 4
-# A filter that lets no more through is answered from the truth: decrypting them takes less time than two calls.
+# If a filter lets at most so many through, the truth answers: decrypting them takes less time than two calls.
 _FEW = 256
 _BEYOND = 2**63 - 1
 # Vectors of the truth that are compared at a time.
@@ -73,7 +74,7 @@ class MilvusIndex:
 
     @property
     def exact(self) -> bool:
-        """Return whether a search surely returns the k best: with the index FLAT."""
+        """Return True if a search certainly returns the k best, as with the index FLAT."""
         return self._state.settings.kind == FLAT
 
     @property
@@ -107,7 +108,7 @@ class MilvusIndex:
         return self._stored(different)[place]
 
     def memory(self) -> IndexMemory:
-        """Count the bytes that are held here; see `VectorIndex.memory`. Milvus holds the vectors."""
+        """Count the bytes in this process; see `VectorIndex.memory`. Milvus holds the vectors."""
         fresh, live = self._state.fresh, self._state.live
         return IndexMemory(0, fresh.store_bytes, fresh.other_bytes + live.other_bytes + self._state.turn.bytes_held)
 
@@ -178,7 +179,7 @@ class MilvusIndex:
                 np.concatenate([similarities, fresh.similarities(rows, probes[place])]),
                 width,
             )
-            # An equal similarity would be decided by the ids; similarities are clipped at -1.
+            # Ids decide between equal similarities; similarities are clipped at -1.
             unseen = max(scan.unseen, -1.0) if self.exact and scan.unseen > -np.inf else -np.inf
             if len(best[0]) == width and best[1][-1] > unseen:
                 hits.ids[place], hits.similarities[place] = best

@@ -1,4 +1,4 @@
-"""Makes the Milvus indexes of a store's galleries, and drops the collections of galleries that are gone."""
+"""Makes the Milvus indexes of a store's galleries, and drops the collections of deleted galleries."""
 
 import hashlib
 import time
@@ -48,7 +48,7 @@ class MilvusIndexes:
 
     @property
     def clean(self) -> bool:
-        """Return whether Milvus has deleted and compacted away all that was removed, as far as it says."""
+        """Return True if Milvus says that it has deleted and compacted everything that was removed."""
         return not self._untidy and all(state.clean for state in tuple(self._states.values()))
 
     def new(self, gallery_no: int, dimension: int) -> MilvusIndex:
@@ -84,7 +84,7 @@ class MilvusIndexes:
         self._untidy = True
 
     def tidy(self) -> None:
-        """Drop the collections of galleries that are gone, where there may be any; a failure is tried again."""
+        """Drop the collections of deleted galleries, if there may be any; a failure is tried again."""
         if self._untidy and self._filled:
             self._untidy = False  # before, since another gallery may be deleted meanwhile
             try:

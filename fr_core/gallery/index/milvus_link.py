@@ -1,4 +1,4 @@
-"""Speaks to Milvus: the one module that imports its client.
+"""Calls Milvus: the one module that imports its client.
 
 Searches ask for the consistency "Session": they wait until Milvus shows what this process wrote last. One server writes
 to a collection, and writes before it first searches, so this is as strong as "Strong", which waits for Milvus' next
@@ -30,7 +30,7 @@ MOST_ANSWERED = 16_384
 IDS_TOGETHER = 8_192
 # Bytes of vectors in one call; Milvus takes 64 MiB.
 _WRITTEN_BYTES = 2**23
-# After a failure, calls fail at once for so long, so that callers who wait for their turn do not wait for each other.
+# For so long after a failure, calls fail at once, so that waiting callers do not wait for one another.
 _QUIET_S = 1.0
 _ID, _TAG, _VECTOR = "id", "tag", "vector"
 _SESSION, _STRONG = "Session", "Strong"
@@ -156,7 +156,7 @@ class Collection:
             self._link.call(partial(self._write, rows, new))
 
     def delete(self, ids: I64) -> None:
-        """Delete entities; an id that it does not hold counts for nothing."""
+        """Delete entities; ids that it does not hold are ignored."""
         for start in range(0, len(ids), IDS_TOGETHER):
             where = _among(ids[start : start + IDS_TOGETHER])
             self._link.call(partial(self._delete, where))

@@ -10,7 +10,7 @@ from fr_core.types import F32, I64
 
 _log = logging.getLogger(__name__)
 
-# Templates that are searched for, each by a probe beside it: so far as photos of one person may lie apart.
+# Templates that are searched for, each with a probe at a distance that two photos of one person may have.
 _TEMPLATES = 200
 _COSINE = 0.4
 _TOP = 20

@@ -1,4 +1,4 @@
-"""Keeps what is known of a gallery's collection in Milvus: what it holds, what it lacks, and whether to trust it."""
+"""Keeps the state of a gallery's collection in Milvus: what it holds and lacks, and whether it can be trusted."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class MilvusState:
     wipe: bool = False  # the collection holds other vectors than it should
     reach: int = -1  # the greatest id that Milvus has, or is being given
     last_id: int = -1
-    # Beside each id its tag: the 64 bits lie in the two values of a row.
+    # Beside each id is its tag: the two values of a row hold its 64 bits.
     live: VectorRows = field(default_factory=lambda: VectorRows(_TAG_VALUES))
     fresh: VectorRows = field(init=False)
     doomed: list[int] = field(default_factory=list)  # removed ids that Milvus may hold
@@ -77,7 +77,7 @@ class MilvusState:
             raise IndexUnavailable(message("error.gallery.milvus_incomplete"))
 
     def note_failure(self, error: IndexUnavailable, wipe: bool = False) -> None:
-        """Compare the collection with the truth before the next search, unless Milvus was only late, or has nothing.
+        """Have the collection compared before the next search, unless Milvus was only late, or holds nothing.
 
         `wipe`: drop it before. Searches may call it side by side.
         """
@@ -90,14 +90,14 @@ class MilvusState:
         self.told = True
 
     def note_success(self) -> None:
-        """Take up the watch again, after Milvus did what it was asked to."""
+        """Resume the periodic comparison of counts, after Milvus succeeded."""
         if self.told:
             _log.info("a gallery can be searched in Milvus again")
         self.told = False
         self.next_watch = self.clock() + self.settings.watch_every_s
 
     def add(self, ids: I64, vectors: F32) -> None:
-        """Take up vectors f32[n, D] under ids i64[n], which Milvus does not have yet."""
+        """Add vectors f32[n, D] under ids i64[n], which Milvus does not have yet."""
         if not len(ids):
             return
         tags = b"".join(

@@ -1,6 +1,6 @@
 """Does each piece of work in Milvus: compares a collection with the truth, writes, deletes, compacts, watches.
 
-Searches and changes run beside `prepare`, which speaks to Milvus. Milvus may fail at any step: then nothing counts as
+Searches and changes run beside `prepare`, which calls Milvus. Milvus may fail at any step: then nothing counts as
 done, and the work begins again later. Every step may be done twice.
 """
 
@@ -46,14 +46,14 @@ def next_work(state: MilvusState) -> Upkeep | None:
 
 
 class _Work:
-    """Work that ends without an effect where Milvus fails."""
+    """Work that has no effect if Milvus fails."""
 
     def __init__(self, state: MilvusState) -> None:
         self._state = state
         self._done = False
 
     def prepare(self) -> None:
-        """Speak to Milvus; see `Upkeep.prepare`."""
+        """Call Milvus; see `Upkeep.prepare`."""
         try:
             self._speak()
             self._done = True
@@ -82,7 +82,7 @@ class Comparing(_Work):
         rows = np.flatnonzero(state.live.live)
         self._live: I64 = state.live.ids[rows]
         self._tags = state.tags_of(rows)
-        # What comes from now on waits in memory, and what goes is deleted afterwards.
+        # Vectors that are added from now on wait in memory, and removed ones are deleted afterwards.
         state.reach, state.doomed, state.fresh = state.last_id, [], VectorRows(state.dimension)
         self._wipe = state.wipe
         self._whole, self._compacts, self._surplus = False, False, 0
@@ -104,7 +104,7 @@ class Comparing(_Work):
         until = state.clock() + _AT_ONCE_S
         for start in range(0, len(missing), _ROWS):
             rows = missing[start : start + _ROWS]
-            ids, vectors = state.truth(self._live[rows])  # those that are gone meanwhile are missing there too
+            ids, vectors = state.truth(self._live[rows])  # those that were removed meanwhile are missing there, too
             tags_of = self._tags[rows][np.isin(self._live[rows], ids, assume_unique=True)]
             collection.write(ids, tags_of, state.turn.turned(vectors), new)
             left = len(missing) - start - len(rows)
@@ -191,7 +191,7 @@ class Writing(_Work):
 
 
 class Compacting(_Work):
-    """Asks Milvus to write the segments with deleted entities anew, then whether it has."""
+    """Asks Milvus to rewrite the segments with deleted entities, then asks whether it is done."""
 
     def _speak(self) -> None:
         state = self._state

@@ -149,7 +149,7 @@ class RemoteIndexes(Protocol):
 
     @property
     def clean(self) -> bool:
-        """Return whether nothing that was removed is left there, as far as the server says."""
+        """Return True if, as far as the server says, nothing that was removed is left on it."""
 
     def new(self, gallery_no: int, dimension: int) -> VectorIndex:
         """Return the empty index of a gallery."""
@@ -161,7 +161,7 @@ class RemoteIndexes(Protocol):
         """Have `tidy` drop what the server holds of a gallery."""
 
     def tidy(self) -> None:
-        """Drop what the server holds of galleries that are gone; cheap where there is nothing."""
+        """Drop what the server holds of deleted galleries; cheap if there is nothing."""
 
     def close(self) -> None:
         """End the connection."""

@@ -44,7 +44,7 @@ def remote_indexes(
     settings: MilvusSettings, derive: Callable[[str], bytes], truth: Callable[[int, I64], tuple[I64, F32]]
 ) -> RemoteIndexes:
     """Return the indexes of a store in a Milvus server; see `MilvusIndexes`."""
-    # Imported here, for pandas comes with it.
+    # Imported here, because it imports pandas.
     from fr_core.gallery.index.milvus_indexes import MilvusIndexes
 
     return MilvusIndexes(settings, derive, truth)

@@ -1,7 +1,7 @@
 """Turns vectors by a secret orthogonal matrix, which keeps their lengths and inner products and hides the rest.
 
-A turned vector cannot be compared with a vector outside its gallery. This is no encryption: whoever holds turned
-vectors of a gallery sees which of them are alike, and with D known faces, or with the statistics of very many, can
+A turned vector cannot be compared with a vector outside its gallery. This is not encryption: a reader of a
+gallery's turned vectors sees which of them are alike, and with D known faces, or with the statistics of very many, can
 compute the matrix. See docs/milvus.md.
 """
 
@@ -49,7 +49,7 @@ class Turn:
 
 
 def orthogonal(secret: bytes, size: int) -> npt.NDArray[np.float64]:
-    """Return the orthogonal matrix f64[size, size] of a secret, drawn evenly from all such matrices.
+    """Return the orthogonal matrix f64[size, size] of a secret, drawn uniformly from all such matrices.
 
     The Q of a QR decomposition of normal numbers, with the signs that make it unique and even (Mezzadri, How to
     generate random matrices from the classical compact groups, 2007). SHAKE-256 gives the numbers, since the streams of

@@ -32,12 +32,12 @@ _log = logging.getLogger(__name__)
 
 # Vectors that are read at a time: 8 MiB at D = 512.
 _ROWS = 4096
-# A server that died is known to be gone after a little more than the time of a term.
+# A server that died is known to be dead after a little more than a term.
 _CONFIRMED_S = 1.5 * LASTS_S
 _AGAIN_S = 0.05
 
 SCOPE = "galleries"
-"""Of `Members`: what a server notes of it is the number of the last change in its memories."""
+"""The scope in `Members`: a server notes under it the number of the last change in its memories."""
 
 
 class Follower:
@@ -69,7 +69,7 @@ class Follower:
         self._thread.start()
 
     def stop(self) -> None:
-        """Begin nothing new; what is under way goes on."""
+        """Begin nothing new; work in progress continues."""
         self._closing = True
         self._soon.set()
 

@@ -39,7 +39,7 @@ class Memories:
         hurry: has the follower come soon, where there is one.
         longest_s: how long a search waits for the memory; None = as long as it takes.
         require_term: returns the number of the time in which this process may answer searches; raises `ReplicaBehind`
-            where another server may take it for gone.
+            where another server may take it for dead.
     """
 
     def __init__(self, index: str, remote: RemoteIndexes | None = None) -> None:
@@ -64,7 +64,7 @@ class Memories:
         return memory
 
     def unlisted(self, gallery_no: int, embedding_size: int, version: int) -> GalleryMemory:
-        """Make an empty memory of a gallery that nobody finds until it is `put`."""
+        """Make an empty memory of a gallery, which no search finds until it is `put`."""
         remote = self._remote
         index = self._new_index(embedding_size) if remote is None else remote.new(gallery_no, embedding_size)
         return GalleryMemory(index, version)
@@ -75,7 +75,7 @@ class Memories:
         self._tell()
 
     def drop(self, gallery_no: int) -> None:
-        """Forget a gallery, as soon as nobody searches it."""
+        """Forget a gallery as soon as no search uses it."""
         self._without.discard(gallery_no)
         memory = self._galleries.pop(gallery_no, None)
         if memory is not None:
@@ -110,16 +110,16 @@ class Memories:
 
     @property
     def clean(self) -> bool:
-        """Return whether nothing that was removed is left in an index elsewhere, as far as that says."""
+        """Return True if, as far as remote indexes say, nothing that was removed is left in them."""
         return self._remote is None or self._remote.clean
 
     def tidy(self) -> None:
-        """Drop what indexes elsewhere hold of galleries that are gone; cheap where there is nothing."""
+        """Drop what remote indexes hold of deleted galleries; cheap if there is nothing."""
         if self._remote is not None:
             self._remote.tidy()
 
     def close(self) -> None:
-        """End connections to indexes elsewhere."""
+        """Close the connections to remote indexes."""
         if self._remote is not None:
             self._remote.close()
 
@@ -157,7 +157,7 @@ class Memories:
                 raise ReplicaBehind(message("error.gallery.replica_behind"))
 
     def abandon(self) -> None:
-        """Let nobody wait for changes any more."""
+        """End all waits for changes."""
         for memory in self:
             memory.abandon()
         with self._changed:
@@ -166,7 +166,7 @@ class Memories:
 
     @contextmanager
     def changing(self, longest_s: float = -1) -> Iterator[bool]:
-        """Be the only one who changes the memories within the block; yields False after a wait of `longest_s`."""
+        """Let no other thread change the memories within the block; yields False after a wait of `longest_s`."""
         mine = self._changing.acquire(timeout=longest_s)
         try:
             yield mine

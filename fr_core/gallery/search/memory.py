@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 # Templates whose subjects are candidates where similarities are fused.
 _POOL = 1000
 _REMOVED = -1
-# Beyond every version: whoever waits for one takes a new snapshot.
+# Beyond every version: a search that waits for one takes a new snapshot.
 _RETIRED = 2**63 - 1
 # Rows of removed templates are dropped when they are more than the others, and more than this.
 _FEW_ROWS = 1024
@@ -136,7 +136,7 @@ class GalleryMemory:
             self._turn.notify_all()
 
     def retire(self) -> None:
-        """Send who comes from now on to a new snapshot, and wait for those who read."""
+        """Send later searches to a new snapshot, and wait for those that read."""
         with self._turn:
             self._turn.wait_for(lambda: not self._readers and not self._claimed)
             self._version = _RETIRED

@@ -53,9 +53,9 @@ class Views:
 
         The memory is held still while it is searched, not within the block, and not for `prepare` at first. Where the
         gallery has changed during that, `prepare` runs again while the memory is held, and the writer waits for it:
-        who prepares for longer than the time between two changes would else never come to search.
+        otherwise, if preparing takes longer than the time between two changes, the search would never begin.
 
-        Raises `ReplicaBehind`: this server has not got the changes of others in time, or may be taken for gone.
+        Raises `ReplicaBehind`: this server has not got the changes of others in time, or may be taken for dead.
 
         `in_turn`: one view of this kind at a time, for those that read much; it waits before it holds a snapshot.
         """

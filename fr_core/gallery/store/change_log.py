@@ -62,7 +62,7 @@ def versions(statements: Statements) -> dict[int, int]:
 
 
 def changes_between(statements: Statements, gallery_no: int, since: int, version: int) -> list[LoggedChange] | None:
-    """Return what leads from one version of a gallery to another, in its order; None where the log has it no more.
+    """Return what leads from one version of a gallery to another, in its order; None if the log no longer has it.
 
     Raises `StoreCorrupt`: a row was altered.
     """

@@ -1,4 +1,4 @@
-"""Tells from outside how far a server is behind the newest versions of the galleries."""
+"""Reads from outside how far a server is behind the newest versions of the galleries."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

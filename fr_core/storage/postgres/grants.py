@@ -1,11 +1,11 @@
-"""Grants in PostgreSQL.
+"""Grants shares of budgets from PostgreSQL.
 
-An account is a token bucket, and a number of uses a day. A process takes a block of tokens at a time and spends it by
+An account is a token bucket and a daily number of uses. A process takes a block of tokens at a time and spends it by
 itself, so that a call seldom asks the database. Blocks that are not spent yet would come on top of a full bucket, so
 the bucket is smaller by what all processes can hold beyond the token that they ask for: `_MOST_HELD` of it at most.
 
-Times and days (UTC) are those of the database. Its clock set back takes nothing and gives nothing; set forwards, it
-fills each bucket once, and begins the next day.
+Times and days (UTC) are those of the database. If its clock is set back, that takes and gives nothing; if it is set
+forward, each bucket is filled once, and the next day begins.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ JOIN pg_class t ON t.oid = d.refobjid
 WHERE s.schemaname = current_schema() AND s.last_value IS NOT NULL;
 """
 _OWN = ("store_header", "store_holders")
-# Rows of processes that were killed; one that has only lost its connection comes back to its row.
+# Rows of processes that were killed; a process that only lost its connection returns to its row.
 _KEPT_HOLDERS = 10_000
 _COLUMNS = """
 SELECT c.relname::text, a.attname::text FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid

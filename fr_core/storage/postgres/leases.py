@@ -1,7 +1,7 @@
-"""Leases in PostgreSQL: they expire by the clock of the database, and for their holder by its own clock, not later.
+"""Gives leases in PostgreSQL: they expire by the database's clock, and for their holder by its own, not later.
 
-Where the clock of the database is set forwards, a lease can be given while its holder still works: the numbers tell the
-two apart, and jobs bear that two do them at once.
+If the clock of the database is set forward, a lease can be given while its holder still works: the numbers tell the
+two apart, and the jobs tolerate that two servers do them at once.
 """
 
 from __future__ import annotations

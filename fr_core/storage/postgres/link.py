@@ -64,7 +64,7 @@ class Link:
     Args:
         schema: the name of the PostgreSQL schema that holds the store.
         reads: whether its transactions only read, all as of one moment.
-        first: whether a person waits for the start, and must learn why a server does not answer.
+        first: whether a person waits for the start, and must see the reason if a server does not answer.
 
     Attributes:
         name: tells this connection, and those that replace it, from all others.
@@ -189,7 +189,7 @@ class Link:
             self._pipeline.send(statement, bindings, once=once)
 
     def push(self) -> None:
-        """Send on what was given to `send`, which may else wait for more."""
+        """Send what `send` still holds back."""
         with driver_failures():
             self._pipeline.push()
 
@@ -228,7 +228,7 @@ class Link:
                 return
 
     def wait_for_ever(self) -> None:
-        """Set no limit to the time that statements and locks take."""
+        """Remove the limit on the time that statements and locks take."""
         self._pipeline.longest_s = None
         self.run("SET lock_timeout = 0; SET statement_timeout = 0")
 
@@ -280,7 +280,7 @@ def parameters_of(url: str) -> dict[str, Any]:
 
 
 def _kept_alive(timeout_s: float) -> dict[str, Any]:
-    """Return the parameters of libpq by which a network that carries nothing is noticed in about this time."""
+    """Return the parameters of libpq that detect a dead network within about this time."""
     probe_s = max(1, round(timeout_s / 4))
     return {
         "connect_timeout": max(1, round(timeout_s)),

@@ -1,7 +1,7 @@
-"""The registered servers in PostgreSQL.
+"""Registers servers in PostgreSQL.
 
-No clock but the own one of each server decides. A term ends at its server's clock some time after the last beat began.
-Another server takes it for gone when it has seen the same beat for longer than that by its own clock, and then deletes
+Only each server's own clock decides. A term ends at its server's clock some time after the last beat began.
+Another server takes it for dead when it has seen the same beat for longer than that by its own clock, and then deletes
 the row, so that no later beat can go on with the term.
 """
 

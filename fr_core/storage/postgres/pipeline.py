@@ -98,12 +98,12 @@ class Pipeline:
         return name
 
     def forget(self) -> None:
-        """Let go of the prepared statements, as their tables change."""
+        """Forget the prepared statements, because their tables change."""
         self._prepared.clear()
         self.send("DEALLOCATE ALL", once=True)
 
     def push(self) -> None:
-        """Send on what is in the buffer, as far as this takes no time."""
+        """Send as much of the buffer as goes without waiting."""
         self._libpq.flush()
 
     def end_group(self) -> None:
@@ -171,7 +171,7 @@ class Pipeline:
 
     @contextmanager
     def left(self) -> Iterator[psycopg.Connection[Any]]:
-        """Leave the pipeline within the block, for what it cannot do, and yield the connection."""
+        """Leave pipeline mode within the block, for what the mode cannot do, and yield the connection."""
         self.wait()
         self._libpq.exit_pipeline_mode()
         try:

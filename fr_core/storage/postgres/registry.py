@@ -1,4 +1,4 @@
-"""Keeps what several servers share for a while in the PostgreSQL schema `fr_servers`: nothing there is the truth.
+"""Keeps short-lived data that servers share in the PostgreSQL schema `fr_servers`, which is not a store.
 
 The schema needs no backup, and may be dropped while no server runs. It holds no name of a person, and nothing in clear
 that a table of a store has encrypted.

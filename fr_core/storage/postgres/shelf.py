@@ -1,4 +1,4 @@
-"""The shelf in PostgreSQL; times are by the clock of the database."""
+"""Keeps the shelf in PostgreSQL; times are by the clock of the database."""
 
 from __future__ import annotations
 

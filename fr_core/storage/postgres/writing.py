@@ -99,7 +99,7 @@ class WritingLink(Link):
             self._begin_writing()
 
     def _hold_fast(self) -> None:
-        """Hold the store over a new connection where the one before was lost; raises `StoreFailed` where `is_lost`."""
+        """Hold the store over a new connection if the former one was lost; raises `StoreFailed` where `is_lost`."""
         if self.is_broken:
             self._hold_again()
         if self.is_lost:
@@ -246,7 +246,7 @@ class WritingLink(Link):
         with driver_failures():
             self.connect()
         try:
-            self.run(_TERMINATE, (self.name,))  # which may not have noticed yet that nobody listens
+            self.run(_TERMINATE, (self.name,))  # PostgreSQL may not have noticed yet that this end is closed
             self.locks.share(Lock.HELD)
             self.is_lost = self._header.key_id() != self._key_id()
         except BaseException:

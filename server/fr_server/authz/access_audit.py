@@ -53,7 +53,7 @@ class Journal:
 
 
 async def _kept(recording: Future[int]) -> None:
-    """Wait for records to be durable; a task that is cancelled leaves them to be kept."""
+    """Wait until records are durable; if the task is cancelled, they are still written."""
     loop = asyncio.get_running_loop()
     waiting: asyncio.Future[None] = loop.create_future()
 

@@ -37,7 +37,7 @@ def redact(
     ] = "thorough",
     as_json: AsJson = False,
 ) -> None:
-    """Cover every face of a video file but those of named tracks, and check each frame of the copy.
+    """Copy a video file with every face covered except those of named tracks, and check each frame of the copy.
 
     Without --keep, it covers all faces. Metadata are dropped. Watch the copy before you disclose it: a face that the
     detector does not find stays visible, and clothes, gait and places identify people, too. Exit status 1: it failed,
@@ -83,7 +83,7 @@ def _print(done: Redaction, out: Path) -> None:
         f"Tracks that stay visible: {kept}. {counted(done.regions, 'region')} of frames covered with one colour."
     )
     typer.echo(
-        f"Checked: {counted(done.frames, 'frame')} of the copy, no face beside the kept tracks, "
+        f"Checked: {counted(done.frames, 'frame')} of the copy, no face except those of kept tracks, "
         f"{counted(done.rounds, 'copy' if done.rounds == 1 else 'copie')} made."
     )
     typer.echo(f"Sound {'copied' if done.sound_copied else 'dropped'}, metadata dropped.")

@@ -25,10 +25,10 @@ def status(
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the servers that share a PostgreSQL database: since when, last heard of, and their jobs.
+    """List the servers that share a PostgreSQL database: registered since, last heartbeat, and jobs.
 
-    BEHIND is what a server has still to apply of the gallery that waits longest; searches that need it wait. --json
-    has every gallery. A server that died stays in the list for up to 20 seconds. The servers may be running or not.
+    BEHIND says how many versions a server lags, and for how long, in the gallery that has waited longest; searches
+    that need them wait. --json lists every gallery. A server that died stays in the list for up to 20 seconds.
     """
     from fr_core.errors import ConfigInvalid
     from fr_core.gallery.search.following import SCOPE

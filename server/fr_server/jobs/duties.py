@@ -1,4 +1,4 @@
-"""Duties: the jobs that one process does for all that share the stores, on one machine or on several."""
+"""Assigns the jobs that one process does for all that share the stores, on one machine or on several."""
 
 import threading
 from collections.abc import Callable

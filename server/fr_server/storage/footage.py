@@ -1,8 +1,8 @@
-"""Keeps footage while it arrives and is analyzed, and the sealed result until its time is over.
+"""Keeps footage while it arrives and is analyzed, and the encrypted result until it expires.
 
 Each video is a folder of mode 0700, which the processes of a server share. The footage lies there as it came, because
 the decoder reads it from a file; it is deleted when the analysis ends. The result is encrypted under a key derived from
-that of the galleries. Nothing here is a store: what is lost can be sent again.
+that of the galleries. The folder is not a store: lost footage can be sent again.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class FootageFolder:
         return StoredVideo(self._folder / video_id, announced, self._key)
 
     def purge(self) -> None:
-        """Delete the videos whose time is over."""
+        """Delete the videos that have expired."""
         with _disk_errors():
             for path in self._paths():
                 announced = self._announced(path.name)
@@ -189,7 +189,7 @@ class StoredVideo:
 
     @contextmanager
     def analyzing(self) -> Iterator[bool]:
-        """Be the only one of all threads and processes that analyzes it, until the block ends.
+        """Have this thread, and no other of any process, analyze it until the block ends.
 
         Yields false if there is another.
         """
@@ -209,7 +209,7 @@ class StoredVideo:
             os.close(file)
 
     def tell(self, frames: int, time_s: float) -> None:
-        """Note how far its analysis is; raises `UnknownVideo` if it was deleted meanwhile."""
+        """Note the progress of its analysis; raises `UnknownVideo` if it was deleted meanwhile."""
         self._require_there()
         with _disk_errors(), suppress(FileNotFoundError):
             partial = self._path / f"{_PROGRESS}.new"

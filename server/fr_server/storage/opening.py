@@ -58,7 +58,7 @@ class Stores:
 
     @property
     def broken(self) -> Mapping[str, Future[None]]:
-        """Of each store, by its name: ends with an `InternalError` where it can take no more changes."""
+        """By the name of each store: ends with an `InternalError` where the store can take no more changes."""
         return {"access": self.access.broken, "cases": self.cases.broken, "training": self.training.broken}
 
     def close(self) -> None:
@@ -114,7 +114,7 @@ def open_training(config: Config, clock: Callable[[], int]) -> TrainingStore:
 
 
 def open_footage(config: Config, clock: Callable[[], int]) -> FootageFolder:
-    """Return the folder of footage, which need not be there; raises `KeyUnavailable`."""
+    """Return the folder of footage, which need not exist; raises `KeyUnavailable`."""
     rules = FootageRules(
         max_bytes=config.video.max_mib * 2**20,
         keep_ms=config.video.keep_hours * _HOUR_MS,

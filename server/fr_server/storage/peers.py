@@ -34,7 +34,7 @@ class Peers:
         self._heartbeat = None if server is None else Heartbeat(self.members)
 
     def close(self) -> None:
-        """Leave; nothing may be answered any more. Harmless when done twice."""
+        """Leave; from now on, this server may answer nothing. Harmless when done twice."""
         if self._heartbeat is not None:
             self._heartbeat.close()
         self.members.close()

@@ -1,4 +1,4 @@
-"""Counts what everybody asks for across all servers of a database, as `budgets` does for one process.
+"""Counts the calls and searches of all principals across the servers of a database, as `budgets` does in a process.
 
 Each process takes a block of calls, and of searches of the day, from the database, and spends it by itself. All
 processes together never grant more than one budget (`fr_core.storage.grants`). They may grant somewhat less: calls and

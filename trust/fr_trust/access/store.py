@@ -185,7 +185,7 @@ class AccessStore(SharedStore[Transaction]):
         return self._writer.submit(append)
 
     def account_of(self, principal_id: str) -> bytes:
-        """Return what stands for a principal where its budget is counted: 16 bytes that do not tell who it is."""
+        """Return the name of a principal's budget account: 16 bytes that do not reveal the principal."""
         return self._database.vault.mac("account", (principal_id,))
 
     def pseudonyms(self) -> Pseudonyms:

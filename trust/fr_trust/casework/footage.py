@@ -1,4 +1,4 @@
-"""Tells where a probe that was cut out of footage comes from: among the derivations of a search, and back."""
+"""Converts the source of a probe that was cut out of footage to derivations of a search, and back."""
 
 from __future__ import annotations
 

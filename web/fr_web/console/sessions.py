@@ -91,13 +91,13 @@ class Sessions:
         self._drafts: dict[str, tuple[float, dict[str, Any]]] = {}  # of each person, and when they last signed in
 
     async def fetch(self, session_id: str) -> None:
-        """Have the session of an id as the last request left it; here nothing is to be done."""
+        """Fetch the session of an id as the last request left it; here there is nothing to do."""
 
     async def store(self, session_id: str) -> None:
-        """Leave the session of an id to the next request; here nothing is to be done."""
+        """Store the session of an id for the next request; here there is nothing to do."""
 
     async def refresh(self, session_id: str) -> None:
-        """Learn whether the session of an id has ended, without using it; here `holds` knows."""
+        """Update whether the session of an id has ended, without using it; here `holds` knows."""
 
     def begin(self, session: Session) -> str:
         """Keep a session, and return its new id."""
@@ -173,5 +173,5 @@ def _is_over(session: Session, now_s: float) -> bool:
 
 
 def session_key(session_id: str) -> bytes:
-    """Return what a session is found by in memory, from which its id cannot be told."""
+    """Return the key of a session in memory, which does not reveal its id."""
     return sha256(session_id.encode("utf-8", "surrogateescape")).digest()

@@ -17,7 +17,7 @@ _FIELDS = ("key", "code", "who", "roles", "inquiry", "told", "launch", "score_se
 
 
 class SharedSessions(Sessions):
-    """The sessions of all servers, as one of them sees them."""
+    """Gives one server the sessions of all."""
 
     def __init__(self, shelf: SharedShelf, **options: Any) -> None:
         super().__init__(secret=shelf.secret, **options)

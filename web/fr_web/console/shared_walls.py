@@ -13,7 +13,7 @@ from fr_web.shelf import Copy, SharedShelf, read_of, told_of
 
 
 class SharedWalls:
-    """Keeps `walls` as they are on the shelf; each vote of a trainee is an entry, so that none is lost."""
+    """Keeps `walls` as they are on the shelf; each vote of a trainee is a separate entry, so none is lost."""
 
     def __init__(self, shelf: SharedShelf, sessions: SharedSessions, walls: dict[str, Wall]) -> None:
         self._shelf, self._sessions = shelf, sessions
@@ -23,7 +23,7 @@ class SharedWalls:
     async def fetch(self, visit: Visit) -> None:
         """Have the walls as the last request left them, on any server; raises `FrApiError`.
 
-        `visit` is of anybody: those of the trainers are made from it.
+        `visit` may be of any visitor; the visits of the trainers are made from it.
         """
         for session_id in {one.visit.session_id for one in self._walls.values()}:
             await self._sessions.refresh(session_id)

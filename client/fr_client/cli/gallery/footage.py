@@ -29,10 +29,10 @@ Crops = Annotated[
     typer.Option(metavar="FOLDER", help="Write the best shots of each track here as PNG files; a new folder."),
 ]
 Every = Annotated[
-    float | None, typer.Option(min=0.001, metavar="SECONDS", help="Seconds from one frame looked at to the next.")
+    float | None, typer.Option(min=0.001, metavar="SECONDS", help="Seconds between the frames to look at.")
 ]
 MotionEvery = Annotated[
-    float | None, typer.Option(min=0.001, metavar="SECONDS", help="As --every, while the picture moves.")
+    float | None, typer.Option(min=0.001, metavar="SECONDS", help="Likewise, while the picture moves.")
 ]
 
 _ENDS = {
@@ -61,8 +61,8 @@ def analyze(
 ) -> None:
     """Send a video file, wait until it is analyzed, and list its tracks.
 
-    If it is stopped, call it again: it goes on where it was. The server deletes the footage when it is analyzed, and
-    the tracks when their time is over.
+    If the command stops, call it again: it goes on from there. The server deletes the footage when it is analyzed,
+    and the tracks when they expire.
     """
     with connected(context, as_json) as client:
         with reading(file):
@@ -93,7 +93,7 @@ def search(
         list[int] | None, typer.Option("--track", min=1, metavar="N", help="Only this track; may be repeated.")
     ] = None,
     probe: Annotated[
-        TrackProbe, typer.Option(help="Search with the mean of a track's good looks, or with its best shot alone.")
+        TrackProbe, typer.Option(help="Search with the mean of a track's good shots, or with its best shot alone.")
     ] = "mean",
     top_k: TopK = None,
     threshold: ThresholdOption = None,

@@ -35,10 +35,14 @@ def watch(
     purpose: Annotated[Purpose, typer.Option(help="Purpose of the watch.")],
     case: Annotated[str, typer.Option(metavar="REFERENCE", help="Reference of the case.")],
     false_leads_per_day: Annotated[
-        float, typer.Option(min=1e-6, metavar="N", help="False leads per day that you accept.")
+        float, typer.Option(min=1e-6, metavar="N", help="Number of false leads per day that you accept.")
     ],
-    tracks_per_day: Annotated[float, typer.Option(min=1e-3, metavar="N", help="Tracks per day that you expect.")],
-    top_k: Annotated[int, typer.Option(min=1, max=100, metavar="N", help="Candidates of a track.")] = 10,
+    tracks_per_day: Annotated[
+        float, typer.Option(min=1e-3, metavar="N", help="Number of tracks per day that you expect.")
+    ],
+    top_k: Annotated[
+        int, typer.Option(min=1, max=100, metavar="N", help="Maximum number of candidates for each track.")
+    ] = 10,
     pictures: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Write the face of each lead here as PNG; a new folder.")
     ] = None,

@@ -231,7 +231,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_STREAM_UNREADABLE: _ErrorReason.ValueType  # 101
     """The live stream cannot be played: it does not answer, refuses, or sends what the server does not decode."""
     ERROR_REASON_WATCH_NOT_ALLOWED: _ErrorReason.ValueType  # 102
-    """The configuration does not allow to watch the stream with the gallery, not any longer, or not twice at a time."""
+    """The configuration does not allow watching the stream with the gallery, or no longer, or another call watches it."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason for a refusal or a failure. docs/errors.md lists the status code and the advice for each."""
@@ -445,5 +445,5 @@ ERROR_REASON_ERASURE_UNCONFIRMED: ErrorReason.ValueType  # 100
 ERROR_REASON_STREAM_UNREADABLE: ErrorReason.ValueType  # 101
 """The live stream cannot be played: it does not answer, refuses, or sends what the server does not decode."""
 ERROR_REASON_WATCH_NOT_ALLOWED: ErrorReason.ValueType  # 102
-"""The configuration does not allow to watch the stream with the gallery, not any longer, or not twice at a time."""
+"""The configuration does not allow watching the stream with the gallery, or no longer, or another call watches it."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

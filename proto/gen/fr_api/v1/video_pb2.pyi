@@ -830,7 +830,7 @@ class SearchTracksRequest(_message.Message):
     @_builtins.property
     def search(self) -> _gallery_pb2.SearchRequest:
         """The search: the gallery, and for an operational one the purpose and the case. It has no probe. Its criterion is a
-        threshold or none, because error rates were measured on photos and not on tracks.
+        threshold or none, because the error rates of photos do not hold for tracks.
         """
 
     def __init__(
@@ -971,11 +971,12 @@ class WatchStreamRequest(_message.Message):
     """Reference of the case; required for every gallery."""
     false_leads_per_day: _builtins.float
     """False leads per day that are acceptable if no track shows an enrolled person, above 0. The server chooses the
-    threshold for it, by the calibration of the gallery and the rate of tracks.
+    threshold for it, from the calibration of the gallery, otherwise of the model, and the rate of tracks. If the
+    calibration is one of photos, expect more false leads.
     """
     tracks_per_day: _builtins.float
-    """Tracks per day that the caller expects, above 0. Until the stream was watched for a day, the server assumes at least
-    this rate; then it relies on the measured one.
+    """Tracks per day that the caller expects, above 0. Until the stream was watched for a whole day, the server assumes at
+    least this rate; then it relies on the measured rate.
     """
     top_k: _builtins.int
     """Candidates of a track, at most 100; 10 if unset."""
@@ -1072,7 +1073,7 @@ Global___WatchGap: _TypeAlias = WatchGap  # noqa: Y015
 
 @_typing.final
 class WatchPoint(_message.Message):
-    """The threshold of a watch, and the false leads that it lets expect."""
+    """The threshold of a watch, and the false leads to expect at it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1084,7 +1085,7 @@ class WatchPoint(_message.Message):
     ASSUMED_TRACKS_PER_DAY_FIELD_NUMBER: _builtins.int
     MEETS_TARGET_FIELD_NUMBER: _builtins.int
     threshold: _builtins.float
-    """Similarity from which a candidate is a lead."""
+    """Similarity at or above which a candidate is a lead."""
     false_leads_per_day: _builtins.float
     """False leads per day, if no track shows an enrolled person."""
     low: _builtins.float
@@ -1094,9 +1095,9 @@ class WatchPoint(_message.Message):
     confidence: _builtins.float
     """Confidence of the limits, such as 0.95."""
     assumed_tracks_per_day: _builtins.float
-    """Tracks per day that the threshold is chosen for."""
+    """Tracks per day that the server assumes to choose the threshold."""
     meets_target: _builtins.bool
-    """Whether the expected false leads are at most the target. If not, the calibration rests on too few comparisons for
+    """True if the expected false leads are at most the target. If not, the calibration rests on too few comparisons for
     the target, and the threshold is the highest that it supports.
     """
     def __init__(
@@ -1138,7 +1139,7 @@ class WatchStatus(_message.Message):
     POINT_FIELD_NUMBER: _builtins.int
     NOTICE_FIELD_NUMBER: _builtins.int
     connected: _builtins.bool
-    """Whether frames arrive."""
+    """True while frames arrive."""
     frames_looked_at: _builtins.int
     """Number of frames in which faces were searched for."""
     frames_dropped: _builtins.int
@@ -1212,7 +1213,7 @@ class WatchedTrack(_message.Message):
     independent_looks: _builtins.int
     """Number of seconds that its template rests on."""
     lead: _builtins.bool
-    """Whether a candidate reaches the threshold."""
+    """True if a candidate reaches the threshold."""
     @_builtins.property
     def begin_time(self) -> _timestamp_pb2.Timestamp:
         """Time of its first frame."""

@@ -1,4 +1,4 @@
-"""Converts the events of a watched stream to messages of VideoService, and what is asked back."""
+"""Converts the events of a watched stream to messages of VideoService, and requests to searches."""
 
 from __future__ import annotations
 

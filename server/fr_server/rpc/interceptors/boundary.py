@@ -69,7 +69,7 @@ def count_refusal(refusal: FrError) -> None:
 
 
 def _new_id() -> str:
-    """Return 32 random hexadecimal digits: nothing is safe because nobody guesses them."""
+    """Return 32 random hexadecimal digits; no security depends on them."""
     return f"{random.getrandbits(128):032x}"
 
 

@@ -41,7 +41,7 @@ def require_decoder() -> None:
 class Analyses:
     """The analyses of a process.
 
-    The frames of footage go through `engine` as those of streams do: calls that people wait for go first. `limits` are
+    The frames of footage go through `engine` like items of streams: calls that people wait for go first. `limits` are
     those of a file; its analysis may take `longest_s` seconds.
     """
 

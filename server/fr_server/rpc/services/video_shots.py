@@ -1,4 +1,4 @@
-"""Reads the tracks and the crops that an analysis has kept, and tells where a crop comes from."""
+"""Reads the tracks and the crops that an analysis has kept, and names the source of a crop."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from fr_video.errors import VideoIncomplete
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shot:
-    """A look at a track: its crop as PNG, and where that comes from."""
+    """A look at a track: its crop as PNG, and the source of the crop."""
 
     png: bytes
     cited: CitedFrame
@@ -35,7 +35,7 @@ def tracks_of(
 ) -> list[StoredTrack]:
     """Return tracks of an analyzed video, with the crops of their best shots if they are wanted.
 
-    The last one is that which goes beyond `most_bytes`, so that an answer fits into memory.
+    The list ends with the first track that goes beyond `most_bytes`, so that an answer fits into memory.
     """
     found: list[StoredTrack] = []
     size = 0

@@ -167,7 +167,7 @@ class Watches:
 
 
 class _Told:
-    """Notes for the audit what a watch tells its caller."""
+    """Notes for the audit what a watch reports to its caller."""
 
     def __init__(self, stream: AllowedStream) -> None:
         self._stream = stream
