@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 QUIET := $(shell test -t 2 || echo --quiet)
 LOCKED = $(BIN)/python -m pip install $(QUIET) --require-hashes --no-deps --only-binary :all:
 
-.PHONY: help milvus-server catalogues demo demo-training demo-web test test-nightly test-fast check format proto proto-check client client-check openapi openapi-check docs docs-check plans manual evaluate bench bench-gpu check-gpu overload training-load console-load screenshots training-bars speed-bars soak chaos supply-chain sbom lock fuzz dist clean bench-call
+.PHONY: help milvus-server catalogues demo demo-training demo-web test test-nightly test-fast check format proto proto-check client client-check openapi openapi-check docs docs-check plans manual evaluate bench bench-gpu check-gpu overload training-load console-load screenshots training-bars speed-bars soak chaos supply-chain sbom lock fuzz dist clean bench-call bench-servers
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -164,6 +164,10 @@ speed-bars: $(STAMP) ## compare the main figures of speed with their bars, on tw
 bench-call: $(STAMP) ## what one Search costs a secured server; AGAINST=PYTHON of another checkout measures both in turn
 	$(BIN)/fr models fetch buffalo_s
 	$(BIN)/python -m fr_bench.speed.call_cost --photos $(if $(AGAINST),--against $(AGAINST))
+
+bench-servers: $(STAMP) ## searches/s of 1, 2 and 3 servers on one PostgreSQL, all on this machine
+	$(BIN)/fr models fetch buffalo_s
+	PYTHONPATH=tests $(BIN)/python tools/bench_servers.py
 
 bench-gpu: $(if $(filter $(BIN)/fr,$(FR)),$(STAMP)) ## speed on a GPU, of buffalo_l unless PACK says otherwise; to benchmarks/results
 	$(FR) models fetch $(PACK) $(if $(MODELS),--from $(MODELS))

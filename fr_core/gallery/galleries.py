@@ -13,6 +13,7 @@ from typing import Self
 from fr_core.errors import FrError, ReplicaBehind, UnknownGallery, UnknownSubject, message
 from fr_core.gallery import changes, checks, pages
 from fr_core.gallery.index.milvus_settings import MilvusSettings
+from fr_core.gallery.index.protocol import RemoteState
 from fr_core.gallery.index.register import remote_indexes
 from fr_core.gallery.purging import added_up, would_purge
 from fr_core.gallery.query import ScoreFusion, SubjectFilter
@@ -171,6 +172,11 @@ class Galleries:
             galleries.close()
             raise
         return galleries
+
+    @property
+    def remote(self) -> RemoteState | None:
+        """Return the state of the indexes in a Milvus server; None with an index in memory."""
+        return self._memories.remote_state
 
     def load(self, on_block: Callable[[], None] = lambda: None) -> None:
         """Read all vectors into memory, and purge what has expired, which makes the galleries ready; once.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fr_core.storage.pool import PoolListener
 from fr_core.storage.schema import Schema
 
 
@@ -20,6 +21,7 @@ class Postgres:
     lock_timeout_s: float = 5.0
     follow_interval_s: float = 0.2  # how often a server looks for the changes of the others
     follow_timeout_s: float = 5.0  # how long a search waits for them
+    pool: PoolListener = field(default_factory=PoolListener, repr=False, compare=False)
 
     def __str__(self) -> str:
         return self.url.partition("?")[0]

@@ -180,7 +180,7 @@ class App:
             self._admission.refuse(NotReady(message("error.server.server_reading_galleries")))
         self._work = Work(self._part.workers)
         await asyncio.to_thread(self.telemetry.start)
-        self._stores = await asyncio.to_thread(open_stores, self.config, self._clock)
+        self._stores = await asyncio.to_thread(open_stores, self.config, self._clock, self.telemetry.shared)
         self._footage = await asyncio.to_thread(open_footage, self.config, self._clock)
         trust = self.telemetry.trust
         broken = {"galleries": self._broken, **self._stores.broken}
@@ -237,7 +237,7 @@ class App:
             await asyncio.to_thread(self._load, self._require_going_on)
             self._admission.admit()
         training, failed = self._stores.training, self.telemetry.chore_failed
-        self._duties = Duties(self._stores.leases)
+        self._duties = Duties(self._stores.leases, shared=self.telemetry.shared)
         alone = self._duties.alone
         purge_courses = alone("purge_training", partial(purge_training, training, self.galleries))
         chores = [

@@ -28,13 +28,15 @@ from fr_server.config.folders import data_folder, key_of, naming, postgres_of, r
 from fr_server.config.indexes import milvus_of
 from fr_server.engine import open_engine
 from fr_server.gateway.address import address_of
+from fr_server.jobs.periodic import watch_others
 from fr_server.memory import freeze_objects
 from fr_server.rpc.services.decisions import warn_of_other_settings
-from fr_server.storage.opening import opened_or_made
+from fr_server.storage.opening import opened_or_made, told_postgres
 from fr_server.storage.peers import Peers
 from fr_server.storage.seal import Started, mark_stores, require_sealed, seal_of
 from fr_server.telemetry.logs import log_unhandled
 from fr_server.telemetry.open import open_telemetry, shared_metrics
+from fr_server.telemetry.shared import Shared
 from fr_server.web import WebInterface
 from fr_server.workers.supervisor import Supervisor
 
@@ -115,10 +117,14 @@ log = logging.getLogger("fr_server")
 
 
 def open_galleries(
-    config: Config, load: bool = True, clock: SteadyClock | None = None, members: Members | None = None
+    config: Config,
+    load: bool = True,
+    clock: SteadyClock | None = None,
+    members: Members | None = None,
+    shared: Shared | None = None,
 ) -> Galleries:
     """Open the galleries of a configuration, ready or not; raises what `Galleries.open` and `key_of` raise."""
-    folder, server = data_folder(config), postgres_of(config)
+    folder, server = data_folder(config), told_postgres(config, shared)
     location = server or folder
     has_key = is_under_key(folder) if server is None else exists(server, GALLERIES)
     key = key_of(config, new=not has_key)
@@ -146,18 +152,19 @@ def build(config: Config) -> Server:
     with contextlib.ExitStack() as opened:
         if frontends and config.telemetry.metrics_port:
             opened.enter_context(shared_metrics())
-        telemetry = open_telemetry(config.telemetry, SERVICES)
+        telemetry = open_telemetry(config.telemetry, SERVICES, bool(config.storage.url))
         opened.callback(telemetry.close)
         model = config.model
         log.info("Loading the models of %s for %s in %s", model.pack, model.device, model.precision)
         engine = open_engine(config, telemetry.listener, telemetry.trust)
         opened.callback(engine.close)
         clock = SteadyClock()
-        peers = Peers(config)
+        peers = Peers(config, telemetry.shared)
         opened.callback(peers.close)
         log.info("Opening the galleries")
-        galleries = open_galleries(config, False, clock, peers.members)
+        galleries = open_galleries(config, False, clock, peers.members, telemetry.shared)
         opened.callback(galleries.close)
+        watch_others(telemetry, config, peers.members, galleries)
 
         def load(on_block: Callable[[], None]) -> None:
             with naming(name_of(postgres_of(config) or data_folder(config), GALLERIES)):

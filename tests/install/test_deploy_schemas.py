@@ -15,7 +15,7 @@ import pytest
 from support.commands import REPOSITORY, page
 
 DEPLOY = REPOSITORY / "deploy"
-COMPOSED = ("compose.yaml", "compose.gpu.yaml", "compose.key.yaml")
+COMPOSED = ("compose.yaml", "compose.gpu.yaml", "compose.key.yaml", "compose.milvus.yaml", "compose.servers.yaml")
 # The oldest of Chart.yaml, and the newest that the tools know.
 KUBERNETES = ("1.27", "1.37")
 
@@ -189,9 +189,41 @@ def test_every_value_does_something(render: Render) -> None:
     assert probed == {"scheme": "HTTPS", "port": "https", "path": "/livez"}
 
 
+def test_several_servers_share_a_volume_and_a_database(render: Render) -> None:
+    url = "postgresql://fr@db.example.org/faces"
+    several = {"servers": 3, "volume": {"size": "20Gi", "existingClaim": "faces"}}
+    documents, _, text = render(database={"url": url, "secret": "db", "port": 6432}, **several)
+    spec = of_kind(documents, "StatefulSet")["spec"]
+    assert spec["replicas"] == 3
+    assert "volumeClaimTemplates" not in spec
+    assert {"podManagementPolicy", "updateStrategy"}.isdisjoint(spec), "one after the other is the default"
+    assert of_kind(documents, "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
+    services = {one["metadata"]["name"]: one["spec"] for one in documents if one["kind"] == "Service"}
+    assert services["faces-fr-core-each"]["clusterIP"] == "None"
+    inside = spec["template"]["spec"]
+    (server,) = inside["containers"]
+    setup = inside["initContainers"][0]
+    for container in (setup, server):
+        told_of = {each["name"]: each.get("value") for each in container["env"]}
+        assert told_of["FR__STORAGE__URL"] == url
+        assert told_of["FR__STORAGE__PASSWORD"] == "file:/run/secrets/database/password"
+        assert "/run/secrets/database" in {mount["mountPath"] for mount in container["volumeMounts"]}
+    assert "store migrate --to postgresql" in setup["command"][2]
+    assert "faces-fr-core-each" in setup["command"]
+    waits_s = int(server["lifecycle"]["preStop"]["exec"]["command"][1])
+    assert inside["terminationGracePeriodSeconds"] > waits_s + 40
+    assert {"ports": [{"port": 6432}]} in of_kind(documents, "NetworkPolicy")["spec"]["egress"]
+    assert "migrate" not in render()[2]
+    assert text.count("FR__SERVER__NAME") == 2
+
+
 @pytest.mark.parametrize(
     ("values", "complaint"),
     [
+        ({"servers": 3, "volume": {"size": "20Gi", "existingClaim": "faces"}}, "database.url"),
+        ({"servers": 3, "database": {"url": "postgresql:///faces"}}, "ReadWriteMany"),
+        ({"database": {"url": "postgresql:///faces"}, "settings": {"gallery.index": "milvus"}}, "Milvus"),
+        ({"database": {"url": "mysql:///faces"}}, "url"),
         ({"probes": {"kind": "http"}}, "http.enabled"),
         ({"nmaes": []}, "nmaes"),
         ({"settings": {"Model.device": "cpu"}}, "Model.device"),
@@ -233,7 +265,7 @@ def test_compose_files_fit_the_schema_of_compose(tools: Path, tmp_path: Path, na
     assert done.returncode == 0, done.stdout
     spoilt = tmp_path / name
     spoilt.write_text(
-        path.read_text("utf-8").replace("services:\n  server:\n", "services:\n  server:\n    imgae: x\n"), "utf-8"
+        re.sub(r"(?m)^(services:\n  server(-1)?:\n)", r"\1    imgae: x\n", path.read_text("utf-8")), "utf-8"
     )
     assert check(spoilt).returncode == 1
 
@@ -241,7 +273,8 @@ def test_compose_files_fit_the_schema_of_compose(tools: Path, tmp_path: Path, na
 def test_the_page_sets_values_that_the_chart_has(render: Render) -> None:
     text = page("docs/containers.md")
     for value in re.findall(r"--set \"?([a-zA-Z.]+)=", text) + re.findall(r"`([a-z]+(?:\.[a-zA-Z]+)?)=\w+`", text):
-        values: Any = {"image": {"repository": "x"}, "names": ["x"], "key": {"secret": "x"}, "gpus": 1}
+        values: Any = {"image": {"repository": "x"}, "names": ["x"], "key": {"secret": "x"}, "gpus": 1, "servers": 3}
+        values |= {"volume": {"existingClaim": "x"}, "database": {"url": "x", "secret": "x"}}
         values |= {"stopped": True, "models": {"fetch": False}, "http": {"enabled": True}, "probes": {"kind": "http"}}
         for part in value.split("."):
             values = values[part]

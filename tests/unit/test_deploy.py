@@ -11,14 +11,18 @@ from importlib.metadata import distribution
 from inspect import signature
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
+import yaml
 from lock_file import read_lock
 
 from fr_core import __version__
-from fr_core.errors import KeyUnavailable
+from fr_core.errors import ConfigInvalid, KeyUnavailable
 from fr_core.storage.keys import load_key, new_key_file
-from fr_server.config import KEYS, Config
+from fr_core.storage.postgres.link import parameters_of
+from fr_server.config import KEYS, Config, load_config
+from fr_server.config.indexes import milvus_of
 from fr_server.health_check import health
 from support.commands import BIN, REPOSITORY, blocks, page, require_understood
 
@@ -55,11 +59,11 @@ def test_files_and_settings_that_are_named_are_there() -> None:
         if row.startswith("| `")
         for name in re.findall(r"`([^`]+)`", row.split("|")[1])
     }
-    assert len(named) == 8
+    assert len(named) == 11
     for name in named:
         assert (DEPLOY / name).exists() or (DEPLOY / "systemd" / name).exists(), name
     composed = re.findall(r"compose[a-z.]*\.yaml", CONTAINERS)
-    assert {"compose.yaml", "compose.gpu.yaml", "compose.key.yaml"} == set(composed)
+    assert {path.name for path in (DEPLOY / "compose").glob("*.yaml")} == set(composed)
     everything = [path.read_text("utf-8") for path in DEPLOY.rglob("*") if path.is_file()]
     variables = {name for text in [CONTAINERS, *everything] for name in re.findall(r"FR__[A-Z]+__[A-Z_]+", text)}
     settings = {name.removeprefix("FR__").lower().replace("__", ".") for name in variables} - {"section.key"}
@@ -102,10 +106,45 @@ def test_a_probe_that_runs_out_of_time_says_so_before_it_is_killed() -> None:
     assert min(map(float, given)) > limit_s
 
 
+def test_three_servers_fit_their_balancer_and_their_database() -> None:
+    read = yaml.safe_load((DEPLOY / "compose/compose.servers.yaml").read_text("utf-8"))
+    services: dict[str, Any] = read["services"]
+    servers = {name: one for name, one in services.items() if name.startswith("server-")}
+    assert len(servers) == 3
+    assert [one["environment"]["FR__SERVER__NAME"] for one in servers.values()] == [*servers]
+    balanced = re.findall(r"(?m)^    server (\S+) (\S+):(\d+)$", (DEPLOY / "compose/haproxy.cfg").read_text("utf-8"))
+    (of_web,) = {one["environment"]["FR__WEB__PORT"] for one in servers.values()}
+    ports = ("50061", of_web)
+    assert balanced == [(name, name, port) for port in ports for name in servers]
+    assert services["balancer"]["ports"] == [f"{port}:{port}" for port in ports]
+    given = {name: one["environment"]["FR__STORAGE__URL"] for name, one in servers.items()}
+    assert parameters_of(given["server-1"])["host"] == "/run/postgresql"
+    assert len(set(given.values())) == 1
+    most = int(re.findall(r"max_connections=(\d+)", str(services["postgres"]["command"]))[0])
+    assert most > len(servers) * 4 * (Config().storage.connections + 2) + 3
+    assert int(read["x-server"]["stop_grace_period"].removesuffix("s")) > 2 * Config().server.drain_s
+
+
+def test_milvus_is_for_one_server_on_its_own_loopback() -> None:
+    read = yaml.safe_load((DEPLOY / "compose/compose.milvus.yaml").read_text("utf-8"))
+    assert read["services"]["milvus"]["network_mode"] == "service:server"
+    told = read["services"]["server"]["environment"]
+    config = load_config(None, environ=told)
+    found = milvus_of(config)
+    assert found is not None
+    assert found.uri == told["FR__MILVUS__URI"]
+    with pytest.raises(ConfigInvalid):
+        milvus_of(load_config(None, environ={**told, "FR__STORAGE__URL": "postgresql:///faces"}))
+    (version,) = re.findall(r"pymilvus==(\S+)", read["services"]["server"]["build"]["dockerfile_inline"])
+    (locked,) = (pin.version for pin in read_lock(REPOSITORY / "requirements.lock") if pin.name == "pymilvus")
+    assert version == locked
+
+
 def test_running_calls_may_end_before_anybody_kills_the_server() -> None:
     ends_s = 2 * Config().server.drain_s  # of calls over HTTP, then of all
     grace = {
         "compose/compose.yaml": r"stop_grace_period: (\d+)s",
+        "compose/compose.servers.yaml": r"x-server: .*\n(?:.*\n)*?  stop_grace_period: (\d+)s",
         "helm/fr-core/values.yaml": r"terminationGracePeriodSeconds: (\d+)",
         "systemd/fr-core.service": r"TimeoutStopSec=(\d+)s",
     }

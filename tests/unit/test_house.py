@@ -32,7 +32,10 @@ from fr_server.storage.audits import CHAINS
 from fr_server.telemetry.exposition import MetricsServer
 from fr_server.telemetry.listener import CANCELLED, OK
 from fr_server.telemetry.metrics import UNKNOWN, PrometheusObserver, methods_of
+from fr_server.telemetry.milvus_metrics import MILVUS_SPECS
 from fr_server.telemetry.open import Telemetry
+from fr_server.telemetry.shared import BUDGETS
+from fr_server.telemetry.shared_metrics import SHARED_SPECS
 from support.commands import require_understood
 from support.servers import photo, running
 
@@ -442,6 +445,9 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
         samples[sample.name, frozenset(sample.labels.items())] = sample.value
         for label, value in sample.labels.items():
             values.setdefault(label, set()).add(value)
+    for spec in (*SHARED_SPECS, *MILVUS_SPECS):  # of servers that share a database, or use Milvus
+        labels[spec.name] = set(spec.labels)
+    values |= {"budget": set(BUDGETS), "granted": {"yes", "no"}}
     values["outcome"] |= {OK, CANCELLED, UNKNOWN, *values["reason"]}
     values["method"] |= methods_of(SERVICES)
     return Told(labels, values, samples)
@@ -506,7 +512,7 @@ def test_dashboard_is_well_formed() -> None:
     assert board["templating"]["list"][0]["type"] == "datasource"
     assert len({panel["id"] for panel in panels}) == len(panels)
     rows = [panel["title"].split()[0] for panel in panels if panel["type"] == "row"]
-    assert rows == ["Health", "Calls", "Photos", "Galleries", "Training", "Trust", "Processes"]
+    assert rows == ["Health", "Calls", "Photos", "Galleries", "Training", "Trust", "Processes", "Several", "Milvus"]
     taken: set[tuple[int, int]] = set()
     for panel in panels:
         at = panel["gridPos"]

@@ -6,6 +6,9 @@ from docs_pages import filled
 from fr_core.runtime.observe import MODELS, STAGES
 from fr_server.telemetry.listener import CANCELLED, CHORES, OK
 from fr_server.telemetry.metrics import SPECS, UNKNOWN, Spec
+from fr_server.telemetry.milvus_metrics import MILVUS_SPECS
+from fr_server.telemetry.shared import BUDGETS
+from fr_server.telemetry.shared_metrics import SHARED_SPECS
 from fr_server.telemetry.trust import HandshakeFailure, Parting, Refusal
 from fr_server.telemetry.trust_metrics import ACCESS_REASONS, CHAINS, DECODER_ENDS, OTHER
 
@@ -23,10 +26,13 @@ def page() -> str:
         "access_reasons": ACCESS_REASONS,
         "chains": CHAINS,
         "chores": CHORES,
+        "budgets": BUDGETS,
     }
     return filled(
         "metrics",
         metrics="".join(_row(spec) for spec in SPECS),
+        shared_metrics="".join(_row(spec) for spec in SHARED_SPECS),
+        milvus_metrics="".join(_row(spec) for spec in MILVUS_SPECS),
         buckets="".join(_bounds(spec) for spec in histograms),
         unknown=UNKNOWN,
         other=OTHER,

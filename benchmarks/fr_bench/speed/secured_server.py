@@ -1,12 +1,13 @@
-"""A server as `fr server init` sets one up, with TLS, access and audit, for a measurement."""
+"""Servers as `fr server init` sets them up, with TLS, access and audit, for a measurement."""
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from fr_bench.speed.child import BenchFailed
@@ -22,27 +23,41 @@ _SERVER_LIMITS = "requests_per_s = 100000.0\nburst = 100000"
 
 @contextmanager
 def secured_server(options: Sequence[str], fr: str | None = None) -> Iterator[ServerProcess]:
-    """Set up a server in a new folder and start it; stop it at the end.
+    """As `secured_servers`, of one."""
+    with secured_servers(1, options, fr) as (server,):
+        yield server
 
-    `options` and `fr` are as for `started_server`. Its `access` has a key for everything but reading the audit. Raises
-    `BenchFailed` where it cannot be set up, or does not start.
+
+@contextmanager
+def secured_servers(number: int, options: Sequence[str], fr: str | None = None) -> Iterator[list[ServerProcess]]:
+    """Set up servers of one configuration in a new folder and start them; stop them at the end.
+
+    Several need a database, `FR__STORAGE__URL` in the environment. `options` and `fr` are as for `started_server`.
+    Their `access` has a key for everything but reading the audit. Raises `BenchFailed` where one cannot be set up, or
+    does not start.
     """
     fr = fr_command(fr)
-    with tempfile.TemporaryDirectory(prefix="fr-bench-") as made:
+    with tempfile.TemporaryDirectory(prefix="fr-bench-") as made, ExitStack() as stack:
         folder = Path(made) / "server"
         config, admin, user = folder / "server.toml", folder / "admin.toml", Path(made) / "user.toml"
         _run(fr, "server", "init", str(folder), "--name", "localhost")
         text = config.read_text().replace('"0.0.0.0"', '"127.0.0.1"')
         config.write_text(re.sub(r"(?m)^searches_per_day.*$", _SERVER_LIMITS, text))
+        if os.environ.get("FR__STORAGE__URL"):
+            _run(fr, "store", "migrate", "--to", "postgresql", "--config", str(config))
         _run(fr, "server", "seal", "--config", str(config))
         started = ["--config", str(config), "--data", str(folder / "data"), *options]
-        with started_server(started, fr=fr) as server:
-            admin.write_text(re.sub(r"(?m)^server = .*$", f'server = "{server.address}"', admin.read_text()))
-            may = ("--role", "operator", "--role", "admin", "--gallery", "*", *_LIMITS)
-            _run(fr, "--connection", str(admin), "key", "create", *may, "--connection-file", str(user))
-            said = read_toml(user.read_text(), 1 << 20)
+        servers = []
+        for place in range(number):
+            environ = {"FR__SERVER__NAME": f"bench-{place + 1}"}
+            servers.append(stack.enter_context(started_server(started, environ, fr=fr)))
+        admin.write_text(re.sub(r"(?m)^server = .*$", f'server = "{servers[0].address}"', admin.read_text()))
+        may = ("--role", "operator", "--role", "admin", "--gallery", "*", *_LIMITS)
+        _run(fr, "--connection", str(admin), "key", "create", *may, "--connection-file", str(user))
+        said = read_toml(user.read_text(), 1 << 20)
+        for server in servers:
             server.access = Access(said["ca"].encode(), said["key"])
-            yield server
+        yield servers
 
 
 def _run(*command: str) -> None:

@@ -9,6 +9,7 @@ from fr_core.gallery.index.milvus_index import MilvusIndex
 from fr_core.gallery.index.milvus_link import MilvusLink
 from fr_core.gallery.index.milvus_settings import MilvusSettings
 from fr_core.gallery.index.milvus_state import MilvusState
+from fr_core.gallery.index.protocol import RemoteState
 from fr_core.gallery.index.turning import Turn
 from fr_core.types import F32, I64
 
@@ -50,6 +51,18 @@ class MilvusIndexes:
     def clean(self) -> bool:
         """Return True if Milvus says that it has deleted and compacted everything that was removed."""
         return not self._untidy and all(state.clean for state in tuple(self._states.values()))
+
+    @property
+    def state(self) -> RemoteState:
+        """As `RemoteIndexes.state`."""
+        states = tuple(self._states.values())
+        return RemoteState(
+            answers=not any(state.told for state in states),
+            incomplete=sum(not state.complete for state in states),
+            pending_vectors=sum(state.fresh.size for state in states),
+            pending_deletions=sum(len(state.doomed) for state in states),
+            clean=self.clean,
+        )
 
     def new(self, gallery_no: int, dimension: int) -> MilvusIndex:
         """Return the empty index of a gallery of vectors with D values."""

@@ -144,12 +144,27 @@ class VectorIndex(Protocol):
         """Return work that is worth doing now, or None. Called while no change and no other upkeep runs."""
 
 
+@dataclass(frozen=True, slots=True)
+class RemoteState:
+    """The state of the indexes of all galleries on a server of their own, as far as this process knows."""
+
+    answers: bool  # the last work or search did not fail for any gallery
+    incomplete: int  # galleries that are being compared or filled
+    pending_vectors: int  # still to be written
+    pending_deletions: int  # still to be deleted
+    clean: bool  # as `RemoteIndexes.clean`
+
+
 class RemoteIndexes(Protocol):
     """The indexes of all galleries of a store, on a server of their own."""
 
     @property
     def clean(self) -> bool:
         """Return True if, as far as the server says, nothing that was removed is left on it."""
+
+    @property
+    def state(self) -> RemoteState:
+        """Return the present state; asks the server nothing."""
 
     def new(self, gallery_no: int, dimension: int) -> VectorIndex:
         """Return the empty index of a gallery."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from fr_core.errors import InternalError, ReplicaBehind, message
 from fr_core.gallery.changes import AddedVector, Effect, of_each_gallery
-from fr_core.gallery.index.protocol import RemoteIndexes
+from fr_core.gallery.index.protocol import RemoteIndexes, RemoteState
 from fr_core.gallery.index.register import index_maker
 from fr_core.gallery.search.memory import GalleryMemory
 
@@ -56,6 +56,11 @@ class Memories:
         self._changed = threading.Condition()
         self._changes = 0
         self._abandoned = False
+
+    @property
+    def remote_state(self) -> RemoteState | None:
+        """Return the state of the indexes on a server of their own, if there is one."""
+        return None if self._remote is None else self._remote.state
 
     def create(self, gallery_no: int, embedding_size: int, version: int) -> GalleryMemory:
         """Make the empty memory of a gallery."""

@@ -20,6 +20,7 @@ class Readers:
     def __init__(self, server: Postgres, schema: str, name: str) -> None:
         self._server = server
         self._schema = schema
+        self._store = schema.removeprefix("fr_")
         self._name = name  # of the store, in sentences
         self._free = threading.BoundedSemaphore(server.connections)
         self._lock = threading.Lock()
@@ -32,10 +33,9 @@ class Readers:
 
         Raises `StatementFailed`, `StoreFailed` if all are in use for too long, and `ShuttingDown`.
         """
-        if not self._free.acquire(timeout=self._server.connect_timeout_s):
-            raise StoreFailed(message("error.storage.postgres_connections_busy", limit=self._server.connections))
+        self._acquire()
         try:
-            link = self._taken() or Link(self._server, self._schema, reads=True)
+            link = self._taken() or self._new()
             try:
                 link.begin_reading()
                 yield link
@@ -50,7 +50,29 @@ class Readers:
             self._closed = True
             idle, self._idle = self._idle, []
         for _, link in idle:
-            link.close()
+            self._end(link)
+
+    def _acquire(self) -> None:
+        if self._free.acquire(blocking=False):
+            return
+        pool = self._server.pool
+        pool.waiting(self._store, 1)
+        try:
+            if self._free.acquire(timeout=self._server.connect_timeout_s):
+                return
+        finally:
+            pool.waiting(self._store, -1)
+        pool.timed_out(self._store)
+        raise StoreFailed(message("error.storage.postgres_connections_busy", limit=self._server.connections))
+
+    def _new(self) -> Link:
+        link = Link(self._server, self._schema, reads=True)
+        self._server.pool.connections(self._store, 1)
+        return link
+
+    def _end(self, link: Link) -> None:
+        link.close()
+        self._server.pool.connections(self._store, -1)
 
     def _taken(self) -> Link | None:
         with self._lock:
@@ -70,4 +92,4 @@ class Readers:
                 self._idle.append((now, link))
                 leaves = self._idle.pop(0)[1] if now - self._idle[0][0] > _IDLE_S else None
         if leaves is not None:
-            leaves.close()
+            self._end(leaves)

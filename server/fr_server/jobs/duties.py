@@ -4,13 +4,15 @@ import threading
 from collections.abc import Callable
 
 from fr_core.storage.leases import LASTS_S, Hold, Leases, hold
+from fr_server.telemetry.shared import Shared
 
 
 class Duties:
     """Keeps the lease of each job that this process has begun to do, until it ends; another process then takes over."""
 
-    def __init__(self, leases: Leases, lasts_s: float = LASTS_S) -> None:
+    def __init__(self, leases: Leases, lasts_s: float = LASTS_S, shared: Shared | None = None) -> None:
         self._leases = leases
+        self._shared = shared or Shared()
         self._lasts_s = lasts_s
         self._lock = threading.Lock()
         self._closed = False
@@ -30,8 +32,9 @@ class Duties:
         with self._lock:
             self._closed = True
             holds, self._holds = self._holds, {}
-        for one in holds.values():
+        for name, one in holds.items():
             one.end()
+            self._shared.lease(name, "released")
 
     def _has(self, name: str) -> bool:
         with self._lock:
@@ -43,6 +46,8 @@ class Duties:
             if held is not None:
                 del self._holds[name]
                 held.end()
+                self._shared.lease(name, "lost")
             if (taken := hold(self._leases, name, self._lasts_s)) is not None:
                 self._holds[name] = taken
+                self._shared.lease(name, "taken")
             return taken is not None

@@ -5,7 +5,10 @@ import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 
+from fr_core.gallery.galleries import Galleries
+from fr_core.storage.members import Members
 from fr_server.config import Config
+from fr_server.config.folders import postgres_of
 from fr_server.storage.calls import GalleryCalls
 from fr_server.storage.places import places_of
 from fr_server.telemetry.listener import Chore
@@ -28,6 +31,20 @@ def watch(telemetry: Telemetry, config: Config, galleries: GalleryCalls, broken:
             for place in places_of(config)
         }
         telemetry.metrics_server.also(KeptCollector(stores, galleries))
+
+
+def watch_others(telemetry: Telemetry, config: Config, members: Members, galleries: Galleries) -> None:
+    """Have PostgreSQL, the other servers and Milvus looked at whenever metrics are scraped, as far as they are used."""
+    if telemetry.metrics_server is None:
+        return
+    if (server := postgres_of(config)) is not None:
+        from fr_server.telemetry.shared_metrics import ServersCollector
+
+        telemetry.metrics_server.also(ServersCollector(server, members))
+    if galleries.remote is not None:
+        from fr_server.telemetry.milvus_metrics import MilvusCollector
+
+        telemetry.metrics_server.also(MilvusCollector(lambda: galleries.remote))
 
 
 KEY_ENDS_EVERY_S = 60.0

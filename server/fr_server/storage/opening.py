@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
 from fr_core.storage.grants import Grants
 from fr_core.storage.leases import Leases
-from fr_core.storage.location import name_of
+from fr_core.storage.location import Postgres, name_of
 from fr_core.storage.opening import open_grants, open_leases
 from fr_core.storage.schema import Schema
 from fr_server.config import Config
@@ -27,6 +27,7 @@ from fr_server.config.folders import (
 from fr_server.storage.footage import FootageFolder, FootageRules
 from fr_server.storage.peers import name_of_server
 from fr_server.telemetry.logs import FIELDS
+from fr_server.telemetry.shared import Shared, ToldGrants
 from fr_training.store.training_store import TrainingStore
 from fr_trust.access.budgets import Budgets
 from fr_trust.access.shared_budgets import Counting, SharedBudgets
@@ -34,7 +35,7 @@ from fr_trust.access.store import AccessStore
 from fr_trust.casework.store import CaseStore
 
 S = TypeVar("S")
-Shared = TypeVar("Shared", AccessStore, CaseStore, TrainingStore)
+Kept = TypeVar("Kept", AccessStore, CaseStore, TrainingStore)
 
 log = logging.getLogger("fr_server.storage")
 
@@ -66,22 +67,25 @@ class Stores:
         self._opened.close()
 
 
-def open_stores(config: Config, clock: Callable[[], int]) -> Stores:
+def open_stores(config: Config, clock: Callable[[], int], shared: Shared | None = None) -> Stores:
     """Open the stores of a configuration; they are under the key of the galleries, which is there.
+
+    `shared` is told of connections and budgets, where the stores lie in a database.
 
     Raises `KeyUnavailable`, `WrongKey`, `StoreNewer`, `StoreInUse`, `StoreCorrupt` or `StoreFailed`, which names the
     store, if one cannot be opened; none is left open.
     """
     with ExitStack() as opened:
-        access = opened.enter_context(open_access(config, clock))
-        cases = opened.enter_context(open_cases(config, clock))
-        training = opened.enter_context(open_training(config, clock))
+        access = opened.enter_context(_opened(config, access_folder(config), AccessStore, clock, shared))
+        cases = opened.enter_context(_opened(config, cases_folder(config), CaseStore, clock, shared))
+        training = opened.enter_context(_opened(config, training_folder(config), TrainingStore, clock, shared))
         name, server = name_of_server(config), postgres_of(config)
         leases = open_leases(server or access_folder(config), access_folder(config), lambda: name)
         opened.callback(leases.close)
         grants = open_grants(server or access_folder(config))
         if grants is not None:
             opened.callback(grants.close)
+            grants = ToldGrants(grants, shared or Shared())
         return Stores(access, cases, training, leases, grants, opened.pop_all())
 
 
@@ -124,8 +128,10 @@ def open_footage(config: Config, clock: Callable[[], int]) -> FootageFolder:
     return FootageFolder(footage_folder(config), key_of(config, new=False), rules, clock)
 
 
-def _opened(config: Config, folder: Path, kind: type[Shared], clock: Callable[[], int]) -> Shared:
-    key, schema, server = key_of(config, new=False), kind.SCHEMA, postgres_of(config)
+def _opened(
+    config: Config, folder: Path, kind: type[Kept], clock: Callable[[], int], shared: Shared | None = None
+) -> Kept:
+    key, schema, server = key_of(config, new=False), kind.SCHEMA, told_postgres(config, shared)
     location = server or folder
     return opened_or_made(
         schema.name,
@@ -133,6 +139,12 @@ def _opened(config: Config, folder: Path, kind: type[Shared], clock: Callable[[]
         server is None and _seems_gone(folder, schema),
         lambda: kind.open(location, key, clock, config.gallery.reserve_mib * 2**20),
     )
+
+
+def told_postgres(config: Config, shared: Shared | None) -> Postgres | None:
+    """Return the database of a configuration, whose connections a listener is told of; raises as `postgres_of`."""
+    server = postgres_of(config)
+    return server if server is None or shared is None else replace(server, pool=shared)
 
 
 def opened_or_made(kind: str, path: Path | str, seems_gone: bool, opening: Callable[[], S]) -> S:

@@ -8,6 +8,7 @@ from fr_core.storage.members import Heartbeat, Itself, Members
 from fr_core.storage.opening import open_members
 from fr_server.config import Config
 from fr_server.config.folders import data_folder, postgres_of
+from fr_server.telemetry.shared import Shared
 
 log = logging.getLogger("fr_server.storage")
 
@@ -25,13 +26,19 @@ def _address(config: Config) -> str:
 
 
 class Peers:
-    """This server among others: registered from now until `close`. Raises as `open_members`."""
+    """This server among others: registered from now until `close`. Raises as `open_members`.
 
-    def __init__(self, config: Config) -> None:
+    `shared` is told of heartbeats that fail.
+    """
+
+    def __init__(self, config: Config, shared: Shared | None = None) -> None:
         itself = Itself(name_of_server(config), _address(config), __version__, max(1, config.server.frontends))
         server = postgres_of(config)
         self.members: Members = open_members(server or data_folder(config), itself)
-        self._heartbeat = None if server is None else Heartbeat(self.members)
+        told = shared or Shared()
+        self._heartbeat = (
+            None if server is None else Heartbeat(self.members, failed=lambda error: told.heartbeat_failed())
+        )
 
     def close(self) -> None:
         """Leave; from now on, this server may answer nothing. Harmless when done twice."""

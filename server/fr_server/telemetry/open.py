@@ -14,6 +14,7 @@ from fr_core.runtime.devices import ActiveDevice
 from fr_files.scratch import scratch_folder
 from fr_server.config import TelemetryConfig
 from fr_server.telemetry.listener import Chore, FrontendEnd, Listener, Together
+from fr_server.telemetry.shared import Shared
 from fr_server.telemetry.trust import Trust
 
 if TYPE_CHECKING:
@@ -46,13 +47,17 @@ def forget(pid: int) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Telemetry:
-    """The open parts of telemetry; none by default. `trust` receives events of the gateway, access and the audit."""
+    """The open parts of telemetry; none by default. `trust` receives events of the gateway, access and the audit.
+
+    `shared` receives those of servers that share a database.
+    """
 
     listener: Listener = field(default_factory=Listener)
     metrics: PrometheusObserver | None = None
     metrics_server: MetricsServer | None = None
     tracing: TracingObserver | None = None
     trust: Trust = field(default_factory=Trust)
+    shared: Shared = field(default_factory=Shared)
 
     def start(self) -> None:
         """Serve the metrics, if there are any; raises `AddressUnavailable`: the address is not available."""
@@ -96,10 +101,11 @@ def require_telemetry(config: TelemetryConfig) -> None:
         _require_tracing()
 
 
-def open_telemetry(config: TelemetryConfig, services: Collection[str]) -> Telemetry:
+def open_telemetry(config: TelemetryConfig, services: Collection[str], shares: bool = False) -> Telemetry:
     """Build the configured telemetry; serves nothing before `Telemetry.start`. Raises as `require_telemetry`.
 
-    `services` are full names of the services whose methods get their own series.
+    `services` are full names of the services whose methods get their own series. `shares`: the stores lie in a
+    database, which other servers may share.
     """
     require_telemetry(config)
     tracing = _open_tracing(config.tracing) if config.tracing else None  # from here on a thread runs
@@ -110,8 +116,12 @@ def open_telemetry(config: TelemetryConfig, services: Collection[str]) -> Teleme
 
         metrics = PrometheusObserver(methods_of(services))
         metrics_server = MetricsServer(exposed(metrics.registry), config.metrics_host, config.metrics_port)
-    trust = Trust() if metrics is None else metrics.trust
-    return Telemetry(together(metrics, tracing), metrics, metrics_server, tracing, trust)
+    trust, shared = Trust() if metrics is None else metrics.trust, Shared()
+    if metrics is not None and shares:
+        from fr_server.telemetry.shared_metrics import PrometheusShared
+
+        shared = PrometheusShared(metrics.registry)
+    return Telemetry(together(metrics, tracing), metrics, metrics_server, tracing, trust, shared)
 
 
 def together(*listeners: Listener | None) -> Listener:

@@ -60,7 +60,7 @@ async def serve(welcome: Welcome, wire: Wire, memory: int) -> None:
     config, pack = welcome.config, welcome.pack
     asker = Asker(wire, memory, welcome.arena)
     os.close(memory)
-    telemetry = open_telemetry(config.telemetry, SERVICES)
+    telemetry = open_telemetry(config.telemetry, SERVICES, bool(config.storage.url))
     pipeline = build_pipeline(
         pack,
         RemoteTileDetector(asker, tile_shapes_of(pack)),

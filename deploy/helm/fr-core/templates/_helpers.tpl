@@ -33,6 +33,27 @@ volumeMounts:
     mountPath: /var/lib/fr-core
   - name: tmp
     mountPath: /tmp
+{{- if .Values.database.secret }}
+  - name: database
+    mountPath: /run/secrets/database
+    readOnly: true
+{{- end }}
+{{- end }}
+
+{{/* Where the stores lie, for every container that opens them. */}}
+{{- define "fr-core.stores" -}}
+{{- if .Values.database.url }}
+- name: FR__STORAGE__URL
+  value: {{ .Values.database.url | quote }}
+- name: FR__SERVER__NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+{{- if .Values.database.secret }}
+- name: FR__STORAGE__PASSWORD
+  value: file:/run/secrets/database/password
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{/* What a probe asks: the values of the chart, and the path of HTTP. */}}
