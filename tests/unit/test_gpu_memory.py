@@ -63,6 +63,7 @@ class NullOwner(GpuOwner):
 
     def __init__(self, gpu: Gpu) -> None:
         self.reserved = 0
+        self.filters = gpu.filters
         self._gpu = gpu
 
     def submit(self, do: Callable[[Gpu], Result]) -> Future[Result]:
