@@ -129,7 +129,8 @@ CONCURRENCY ?= $(if $(ON_GPU),256,8)
 GENERATORS ?= $(if $(ON_GPU),4,1)
 FRONTENDS ?= $(if $(ON_GPU),8)
 BAR ?= $(if $(ON_GPU),2500)
-INDEX ?= $(if $(ON_GPU),gpu,compact)
+# Indexes, each of which is measured.
+INDEX ?= $(if $(ON_GPU),gpu cuvs,compact)
 TEMPLATES ?= $(if $(ON_GPU),10000000,1000000)
 # Another environment, such as one with fr-core[gpu]: `make bench-gpu FR=/opt/fr/bin/fr`.
 FR ?= $(BIN)/fr
@@ -172,7 +173,8 @@ bench-servers: $(STAMP) ## searches/s of 1, 2 and 3 servers on one PostgreSQL, a
 bench-gpu: $(if $(filter $(BIN)/fr,$(FR)),$(STAMP)) ## speed on a GPU, of buffalo_l unless PACK says otherwise; to benchmarks/results
 	$(FR) models fetch $(PACK) $(if $(MODELS),--from $(MODELS))
 	$(FR) bench pipeline $(ENGINE) $(TO)
-	$(FR) bench search --n $(TEMPLATES) --index $(INDEX) $(if $(ON_GPU),--concurrency 256) $(TO)
+	set -e; for index in $(INDEX); do \
+	  $(FR) bench search --n $(TEMPLATES) --index $$index $(if $(ON_GPU),--concurrency 256) $(TO); done
 	$(FR) bench serve $(ENGINE) $(TO) --concurrency $(CONCURRENCY) --generators $(GENERATORS) --batches --ratio-to-pipeline \
 	  --set server.max_in_flight=1024 $(if $(FRONTENDS),--frontends $(FRONTENDS)) $(if $(BAR),--bar $(BAR))
 

@@ -15,6 +15,7 @@ from pathlib import Path
 OBJECTS = {
     "onnxruntime-gpu": "onnxruntime/capi/libonnxruntime_providers_cuda.so",
     "faiss-gpu-cuvs": "faiss/libfaiss.so",
+    "libcuvs-cu13": "libcuvs/lib64/libcuvs_c.so",
 }
 # The folder of TensorRT, where that is installed, and what must find it.
 TENSORRT = "tensorrt_libs"

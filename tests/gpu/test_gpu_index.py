@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from fr_core.errors import DeviceUnavailable
+from fr_core.gallery.index.cuvs_gpu import CuvsGpu
 from fr_core.gallery.index.faiss_codes import Workers
-from fr_core.gallery.index.faiss_cuda import CudaGpu, gpu_count
-from fr_core.gallery.index.faiss_gpu import MAX_K, GpuIndex, gpu_indexes
+from fr_core.gallery.index.faiss_cuda import CudaGpu, CudaMemory, gpu_count
+from fr_core.gallery.index.faiss_gpu import MAX_K, GpuIndex
 from fr_core.gallery.index.gpu_memory import BLOCK_ROWS, MAX_FETCHED, PROBES_PER_PASS, Gpu, GpuOwner, Halves
-from fr_core.gallery.index.register import new_index
+from fr_core.gallery.index.register import index_maker, new_index
 from fr_core.gallery.index.rows_index import NumpyIndex
 from fr_core.types import F32
 from support.gpus import read_back
@@ -34,13 +35,16 @@ def unit_vectors(n: int, seed: int) -> F32:
     return units
 
 
-class Noting(CudaGpu):
-    """A GPU that knows what it allocated, and can read it back."""
+class Noting(CudaMemory):
+    """A GPU that knows what it allocated for vectors, and can read it back."""
+
+    filters: bool
 
     def __init__(self, device: int) -> None:
-        super().__init__(device)
         self.sizes: dict[int, int] = {}  # bytes of each block, by its address
         self.given_back: list[bytes] = []
+        super().__init__(device)
+        self.sizes.clear()  # what the GPU works in
 
     def allocate(self, size: int) -> int:
         address = super().allocate(size)
@@ -48,11 +52,26 @@ class Noting(CudaGpu):
         return address
 
     def free(self, address: int) -> None:
-        self.given_back.append(read_back(self, address, self.sizes.pop(address)))
+        if address in self.sizes:
+            self.given_back.append(read_back(cast(Gpu, self), address, self.sizes.pop(address)))
         super().free(address)
 
     def contents(self) -> list[bytes]:
-        return [read_back(self, address, size) for address, size in self.sizes.items()]
+        return [read_back(cast(Gpu, self), address, size) for address, size in self.sizes.items()]
+
+
+class NotingFaiss(Noting, CudaGpu):
+    """Such a GPU, which FAISS searches."""
+
+
+class NotingCuvs(Noting, CuvsGpu):
+    """Such a GPU, which cuVS searches."""
+
+
+@pytest.fixture(params=["gpu", "cuvs"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """The name of an index on GPUs."""
+    return str(request.param)
 
 
 @pytest.fixture
@@ -61,17 +80,18 @@ def gpus() -> list[Noting]:
 
 
 @pytest.fixture
-def owners(gpus: list[Noting]) -> list[GpuOwner]:
+def owners(gpus: list[Noting], kind: str) -> list[GpuOwner]:
     def opened(device: int) -> Gpu:
-        gpus.append(Noting(device))
-        return gpus[-1]
+        gpu = NotingFaiss(device) if kind == "gpu" else NotingCuvs(device)
+        gpus.append(gpu)
+        return gpu
 
     return [GpuOwner(partial(opened, device)) for device in range(gpu_count())]
 
 
 @pytest.fixture
-def indexes() -> tuple[GpuIndex, NumpyIndex]:
-    gpu, reference = gpu_indexes(Workers(0))(DIMENSION), NumpyIndex(DIMENSION)
+def indexes(kind: str) -> tuple[GpuIndex, NumpyIndex]:
+    gpu, reference = cast(GpuIndex, new_index(kind, DIMENSION)), NumpyIndex(DIMENSION)
     vectors = unit_vectors(CROWD, 0)
     for index in (gpu, reference):
         index.add(np.arange(CROWD), vectors)
@@ -118,6 +138,23 @@ def test_removals_filters_and_upkeep(indexes: tuple[GpuIndex, NumpyIndex]) -> No
     assert gpu.memory().store_bytes == gpu.size * DIMENSION * 4
 
 
+@pytest.mark.parametrize("share", [0.9, 0.05])
+def test_a_bitset_lets_those_rows_be_found_and_no_other(
+    gpus: list[Noting], owners: list[GpuOwner], share: float
+) -> None:
+    """CuVS compares the allowed rows alone where they are less than a tenth."""
+    if not gpus[0].filters:
+        return
+    vectors, probes = unit_vectors(CROWD, 11), unit_vectors(40, 12)
+    halves = Halves(DIMENSION, owners, 8192)
+    halves.append(vectors)
+    allowed = np.random.default_rng(13).random(CROWD) < share
+    found = halves.search(probes, 100, allowed)
+    assert allowed[found.rows].all()
+    expected = -np.sort(-(probes @ vectors[allowed].T), axis=1)[:, :100]
+    assert np.abs(-np.sort(-found.scores, axis=1) - expected).max() < 2.0**-9
+
+
 def test_products_of_the_device_are_as_near_as_the_index_takes_them_for(owners: list[GpuOwner]) -> None:
     for vectors in (unit_vectors(4000, 3), np.full((1, DIMENSION), DIMENSION**-0.5, np.float32)):
         halves = Halves(DIMENSION, owners)
@@ -152,9 +189,9 @@ def test_erased_rows_are_zeros_on_the_gpu_and_freed_blocks_too(gpus: list[Noting
     assert not any(any(content) for gpu in gpus for content in gpu.given_back)
 
 
-def test_threads_add_search_rewrite_and_drop_at_the_same_time() -> None:
+def test_threads_add_search_rewrite_and_drop_at_the_same_time(kind: str) -> None:
     """FAISS would end the process where two uses of a GPU overlap."""
-    make, reference = gpu_indexes(Workers(1)), NumpyIndex(DIMENSION)
+    make, reference = index_maker(kind, 1), NumpyIndex(DIMENSION)
     reference.add(np.arange(8000), unit_vectors(8000, 5))
     reference.remove(np.arange(0, 8000, 2))
     probes = unit_vectors(40, 6)

@@ -34,7 +34,7 @@ def test_without_a_gpu_its_tests_are_skipped_and_fail_only_where_one_is_required
 @pytest.mark.slow
 def test_the_tests_for_gpus_can_pass() -> None:
     """By day those of the gallery index that take seconds; at night all that need no real GPU."""
-    by_day = [INDEX, "-k", "erased or spread or near or full_refuses"]
+    by_day = [INDEX, "-k", "erased or spread or near or full_refuses or bitset"]
     chosen = ["tests/gpu", "--deselect", WITH_A_GPU_ONLY] if NIGHTLY else by_day
     done = run("-p", "support.gpu_rehearsal", *chosen, FR_GPU_REQUIRED="1", PYTHONPATH="tests")
     assert done.returncode == 0, done.stdout

@@ -33,11 +33,12 @@ def every_index(dimension: int) -> dict[str, VectorIndex]:
         "compact in segments": CompactIndex(dimension, 2, segment_rows=300, coded_from=100_000),
         "compact with codes": CompactIndex(dimension, 2, segment_rows=300, coded_from=16, candidates=100_000),
         "scanned as on a GPU": GpuIndex(dimension, gpus(), Workers(2), block_rows=1000, fetched=20),
+        "filtered as on a GPU": GpuIndex(dimension, gpus(filters=True), Workers(2), block_rows=1000, fetched=20),
     }
 
 
-def gpus() -> list[GpuOwner]:
-    return [GpuOwner(NullGpu), GpuOwner(NullGpu)]
+def gpus(*, filters: bool = False) -> list[GpuOwner]:
+    return [GpuOwner(lambda: NullGpu(filters=filters)) for _ in range(2)]
 
 
 def plain(live: dict[int, F32], probe: F32, k: int) -> list[tuple[float, int]]:

@@ -7,7 +7,7 @@ device, in the precision that is asked for, and vectors lie in two `NullGpu`.
 from dataclasses import replace
 
 from fr_core.errors import DeviceUnavailable
-from fr_core.gallery.index import faiss_cuda
+from fr_core.gallery.index import cuvs_gpu, faiss_cuda
 from fr_core.runtime import open as opening
 from fr_core.runtime.devices import ActiveDevice, DeviceKind, DeviceSpec, Precision
 from fr_core.runtime.libraries import OnnxRuntimeLibrary, installed_libraries
@@ -37,11 +37,20 @@ class NullCuda(OnnxRuntimeLibrary):
 class NumberedNullGpu(NullGpu):
     """A `NullGpu` that is opened as `CudaGpu` is."""
 
-    def __init__(self, device: int) -> None:
-        super().__init__()
+    def __init__(self, device: int, *, filters: bool = False) -> None:
+        super().__init__(filters=filters)
         assert device < _GPUS
 
 
+class NullCuvsGpu(NumberedNullGpu):
+    """A `NullGpu` that is opened as `CuvsGpu` is."""
+
+    def __init__(self, device: int) -> None:
+        super().__init__(device, filters=True)
+
+
 faiss_cuda.gpu_count = lambda: _GPUS
+faiss_cuda.CudaMemory = NumberedNullGpu  # type: ignore[assignment, misc]
 faiss_cuda.CudaGpu = NumberedNullGpu  # type: ignore[assignment, misc]
+cuvs_gpu.CuvsGpu = NullCuvsGpu  # type: ignore[assignment, misc]
 opening.installed_libraries = lambda: {**installed_libraries(), "cuda": NullCuda()}  # type: ignore[attr-defined]

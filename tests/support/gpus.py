@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from fr_core.errors import DeviceUnavailable, message
-from fr_core.gallery.index.gpu_memory import BLOCK_ROWS, F16, MAX_FETCHED, PROBES_PER_PASS, Gpu, scratch_bytes
+from fr_core.gallery.index.cuvs_gpu import Filter, Tensor
+from fr_core.gallery.index.gpu_memory import BLOCK_ROWS, F16, MAX_FETCHED, PROBES_PER_PASS, Gpu, RowBits, scratch_bytes
 from fr_core.types import F32, I64
 
 # A GPU's memory holds what it held before.
@@ -27,9 +28,13 @@ class NullGpu:
     Args:
         room: bytes of its memory.
         within: called in the midst of each use.
+        filters: as `Gpu.filters`.
     """
 
-    def __init__(self, room: int = 2**40, within: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self, room: int = 2**40, within: Callable[[], object] = lambda: None, *, filters: bool = False
+    ) -> None:
+        self.filters = filters
         self.overlaps = 0
         self.threads: set[int] = set()
         self.blocks: dict[int, np.ndarray[tuple[int], np.dtype[np.uint8]]] = {}  # what is allocated, by its address
@@ -69,18 +74,17 @@ class NullGpu:
         with self._use():
             self.freed.append(self.blocks.pop(address))
 
-    def search(self, address: int, rows: int, probes: F16, k: int) -> tuple[F32, I64]:
+    def search(self, address: int, rows: int, probes: F16, k: int, allowed: RowBits | None = None) -> tuple[F32, I64]:
         """As `Gpu.search`, in no order among equals, as on a GPU."""
         assert len(probes) <= PROBES_PER_PASS
+        assert allowed is None or self.filters
         assert 1 <= k <= min(rows, MAX_FETCHED)
         assert rows <= BLOCK_ROWS
         with self._use():
             self.rows_searched.append(rows)
             self.most_scratch = max(self.most_scratch, scratch_bytes(len(probes), rows, k, probes.shape[1]))
             held = self._bytes(address, rows * probes.shape[1] * 2).view(np.float16).reshape(rows, -1)
-            products = probes.astype(np.float32) @ held.astype(np.float32).T
-            best = np.argsort(-products, axis=1, kind="stable")[:, :k]
-            return np.take_along_axis(products, best, axis=1), best.astype(np.int64)
+            return _best(held, probes, k, allowed)
 
     def holds(self, halves: F16) -> bool:
         """Return whether the bytes of a row f16[D] are anywhere in its memory."""
@@ -134,7 +138,10 @@ class NullCudaRuntime:
         return 0
 
     def cudaMemcpy(self, to: ctypes.c_void_p, source: ctypes.c_void_p, size: ctypes.c_size_t, kind: int) -> int:  # noqa: N802
-        """Copy from the machine to the GPU."""
+        """Copy from the machine to the GPU; or back, what is there."""
+        if kind == _DEVICE_TO_HOST and self._within(source, size):
+            ctypes.memmove(to, source, size.value)
+            return 0
         if kind != _HOST_TO_DEVICE or not self._within(to, size) or self._within(source, size):
             return _INVALID
         content = ctypes.string_at(source, size.value)
@@ -195,9 +202,113 @@ class NullFaiss:
         assert wanted.queries.shape == (wanted.numQueries, wanted.dims)
         content = ctypes.string_at(wanted.vectors, wanted.numVectors * wanted.dims * 2)
         held = np.frombuffer(content, dtype=np.float16).reshape(wanted.numVectors, wanted.dims)
-        products = wanted.queries.astype(np.float32) @ held.astype(np.float32).T
-        best = np.argsort(-products, axis=1, kind="stable")[:, : wanted.k]
-        wanted.outDistances[:], wanted.outIndices[:] = np.take_along_axis(products, best, axis=1), best
+        wanted.outDistances[:], wanted.outIndices[:] = _best(held, wanted.queries, wanted.k)
+
+
+class NullCuvs:
+    """The part of cuVS's C interface that an index uses, on memory of the machine.
+
+    It reads the structures that the real library is given, and results are there after the next synchronisation only.
+
+    `refuses`: the name of a function that reports an error.
+    """
+
+    def __init__(self, refuses: str = "") -> None:
+        self.refuses = refuses
+        self.filtered = 0  # searches of some rows only
+        self.resources = 0  # those that were not destroyed
+        self.indexes: dict[int, F16] = {}
+        self._pending: list[Callable[[], object]] = []
+        self.cuvsGetLastErrorText = lambda: b"CUDA error encountered\nObtained 21 stack frames"
+
+    def __getattribute__(self, name: str) -> Any:
+        """Return a member, or what refuses in its place."""
+        refused = object.__getattribute__(self, "__dict__").get("refuses") == name
+        return (lambda *_: 0) if refused else object.__getattribute__(self, name)
+
+    def cuvsRMMPoolMemoryResourceEnable(self, first: int, most: int, managed: ctypes.c_bool) -> int:  # noqa: N802
+        """Take memory for products."""
+        return int(0 < first <= most < 100 and not managed.value)
+
+    def cuvsResourcesCreate(self, resources: Any) -> int:  # noqa: N802
+        """Make a handle."""
+        self.resources += 1
+        resources._obj.value = 77
+        return 1
+
+    def cuvsResourcesDestroy(self, resources: ctypes.c_size_t) -> int:  # noqa: N802
+        """Give a handle back."""
+        self.resources -= 1
+        return int(resources.value == 77)
+
+    def cuvsBruteForceIndexCreate(self, index: Any) -> int:  # noqa: N802
+        """Make an index of nothing."""
+        index._obj.value = 1 + max(self.indexes, default=0)
+        self.indexes[index._obj.value] = np.empty((0, 0), dtype=np.float16)
+        return 1
+
+    def cuvsBruteForceBuild(  # noqa: N802
+        self, resources: ctypes.c_size_t, rows: Any, metric: int, argument: ctypes.c_float, index: ctypes.c_void_p
+    ) -> int:
+        """Refer to rows of a device."""
+        assert (resources.value, metric, argument.value) == (77, 6, 0.0)
+        self.indexes[index.value or 0] = _array(rows._obj, np.float16)
+        return 1
+
+    def cuvsBruteForceSearch(  # noqa: N802
+        self,
+        resources: ctypes.c_size_t,
+        index: ctypes.c_void_p,
+        probes: Any,
+        found: Any,
+        scores: Any,
+        wanted: Filter,
+    ) -> int:
+        """Search as `NullGpu` does."""
+        assert resources.value == 77
+        held, allowed = self.indexes[index.value or 0], None
+        if wanted.kind:
+            assert wanted.kind == 1, "no bitset"
+            allowed = _array(Tensor.from_address(wanted.address), np.uint32)
+            self.filtered += 1
+        to_scores, to_found = _array(scores._obj, np.float32), _array(found._obj, np.int64)
+        best = _best(held, _array(probes._obj, np.float16), to_found.shape[1], allowed)
+        self._pending += [lambda: np.copyto(to_scores, best[0]), lambda: np.copyto(to_found, best[1])]
+        return 1
+
+    def cuvsBruteForceIndexDestroy(self, index: ctypes.c_void_p) -> int:  # noqa: N802
+        """Give an index back."""
+        return int(self.indexes.pop(index.value or 0, None) is not None)
+
+    def cuvsStreamSync(self, resources: ctypes.c_size_t) -> int:  # noqa: N802
+        """Let all come to pass that was begun."""
+        for change in self._pending:
+            change()
+        self._pending.clear()
+        return 1
+
+
+def _best(held: F16, probes: F16, k: int, allowed: RowBits | None = None) -> tuple[F32, I64]:
+    products = probes.astype(np.float32) @ held.astype(np.float32).T
+    if allowed is not None:
+        assert len(allowed) == -(-len(held) // 32)
+        bits = np.unpackbits(np.ascontiguousarray(allowed).view(np.uint8), bitorder="little")[: len(held)]
+        products[:, bits == 0] = -3.0e38
+    best = np.argsort(-products, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(products, best, axis=1), best.astype(np.int64)
+
+
+def _array(tensor: Tensor, kind: Any) -> Any:
+    """Return the memory that a tensor of a device names."""
+    wanted = np.dtype(kind)
+    code = {"i": 0, "u": 1, "f": 2}[wanted.kind]
+    assert (tensor.device_type, tensor.device_id) == (2, 0)
+    assert (tensor.code, tensor.bits, tensor.lanes) == (code, 8 * wanted.itemsize, 1)
+    assert not tensor.strides
+    assert not tensor.byte_offset
+    shape = tuple(tensor.shape[n] for n in range(tensor.ndim))
+    size = int(np.prod(shape)) * wanted.itemsize
+    return np.frombuffer((ctypes.c_char * size).from_address(tensor.data), dtype=wanted).reshape(shape)
 
 
 def read_back(gpu: Gpu, address: int, size: int) -> bytes:

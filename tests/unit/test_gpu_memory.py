@@ -63,6 +63,7 @@ class NullOwner(GpuOwner):
 
     def __init__(self, gpu: Gpu) -> None:
         self.reserved = 0
+        self.filters = gpu.filters
         self._gpu = gpu
 
     def submit(self, do: Callable[[Gpu], Result]) -> Future[Result]:
@@ -245,6 +246,24 @@ def test_no_row_that_was_not_fetched_scores_above_what_is_said_of_it(k: int, row
         rest = np.delete(products[n], found.rows[n])
         assert found.unseen[n] >= rest.max(initial=-np.inf) - 1e-6
         assert found.unseen[n] <= found.scores[n].min()
+
+
+@pytest.mark.parametrize("block_rows", [1024, CROWD])
+@pytest.mark.parametrize("share", [0.001, 0.02, 0.5])
+def test_no_allowed_row_that_was_not_fetched_scores_above_what_is_said_of_it(share: float, block_rows: int) -> None:
+    halves = Halves(DIMENSION, [owner_of(NullGpu(filters=True)), owner_of(NullGpu(filters=True))], block_rows)
+    vectors, probes = unit_vectors(CROWD), unit_vectors(9, 1)
+    halves.append(vectors)
+    allowed = np.random.default_rng(2).random(CROWD) < share
+    products = probes.astype(np.float16).astype(np.float32) @ vectors.astype(np.float16).astype(np.float32).T
+    products[:, ~allowed] = -np.inf
+    for k in (1, 7, 40):
+        found = halves.search(probes, k, allowed)
+        assert found.rows.shape == (9, min(k, np.count_nonzero(allowed)))
+        assert allowed[found.rows].all()
+        for n in range(9):
+            assert found.unseen[n] >= np.delete(products[n], found.rows[n]).max() - 1e-6
+            assert found.unseen[n] <= found.scores[n].min()
 
 
 def test_many_probes_in_passes_find_what_each_finds_alone() -> None:

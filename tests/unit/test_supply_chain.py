@@ -355,6 +355,7 @@ RUNTIMES = {"nvidia/cu12/lib/libcudart.so.12": ("libc.so.6",), "nvidia/cu13/lib/
 FITTING = {
     "onnxruntime-gpu": ("libcudart.so.13", "libcuda.so.1"),
     "faiss-gpu-cuvs": ("libcuvs.so", "libcudart.so.13"),
+    "libcuvs-cu13": ("libcuvs.so",),
     "libcuvs/lib64/libcuvs.so": ("libcudart.so.13", "libstdc++.so.6"),
 }
 
@@ -369,7 +370,7 @@ def environment(folder: Path, objects: Mapping[str, tuple[str, ...]]) -> Path:
 
 def test_libraries_that_fit_are_found_to_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert check_gpu(environment(tmp_path, FITTING)) == []
-    assert capsys.readouterr().out.splitlines() == ["onnxruntime-gpu wants CUDA 13", "faiss-gpu-cuvs wants CUDA 13"]
+    assert capsys.readouterr().out.splitlines() == [f"{name} wants CUDA 13" for name in OBJECTS]
     tensorrt = {TENSORRT_OBJECT: ("libnvinfer.so.10", "libcudart.so.13"), "tensorrt_libs/libnvinfer.so.10": ()}
     assert check_gpu(environment(tmp_path, tensorrt)) == []
 

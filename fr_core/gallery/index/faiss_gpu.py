@@ -12,7 +12,7 @@ from fr_core.errors import DeviceUnavailable, message
 from fr_core.gallery.index.faiss_codes import Segment, Workers
 from fr_core.gallery.index.faiss_cuda import CudaGpu, gpu_count
 from fr_core.gallery.index.faiss_scan import Share, best_candidates, scan_everything
-from fr_core.gallery.index.gpu_memory import BLOCK_ROWS, MAX_FETCHED, PROBES_PER_PASS, GpuOwner, Halves
+from fr_core.gallery.index.gpu_memory import BLOCK_ROWS, MAX_FETCHED, PROBES_PER_PASS, Gpu, GpuOwner, Halves
 from fr_core.gallery.index.protocol import Hits, IndexMemory, check_searched
 from fr_core.gallery.index.rows_index import RowsIndex
 from fr_core.types import F32, I64
@@ -28,23 +28,25 @@ _FETCHED_PER_WANTED = 2
 _HALF_ERROR = 2.0**-9
 
 
-def gpu_indexes(workers: Workers) -> Callable[[int], GpuIndex]:
+def gpu_indexes(workers: Workers, open_gpu: Callable[[int], Gpu] = CudaGpu) -> Callable[[int], GpuIndex]:
     """Return a factory of empty indexes of a dimension, spread over all GPUs; all share the threads that use these.
 
-    Raises `DeviceUnavailable`: FAISS has no GPU.
+    `open_gpu`: opens the GPU of such a number.
+
+    Raises `DeviceUnavailable`: FAISS has no GPU, or what `open_gpu` raises.
     """
     if not gpu_count():
         raise DeviceUnavailable(message("error.gallery.faiss_no_gpu_can"), device="gpu")
-    owners = [GpuOwner(partial(CudaGpu, device), f"gallery-gpu-{device}") for device in range(gpu_count())]
+    owners = [GpuOwner(partial(open_gpu, device), f"gallery-gpu-{device}") for device in range(gpu_count())]
     return lambda dimension: GpuIndex(dimension, owners, workers)
 
 
 class GpuIndex(RowsIndex["_Scanned"]):
     """A `VectorIndex` that scans on GPUs and keeps the exact vectors in memory.
 
-    Memory answers where a filter lets few rows through, for more than `MAX_K` rows, and for the rare probe whose last
-    vector half precision cannot tell from those that were not fetched. A removal overwrites a vector's
-    halves at once; upkeep gives their memory back.
+    Memory answers where a filter lets few rows through (a small share of them where the GPUs take no filters), for more
+    than `MAX_K` rows, and for the rare probe whose last vector half precision cannot tell from those that were not
+    fetched. A removal overwrites a vector's halves at once; upkeep gives their memory back.
 
     Args:
         owners: of the GPUs; indexes share them.
@@ -88,9 +90,11 @@ class GpuIndex(RowsIndex["_Scanned"]):
         if not width or not len(probes):
             return Hits.unfilled(len(probes), width)
         everything = [Share(self._rows, allowed, count)]
-        # So many that enough of them are allowed, if those are as like the probe as all others.
-        fetched = -(-max(self._fetched, _FETCHED_PER_WANTED * width) * len(self._rows) // count)
-        if self.exact or k > MAX_K or fetched > MAX_FETCHED:
+        fetched, searched = max(self._fetched, _FETCHED_PER_WANTED * width), count
+        if not self._rows.halves.filters:
+            # So many that enough of them are allowed, if those are as like the probe as all others.
+            fetched, searched = -(-fetched * len(self._rows) // count), len(self._rows)
+        if searched <= MAX_FETCHED or k > MAX_K or fetched > MAX_FETCHED:
             return scan_everything(everything, probes, width, self._workers)
         hits = Hits.unfilled(len(probes), width, exhaustive=False)
         left = np.arange(len(probes))
@@ -119,7 +123,8 @@ class GpuIndex(RowsIndex["_Scanned"]):
         Returns bool[m].
         """
         width = hits.ids.shape[1]
-        found = self._rows.halves.search(probes[some], fetched)
+        halves = self._rows.halves
+        found = halves.search(probes[some], fetched, allowed if halves.filters and not allowed.all() else None)
         rows = _near(np.where(allowed[found.rows], found.scores, -np.inf), found.rows, width)
         sure: npt.NDArray[np.bool_] = np.count_nonzero(rows >= 0, axis=1) >= width
         enough = np.flatnonzero(sure)

@@ -16,6 +16,8 @@ import numpy.typing as npt
 from fr_core.types import F32, I64
 
 F16 = npt.NDArray[np.float16]
+# u32[ceil(rows / 32)]: row n has bit n % 32 of value n // 32.
+RowBits = npt.NDArray[np.uint32]
 Result = TypeVar("Result")
 
 HALF_BYTES = 2
@@ -36,6 +38,10 @@ class Gpu(Protocol):
     Every method but `allocate` raises `DeviceLost`: the GPU is broken.
     """
 
+    @property
+    def filters(self) -> bool:
+        """Return whether a search can be one of some rows only."""
+
     def allocate(self, size: int) -> int:
         """Return the address of `size` bytes; their content is what was there before.
 
@@ -51,13 +57,14 @@ class Gpu(Protocol):
     def free(self, address: int) -> None:
         """Give back what `allocate` returned."""
 
-    def search(self, address: int, rows: int, probes: F16, k: int) -> tuple[F32, I64]:
+    def search(self, address: int, rows: int, probes: F16, k: int, allowed: RowBits | None = None) -> tuple[F32, I64]:
         """Return the k best inner products of probes f16[n, D] with the rows at an address.
 
         Args:
             rows: how many, f16[rows, D] in C order.
             probes: at most `PROBES_PER_PASS`.
-            k: in [1, min(rows, MAX_FETCHED)].
+            k: in [1, min(rows, MAX_FETCHED)], and no more than there are rows allowed.
+            allowed: the rows that may be found; None = every row, and always None without `filters`.
 
         Returns scores f32[n, k], descending, and rows i64[n, k].
         """
@@ -83,9 +90,9 @@ class GpuOwner:
         self.reserved = 0  # bytes of all blocks; only the thread changes it
         # Its `put` may be called by a finalizer in the midst of another `put`.
         self._work: SimpleQueue[tuple[Future[Any], Callable[[Gpu], Any]] | None] = SimpleQueue()
-        ready: Future[None] = Future()
+        ready: Future[bool] = Future()
         threading.Thread(target=_own, args=(open_gpu, self._work, ready), name=name, daemon=True).start()
-        ready.result()
+        self.filters = ready.result()
         # At the end of the process its memory goes with it, and the thread may be amid a search.
         weakref.finalize(self, self._work.put, None).atexit = False
 
@@ -99,14 +106,14 @@ class GpuOwner:
 def _own(
     open_gpu: Callable[[], Gpu],
     work: SimpleQueue[tuple[Future[Any], Callable[[Gpu], Any]] | None],
-    ready: Future[None],
+    ready: Future[bool],
 ) -> None:
     try:
         gpu = open_gpu()
     except BaseException as error:  # noqa: BLE001 - told to the one who waits
         ready.set_exception(error)
         return
-    ready.set_result(None)
+    ready.set_result(gpu.filters)
     while (task := work.get()) is not None:
         future, do = task
         try:
@@ -141,8 +148,8 @@ class _Block:
 
         return self.owner.submit(overwrite)
 
-    def search(self, probes: F16, k: int) -> Future[tuple[F32, I64]]:
-        return self.owner.submit(lambda gpu: gpu.search(self.address, self.used, probes, min(k, self.used)))
+    def search(self, probes: F16, k: int, allowed: RowBits | None) -> Future[tuple[F32, I64]]:
+        return self.owner.submit(lambda gpu: gpu.search(self.address, self.used, probes, k, allowed))
 
 
 def _allocated(owner: GpuOwner, gpu: Gpu, size: int) -> int:
@@ -193,6 +200,11 @@ class Halves:
         """Return the number of bytes of the vectors."""
         return len(self) * self._row_bytes
 
+    @property
+    def filters(self) -> bool:
+        """Return whether a search can be one of some rows only."""
+        return all(owner.filters for owner in self._owners)
+
     def append(self, vectors: F32) -> None:
         """Add vectors f32[n, D], each value in [-1, 1]; adds all of them, or none where it raises."""
         halves = vectors.astype(np.float16)
@@ -225,16 +237,22 @@ class Halves:
         for done in zeroed:
             done.result()
 
-    def search(self, probes: F32, k: int) -> Fetched:
+    def search(self, probes: F32, k: int, allowed: npt.NDArray[np.bool_] | None = None) -> Fetched:
         """Return the k best rows for each of probes f32[n, D], n >= 1, or all rows where there are fewer.
 
-        `k`: in [1, MAX_FETCHED].
+        Args:
+            k: in [1, MAX_FETCHED].
+            allowed: bool[rows], true for the rows that may be found, one or more; None = every row, and always None
+                without `filters`.
         """
         halves = probes.astype(np.float16)
         passes = [halves[start : start + PROBES_PER_PASS] for start in range(0, len(halves), PROBES_PER_PASS)]
+        shares = [share for share in (_share(block, allowed) for block in self._blocks) if share.count]
         # All is handed over before the first is awaited, so that no GPU waits for another, nor for this thread.
-        found = [[(block, block.search(some, k)) for block in self._blocks] for some in passes]
-        merged = [_merged([(block, *future.result()) for block, future in of_pass], k) for of_pass in found]
+        found = [
+            [(share, share.block.search(some, min(k, share.count), share.bits)) for share in shares] for some in passes
+        ]
+        merged = [_merged([(share, *future.result()) for share, future in of_pass], k) for of_pass in found]
         return Fetched(*(np.concatenate(arrays) for arrays in zip(*merged, strict=True)))
 
     def _new_block(self, start: int, needed: int) -> _Block:
@@ -243,13 +261,32 @@ class Halves:
         return _Block(min(self._owners, key=lambda owner: owner.reserved), start, room, self._row_bytes)
 
 
-def _merged(found: Sequence[tuple[_Block, F32, I64]], k: int) -> tuple[F32, I64, F32]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Share:
+    """The rows of a block that a search may find."""
+
+    block: _Block
+    count: int
+    bits: RowBits | None  # None = every row
+
+
+def _share(block: _Block, allowed: npt.NDArray[np.bool_] | None) -> _Share:
+    if allowed is None:
+        return _Share(block, block.used, None)
+    some = allowed[block.start : block.start + block.used]
+    octets = np.packbits(some, bitorder="little")
+    bits = np.zeros(-(-len(some) // 32), dtype="<u4")
+    bits.view(np.uint8)[: len(octets)] = octets
+    return _Share(block, int(np.count_nonzero(some)), bits)
+
+
+def _merged(found: Sequence[tuple[_Share, F32, I64]], k: int) -> tuple[F32, I64, F32]:
     """Return the k best of what the blocks found for the same probes, as `Fetched` has it."""
     scores = np.concatenate([of_block for _, of_block, _ in found], axis=1)
-    rows = np.concatenate([block.start + of_block for block, _, of_block in found], axis=1)
+    rows = np.concatenate([share.block.start + of_block for share, _, of_block in found], axis=1)
     unseen = np.full(len(scores), -np.inf, dtype=np.float32)
-    for block, of_block, _ in found:
-        if of_block.shape[1] < block.used:
+    for share, of_block, _ in found:
+        if of_block.shape[1] < share.count:
             unseen = np.maximum(unseen, of_block[:, -1])
     if scores.shape[1] > k:
         order = np.argpartition(-scores, k, axis=1)

@@ -287,7 +287,7 @@ class GalleryConfig:
     index: str = _set(
         "auto",
         "Search index. auto: on the GPU if FAISS finds one; otherwise exact for small galleries and compact "
-        "for large ones. milvus: on the server of `milvus.uri`.",
+        "for large ones. cuvs: on the GPU, searched by cuVS. milvus: on the server of `milvus.uri`.",
         choices=(*INDEX_NAMES, MILVUS),
     )
     key: str = _set(
