@@ -1,5 +1,6 @@
 """Redaction: a copy for disclosure shows no face but those that are named, in any frame."""
 
+import errno
 import hashlib
 import itertools
 import json
@@ -306,3 +307,29 @@ def test_the_command_writes_a_copy_and_its_record(tmp_path: Path, footage_file: 
     assert reason_of(fr(*other, "--keep", 7, "--tracks", leads)) == "LEADS_INVALID"
     assert reason_of(fr("redact", footage_file, "--out", tmp_path / "copy.mp4")) == "REDACTION_FAILED"
     assert not (tmp_path / "other.webm").exists()
+
+
+@pytest.mark.usefixtures("command")
+@pytest.mark.parametrize("name", ["copy.webm", "copy.webm.json"])
+def test_nothing_is_written_where_a_name_is_taken_by_a_link(tmp_path: Path, footage_file: Path, name: str) -> None:
+    """A link to nowhere is a name that is taken, too."""
+    folder = tmp_path / "disclosed"
+    folder.mkdir()
+    (folder / name).symlink_to(tmp_path / "nowhere")
+    assert reason_of(fr("redact", footage_file, "--out", folder / "copy.webm")) == "FILE_EXISTS"
+    assert [one.name for one in folder.iterdir()] == [name]
+
+
+@pytest.mark.usefixtures("command")
+def test_there_is_no_copy_without_its_record(
+    tmp_path: Path, footage_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, data: bytes, mode: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr("fr_core.storage.durable.write_new", full)
+    folder = tmp_path / "disclosed"
+    folder.mkdir()
+    code, _, _ = fr("redact", footage_file, "--out", folder / "copy.webm")
+    assert code != 0
+    assert list(folder.iterdir()) == []

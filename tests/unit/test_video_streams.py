@@ -1,10 +1,13 @@
 """Live streams: RTSP servers and transport streams are played; hostile ones are refused within limits."""
 
+import itertools
 import os
+import select
 import socket
 import subprocess
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
@@ -188,6 +191,9 @@ HOSTILE = {
     "a body without end": b"RTSP/1.0 200 OK\r\nCSeq: 1\r\nContent-Length: 10000000\r\n\r\n",
     "a refusal": b"RTSP/1.0 404 Not Found\r\nCSeq: 1\r\n\r\n",
     "no video": b"RTSP/1.0 200 OK\r\nCSeq: 1\r\nContent-Length: 3\r\n\r\nv=0",
+    "a length of 5000 digits": b"RTSP/1.0 200 OK\r\nCSeq: 1\r\nContent-Length: " + b"1" * 5000 + b"\r\n\r\n",
+    "an address that none is": b"RTSP/1.0 200 OK\r\nCSeq: 1\r\nContent-Base: rtsp://[\r\nContent-Length: 33\r\n\r\n"
+    b"m=video 0 RTP/AVP 33\na=control:x\n",
 }
 
 
@@ -204,10 +210,83 @@ def test_a_hostile_server_is_refused(kind: str) -> None:
         sending.join()
 
 
-def suppressed(connection: socket.socket, data: bytes) -> None:
+@pytest.mark.parametrize("part", [b"$\0\0\x01x", b"R"])
+def test_a_server_that_never_comes_to_play_is_refused_in_time(part: bytes) -> None:
+    """It sends a little, again and again, so that no single read waits for long."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # each send is one read
+    seconds = itertools.count()
+
+    def trickle() -> None:
+        for _ in range(200):
+            suppressed(theirs, part, ends=False)
+        suppressed(theirs, part)
+
+    with ours, theirs:
+        sending = threading.Thread(target=trickle)
+        sending.start()
+        ours.settimeout(10)
+        with pytest.raises(TimeoutError):
+            RtspSession(ours, "rtsp://camera/live", lambda: float(next(seconds)))
+        ours.close()
+        sending.join()
+
+
+def test_a_challenge_of_one_long_word_costs_no_time() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        challenge = b"RTSP/1.0 401 No\r\nCSeq: 1\r\nWWW-Authenticate: Digest " + b"a" * 30_000 + b"\r\n\r\n"
+        sending = threading.Thread(target=lambda: suppressed(theirs, challenge * 2))
+        sending.start()
+        ours.settimeout(10)
+        began = time.process_time()
+        with pytest.raises(StreamUnreadable):
+            RtspSession(ours, "rtsp://u:p@camera/live", time.monotonic)
+        assert time.process_time() - began < 1
+        sending.join()
+
+
+def test_a_length_of_5000_digits_among_the_packets_ends_the_stream() -> None:
+    head = b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n"
+    described = head + b"Content-Length: 21\r\n\r\nm=video 0 RTP/AVP 33\n"
+    garbage = b"RTSP/1.0 200 OK\r\nContent-Length: " + b"1" * 5000 + b"\r\n\r\n"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                suppressed(connection, described + 2 * (head + b"\r\n") + garbage, ends=False)
+                connection.settimeout(20)
+                with suppress(OSError):
+                    while connection.recv(4_096):
+                        pass
+
+        serving = threading.Thread(target=serve)
+        serving.start()
+        feed = Feed(f"rtsp://127.0.0.1:{listener.getsockname()[1]}/live")
+        ready, _, _ = select.select([feed.file], [], [], 20)
+        assert ready, "the pipe does not end"
+        assert os.read(feed.file, 1) == b""
+        feed.close()
+        serving.join()
+
+
+def test_a_picture_of_a_million_crumbs_is_dropped() -> None:
+    """The limit of a picture counts what its parts cost, so that memory stays bounded."""
+    pictures = Depacketizer("H264", 96)
+    crumbs = b"\x18" + b"\0\x02\x65x" * 16_000
+    tracemalloc.start()
+    for number in range(80):
+        list(pictures.add(b"\x80\x60" + number.to_bytes(2, "big") + bytes(8) + crumbs))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 40 * 2**20
+
+
+def suppressed(connection: socket.socket, data: bytes, ends: bool = True) -> None:
     with suppress(OSError):
         connection.sendall(data)
-        connection.shutdown(socket.SHUT_WR)
+        if ends:
+            connection.shutdown(socket.SHUT_WR)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _START = b"\0\0\0\x01"
+_UNIT_BYTES = 64  # that a NAL unit costs beside its own
 _MOST_PICTURE_BYTES = 16 * 2**20  # a key frame of 4K has 1 to 2 MB
 # Types of NAL units. H.264: IDR; SPS, PPS; STAP-A; FU-A. H.265: IRAP from 16 to 21; VPS, SPS, PPS; AP; FU.
 _KEY = {"H264": range(5, 6), "H265": range(16, 22)}
@@ -73,11 +74,10 @@ class Depacketizer:
             return
         kind = self._type(payload)
         if kind == _AGGREGATE[self._codec]:
-            rest = payload[head:]
-            while len(rest) > 2:
-                size = int.from_bytes(rest[:2], "big")
-                self._add(rest[2 : 2 + size])
-                rest = rest[2 + size :]
+            at = head
+            while len(payload) - at > 2:
+                begin, at = at + 2, at + 2 + int.from_bytes(payload[at : at + 2], "big")
+                self._add(payload[begin:at])
         elif kind == _FRAGMENT[self._codec]:
             self._unpack_fragment(payload, head)
         else:
@@ -99,7 +99,7 @@ class Depacketizer:
         return None
 
     def _add(self, unit: bytes) -> None:
-        self._size += len(unit)
+        self._size += len(unit) + _UNIT_BYTES
         if not unit or self._size > _MOST_PICTURE_BYTES:
             return self._drop()
         self._units.append(unit)

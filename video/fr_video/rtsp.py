@@ -26,8 +26,10 @@ PORT = 554
 _MOST_HEAD_BYTES = 32_768
 _MOST_BODY_BYTES = 65_536
 _BLOCK_BYTES = 65_536
+_BEGIN_S = 30.0  # until the server must play, so that one that sends a little now and then holds no thread
 _ALIVE_EVERY_S = 20.0  # servers end a session after 60 seconds by default (RFC 2326, 12.37)
 _AGENT = "FR Core"
+_LENGTH = re.compile(r"[0-9]{1,9}")
 _TRANSPORT_STREAM = 33  # the static payload type of RFC 3551
 
 
@@ -63,14 +65,19 @@ class RtspSession:
         self._number = 0
         self._session = ""
         self._login: Callable[[str, str], str] | None = None
+        self._begin_by: float | None = monotonic_s() + _BEGIN_S
         self._address = _without_login(self._parts)
         described, body = self._ask("DESCRIBE", self._address, Accept="application/sdp")
         base = described.get("content-base") or described.get("content-location") or self._address
-        self.media = read_description(body.decode("utf-8", "replace"), base)
+        try:
+            self.media = read_description(body.decode("utf-8", "replace"), base)
+        except ValueError as error:  # of an address
+            raise StreamUnreadable(message("error.video.no_rtsp")) from error
         setup, _ = self._ask("SETUP", self.media.control, Transport="RTP/AVP/TCP;unicast;interleaved=0-1")
         self._channel = _channel(setup.get("transport", ""))
         self._session = setup.get("session", "").partition(";")[0].strip()
         self._ask("PLAY", self._address, Range="npt=now-")
+        self._begin_by = None
         self._told_alive = self._clock()
 
     def chunks(self) -> Iterator[bytes]:
@@ -157,7 +164,7 @@ class RtspSession:
             name, _, value = line.partition(":")
             headers.setdefault(name.strip().lower(), value.strip())
         size = headers.get("content-length", "0")
-        if not size.isdecimal() or int(size) > _MOST_BODY_BYTES:
+        if not _LENGTH.fullmatch(size) or int(size) > _MOST_BODY_BYTES:
             raise StreamUnreadable(message("error.video.no_rtsp"))
         return first, headers, bytes(self._take(int(size)))
 
@@ -169,6 +176,8 @@ class RtspSession:
         return taken
 
     def _fill(self) -> None:
+        if self._begin_by is not None and self._clock() > self._begin_by:
+            raise TimeoutError("the server does not come to play")
         data = self._connection.recv(_BLOCK_BYTES)
         if not data:
             raise ConnectionResetError("the server ended the connection")
@@ -236,7 +245,8 @@ def _without_login(parts: SplitResult) -> str:
 def _digest(challenge: str, user: str, password: str) -> Callable[[str, str], str]:
     """Return a function that makes the Authorization header of a request (RFC 7616, with MD5 or SHA-256)."""
     said = {
-        name.lower(): quoted or bare for name, quoted, bare in re.findall(r'(\w+)=(?:"([^"]*)"|([^\s,]+))', challenge)
+        name.lower(): quoted or bare
+        for name, quoted, bare in re.findall(r'\b(\w{1,20}+)=(?:"([^"]*)"|([^\s,]+))', challenge)
     }
     algorithm = said.get("algorithm", "MD5")
     if algorithm not in ("MD5", "SHA-256"):

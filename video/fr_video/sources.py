@@ -72,14 +72,16 @@ class Feed:
 
     def _pump(self, chunks: Iterator[bytes]) -> None:
         # The end of a stream, whatever its reason, is the end of the pipe.
-        with contextlib.suppress(OSError, StreamUnreadable):
-            for chunk in chunks:
-                rest = memoryview(chunk)
-                while rest and not self._ended.is_set():
-                    rest = rest[os.write(self._into, rest) :]
-                if self._ended.is_set():
-                    break
-        os.close(self._into)
+        try:
+            with contextlib.suppress(OSError, StreamUnreadable):
+                for chunk in chunks:
+                    rest = memoryview(chunk)
+                    while rest and not self._ended.is_set():
+                        rest = rest[os.write(self._into, rest) :]
+                    if self._ended.is_set():
+                        break
+        finally:
+            os.close(self._into)
 
     def _opened(self, address: str, undone: contextlib.ExitStack) -> Iterator[bytes]:
         parts = urlsplit(address)

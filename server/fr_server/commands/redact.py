@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -56,7 +57,7 @@ def redact(
             raise CommandFailed("TRACKS_MISSING", "Give --keep and --tracks together: tracks have numbers in a list.")
         record = out.with_name(f"{out.name}.json")
         for path in (out, record):
-            if path.exists():
+            if os.path.lexists(path):  # a link to nowhere is a name that is taken, too
                 raise CommandFailed("FILE_EXISTS", f"{path} exists. Delete it, or choose another name.")
         container_of(out, audio == "copy")
         with VideoFile(file, VideoLimits(max_seconds=max_seconds)) as video:
@@ -69,7 +70,11 @@ def redact(
             with engine_of(chosen, device, detection) as engine, waiting("Covering the faces"):
                 done = redacted(video, engine, kept, out, sound=audio == "copy")
         said = done.to_json(pack, detection)
-        write_new(record, json.dumps(said, indent=2).encode() + b"\n", 0o644)
+        try:
+            write_new(record, json.dumps(said, indent=2).encode() + b"\n", 0o644)
+        except BaseException:  # no copy without its record
+            out.unlink()
+            raise
         if as_json:
             print_json(said)
         else:

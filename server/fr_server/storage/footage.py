@@ -17,7 +17,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from fr_core.errors import Overloaded, StorageLow, StoreFailed, message
@@ -29,6 +29,7 @@ from fr_video.errors import UnknownVideo, VideoIncomplete, VideoTooLarge
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _HEAD, _FOOTAGE, _PROGRESS, _RESULT, _WORK = "head", "footage", "progress", "result", "work"
+_LOCK = "lock"  # while a video is announced
 # A folder without a readable head: of a process that died while it made it.
 _ORPHAN_S = 3600.0
 
@@ -67,48 +68,61 @@ class FootageFolder:
         self._clock_ms = clock_ms
         self.rules = rules
 
-    def announce(self, owner: str, sha256: str, size_bytes: int, sampling: tuple[tuple[int, int], ...]) -> str:
+    def announce(
+        self, owner: str, sha256: str, size_bytes: int, sampling: tuple[tuple[int, int], tuple[int, int]]
+    ) -> str:
         """Return the id of the video that the owner announced like this before, or of a new one.
 
         Raises `VideoTooLarge`; `Overloaded`: the owner has too many videos; `StorageLow`: the disk has no room for it.
         """
-        if size_bytes > self.rules.max_bytes:
-            most = self.rules.max_bytes
+        if size_bytes > (most := self.rules.max_bytes):
             raise VideoTooLarge(message("error.video.too_many_bytes", size=size_bytes, most=most), limit=str(most))
-        interval, motion_interval = sampling
-        new = Announced(owner, sha256, size_bytes, interval, motion_interval, self._clock_ms())
+        new = Announced(owner, sha256, size_bytes, *sampling, self._clock_ms())
         with _disk_errors():
             self.purge()
-            own = [(video_id, one) for video_id, one in self._all() if one.owner == owner]
-            for video_id, one in own:
-                if {**asdict(one), "created_ms": 0} == {**asdict(new), "created_ms": 0}:
-                    return video_id
-            if len(own) >= self.rules.per_caller:
-                most = self.rules.per_caller
-                raise Overloaded(message("error.video.too_many_videos", most=most), limit=str(most))
             make_folder(self._folder)
-            self._require_room(size_bytes)
-            video_id = secrets.token_hex(16)
-            (self._folder / video_id).mkdir(mode=0o700)
-            os.close(os.open(self._folder / video_id / _FOOTAGE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-            write_private(self._folder / video_id / _HEAD, json.dumps(asdict(new)).encode())
-            return video_id
+            with self._alone():
+                return self._found_or_made(new)
 
     def video(self, owner: str, video_id: str) -> StoredVideo:
         """Return a video; raises `UnknownVideo` if there is none of that id, or it is not the owner's."""
         announced = self._announced(video_id) if _ID.fullmatch(video_id) else None
         if announced is None or announced.owner != owner or self._is_due(announced):
             raise UnknownVideo(message("error.video.unknown"))
-        return StoredVideo(self._folder / video_id, announced, self._key)
+        return StoredVideo(self._folder / video_id, announced, self._key, self.rules.reserve_bytes)
 
     def purge(self) -> None:
-        """Delete the videos that have expired."""
+        """Delete the videos that have expired, and footage that a process left when it died after its analysis."""
         with _disk_errors():
             for path in self._paths():
-                announced = self._announced(path.name)
-                orphan = announced is None and time.time() - path.lstat().st_mtime > _ORPHAN_S
-                if orphan or (announced is not None and self._is_due(announced)):
-                    shutil.rmtree(path, ignore_errors=True)
+                with suppress(FileNotFoundError):  # deleted meanwhile
+                    announced = self._announced(path.name)
+                    orphan = announced is None and time.time() - path.lstat().st_mtime > _ORPHAN_S
+                    if orphan or (announced is not None and self._is_due(announced)):
+                        shutil.rmtree(path, ignore_errors=True)
+                    elif (path / _RESULT).exists():
+                        (path / _FOOTAGE).unlink()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Be the only one of all threads and processes that announces a video, until the block ends."""
+        with (self._folder / _LOCK).open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _found_or_made(self, new: Announced) -> str:
+        own = [(video_id, one) for video_id, one in self._all() if one.owner == new.owner]
+        for video_id, one in own:
+            if replace(one, created_ms=new.created_ms) == new:
+                return video_id
+        if len(own) >= (most := self.rules.per_caller):
+            raise Overloaded(message("error.video.too_many_videos", most=most), limit=str(most))
+        _require_room(self._folder, new.size_bytes, self.rules.reserve_bytes)
+        video_id = secrets.token_hex(16)
+        (self._folder / video_id).mkdir(mode=0o700)
+        os.close(os.open(self._folder / video_id / _FOOTAGE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        write_private(self._folder / video_id / _HEAD, json.dumps(asdict(new)).encode())
+        return video_id
 
     def _is_due(self, announced: Announced) -> bool:
         return self._clock_ms() >= announced.created_ms + self.rules.keep_ms
@@ -132,22 +146,17 @@ class FootageFolder:
         except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError):
             return None
 
-    def _require_room(self, size_bytes: int) -> None:
-        disk = os.statvfs(self._folder)
-        reserve = min(self.rules.reserve_bytes, disk.f_blocks * disk.f_frsize // 8)
-        if disk.f_bavail * disk.f_frsize <= size_bytes + reserve:
-            raise StorageLow(message("error.video.disk_nearly_full"))
-
 
 class StoredVideo:
     """A video in its folder; another process may delete it at any time, which raises `UnknownVideo`."""
 
-    def __init__(self, path: Path, announced: Announced, key: DataKey) -> None:
+    def __init__(self, path: Path, announced: Announced, key: DataKey, reserve_bytes: int) -> None:
         self.video_id = path.name
         self.announced = announced
         self.footage = path / _FOOTAGE
         self._path = path
         self._key = key
+        self._reserve_bytes = reserve_bytes
 
     @property
     def received_bytes(self) -> int:
@@ -160,7 +169,8 @@ class StoredVideo:
     def add(self, offset: int, data: bytes) -> None:
         """Write bytes, and skip those that are there; durable once all are.
 
-        Raises `VideoIncomplete`: bytes before them are missing; `VideoTooLarge`: more than announced.
+        Raises `VideoIncomplete`: bytes before them are missing; `VideoTooLarge`: more than announced; `StorageLow`: the
+        disk has no room for them.
         """
         size = self.announced.size_bytes
         if offset + len(data) > size:
@@ -179,6 +189,7 @@ class StoredVideo:
                     told = message("error.video.bytes_missing", received=there)
                     raise VideoIncomplete(told, received_bytes=str(there))
                 rest = memoryview(data)[there - offset :]
+                _require_room(self._path, len(rest), self._reserve_bytes)
                 while rest:
                     written = os.pwrite(file, rest, there)
                     there, rest = there + written, rest[written:]
@@ -272,6 +283,13 @@ class StoredVideo:
     def _require_there(self) -> None:
         if not (self._path / _HEAD).exists():
             raise UnknownVideo(message("error.video.unknown"))
+
+
+def _require_room(folder: Path, size_bytes: int, reserve_bytes: int) -> None:
+    disk = os.statvfs(folder)
+    reserve = min(reserve_bytes, disk.f_blocks * disk.f_frsize // 8)
+    if disk.f_bavail * disk.f_frsize <= size_bytes + reserve:
+        raise StorageLow(message("error.video.disk_nearly_full"))
 
 
 @contextmanager
