@@ -1,6 +1,6 @@
 """Staff in a real browser: every flow with a pointer, with keys alone, and without JavaScript.
 
-By day a pointer leads through a case and many photos; the rest is for the night.
+By day a pointer leads through a case, a video and many photos; the rest is for the night.
 """
 
 import json
@@ -20,6 +20,7 @@ from fr_datasets.links import Link, write_link
 from support.browser import PROBE, Look, World, needs_browser, opened
 from support.photos import draw_lfw
 from support.servers import photo
+from support.video_calls import reel
 
 pytestmark = needs_browser
 
@@ -32,6 +33,7 @@ class Hand:
     world: World
     folder: Path
     keys: bool = False
+    without_scripts: bool = False
 
     def press(self, what: str) -> None:
         """Press a button, follow a link, or tick a box."""
@@ -100,7 +102,7 @@ class Hand:
 def hand(browser: Any, console_world: World, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Hand]:
     how = getattr(request, "param", "pointer")
     with opened(browser, console_world.address, java_script_enabled=how != "without scripts") as look:
-        yield Hand(look, console_world, tmp_path, keys=how == "keys")
+        yield Hand(look, console_world, tmp_path, how == "keys", how == "without scripts")
 
 
 def fr(*arguments: object) -> tuple[int, str]:
@@ -255,6 +257,40 @@ def photos(hand: Hand) -> None:
     hand.go("form[action='/detect'] button", "Faces found: 1")
 
 
+def footage(hand: Hand) -> None:
+    """Send a video, wait for its tracks, search for them, send a shot to a case, and delete the video."""
+    page = hand.look.page
+    hand.sign_in("operator")
+    hand.go("nav a[href='/footage']", "Footage")
+    film = {"name": "a.mp4", "mimeType": "video/mp4", "buffer": reel() + hand.folder.name.encode()}
+    hand.give("#file", film)
+    hand.go("form[data-footage] button", "Video ")
+    shown = "main a.button[href*='/footage/']"
+    while not page.locator(shown).count() and hand.without_scripts:
+        hand.press("main p.fine a")
+    page.locator(shown).first.wait_for()
+    if not page.locator(".tracks").count():
+        hand.press(shown)
+        page.locator(".tracks").wait_for()
+    video = page.url
+    hand.go("main a[href$='/search']", "Search for tracks")
+    hand.choose("#gallery", "people")
+    hand.go("form[action*='/search'] button", "Leads for a human examiner")
+    page.locator(".probe img").scroll_into_view_if_needed()
+    page.wait_for_function("document.querySelector('.probe img').naturalWidth > 20")
+    page.goto(video)
+    hand.go(".tracks a", "Track 1, shot 1")
+    hand.choose("#case", page.locator("#case option").nth(1).get_attribute("value"))
+    hand.go("form:has(#case) button", "Search in the case")
+    hand.write("#notes", "sharp, frontal")
+    hand.choose("#gallery", "cases")
+    hand.go("main form button", "Leads for a human examiner")
+    page.goto(video)
+    hand.press("[name=sure]")
+    hand.go("button.danger", "Footage")
+    assert "The video and its tracks are deleted." in hand.text()
+
+
 # --- keys, the audit, evaluations
 
 
@@ -324,12 +360,12 @@ def an_evaluation(hand: Hand) -> None:
         hand.go("button.danger", "Evaluation")
 
 
-FLOWS: tuple[Callable[[Hand], None], ...] = (a_case, a_gallery, photos, a_key, the_audit, an_evaluation)
+FLOWS: tuple[Callable[[Hand], None], ...] = (a_case, a_gallery, photos, footage, a_key, the_audit, an_evaluation)
 NIGHT = [
     pytest.param(how, flow, id=f"{flow.__name__}, {how}", marks=() if how == "pointer" else pytest.mark.nightly)
     for how in ("pointer", "keys", "without scripts")
     for flow in FLOWS
-    if how != "pointer" or flow is a_case
+    if how != "pointer" or flow in (a_case, footage)
 ]
 
 
