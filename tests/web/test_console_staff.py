@@ -3,6 +3,7 @@
 By day a pointer leads through a case, a video and many photos; the rest is for the night.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -17,10 +18,11 @@ from typer.testing import CliRunner
 
 from fr_client.cli.main import build
 from fr_datasets.links import Link, write_link
+from fr_trust.access.principal import Role
 from support.browser import PROBE, Look, World, needs_browser, opened
 from support.photos import draw_lfw
 from support.servers import photo
-from support.video_calls import reel
+from support.video_calls import announced, reel
 
 pytestmark = needs_browser
 
@@ -372,6 +374,54 @@ NIGHT = [
 @pytest.mark.parametrize(("hand", "flow"), NIGHT, indirect=["hand"])
 def test_staff_do_their_work(hand: Hand, flow: Callable[[Hand], None]) -> None:
     flow(hand)
+
+
+# --- a video in a browser with scripts
+
+
+@pytest.mark.nightly
+def test_a_long_video_goes_on_after_a_lost_connection(hand: Hand) -> None:
+    """Three chunks, whose hash the browser computes piece by piece; the second one breaks off."""
+    page, rest = hand.look.page, 9 * 2**20 + 5
+    data = reel() + rest.to_bytes(4, "big") + b"free" + bytes(rest - 8)
+    (path := hand.folder / "long.mp4").write_bytes(data)
+    hand.look.expected = "ERR_FAILED"
+    chunks = []
+
+    def breaks_off(route: Any) -> None:
+        chunks.append(route.request.url)
+        route.abort() if len(chunks) == 2 else route.continue_()
+
+    hand.sign_in("operator")
+    page.route(re.compile(r"/footage/\w+$"), lambda route: breaks_off(route) if is_post(route) else route.continue_())
+    hand.go("nav a[href='/footage']", "Footage")
+    hand.give("#file", path)
+    hand.go("form[data-footage] button", "Video ")
+    assert len(chunks) == 4
+    assert hashlib.sha256(data).hexdigest() in hand.text()
+    page.locator("[data-live] a.button, .tracks").first.wait_for()
+    hand.press("[name=sure]")
+    hand.go("button.danger", "Footage")
+
+
+def is_post(route: Any) -> bool:
+    return bool(route.request.method == "POST")
+
+
+@pytest.mark.nightly
+def test_a_video_beyond_the_limit_is_refused_in_words(hand: Hand) -> None:
+    caller = hand.world.staff.caller(Role.OPERATOR, number=9)
+    hand.world.keys["many videos"] = caller.token
+    for one in range(8):
+        announced(caller, bytes([one]))
+    hand.look.allowed = (429,)
+    hand.sign_in("many videos")
+    hand.go("nav a[href='/footage']", "Footage")
+    hand.give("#file", {"name": "a.mp4", "mimeType": "video/mp4", "buffer": reel()})
+    hand.press("form[data-footage] button")
+    told = hand.look.page.locator("[data-refused]")
+    told.wait_for()
+    assert "You have 8 videos on this server" in told.inner_text()
 
 
 # --- many photos at once

@@ -140,7 +140,8 @@
   // --- many photos: one request for each, a few at a time, with what became of each as it comes
 
   const AT_ONCE = 3;
-  const LONGEST_WAIT_S = 10;
+  const MOST_WAITS = 5;
+  const LONGEST_WAIT_S = 5;
   const row = (told) => {
     const made = document.querySelector("#many template").content.cloneNode(true);
     const at = (name) => made.querySelector(`[data-${name}]`);
@@ -158,6 +159,7 @@
   // A request for a page: it is sent again after the connection was lost, while the server has too much to do, or after
   // the session was over and somebody has signed in. Null if that is somebody else, or it is not going on.
   const ask = async (form, path, body, going) => {
+    let waits = 0;
     while (going() && form.isConnected) {
       const answer = await fetch(path, { method: "POST", body: body(), headers: { accept: "application/json" } }).catch(() => null);
       const wait = answer?.status === 429 ? Number(answer.headers.get("retry-after")) : 0;
@@ -168,8 +170,10 @@
         const before = form.elements.token.value;
         await again(null);
         if (form.elements.token.value === before) return null;
-      } else if (wait > 0 && wait <= LONGEST_WAIT_S) await new Promise((done) => { setTimeout(done, 1000 * wait); });
-      else if (answer !== null && answer.status !== 503) return answer;
+      } else if (wait > 0 && wait <= LONGEST_WAIT_S && waits < MOST_WAITS) {
+        waits += 1;
+        await new Promise((done) => { setTimeout(done, 1000 * wait); });
+      } else if (answer !== null && answer.status !== 503) return answer;
     }
     return null;
   };
