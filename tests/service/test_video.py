@@ -77,6 +77,19 @@ def test_footage_becomes_tracks_with_a_candidate_list_each(at: Staffed, data: by
         assert all(one.independent_looks == looks and not one.found.HasField("error_rates") for one in found)
 
 
+def test_a_caller_lists_their_own_videos_the_newest_first(at: Staffed, data: bytes) -> None:
+    caller, other = (at.caller(Role.OPERATOR, number=number) for number in (21, 22))
+    first, second = (announced(caller, data + more).video_id for more in (b"1", b"2"))
+    at.clock.ahead_ms += 1_000
+    third = announced(caller, data + b"3").video_id
+    listed = caller.video.ListVideos(pb.ListVideosRequest()).videos
+    assert (listed[0].video_id, {one.video_id for one in listed[1:]}) == (third, {first, second})
+    assert list(listed) == [state(caller, one.video_id) for one in listed]
+    assert not other.video.ListVideos(pb.ListVideosRequest()).videos
+    caller.video.DeleteVideo(pb.DeleteVideoRequest(video_id=third))
+    assert third not in {one.video_id for one in caller.video.ListVideos(pb.ListVideosRequest()).videos}
+
+
 def test_a_crop_is_the_part_of_the_frame_that_it_says(at: Staffed, data: bytes, tmp_path: Path) -> None:
     video = analyzed(at.operator, data)
     path = tmp_path / "footage.mp4"

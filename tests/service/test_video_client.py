@@ -39,7 +39,9 @@ def test_the_client_sends_footage_and_searches_for_its_tracks(client: Client, fi
     leads = client.video.search(video.video_id, "wanted", [1, 2], probe="best-shot", top_k=1).leads
     assert [one.found.results[0].candidates[0].subject_id for one in leads] == ["of track 1", "of track 2"]
     assert client.video.analyze(file, every_s=0.5).video_id == video.video_id
+    assert [one.video_id for one in client.video.announced()] == [video.video_id]
     client.video.delete(video.video_id)
+    assert not client.video.announced()
     with pytest.raises(FrApiError, match="UNKNOWN_VIDEO"):
         client.video.get(video.video_id)
 
@@ -55,6 +57,7 @@ def test_so_does_the_asynchronous_client(server: Running, file: Path) -> None:
     async def tracks() -> list[int]:
         async with AsyncClient(server.address) as client:
             video = await client.video.analyze(file)
+            assert [one.video_id for one in await client.video.announced()] == [video.video_id]
             return [one.track async for one in client.video.tracks(video.video_id)]
 
     assert asyncio.run(tracks()) == [1, 2]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,13 @@ def footage(path: Path, *actors: Actor, seconds: float = 2.2, background: U8 | N
     """Write footage of null faces; by default of one person of `Staffed.gallery`, without loss."""
     scene = Scene(actors or (actor(BLUES[0]),), (360, 240), background)
     return film(path, scene, at_rate(Fraction(25), seconds), **(options or LOSSLESS))
+
+
+@cache
+def reel() -> bytes:
+    """Return a file with footage of one person of `Staffed.gallery`."""
+    with TemporaryDirectory() as folder:
+        return footage(Path(folder) / "reel.mp4").read_bytes()
 
 
 def announced(caller: Any, data: bytes, **more: Any) -> pb.Video:

@@ -5,6 +5,7 @@ A new screen needs a row of `ROWS` for each of its states.
 
 import itertools
 import re
+from collections.abc import Callable
 from secrets import token_bytes
 from typing import Any
 
@@ -31,6 +32,7 @@ from support.counts import NIGHTLY
 from support.courses import finish
 from support.servers import photo
 from support.surfer import Surfer, words
+from support.video_calls import announced, reel
 
 pytestmark = [needs_browser, pytest.mark.usefixtures("console_world", "a_class")]
 _NUMBERS = itertools.count(2)
@@ -208,6 +210,28 @@ def in_a_class(look: Look) -> None:
     from_platform(custom={"cohort": cohorts[0].cohort_id})(look)
 
 
+def film() -> list[dict[str, Any]]:
+    return [{"name": "a.mp4", "mimeType": "video/mp4", "buffer": reel()}]
+
+
+def analyzed(*doings: Doing, file: Callable[[], Any] = film) -> Act:
+    """Send a video; one that was sent before is there already."""
+
+    def act(look: Look) -> None:
+        led_on(("#file", file), "form[data-footage] button", (READY, None))(look)
+        if not look.page.locator(LOOKED_AT).count():
+            led_on(READY, (LOOKED_AT, None))(look)
+        led_on(*doings)(look)
+
+    return act
+
+
+def half_sent(look: Look) -> None:
+    assert look.world is not None
+    video = announced(look.world.staff.operator, reel() + b"half")
+    look.open(f"/footage/{video.video_id}")
+
+
 def good_and_bad() -> list[dict[str, Any]]:
     """Another photo of the same face, and none."""
     return [{**PROBE, "name": "New.png", "buffer": photo(BLUES[0]) + token_bytes(8)}, NO_PHOTO]
@@ -224,6 +248,14 @@ def fresh() -> str:
 
 
 NO_PHOTO = {**PROBE, "buffer": b"no photo"}
+LOOKED_AT = ".tracks, #video-refused"
+READY = f"[data-live] a.button, {LOOKED_AT}"
+TRACKS_FOUND: tuple[Doing, ...] = (
+    "main a[href$='/search']",
+    ("#gallery", "people"),
+    "form[action*='/search'] button",
+    (".probe", None),
+)
 PLANNED: tuple[Doing, ...] = (
     ("[name='dataset.people_folder']", True),
     ("[name=plan][value='']", True),
@@ -296,6 +328,18 @@ ROWS = {
     "a refused photo": Row(
         "operator", "/search?gallery=people", led_on(("#photo", [NO_PHOTO]), SEARCH, (".refusal", None)), allowed=(400,)
     ),
+    "footage": Row("operator", "/footage"),
+    "a video that is being sent": Row("operator", "/footage", half_sent),
+    "a file that is no video": Row("operator", "/footage", analyzed(file=lambda: [NO_PHOTO])),
+    "the timeline of a video": Row("operator", "/footage", analyzed()),
+    "a track of a video": Row("operator", "/footage", analyzed(".tracks a", ("#case", None))),
+    "a shot on its way to a case": Row(
+        "operator",
+        "/footage",
+        analyzed(".tracks a", ("#case", None), ("#case", "AZ 1"), "form:has(#case) button", ("#notes", None)),
+    ),
+    "tracks to search for": Row("operator", "/footage", analyzed("main a[href$='/search']", ("#probe", None))),
+    "leads of tracks": Row("operator", "/footage", analyzed(*TRACKS_FOUND)),
     "cases": Row("operator", "/cases"),
     "a search in a case": Row("operator", "/cases", led_on("tbody a", "main a.button")),
     "a case that is closed": Row(
@@ -404,7 +448,7 @@ ROWS = {
 
 
 TRANSLATED = [one for one in languages() if one != ENGLISH]
-BY_DAY = ("signing in", "a gallery", "leads", "a trial")
+BY_DAY = ("signing in", "a gallery", "leads", "the timeline of a video", "a trial")
 """A page of each kind; the others are looked at by night, as a look takes seconds."""
 
 

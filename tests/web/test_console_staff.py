@@ -1,8 +1,9 @@
 """Staff in a real browser: every flow with a pointer, with keys alone, and without JavaScript.
 
-By day a pointer leads through a case and many photos; the rest is for the night.
+By day a pointer leads through a case, a video and many photos; the rest is for the night.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -17,9 +18,11 @@ from typer.testing import CliRunner
 
 from fr_client.cli.main import build
 from fr_datasets.links import Link, write_link
+from fr_trust.access.principal import Role
 from support.browser import PROBE, Look, World, needs_browser, opened
 from support.photos import draw_lfw
 from support.servers import photo
+from support.video_calls import announced, reel
 
 pytestmark = needs_browser
 
@@ -32,6 +35,7 @@ class Hand:
     world: World
     folder: Path
     keys: bool = False
+    without_scripts: bool = False
 
     def press(self, what: str) -> None:
         """Press a button, follow a link, or tick a box."""
@@ -100,7 +104,7 @@ class Hand:
 def hand(browser: Any, console_world: World, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Hand]:
     how = getattr(request, "param", "pointer")
     with opened(browser, console_world.address, java_script_enabled=how != "without scripts") as look:
-        yield Hand(look, console_world, tmp_path, keys=how == "keys")
+        yield Hand(look, console_world, tmp_path, how == "keys", how == "without scripts")
 
 
 def fr(*arguments: object) -> tuple[int, str]:
@@ -255,6 +259,40 @@ def photos(hand: Hand) -> None:
     hand.go("form[action='/detect'] button", "Faces found: 1")
 
 
+def footage(hand: Hand) -> None:
+    """Send a video, wait for its tracks, search for them, send a shot to a case, and delete the video."""
+    page = hand.look.page
+    hand.sign_in("operator")
+    hand.go("nav a[href='/footage']", "Footage")
+    film = {"name": "a.mp4", "mimeType": "video/mp4", "buffer": reel() + hand.folder.name.encode()}
+    hand.give("#file", film)
+    hand.go("form[data-footage] button", "Video ")
+    shown = "main a.button[href*='/footage/']"
+    while not page.locator(shown).count() and hand.without_scripts:
+        hand.press("main p.fine a")
+    page.locator(shown).first.wait_for()
+    if not page.locator(".tracks").count():
+        hand.press(shown)
+        page.locator(".tracks").wait_for()
+    video = page.url
+    hand.go("main a[href$='/search']", "Search for tracks")
+    hand.choose("#gallery", "people")
+    hand.go("form[action*='/search'] button", "Leads for a human examiner")
+    page.locator(".probe img").scroll_into_view_if_needed()
+    page.wait_for_function("document.querySelector('.probe img').naturalWidth > 20")
+    page.goto(video)
+    hand.go(".tracks a", "Track 1, shot 1")
+    hand.choose("#case", page.locator("#case option").nth(1).get_attribute("value"))
+    hand.go("form:has(#case) button", "Search in the case")
+    hand.write("#notes", "sharp, frontal")
+    hand.choose("#gallery", "cases")
+    hand.go("main form button", "Leads for a human examiner")
+    page.goto(video)
+    hand.press("[name=sure]")
+    hand.go("button.danger", "Footage")
+    assert "The video and its tracks are deleted." in hand.text()
+
+
 # --- keys, the audit, evaluations
 
 
@@ -324,18 +362,66 @@ def an_evaluation(hand: Hand) -> None:
         hand.go("button.danger", "Evaluation")
 
 
-FLOWS: tuple[Callable[[Hand], None], ...] = (a_case, a_gallery, photos, a_key, the_audit, an_evaluation)
+FLOWS: tuple[Callable[[Hand], None], ...] = (a_case, a_gallery, photos, footage, a_key, the_audit, an_evaluation)
 NIGHT = [
     pytest.param(how, flow, id=f"{flow.__name__}, {how}", marks=() if how == "pointer" else pytest.mark.nightly)
     for how in ("pointer", "keys", "without scripts")
     for flow in FLOWS
-    if how != "pointer" or flow is a_case
+    if how != "pointer" or flow in (a_case, footage)
 ]
 
 
 @pytest.mark.parametrize(("hand", "flow"), NIGHT, indirect=["hand"])
 def test_staff_do_their_work(hand: Hand, flow: Callable[[Hand], None]) -> None:
     flow(hand)
+
+
+# --- a video in a browser with scripts
+
+
+@pytest.mark.nightly
+def test_a_long_video_goes_on_after_a_lost_connection(hand: Hand) -> None:
+    """Three chunks, whose hash the browser computes piece by piece; the second one breaks off."""
+    page, rest = hand.look.page, 9 * 2**20 + 5
+    data = reel() + rest.to_bytes(4, "big") + b"free" + bytes(rest - 8)
+    (path := hand.folder / "long.mp4").write_bytes(data)
+    hand.look.expected = "ERR_FAILED"
+    chunks = []
+
+    def breaks_off(route: Any) -> None:
+        chunks.append(route.request.url)
+        route.abort() if len(chunks) == 2 else route.continue_()
+
+    hand.sign_in("operator")
+    page.route(re.compile(r"/footage/\w+$"), lambda route: breaks_off(route) if is_post(route) else route.continue_())
+    hand.go("nav a[href='/footage']", "Footage")
+    hand.give("#file", path)
+    hand.go("form[data-footage] button", "Video ")
+    assert len(chunks) == 4
+    assert hashlib.sha256(data).hexdigest() in hand.text()
+    page.locator("[data-live] a.button, .tracks").first.wait_for()
+    hand.press("[name=sure]")
+    hand.go("button.danger", "Footage")
+
+
+def is_post(route: Any) -> bool:
+    return bool(route.request.method == "POST")
+
+
+@pytest.mark.nightly
+def test_a_video_beyond_the_limit_is_refused_in_words(hand: Hand) -> None:
+    caller = hand.world.staff.caller(Role.OPERATOR, number=9)
+    hand.world.keys["many videos"] = caller.token
+    for one in range(8):
+        announced(caller, bytes([one]))
+    hand.look.allowed = (429,)
+    hand.sign_in("many videos")
+    hand.go("nav a[href='/footage']", "Footage")
+    hand.give("#file", {"name": "a.mp4", "mimeType": "video/mp4", "buffer": reel()})
+    hand.press("form[data-footage] button")
+    told = hand.look.page.locator("[data-refused]")
+    told.wait_for()
+    assert "You have 8 videos on this server" in told.inner_text()
 
 
 # --- many photos at once

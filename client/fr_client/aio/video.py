@@ -58,6 +58,10 @@ class AsyncVideo:
         """Describe a video; raises `FrApiError` (UNKNOWN_VIDEO) if the caller has none with this id."""
         return (await self._calls.call(self._stub.GetVideo, video_pb2.GetVideoRequest(video_id=video_id))).video
 
+    async def announced(self) -> Sequence[video_pb2.Video]:
+        """Return the videos that the caller has announced and the server still has, the newest first."""
+        return (await self._calls.call(self._stub.ListVideos, video_pb2.ListVideosRequest())).videos
+
     def tracks(self, video_id: str, *, crops: bool = False) -> AsyncIterator[video_pb2.Track]:
         """Yield the tracks of an analyzed video, page by page, with the crops of their best shots if you ask for them.
 

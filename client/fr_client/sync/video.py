@@ -59,6 +59,10 @@ class Video:
         """Describe a video; raises `FrApiError` (UNKNOWN_VIDEO) if the caller has none with this id."""
         return (self._calls.call(self._stub.GetVideo, video_pb2.GetVideoRequest(video_id=video_id))).video
 
+    def announced(self) -> Sequence[video_pb2.Video]:
+        """Return the videos that the caller has announced and the server still has, the newest first."""
+        return (self._calls.call(self._stub.ListVideos, video_pb2.ListVideosRequest())).videos
+
     def tracks(self, video_id: str, *, crops: bool = False) -> Iterator[video_pb2.Track]:
         """Yield the tracks of an analyzed video, page by page, with the crops of their best shots if you ask for them.
 

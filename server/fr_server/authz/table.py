@@ -311,6 +311,7 @@ _VIDEO = {
     "CreateVideo": _recorded(_OPERATOR, _COMPUTE, _FOOTAGE),
     "AnalyzeVideo": Rule(_OPERATOR, _CHANGE, f"{_FOOTAGE} CreateVideo is recorded, and the chunks are not."),
     "GetVideo": Rule(_OPERATOR, _READ, f"{_FOOTAGE} The answer shows no face."),
+    "ListVideos": Rule(_OPERATOR, _READ, f"{_FOOTAGE} The answer shows no face."),
     "ListTracks": _recorded(_OPERATOR, _READ, f"{_FOOTAGE} It shows the faces of the footage."),
     "SearchTracks": _recorded(
         _OPERATOR,

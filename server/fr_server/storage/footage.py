@@ -91,6 +91,13 @@ class FootageFolder:
             raise UnknownVideo(message("error.video.unknown"))
         return StoredVideo(self._folder / video_id, announced, self._key, self.rules.reserve_bytes)
 
+    def own(self, owner: str) -> list[StoredVideo]:
+        """Return the videos of an owner, the newest first."""
+        with _disk_errors():
+            found = [(video_id, one) for video_id, one in self._all() if one.owner == owner and not self._is_due(one)]
+        found.sort(key=lambda one: one[1].created_ms, reverse=True)
+        return [StoredVideo(self._folder / video_id, one, self._key) for video_id, one in found]
+
     def purge(self) -> None:
         """Delete the videos that have expired, and footage that a process left when it died after its analysis."""
         with _disk_errors():

@@ -17,6 +17,7 @@ SCRIPTS = (
     "console.js",
     "trial.js",
     "viewer.js",
+    "footage.js",
 )
 _KINDS = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
 

@@ -582,6 +582,47 @@ class GetVideoResponse(_message.Message):
 Global___GetVideoResponse: _TypeAlias = GetVideoResponse  # noqa: Y015
 
 @_typing.final
+class ListVideosRequest(_message.Message):
+    """A request for the caller's videos. There are few: the server's setting `video.per_caller` limits them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListVideosRequest: _TypeAlias = ListVideosRequest  # noqa: Y015
+
+@_typing.final
+class ListVideosResponse(_message.Message):
+    """The caller's videos."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIDEOS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def videos(self) -> _containers.RepeatedCompositeFieldContainer[Global___Video]:
+        """The videos."""
+
+    def __init__(
+        self,
+        *,
+        videos: _abc.Iterable[Global___Video] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["videos", b"videos"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListVideosResponse: _TypeAlias = ListVideosResponse  # noqa: Y015
+
+@_typing.final
 class TrackSighting(_message.Message):
     """A face in a frame."""
 

@@ -35,6 +35,11 @@ class VideoServiceStub:
                 request_serializer=fr__api_dot_v1_dot_video__pb2.GetVideoRequest.SerializeToString,
                 response_deserializer=fr__api_dot_v1_dot_video__pb2.GetVideoResponse.FromString,
                 _registered_method=True)
+        self.ListVideos = channel.unary_unary(
+                '/fr_api.v1.VideoService/ListVideos',
+                request_serializer=fr__api_dot_v1_dot_video__pb2.ListVideosRequest.SerializeToString,
+                response_deserializer=fr__api_dot_v1_dot_video__pb2.ListVideosResponse.FromString,
+                _registered_method=True)
         self.ListTracks = channel.unary_unary(
                 '/fr_api.v1.VideoService/ListTracks',
                 request_serializer=fr__api_dot_v1_dot_video__pb2.ListTracksRequest.SerializeToString,
@@ -88,6 +93,13 @@ class VideoServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListVideos(self, request, context):
+        """Lists the videos of the caller, the newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListTracks(self, request, context):
         """Lists the tracks of an analyzed video, in the order of their first frame.
         """
@@ -135,6 +147,11 @@ def add_VideoServiceServicer_to_server(servicer, server):
                     servicer.GetVideo,
                     request_deserializer=fr__api_dot_v1_dot_video__pb2.GetVideoRequest.FromString,
                     response_serializer=fr__api_dot_v1_dot_video__pb2.GetVideoResponse.SerializeToString,
+            ),
+            'ListVideos': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListVideos,
+                    request_deserializer=fr__api_dot_v1_dot_video__pb2.ListVideosRequest.FromString,
+                    response_serializer=fr__api_dot_v1_dot_video__pb2.ListVideosResponse.SerializeToString,
             ),
             'ListTracks': grpc.unary_unary_rpc_method_handler(
                     servicer.ListTracks,
@@ -243,6 +260,33 @@ class VideoService:
             '/fr_api.v1.VideoService/GetVideo',
             fr__api_dot_v1_dot_video__pb2.GetVideoRequest.SerializeToString,
             fr__api_dot_v1_dot_video__pb2.GetVideoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListVideos(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fr_api.v1.VideoService/ListVideos',
+            fr__api_dot_v1_dot_video__pb2.ListVideosRequest.SerializeToString,
+            fr__api_dot_v1_dot_video__pb2.ListVideosResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -48,6 +48,8 @@ class VideoServiceStub:
     """
     GetVideo: _grpc.UnaryUnaryMultiCallable[_video_pb2.GetVideoRequest, _video_pb2.GetVideoResponse]
     """Describes a video: how much of it has arrived, how far its analysis is, and what it found."""
+    ListVideos: _grpc.UnaryUnaryMultiCallable[_video_pb2.ListVideosRequest, _video_pb2.ListVideosResponse]
+    """Lists the videos of the caller, the newest first."""
     ListTracks: _grpc.UnaryUnaryMultiCallable[_video_pb2.ListTracksRequest, _video_pb2.ListTracksResponse]
     """Lists the tracks of an analyzed video, in the order of their first frame."""
     SearchTracks: _grpc.UnaryUnaryMultiCallable[_video_pb2.SearchTracksRequest, _video_pb2.SearchTracksResponse]
@@ -80,6 +82,8 @@ class VideoServiceAsyncStub(VideoServiceStub):
     """
     GetVideo: _aio.UnaryUnaryMultiCallable[_video_pb2.GetVideoRequest, _video_pb2.GetVideoResponse]  # type: ignore[assignment]
     """Describes a video: how much of it has arrived, how far its analysis is, and what it found."""
+    ListVideos: _aio.UnaryUnaryMultiCallable[_video_pb2.ListVideosRequest, _video_pb2.ListVideosResponse]  # type: ignore[assignment]
+    """Lists the videos of the caller, the newest first."""
     ListTracks: _aio.UnaryUnaryMultiCallable[_video_pb2.ListTracksRequest, _video_pb2.ListTracksResponse]  # type: ignore[assignment]
     """Lists the tracks of an analyzed video, in the order of their first frame."""
     SearchTracks: _aio.UnaryUnaryMultiCallable[_video_pb2.SearchTracksRequest, _video_pb2.SearchTracksResponse]  # type: ignore[assignment]
@@ -127,6 +131,14 @@ class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_video_pb2.GetVideoResponse, _abc.Awaitable[_video_pb2.GetVideoResponse]]:
         """Describes a video: how much of it has arrived, how far its analysis is, and what it found."""
+
+    @_abc_1.abstractmethod
+    def ListVideos(
+        self,
+        request: _video_pb2.ListVideosRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_video_pb2.ListVideosResponse, _abc.Awaitable[_video_pb2.ListVideosResponse]]:
+        """Lists the videos of the caller, the newest first."""
 
     @_abc_1.abstractmethod
     def ListTracks(

@@ -89,6 +89,10 @@ class VideoService(video_pb2_grpc.VideoServiceServicer):
     async def GetVideo(self, request: pb.GetVideoRequest, context: Context) -> pb.GetVideoResponse:
         return pb.GetVideoResponse(video=await self._said(await self._own(request.video_id)))
 
+    async def ListVideos(self, request: pb.ListVideosRequest, context: Context) -> pb.ListVideosResponse:
+        own = await self._work.storage(self._footage.own, current_principal().principal_id)
+        return pb.ListVideosResponse(videos=[await self._said(one) for one in own])
+
     async def ListTracks(self, request: pb.ListTracksRequest, context: Context) -> pb.ListTracksResponse:
         video = await self._own(request.video_id)
         size = request.page_size or DEFAULT_PAGE

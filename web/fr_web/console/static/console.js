@@ -140,6 +140,8 @@
   // --- many photos: one request for each, a few at a time, with what became of each as it comes
 
   const AT_ONCE = 3;
+  const MOST_WAITS = 5;
+  const LONGEST_WAIT_S = 5;
   const row = (told) => {
     const made = document.querySelector("#many template").content.cloneNode(true);
     const at = (name) => made.querySelector(`[data-${name}]`);
@@ -154,26 +156,38 @@
     return made;
   };
 
-  // One photo: it is sent again after the connection was lost, or the session was over, and somebody has signed in.
-  const sent = async (form, file, going) => {
+  // A request for a page: it is sent again after the connection was lost, while the server has too much to do, or after
+  // the session was over and somebody has signed in. Null if that is somebody else, or it is not going on.
+  const ask = async (form, path, body, going) => {
+    let waits = 0;
     while (going() && form.isConnected) {
-      const body = new FormData(form);
-      body.delete("photo");
-      body.append("photo", file, file.name);
-      const answer = await fetch(form.action, { method: "POST", body, headers: { accept: "application/json" } }).catch(() => null);
+      const answer = await fetch(path, { method: "POST", body: body(), headers: { accept: "application/json" } }).catch(() => null);
+      const wait = answer?.status === 429 ? Number(answer.headers.get("retry-after")) : 0;
       if (answer === null || answer.status === 503) await lost(null);
       // A browser may not see why a long upload was refused: it asks again without one.
-      const state = answer ?? await fetch(form.action, { headers: { accept: "application/json" } }).catch(() => null);
+      const state = answer ?? await fetch(path, { headers: { accept: "application/json" } }).catch(() => null);
       if (state?.status === 401) {
         const before = form.elements.token.value;
         await again(null);
         if (form.elements.token.value === before) return null;
-      } else if (answer !== null && answer.status !== 503) {
-        const told = await answer.json();
-        return answer.ok ? told : { file: file.name, subject: "", refused: told.message, hints: [], similar: [] };
-      }
+      } else if (wait > 0 && wait <= LONGEST_WAIT_S && waits < MOST_WAITS) {
+        waits += 1;
+        await new Promise((done) => { setTimeout(done, 1000 * wait); });
+      } else if (answer !== null && answer.status !== 503) return answer;
     }
     return null;
+  };
+
+  const sent = async (form, file, going) => {
+    const answer = await ask(form, form.action, () => {
+      const body = new FormData(form);
+      body.delete("photo");
+      body.append("photo", file, file.name);
+      return body;
+    }, going);
+    if (answer === null) return null;
+    const told = await answer.json();
+    return answer.ok ? told : { file: file.name, subject: "", refused: told.message, hints: [], similar: [] };
   };
 
   document.addEventListener("submit", async (event) => {
@@ -320,6 +334,7 @@
     interrupted = null;
   }, { capture: true });
 
+  globalThis.frConsole = { ask, say };
   begin();
   latest();
 })();

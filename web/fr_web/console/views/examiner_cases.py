@@ -7,12 +7,13 @@ from typing import Any
 
 from starlette.responses import Response
 
-from fr_api.v1 import access_pb2, audit_pb2, common_pb2, gallery_pb2, recognition_pb2, review_pb2
+from fr_api.v1 import access_pb2, audit_pb2, common_pb2, gallery_pb2, review_pb2, video_pb2
 from fr_client.errors import FrApiError
 from fr_locales.messages import Message, message
 from fr_web.console.addresses import embedded
 from fr_web.console.forms import duration_of
 from fr_web.console.sessions import Purpose
+from fr_web.console.views.footage_tracks import number_of, read_shot
 from fr_web.console.views.galleries import list_galleries, name_of
 from fr_web.console.visit import MOST_LISTED, ON_A_PAGE, Screen, Visit
 from fr_web.console.words import PURPOSES
@@ -54,11 +55,15 @@ class NewCase:
 class Wanted:
     """A search in a case, and the notes on the probe, which come first.
 
+    The probe is a photo, or the best shot `shot` of a track of footage; the first one is 1.
     `false_leads` is how many in a hundred searches for strangers may give a lead, 0 for the threshold of the model.
     """
 
     gallery: str = ""
     photo: bytes = b""
+    video: str = ""
+    track: int = 0
+    shot: int = 0
     notes: str = ""
     candidates: int = 5
     false_leads: int = 0
@@ -143,7 +148,8 @@ async def close(visit: Visit) -> Response:
 
 async def search(visit: Visit) -> Response:
     """Show the form of a search in a case: the probe and notes on it come first."""
-    return await _search(visit, Wanted(gallery=visit.query("gallery")))
+    track, shot = (number_of(visit.query(name)) for name in ("track", "shot"))
+    return await _search(visit, Wanted(visit.query("gallery"), b"", visit.query("video"), track, shot))
 
 
 async def _search(visit: Visit, form: Wanted, error: FrApiError | None = None) -> Response:
@@ -158,7 +164,12 @@ async def _search(visit: Visit, form: Wanted, error: FrApiError | None = None) -
         exercise=found.purpose in EXERCISES,
         galleries=galleries,
         form=form,
+        shot=embedded(await read_shot(visit, _shot(form))) if form.video else "",
     )
+
+
+def _shot(form: Wanted) -> video_pb2.VideoShot:
+    return video_pb2.VideoShot(video_id=form.video, track=max(form.track, 0), place=max(form.shot, 0))
 
 
 async def run(visit: Visit) -> Response:
@@ -166,18 +177,18 @@ async def run(visit: Visit) -> Response:
     case_id, form = visit.path["case"], Wanted()
     try:
         form = visit.form(Wanted)
-        if not form.photo:
+        if not form.photo and not form.video:
             raise visit.invalid(message("console.search.no_photo"), "photo")
         if not form.notes:
             raise visit.invalid(message("console.case.no_notes"), "notes")
-        sought = gallery_pb2.SearchRequest(
-            gallery_id=form.gallery,
-            probe=recognition_pb2.Probe(image=common_pb2.Image(data=form.photo)),
-            top_k=max(form.candidates, 0),
-        )
+        sought = gallery_pb2.SearchRequest(gallery_id=form.gallery, top_k=max(form.candidates, 0))
         if form.false_leads:
             sought.target_fpir = form.false_leads / 100
         request = review_pb2.SearchInCaseRequest(case_id=case_id, search=sought)
+        if form.video:
+            request.shot.CopyFrom(_shot(form))
+        else:
+            request.search.probe.image.data = form.photo
         answer = await visit.ask(request, review_pb2.SearchInCaseResponse)
     except FrApiError as error:
         return await _search(visit, form, error)
@@ -189,7 +200,7 @@ async def run(visit: Visit) -> Response:
         examination=kept,
         exercise=kept.purpose in EXERCISES,
         notes=form.notes,
-        probe=embedded(form.photo),
+        probe=embedded(form.photo or kept.probe.data),
         photos=photos,
         states=STATES,
         is_blind=is_blind(kept),
