@@ -50,7 +50,7 @@ class RetryPolicy:
         return asked * (1.0 + 0.25 * jitter)
 
 
-# Of several servers, calls go in turns to those whose health is SERVING, so that one that stops gets no more of them
+# With several servers, calls go in turn to those whose health is SERVING, so that one that stops gets no more of them
 # (gRPC: doc/service_config.md, doc/health-checking.md).
 _IN_TURNS = json.dumps({"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": ""}})
 

@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 
-# Of 0 (like all others) to 19. Where two threads want the same core, one at 3 gets half the time of one at 0, and one
+# From 0 (like all others) to 19. Where two threads want the same core, one at 3 gets half the time of one at 0, and one
 # at 10 a ninth (kernel/sched/core.c, sched_prio_to_weight: 526 and 110 of 1024).
 PHOTOS = 3
 MODELS = 10

@@ -14,8 +14,8 @@ from fr_core.types import F32
 
 # Milvus takes no vectors of one value.
 LEAST_SIZE = 2
-# How far the inner product of two turned vectors, summed exactly, lies from that of the vectors: each is rounded to
-# float32, which moves it by 2**-24 of its length at most; twice that, to have room for the sums in float64.
+# Bound of the error of an inner product of two turned vectors, summed exactly: each vector is rounded to float32, which
+# moves it by 2**-24 of its length at most; twice that, to have room for the sums in float64.
 TURNING_ERROR = 2.0**-22
 
 

@@ -19,7 +19,7 @@ from fr_core.gallery.search.memory import GalleryMemory
 
 _log = logging.getLogger(__name__)
 
-# How long the thread that writes waits for the follower, before it leaves a commit to it.
+# The thread that writes waits for the follower for so long, before it leaves a commit to it.
 _FOLLOWING_S = 0.05
 
 
@@ -212,7 +212,7 @@ class Memories:
         removed: list[int] = []
         for effect in effects:
             added.update((item.template_id, item) for item in effect.added)
-            # What the same commit added and removed again never shows.
+            # Templates that the same commit added and removed again never show.
             removed.extend(no for no in effect.removed if added.pop(no, None) is None)
         memory.change(effects[-1].version, tuple(added.values()), removed)
         return True

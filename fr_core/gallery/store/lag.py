@@ -8,7 +8,7 @@ from fr_core.storage.dialect import NOW_MS
 from fr_core.storage.location import Postgres
 from fr_core.storage.outside import exists, reading
 
-# Of the versions of a gallery, some may have been made before it was deleted.
+# Some versions of a gallery may have been made before it was deleted.
 _LAGS = f"""
 SELECT coalesce(g.gallery_id, ''), max(c.version) - min(c.since), {NOW_MS} - min(c.changed_ms)
 FROM changes c LEFT JOIN galleries g ON g.gallery_no = c.gallery_no WHERE c.seq > ?

@@ -168,7 +168,7 @@ _V4 = """
 ALTER TABLE galleries ADD COLUMN use TEXT NOT NULL DEFAULT 'test';
 """
 
-# What servers on one database must apply, see `change_log`; empty in a store that one process holds.
+# The changes that servers on one database must apply, see `change_log`; empty in a store that one process holds.
 _V7 = """
 CREATE TABLE changes (
     seq INTEGER PRIMARY KEY,

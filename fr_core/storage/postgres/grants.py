@@ -46,7 +46,7 @@ RETURNING granted, used,
     extract(epoch FROM ((day + 1)::timestamp AT TIME ZONE 'UTC') - clock_timestamp())::float8
 """
 _USED = "SELECT used FROM uses WHERE account = ? AND day >= (clock_timestamp() AT TIME ZONE 'UTC')::date"
-# What a new row would be like.
+# The state of a new row.
 _SWEEP = (
     "DELETE FROM buckets WHERE tokens + extract(epoch FROM clock_timestamp() - at)::float8 * rate >= burst",
     "DELETE FROM uses WHERE day < (clock_timestamp() AT TIME ZONE 'UTC')::date",

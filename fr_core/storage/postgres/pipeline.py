@@ -67,8 +67,8 @@ class Pipeline:
         self._either.register(self._libpq.socket, select.POLLIN | select.POLLOUT)
         self._prepared: dict[_Key, bytes] = {}
         self._numbers = itertools.count()
-        # What is still to be answered: the key of a statement that is prepared, True where it is run, False for the end
-        # of a group, beyond which PostgreSQL goes on after a statement that failed.
+        # The answers that are still to come: the key of a statement that is prepared, True where it is run, False
+        # for the end of a group, beyond which PostgreSQL goes on after a statement that failed.
         self._awaited: deque[_Key | bool] = deque()
         self._libpq.enter_pipeline_mode()
 

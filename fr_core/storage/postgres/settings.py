@@ -15,7 +15,7 @@ LEAST_VERSION = 15
 
 # Without one of these, a power cut takes acknowledged changes, or tears pages.
 _SETTINGS = ("fsync", "full_page_writes", "synchronous_commit")
-# Of those that a role without privileges may have to this database; NULL stands for no limit.
+# Connections that a role without privileges may have to this database; NULL stands for no limit.
 _ROOM = """
 SELECT least(
     current_setting('max_connections')::bigint - current_setting('superuser_reserved_connections')::bigint
