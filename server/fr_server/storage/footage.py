@@ -89,14 +89,17 @@ class FootageFolder:
         announced = self._announced(video_id) if _ID.fullmatch(video_id) else None
         if announced is None or announced.owner != owner or self._is_due(announced):
             raise UnknownVideo(message("error.video.unknown"))
-        return StoredVideo(self._folder / video_id, announced, self._key, self.rules.reserve_bytes)
+        return self._stored(video_id, announced)
 
     def own(self, owner: str) -> list[StoredVideo]:
         """Return the videos of an owner, the newest first."""
         with _disk_errors():
             found = [(video_id, one) for video_id, one in self._all() if one.owner == owner and not self._is_due(one)]
         found.sort(key=lambda one: one[1].created_ms, reverse=True)
-        return [StoredVideo(self._folder / video_id, one, self._key) for video_id, one in found]
+        return [self._stored(video_id, one) for video_id, one in found]
+
+    def _stored(self, video_id: str, announced: Announced) -> StoredVideo:
+        return StoredVideo(self._folder / video_id, announced, self._key, self.rules.reserve_bytes)
 
     def purge(self) -> None:
         """Delete the videos that have expired, and footage that a process left when it died after its analysis."""
