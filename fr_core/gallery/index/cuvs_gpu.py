@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from functools import cache
 from importlib import import_module
 from itertools import accumulate
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -23,7 +25,7 @@ _CUDA, _INT, _UINT, _FLOAT = 2, 0, 1, 2
 # What cuVS takes at once for its products, and the most it may take, in percent of the free memory. Without such a pool
 # of a device, which the process has once, each search would ask CUDA for memory, which stops the device.
 _POOL_PERCENT, _MOST_POOL_PERCENT = 1, 25
-_pooled: set[tuple[int, int]] = set()
+_pooled: WeakKeyDictionary[Any, set[int]] = WeakKeyDictionary()  # devices that have one, by library
 _pooling = threading.Lock()
 _PAGE = 256  # bytes to which CUDA aligns memory
 
@@ -70,10 +72,11 @@ class CuvsGpu(CudaMemory):
         self._cuvs = library or _library(device)
         self._cuvs.cuvsGetLastErrorText.restype = ctypes.c_char_p
         with _pooling:
-            if (id(self._cuvs), device) not in _pooled:
+            pooled = _pooled.setdefault(self._cuvs, set())
+            if device not in pooled:
                 never = ctypes.c_bool(False)
                 self._ask_first("cuvsRMMPoolMemoryResourceEnable", _POOL_PERCENT, _MOST_POOL_PERCENT, never)
-                _pooled.add((id(self._cuvs), device))
+                pooled.add(device)
         self._resources = ctypes.c_size_t()
         self._ask_first("cuvsResourcesCreate", ctypes.byref(self._resources))
         self._work = 0
@@ -150,12 +153,17 @@ class CuvsGpu(CudaMemory):
 
 
 def _library(device: int) -> Any:
-    """Load cuVS's C interface; raises `DeviceUnavailable`: it is not installed, or does not load."""
+    """Return cuVS's C interface; raises `DeviceUnavailable`: it is not installed, or does not load."""
     try:
-        return import_module("libcuvs").load_library()[-1]
+        return _loaded()
     except (ImportError, OSError, IndexError) as error:
         reason = str(error)
         raise DeviceUnavailable(message("error.gallery.no_cuvs", reason=reason), device=f"cuda:{device}") from error
+
+
+@cache  # one object for all devices: `_pooled` is by library
+def _loaded() -> Any:
+    return import_module("libcuvs").load_library()[-1]
 
 
 def _sizes(probes: int, dimension: int, k: int, rows: int) -> tuple[int, int, int, int]:
