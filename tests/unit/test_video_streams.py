@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fr_core.errors import InternalError
 from fr_video.errors import StreamUnreadable
 from fr_video.live import Hole, Live
 from fr_video.mpegts import Muxer
@@ -295,3 +296,12 @@ def suppressed(connection: socket.socket, data: bytes, ends: bool = True) -> Non
 def test_other_addresses_are_refused(address: str) -> None:
     with pytest.raises(StreamUnreadable):
         require_address(address)
+
+
+def test_a_session_that_ends_at_its_beginning_takes_no_file_from_its_decoder(units: dict[str, list[Unit]]) -> None:
+    """Its number could be that of another file by then."""
+    for _ in range(8):
+        with Camera([units["H264"]], codec="H264") as camera:
+            live = Live(Feed(camera.address), Sampling(), VideoLimits())
+            live.close()
+            assert not isinstance(live.error, InternalError)

@@ -76,8 +76,9 @@ class Live:
             self._changed.notify_all()
             if self._reading is not None:
                 self._reading.kill()
-        self._feed.close()
+        self._feed.hang_up()
         self._thread.join()
+        self._feed.close()
 
     def take(self, timeout_s: float) -> Frame | None:
         """Return the next frame; None if there is none within the time, or the session has ended (`is_over`)."""

@@ -62,11 +62,15 @@ class Feed:
         self._thread = threading.Thread(target=self._pump, args=(chunks,), name="stream", daemon=True)
         self._thread.start()
 
-    def close(self) -> None:
-        """Disconnect. The reader of the pipe must have ended before, or read on."""
+    def hang_up(self) -> None:
+        """End the stream, and with it the pipe."""
         self._ended.set()
-        os.close(self.file)
         self._hanging_up.close()
+
+    def close(self) -> None:
+        """Disconnect, and close `file`, which must not be in use any more."""
+        self.hang_up()
+        os.close(self.file)
         self._thread.join()
         self._opened_things.close()
 
