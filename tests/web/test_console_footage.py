@@ -175,7 +175,7 @@ def test_a_file_that_no_form_can_hold_is_refused_with_what_to_do(at: Staffed) ->
         surfer = signed_in(started, at.operator.token)
         surfer.get("/footage")
         answer = surfer.upload("/footage", file=b"\0" * 900_000)
-        assert (answer.status, "JavaScript" in words_of(answer)) == (400, True)
+        assert (answer.status, "Switch JavaScript on" in words_of(answer)) == (400, True)
 
 
 def test_a_video_is_of_its_operator_alone(at: Staffed, site: Web, filmed: str) -> None:
@@ -185,7 +185,9 @@ def test_a_video_is_of_its_operator_alone(at: Staffed, site: Web, filmed: str) -
         assert other.get(filmed + path).status == 404
     assert other.post(f"{filmed}/delete", {"sure": "1"}).status == 404
     for role in (Role.AUDITOR, Role.ADMIN, Role.EXAMINER):
-        assert signed_in(site, at.caller(role).token).get("/footage").status == 403
+        surfer = signed_in(site, at.caller(role).token)
+        assert 'href="/footage"' not in words_of(surfer.get("/"))
+        assert surfer.get("/footage").status == 403
 
 
 def test_a_video_is_deleted_when_somebody_is_sure(operator: Surfer, data: bytes) -> None:
