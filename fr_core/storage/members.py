@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -57,8 +57,8 @@ class Members(Protocol):
     """
 
     @property
-    def server_id(self) -> str:
-        """Return the id of this server in its present term, or its last one."""
+    def itself(self) -> Itself:
+        """Return the words in which this server tells of itself."""
 
     @property
     def term(self) -> int | None:
@@ -92,10 +92,8 @@ class Members(Protocol):
 class SoleMember:
     """The only server of a store."""
 
-    server_id = ""
-
     def __init__(self, itself: Itself) -> None:
-        self._itself = itself
+        self.itself = itself
         self._applied: dict[str, int] = {}
         self.term: int | None = 1
 
@@ -119,7 +117,7 @@ class SoleMember:
 
     def members(self) -> tuple[Member, ...]:
         """As `Members.members`."""
-        return () if self.term is None else (Member("", self._itself, 0, 0.0, dict(self._applied)),)
+        return () if self.term is None else (Member("", self.itself, 0, 0.0, dict(self._applied)),)
 
     def leave(self) -> None:
         """As `Members.leave`."""
@@ -135,12 +133,9 @@ _IMPLEMENTS: type[Members] = SoleMember
 class Heartbeat:
     """Beats for a server in a thread of its own, from now until `close`, which also leaves."""
 
-    def __init__(
-        self, members: Members, lasts_s: float = LASTS_S, failed: Callable[[FrError], None] = lambda error: None
-    ) -> None:
+    def __init__(self, members: Members, lasts_s: float = LASTS_S) -> None:
         self._members = members
         self._every_s = lasts_s / _BEATS
-        self._failed = failed
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="members", daemon=True)
         self._thread.start()
@@ -165,7 +160,6 @@ class Heartbeat:
                 if not failed:
                     log.warning("The other servers are not told that this one lives, until that works: %s", error.what)
                 failed = True
-                self._failed(error)
             else:
                 if failed:
                     log.info("The other servers are told again that this one lives")

@@ -76,10 +76,11 @@ def open_stores(config: Config, clock: Callable[[], int]) -> Stores:
         access = opened.enter_context(open_access(config, clock))
         cases = opened.enter_context(open_cases(config, clock))
         training = opened.enter_context(open_training(config, clock))
-        name, server = name_of_server(config), postgres_of(config)
-        leases = open_leases(server or access_folder(config), access_folder(config), lambda: name)
+        folder = access_folder(config)
+        location = postgres_of(config) or folder
+        leases = open_leases(location, folder, name_of_server(config))
         opened.callback(leases.close)
-        grants = open_grants(server or access_folder(config))
+        grants = open_grants(location)
         if grants is not None:
             opened.callback(grants.close)
         return Stores(access, cases, training, leases, grants, opened.pop_all())
