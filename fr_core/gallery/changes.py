@@ -18,6 +18,7 @@ from fr_core.errors import (
     StorageLow,
 )
 from fr_core.gallery import checks
+from fr_core.gallery.effects import AddedVector, Effect
 from fr_core.gallery.store import change_log
 from fr_core.gallery.store.known import delete_known_template, known_gallery, known_subject_no
 from fr_core.gallery.store.snapshot import Snapshot
@@ -54,42 +55,6 @@ R_co = TypeVar("R_co", covariant=True)
 _ROWS_BYTES = 1024
 # Metadata are kept in the subject's row, and once more where filters look.
 _METADATA_COPIES = 2
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class AddedVector:
-    """A vector f32[D] that a change added."""
-
-    template_id: int
-    subject_no: int
-    vector: F32
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Effect:
-    """The effect of a committed change on the memory of a gallery.
-
-    `gallery`: as the change found it; a new one as it left it.
-    """
-
-    gallery: GalleryRow
-    version: int
-    added: Sequence[AddedVector] = ()
-    removed: Sequence[int] = ()
-    deleted: bool = False
-
-    @property
-    def since(self) -> int:
-        """The version of the gallery before the change; 0 = there was no such gallery."""
-        return self.version - 1
-
-
-def of_each_gallery(effects: Iterable[Effect]) -> dict[int, list[Effect]]:
-    """Return effects by the number of their gallery, those of each in their order."""
-    by_gallery: dict[int, list[Effect]] = {}
-    for effect in effects:
-        by_gallery.setdefault(effect.gallery.gallery_no, []).append(effect)
-    return by_gallery
 
 
 @dataclass(frozen=True, slots=True, eq=False)

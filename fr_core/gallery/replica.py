@@ -40,8 +40,7 @@ class Replica:
                 members = open_members(server, Itself("", "", __version__))
                 opened.callback(members.close)
                 opened.callback(Heartbeat(members).close)
-            self._members = members
-            self._leases = open_leases(server, Path(), self._name)
+            self._leases = open_leases(server, Path(), members.itself.name)
             opened.callback(self._leases.close)
             self._follower = Follower(store, memories, members, server.follow_interval_s)
             opened.callback(self._follower.close)
@@ -91,7 +90,3 @@ class Replica:
             self._next_prune_s = time.monotonic() + _PRUNE_EVERY_S
             upto = self._follower.applied_by_all()
             self.alone("prune_changes", lambda: writer.run(PruneLog(upto)))()
-
-    def _name(self) -> str:
-        own = self._members.server_id
-        return next((one.itself.name for one in self._members.members() if one.server_id == own), "")

@@ -5,7 +5,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from fr_core.gallery.changes import Change, Effect, foresee, of_each_gallery
+from fr_core.gallery.changes import Change, foresee
+from fr_core.gallery.effects import Effect, of_each_gallery
 from fr_core.gallery.search.memories import Applied, Memories
 from fr_core.gallery.store.change_log import append
 from fr_core.gallery.store.gallery_store import GalleryStore

@@ -53,7 +53,7 @@ class Leases(Protocol):
         """Release the lease at once; harmless if another one has been taken since."""
 
     def holders(self) -> dict[str, str]:
-        """Return the id of the server that holds each lease, by the lease's name."""
+        """Return the name of the server that holds each lease, by the lease's name."""
 
     def close(self) -> None:
         """Release connections and files, but no lease. Harmless when done twice."""
@@ -150,7 +150,7 @@ class FolderLeases:
             os.close(handle)
 
     def holders(self) -> dict[str, str]:
-        """As `Leases.holders`, of this process: a server that is alone has no id."""
+        """As `Leases.holders`, of this process: a server that is alone needs no name."""
         return dict.fromkeys(self._held, "")
 
     def close(self) -> None:

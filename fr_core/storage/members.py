@@ -57,6 +57,10 @@ class Members(Protocol):
     """
 
     @property
+    def itself(self) -> Itself:
+        """Return the words in which this server tells of itself."""
+
+    @property
     def server_id(self) -> str:
         """Return the id of this server in its present term, or its last one."""
 
@@ -95,7 +99,7 @@ class SoleMember:
     server_id = ""
 
     def __init__(self, itself: Itself) -> None:
-        self._itself = itself
+        self.itself = itself
         self._applied: dict[str, int] = {}
         self.term: int | None = 1
 
@@ -119,7 +123,7 @@ class SoleMember:
 
     def members(self) -> tuple[Member, ...]:
         """As `Members.members`."""
-        return () if self.term is None else (Member("", self._itself, 0, 0.0, dict(self._applied)),)
+        return () if self.term is None else (Member("", self.itself, 0, 0.0, dict(self._applied)),)
 
     def leave(self) -> None:
         """As `Members.leave`."""
@@ -133,14 +137,17 @@ _IMPLEMENTS: type[Members] = SoleMember
 
 
 class Heartbeat:
-    """Sends the heartbeats of a server from a thread, from now until `close`, which also leaves."""
+    """Sends the heartbeats of a server from a thread, from now until `close`, which also leaves.
+
+    `failed` is called in that thread with the error of each beat that fails.
+    """
 
     def __init__(
         self, members: Members, lasts_s: float = LASTS_S, failed: Callable[[FrError], None] = lambda error: None
     ) -> None:
         self._members = members
-        self._every_s = lasts_s / _BEATS
         self._failed = failed
+        self._every_s = lasts_s / _BEATS
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="members", daemon=True)
         self._thread.start()

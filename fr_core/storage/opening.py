@@ -9,11 +9,9 @@ from fr_core.storage.grants import Grants
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.leases import FolderLeases, Leases
 from fr_core.storage.location import Location, Postgres
-from fr_core.storage.members import LASTS_S, Itself, Members, SoleMember
+from fr_core.storage.members import Itself, Members, SoleMember
 from fr_core.storage.schema import Schema
 from fr_core.storage.shelf import Shelf
-
-_TRIES = 5  # tries in the time of a term, if PostgreSQL does not answer
 
 
 def open_database(
@@ -45,20 +43,20 @@ def open_members(location: Location, itself: Itself) -> Members:
     from fr_core.storage.postgres.members import PostgresMembers
     from fr_core.storage.postgres.registry import Registry
 
-    return PostgresMembers(Registry(location, LASTS_S / _TRIES), itself)
+    return PostgresMembers(Registry(location), itself)
 
 
-def open_leases(location: Location, folder: Path, holder: Callable[[], str] = str) -> Leases:
+def open_leases(location: Location, folder: Path, holder: str = "") -> Leases:
     """Return the leases of the servers that share the stores of a location, or of the processes of a folder.
 
-    `holder` returns the id of this server. Raises as `open_members`.
+    `holder` is the name of this server. Raises as `open_members`.
     """
     if isinstance(location, Path):
         return FolderLeases(folder)
     from fr_core.storage.postgres.leases import PostgresLeases
     from fr_core.storage.postgres.registry import Registry
 
-    return PostgresLeases(Registry(location, LASTS_S / _TRIES), holder)
+    return PostgresLeases(Registry(location), holder)
 
 
 def open_grants(location: Location) -> Grants | None:
@@ -68,7 +66,7 @@ def open_grants(location: Location) -> Grants | None:
     from fr_core.storage.postgres.grants import PostgresGrants
     from fr_core.storage.postgres.registry import Registry
 
-    return PostgresGrants(Registry(location, LASTS_S / _TRIES))
+    return PostgresGrants(Registry(location))
 
 
 def open_shelf(server: Postgres, key: KeyEncryptionKey) -> Shelf:
@@ -76,4 +74,4 @@ def open_shelf(server: Postgres, key: KeyEncryptionKey) -> Shelf:
     from fr_core.storage.postgres.registry import Registry
     from fr_core.storage.postgres.shelf import PostgresShelf
 
-    return PostgresShelf(Registry(server, LASTS_S / _TRIES), key)
+    return PostgresShelf(Registry(server), key)

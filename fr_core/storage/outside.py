@@ -112,7 +112,7 @@ def servers_of(server: Postgres) -> tuple[tuple[Member, ...], dict[str, str]]:
 
     settings.require_usable(server)
     with closing(registry.Registry(server, server.connect_timeout_s)) as opened:
-        return members.registered(opened), leases.PostgresLeases(opened, str).holders()
+        return members.registered(opened), leases.PostgresLeases(opened, "").holders()
 
 
 def require_ready(server: Postgres, stores: int) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
@@ -25,7 +24,7 @@ from fr_api.v1 import (
     video_pb2_grpc,
 )
 from fr_core.engine import Engine
-from fr_core.errors import InternalError, NotReady, ShuttingDown, TlsUnusable, message
+from fr_core.errors import NotReady, ShuttingDown, TlsUnusable, message
 from fr_evaluation.stored import Reports
 from fr_server.authz.access_audit import GatewayAudit, Journal
 from fr_server.authz.authenticate import asks_who_calls, default_budget, make_authenticator
@@ -33,6 +32,7 @@ from fr_server.authz.scope import StoreResolver
 from fr_server.clock import SteadyClock
 from fr_server.config import Config, folders
 from fr_server.config.streams import allowed_streams
+from fr_server.ending import log_lost_device, while_serving, while_writing
 from fr_server.gateway.listening import Listening, channel_limits
 from fr_server.jobs.duties import Duties
 from fr_server.jobs.periodic import KEY_ENDS_EVERY_S, for_ever, tell_key_ends, watch
@@ -65,7 +65,6 @@ from fr_server.storage.footage import FootageFolder
 from fr_server.storage.opening import Stores, budgets_of, open_footage, open_stores, purge_cases
 from fr_server.storage.peers import Peers
 from fr_server.telemetry.listener import Tally
-from fr_server.telemetry.logs import describe
 from fr_server.telemetry.open import Telemetry, together
 from fr_video.values import VideoLimits
 
@@ -203,10 +202,31 @@ class App:
         self._guard.authorizer.resolve_with(
             StoreResolver(self._stores.training, self._stores.cases, self._work.storage)
         )
-        self._server = grpc.aio.server(
+        self._server = self._new_server(self._guard)
+        self._add_services(self._server, self._work, self._stores, self._guard)
+        self._listening.bind(self._server)
+        self._tell_health(serving=False)
+        await self._server.start()
+        await asyncio.to_thread(self._listening.open)
+        self._listening.tell(trust)
+        self.port = self._listening.port
+        if self._load is not None:
+            await asyncio.to_thread(self._load, self._require_going_on)
+            self._admission.admit()
+        self._begin_chores(self._stores, self._footage)
+        self._tell_health(serving=True)
+        loop = asyncio.get_running_loop()
+
+        def tell() -> None:
+            loop.call_soon_threadsafe(self._lost_device)
+
+        self.engine.lifeline.watch(tell)
+
+    def _new_server(self, guard: Guard) -> grpc.aio.Server:
+        return grpc.aio.server(
             interceptors=(
                 Boundary(together(self.telemetry.listener, self._tally), self.config.limits.call_s),
-                self._guard,
+                guard,
                 self._admission,
             ),
             options=(
@@ -226,27 +246,19 @@ class App:
                 ),
             ),
         )
-        self._add_services(self._server, self._work, self._stores, self._guard)
-        self._listening.bind(self._server)
-        self._tell_health(serving=False)
-        await self._server.start()
-        await asyncio.to_thread(self._listening.open)
-        self._listening.tell(trust)
-        self.port = self._listening.port
-        if self._load is not None:
-            await asyncio.to_thread(self._load, self._require_going_on)
-            self._admission.admit()
-        training, failed = self._stores.training, self.telemetry.chore_failed
-        self._duties = Duties(self._stores.leases, shared=self.telemetry.shared)
+
+    def _begin_chores(self, stores: Stores, footage: FootageFolder) -> None:
+        training, failed = stores.training, self.telemetry.chore_failed
+        self._duties = Duties(stores.leases, shared=self.telemetry.shared)
         alone = self._duties.alone
         purge_courses = alone("purge_training", partial(purge_training, training, self.galleries))
         chores = [
             for_ever("purge_training", _PURGE_S, purge_courses, failed),
-            for_ever("purge_cases", _PURGE_S, alone("purge_cases", partial(purge_cases, self._stores.cases)), failed),
-            for_ever("purge_footage", _PURGE_S, self._footage.purge, failed),
-            for_ever("key_ends", KEY_ENDS_EVERY_S, partial(tell_key_ends, self._stores.access, trust), failed),
+            for_ever("purge_cases", _PURGE_S, alone("purge_cases", partial(purge_cases, stores.cases)), failed),
+            for_ever("purge_footage", _PURGE_S, footage.purge, failed),
+            for_ever("key_ends", KEY_ENDS_EVERY_S, partial(tell_key_ends, stores.access, self.telemetry.trust), failed),
         ]
-        if (grants := self._stores.grants) is not None:
+        if (grants := stores.grants) is not None:
             chores.append(for_ever("sweep_budgets", _PURGE_S, alone("sweep_budgets", grants.sweep), failed))
         if self._pruning is not None:
             chores.append(for_ever("prune_audit", _PURGE_S, alone("prune_audit", self._pruning.prune), failed))
@@ -254,13 +266,6 @@ class App:
             every_s, write = self.config.audit.checkpoint_every_s, alone("checkpoints", self._checkpoints.write)
             chores.append(for_ever("checkpoints", every_s, write, failed))
         self._chores = [asyncio.create_task(chore) for chore in chores]
-        self._tell_health(serving=True)
-        loop = asyncio.get_running_loop()
-
-        def tell() -> None:
-            loop.call_soon_threadsafe(self._lost_device)
-
-        self.engine.lifeline.watch(tell)
 
     def give_up(self) -> None:
         """Let `start` raise `ShuttingDown` soon, if it has not ended."""
@@ -436,55 +441,3 @@ class App:
         watches = Watches(self._watched, self.engine, self.galleries, faces, work, limits, count)
         service = VideoService(self._footage, analyses, faces, watches, work, count)
         video_pb2_grpc.add_VideoServiceServicer_to_server(service, server)
-
-
-def log_lost_device(engine: Engine) -> None:
-    """Log that a device of an engine was lost, and to what, where that is known."""
-    cause = engine.lifeline.cause
-    log.error(
-        "The device %s was lost: every call that needs it fails until a restart%s",
-        engine.device.active,
-        "" if cause is None else f"; {describe(cause)}",
-    )
-
-
-async def while_writing(*broken: Future[None]) -> None:
-    """Wait, as long as no store is broken (`Galleries.broken`); then log why it is, and raise `InternalError`."""
-    waiting = [asyncio.wrap_future(one) for one in broken]
-    ended, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    try:
-        ended.pop().result()
-    except Exception as error:
-        log.error("What is kept can take no more changes, so the server ends: %s", describe(error))
-        raise InternalError(message("error.server.thread_writes_died_log")) from error
-
-
-async def while_serving(server: grpc.aio.Server, draining: asyncio.Event) -> None:
-    """Wait until a server ends; where that was not wanted, log it, and raise `InternalError`.
-
-    The process would live on, and a supervisor that restarts dead processes would not hear of it.
-    """
-    cause: BaseException | None = None
-    try:
-        await asyncio.shield(server.wait_for_termination())  # cancelled, it would fail the task that stops the server
-    except Exception as error:  # noqa: BLE001 - whatever it is, the server has ended; raised again below
-        cause = error
-    if not draining.is_set():
-        log.error("gRPC takes no more calls, so the server ends%s", "" if cause is None else f": {describe(cause)}")
-        raise InternalError(message("error.server.grpc_server_ended_itself")) from cause
-
-
-async def until(told_to_stop: asyncio.Event, other: asyncio.Future[None]) -> None:
-    """Wait until told to stop, or until `other` ends; raises what it ends with."""
-    told = asyncio.ensure_future(told_to_stop.wait())
-    waiting: set[asyncio.Future[Any]] = {told, other}
-    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    told.cancel()
-    if other.done():
-        other.result()
-
-
-def log_failure(done: Future[None] | asyncio.Task[None]) -> None:
-    """Log the failure of a reload that nothing waits for."""
-    if not done.cancelled() and (error := done.exception()) is not None:
-        log.error("The certificates could not be reloaded: %s", describe(error))

@@ -20,12 +20,13 @@ from fr_core.storage.location import name_of
 from fr_core.storage.members import Members
 from fr_core.storage.outside import exists
 from fr_evaluation.stored import Reports
-from fr_server.app import SERVICES, App, log_failure, until
+from fr_server.app import SERVICES, App
 from fr_server.checks import require_free, require_usable
 from fr_server.clock import SteadyClock
 from fr_server.config import Config
 from fr_server.config.folders import data_folder, key_of, naming, postgres_of, reports_folder
 from fr_server.config.indexes import milvus_of
+from fr_server.ending import log_failure, until
 from fr_server.engine import open_engine
 from fr_server.gateway.address import address_of
 from fr_server.jobs.periodic import watch_others

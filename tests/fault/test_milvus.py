@@ -147,7 +147,7 @@ def test_what_milvus_has_lost_or_exchanged_is_found_and_put_right(server: Milvus
 
 
 def test_an_erased_vector_leaves_the_segments_of_milvus_and_stays_in_its_message_log(server: MilvusServer) -> None:
-    beside = Beside(server.uri, 4, compact_every_s=0.0, compact_again_s=3.0)
+    beside = Beside(server.uri, 4, compact_every_s=0.0)
     beside.add(1000)
     keep_up(beside.index)
     (name,) = [name for name in _client(server).list_collections() if "_4_" in name]

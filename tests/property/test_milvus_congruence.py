@@ -148,3 +148,30 @@ def test_an_approximate_index_says_so_and_says_what_it_loses(
     assert not hits.exhaustive
     assert (hits.ids[:, 0] == ids[:5]).all()
     indexes.close()
+
+
+def test_what_is_removed_while_milvus_compacts_is_compacted_afterwards(tmp_path: Path) -> None:
+    ids, now_s = np.arange(100), [0.0]
+    reference = NumpyIndex(16)
+    reference.add(ids, crowd(np.random.default_rng(6), 100, 16, 50, 0.2))
+    settings = settings_of(lite(tmp_path), compact_every_s=0.0)
+    indexes = MilvusIndexes(settings, derive, truth_of(reference, lambda: ids), lambda: now_s[0])
+    index = indexes.new(1, 16)
+    index.add(ids, reference.vectors(ids))
+    indexes.filled()
+    keep_up(index)
+    indexes.tidy()
+    index.remove(np.array([3]))
+    keep_up(index)  # Milvus has begun to compact
+    index.remove(np.array([5]))
+    now_s[0] += 2.0
+    for _ in ("deleted", "compacted"):
+        work = index.upkeep()
+        assert work is not None
+        work.prepare()
+        work.finish()
+    assert not indexes.clean
+    for _ in range(3):
+        now_s[0] += 2.0
+        keep_up(index)
+    assert indexes.clean

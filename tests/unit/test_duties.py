@@ -19,8 +19,8 @@ def test_one_process_does_a_job_until_it_ends(location: Location, tmp_path: Path
         return lambda: done.append(name)
 
     with (
-        closing(open_leases(location, tmp_path, lambda: "a")) as one,
-        closing(open_leases(location, tmp_path, lambda: "b")) as two,
+        closing(open_leases(location, tmp_path, "a")) as one,
+        closing(open_leases(location, tmp_path, "b")) as two,
         closing(Duties(one)) as first,
         closing(Duties(two)) as second,
     ):

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from fr_core.errors import FrError, InternalError, ShuttingDown, StoreCorrupt, StoreFailed
-from fr_core.gallery.changes import AddedVector
+from fr_core.gallery.effects import AddedVector
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.index.protocol import Hits
 from fr_core.gallery.index.rows_index import NumpyIndex

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fr_core.errors import DeviceLost, DeviceUnavailable, InternalError
-from fr_core.gallery.changes import AddedVector
+from fr_core.gallery.effects import AddedVector
 from fr_core.gallery.index.faiss_codes import Workers
 from fr_core.gallery.index.faiss_cuda import CudaGpu
 from fr_core.gallery.index.faiss_gpu import GpuIndex

@@ -90,8 +90,8 @@ def test_leases_that_are_held_and_lost_are_counted(postgres: Cluster, tmp_path: 
     registry, database = CollectorRegistry(), postgres.database()
     of = {"chore": "purge_cases"}
     with (
-        closing(open_leases(database, tmp_path, lambda: "a")) as leases,
-        closing(open_leases(database, tmp_path, lambda: "b")) as others,
+        closing(open_leases(database, tmp_path, "a")) as leases,
+        closing(open_leases(database, tmp_path, "b")) as others,
     ):
         duties = Duties(leases, lasts_s=0.3, shared=PrometheusShared(registry))
         job = duties.alone("purge_cases", lambda: None)

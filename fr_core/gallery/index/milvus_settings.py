@@ -31,6 +31,5 @@ class MilvusSettings:
     write_timeout_s: float = 60.0
     # Galleries are compacted at most so often after deletions: each time, Milvus writes whole segments anew.
     compact_every_s: float = 600.0
-    compact_again_s: float = 15.0  # between those that follow each other
     # Milvus' count of vectors is compared with the truth so often while nothing else is written.
     watch_every_s: float = 30.0

@@ -50,8 +50,8 @@ class MilvusState:
     live: VectorRows = field(default_factory=lambda: VectorRows(_TAG_VALUES))
     fresh: VectorRows = field(init=False)
     doomed: list[int] = field(default_factory=list)  # removed ids that Milvus may hold
-    compactions: int = 0  # how many are still to be asked for, since Milvus has deleted entities
-    job: int | None = None  # the compaction that was asked for
+    uncompacted: bool = False  # Milvus has deleted entities since a compaction was last asked for
+    job: int | None = None  # the compaction that was asked for, and has not ended
     surplus: int = 0  # what Milvus counts beyond what it should hold, as of the last comparison
     next_compaction: float = 0.0
     next_watch: float = 0.0
@@ -64,7 +64,7 @@ class MilvusState:
     @property
     def clean(self) -> bool:
         """Return whether nothing is left to be deleted and compacted in Milvus."""
-        return not self.doomed and not self.compactions
+        return not self.doomed and not self.uncompacted and self.job is None
 
     def tags_of(self, rows: I64) -> I64:
         """Return the tags i64[n] of rows of `live`: each stands for a vector, and shows nothing of it without a key."""

@@ -25,8 +25,6 @@ _ROWS = 4096
 _SAMPLE = 256
 # A piece of a comparison takes so long, so that a start can be stopped and other galleries have their turn.
 _AT_ONCE_S = 30.0
-# Compactions after a deletion.
-_COMPACTIONS = 1
 # Milvus returns the float32 numbers that it was given; another LAPACK may round the turned ones otherwise.
 _SAME = 1e-6
 
@@ -40,7 +38,7 @@ def next_work(state: MilvusState) -> Upkeep | None:
         return Comparing(state)
     if state.doomed or state.fresh.size:
         return Writing(state)
-    if state.compactions and (state.job is not None or now >= state.next_compaction):
+    if state.job is not None or (state.uncompacted and now >= state.next_compaction):
         return Compacting(state)
     return Watching(state) if state.opened and now >= state.next_watch else None
 
@@ -122,7 +120,7 @@ class Comparing(_Work):
         state = self._state
         state.wipe = False
         if self._compacts:
-            state.compactions = _COMPACTIONS
+            state.uncompacted = True
         # There is more to write, or more came meanwhile than memory has room for.
         if not self._whole or state.reach < 0 <= state.last_id:
             return
@@ -187,7 +185,7 @@ class Writing(_Work):
         done = set(self._doomed.tolist())
         state.doomed = [number for number in state.doomed if number not in done] + removed
         if done:
-            state.compactions = _COMPACTIONS
+            state.uncompacted = True
 
 
 class Compacting(_Work):
@@ -204,11 +202,10 @@ class Compacting(_Work):
     def _take(self) -> None:
         state = self._state
         if self._job is None:
-            state.compactions -= 1
-            wait_s = state.settings.compact_again_s if state.compactions else state.settings.compact_every_s
-            state.next_compaction = state.clock() + wait_s
-            if not state.compactions:
-                _log.info("Milvus has compacted the collection of a gallery after deletions")
+            state.next_compaction = state.clock() + state.settings.compact_every_s
+            _log.info("Milvus has compacted the collection of a gallery after deletions")
+        elif state.job is None:  # what is deleted from now on needs another one
+            state.uncompacted = False
         state.job = self._job
         state.again_at = state.clock() + 1.0  # it takes seconds
 

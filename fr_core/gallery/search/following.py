@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 import numpy as np
 
 from fr_core.errors import ErasureUnconfirmed, FrError, ReplicaBehind, ShuttingDown, StoreCorrupt, StoreFailed, message
-from fr_core.gallery.changes import AddedVector
+from fr_core.gallery.effects import AddedVector
 from fr_core.gallery.search.memories import Memories
 from fr_core.gallery.search.memory import GalleryMemory
 from fr_core.gallery.store.change_log import changes_between, end_of, versions

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from fr_core.errors import InternalError, ReplicaBehind, message
-from fr_core.gallery.changes import AddedVector, Effect, of_each_gallery
+from fr_core.gallery.effects import AddedVector, Effect, of_each_gallery
 from fr_core.gallery.index.protocol import RemoteIndexes, RemoteState
 from fr_core.gallery.index.register import index_maker
 from fr_core.gallery.search.memory import GalleryMemory

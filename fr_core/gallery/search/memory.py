@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fr_core.errors import InternalError, ReplicaBehind, message
-from fr_core.gallery.changes import AddedVector
+from fr_core.gallery.effects import AddedVector
 from fr_core.gallery.index.growing import GrowingArray
 from fr_core.gallery.index.protocol import Upkeep, VectorIndex, rows_of
 from fr_core.gallery.query import ScoreFusion

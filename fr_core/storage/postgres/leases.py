@@ -32,13 +32,11 @@ class PostgresLeases:
     """The leases of all servers of a database; see `Leases`.
 
     Args:
-        holder: returns the id of this server, which `holders` tells.
+        holder: the name of this server, which `holders` tells.
         clock_s: as `own_clock_s`.
     """
 
-    def __init__(
-        self, registry: Registry, holder: Callable[[], str], clock_s: Callable[[], float] = own_clock_s
-    ) -> None:
+    def __init__(self, registry: Registry, holder: str, clock_s: Callable[[], float] = own_clock_s) -> None:
         self._registry = registry
         self._holder = holder
         self._clock_s = clock_s
@@ -46,7 +44,7 @@ class PostgresLeases:
     def take(self, name: str, lasts_s: float) -> Lease | None:
         """As `Leases.take`."""
         until_s = self._clock_s() + lasts_s  # before the database begins to count
-        rows = self._registry.run(_TAKE, (name, self._holder(), lasts_s))
+        rows = self._registry.run(_TAKE, (name, self._holder, lasts_s))
         return Lease(name, int(rows[0][0]), until_s) if rows else None
 
     def renew(self, lease: Lease, lasts_s: float) -> Lease | None:

@@ -61,7 +61,7 @@ class PostgresMembers:
         clock_s: Callable[[], float] = own_clock_s,
     ) -> None:
         self._registry = registry
-        self._itself = itself
+        self.itself = itself
         self._lasts_s = lasts_s
         self._clock_s = clock_s
         self._lock = threading.Lock()  # of all that follows
@@ -93,7 +93,7 @@ class PostgresMembers:
             if not self._goes_on():
                 self._join()
         self.flush()
-        self._look()
+        self.members()
 
     def _goes_on(self) -> bool:
         """Lengthen the term; returns whether it goes on. One that is over by the own clock stays so."""
@@ -114,7 +114,7 @@ class PostgresMembers:
         if before:
             self._registry.run(_LEAVE, (before,))  # it may still be there, and hold others up
         server_id, before_s = secrets.token_hex(8), self._clock_s()
-        itself = self._itself
+        itself = self.itself
         self._registry.run(_JOIN, (server_id, itself.name, itself.address, itself.version, itself.processes))
         with self._lock:
             self._server_id = server_id
@@ -152,11 +152,16 @@ class PostgresMembers:
     def behind(self, scope: str, number: int) -> tuple[Member, ...]:
         """As `Members.behind`."""
         self.flush()
-        return tuple(one for one in self._look() if one.applied.get(scope, -1) < number)
+        return tuple(one for one in self.members() if one.applied.get(scope, -1) < number)
 
     def members(self) -> tuple[Member, ...]:
-        """As `Members.members`."""
-        return self._look()
+        """As `Members.members`; deletes those that are surely gone."""
+        rows = self._registry.run(_LOOK)
+        gone = self._surely_gone((row[0], row[1]) for row in rows)
+        for server_id, beat in gone:
+            self._registry.run(_GONE, (server_id, beat))
+        ids = {server_id for server_id, _ in gone}
+        return tuple(_member(row) for row in rows if row[0] not in ids)
 
     def leave(self) -> None:
         """As `Members.leave`."""
@@ -169,15 +174,6 @@ class PostgresMembers:
     def close(self) -> None:
         """Close the connection to the database; it does not leave."""
         self._registry.close()
-
-    def _look(self) -> tuple[Member, ...]:
-        """Return the servers that may answer; delete those that are surely gone."""
-        rows = self._registry.run(_LOOK)
-        gone = self._surely_gone((row[0], row[1]) for row in rows)
-        for server_id, beat in gone:
-            self._registry.run(_GONE, (server_id, beat))
-        ids = {server_id for server_id, _ in gone}
-        return tuple(_member(row) for row in rows if row[0] not in ids)
 
     def _surely_gone(self, found: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
         now_s = self._clock_s()

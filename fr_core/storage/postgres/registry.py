@@ -14,6 +14,7 @@ from dataclasses import replace
 from fr_core.errors import ShuttingDown, StoreNewer, message
 from fr_core.storage.driver_errors import StatementFailed, driver_errors
 from fr_core.storage.location import Postgres
+from fr_core.storage.members import LASTS_S
 from fr_core.storage.postgres.link import Link, driver_failures
 from fr_core.storage.postgres.sql import translated
 from fr_core.storage.protocol import Row
@@ -91,14 +92,14 @@ class Registry:
     """A connection to `fr_servers`, for several threads, one statement at a time; connects anew where it was lost.
 
     Args:
-        longest_s: how long a connection or a statement may take.
+        longest_s: how long a connection or a statement may take; by default, five tries fit into a term.
 
     Raises:
         StoreNewer: a later version of FR Core made the tables.
         StoreFailed: the database fails.
     """
 
-    def __init__(self, server: Postgres, longest_s: float) -> None:
+    def __init__(self, server: Postgres, longest_s: float = LASTS_S / 5) -> None:
         self._server = replace(
             server, connect_timeout_s=longest_s, statement_timeout_s=longest_s, lock_timeout_s=longest_s
         )

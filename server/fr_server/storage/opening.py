@@ -79,10 +79,11 @@ def open_stores(config: Config, clock: Callable[[], int], shared: Shared | None 
         access = opened.enter_context(_opened(config, access_folder(config), AccessStore, clock, shared))
         cases = opened.enter_context(_opened(config, cases_folder(config), CaseStore, clock, shared))
         training = opened.enter_context(_opened(config, training_folder(config), TrainingStore, clock, shared))
-        name, server = name_of_server(config), postgres_of(config)
-        leases = open_leases(server or access_folder(config), access_folder(config), lambda: name)
+        folder = access_folder(config)
+        location = postgres_of(config) or folder
+        leases = open_leases(location, folder, name_of_server(config))
         opened.callback(leases.close)
-        grants = open_grants(server or access_folder(config))
+        grants = open_grants(location)
         if grants is not None:
             opened.callback(grants.close)
             grants = ToldGrants(grants, shared or Shared())

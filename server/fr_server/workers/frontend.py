@@ -15,7 +15,8 @@ from typing import Any, NoReturn
 
 from fr_core.engine import Engine, Lifeline, build_pipeline, pack_calibration, tile_shapes_of
 from fr_core.errors import FrError, ShuttingDown
-from fr_server.app import SERVICES, App, log_failure, until
+from fr_server.app import SERVICES, App
+from fr_server.ending import log_failure, until
 from fr_server.engine import engine_options, open_decoder
 from fr_server.memory import freeze_objects, share_heaps
 from fr_server.telemetry.logs import configure_logging, describe, log_unhandled

@@ -13,8 +13,9 @@ from fr_core.engine import Engine, tile_shapes_of
 from fr_core.errors import FrontendsFailed, ShuttingDown, message
 from fr_locales.messages import Message
 from fr_locales.rendering import render
-from fr_server.app import Load, Part, log_lost_device, while_writing
+from fr_server.app import Load, Part
 from fr_server.config import Config
+from fr_server.ending import log_lost_device, while_writing
 from fr_server.gateway.address import own_address_of
 from fr_server.jobs.periodic import watch
 from fr_server.pools import StorageThreads, photo_threads
