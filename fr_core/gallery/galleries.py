@@ -1,6 +1,7 @@
 """The galleries: create, enrol, search, list and delete; the door of this room."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -61,6 +62,7 @@ _GALLERIES = "galleries"
 # Templates that are purged in one transaction: other changes wait so long.
 _PURGED_AT_ONCE = 500
 _LOOK_AGAIN_S = 0.05
+_MOST_WAITING = 8  # calls that wait for a version at once, each in a thread that others need
 
 
 def utc_now() -> datetime:
@@ -99,6 +101,7 @@ class Galleries:
         """
         self._store = store
         self._clock = clock
+        self._waiting = threading.BoundedSemaphore(_MOST_WAITING)
         truth = Truth(store)
         if isinstance(index, MilvusSettings):
             remote = remote_indexes(index, store.database.vault.derived, truth.vectors)
@@ -263,14 +266,21 @@ class Galleries:
         Later reads see no older version.
 
         `at_least`: a token of `versions.version_token`. Raises `InvalidField`: it is none; `ReplicaBehind`: the store
-        does not get as far in time, as after a failover that has lost changes, or an older backup.
+        does not get as far in time, as after a failover that has lost changes, or an older backup; or too many wait.
         """
         wanted = version_of(at_least)
-        until_s = time.monotonic() + (self._memories.longest_s or 0.0)
-        while not self._shows(gallery_id, *wanted):
-            if time.monotonic() >= until_s:
-                raise ReplicaBehind(message("error.gallery.replica_behind"))
-            time.sleep(_LOOK_AGAIN_S)
+        if self._shows(gallery_id, *wanted):
+            return
+        if not self._waiting.acquire(blocking=False):
+            raise ReplicaBehind(message("error.gallery.replica_behind"))
+        try:
+            until_s = time.monotonic() + (self._memories.longest_s or 0.0)
+            while not self._shows(gallery_id, *wanted):
+                if time.monotonic() >= until_s:
+                    raise ReplicaBehind(message("error.gallery.replica_behind"))
+                time.sleep(_LOOK_AGAIN_S)
+        finally:
+            self._waiting.release()
 
     def _shows(self, gallery_id: str, gallery_no: int, version: int) -> bool:
         with self._store.snapshot() as snapshot:

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from typer.testing import CliRunner, Result
 
-from fr_api.v1 import server_pb2
+from fr_api.v1 import gallery_pb2, server_pb2
 from fr_client import Client, FrApiError
 from fr_client.cli.main import build
 from fr_core import __version__
@@ -310,3 +310,13 @@ def test_the_servers_of_a_database_and_their_jobs(tmp_path: Path, database: Post
     refused = fr("server", "status", "--config", tmp_path / "alone.toml")
     assert refused.exit_code == 1
     assert "storage.url" in refused.stderr
+
+
+def test_tokens_of_versions_that_never_come_hold_few_threads(tmp_path: Path, database: Postgres) -> None:
+    storage = {"url": database.url, "follow_timeout_s": 12.0}
+    with running(tmp_path / "data", storage=storage) as server, Client(server.address) as client:
+        client.create_gallery("g")
+        request = gallery_pb2.GetGalleryRequest(gallery_id="g", at_least=version_token(2**62, 1))
+        calls = [server.gallery.GetGallery.future(request) for _ in range(40)]
+        until(lambda: sum(call.done() for call in calls) >= 24, 8)
+        assert client.get_gallery("g").gallery_id == "g"
