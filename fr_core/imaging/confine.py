@@ -26,6 +26,9 @@ from fr_locales.messages import Message, message
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 """AUDIT_ARCH_* of linux/audit.h, by `platform.machine()`, in the order of the columns below."""
 
+READY = b"ready"
+"""Sent by a process once it has shut itself in."""
+
 ABSENT = -1  # the number of a call that an architecture does not have
 
 FREE: dict[str, tuple[int, int]] = {

@@ -22,7 +22,6 @@ from fr_core.imaging.decode import ImageLimits
 from fr_locales.messages import Message, message
 
 MAX_MESSAGE_BYTES = 4096  # no message is longer
-READY = b"ready"  # sent by a worker once it has shut itself in
 OUT_OF_MEMORY = b"M"  # sent by a worker that has too little memory for a photo
 
 _REQUEST = struct.Struct("<QQQ")

@@ -1,24 +1,17 @@
 """Imaging, one process of the sandbox as its parent sees it: started, asked, disbelieved, ended."""
 
-import contextlib
-import fcntl
-import importlib.util
 import mmap
 import os
 import signal
 import socket
-import subprocess
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import PIL
 
-import fr_locales
 from fr_core.errors import FrError, ImageTooCostly, InternalError, Undecodable, message
+from fr_core.imaging.confined import Confined, NotConfined
 from fr_core.imaging.decode import ImageLimits
-from fr_core.imaging.sandbox_messages import MAX_MESSAGE_BYTES, READY, Nonsense, pack_request, read_answer
+from fr_core.imaging.sandbox_messages import MAX_MESSAGE_BYTES, Nonsense, pack_request, read_answer
 from fr_core.types import U8, frozen_array
 
 # Without `site`, which would run code of other folders: the folders of the packages are given by name.
@@ -27,8 +20,6 @@ BOOT = (
 )
 """The program of a worker."""
 
-# Python, NumPy and Pillow are imported in a tenth of a second; on a machine that is full, in much more.
-_START_S = 60.0
 # Pages of larger photos are given back to the system, rather than kept for the next.
 _KEPT_BYTES = 16 * 2**20
 _PAGE = mmap.PAGESIZE
@@ -63,16 +54,19 @@ class SandboxProcess:
         self._pixels_bytes = limits.max_pixels * 3
         self._photo_at = -(-self._pixels_bytes // _PAGE) * _PAGE
         self._photo_bytes = limits.max_bytes
+        numbers = self._photo_at, memory_mib, -(-time_ms // 1000), os.getpid()
         try:
-            self._start(boot)
+            self._worker = Confined(boot, self._photo_at + self._photo_bytes, numbers, ("pillow_heif", "simplejpeg"))
+        except NotConfined as error:
+            raise InternalError(message("error.imaging.decoder_photos_could_not")) from error
         except OSError as error:
             raise InternalError(message("error.imaging.decoder_photos_could_not_started")) from error
-        self._wait_until_ready()
+        self._link, self._memory = self._worker.link, self._worker.memory
 
     @property
     def pid(self) -> int:
         """Process id."""
-        return self._process.pid
+        return self._worker.process.pid
 
     def fits(self, limits: ImageLimits) -> bool:
         """Return whether photos within `limits` find room."""
@@ -87,7 +81,7 @@ class SandboxProcess:
             return "it was stopped while it waited" if _is_stopped(self.pid) else None
         except OSError:
             said = b""
-        return "it spoke unasked" if said else f"ended with {_name_of(self._ended())} while it waited"
+        return "it spoke unasked" if said else f"ended with {_name_of(self._worker.end())} while it waited"
 
     def decode(self, data: bytes, limits: ImageLimits) -> U8:
         """The pixels of a photo, u8[H, W, 3], RGB, read-only, in memory that the worker cannot reach.
@@ -114,10 +108,7 @@ class SandboxProcess:
 
     def close(self) -> None:
         """End it at once, whatever it does."""
-        self._process.kill()
-        self._process.wait()
-        self._link.close()
-        self._memory.close()
+        self._worker.close()
 
     def _ask(self, request: bytes) -> bytes:
         self._link.settimeout(self._time_ms / 1000)
@@ -133,7 +124,7 @@ class SandboxProcess:
         return answer
 
     def _post_mortem(self) -> Broken:
-        code = self._ended()
+        code = self._worker.end()
         if code == -signal.SIGXCPU:
             return Broken(self._too_slow(), "out of processor time")
         if code == -signal.SIGKILL:
@@ -141,35 +132,8 @@ class SandboxProcess:
             return Broken(ImageTooCostly(message("error.imaging.photo_decoder_killed_want")), "killed")
         return Broken(Undecodable(message("error.imaging.photo_broke_decoder")), f"ended with {_name_of(code)}")
 
-    def _ended(self) -> int:
-        self._process.kill()  # a hostile one may hang up and live on
-        return self._process.wait()
-
     def _too_slow(self) -> ImageTooCostly:
         return ImageTooCostly(message("error.imaging.decoding_takes_ms", ms=self._time_ms), limit_ms=str(self._time_ms))
-
-    def _start(self, boot: str) -> None:
-        with contextlib.ExitStack() as undone, contextlib.ExitStack() as theirs:
-            self._link, link = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            undone.callback(self._link.close)
-            theirs.callback(link.close)
-            shared = sealed_memory(self._photo_at + self._photo_bytes)
-            theirs.callback(os.close, shared)
-            self._memory = undone.enter_context(mmap.mmap(shared, 0))
-            numbers = link.fileno(), shared, self._photo_at, self._memory_mib, -(-self._time_ms // 1000), os.getpid()
-            self._process = start_confined(boot, numbers, (link.fileno(), shared), "pillow_heif", "simplejpeg")
-            undone.pop_all()
-
-    def _wait_until_ready(self) -> None:
-        self._link.settimeout(_START_S)
-        try:
-            said = self._link.recv(MAX_MESSAGE_BYTES)
-        except OSError:
-            said = b""
-        if said != READY:
-            self.close()
-            why = said.decode(errors="replace") or f"it ended with code {self._process.returncode}"
-            raise InternalError(message("error.imaging.decoder_photos_could_not")) from OSError(why)
 
 
 def _is_stopped(pid: int) -> bool:
@@ -179,45 +143,3 @@ def _is_stopped(pid: int) -> bool:
 
 def _name_of(code: int) -> str:
     return signal.Signals(-code).name if code < 0 else f"code {code}"
-
-
-def start_confined(
-    boot: str, arguments: Sequence[int | str], descriptors: Sequence[int], *packages: str
-) -> subprocess.Popen[bytes]:
-    """Start a Python that has nothing but a program, its arguments, open descriptors and some packages.
-
-    It ends with the thread that calls this, once it has called `confine.die_with`.
-
-    `packages`: that it may import besides NumPy, Pillow, `fr_core` and `fr_locales`; one that is absent is left out.
-    """
-    # To the whole group of processes, they are for others: they stay blocked in the worker from its first step to its
-    # last, so that photos in work are still answered.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP, signal.SIGINT, signal.SIGTERM))
-    try:
-        return subprocess.Popen(
-            [sys.executable, "-I", "-S", "-P", "-c", boot, _folders(packages), *map(str, arguments)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            # Otherwise NumPy starts threads on import, and each thread takes address space.
-            env={"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"},
-            pass_fds=tuple(descriptors),
-        )
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _folders(packages: Sequence[str]) -> str:
-    # Found, not imported: libheif is never loaded into this process, which may hold keys.
-    specs = filter(None, map(importlib.util.find_spec, packages))
-    others = (fr_locales.__file__, PIL.__file__, np.__file__, *(spec.origin for spec in specs if spec.origin))
-    roots = (__file__, 3), *((file, 2) for file in others)
-    return "\n".join(dict.fromkeys(str(Path(file).resolve().parents[up - 1]) for file, up in roots))
-
-
-def sealed_memory(size_bytes: int) -> int:
-    """A descriptor of memory whose size nobody can change: a reader of what was cut off would be killed by SIGBUS."""
-    shared = os.memfd_create("photo", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    os.ftruncate(shared, size_bytes)
-    fcntl.fcntl(shared, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
-    return shared

@@ -15,7 +15,7 @@ from PIL import AvifImagePlugin
 
 from fr_core.errors import FrError
 from fr_core.imaging import sandbox_messages
-from fr_core.imaging.confine import confine, die_with, limit_processor_s
+from fr_core.imaging.confine import READY, confine, die_with, limit_processor_s
 from fr_core.imaging.decode import decode_pixels
 
 
@@ -36,7 +36,7 @@ def main() -> None:
     except OSError as error:
         os.write(link, str(error).encode()[: sandbox_messages.MAX_MESSAGE_BYTES])
         raise
-    os.write(link, sandbox_messages.READY)
+    os.write(link, READY)
     while message := os.read(link, sandbox_messages.MAX_MESSAGE_BYTES):
         limit_processor_s(time_s)
         os.write(link, answer(message, memory, photo_at))

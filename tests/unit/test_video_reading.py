@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fr_core.errors import ConfigInvalid, InternalError
+from fr_core.imaging.confine import READY
 from fr_video import messages
 from fr_video.errors import (
     LeadsInvalid,
@@ -281,7 +282,7 @@ def test_the_decoder_is_shut_in(tmp_path: Path) -> None:
         os.kill(pid, 0)
 
 
-def saying(*answers: bytes, first: bytes = messages.READY) -> str:
+def saying(*answers: bytes, first: bytes = READY) -> str:
     """Return the program of a decoder that was taken over: it gives these answers whatever the file holds."""
     return (
         "import os, sys; link = int(sys.argv[2])\n"

@@ -24,8 +24,8 @@ import numpy as np
 from av.error import FFmpegError
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
-from fr_core.imaging.confine import confine, die_with, limit_processor_s
-from fr_video.messages import DONE, FINISH, MAX_WRITE_BYTES, MILLISECONDS, READY, WRITE
+from fr_core.imaging.confine import READY, confine, die_with, limit_processor_s
+from fr_video.messages import DONE, FINISH, MAX_WRITE_BYTES, MILLISECONDS, WRITE
 
 CODEC = "libvpx-vp9"
 # Constant quality, near the source: https://trac.ffmpeg.org/wiki/Encode/VP9 recommends 15 to 35, less being better.

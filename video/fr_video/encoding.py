@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import mmap
 import os
-import socket
 import struct
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,16 +13,15 @@ from typing import Any, Self
 import numpy as np
 
 from fr_core.errors import InternalError, message
-from fr_core.imaging.sandbox_process import sealed_memory, start_confined
+from fr_core.imaging.confined import Confined
 from fr_core.types import U8
 from fr_video.errors import EncodingFailed
-from fr_video.messages import FINISH, MAX_WRITE_BYTES, MILLISECONDS, PICTURE, READY, fraction_json
+from fr_video.messages import FINISH, MAX_WRITE_BYTES, MILLISECONDS, PICTURE, fraction_json
 from fr_video.values import VideoLimits
 
 BOOT = "import sys; sys.path += sys.argv.pop(1).split(chr(0x0A)); from fr_video.encoder import main; main()"
 """The program of an encoder."""
 
-_START_S = 60.0
 _HEAD_BYTES = 9
 
 
@@ -75,15 +72,18 @@ class Encoder:
         }
         if sound is not None:
             order |= {"demuxer": sound.demuxer, "start": fraction_json(sound.start)}
+        numbers = limits.memory_mib, -(-limits.answer_ms // 1000), os.getpid()
+        file, absent = (None, (-1,)) if sound is None else (sound.file, ())
         try:
-            self._start(json.dumps(order), None if sound is None else sound.file, boot)
+            self._worker = Confined(
+                boot,
+                size[0] * size[1] * 3,
+                (*absent, *numbers, json.dumps(order)),
+                ("av", "fr_video"),
+                file,
+            )
         except OSError as error:
             raise InternalError(message("error.video.encoder_not_started")) from error
-        try:
-            self._wait_until_ready()
-        except BaseException:
-            self.close()
-            raise
 
     def __enter__(self) -> Self:
         return self
@@ -96,7 +96,7 @@ class Encoder:
         width, height = self._size
         if pixels.shape != (height, width, 3):
             raise EncodingFailed(message("error.video.size_changes"))
-        np.copyto(np.frombuffer(self._memory, np.uint8, pixels.size).reshape(pixels.shape), pixels)
+        np.copyto(np.frombuffer(self._worker.memory, np.uint8, pixels.size).reshape(pixels.shape), pixels)
         self._ask(PICTURE + struct.pack(MILLISECONDS, milliseconds))
 
     def finish(self) -> str:
@@ -105,42 +105,13 @@ class Encoder:
 
     def close(self) -> None:
         """End the encoder at once; harmless when done twice."""
-        self._process.kill()
-        self._process.wait()
-        self._link.close()
-        self._memory.close()
-
-    def _start(self, order: str, sound: int | None, boot: str) -> None:
-        with contextlib.ExitStack() as undone, contextlib.ExitStack() as theirs:
-            self._link, link = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            undone.callback(self._link.close)
-            theirs.callback(link.close)
-            shared = sealed_memory(self._size[0] * self._size[1] * 3)
-            theirs.callback(os.close, shared)
-            self._memory = undone.enter_context(mmap.mmap(shared, 0))
-            descriptors = [link.fileno(), shared]
-            if sound is not None:
-                own = os.open(f"/proc/self/fd/{sound}", os.O_RDONLY | os.O_CLOEXEC)  # with a position of its own
-                theirs.callback(os.close, own)
-                descriptors.append(own)
-            numbers = self._limits.memory_mib, -(-self._limits.answer_ms // 1000), os.getpid()
-            files = (*descriptors, -1)[:3]
-            self._process = start_confined(boot, (*files, *numbers, order), descriptors, "av", "fr_video")
-            undone.pop_all()
-
-    def _wait_until_ready(self) -> None:
-        self._link.settimeout(_START_S)
-        said = self._received()
-        if said != READY:
-            self._process.kill()
-            why = said.decode(errors="replace") or f"it ended with code {self._process.wait()}"
-            raise InternalError(message("error.video.encoder_not_started")) from OSError(why)
+        self._worker.close()
 
     def _ask(self, what: bytes) -> bytes:
         """Ask for a step, and write what the encoder answers; returns the end of its answer."""
-        self._link.settimeout(self._limits.answer_ms / 1000)
+        self._worker.link.settimeout(self._limits.answer_ms / 1000)
         with contextlib.suppress(OSError):  # it has ended: `_received` finds that out
-            self._link.send(what)
+            self._worker.link.send(what)
         while True:
             said = self._received()
             match said[:1]:
@@ -156,7 +127,7 @@ class Encoder:
 
     def _received(self) -> bytes:
         try:
-            return self._link.recv(_HEAD_BYTES + MAX_WRITE_BYTES)
+            return self._worker.link.recv(_HEAD_BYTES + MAX_WRITE_BYTES)
         except OSError:
             return b""
 

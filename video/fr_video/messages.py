@@ -17,7 +17,7 @@ from fr_video.values import Ended, StreamFacts
 
 MAX_MESSAGE_BYTES = 4096  # no answer is longer
 STEP_FRAMES = 100  # frames that are decoded for one answer at most
-READY, ASK = b"ready", b"?"
+ASK = b"?"
 FACTS, FRAME, STEP, GAP, ENDING, REFUSED, OUT_OF_MEMORY = b"O", b"F", b"S", b"G", b"E", b"R", b"M"
 
 # Between the process that makes a video file and the one that encodes it.

@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.util
-import mmap
 import os
 import signal
-import socket
 import stat
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -19,7 +17,7 @@ import numpy as np
 
 from fr_core.errors import ConfigInvalid, InternalError, message
 from fr_core.imaging.confine import unavailable
-from fr_core.imaging.sandbox_process import sealed_memory, start_confined
+from fr_core.imaging.confined import Confined
 from fr_core.types import frozen_array
 from fr_video import messages
 from fr_video.containers import HEAD_BYTES, sniff
@@ -30,8 +28,6 @@ from fr_video.values import EVERY_FRAME, Ended, Ending, Frame, Sampling, StreamF
 BOOT = "import sys; sys.path += sys.argv.pop(1).split(chr(0x0A)); from fr_video.worker import main; main()"
 """The program of a decoder."""
 
-# PyAV and NumPy are imported in half a second; on a machine that is full, in much more.
-_START_S = 60.0
 _BLOCK_BYTES = 2**20
 _MOST_WANTED = 4_000  # times that go to the decoder; of more, every frame is decoded to pixels
 _MOST_GAPS = 1_000  # as many packets as the decoder lets be damaged
@@ -148,12 +144,13 @@ class Reading:
         self._decoded = self._untimed = 0
         self._gaps: list[tuple[Fraction, Fraction]] = []
         self._taken = 0  # of these
+        numbers = limits.memory_mib, -(-limits.answer_ms // 1000), os.getpid()
+        arguments = (*numbers, order.to_json())
         try:
-            self._start(file, order, boot)
+            self._worker = Confined(boot, limits.max_pixels * 3, arguments, ("av", "fr_video"), file)
         except OSError as error:
             raise InternalError(message("error.video.decoder_not_started")) from error
         try:
-            self._wait_until_ready()
             self._ask()
             self.facts = self._opened()
         except BaseException:
@@ -173,11 +170,11 @@ class Reading:
     @property
     def pid(self) -> int:
         """Process id of the decoder."""
-        return self._process.pid
+        return self._worker.process.pid
 
     def kill(self) -> None:
         """End the decoder at once, from any thread; the pass ends with it."""
-        self._process.kill()
+        self._worker.process.kill()
 
     def take_gaps(self) -> list[tuple[Fraction, Fraction]]:
         """Return the gaps since the last call, and forget all but the last."""
@@ -186,38 +183,7 @@ class Reading:
 
     def close(self) -> None:
         """End the decoder at once, whatever it does; harmless when done twice."""
-        self.kill()
-        self._process.wait()
-        self._link.close()
-        self._memory.close()
-
-    def _start(self, file: int, order: Order, boot: str) -> None:
-        with contextlib.ExitStack() as undone, contextlib.ExitStack() as theirs:
-            self._link, link = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            undone.callback(self._link.close)
-            theirs.callback(link.close)
-            shared = sealed_memory(self._limits.max_pixels * 3)
-            theirs.callback(os.close, shared)
-            self._memory = undone.enter_context(mmap.mmap(shared, 0))
-            own = os.open(f"/proc/self/fd/{file}", os.O_RDONLY | os.O_CLOEXEC)  # with a position of its own
-            theirs.callback(os.close, own)
-            descriptors = link.fileno(), shared, own
-            numbers = self._limits.memory_mib, -(-self._limits.answer_ms // 1000), os.getpid()
-            self._process = start_confined(
-                boot, (*descriptors, *numbers, order.to_json()), descriptors, "av", "fr_video"
-            )
-            undone.pop_all()
-
-    def _wait_until_ready(self) -> None:
-        self._link.settimeout(_START_S)
-        try:
-            said = self._link.recv(messages.MAX_MESSAGE_BYTES)
-        except OSError:
-            said = b""
-        if said != messages.READY:
-            self._process.kill()
-            why = said.decode(errors="replace") or f"it ended with code {self._process.wait()}"
-            raise InternalError(message("error.video.decoder_not_started")) from OSError(why)
+        self._worker.close()
 
     def _opened(self) -> StreamFacts:
         why, answer = self._answer()
@@ -276,7 +242,7 @@ class Reading:
         if self._last is not None and time <= self._last:
             raise messages.Nonsense("a frame that is not after the one before")
         shape = head.height, head.width, 3
-        pixels = np.frombuffer(self._memory, np.uint8, head.width * head.height * 3).reshape(shape).copy()
+        pixels = np.frombuffer(self._worker.memory, np.uint8, head.width * head.height * 3).reshape(shape).copy()
         self._last, self._decoded, self._untimed = time, head.number + 1, head.untimed
         digest = hashlib.sha256(pixels.data).hexdigest()
         return Frame(head.number, head.pts, time, head.rotation, frozen_array(pixels), digest)
@@ -299,13 +265,13 @@ class Reading:
 
     def _ask(self) -> None:
         with contextlib.suppress(OSError):  # it has ended: `_answer` finds that out
-            self._link.send(messages.ASK)
+            self._worker.link.send(messages.ASK)
 
     def _answer(self) -> tuple[Ended | None, bytes]:
         """Return the next answer; or why there is none, and nothing."""
-        self._link.settimeout(self._limits.answer_ms / 1000)
+        self._worker.link.settimeout(self._limits.answer_ms / 1000)
         try:
-            answer = self._link.recv(messages.MAX_MESSAGE_BYTES)
+            answer = self._worker.link.recv(messages.MAX_MESSAGE_BYTES)
         except TimeoutError:
             return Ended.TOO_COSTLY, b""
         except OSError:
@@ -314,8 +280,7 @@ class Reading:
             return Ended.TOO_COSTLY, b""
         if answer:
             return None, answer
-        self._process.kill()  # a hostile one may hang up and live on
-        ended = self._process.wait()
+        ended = self._worker.end()
         # SIGKILL is ours, an operator's, or the kernel's for want of memory.
         costly = -ended in (signal.SIGXCPU, signal.SIGKILL)
         return (Ended.TOO_COSTLY if costly else Ended.BROKE_DECODER), b""

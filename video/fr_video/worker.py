@@ -20,7 +20,7 @@ import numpy as np
 from av.error import FFmpegError
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from fr_core.imaging.confine import confine, die_with, limit_processor_s
+from fr_core.imaging.confine import READY, confine, die_with, limit_processor_s
 from fr_video import messages
 from fr_video.containers import CODECS
 from fr_video.messages import EndHead, FrameHead
@@ -63,7 +63,7 @@ def main() -> None:
     except OSError as error:
         os.write(link, str(error).encode()[: messages.MAX_MESSAGE_BYTES])
         raise
-    os.write(link, messages.READY)
+    os.write(link, READY)
     answers = _answers(source, order, memory)
     while os.read(link, 1):
         limit_processor_s(answer_s)
