@@ -56,6 +56,7 @@ NO_OBJECT = {
     "a number": "burst searches_per_day page_size seed gallery_sizes top_k rating trainees similarity difficulty step "
     "after_seq begin_block threshold number row size_bytes offset track tracks place",
     "bytes": "data vectors",
+    "a version of the gallery that is named beside it": "at_least",
     "a language": "language",
     "a number or word within the trial or sitting that is named beside it": "odd_picture_id picture_id component_id "
     "option_id",

@@ -51,7 +51,7 @@ def test_pixels_are_scaled_as_numpy_scales_them(device: str, pixels: PixelInput)
 def test_border_of_a_padded_convolution_is_padded_with_zeros_after_scaling(device: str) -> None:
     weights = np.random.default_rng(1).standard_normal((2, 3, 3, 3)).astype(np.float32)
     batch = pictures(1, 4, 4)
-    (y,) = open_sessions(convolution(weights, pads=1), PACK, device, threads=1)[0].run(batch)
+    (y,) = open_sessions(convolution(weights, pads=1), PACK, device, "f32", threads=1)[0].run(batch)
     padded = np.pad(planes(batch, PACK), ((0, 0), (0, 0), (1, 1), (1, 1)))
     expected = [(padded[0, :, r : r + 3, c : c + 3] * w).sum() for w in weights for r in range(4) for c in range(4)]
     assert np.allclose(y.ravel(), expected, rtol=1e-5, atol=1e-3)

@@ -193,6 +193,7 @@ def test_every_call_of_the_api_has_a_length_and_those_with_photos_that_of_any_me
         "RecognitionService": "Compare Detect Embed StreamEmbed",
         "ReviewService": "SearchInCase",
         "TrainingService": "SubmitProbe",
+        "VideoService": "AnalyzeVideo SearchTracks",
     }
     expected = {f"{service}/{method}" for service, methods in with_photos.items() for method in methods.split()}
     assert {method for method, size in sizes.items() if size is None} == expected

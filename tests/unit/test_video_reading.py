@@ -19,13 +19,13 @@ from fr_core.errors import ConfigInvalid, InternalError
 from fr_core.imaging.confine import READY
 from fr_video import messages
 from fr_video.errors import (
-    LeadsInvalid,
     VideoChanged,
     VideoError,
     VideoTooCostly,
     VideoTooLarge,
     VideoUnreadable,
     VideoUnsupported,
+    WithoutReason,
 )
 from fr_video.reading import Reading, VideoFile
 from fr_video.values import EVERY_FRAME, Ended, Ending, Frame, Sampling, StreamFacts, VideoLimits
@@ -404,7 +404,8 @@ def test_a_frame_that_the_limits_do_not_allow_is_nonsense(head: messages.FrameHe
 
 
 def test_every_error_has_a_code_and_a_remedy() -> None:
-    for kind in VideoError.__subclasses__():
-        assert kind.reason or kind is LeadsInvalid
+    with_reason = [kind for kind in VideoError.__subclasses__() if kind is not WithoutReason]
+    assert all(kind.reason for kind in with_reason)
+    for kind in (*with_reason, *WithoutReason.__subclasses__()):
         assert kind("It is so.").message.startswith("It is so. ")
     assert Reading.__doc__
