@@ -226,7 +226,7 @@ def test_skin_tells_people_apart_and_triads_need_one_condition(sets: Sets) -> No
     made, _, _ = sets.composed("london", pairs, 1)
     assert chance([*pair_rows(made.forms["one"].items, sets.pictured("london", pairs, 1), picture)]) < LEAK
     guide = (Path(__file__).resolve().parents[2] / "docs" / "trainer-guide.md").read_text(encoding="utf-8")
-    assert "differ in the colour or brightness of the skin show two people" in " ".join(guide.split())
+    assert "a different colour of the skin shows two people" in " ".join(guide.split())
     with pytest.raises(TooFewPeople, match="Show pairs instead of triads"):
         built_course(plan_of('id = "one"; exercise = "triad"; trials = 10'), sets.people["london"], sets.engine)
     pool = sets.gathered["london"].pool
