@@ -139,8 +139,8 @@ def test_each_track_is_searched_once_and_a_lead_shows_its_face(units: list[Unit]
     first = searched[0]
     assert first.is_lead  # the gallery holds this face
     assert first.picture is not None
-    height, width, _ = first.picture.pixels.shape
-    assert height == width == pytest.approx(120, abs=2)  # by the frame that is the best of those that arrived
+    # By the frame that is the best of those that arrived.
+    assert first.picture.pixels.shape[:2] == pytest.approx((120, 120), abs=2)
     assert (first.last - first.first).total_seconds() == pytest.approx(1.8, abs=0.2)
     assert search.thresholds == [one.point.threshold for one in searched]
     assert all(one.picture is None for one in searched if not one.is_lead)
