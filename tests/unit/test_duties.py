@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from fr_core.errors import StoreFailed
+from fr_core.storage.duties import Duties
 from fr_core.storage.location import Location
 from fr_core.storage.opening import open_leases
-from fr_server.jobs.duties import Duties
 
 
 def test_one_process_does_a_job_until_it_ends(location: Location, tmp_path: Path) -> None:
@@ -33,6 +33,17 @@ def test_one_process_does_a_job_until_it_ends(location: Location, tmp_path: Path
         first.alone("purge", job("first"))()
         second.alone("purge", job("second"))()
         assert done == ["first", "first", "second", "second"]
+
+
+def test_a_job_tells_its_result_where_it_is_done(location: Location, tmp_path: Path) -> None:
+    with (
+        closing(open_leases(location, tmp_path, "a")) as one,
+        closing(open_leases(location, tmp_path, "b")) as two,
+        closing(Duties(one)) as first,
+        closing(Duties(two)) as second,
+    ):
+        assert first.alone("purge", lambda: True)() is True
+        assert second.alone("purge", lambda: True)() is None
 
 
 def test_a_job_that_fails_keeps_its_lease_and_runs_again(location: Location, tmp_path: Path) -> None:
