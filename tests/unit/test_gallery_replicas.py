@@ -342,6 +342,14 @@ def test_one_server_purges_what_has_expired(database: Postgres) -> None:
         assert galleries.get(GALLERY).template_count == 0
 
 
+def test_a_server_keeps_the_purge_until_it_ends(database: Postgres) -> None:
+    with closing(open_leases(database, Path(), "other")) as others:
+        with opened(database), opened(database):
+            assert others.take("purge_galleries", 60.0) is None
+            assert "purge_galleries" in others.holders()
+        assert others.take("purge_galleries", 60.0) is not None
+
+
 def test_a_token_makes_a_reader_wait_for_its_version_or_be_refused(location: Location) -> None:
     with opened(location) as galleries:
         galleries.create(GALLERY, "", MODEL, SIZE)
