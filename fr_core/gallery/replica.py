@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from pathlib import Path
 
 from fr_core import __version__
 from fr_core.errors import ErasureUnconfirmed, StoreFailed, message
@@ -17,7 +16,7 @@ from fr_core.gallery.writer import Writer
 from fr_core.storage.duties import Duties
 from fr_core.storage.location import Postgres
 from fr_core.storage.members import Heartbeat, Itself, Members
-from fr_core.storage.opening import open_leases, open_members
+from fr_core.storage.opening import open_members
 
 _PRUNE_EVERY_S = 60.0
 
@@ -42,9 +41,7 @@ class Replica:
                 members = open_members(server, Itself("", "", __version__))
                 opened.callback(members.close)
                 opened.callback(Heartbeat(members).close)
-            leases = open_leases(server, Path(), members.itself.name)
-            opened.callback(leases.close)
-            duties = Duties(leases)
+            duties = Duties(members.leases)
             opened.callback(duties.close)
             self.alone = duties.alone
             self._follower = Follower(store, memories, members, server.follow_interval_s)

@@ -14,7 +14,7 @@ from fr_core.errors import StoreFailed, StoreNewer
 from fr_core.storage.leases import FolderLeases, Hold, Lease, Leases, hold
 from fr_core.storage.location import Postgres
 from fr_core.storage.members import Heartbeat, Itself, Members, SoleMember
-from fr_core.storage.opening import open_leases, open_members
+from fr_core.storage.opening import open_members, open_shared
 from fr_core.storage.postgres.leases import PostgresLeases
 from fr_core.storage.postgres.members import PostgresMembers
 from fr_core.storage.postgres.registry import Registry
@@ -29,11 +29,11 @@ HOLDS_AND_WAITS = """
 import sys, time
 from pathlib import Path
 from fr_core.storage.location import Postgres
-from fr_core.storage.opening import open_leases
+from fr_core.storage.opening import open_shared
 time.time = lambda: 0.0  # its wall clock is wrong by decades
 place = sys.argv[1]
 location = Postgres(place) if place.startswith("postgresql:") else Path(place)
-lease = open_leases(location, Path(sys.argv[2]), "other").take("purge", 3600.0)
+lease = open_shared(location, Path(sys.argv[2]), "other")[0].take("purge", 3600.0)
 print("none" if lease is None else lease.number, flush=True)
 sys.stdin.read()
 """
@@ -228,7 +228,7 @@ def test_a_lease_outlives_a_lost_connection(world: World) -> None:
 def test_a_killed_process_with_a_wrong_wall_clock(place: str, world: World, tmp_path: Path) -> None:
     location = tmp_path if place == "folder" else world.database
     where = str(tmp_path) if place == "folder" else world.database.url
-    with closing(open_leases(location, tmp_path, "own")) as leases:
+    with closing(open_shared(location, tmp_path, "own")[0]) as leases:
         command = [sys.executable, "-c", HOLDS_AND_WAITS, where, str(tmp_path)]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None

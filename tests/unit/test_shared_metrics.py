@@ -17,7 +17,7 @@ from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.leases import Lease
 from fr_core.storage.location import Postgres
 from fr_core.storage.members import Itself
-from fr_core.storage.opening import open_database, open_grants, open_leases, open_members
+from fr_core.storage.opening import open_database, open_members, open_shared
 from fr_core.types import ModelId
 from fr_server.config import Config
 from fr_server.telemetry.milvus_metrics import MILVUS_SPECS, MilvusCollector
@@ -90,8 +90,8 @@ def test_leases_that_are_held_and_lost_are_counted(postgres: Cluster, tmp_path: 
     registry, database = CollectorRegistry(), postgres.database()
     of = {"chore": "purge_cases"}
     with (
-        closing(open_leases(database, tmp_path, "a")) as leases,
-        closing(open_leases(database, tmp_path, "b")) as others,
+        closing(open_shared(database, tmp_path, "a")[0]) as leases,
+        closing(open_shared(database, tmp_path, "b")[0]) as others,
     ):
         duties = Duties(leases, lasts_s=0.3, told=PrometheusShared(registry).lease)
         duties.alone("purge_cases", lambda: None)()
@@ -108,7 +108,7 @@ def test_leases_that_are_held_and_lost_are_counted(postgres: Cluster, tmp_path: 
 
 def test_blocks_of_budgets_are_counted(postgres: Cluster) -> None:
     registry = CollectorRegistry()
-    opened = open_grants(postgres.database())
+    _, opened = open_shared(postgres.database(), Path())
     assert opened is not None
     with closing(ToldGrants(opened, PrometheusShared(registry))) as grants:
         for _ in range(2):
