@@ -115,15 +115,15 @@ def servers_of(server: Postgres) -> tuple[tuple[Member, ...], dict[str, str]]:
         return members.registered(opened), leases.PostgresLeases(opened, "").holders()
 
 
-def require_ready(server: Postgres, stores: int) -> None:
-    """Require that a database is safe to use and has room for `stores`.
+def require_ready(server: Postgres, stores: int, shared: int) -> None:
+    """Require that a database is safe to use and has room for the connections of a server.
 
-    `stores`: as in `settings.require_room`. Raises as it and `settings.require_usable`.
+    `stores` and `shared`: as in `settings.require_room`. Raises as it and `settings.require_usable`.
     """
     from fr_core.storage.postgres import settings
 
     settings.require_usable(server)
-    settings.require_room(server, stores)
+    settings.require_room(server, stores, shared)
 
 
 def _extent(connection: Connection) -> tuple[int, float | None]:
