@@ -11,12 +11,13 @@ from typer.testing import CliRunner, Result
 from fr_client.cli.main import build
 from fr_client.connection import read_connection
 from fr_core.embed.null import NULL_MODEL
+from fr_core.errors import FileTampered
 from fr_core.storage.location import Postgres
 from fr_server.clock import wall_ms
 from fr_server.config import Config, load_config
 from fr_server.main import open_galleries
 from fr_server.storage.opening import open_access
-from fr_server.storage.seal import require_sealed
+from fr_server.storage.seal import mark_stores, require_sealed, seal_of
 from fr_trust.access.principal import Role
 from fr_trust.access.store import AccessStore
 from support.counts import count
@@ -128,3 +129,59 @@ def test_commands_for_stores_look_at_the_database(tmp_path: Path, named: Postgre
     whole = fr("server", "verify", *options, "--key", f"file:{tmp_path / 'new.key'}", "--json")
     assert {one["chain"] for one in json.loads(whole.stdout)["stores"] if one["records"]} == {"galleries", "access"}
     assert not [*tmp_path.rglob("*.sqlite")]
+
+
+def second_of(first: Path, folder: Path) -> Path:
+    """Copy a server as to another machine, and return its configuration."""
+    shutil.copytree(first, folder, ignore=shutil.ignore_patterns("data"))
+    path = folder / "server.toml"
+    path.write_text(path.read_text("utf-8").replace(str(first), str(folder)) + "# the second\n", encoding="utf-8")
+    path.chmod(0o600)
+    return path
+
+
+def refused(path: Path) -> bool:
+    try:
+        return not require_sealed(path, load_config(path))
+    except FileTampered:
+        return True
+
+
+def test_each_server_of_a_database_has_a_seal_of_its_own(tmp_path: Path, named: Postgres) -> None:
+    first, old = tmp_path / "first" / "server.toml", tmp_path / "old"
+    done("init", str(first.parent))
+    second = second_of(first.parent, tmp_path / "second")
+    assert refused(second)  # a server without a seal does not open stores that have a mark
+    done("seal", "--config", str(second))
+    for path in (first, second) * 2:  # and restarts in turn, each of which marks the stores
+        assert not refused(path)
+        mark_stores(path, load_config(path))
+    shutil.copytree(second.parent, old)
+    second.write_text(second.read_text("utf-8") + "# changed\n", encoding="utf-8")
+    assert refused(second)
+    done("seal", "--config", str(second))
+    assert not refused(first)
+    assert not refused(second)
+    seal_of(load_config(second)).write_bytes((old / "data" / "configuration.seal").read_bytes())
+    shutil.copy(old / "server.toml", second)
+    assert refused(second)  # an older seal, with the configuration that it fits
+    assert not refused(first)
+    done("seal", "--config", str(second), "--remove")
+    assert require_sealed(first, load_config(first))
+
+
+def test_a_seal_that_was_interrupted_anywhere_can_be_made_again(tmp_path: Path, named: Postgres) -> None:
+    first = tmp_path / "first" / "server.toml"
+    done("init", str(first.parent))
+    second = second_of(first.parent, tmp_path / "second")
+    done("seal", "--config", str(second))
+    for steps in itertools.count(0, count("CUT_OFF_STRIDE")):
+        second.write_text(second.read_text("utf-8") + "#\n", encoding="utf-8")
+        ended = cut_off(WATCH, steps, "server", "seal", "--config", str(second))
+        if ended.returncode != KILLED:
+            break
+        assert not refused(first)
+        done("seal", "--config", str(second))
+        assert not refused(first)
+        assert not refused(second)
+    assert ended.returncode == 0, ended.stderr
