@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -68,13 +68,15 @@ def mark_of(location: Location, schema: Schema, key: KeyEncryptionKey) -> bytes:
     return marks.mark_in(outside.store_rows(location, schema), key)
 
 
-def set_mark(location: Location, schema: Schema, key: KeyEncryptionKey, mark: bytes) -> None:
-    """Write a mark into a store, see `marks.set_mark`."""
+def set_mark(
+    location: Location, schema: Schema, key: KeyEncryptionKey, mark: bytes, instead: Collection[bytes] = ()
+) -> None:
+    """Write a mark into a store, see `marks.set_mark`; in PostgreSQL instead of some, beside those of other servers."""
     if isinstance(location, Path):
         return marks.set_mark(location / schema.database_name, key, mark)
     from fr_core.storage.postgres import outside
 
-    return outside.set_mark(location, schema, key, mark)
+    return outside.set_mark(location, schema, key, mark, instead)
 
 
 def audit_extent(location: Location, schema: Schema) -> tuple[int, float | None]:
