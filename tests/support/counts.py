@@ -48,7 +48,7 @@ COUNTS = {
     "MIGRATION_KILLS": (4, 100),
     "MILVUS_FACES": (30, 1_000),
     "MILVUS_KILLS": (1, 5),
-    "NETWORK_CUTS": (2, 50),
+    "NETWORK_CUTS": (1, 50),
     "MUTANTS": (500, 1_000_000),
     "PERMUTATIONS": (4_999, 9_999),
     "POSTGRES_KILLS": (4, 300),
