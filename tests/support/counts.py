@@ -34,7 +34,7 @@ COUNTS = {
     "CROWD_WINDOWS": (1, 20),
     "CUT_OFF_STRIDE": (16, 4),
     "EQUAL_GROUPS": (12, 60),
-    "FOOTAGE_PEOPLE": (6, 40),
+    "FOOTAGE_PEOPLE": (4, 40),
     "FOREIGN_PAIRS": (30, 600),
     "FRONTEND_KILLS": (1, 20),
     "GALLERY_KILLS": (10, 1_000),
