@@ -130,7 +130,7 @@ GENERATORS ?= $(if $(ON_GPU),4,1)
 FRONTENDS ?= $(if $(ON_GPU),8)
 BAR ?= $(if $(ON_GPU),2500)
 # Indexes, each of which is measured.
-INDEX ?= $(if $(ON_GPU),gpu cuvs,compact)
+INDEX ?= $(if $(ON_GPU),gpu cuvs int8,compact)
 TEMPLATES ?= $(if $(ON_GPU),10000000,1000000)
 # Another environment, such as one with fr-core[gpu]: `make bench-gpu FR=/opt/fr/bin/fr`.
 FR ?= $(BIN)/fr
