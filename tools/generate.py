@@ -20,14 +20,17 @@ PAGES = {
     "api.md": "api",
     "commands.md": "commands",
     "configuration.md": "configuration",
+    "datasets.md": "datasets",
     "errors.md": "errors",
+    "lessons.md": "lessons",
     "metrics.md": "metrics",
     "model-packs.md": "packs",
+    "runbooks/README.md": "runbooks",
     "timetables.md": "timetables",
 }
 # Pages that commands write; the other pages, and the prose of these (NAME.md.in), are written by hand.
-WRITTEN = {*PAGES, "reliability.md"}
-MOST_WORDS = 58_000
+WRITTEN = {ROOT / "docs" / name for name in (*PAGES, "reliability.md")}
+MOST_WORDS = 54_500
 # What differs between the two clients, in this order.
 RULES = (
     (r"It belongs to the event\s+loop that made it.* own\.", "Several threads may use it."),
@@ -85,13 +88,14 @@ def client(target: Path) -> None:
 def docs(target: Path) -> None:
     """Write the pages into `target`."""
     for name, module in PAGES.items():
+        (target / name).parent.mkdir(exist_ok=True)
         (target / name).write_text(import_module(f"docs_pages.{module}").page(), encoding="utf-8")
 
 
 def words() -> int:
     """Count the words of the hand-written pages of docs/ and docs/runbooks/: what holds a letter or a digit."""
     pages = (*ROOT.glob("docs/*.md"), *ROOT.glob("docs/runbooks/*.md"), *ROOT.glob("tools/docs_pages/*.md.in"))
-    return sum(len(re.findall(r"\S*\w\S*", page.read_text("utf-8"))) for page in pages if page.name not in WRITTEN)
+    return sum(len(re.findall(r"\S*\w\S*", page.read_text("utf-8"))) for page in pages if page not in WRITTEN)
 
 
 def openapi(target: Path) -> None:

@@ -91,7 +91,10 @@ class DatasetNotLinked(DatasetError):
 
 
 class DatasetMalformed(DatasetError):
-    """Line `line`, from 1, of the list `path` breaks its format; `what` is wrong with it, without a full stop."""
+    """A list breaks its format, or names a photo outside of the folder; the sentence says in which line.
+
+    It is line `line`, from 1, of the list `path`; `what` is wrong with it, without a full stop.
+    """
 
     code = "DATASET_MALFORMED"
     remedy = message("remedy.dataset.malformed")

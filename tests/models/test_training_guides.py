@@ -349,7 +349,7 @@ def test_time_tables_and_needs_are_those_of_the_plans() -> None:
         (f"{one.at // 60}:{one.at % 60:02}", one.minutes) for one in taster.timetable
     ]
     assert sum(one.minutes for one in taster.timetable) == 150
-    told = {row[0].strip("`"): row[1:] for row in rows(PLANS, "plan | sittings")}
+    told = {row[0].strip("`"): row[1:] for row in rows(page("docs/timetables.md"), "plan | sittings")}
     assert tuple(told) == plan_names()
     for name, (sittings, *numbers) in told.items():
         plan = read_plan(plan_text(name))

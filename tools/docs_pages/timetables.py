@@ -4,6 +4,8 @@ from docs_pages import filled
 from fr_locales.messages import Message
 from fr_locales.rendering import render
 from fr_server.rpc.convert.training import sitting_message
+from fr_training.bank.needs import needs
+from fr_training.plan import CoursePlan
 from fr_training.plan_reading import read_plan
 from fr_training.shipped_plans import plan_names, plan_text
 from fr_web.console.views.trainer_kit import timetable_of
@@ -11,9 +13,10 @@ from fr_web.console.views.trainer_kit import timetable_of
 
 def page() -> str:
     """Return the page."""
-    parts = []
+    parts, needed = [], []
     for name in plan_names():
         plan = read_plan(plan_text(name))
+        needed.append(_needs(name, plan))
         if not any(sitting.slots for sitting in plan.sittings):
             continue  # trainees take them alone, in their own time
         parts.append(f"## `{name}`\n")
@@ -28,7 +31,14 @@ def page() -> str:
             parts.append(
                 f"{head}\n\n| at | minutes | what | material | who leads |\n|---|---|---|---|---|\n{''.join(told)}"
             )
-    return filled("timetables", plans="\n".join(parts))
+    return filled("timetables", needs="".join(needed), plans="\n".join(parts))
+
+
+def _needs(name: str, plan: CoursePlan) -> str:
+    told, sittings = needs(plan), ", ".join(f"`{one.name}`" for one in plan.sittings)
+    return (
+        f"| `{name}` | {sittings} | {told.trials} | {told.minutes} | {told.people} | {told.people_with_two_photos} |\n"
+    )
 
 
 def _words(one: Message | None) -> str:
