@@ -375,7 +375,7 @@ def _storage() -> str:
     server = postgres_of(config)
     if server is None:
         return ""
-    require_ready(server, 1)
+    require_ready(server, 1, 2)
     usual, found = (dataclasses.asdict(one) for one in (StorageConfig(), config.storage))
     lines = [f"{name} = {_quoted(value)}" for name, value in found.items() if value != usual[name]]
     return "\n".join(["", "[storage]", *lines, ""])
