@@ -113,10 +113,14 @@ def test_where_too_many_are_alike_half_precision_answers_and_the_doubts_are_coun
 def test_a_removed_vector_leaves_neither_half_nor_code_on_the_gpu() -> None:
     parts = Parts()
     index, vectors = parts.index(), unit_vectors(CROWD)
+    vectors[2500] = np.eye(DIMENSION, dtype=np.float32)[3]
+    scale = (np.float32(1) / np.float32(127)).tobytes()  # of that vector alone
     index.add(np.arange(CROWD), vectors)
+    assert holds(parts.runtime, scale)
     gone, kept = [0, 1, 2499, 2500, CROWD - 1], [2, 2498, 2501, CROWD - 2]
     assert all(holds(parts.runtime, code_of(vectors[row])) for row in gone)
     index.remove(np.array(gone))
+    assert not holds(parts.runtime, scale)
     for row in gone + kept:
         assert holds(parts.runtime, code_of(vectors[row])) is (row in kept)
         assert holds(parts.runtime, vectors[row].astype(np.float16).tobytes()) is (row in kept)
