@@ -198,7 +198,7 @@ class App:
                 budgets_of(self._stores, self._clock),
                 Journal(self._stores.access),
                 trust,
-                streams=Streams(self.config.limits.stall_s),
+                streams=Streams(self.config.limits.stall_s, partial(self._work.storage, self.galleries.require_term)),
             )
         self._guard.authorizer.resolve_with(
             StoreResolver(self._stores.training, self._stores.cases, self._work.storage)
