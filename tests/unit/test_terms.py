@@ -1,10 +1,14 @@
 """Answers and terms: an answer leaves only while nothing of it can have been erased elsewhere without this server."""
 
+import asyncio
 import math
 import threading
 
+import pytest
+
 from fr_core.errors import ReplicaBehind
 from fr_core.storage.terms import Answering, Term, answering, made_in
+from fr_server.rpc.interceptors.streams import Streams
 
 
 def over(answer: Answering) -> bool:
@@ -57,3 +61,21 @@ def test_what_is_searched_outside_of_an_answer_is_for_none() -> None:
         other.join()
     made_in(Term(3, 1.0))
     assert answer.term == Term(1, 1.0)
+
+
+def test_a_message_that_waited_for_its_reader_leaves_if_the_term_has_gone_on() -> None:
+    present = [Term(3, 130.0)]
+
+    async def present_term() -> Term:
+        return present[0]
+
+    def late() -> Answering:
+        answer = Answering(lambda: 120.0)
+        answer.made_in(Term(3, 115.0))
+        return answer
+
+    asyncio.run(Streams(present_term=present_term).require_term(late()))
+    present[0] = Term(4, 130.0)
+    for streams in (Streams(present_term=present_term), Streams()):
+        with pytest.raises(ReplicaBehind):
+            asyncio.run(streams.require_term(late()))
