@@ -53,6 +53,7 @@ from fr_core.storage.dialect import LAST_NUMBERS
 from fr_core.storage.keys import KeyEncryptionKey, key_beside
 from fr_core.storage.location import Location
 from fr_core.storage.members import Members
+from fr_core.storage.terms import Term
 from fr_core.types import Embedding, ModelId
 
 _log = logging.getLogger(__name__)
@@ -408,6 +409,10 @@ class Galleries:
         which lets such searches take turns. Raises `FrError`: what `ask` and `search` raise.
         """
         return search(self._views, gallery, ask)
+
+    def require_term(self) -> Term:
+        """Return the time in which this server may answer searches; raises `ReplicaBehind`, `ShuttingDown`."""
+        return self._memories.require_term()
 
     def subject(self, gallery: GalleryRef, subject_id: str) -> Subject:
         """Describe a subject and its templates; raises `UnknownGallery`, `UnknownSubject`."""

@@ -4,8 +4,11 @@ Every function raises `OSError`.
 """
 
 import errno
+import fcntl
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -23,6 +26,31 @@ def name_whole(path: Path, target: Path) -> None:
     sync(path)
     path.rename(target)
     sync(target.parent)
+
+
+@contextmanager
+def unfinished(path: Path) -> Iterator[int]:
+    """Yield the descriptor of a new file of mode 0600, locked, which is removed at the end unless it was renamed.
+
+    It replaces a file that a killed process has left, but none that another process is writing: that raises
+    `BlockingIOError`. Raises `OSError` also where the file cannot be made, or the name is a link.
+    """
+    with suppress(FileNotFoundError):
+        left = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+        finally:
+            os.close(left)
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield file
+    finally:
+        with suppress(FileNotFoundError):
+            if os.path.samestat(path.lstat(), os.fstat(file)):
+                path.unlink()
+        os.close(file)
 
 
 def write_private(path: Path, data: bytes) -> None:

@@ -7,13 +7,15 @@ An erasure is safe to acknowledge once `behind` returns no server: each that may
 server that applies changes for its answers keeps to three rules:
 
 1. a new term: read the truth after the term began, apply all of it, and `note` it; only then answer;
-2. ask for `term` before an answer is made, and again before it is sent: refuse unless both are that term;
+2. ask for `term` before an answer is made and when it is made: refuse unless both are that term; let it leave before
+   `ends_s`, see `terms`;
 3. `note` what it has applied, and `flush` where others wait for that.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -54,7 +56,7 @@ class Member:
 class Members(Protocol):
     """The registered servers, as one of them sees them; for several threads.
 
-    Every method but `term` and `note` raises `StoreFailed` where the database fails.
+    Every method but `note` raises `StoreFailed` where the database fails; the properties do not ask it.
     """
 
     @property
@@ -72,6 +74,10 @@ class Members(Protocol):
     @property
     def term(self) -> int | None:
         """Return the number of this server's term, or None outside of one: then it must not answer."""
+
+    @property
+    def ends_s(self) -> float:
+        """Return when the present term, or an earlier one, ends without another heartbeat, by `own_clock_s`."""
 
     def beat(self) -> None:
         """Continue the term; if it is over, begin a new one, with another id and number."""
@@ -102,6 +108,7 @@ class SoleMember:
     """The only server of a store."""
 
     server_id = ""
+    ends_s = math.inf
 
     def __init__(self, itself: Itself, leases: Leases) -> None:
         self.itself = itself

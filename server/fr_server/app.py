@@ -26,6 +26,7 @@ from fr_api.v1 import (
 from fr_core.engine import Engine
 from fr_core.errors import NotReady, ShuttingDown, TlsUnusable, message
 from fr_core.storage.duties import Duties
+from fr_core.storage.leases import Leases
 from fr_evaluation.stored import Reports
 from fr_server.authz.access_audit import GatewayAudit, Journal
 from fr_server.authz.authenticate import asks_who_calls, default_budget, make_authenticator
@@ -197,7 +198,7 @@ class App:
                 budgets_of(self._stores, self._clock),
                 Journal(self._stores.access),
                 trust,
-                streams=Streams(self.config.limits.stall_s),
+                streams=Streams(self.config.limits.stall_s, partial(self._work.storage, self.galleries.require_term)),
             )
         self._guard.authorizer.resolve_with(
             StoreResolver(self._stores.training, self._stores.cases, self._work.storage)
@@ -393,7 +394,7 @@ class App:
             ),
             server,
         )
-        self._add_videos(server, work, gallery.faces, guard)
+        self._add_videos(server, work, gallery.faces, guard, stores.leases)
         reports = Reports(folders.reports_folder(self.config), self.config.gallery.reserve_mib * 2**20)
         evaluation_pb2_grpc.add_EvaluationServiceServicer_to_server(
             EvaluationService(self.engine, self.config.model.flip, self._part.workers, reports, work), server
@@ -433,11 +434,13 @@ class App:
             names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, server)
 
-    def _add_videos(self, server: grpc.aio.Server, work: Work, faces: GalleryFaces, guard: Guard) -> None:
+    def _add_videos(
+        self, server: grpc.aio.Server, work: Work, faces: GalleryFaces, guard: Guard, leases: Leases
+    ) -> None:
         assert self._footage is not None
         limits = VideoLimits(max_bytes=self._footage.rules.max_bytes, max_seconds=self.config.video.max_seconds)
         analyses = Analyses(self.engine, work, limits, self.config.video.analysis_s)
         count = guard.authorizer.count_search
-        watches = Watches(self._watched, self.engine, self.galleries, faces, work, limits, count)
+        watches = Watches(self._watched, self.engine, self.galleries, faces, work, limits, count, leases)
         service = VideoService(self._footage, analyses, faces, watches, work, count)
         video_pb2_grpc.add_VideoServiceServicer_to_server(service, server)

@@ -120,6 +120,7 @@ STATUS: Mapping[type[e.FrError], grpc.StatusCode] = types.MappingProxyType(
         video.VideoIncomplete: grpc.StatusCode.FAILED_PRECONDITION,
         video.StreamUnreadable: grpc.StatusCode.FAILED_PRECONDITION,
         video.WatchNotAllowed: grpc.StatusCode.FAILED_PRECONDITION,
+        video.StreamWatched: grpc.StatusCode.FAILED_PRECONDITION,
         e.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
         e.NotReady: grpc.StatusCode.UNAVAILABLE,
         e.ShuttingDown: grpc.StatusCode.UNAVAILABLE,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
 import sys
 import tempfile
@@ -37,6 +38,7 @@ from fr_core.storage import members
 from fr_core.storage.location import Postgres
 from fr_core.storage.members import Heartbeat
 from fr_core.storage.postgres.members import PostgresMembers
+from fr_core.storage.terms import Term
 from fr_server.app import App
 from fr_server.config import config_from
 from fr_server.main import open_galleries, run
@@ -72,7 +74,7 @@ def _search_anything() -> None:
 
     setattr(GalleryMemory, "at", stale)  # noqa: B010 - mypy refuses to replace a method
     setattr(Follower, "wait_for_all", lambda follower, seq: None)  # noqa: B010
-    setattr(Follower, "require_term", lambda follower: 0)  # noqa: B010
+    setattr(Follower, "require_term", lambda follower: Term(0, math.inf))  # noqa: B010
 
 
 def _serve(how: str, raw: str, ready_file: str) -> None:

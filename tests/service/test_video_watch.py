@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 import numpy as np
 import PIL.Image
+import psycopg
 import pytest
 
 from fr_api.v1 import audit_pb2, common_pb2, gallery_pb2, recognition_pb2
@@ -19,6 +20,7 @@ from fr_core.embed.null import NULL_MODEL
 from fr_core.errors import ConfigInvalid
 from fr_core.scoring.calibration import Provenance, fit_calibration
 from fr_core.scoring.calibration_json import to_json
+from fr_core.storage.location import Postgres
 from fr_server.config.streams import allowed_streams
 from fr_trust.access.budget import Budget
 from fr_trust.access.principal import Role
@@ -27,6 +29,7 @@ from support.cli import fr_at
 from support.commands import blocks, commands, page
 from support.faults import until
 from support.footage import Scene, at_rate
+from support.postgres import Cluster
 from support.servers import ended
 from support.streams import Camera, encoded
 from support.video_calls import actor
@@ -123,11 +126,11 @@ def begun(caller: Caller, **more: Any) -> tuple[Any, pb.WatchStreamResponse]:
     made: list[Any] = []
 
     def begins() -> bool:
-        call = caller.video.WatchStream(asked(**more))
+        call = caller.video.WatchStream(asked(**more), timeout=120)
         try:
             made[:] = [call, next(call)]
         except grpc.RpcError as error:
-            if ended(error).info.reason != "WATCH_NOT_ALLOWED":
+            if ended(error).info.reason != "STREAM_WATCHED":
                 raise
         return bool(made)
 
@@ -182,7 +185,7 @@ def test_a_watch_is_audited_from_its_first_event_to_its_end(at: Staffed) -> None
 
 
 def refusal(caller: Caller, **more: Any) -> str:
-    return reason_of(lambda: list(caller.video.WatchStream(asked(**more))))
+    return reason_of(lambda: list(caller.video.WatchStream(asked(**more), timeout=60)))
 
 
 def test_only_what_the_configuration_allows_is_watched(at: Staffed) -> None:
@@ -214,8 +217,42 @@ def test_a_stream_has_one_watcher_at_a_time_and_each_track_counts_as_a_search(at
     events = caller.video.WatchStream(asked("exit"))
     assert next(events).HasField("status")
     again = at.operator.video.WatchStream(asked("exit"))
-    assert reason_of(lambda: list(again)) == "WATCH_NOT_ALLOWED"
+    assert reason_of(lambda: list(again)) == "STREAM_WATCHED"
     assert reason_of(lambda: list(events)) == "QUOTA_EXCEEDED"
+
+
+@pytest.fixture
+def two(tmp_path: Path, camera: Camera, postgres: Cluster) -> Iterator[tuple[Caller, Caller, Postgres]]:
+    """Return an operator of each of two servers on one database, and the database."""
+    database = postgres.database()
+    streams = private(tmp_path / "streams.toml", entry("entrance", camera.address, "wanted"))
+    sections: dict[str, Any] = {"video": {"watch": str(streams)}, "storage": {"url": database.url}}
+    with staffed(tmp_path / "data", **sections) as one, staffed(tmp_path / "data", **sections) as other:
+        one.gallery("wanted", people=0)
+        request = gallery_pb2.SetCalibrationRequest(gallery_id="wanted", calibration_json=calibration())
+        one.caller(Role.ADMIN).gallery.SetCalibration(request)
+        yield one.operator, other.caller(Role.OPERATOR, number=2), database
+
+
+def test_two_servers_do_not_watch_one_stream(two: tuple[Caller, Caller, Postgres]) -> None:
+    first, second, _ = two
+    call, _ = begun(first)
+    assert refusal(second) == "STREAM_WATCHED"
+    call.cancel()
+    again, event = begun(second)
+    assert event.HasField("status")
+    again.cancel()
+
+
+def test_a_watch_ends_when_another_server_may_watch_the_stream(two: tuple[Caller, Caller, Postgres]) -> None:
+    first, second, database = two
+    call, _ = begun(first)
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        connection.execute("UPDATE fr_servers.leases SET expires = '-infinity' WHERE name = 'watch-entrance'")
+    again, _ = begun(second)
+    assert reason_of(lambda: list(call)) == "REPLICA_BEHIND"
+    assert refusal(first) == "STREAM_WATCHED"
+    again.cancel()
 
 
 def test_the_command_prints_the_law_gaps_and_leads_and_writes_their_faces(

@@ -1,5 +1,6 @@
 """The link between a front-end and the engine's process: memory, waiting, refusals; all within this process."""
 
+import math
 import multiprocessing
 import os
 import socket
@@ -18,6 +19,7 @@ from fr_core.detect.protocol import TileFaces
 from fr_core.embed.null import NULL_MODEL
 from fr_core.errors import CallEnded, GalleryReplaced, InvalidField
 from fr_core.gallery.galleries import Galleries
+from fr_core.gallery.query import ScoreFusion
 from fr_core.gallery.values import GalleryUse
 from fr_core.packs.manifest import load_pack
 from fr_core.runtime.batcher import Batcher
@@ -26,7 +28,8 @@ from fr_core.runtime.ticket import Ticket
 from fr_core.storage.audit.attribution import Attribution, attributed
 from fr_core.storage.audit.checkpoints import read_public_key
 from fr_core.storage.audit.verify import Verified
-from fr_core.types import F32, U8, AlignedFace
+from fr_core.storage.terms import Answering, Term, answering
+from fr_core.types import F32, U8, AlignedFace, Embedding
 from fr_server.app import Part
 from fr_server.config import config_from
 from fr_server.pools import StorageThreads
@@ -278,6 +281,18 @@ def test_a_gallery_that_was_looked_at_through_the_link_is_not_taken_for_another(
     create(galleries, "twice", GalleryUse.OPERATIONAL)
     with pytest.raises(GalleryReplaced):
         galleries.subjects(old, 10, "")
+
+
+def test_the_term_of_a_search_comes_through_the_link_with_its_answer(link: Link) -> None:
+    galleries, made = remote_galleries(link.asker), Answering()
+    create(galleries, "termed")
+    with answering(made):
+        galleries.get("termed")
+        assert made.term is None
+        galleries.search(
+            "termed", Embedding(np.eye(64, dtype=np.float32)[0], NULL_MODEL), 1, -1.0, False, ScoreFusion.MAX, None
+        )
+    assert made.term == galleries.require_term() == Term(0, math.inf)
 
 
 def test_what_is_changed_through_the_link_is_put_down_to_who_asked_for_it(link: Link) -> None:

@@ -4,6 +4,8 @@ import errno
 import hashlib
 import itertools
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -307,6 +309,51 @@ def test_the_command_writes_a_copy_and_its_record(tmp_path: Path, footage_file: 
     assert reason_of(fr(*other, "--keep", 7, "--tracks", leads)) == "LEADS_INVALID"
     assert reason_of(fr("redact", footage_file, "--out", tmp_path / "copy.mp4")) == "REDACTION_FAILED"
     assert not (tmp_path / "other.webm").exists()
+
+
+def make_and_wait(original: str, out: str) -> None:
+    """Make a copy, and wait for ever when it is to be checked: for a process that is killed then."""
+
+    def on_frame(step: int, time: Fraction) -> None:
+        if step == 1:
+            print("unchecked", flush=True)  # noqa: T201
+            sys.stdin.read()
+
+    with VideoFile(Path(original)) as video:
+        redact(video, engine_of(Squares()), {}, Path(out), on_frame=on_frame)
+
+
+def test_a_killed_run_leaves_no_result_and_the_next_one_replaces_what_it_left(
+    tmp_path: Path, footage_file: Path
+) -> None:
+    out = tmp_path / "copies" / "copy.webm"
+    out.parent.mkdir()
+    script = f"import sys; sys.path[:0] = {sys.path!r}; import {__name__} as own; own.make_and_wait(*sys.argv[1:])"
+    command = [sys.executable, "-c", script, str(footage_file), str(out)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "unchecked\n"
+            with VideoFile(footage_file) as video, pytest.raises(RedactionFailed, match="Another run"):
+                redact(video, engine_of(Squares()), {}, out)
+        finally:
+            process.kill()
+    (left,) = out.parent.iterdir()
+    assert (left.name, left.stat().st_mode & 0o777) == ("copy.webm.unchecked", 0o600)
+    assert left.stat().st_size > 0
+    with VideoFile(footage_file) as video:
+        done = redact(video, engine_of(Squares()), {}, out)
+    assert [one.name for one in out.parent.iterdir()] == ["copy.webm"]
+    assert done.output_sha256 == hashlib.sha256(out.read_bytes()).hexdigest()
+
+
+def test_a_link_in_place_of_an_unchecked_copy_is_not_followed(tmp_path: Path, footage_file: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text("of another program")
+    (tmp_path / "copy.webm.unchecked").symlink_to(other)
+    with VideoFile(footage_file) as video, pytest.raises(OSError, match=r"copy\.webm\.unchecked"):
+        redact(video, engine_of(Squares()), {}, tmp_path / "copy.webm")
+    assert other.read_text() == "of another program"
 
 
 @pytest.mark.usefixtures("command")

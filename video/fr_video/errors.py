@@ -50,6 +50,10 @@ class WatchNotAllowed(VideoError, reason="WATCH_NOT_ALLOWED"):
     """This server's configuration does not allow, or no longer allows, watching the stream with the gallery."""
 
 
+class StreamWatched(VideoError, reason="STREAM_WATCHED"):
+    """Another call is watching the stream, on this server or on another one."""
+
+
 class WithoutReason(VideoError):
     """An error that only commands report; it has a code in place of a reason."""
 

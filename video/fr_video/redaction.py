@@ -7,10 +7,9 @@ obfuscation with deep learning", arXiv:1609.00408, 2016, for blurs and mosaics).
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -19,14 +18,14 @@ from typing import Any
 from fr_core.engine import Engine
 from fr_core.errors import message
 from fr_core.packs.manifest import Pack
-from fr_core.storage.durable import name_whole
-from fr_core.types import U8, Detection
+from fr_core.storage.durable import name_whole, unfinished
+from fr_core.types import Detection
 from fr_video.analysis import analyze, worked
 from fr_video.encoding import Encoder, Sound
 from fr_video.errors import LeadsInvalid, RedactionFailed
 from fr_video.leads import FORMAT, VERSION, read_json, stream_json
 from fr_video.reading import VideoFile
-from fr_video.regions import SAME_FACE, Covered, Regions, covered_of, shown_times, sighted
+from fr_video.regions import SAME_FACE, Covered, Regions, covered_of, shown_times, sighted, without
 from fr_video.tracking import overlap
 from fr_video.values import EVERY_FRAME, Box, Footage, Frame
 
@@ -162,7 +161,8 @@ def redact(
 
     Raises:
         VideoError: as `fr_video.analysis.analyze`, for the original and for the copy; `EncodingFailed`;
-            `RedactionFailed`: after `ROUNDS` copies there is still a face, or the copy has other frames.
+            `RedactionFailed`: after `ROUNDS` copies there is still a face, the copy has other frames, or another run is
+            making it.
         OSError: the copy cannot be written.
     """
     container = container_of(out, sound)
@@ -172,11 +172,10 @@ def redact(
         times.append(time)
         on_frame(0, time)
 
-    footage = analyze(video, engine, EVERY_FRAME, looked_at)
-    work = _Work(video, engine, footage, times, list(kept.values()), container, sound)
     partial = out.with_name(f"{out.name}.unchecked")
-    file = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
+    with _unchecked(partial) as file:
+        footage = analyze(video, engine, EVERY_FRAME, looked_at)
+        work = _Work(video, engine, footage, times, list(kept.values()), container, sound)
         for number in range(1, ROUNDS + 1):
             encoder, regions = work.copy(file)
             with VideoFile(partial, video.limits) as copy:
@@ -197,9 +196,16 @@ def redact(
                         visible=visible,
                     )
         raise RedactionFailed(message("error.video.still_shown", faces=uncovered))
-    finally:
-        partial.unlink(missing_ok=True)
-        os.close(file)
+
+
+@contextmanager
+def _unchecked(path: Path) -> Iterator[int]:
+    with ExitStack() as opened:
+        try:
+            file = opened.enter_context(unfinished(path))
+        except BlockingIOError as error:
+            raise RedactionFailed(message("error.video.copy_being_made")) from error
+        yield file
 
 
 class _Work:
@@ -238,7 +244,7 @@ class _Work:
                 boxes = regions.at(frame.time)
                 count += len(boxes)
                 last = max(last + 1, round(frame.time * 1000))  # Matroska counts milliseconds
-                encoder.add(last, _without(frame.pixels, boxes))
+                encoder.add(last, without(frame.pixels, boxes))
             assert encoder is not None  # a file without a frame is refused
             return encoder.finish(), count
 
@@ -274,15 +280,6 @@ class _Work:
             self._video.limits,
             sound,
         )
-
-
-def _without(pixels: U8, boxes: Sequence[Box]) -> U8:
-    """Return a picture, u8[H, W, 3], whose boxes are black."""
-    covered = pixels.copy()
-    for left, top, right, bottom in boxes:
-        rows = slice(max(0, math.floor(top)), max(0, math.ceil(bottom)))
-        covered[rows, max(0, math.floor(left)) : max(0, math.ceil(right))] = 0
-    return covered
 
 
 def _others(found: Sequence[Detection], visible: Sequence[Box]) -> list[Box]:

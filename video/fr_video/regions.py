@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import groupby, pairwise
 
+from fr_core.types import U8
 from fr_video.tracking import overlap
 from fr_video.values import Box, Track
 
@@ -102,3 +104,12 @@ def _grown(box: Box, share: float) -> Box:
     left, top, right, bottom = box
     across, down = share * (right - left), share * (bottom - top)
     return left - across, top - down, right + across, bottom + down
+
+
+def without(pixels: U8, boxes: Sequence[Box]) -> U8:
+    """Return a picture, u8[H, W, 3], whose boxes are black."""
+    covered = pixels.copy()
+    for left, top, right, bottom in boxes:
+        rows = slice(max(0, math.floor(top)), max(0, math.ceil(bottom)))
+        covered[rows, max(0, math.floor(left)) : max(0, math.ceil(right))] = 0
+    return covered

@@ -27,6 +27,7 @@ from fr_core.gallery.store.values import GalleryRow
 from fr_core.storage.driver_errors import DriverError, driver_errors
 from fr_core.storage.members import LASTS_S, Members
 from fr_core.storage.protocol import DriverConnection
+from fr_core.storage.terms import Term
 
 _log = logging.getLogger(__name__)
 
@@ -97,17 +98,17 @@ class Follower:
             self._members.flush()
             self._noted = term, seq
 
-    def require_term(self) -> int:
-        """Return the number of the present term.
+    def require_term(self) -> Term:
+        """Return the present term.
 
         Raises `ReplicaBehind` outside of a term, and before it is caught up; `ShuttingDown` after `stop`.
         """
-        term = self._members.term
+        ends_s, term = self._members.ends_s, self._members.term  # if a term begins in between, the end of the last one
         if self._closing:
             raise ShuttingDown(message("error.storage.closed", schema=self._store.database.schema.name))
         if term is None or term != self._noted[0]:
             raise ReplicaBehind(message("error.gallery.replica_cut_off"))
-        return term
+        return Term(term, ends_s)
 
     def wait_for_all(self, seq: int) -> None:
         """Wait until every server that may answer has the changes up to a number, this one among them.

@@ -6,6 +6,7 @@ it together with the changes of others.
 """
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,11 +17,13 @@ from fr_core.gallery.effects import AddedVector, Effect, of_each_gallery
 from fr_core.gallery.index.protocol import RemoteIndexes, RemoteState
 from fr_core.gallery.index.register import index_maker
 from fr_core.gallery.search.memory import GalleryMemory
+from fr_core.storage.terms import Term
 
 _log = logging.getLogger(__name__)
 
 # The thread that writes waits for the follower for so long, before it leaves a commit to it.
 _FOLLOWING_S = 0.05
+_ALONE = Term(0, math.inf)  # of a process whose memories no other one changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +41,15 @@ class Memories:
         seq: every change up to this number of the log of changes is in the memories.
         hurry: has the follower come soon, where there is one.
         longest_s: how long a search waits for the memory; None = as long as it takes.
-        require_term: returns the number of the time in which this process may answer searches; raises `ReplicaBehind`
-            where another server may take it for dead.
+        require_term: returns the time in which this process may answer searches; raises `ReplicaBehind` where another
+            server may take it for dead.
     """
 
     def __init__(self, index: str, remote: RemoteIndexes | None = None) -> None:
         self.seq = 0
         self.hurry: Callable[[], None] = lambda: None
         self.longest_s: float | None = None
-        self.require_term: Callable[[], int] = lambda: 0
+        self.require_term: Callable[[], Term] = lambda: _ALONE
         self._new_index = index_maker(index)
         self._remote = remote
         self._galleries: dict[int, GalleryMemory] = {}

@@ -23,6 +23,7 @@ from fr_core.gallery.store.known import known_gallery
 from fr_core.gallery.store.snapshot import Snapshot
 from fr_core.gallery.store.values import GalleryRow
 from fr_core.gallery.values import Found, GalleryInfo, GalleryRef
+from fr_core.storage.terms import made_in
 from fr_core.types import Candidate, Decision, Embedding, Identification
 
 T = TypeVar("T")
@@ -80,8 +81,10 @@ class Views:
                         if exact:
                             assert found is not None
                             yield snapshot, row, found
-                            if self._memories.require_term() != term:
+                            now = self._memories.require_term()
+                            if now.number != term.number:
                                 raise ReplicaBehind(message("error.gallery.replica_cut_off"))
+                            made_in(now)
                             return
                         overtaken = True
                 if memory is None:  # created or deleted this very moment: the memory is about to follow

@@ -87,6 +87,11 @@ class PostgresMembers:
         with self._lock:
             return self._term if self._clock_s() < self._until_s else None
 
+    @property
+    def ends_s(self) -> float:
+        """As `Members.ends_s`."""
+        return self._until_s
+
     def beat(self) -> None:
         """As `Members.beat`."""
         with self._beating:

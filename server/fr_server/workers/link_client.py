@@ -18,6 +18,7 @@ from fr_core.gallery.values import Found, GalleryRef
 from fr_core.runtime.observe import ModelRole
 from fr_core.runtime.ticket import Ticket, current_ticket
 from fr_core.storage.audit.attribution import current_attribution
+from fr_core.storage.terms import made_in
 from fr_core.types import F32, U8, AlignedFace
 from fr_server.storage.calls import AuditCalls, GalleryCalls
 from fr_server.workers import messages
@@ -96,7 +97,7 @@ class EngineDefect(Exception):
 class _Asked:
     number: int
     slot: int | None
-    future: Future[Any] = field(default_factory=Future)
+    future: Future[messages.Answer] = field(default_factory=Future)
 
 
 class Asker:
@@ -134,7 +135,9 @@ class Asker:
         asked = self._new(None)
         by, ticket = current_attribution(), current_ticket()
         self._wire.send(messages.GalleryCall(asked.number, method, arguments, ticket.bulk, ticket.caller, by))
-        return asked.future.result()
+        answer = asked.future.result()
+        made_in(answer.term)
+        return answer.value
 
     def answered(self, message: messages.Answer | messages.Refusal) -> None:
         """End the request that a message is the answer to; its slot is free again."""
@@ -143,7 +146,7 @@ class Asker:
         if asked.slot is not None:
             self.slots.give_back(asked.slot)
         if isinstance(message, messages.Answer):
-            asked.future.set_result(message.value)
+            asked.future.set_result(message)
         else:
             asked.future.set_exception(message.error or EngineDefect())
 
@@ -203,9 +206,9 @@ def parted(pictures: Sequence[U8], limit: int) -> list[list[U8]]:
     return parts
 
 
-def _waited(future: Future[Any], ticket: Ticket) -> Any:
+def _waited(future: Future[messages.Answer], ticket: Ticket) -> Any:
     while True:
         try:
-            return future.result(PATIENCE_S)
+            return future.result(PATIENCE_S).value
         except TimeoutError:
             ticket.require_wanted()

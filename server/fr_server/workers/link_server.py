@@ -21,6 +21,7 @@ from fr_core.runtime.batcher import Batcher
 from fr_core.runtime.observe import ModelRole
 from fr_core.runtime.ticket import Ticket
 from fr_core.storage.audit.attribution import attributed
+from fr_core.storage.terms import Answering, answering
 from fr_core.types import U8, AlignedFace, frozen_array
 from fr_server.pools import StorageThreads
 from fr_server.storage.audits import audit_of
@@ -181,8 +182,10 @@ class Answerer:
     def _ask_galleries(self, asked: GalleryCall) -> None:
         message: FromEngine
         try:
-            with attributed(asked.by):
-                message = Answer(asked.number, self._method(asked.method)(*asked.arguments))
+            made = Answering()
+            with attributed(asked.by), answering(made):
+                value = self._method(asked.method)(*asked.arguments)
+            message = Answer(asked.number, value, made.term)
         except Exception as error:  # noqa: BLE001 - the boundary of a request: the front-end is told
             message = _refusal(asked.number, error)
         self.tell(message)

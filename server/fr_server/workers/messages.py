@@ -20,6 +20,7 @@ from fr_core.packs.manifest import Pack
 from fr_core.runtime.devices import ActiveDevice
 from fr_core.runtime.observe import ModelRole
 from fr_core.storage.audit.attribution import Attribution
+from fr_core.storage.terms import Term
 from fr_core.types import F32
 from fr_server.app import Part
 from fr_server.config import Config
@@ -114,6 +115,7 @@ class Answer:
 
     number: int
     value: Any
+    term: Term | None = None  # in which the galleries made it
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,7 +231,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_STREAM_UNREADABLE: _ErrorReason.ValueType  # 101
     """The live stream cannot be played: it does not answer, refuses, or sends what the server does not decode."""
     ERROR_REASON_WATCH_NOT_ALLOWED: _ErrorReason.ValueType  # 102
-    """The configuration does not allow watching the stream with the gallery, or no longer, or another call watches it."""
+    """The configuration does not allow, or no longer allows, watching the stream with the gallery."""
+    ERROR_REASON_STREAM_WATCHED: _ErrorReason.ValueType  # 103
+    """Another call is watching the stream, on this server or on another one."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason for a refusal or a failure. docs/errors.md lists the status code and the advice for each."""
@@ -445,5 +447,7 @@ ERROR_REASON_ERASURE_UNCONFIRMED: ErrorReason.ValueType  # 100
 ERROR_REASON_STREAM_UNREADABLE: ErrorReason.ValueType  # 101
 """The live stream cannot be played: it does not answer, refuses, or sends what the server does not decode."""
 ERROR_REASON_WATCH_NOT_ALLOWED: ErrorReason.ValueType  # 102
-"""The configuration does not allow watching the stream with the gallery, or no longer, or another call watches it."""
+"""The configuration does not allow, or no longer allows, watching the stream with the gallery."""
+ERROR_REASON_STREAM_WATCHED: ErrorReason.ValueType  # 103
+"""Another call is watching the stream, on this server or on another one."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

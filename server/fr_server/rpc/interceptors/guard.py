@@ -3,6 +3,8 @@
 1. `authenticate`: who calls.
 2. `authorize`: may they do this, with this request, within their scope.
 3. `record`: the audit hears how the call ended before its answer leaves.
+
+Last of all, an answer leaves only within the term of the server in which it was made.
 """
 
 from __future__ import annotations
@@ -16,8 +18,9 @@ from typing import Any
 
 import grpc
 
-from fr_core.errors import Failure, FrError, InputRefused
+from fr_core.errors import Failure, FrError, InputRefused, ReplicaBehind
 from fr_core.storage.audit.attribution import Attribution, attributed
+from fr_core.storage.terms import Answering, answering
 from fr_server.authz.authenticate import Authenticator, Metadata, fault_of, is_of_another_certificate
 from fr_server.authz.authorize import Authorizer, attribution_of, learn_message, learn_response
 from fr_server.authz.callers import calling
@@ -182,13 +185,18 @@ class Guard(grpc.aio.ServerInterceptor):
             if changes:
                 await valid()  # the request may have come long after the call
             only_above = await self.authorizer.check_request(call.principal, call.rule, request, record)
-            checked = calling(call.principal, call.rule, valid if changes else None)
-            with checked, attributed(attribution), noting(record):
+            checked, made = calling(call.principal, call.rule, valid if changes else None), Answering()
+            with checked, attributed(attribution), noting(record), answering(made):
                 response = await behaviour(request, context)
             if not changes:  # nothing but the answer comes of it; a change was made in time, so its caller hears of it
                 await valid()
             _tell_less(call, response, only_above)
             learn_response(record, response)
+        try:
+            made.require()  # the process may have been stopped until now, also while the audit was written
+        except ReplicaBehind as error:
+            self._audit.refused(attribution, request_id_of(context), call.action, error.reason, CallRecord())
+            raise
         return response
 
     async def _many(
@@ -204,13 +212,14 @@ class Guard(grpc.aio.ServerInterceptor):
             ):
                 await valid()
                 only_above = await self.authorizer.check_request(call.principal, call.rule, request, record)
-                answers = behaviour(only(request), context)
-                async for response in stepping(answers, call.principal, call.rule, valid, attribution, record):
+                answers, made = behaviour(only(request), context), Answering()
+                async for response in stepping(answers, call.principal, call.rule, valid, attribution, record, made):
                     await valid()
                     learn_message(record, response)
                     await ending.begun()
                     record.counts["messages"] = record.counts.get("messages", 0) + 1
                     _tell_less(call, response, only_above)
+                    await self._streams.require_term(made)
                     with sending:
                         yield response
 
@@ -224,13 +233,15 @@ class Guard(grpc.aio.ServerInterceptor):
         try:
             valid = partial(self._require_still_valid_or_tell, call, context)
             untold = partial(self._require_still_valid, call, context, CallRecord())  # of an item at work
-            steps = stepping(answers, call.principal, call.rule, untold, attribution, CallRecord())
+            made = Answering()
+            steps = stepping(answers, call.principal, call.rule, untold, attribution, CallRecord(), made)
             async with (
                 self._streams.one(valid, partial(_tell, context)) as sending,
                 aclosing(in_groups(steps, partial(self._keep, call, items))) as kept,
             ):
                 async for response in kept:
                     await valid()  # else the answer is not told
+                    await self._streams.require_term(made)
                     with sending:
                         yield response
                     response.Clear()  # gRPC keeps the last answer of an idle stream

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from fr_api.v1 import error_reason_pb2
 from fr_core.errors import Failure, FrError, ReaderTooSlow, message
 from fr_core.storage.audit.attribution import Attribution, attributed
+from fr_core.storage.terms import Answering, Term, answering
 from fr_server.authz.callers import Valid, calling
 from fr_server.authz.record import OK, CallRecord, noting
 from fr_server.authz.rules import Rule
@@ -51,10 +52,20 @@ class Sending:
 
 
 class Streams:
-    """Ends streams whose credential ended, and those whose readers leave an answer unread for `stall_s`."""
+    """Ends streams whose credential ended, those whose readers leave an answer unread for `stall_s`, and stale ones.
 
-    def __init__(self, stall_s: float = math.inf) -> None:
+    `present_term` returns the present term of the server; it raises `ReplicaBehind` outside of one.
+    """
+
+    def __init__(self, stall_s: float = math.inf, present_term: Callable[[], Awaitable[Term]] | None = None) -> None:
         self._stall_s = stall_s
+        self._present_term = present_term
+
+    async def require_term(self, made: Answering) -> None:
+        """Raise `ReplicaBehind` unless answers may still leave: they may wait for a reader while the term goes on."""
+        if made.is_over and self._present_term is not None:
+            made.made_in(await self._present_term())
+        made.require()
 
     @contextlib.asynccontextmanager
     async def one(
@@ -175,11 +186,12 @@ async def stepping(
     valid: Valid,
     attribution: Attribution,
     record: CallRecord,
+    made: Answering,
 ) -> AsyncGenerator[Any]:
     """Yield answers, each made within the context of its call: the task that closes a generator has another context."""
     try:
         while True:
-            with calling(principal, rule, valid), attributed(attribution), noting(record):
+            with calling(principal, rule, valid), attributed(attribution), noting(record), answering(made):
                 try:
                     answer = await anext(answers)
                 except StopAsyncIteration:

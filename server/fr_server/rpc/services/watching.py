@@ -1,4 +1,4 @@
-"""Watches the live streams that the configuration allows, each for one caller, and keeps nothing of them."""
+"""Watches the live streams that the configuration allows, each for one caller of all servers; keeps nothing of them."""
 
 from __future__ import annotations
 
@@ -7,17 +7,27 @@ import contextvars
 import logging
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 from fr_api.v1 import video_pb2 as pb
 from fr_core.engine import Engine
-from fr_core.errors import FrError, InternalError, NoCalibration, RateNotSupported, ShuttingDown, message
+from fr_core.errors import (
+    FrError,
+    InternalError,
+    NoCalibration,
+    RateNotSupported,
+    ReplicaBehind,
+    ShuttingDown,
+    message,
+)
 from fr_core.gallery.values import Found
 from fr_core.runtime.ticket import Ticket, hold
 from fr_core.scoring.intervals import UndefinedRate
+from fr_core.storage import leases
 from fr_core.types import Embedding
 from fr_locales.rendering import render
 from fr_server.authz.callers import current_sharer
@@ -29,7 +39,7 @@ from fr_server.rpc.services.gallery_faces import GalleryFaces, SearchOrder
 from fr_server.rpc.services.video_analysis import require_decoder
 from fr_server.storage.calls import GalleryCalls
 from fr_server.telemetry.logs import describe
-from fr_video.errors import StreamUnreadable, WatchNotAllowed
+from fr_video.errors import StreamUnreadable, StreamWatched, WatchNotAllowed
 from fr_video.values import Sampling, VideoLimits
 from fr_video.watching import Event, Searched, Watch, Watcher
 
@@ -40,13 +50,14 @@ _LOOK_S = 1.0  # between two looks at whether the server shuts down
 
 
 class Watches:
-    """The watches of a process, at most one of each stream.
+    """The watches of a process; of each stream, at most one of all processes that share the leases.
 
     Args:
         allowed: the streams by name.
         galleries: that are searched.
         faces: enters a gallery, as for any search.
         count_search: counts one more search of the caller; raises `QuotaExceeded`, `StoreFailed`.
+        shared: the leases of those that share the stores.
     """
 
     def __init__(
@@ -58,17 +69,19 @@ class Watches:
         work: Work,
         limits: VideoLimits,
         count_search: Callable[[], Coroutine[None, None, None]],
+        shared: leases.Leases,
     ) -> None:
         self._allowed, self._engine, self._galleries = allowed, engine, galleries
         self._faces, self._work, self._limits = faces, work, limits
         self._count_search = count_search
-        self._watched: set[str] = set()
+        self._leases = shared
 
     async def watch(self, request: pb.WatchStreamRequest) -> AsyncGenerator[pb.WatchStreamResponse, None]:
         """Yield the events of a stream, until the call ends.
 
         Raises:
-            WatchNotAllowed, StreamUnreadable: as their reasons say.
+            WatchNotAllowed, StreamWatched, StreamUnreadable: as their reasons say.
+            ReplicaBehind: the server has lost PostgreSQL, and another one may watch the stream.
             PurposeRequired, InvalidField: as `search_of`; and what `GalleryFaces.begin_search` raises.
             NoCalibration, RateNotSupported: the gallery, and the model, have no calibration, or one that supports no
                 threshold.
@@ -80,31 +93,21 @@ class Watches:
             raise WatchNotAllowed(message("error.video.watch_not_listed"))
         if order.in_force is None:
             raise NoCalibration(message("error.rpc.no_calibration_tells_threshold"))
-        with self._alone(stream):
-            note(detail={"stream": stream.name}, model=order.info.model)
-            told = _Told(stream)
-            async with aclosing(self._events(request, stream, order)) as events:
-                async for event in events:
-                    _require_valid(stream)
-                    yield told.message(event)
-
-    @contextmanager
-    def _alone(self, stream: AllowedStream) -> Iterator[None]:
         _require_valid(stream)
-        if stream.name in self._watched:
-            raise WatchNotAllowed(message("error.video.watched_already"))
-        self._watched.add(stream.name)
-        try:
-            yield
-        finally:
-            self._watched.discard(stream.name)
+        note(detail={"stream": stream.name}, model=order.info.model)
+        told = _Told(stream)
+        async with aclosing(self._events(request, stream, order)) as events:
+            async for event in events:
+                _require_valid(stream)
+                yield told.message(event)
 
     async def _events(
         self, request: pb.WatchStreamRequest, stream: AllowedStream, order: SearchOrder
     ) -> AsyncGenerator[Event, None]:
         stop, loop = threading.Event(), asyncio.get_running_loop()
         events: asyncio.Queue[Event | FrError | None] = asyncio.Queue(_WAITING)
-        watcher = self._watcher(request, stream, order, stop)
+        taking = partial(leases.hold, self._leases, f"watch-{stream.name}")
+        watching = partial(self._watcher, request, stream, order, stop, loop)
 
         def tell(event: Event | FrError | None) -> None:
             if stop.is_set():  # the call has ended, and the loop may have, too
@@ -120,7 +123,7 @@ class Watches:
 
         thread = threading.Thread(
             target=contextvars.copy_context().run,
-            args=(_run, watcher, order.info.template_count, tell),
+            args=(_run, taking, watching, order.info.template_count, tell),
             name="watch",
             daemon=True,
         )
@@ -143,13 +146,19 @@ class Watches:
             await asyncio.to_thread(thread.join)
 
     def _watcher(
-        self, request: pb.WatchStreamRequest, stream: AllowedStream, order: SearchOrder, stop: threading.Event
+        self,
+        request: pb.WatchStreamRequest,
+        stream: AllowedStream,
+        order: SearchOrder,
+        stop: threading.Event,
+        loop: asyncio.AbstractEventLoop,
+        held: leases.Hold,
     ) -> Watcher:
         info = order.info
         assert order.in_force is not None
-        loop = asyncio.get_running_loop()
 
         def search(probe: Embedding, threshold: float) -> Found:
+            _require_held(held)
             asyncio.run_coroutine_threadsafe(self._count_search(), loop).result()
             return self._galleries.search(info, *replace(order, threshold=threshold).question(probe).arguments)
 
@@ -193,11 +202,27 @@ def _require_valid(stream: AllowedStream) -> None:
         raise WatchNotAllowed(message("error.video.watch_over", until=stream.until.isoformat()))
 
 
-def _run(watcher: Watcher, templates: int, tell: Callable[[Event | FrError | None], None]) -> None:
+def _require_held(held: leases.Hold) -> None:
+    if not held.is_held:
+        raise ReplicaBehind(message("error.gallery.replica_cut_off"))
+
+
+def _run(
+    take: Callable[[], leases.Hold | None],
+    watching: Callable[[leases.Hold], Watcher],
+    templates: int,
+    tell: Callable[[Event | FrError | None], None],
+) -> None:
+    """Watch while the lease of the stream is held; the thread that takes it frees it, however the call ends."""
     hold(Ticket(bulk=True, caller=current_sharer()))
     try:
-        for event in watcher.events():
-            tell(event)
+        held = take()
+        if held is None:
+            raise StreamWatched(message("error.video.watched_already"))
+        with held:
+            for event in watching(held).events():
+                _require_held(held)
+                tell(event)
         tell(None)
     except FrError as error:
         tell(error)
