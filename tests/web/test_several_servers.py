@@ -78,7 +78,9 @@ def two(tmp_path_factory: pytest.TempPathFactory, postgres: Cluster) -> Iterator
             stack.callback(shelf.close)
             sites.append(stack.enter_context(web(address, shelf=shelf, lti=platform.tool)))
         site = Balanced("localhost", 8080, sites=tuple(sites))
-        yield Two(staff, other, site, database, course, trainer.CreateCohort(request), trainer.CreateCohort(request), platform)
+        yield Two(
+            staff, other, site, database, course, trainer.CreateCohort(request), trainer.CreateCohort(request), platform
+        )
 
 
 def trainee_at(two: Two, number: int) -> Trainee:
