@@ -9,7 +9,7 @@ from fr_core.storage.grants import Grants
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.leases import FolderLeases, Leases
 from fr_core.storage.location import Location, Postgres
-from fr_core.storage.members import Itself, Members, SoleMember
+from fr_core.storage.members import LASTS_S, Itself, Members, SoleMember
 from fr_core.storage.schema import Schema
 from fr_core.storage.shelf import Shelf
 
@@ -36,14 +36,17 @@ def open_database(
     return PostgresDatabase(location, schema, key, clock_ms=clock_ms, check=check)
 
 
-def open_members(location: Location, itself: Itself) -> Members:
-    """Register a server with those that share its stores; raises `StoreNewer`, `StoreFailed`."""
+def open_members(location: Location, itself: Itself, lasts_s: float = LASTS_S) -> Members:
+    """Register a server with those that share its stores; `lasts_s` as for `PostgresMembers`.
+
+    Raises `StoreNewer`, `StoreFailed`.
+    """
     if isinstance(location, Path):
         return SoleMember(itself, FolderLeases(location))
     from fr_core.storage.postgres.members import PostgresMembers
     from fr_core.storage.postgres.registry import Registry
 
-    return PostgresMembers(Registry(location), itself)
+    return PostgresMembers(Registry(location), itself, lasts_s)
 
 
 def open_shared(location: Location, folder: Path, holder: str = "") -> tuple[Leases, Grants | None]:

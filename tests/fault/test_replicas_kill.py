@@ -21,10 +21,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import grpc
 import numpy as np
@@ -36,8 +34,6 @@ from fr_core.gallery.search.following import Follower
 from fr_core.gallery.search.memory import GalleryMemory
 from fr_core.storage import members
 from fr_core.storage.location import Postgres
-from fr_core.storage.members import Heartbeat
-from fr_core.storage.postgres.members import PostgresMembers
 from fr_core.storage.terms import Term
 from fr_server.app import App
 from fr_server.config import config_from
@@ -81,12 +77,7 @@ def _serve(how: str, raw: str, ready_file: str) -> None:
     if how == "stale":
         _search_anything()
     config = config_from(json.loads(raw))
-    brief, beats = partial(PostgresMembers, lasts_s=LASTS_S), partial(Heartbeat, lasts_s=LASTS_S)
-    with (
-        patch("fr_core.storage.postgres.members.PostgresMembers", brief),
-        patch(f"{Peers.__module__}.Heartbeat", beats),
-    ):
-        peers = Peers(config)
+    peers = Peers(config, lasts_s=LASTS_S)
     galleries = open_galleries(config, members=peers.members)
     app = App(config, null_engine(config), galleries, broken=galleries.broken, peers=peers)
     asyncio.run(run(app, Path(ready_file)))

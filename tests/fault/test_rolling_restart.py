@@ -4,7 +4,7 @@ import shutil
 import signal
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from fr_api.v1 import gallery_pb2
-from fr_client import Client, FrApiError, RetryPolicy, SearchItem
+from fr_client import Client, EnrolItem, FrApiError, RetryPolicy, SearchItem
 from fr_core.errors import ShuttingDown
 from support.faults import Started, started_faulty, until
 from support.postgres import Cluster
@@ -138,6 +138,27 @@ def test_no_call_fails_while_both_servers_restart_in_turn(pair: Pair) -> None:
     with Client(pair.target) as client:
         found = {one.subject_id for one in client.list_subjects("g")}
         assert len(found) == 1 + callers[1].done  # none is lost, none is there twice
+
+
+def test_a_stream_that_is_under_way_goes_on_at_the_other_server(pair: Pair) -> None:
+    stopped: list[int] = []
+
+    def items() -> Iterator[EnrolItem]:
+        for number in range(20):
+            if number == 10:
+                (holding,) = (one for one, server in enumerate(pair.servers) if server and server.state()["in_flight"])
+                stopped.append(holding)
+                pair.stop(holding)
+            yield EnrolItem(f"s{number}", photo(number + 1), f"s{number}")
+
+    with Client(pair.target) as client:
+        client.create_gallery("g")
+        answers = list(client.enrol_many("g", items(), max_in_flight=4))
+        assert sorted(one for one, _ in answers) == sorted(f"s{number}" for number in range(20))
+        assert all(isinstance(one, gallery_pb2.EnrolResponse) for _, one in answers)
+        assert {one.subject_id for one in client.list_subjects("g")} == {f"s{number}" for number in range(20)}
+        assert client.get_gallery("g").template_count == 20  # none was stored twice
+        assert len(stopped) == 1
 
 
 def test_control_a_client_of_one_server_that_does_not_try_again_sees_the_restart(pair: Pair) -> None:

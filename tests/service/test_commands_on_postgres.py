@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from fr_api.v1 import access_pb2
+from fr_client import Client
 from fr_client.cli.main import build
 from fr_client.connection import read_connection
 from fr_core.embed.null import NULL_MODEL
 from fr_core.errors import FileTampered
+from fr_core.packs.cache import ModelCache
 from fr_core.storage.location import Postgres
 from fr_server.clock import wall_ms
 from fr_server.config import Config, load_config
@@ -20,6 +23,7 @@ from fr_server.storage.opening import open_access
 from fr_server.storage.seal import mark_stores, require_sealed, seal_of
 from fr_trust.access.principal import Role
 from fr_trust.access.store import AccessStore
+from support.commands import serving
 from support.counts import count
 from support.postgres import Cluster
 from support.secured import KILLED, cut_off, done, fr_server
@@ -156,6 +160,11 @@ def test_each_server_of_a_database_has_a_seal_of_its_own(tmp_path: Path, named: 
     for path in (first, second) * 2:  # and restarts in turn, each of which marks the stores
         assert not refused(path)
         mark_stores(path, load_config(path))
+    open_galleries(load_config(first)).close()  # a store that is made later
+    for path in (first, second):
+        mark_stores(path, load_config(path))
+        assert not refused(first)
+        assert not refused(second)
     shutil.copytree(second.parent, old)
     second.write_text(second.read_text("utf-8") + "# changed\n", encoding="utf-8")
     assert refused(second)
@@ -185,3 +194,27 @@ def test_a_seal_that_was_interrupted_anywhere_can_be_made_again(tmp_path: Path, 
         assert not refused(first)
         assert not refused(second)
     assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.models
+def test_servers_start_from_what_the_commands_made(tmp_path: Path, named: Postgres, pack_cache: ModelCache) -> None:
+    first = tmp_path / "first"
+    done("init", str(first), "--name", "localhost")
+    second = second_of(first, tmp_path / "second")
+    done("seal", "--config", str(second))
+    options = ("--port", "0", "--device", "cpu", "--detection", "fast", "--set")
+    for _ in range(2):  # also after a restart of both
+        with (
+            serving(first, "--config", first / "server.toml", *options, "server.name=one") as one,
+            serving(second.parent, "--config", second, *options, "server.name=other") as other,
+        ):
+            for server in (one, other):
+                told = (
+                    (first / "admin.toml").read_text("utf-8").replace(":50061", f":{server.address.rpartition(':')[2]}")
+                )
+                (tmp_path / "at.toml").write_text(told, encoding="utf-8")
+                (tmp_path / "at.toml").chmod(0o600)
+                with Client.from_connection(tmp_path / "at.toml") as client:
+                    assert access_pb2.ROLE_ADMIN in client.access.who_am_i().roles
+            listed = json.loads(fr("server", "status", "--config", second, "--json").stdout)["servers"]
+            assert {each["name"] for each in listed} == {"one", "other"}

@@ -5,6 +5,7 @@ import errno
 import io
 import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -63,6 +64,7 @@ from support.commands import Serving, serving
 from support.counts import count
 from support.engines import calibration
 from support.faults import until
+from support.postgres import Cluster
 from support.secured import figure, key_of, made
 from support.servers import HeldUp, ended, null_engine, photo, refusal_of
 from support.video_calls import DONE, announced, chunks, footage, state
@@ -949,3 +951,54 @@ def test_front_ends_share_the_footage_that_arrives(tmp_path: Path) -> None:
             assert answer.video.received_bytes == min(chunk.offset + 20_000, len(data))
         until(lambda: all(state(client.at(i), video.video_id).state in DONE for i in range(CHANNELS)))
         assert {state(client.at(i), video.video_id).state for i in range(CHANNELS)} == {video_pb2.VIDEO_STATE_ANALYZED}
+
+
+def test_front_ends_of_two_servers_share_a_database_and_a_folder_of_footage(tmp_path: Path, postgres: Cluster) -> None:
+    """Each call goes to another process: to the two front-ends of either server."""
+    data, faces = footage(tmp_path / "a.mp4").read_bytes(), [noise(number, side=256) for number in range(CHANNELS)]
+    sections: dict[str, Any] = {
+        "storage": {"url": postgres.database().url},
+        "video": {"folder": str(tmp_path / "footage")},
+        "quality": {"min_sharpness": 0.0},
+    }
+    with ExitStack() as stack:
+        stack.enter_context(patch(f"{__name__}.Device", Seeing))
+        clients: list[Client] = []
+        for name in ("one", "other"):
+            if clients:  # the servers have one key
+                shutil.copy(tmp_path / "one.key", tmp_path / "other.key")
+            server = stack.enter_context(running(tmp_path / name, server={"name": name}, **sections))
+            clients.append(stack.enter_context(client_of(server.address)))
+        token = (
+            clients[0]
+            .at()
+            .gallery.CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id="g"))
+            .gallery.version_token
+        )
+
+        def found(client: Client, number: int) -> set[str]:
+            probe = recognition_pb2.Probe(image=common_pb2.Image(data=faces[0]))
+            request = gallery_pb2.SearchRequest(gallery_id="g", probe=probe, top_k=CHANNELS, at_least=token)
+            results = client.at(number).gallery.Search(request).results
+            return {candidate.subject_id for candidate in results[0].candidates}
+
+        for number, face in enumerate(faces):
+            probe = recognition_pb2.Probe(image=common_pb2.Image(data=face))
+            enrol = gallery_pb2.EnrolRequest(gallery_id="g", subject_id=f"s{number}", face=probe)
+            token = clients[number % 2].at(number).gallery.Enrol(enrol).version_token
+            assert found(clients[1 - number % 2], number) == {f"s{each}" for each in range(number + 1)}
+        for number in range(CHANNELS):
+            erase = gallery_pb2.EraseSubjectRequest(gallery_id="g", subject_id=f"s{number}")
+            token = clients[number % 2].at(number).gallery.EraseSubject(erase).version_token
+            assert f"s{number}" not in found(clients[1 - number % 2], number)
+        everywhere = [client.at(number) for number in range(CHANNELS) for client in clients]
+        video = announced(clients[0].at(), data)
+        for number, chunk in enumerate(chunks(video.video_id, data, size=20_000)):
+            caller = everywhere[number % len(everywhere)]
+            (answer,) = caller.video.AnalyzeVideo(iter([chunk]))
+            assert answer.video.received_bytes == min(chunk.offset + 20_000, len(data))
+        until(lambda: all(state(caller, video.video_id).state in DONE for caller in everywhere))
+        assert {state(caller, video.video_id).state for caller in everywhere} == {video_pb2.VIDEO_STATE_ANALYZED}
+        for caller in everywhere:
+            listed = caller.video.ListVideos(video_pb2.ListVideosRequest()).videos
+            assert [each.video_id for each in listed] == [video.video_id]

@@ -28,6 +28,7 @@ from fr_web.app import web_app
 from fr_web.backend import Backend
 from fr_web.boundary import Rules
 from fr_web.listen import Limits, Listener, quiet
+from fr_web.lti.registrations import Registrations
 from fr_web.lti.tool import Tool
 from fr_web.shelf import SharedShelf
 from fr_web.tls import serving_context
@@ -128,7 +129,7 @@ def web(
     limits: Limits | None = None,
     tls: Issued | None = None,
     port: int = 0,
-    lti: Tool | None = None,
+    lti: Tool | Registrations | None = None,
     shelf: Shelf | None = None,
     **rules: Any,
 ) -> Iterator[Web]:
@@ -150,7 +151,8 @@ def web(
         if shelf is not None:
             behind.append(ShelfServer(shelf))
             shared = await SharedShelf.open(os.dup(behind[0].other.fileno()))
-        app = web_app(backend, Rules(**rules), lti, shared)
+        tool = Tool(lti, shelf=shared) if isinstance(lti, Registrations) else lti
+        app = web_app(backend, Rules(**rules), tool, shared)
         opened[:] = [Listener(app, [bound], made, limits or Limits()), backend, shared]
         opened[0].start()
 

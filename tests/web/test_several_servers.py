@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -21,8 +22,9 @@ from fr_trust.access.budget import Budget
 from fr_trust.access.principal import Role
 from support.browser import TRAINEE_PLAN, at_hand
 from support.callers import Caller, Staffed, reason_of, staffed
-from support.courses import create, finish, link_people
+from support.courses import Stub, create, finish, link_people
 from support.faults import until
+from support.lti import Lms, lms
 from support.postgres import Cluster
 from support.servers import Running, running
 from support.surfer import Surfer, Trainee, signed_in, words
@@ -41,6 +43,7 @@ class Two:
     course: training_pb2.Course
     cohort: training_pb2.CreateCohortResponse
     extra: training_pb2.CreateCohortResponse  # another one of the same course
+    lms: Lms
 
     def caller(self, number: int, *roles: Role) -> Caller:
         """Somebody who calls the first or the second server."""
@@ -68,13 +71,16 @@ def two(tmp_path_factory: pytest.TempPathFactory, postgres: Cluster) -> Iterator
         course = create(trainer, TRAINEE_PLAN)
         request = training_pb2.CreateCohortRequest(course_id=course.course_id, trainees=TRAINEES)
         key = key_beside(folder / "data", new=False)
+        platform = stack.enter_context(lms(staff.caller(Role.TRAINER).token, staff.caller(Role.TRAINEE).token))
         sites = []
         for address in (staff.server.address, other.address):
             shelf = open_shelf(database, key)
             stack.callback(shelf.close)
-            sites.append(stack.enter_context(web(address, shelf=shelf)))
+            sites.append(stack.enter_context(web(address, shelf=shelf, lti=platform.tool)))
         site = Balanced("localhost", 8080, sites=tuple(sites))
-        yield Two(staff, other, site, database, course, *(trainer.CreateCohort(request) for _ in range(2)))
+        yield Two(
+            staff, other, site, database, course, trainer.CreateCohort(request), trainer.CreateCohort(request), platform
+        )
 
 
 def trainee_at(two: Two, number: int) -> Trainee:
@@ -101,6 +107,38 @@ def test_a_trainee_takes_a_course_on_two_servers_in_turns(two: Two) -> None:
     assert right[0] == right[1]  # each server says the same of the same answers
     assert right[2] == right[3]
     assert right[0].finished
+
+
+class InTurns:
+    """The training service of both servers: each call goes to the other one."""
+
+    def __init__(self, *stubs: Stub) -> None:
+        self._stubs = itertools.cycle(stubs)
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *request: getattr(next(self._stubs), name)(*request)
+
+
+def test_a_sitting_that_began_on_one_server_goes_on_and_ends_on_the_other(two: Two) -> None:
+    callers = [two.caller(number, Role.TRAINEE).training for number in (0, 1)]
+    request = training_pb2.CreateCohortRequest(course_id=two.course.course_id, trainees=1)
+    code = two.caller(1, Role.TRAINER).training.CreateCohort(request).enrolled[0].code
+    finish(cast("Stub", InTurns(*callers)), code)
+    scores = [one.GetSittingScore(pb.GetSittingScoreRequest(code=code, sitting="all")) for one in callers]
+    assert scores[0] == scores[1]
+    assert scores[0].finished
+
+
+def test_a_launch_from_a_platform_ends_on_either_server_and_only_once(two: Two) -> None:
+    first, second = (Surfer(site) for site in two.site.sites)
+    begun = two.lms.begin(first)
+    form = two.lms.message(begun, custom={"cohort": two.cohort.cohort.cohort_id, "sitting": "all"})
+    second.cookies = dict(first.cookies)
+    assert two.lms.post(second, form).status == 200
+    for surfer in (first, second):
+        surfer.cookies = dict(first.cookies)
+        again = two.lms.post(surfer, form)
+        assert (again.status, "(check: state)" in words(again)) == (403, True)
 
 
 def test_many_trainees_answer_both_servers_at_once_and_the_audits_hold(two: Two) -> None:

@@ -56,14 +56,14 @@ _MOST_MARKS = 64
 def set_mark(
     server: Postgres, schema: Schema, key: KeyEncryptionKey, mark: bytes, instead: Collection[bytes] = ()
 ) -> None:
-    """Write a mark, 32 bytes, into a store that a server may have open, and remove those `instead`; b"" removes all.
+    """Add marks, 32 bytes each, to a store that a server may have open, and remove those `instead`; b"" removes all.
 
     Raises `WrongKey`, `StoreCorrupt`, `StoreFailed`; nothing was changed.
     """
     # Closing the connection undoes what is not committed.
     with driver_errors(), closing(Link(server, schema_name(schema), first=True)) as link:
         Locks(link, schema).begin_writing()
-        header = PostgresHeader(link)
-        others = [one for one in each_of(mark_in(found_rows(link, header), key)) if one not in (mark, *instead)]
-        write_mark(link, header, key, b"".join([*others, mark][-_MOST_MARKS:]) if mark else b"")
+        header, added = PostgresHeader(link), each_of(mark)
+        others = [one for one in each_of(mark_in(found_rows(link, header), key)) if one not in {*added, *instead}]
+        write_mark(link, header, key, b"".join([*others, *added][-_MOST_MARKS:]) if added else b"")
         link.run("COMMIT")

@@ -4,7 +4,7 @@ import logging
 import socket
 
 from fr_core import __version__
-from fr_core.storage.members import Heartbeat, Itself, Members
+from fr_core.storage.members import LASTS_S, Heartbeat, Itself, Members
 from fr_core.storage.opening import open_members
 from fr_server.config import Config
 from fr_server.config.folders import data_folder, postgres_of
@@ -28,16 +28,16 @@ def _address(config: Config) -> str:
 class Peers:
     """This server among others: registered from now until `close`. Raises as `open_members`.
 
-    `shared` is told of heartbeats that fail.
+    `shared` is told of heartbeats that fail; `lasts_s` is as for `open_members`.
     """
 
-    def __init__(self, config: Config, shared: Shared | None = None) -> None:
+    def __init__(self, config: Config, shared: Shared | None = None, lasts_s: float = LASTS_S) -> None:
         itself = Itself(name_of_server(config), _address(config), __version__, max(1, config.server.frontends))
         server = postgres_of(config)
-        self.members: Members = open_members(server or data_folder(config), itself)
+        self.members: Members = open_members(server or data_folder(config), itself, lasts_s)
         told = shared or Shared()
         self._heartbeat = (
-            None if server is None else Heartbeat(self.members, failed=lambda error: told.heartbeat_failed())
+            None if server is None else Heartbeat(self.members, lasts_s, failed=lambda error: told.heartbeat_failed())
         )
 
     def close(self) -> None:

@@ -45,18 +45,22 @@ def marks_of(config: Config, key: KeyEncryptionKey) -> dict[Path | str, frozense
 def mark_all(config: Config, key: KeyEncryptionKey, mark: bytes, instead: Collection[bytes] = ()) -> None:
     """Write a mark, 32 bytes or b"" for none, into every existing store; servers may have them open.
 
-    `instead`: the marks of earlier seals of this server, which are removed.
+    `instead`: the marks of earlier seals of this server, which are removed. A store that is new in a database gets the
+    marks of the other servers, too, from the stores beside it.
 
     Raises `WrongKey`, `StoreNewer`, `StoreCorrupt` or `StoreFailed` if one could not be marked (metadata: file); run it
     again.
     """
+    marks = marks_of(config, key)
+    beside = sorted(frozenset().union(*marks.values()) - {mark, *instead}) if config.storage.url and mark else []
     for place in _there(config):
         with naming(place.named):
-            found = each_of(mark_of(place.location, place.schema, key))
-            if (mark in found if mark else not found) and not {*found} & {*instead}:
+            found = marks.get(place.named, frozenset())
+            if (mark in found if mark else not found) and not found & {*instead}:
                 continue
             with _open(place, key):
-                set_mark(place.location, place.schema, key, mark, instead)
+                written = mark if found else b"".join([*beside, mark])
+                set_mark(place.location, place.schema, key, written, instead)
 
 
 @contextmanager
