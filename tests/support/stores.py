@@ -30,7 +30,7 @@ def as_argument(location: Location) -> str:
 
 
 def mortal_members(location: Location, lasts_s: float = 1.5) -> Members | None:
-    """Register a server whose death the others notice after `lasts_s`, so that erasures wait less; None for a folder."""
+    """Register a server whose death the others notice after `lasts_s`; return None for a folder."""
     if isinstance(location, Path):
         return None
     from fr_core.storage.postgres.members import PostgresMembers
