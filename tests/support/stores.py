@@ -30,7 +30,7 @@ def as_argument(location: Location) -> str:
 
 
 def mortal_members(location: Location, lasts_s: float = 1.5) -> Members | None:
-    """Register a server that is to be killed, for whose answers the others wait not 15 seconds; None for a folder."""
+    """Register a server whose death the others notice after `lasts_s`; return None for a folder."""
     if isinstance(location, Path):
         return None
     from fr_core.storage.postgres.members import PostgresMembers
