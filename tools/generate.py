@@ -22,6 +22,7 @@ PAGES = {
     "configuration.md": "configuration",
     "datasets.md": "datasets",
     "errors.md": "errors",
+    "exports.md": "exports",
     "lessons.md": "lessons",
     "metrics.md": "metrics",
     "model-packs.md": "packs",

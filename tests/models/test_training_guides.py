@@ -13,7 +13,6 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -33,10 +32,7 @@ from fr_training.answers import RATINGS
 from fr_training.bank.needs import needs
 from fr_training.errors import PlanInvalid
 from fr_training.exercises import EXERCISES
-from fr_training.exports.csv_rows import COLUMNS
-from fr_training.exports.xapi import EXTENSIONS
 from fr_training.grading.evidence import words_of
-from fr_training.grading.figures import CohortFigures, TraineeFigures
 from fr_training.grading.scores import Score, change_of_score
 from fr_training.plan_reading import read_plan
 from fr_training.prompts import ExerciseKind
@@ -483,10 +479,3 @@ def test_defaults_steps_columns_and_keys_are_those_of_the_pages() -> None:
         for kind in re.findall(r"`([a-z_]+)`", kinds)
     }
     assert steps_of == {kind: [step.name for step in one.steps] for kind, one in EXERCISES.items()}
-    columns = [name for row in rows(ENGINEERS, "column | |") for name in re.findall(r"`([a-z_0-9]+)`", row[0])]
-    assert columns == [column.name for column in COLUMNS]
-    listed = " ".join(ENGINEERS.split()).partition("by the same names:")[2].partition("### AGS")[0]
-    assert sorted(re.findall(r"`([a-z0-9-]+)`", listed)) == sorted(EXTENSIONS)
-    for which, figures in (("of a trainee", TraineeFigures), ("of a cohort", CohortFigures)):
-        (line,) = re.findall(rf"\| {which} \| (.*) \|", ENGINEERS)
-        assert re.findall(r"`([a-z_]+)`", line) == [field.name for field in fields(figures)]
