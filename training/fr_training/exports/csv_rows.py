@@ -63,7 +63,8 @@ COLUMNS: tuple[Column, ...] = (
     _of_trial("b", "difficulty: standard deviations from the mean of all items of its kind and truth, + is harder"),
     _of_trial(
         "truth",
-        "what was right: same, different; odd:1; mate:3, absent; usable, limited, reject; option:2, from 1; empty if unknown",
+        "what was right: same, different; odd:1; mate:3, absent; usable, limited, reject; option:2, from 1; "
+        "empty if unknown",
     ),
     _of_trial(
         "answer", "in the same words, candidate:3 for a pick; none, inconclusive, undecided; empty where there is none"
