@@ -42,10 +42,10 @@ demo-training: $(call LESS,cpu) ## make a course, have 20 simulated trainees tak
 demo-web: $(call LESS,cpu) ## start a server with the console, the people of the demo and a course; PORT=8080
 	$(BIN)/python examples/demo_web.py --port $(or $(PORT),8080)
 
-# Tests run side by side, each process with one thread for arithmetic; they often wait, so there is a process more than
-# there are processors. Those marked `alone` measure time, and follow.
+# Tests run side by side, each process with one thread for arithmetic. They wait for half their time, so there are twice
+# as many processes as processors, and one more. Those marked `alone` measure time, and follow.
 PYTEST = $(BIN)/python -m pytest
-PROCESSES ?= $(shell expr $$(nproc) + 1)
+PROCESSES ?= $(shell expr 2 \* $$(nproc) + 1)
 MEASURES = $(shell grep -rlE --include='test_*.py' 'mark.alone|@alone_at_night' tests)
 BOTH = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
   $(PYTEST) --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder -m 'not alone$(1)' $(2); \
@@ -130,7 +130,7 @@ GENERATORS ?= $(if $(ON_GPU),4,1)
 FRONTENDS ?= $(if $(ON_GPU),8)
 BAR ?= $(if $(ON_GPU),2500)
 # Indexes, each of which is measured.
-INDEX ?= $(if $(ON_GPU),gpu cuvs,compact)
+INDEX ?= $(if $(ON_GPU),gpu cuvs int8,compact)
 TEMPLATES ?= $(if $(ON_GPU),10000000,1000000)
 # Another environment, such as one with fr-core[gpu]: `make bench-gpu FR=/opt/fr/bin/fr`.
 FR ?= $(BIN)/fr

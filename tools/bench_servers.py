@@ -4,6 +4,9 @@
 rounds with one, two and three of them alternate, so that they meet the same machine. The same number of clients calls
 in each round, spread over the servers that take part. Clients and PostgreSQL run on the same processors: the figures
 tell what a search costs, and where servers get into one another's way, not what three machines would answer.
+
+Beside them, one client that calls on its own compares a server on PostgreSQL with a server whose galleries lie in a
+folder.
 """
 
 import argparse
@@ -24,7 +27,7 @@ from fr_bench.speed.generator import OK, Generators, Sent, Target
 from fr_bench.speed.requests import PATHS, PURPOSE, Method, connected, temporary_gallery
 from fr_bench.speed.search_gallery import unit_vectors
 from fr_bench.speed.secured_server import secured_servers
-from fr_bench.speed.server_process import ServerProcess, processor_s
+from fr_bench.speed.server_process import processor_s
 from fr_core.errors import FrError
 from fr_core.types import F32
 from support.postgres import Cluster, cluster
@@ -48,6 +51,15 @@ class Measured:
     cores: float  # processors that all of them used
 
 
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Of one, two and three servers under load, and the p50 of a search of one client of one server."""
+
+    servers: list[Measured]
+    postgresql_p50_ms: float
+    folder_p50_ms: float
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print, JSON with --json; return the exit status, 2 where nothing could be measured."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -63,39 +75,55 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except FrError as error:
         sys.stderr.write(f"{error.message}\n")
         return 2
-    report = {"processors": len(os.sched_getaffinity(0)), "servers": [asdict(one) for one in found]}
+    report = {"processors": len(os.sched_getaffinity(0)), **asdict(found)}
     sys.stdout.write(f"{json.dumps(report, indent=2) if order.json else told(found)}\n")
     return 0
 
 
-def measure(subjects: int, calls: int, rounds: int, clients: int, *, allow_busy: bool) -> list[Measured]:
-    """Return the figures of one server, two, and three; raises `BenchFailed`."""
+def measure(subjects: int, calls: int, rounds: int, clients: int, *, allow_busy: bool) -> Figures:
+    """Return the figures of one server, two, and three, and of one in a folder; raises `BenchFailed`."""
     loads = Loads()
     with ExitStack() as stack:
+        folder = Started(stack, 1, subjects)
         running = stack.enter_context(cluster("shared_buffers=256MB"))
         os.environ["FR__STORAGE__URL"] = running.database().url
         stack.callback(os.environ.pop, "FR__STORAGE__URL")
-        servers = stack.enter_context(secured_servers(MOST, ()))
-        channel, info = stack.enter_context(connected(servers[0].address, servers[0].access))
-        gallery = stack.enter_context(temporary_gallery(channel, info, subjects, 1))
-        requests = searches(gallery, info.model.id, unit_vectors(np.random.default_rng(2), _PROBES, 512))
+        several = Started(stack, MOST, subjects)
         pid = postmaster(running)
-        load = [
-            stack.enter_context(Generators(Target(one.address, PATHS[Method.SEARCH], requests, 2, one.access), 1))
-            for one in servers
-        ]
-        run_round(load, servers, pid, calls // 10, clients)  # the first searches read more
+        for started in (folder, several):
+            run_round(started, len(started.servers), pid, calls // 10, clients)  # the first searches read more
         found: list[list[Measured]] = [[] for _ in range(MOST)]
+        alone: tuple[list[Measured], list[Measured]] = ([], [])
         for _ in range(rounds):
             for number in range(1, MOST + 1):
                 with loads.noted(f"{number} servers"):
-                    found[number - 1].append(run_round(load[:number], servers, pid, calls, clients))
+                    found[number - 1].append(run_round(several, number, pid, calls, clients))
+            for started, into in zip((several, folder), alone, strict=True):
+                with loads.noted("one client"):
+                    into.append(run_round(started, 1, pid, calls // 3, 1))
     loads.require_quiet(allow_busy=allow_busy)
+    postgresql_ms, folder_ms = (median(one.p50_ms for one in of_one) for of_one in alone)
+    return Figures([middle(place + 1, several) for place, several in enumerate(found)], postgresql_ms, folder_ms)
+
+
+def middle(servers: int, rounds: Sequence[Measured]) -> Measured:
+    """Return the median of each figure over rounds with so many servers."""
     names = [name for name in Measured.__slots__ if name != "servers"]
-    return [
-        Measured(place + 1, **{name: median(getattr(one, name) for one in several) for name in names})
-        for place, several in enumerate(found)
-    ]
+    return Measured(servers, **{name: median(getattr(one, name) for one in rounds) for name in names})
+
+
+class Started:
+    """Servers of one configuration with a gallery, and the clients of each."""
+
+    def __init__(self, stack: ExitStack, number: int, subjects: int) -> None:
+        self.servers = stack.enter_context(secured_servers(number, ()))
+        channel, info = stack.enter_context(connected(self.servers[0].address, self.servers[0].access))
+        gallery = stack.enter_context(temporary_gallery(channel, info, subjects, 1))
+        requests = searches(gallery, info.model.id, unit_vectors(np.random.default_rng(2), _PROBES, 512))
+        self.load = [
+            stack.enter_context(Generators(Target(one.address, PATHS[Method.SEARCH], requests, 2, one.access), 1))
+            for one in self.servers
+        ]
 
 
 def searches(gallery: str, model: common_pb2.ModelId, probes: F32) -> tuple[bytes, ...]:
@@ -116,15 +144,13 @@ def postmaster(running: Cluster) -> int:
     return int((running.data / "postmaster.pid").read_text().split()[0])
 
 
-def run_round(
-    load: Sequence[Generators], servers: Sequence[ServerProcess], postgres: int, calls: int, clients: int
-) -> Measured:
-    """Let the clients of some servers send so many searches in all; count the processor time of everything."""
-    number = len(load)
+def run_round(started: Started, number: int, postgres: int, calls: int, clients: int) -> Measured:
+    """Let clients send so many searches in all to the first `number` servers; count all processor time."""
+    load = started.load[:number]
     order = [place % _PROBES for place in range(calls // number)]
 
     def used() -> tuple[float, float, float]:
-        of_servers, of_postgres = processor_s(*(one.pid for one in servers)), processor_s(postgres)
+        of_servers, of_postgres = processor_s(*(one.pid for one in started.servers)), processor_s(postgres)
         return of_servers, of_postgres, processor_s(os.getpid()) - of_servers - of_postgres
 
     before = used()
@@ -142,8 +168,9 @@ def run_round(
     return Measured(number, len(ended) / wall_s, p50, p95, of_servers, of_postgres, of_clients, sum(cpu_s) / wall_s)
 
 
-def told(found: Sequence[Measured]) -> str:
+def told(figures: Figures) -> str:
     """Return the figures as a table, with what they say about the limit."""
+    found = figures.servers
     lines = [
         "| servers | searches/s | of one | p50 | p95 | CPU of a search: servers | PostgreSQL | clients | cores used |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -158,6 +185,11 @@ def told(found: Sequence[Measured]) -> str:
     processors = len(os.sched_getaffinity(0))
     lines.append(
         f"With {MOST} servers, {processors} processors allow {processors * 1e3 / all_ms:.0f} searches/s at most."
+    )
+    postgresql_ms, folder_ms = figures.postgresql_p50_ms, figures.folder_p50_ms
+    lines.append(
+        f"One client of one server: p50 {postgresql_ms:.2f} ms on PostgreSQL, {folder_ms:.2f} ms in a folder, "
+        f"{postgresql_ms / folder_ms:.2f} times (bar 1.2)."
     )
     return "\n".join(lines)
 

@@ -80,7 +80,7 @@ def served(
     in_process: bool = True,
 ) -> BenchReport:
     """Measure a secured server, in turn with the same engine in process and the peers."""
-    channels = min(2, concurrency)
+    channels = 1 if method == "stream" else min(2, concurrency)
     load = LoadSettings(method, "closed", concurrency, None, 1.0, 1.0, 1, channels, 1, None, None, (), secured=True)
     order = ServeOrder(
         engine=engine,
@@ -95,10 +95,14 @@ def served(
     return bench_serve(order, photos, tell_round)
 
 
+def rate(report: BenchReport, subject: str) -> float:
+    """Photos per second of the subject whose name begins so."""
+    return next(r.photos_per_s for r in report.rates if r.subject.startswith(subject))
+
+
 def ratio(report: BenchReport, ours: str, theirs: str) -> float:
-    """Photos per second of one subject, divided by those of another, whose names begin so."""
-    a, b = (next(r.photos_per_s for r in report.rates if r.subject.startswith(name)) for name in (ours, theirs))
-    return a / b
+    """Photos per second of one subject, divided by those of another."""
+    return rate(report, ours) / rate(report, theirs)
 
 
 def at_least(limit: float) -> Bar:
@@ -130,12 +134,13 @@ def t1(size: Size) -> Iterator[Figure]:
 
 
 def stream(size: Size) -> Iterator[Figure]:
-    """One caller whose calls follow each other, as the frames of a camera do."""
+    """One stream, and one caller whose calls follow each other, as the frames of a camera do."""
     photos = read_photos([T1], min(size.photos, 40), size.testdata)
-    report = served(size, photos, fast(), concurrency=1, peer=None)
-    yield Figure(
-        "t1, one call after the other, secured gRPC / in process", ratio(report, SERVER, PIPELINE), at_least(0.95)
-    )
+    for name, method, concurrency in (("one stream", "stream", CONCURRENCY), ("one call after the other", "embed", 1)):
+        report = served(size, photos, fast(), method=method, concurrency=concurrency, peer=None)
+        more_ms = 1e3 / rate(report, SERVER) - 1e3 / rate(report, PIPELINE)
+        what = f"t1, {name}, secured gRPC / in process"
+        yield Figure(what, ratio(report, SERVER, PIPELINE), at_least(0.95), f"{more_ms:.1f} ms more for a photo")
 
 
 def large(size: Size) -> Iterator[Figure]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 
 from fr_core import __version__
 from fr_core.errors import ErasureUnconfirmed, StoreFailed, message
@@ -15,10 +13,10 @@ from fr_core.gallery.search.memories import Memories
 from fr_core.gallery.store.change_log import end_of
 from fr_core.gallery.store.gallery_store import GalleryStore
 from fr_core.gallery.writer import Writer
-from fr_core.storage.leases import LASTS_S
+from fr_core.storage.duties import Duties
 from fr_core.storage.location import Postgres
 from fr_core.storage.members import Heartbeat, Itself, Members
-from fr_core.storage.opening import open_leases, open_members
+from fr_core.storage.opening import open_members
 
 _PRUNE_EVERY_S = 60.0
 
@@ -28,6 +26,9 @@ class Replica:
 
     Args:
         members: the servers of the database, this one among them; None = it registers by itself, as a command does.
+
+    Attributes:
+        alone: as `Duties.alone`, for the jobs that one server does for all.
 
     Raises `StoreNewer`, `StoreFailed`.
     """
@@ -40,8 +41,9 @@ class Replica:
                 members = open_members(server, Itself("", "", __version__))
                 opened.callback(members.close)
                 opened.callback(Heartbeat(members).close)
-            self._leases = open_leases(server, Path(), members.itself.name)
-            opened.callback(self._leases.close)
+            duties = Duties(members.leases)
+            opened.callback(duties.close)
+            self.alone = duties.alone
             self._follower = Follower(store, memories, members, server.follow_interval_s)
             opened.callback(self._follower.close)
             self._opened = opened.pop_all()
@@ -66,23 +68,6 @@ class Replica:
         except StoreFailed as error:  # which says that nothing was stored
             raise ErasureUnconfirmed(message("error.gallery.erasure_unconfirmed")) from error
         self._follower.wait_for_all(seq)
-
-    def alone(self, name: str, job: Callable[[], object]) -> Callable[[], bool]:
-        """Return a job that does nothing where another server does it; it returns whether there was something to do.
-
-        Raises `StoreFailed`, and what the job raises.
-        """
-
-        def run() -> bool:
-            lease = self._leases.take(name, LASTS_S)
-            if lease is None:
-                return False
-            try:
-                return bool(job())
-            finally:
-                self._leases.release(lease)
-
-        return run
 
     def prune_sometimes(self, writer: Writer) -> None:
         """Delete, once in a while, what every server has applied from the log of changes; raises `StoreFailed`."""

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from fr_core.errors import FrError, StoreFailed, message
 
@@ -22,6 +22,8 @@ LASTS_S = 30.0
 """The seconds for which a dead server keeps a job from the others: a commit takes far less, and a job waits an hour."""
 
 _RENEWALS = 3  # of a lease in its time, so that one may fail
+
+LeaseEvent = Literal["taken", "lost", "released"]
 
 log = logging.getLogger("fr_core.storage.leases")
 
@@ -60,54 +62,92 @@ class Leases(Protocol):
 
 
 class Hold:
-    """A lease that a thread renews until `end`, unless it has no end of its own."""
+    """A lease that a thread renews until `end`, or until it is lost; once lost, it stays so.
 
-    def __init__(self, leases: Leases, lease: Lease, lasts_s: float, clock_s: Callable[[], float]) -> None:
+    `told` is called with "taken" now, and later once with "lost" or "released", from any thread. A lease is lost when
+    another process has it, or when no renewal succeeded in its time.
+    """
+
+    def __init__(
+        self,
+        leases: Leases,
+        lease: Lease,
+        lasts_s: float,
+        clock_s: Callable[[], float],
+        told: Callable[[LeaseEvent], None],
+    ) -> None:
         self._leases = leases
-        self._lease: Lease | None = lease
+        self._lease = lease
         self._lasts_s = lasts_s
         self._clock_s = clock_s
+        self._told = told
+        self._lock = threading.Lock()  # of the lease, and of whether it is lost
+        self._lost = False
         self._ended = threading.Event()
         self.name, self.number = lease.name, lease.number
         self._thread = threading.Thread(target=self._renew, name=f"lease-{lease.name}", daemon=True)
+        told("taken")
         if lease.until_s < math.inf:
             self._thread.start()
 
     @property
     def is_held(self) -> bool:
         """Return whether no other process can have the lease yet; a job asks before each step."""
-        lease = self._lease
-        return lease is not None and self._clock_s() < lease.until_s
+        with self._lock:
+            return not self._lost and self._clock_s() < self._lease.until_s
 
     def end(self) -> None:
-        """Stop the renewals, and release the lease."""
+        """Stop the renewals, and release the lease; harmless when done twice."""
+        if self._ended.is_set():
+            return
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join()
-        if self._lease is None:
-            return
+        lost = self._lose_if(not self.is_held)
         try:
-            self._leases.release(self._lease)
+            self._leases.release(self._lease)  # harmless where another process has it
         except FrError as error:
             log.warning("The lease %s ends by its time, because it could not be released: %s", self.name, error.what)
+        if not lost:
+            self._told("released")
+
+    def __enter__(self) -> Hold:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
 
     def _renew(self) -> None:
-        while not self._ended.wait(self._lasts_s / _RENEWALS):
-            lease = self._lease
-            if lease is None:
-                return
+        while not self._ended.wait(max(0.0, min(self._lasts_s / _RENEWALS, self._lease.until_s - self._clock_s()))):
             try:
-                self._lease = self._leases.renew(lease, self._lasts_s)
-            except FrError:  # the next renewal may succeed; until then `is_held` goes by the own clock
-                continue
+                renewed = self._leases.renew(self._lease, self._lasts_s)
+            except FrError:  # the next renewal may succeed, while the own clock allows one
+                renewed = self._lease
+            if self._lose_if(renewed is None or not self.is_held):
+                return
+            assert renewed is not None
+            with self._lock:
+                self._lease = renewed
+
+    def _lose_if(self, gone: bool) -> bool:
+        """Return whether the lease is lost, after telling of it the first time."""
+        with self._lock:
+            first, self._lost = gone and not self._lost, self._lost or gone
+        if first:
+            self._told("lost")
+        return self._lost
 
 
 def hold(
-    leases: Leases, name: str, lasts_s: float = LASTS_S, clock_s: Callable[[], float] = own_clock_s
+    leases: Leases,
+    name: str,
+    lasts_s: float = LASTS_S,
+    clock_s: Callable[[], float] = own_clock_s,
+    told: Callable[[LeaseEvent], None] = lambda event: None,
 ) -> Hold | None:
     """Take a lease and keep it until `Hold.end`; return None where another process has it. Raises as `Leases`."""
     lease = leases.take(name, lasts_s)
-    return None if lease is None else Hold(leases, lease, lasts_s, clock_s)
+    return None if lease is None else Hold(leases, lease, lasts_s, clock_s, told)
 
 
 class FolderLeases:

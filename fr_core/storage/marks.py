@@ -1,5 +1,6 @@
 """Reads and writes the mark of a store: the seal of the configuration that last served it, wrapped with its key.
 
+A store in PostgreSQL has the marks of all servers that share it, one after another: each has a seal of its own.
 Every kind of store has it, in the table `store`. Nobody can remove or exchange it without the key. Putting back an
 older copy of the whole store also puts back its mark; checkpoints of the audit detect that.
 """
@@ -13,7 +14,7 @@ from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.log_copier import LogCopier
 from fr_core.storage.migrations import write_store_row
 from fr_core.storage.protocol import Connection, Header, Row
-from fr_core.storage.vault import Vault, bears_mark
+from fr_core.storage.vault import MARK_BYTES, Vault, bears_mark
 
 # The columns of the row of a store that signs it; others have the middle ones, see `Schema.signs_store`.
 _SIGNED_COLUMNS = 5
@@ -29,7 +30,7 @@ def is_marked(database: Path) -> bool:
 
 
 def mark_of(database: Path, key: KeyEncryptionKey) -> bytes:
-    """Return the mark of a store, 32 bytes; b"" if it has none.
+    """Return the mark of a store, 32 bytes for each seal; b"" if it has none.
 
     Raises `WrongKey`: it is under another key; `StoreCorrupt`, `StoreFailed`: the database cannot be read, or was
     changed.
@@ -54,6 +55,11 @@ def set_mark(database: Path, key: KeyEncryptionKey, mark: bytes) -> None:
                 write_mark(connection, SqliteHeader(connection), key, mark)
         with closing(LogCopier(database, "", "store")) as log:
             log.empty()
+
+
+def each_of(mark: bytes) -> list[bytes]:
+    """Return the mark of each seal, 32 bytes."""
+    return [mark[at : at + MARK_BYTES] for at in range(0, len(mark), MARK_BYTES)]
 
 
 def write_mark(connection: Connection, header: Header, key: KeyEncryptionKey, mark: bytes) -> None:

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from fr_core.errors import FrError
+from fr_core.storage.leases import Leases
 
 LASTS_S = 15.0
 """The seconds for which a dead server holds up an erasure, and one without PostgreSQL goes on to answer."""
@@ -61,6 +62,10 @@ class Members(Protocol):
         """Return the words in which this server tells of itself."""
 
     @property
+    def leases(self) -> Leases:
+        """Return the leases of this server, which need no connection of their own."""
+
+    @property
     def server_id(self) -> str:
         """Return the id of this server in its present term, or its last one."""
 
@@ -98,8 +103,9 @@ class SoleMember:
 
     server_id = ""
 
-    def __init__(self, itself: Itself) -> None:
+    def __init__(self, itself: Itself, leases: Leases) -> None:
         self.itself = itself
+        self.leases = leases
         self._applied: dict[str, int] = {}
         self.term: int | None = 1
 
@@ -130,7 +136,8 @@ class SoleMember:
         self.term = None
 
     def close(self) -> None:
-        """Do nothing."""
+        """As `Members.close`."""
+        self.leases.close()
 
 
 _IMPLEMENTS: type[Members] = SoleMember

@@ -39,34 +39,27 @@ def open_database(
 def open_members(location: Location, itself: Itself) -> Members:
     """Register a server with those that share its stores; raises `StoreNewer`, `StoreFailed`."""
     if isinstance(location, Path):
-        return SoleMember(itself)
+        return SoleMember(itself, FolderLeases(location))
     from fr_core.storage.postgres.members import PostgresMembers
     from fr_core.storage.postgres.registry import Registry
 
     return PostgresMembers(Registry(location), itself)
 
 
-def open_leases(location: Location, folder: Path, holder: str = "") -> Leases:
-    """Return the leases of the servers that share the stores of a location, or of the processes of a folder.
+def open_shared(location: Location, folder: Path, holder: str = "") -> tuple[Leases, Grants | None]:
+    """Return the leases and the accounts of the servers that share the stores of a location, over one connection.
 
-    `holder` is the name of this server. Raises as `open_members`.
+    In a folder, the processes of the machine share leases there, in `folder`, and no accounts. `holder` is the name of
+    this server. Raises as `open_members`.
     """
     if isinstance(location, Path):
-        return FolderLeases(folder)
+        return FolderLeases(folder), None
+    from fr_core.storage.postgres.grants import PostgresGrants
     from fr_core.storage.postgres.leases import PostgresLeases
     from fr_core.storage.postgres.registry import Registry
 
-    return PostgresLeases(Registry(location), holder)
-
-
-def open_grants(location: Location) -> Grants | None:
-    """Return the accounts that the servers of a database share, None for a folder; raises as `open_members`."""
-    if isinstance(location, Path):
-        return None
-    from fr_core.storage.postgres.grants import PostgresGrants
-    from fr_core.storage.postgres.registry import Registry
-
-    return PostgresGrants(Registry(location))
+    registry = Registry(location)
+    return PostgresLeases(registry, holder), PostgresGrants(registry)
 
 
 def open_shelf(server: Postgres, key: KeyEncryptionKey) -> Shelf:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -68,13 +68,15 @@ def mark_of(location: Location, schema: Schema, key: KeyEncryptionKey) -> bytes:
     return marks.mark_in(outside.store_rows(location, schema), key)
 
 
-def set_mark(location: Location, schema: Schema, key: KeyEncryptionKey, mark: bytes) -> None:
-    """Write a mark into a store, see `marks.set_mark`."""
+def set_mark(
+    location: Location, schema: Schema, key: KeyEncryptionKey, mark: bytes, instead: Collection[bytes] = ()
+) -> None:
+    """Write a mark into a store, see `marks.set_mark`; in PostgreSQL instead of some, beside those of other servers."""
     if isinstance(location, Path):
         return marks.set_mark(location / schema.database_name, key, mark)
     from fr_core.storage.postgres import outside
 
-    return outside.set_mark(location, schema, key, mark)
+    return outside.set_mark(location, schema, key, mark, instead)
 
 
 def audit_extent(location: Location, schema: Schema) -> tuple[int, float | None]:
@@ -115,15 +117,15 @@ def servers_of(server: Postgres) -> tuple[tuple[Member, ...], dict[str, str]]:
         return members.registered(opened), leases.PostgresLeases(opened, "").holders()
 
 
-def require_ready(server: Postgres, stores: int) -> None:
-    """Require that a database is safe to use and has room for `stores`.
+def require_ready(server: Postgres, stores: int, shared: int) -> None:
+    """Require that a database is safe to use and has room for the connections of a server.
 
-    `stores`: as in `settings.require_room`. Raises as it and `settings.require_usable`.
+    `stores` and `shared`: as in `settings.require_room`. Raises as it and `settings.require_usable`.
     """
     from fr_core.storage.postgres import settings
 
     settings.require_usable(server)
-    settings.require_room(server, stores)
+    settings.require_room(server, stores, shared)
 
 
 def _extent(connection: Connection) -> tuple[int, float | None]:

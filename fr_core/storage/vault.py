@@ -64,7 +64,7 @@ class Vault:
 
     Args:
         secret: the store's own key, 32 bytes.
-        mark: identifies the seal of the configuration, 32 bytes; b"" = none.
+        mark: identifies the seals of the configurations, 32 bytes for each server of the store; b"" = none.
         prefix: of the purposes of MACs; differs for each kind of store.
     """
 
@@ -106,9 +106,9 @@ class Vault:
         return Vault(key, self._secret, self.mark, self._prefix)
 
     def marked(self, mark: bytes) -> Vault:
-        """Return the same vault with another mark; raises `ValueError` unless it has 32 bytes or none."""
-        if len(mark) not in (0, MARK_BYTES):
-            raise ValueError(f"a mark has {MARK_BYTES} bytes")
+        """Return the same vault with another mark; raises `ValueError` unless it has 32 bytes for each seal."""
+        if len(mark) % MARK_BYTES:
+            raise ValueError(f"a mark has {MARK_BYTES} bytes for each seal")
         marked = copy(self)
         marked.mark = mark
         return marked
@@ -181,7 +181,8 @@ class Vault:
 
 def bears_mark(wrapped: Value) -> bool:
     """Return whether bytes from `Vault.wrapped` hold a mark; needs no key. If it was cut off, no key opens them."""
-    return isinstance(wrapped, bytes) and len(wrapped) == _NONCE_BYTES + KEY_BYTES + MARK_BYTES + _TAG_BYTES
+    least = _NONCE_BYTES + KEY_BYTES + MARK_BYTES + _TAG_BYTES
+    return isinstance(wrapped, bytes) and len(wrapped) >= least and (len(wrapped) - least) % MARK_BYTES == 0
 
 
 def encode(*values: Value) -> bytes:

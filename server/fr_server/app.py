@@ -25,6 +25,7 @@ from fr_api.v1 import (
 )
 from fr_core.engine import Engine
 from fr_core.errors import NotReady, ShuttingDown, TlsUnusable, message
+from fr_core.storage.duties import Duties
 from fr_evaluation.stored import Reports
 from fr_server.authz.access_audit import GatewayAudit, Journal
 from fr_server.authz.authenticate import asks_who_calls, default_budget, make_authenticator
@@ -34,7 +35,6 @@ from fr_server.config import Config, folders
 from fr_server.config.streams import allowed_streams
 from fr_server.ending import log_lost_device, while_serving, while_writing
 from fr_server.gateway.listening import Listening, channel_limits
-from fr_server.jobs.duties import Duties
 from fr_server.jobs.periodic import KEY_ENDS_EVERY_S, for_ever, tell_key_ends, watch
 from fr_server.jobs.pruning import Checkpoints, Pruning
 from fr_server.pools import Work, photo_threads
@@ -249,7 +249,7 @@ class App:
 
     def _begin_chores(self, stores: Stores, footage: FootageFolder) -> None:
         training, failed = stores.training, self.telemetry.chore_failed
-        self._duties = Duties(stores.leases, shared=self.telemetry.shared)
+        self._duties = Duties(stores.leases, told=self.telemetry.shared.lease)
         alone = self._duties.alone
         purge_courses = alone("purge_training", partial(purge_training, training, self.galleries))
         chores = [

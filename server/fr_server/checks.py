@@ -115,7 +115,9 @@ def require_free(config: Config) -> None:
     if config.web.port:
         address.require_free(config.web.host, config.web.port, "web")
     if (server := postgres_of(config)) is not None:
-        require_ready(server, 1 + _SHARED_STORES * (1 + config.server.frontends))
+        answering = max(1, config.server.frontends)
+        # One follows other servers, one is of the term, one of each process that answers calls, one of the console.
+        require_ready(server, 1 + _SHARED_STORES * answering, 2 + answering + bool(config.web.port))
         return
     folder = data_folder(config)
     try:

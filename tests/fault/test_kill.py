@@ -23,7 +23,7 @@ from fr_core.storage.location import Location
 from support.commands import Script, have_children, say, script
 from support.counts import count
 from support.ledger import GALLERY, HANDS, KEY, MODEL, SIZE, Act, Hand, Kind, Ledger, Verdict, judge
-from support.stores import as_argument, located
+from support.stores import as_argument, located, mortal_members
 
 KILLS = count("GALLERY_KILLS")
 
@@ -57,7 +57,7 @@ class Promiser(Teller):
 def change_for_ever(folder: Location, line: str, _: int) -> None:
     seed, how = line.split()
     say("pid", os.getpid())
-    galleries = Galleries.open(folder, key=KEY, index="numpy")
+    galleries = Galleries.open(folder, key=KEY, index="numpy", members=mortal_members(folder))
     book = Promiser() if how == "promise" else Teller()
     hands = [Hand(galleries, hand, int(seed), book) for hand in range(HANDS if how != "open" else 0)]
 

@@ -90,7 +90,7 @@ def test_control_without_limits_a_call_waits_for_the_network(cable: Cable, datab
         answers: list[int] = []
         waits = threading.Thread(target=lambda: answers.append(enrol(galleries, 2)))
         waits.start()
-        waits.join(10 * LIMIT_S)
+        waits.join(4 * LIMIT_S)
         assert waits.is_alive()
         cable.plug_in()
         waits.join()

@@ -20,8 +20,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import grpc
 import numpy as np
@@ -31,13 +33,16 @@ from fr_api.v1 import common_pb2, gallery_pb2, gallery_pb2_grpc, recognition_pb2
 from fr_core.embed.null import NULL_MODEL
 from fr_core.gallery.search.following import Follower
 from fr_core.gallery.search.memory import GalleryMemory
+from fr_core.storage import members
 from fr_core.storage.location import Postgres
+from fr_core.storage.members import Heartbeat
+from fr_core.storage.postgres.members import PostgresMembers
 from fr_server.app import App
 from fr_server.config import config_from
 from fr_server.main import open_galleries, run
 from fr_server.storage.peers import Peers
 from support.commands import program
-from support.counts import count
+from support.counts import NIGHTLY, count
 from support.faults import Started, started, until
 from support.ledger import GALLERY, embedding
 from support.postgres import Cluster, cluster
@@ -50,6 +55,8 @@ CALLERS = 4
 KILL_EVERY_S = min(10.0, SECONDS / 3)
 POSTGRES_EVERY_S = min(30.0, SECONDS / 2)
 CALL_S = 60.0
+# By day a server is taken for dead sooner, so that erasures wait less for it.
+LASTS_S = members.LASTS_S if NIGHTLY else 3.0
 # Failures that a caller must expect while a server or PostgreSQL is away.
 PASSING = {"UNAVAILABLE", "STORE_FAILED", "REPLICA_BEHIND", "ERASURE_UNCONFIRMED", "SHUTTING_DOWN", "NOT_READY"}
 SHOWN = 10
@@ -72,7 +79,12 @@ def _serve(how: str, raw: str, ready_file: str) -> None:
     if how == "stale":
         _search_anything()
     config = config_from(json.loads(raw))
-    peers = Peers(config)
+    brief, beats = partial(PostgresMembers, lasts_s=LASTS_S), partial(Heartbeat, lasts_s=LASTS_S)
+    with (
+        patch("fr_core.storage.postgres.members.PostgresMembers", brief),
+        patch(f"{Peers.__module__}.Heartbeat", beats),
+    ):
+        peers = Peers(config)
     galleries = open_galleries(config, members=peers.members)
     app = App(config, null_engine(config), galleries, broken=galleries.broken, peers=peers)
     asyncio.run(run(app, Path(ready_file)))

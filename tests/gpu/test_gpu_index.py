@@ -1,6 +1,7 @@
 """The gallery index on GPUs: what it finds, what it erases, and that threads may do all of it at once."""
 
 import gc
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import cast
@@ -14,6 +15,7 @@ from fr_core.gallery.index.faiss_codes import Workers
 from fr_core.gallery.index.faiss_cuda import CudaGpu, CudaMemory, gpu_count
 from fr_core.gallery.index.faiss_gpu import MAX_K, GpuIndex
 from fr_core.gallery.index.gpu_memory import BLOCK_ROWS, MAX_FETCHED, PROBES_PER_PASS, Gpu, GpuOwner, Halves
+from fr_core.gallery.index.int8_gpu import Int8Gpu
 from fr_core.gallery.index.register import index_maker, new_index
 from fr_core.gallery.index.rows_index import NumpyIndex
 from fr_core.types import F32
@@ -68,7 +70,14 @@ class NotingCuvs(Noting, CuvsGpu):
     """Such a GPU, which cuVS searches."""
 
 
-@pytest.fixture(params=["gpu", "cuvs"])
+class NotingInt8(Noting, Int8Gpu):
+    """Such a GPU, which searches in int8 first."""
+
+
+KINDS: dict[str, Callable[[int], Gpu]] = {"gpu": NotingFaiss, "cuvs": NotingCuvs, "int8": NotingInt8}
+
+
+@pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
     """The name of an index on GPUs."""
     return str(request.param)
@@ -82,8 +91,8 @@ def gpus() -> list[Noting]:
 @pytest.fixture
 def owners(gpus: list[Noting], kind: str) -> list[GpuOwner]:
     def opened(device: int) -> Gpu:
-        gpu = NotingFaiss(device) if kind == "gpu" else NotingCuvs(device)
-        gpus.append(gpu)
+        gpu = KINDS[kind](device)
+        gpus.append(cast(Noting, gpu))
         return gpu
 
     return [GpuOwner(partial(opened, device)) for device in range(gpu_count())]
@@ -229,7 +238,7 @@ def test_a_full_block_is_searched_in_the_scratch_memory_there_is(owners: list[Gp
     assert found.rows.shape == (PROBES_PER_PASS, MAX_FETCHED)
 
 
-def test_rows_are_spread_over_all_gpus(gpus: list[Noting], owners: list[GpuOwner]) -> None:
+def test_rows_are_spread_over_all_gpus(gpus: list[Noting], owners: list[GpuOwner], kind: str) -> None:
     halves = Halves(DIMENSION, owners, 1024)
     halves.append(unit_vectors(1024 * 2 * len(owners), 10))
-    assert [len(gpu.sizes) for gpu in gpus] == [2] * len(owners)
+    assert [len(gpu.sizes) for gpu in gpus] == [4 if kind == "int8" else 2] * len(owners)

@@ -27,7 +27,9 @@ def of(content: dict[str, Any], part: str) -> list[dict[str, Any]]:
     return [one for one in content["rates"] if part in one["subject"]]
 
 
-@pytest.mark.parametrize("most", [2.0, -1.0], ids=["quiet", "busy"])
+@pytest.mark.parametrize(
+    "most", [pytest.param(2.0, id="quiet"), pytest.param(-1.0, id="busy", marks=pytest.mark.nightly)]
+)
 def test_the_cost_of_a_call_is_told_on_a_quiet_machine_alone(
     pack_cache: ModelCache, most: float, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -96,8 +98,8 @@ def test_the_stand_in_answers_with_the_largest_face_of_insightfaces_pipeline(pac
 
 
 SPEED_BARS = Path(__file__).resolve().parents[2] / "tools" / "speed_bars.py"
-# By day those that need one server each, of two kinds, and none.
-PARTS = ("lfw", "t1", "stream", "large", "groups", "search") if NIGHTLY else ("stream", "search")
+# By day the one that needs no server.
+PARTS = ("lfw", "t1", "stream", "large", "groups", "search") if NIGHTLY else ("search",)
 
 
 def speed_bars(*words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -112,7 +114,7 @@ def test_make_speed_bars_prints_each_figure_beside_its_bar(pack_cache: ModelCach
     done = speed_bars("--parts", *PARTS, *short, testdata)
     assert done.returncode == 0, done.stderr
     *figures, busy, last = done.stdout.splitlines()
-    assert len(figures) == (19 if NIGHTLY else 2)
+    assert len(figures) == (20 if NIGHTLY else 1)
     for line in figures:
         name, value, told = line[:62].strip(), float(line[62:71]), line[73:]
         bar = re.match(r"bar (>=|<=) (\S+): (reached|MISSED)", told)

@@ -17,7 +17,8 @@ WITH_A_GPU_ONLY = f"{INDEX}::test_a_full_block_is_searched_in_the_scratch_memory
 
 def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "FR_GPU_REQUIRED": "", **variables}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
+    environment = {**inherited, "CUDA_VISIBLE_DEVICES": "", "FR_GPU_REQUIRED": "", **variables}
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=1800, check=False)
 
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from typer.testing import CliRunner, Result
@@ -216,17 +217,34 @@ def test_a_start_says_that_postgresql_allows_too_few_connections(
 ) -> None:
     config = load_config(configured(tmp_path, database))
     name = database.url.partition("@/")[2].partition("?")[0]
-    postgres.execute(f"ALTER DATABASE {name} CONNECTION LIMIT 11")
-    assert "needs 12 or more" in refusal(config).message
-    postgres.execute(f"ALTER DATABASE {name} CONNECTION LIMIT 39")
+    postgres.execute(f"ALTER DATABASE {name} CONNECTION LIMIT 14")
+    assert "needs 15 or more" in refusal(config).message
+    postgres.execute(f"ALTER DATABASE {name} CONNECTION LIMIT 42")
     require_free(config)
-    assert "may use 40" in caplog.text
+    assert "may use 43" in caplog.text
     caplog.clear()
-    postgres.execute(f"ALTER DATABASE {name} CONNECTION LIMIT 40")
+    postgres.execute(f"ALTER DATABASE {name} CONNECTION LIMIT 43")
     require_free(config)
     assert not caplog.text
     more = load_config(configured(tmp_path, database, "server.frontends = 2"))
-    assert "needs 30 or more" in refused_for(postgres, name, 29, more)
+    assert "needs 25 or more" in refused_for(postgres, name, 24, more)
+
+
+def test_a_server_has_two_connections_for_what_servers_share(tmp_path: Path, database: Postgres) -> None:
+    """As the table of the page says: one for its term and the jobs of galleries, one for budgets and other jobs."""
+    with running(tmp_path / "data", storage={"url": database.url}) as server, Client(server.address) as client:
+        client.create_gallery("g")
+        with psycopg.connect(database.url) as connection:
+            found = connection.execute(
+                "SELECT count(*), count(*) FILTER (WHERE application_name LIKE 'fr-core fr_servers %'),"
+                " count(*) FILTER (WHERE application_name LIKE 'fr-core fr_galleries %')"
+                " FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'fr-core %'"
+            ).fetchone()
+    assert found is not None
+    every, shared, galleries = found
+    assert shared == 2
+    assert galleries >= 2  # one writes, one follows
+    assert every <= 43
 
 
 def refused_for(postgres: Cluster, name: str, limit: int, config: Config) -> str:

@@ -11,7 +11,8 @@ import numpy as np
 
 from fr_core.errors import DeviceUnavailable, message
 from fr_core.gallery.index.cuvs_gpu import Filter, Tensor
-from fr_core.gallery.index.gpu_memory import BLOCK_ROWS, F16, MAX_FETCHED, PROBES_PER_PASS, Gpu, RowBits, scratch_bytes
+from fr_core.gallery.index.faiss_cuda import scratch_bytes
+from fr_core.gallery.index.gpu_memory import BLOCK_ROWS, F16, MAX_FETCHED, PROBES_PER_PASS, Gpu, RowBits
 from fr_core.types import F32, I64
 
 # A GPU's memory holds what it held before.
@@ -35,6 +36,7 @@ class NullGpu:
         self, room: int = 2**40, within: Callable[[], object] = lambda: None, *, filters: bool = False
     ) -> None:
         self.filters = filters
+        self.doubted = 0
         self.overlaps = 0
         self.threads: set[int] = set()
         self.blocks: dict[int, np.ndarray[tuple[int], np.dtype[np.uint8]]] = {}  # what is allocated, by its address
@@ -121,6 +123,8 @@ class NullCudaRuntime:
         self.memory: dict[int, ctypes.Array[ctypes.c_char]] = {}
         self.full = False
         self._pending: list[Callable[[], object]] = []
+        self._code: Any = None
+        self._launches: list[Any] = []
         # A plain function, of which the type of the result can be set as of one of ctypes.
         self.cudaGetErrorString = lambda code: b"out of memory" if code == _OUT_OF_MEMORY else b"invalid argument"
 
@@ -160,6 +164,37 @@ class NullCudaRuntime:
         for change in self._pending:
             change()
         self._pending.clear()
+        return 0
+
+    def cudaDeviceGetAttribute(self, value: Any, attribute: int, device: ctypes.c_int) -> int:  # noqa: N802
+        """Return a compute capability of 9.0."""
+        value._obj.value = {75: 9, 76: 0}[attribute]
+        return 0
+
+    def cudaLibraryLoadData(  # noqa: N802
+        self, library: Any, code: bytes, jit: None, jits: None, jit_count: int, option: None, options: None, count: int
+    ) -> int:
+        """Load what `support.kernels.HostCompiler` compiled."""
+        assert (jit, jits, jit_count, option, options, count) == (None, None, 0, None, None, 0)
+        self._code = ctypes.CDLL(code.decode())
+        library._obj.value = 5
+        return 0
+
+    def cudaLibraryGetKernel(self, kernel: Any, library: ctypes.c_void_p, name: bytes) -> int:  # noqa: N802
+        """Return a handle of a kernel."""
+        assert library.value == 5
+        self._launches.append(getattr(self._code, f"launch_{name.decode()}"))
+        kernel._obj.value = len(self._launches)
+        return 0
+
+    def cudaLaunchKernel(  # noqa: N802
+        self, kernel: ctypes.c_void_p, grid: Any, block: Any, given: Any, shared: ctypes.c_size_t, stream: Any
+    ) -> int:
+        """Run a kernel, after all that was begun before."""
+        assert (shared.value, stream.value) == (0, None)
+        assert 1 <= grid.y <= 65_535
+        self.cudaDeviceSynchronize()
+        self._launches[(kernel.value or 0) - 1](grid, block, given)
         return 0
 
     def cudaFree(self, address: ctypes.c_void_p) -> int:  # noqa: N802

@@ -8,7 +8,9 @@ import apsw
 import psycopg
 import pytest
 
+from fr_core import __version__
 from fr_core.storage.location import Location, Postgres, schema_name
+from fr_core.storage.members import Heartbeat, Itself, Members
 from fr_core.storage.protocol import Row
 from fr_core.storage.schema import Schema
 
@@ -25,6 +27,18 @@ def located(text: str) -> Location:
 def as_argument(location: Location) -> str:
     """Return the argument that names a place to a script."""
     return str(location) if isinstance(location, Path) else location.url
+
+
+def mortal_members(location: Location, lasts_s: float = 1.5) -> Members | None:
+    """Register a server that is to be killed, for whose answers the others wait not 15 seconds; None for a folder."""
+    if isinstance(location, Path):
+        return None
+    from fr_core.storage.postgres.members import PostgresMembers
+    from fr_core.storage.postgres.registry import Registry
+
+    members = PostgresMembers(Registry(location), Itself("", "", __version__), lasts_s)
+    Heartbeat(members, lasts_s)
+    return members
 
 
 def outside(location: Location, schema: Schema, sql: str) -> list[Row]:

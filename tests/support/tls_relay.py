@@ -14,6 +14,9 @@ import threading
 _WANTS_TLS = struct.pack("!II", 8, 80877103)
 _BYTES = 65_536
 
+# FR Core asks PostgreSQL to notice so that a client was cut off; behind a relay, the relay has to.
+_KEEPALIVE = ((socket.TCP_KEEPIDLE, 5), (socket.TCP_KEEPINTVL, 2), (socket.TCP_KEEPCNT, 3))
+
 
 def _pump(source: socket.socket, target: socket.socket) -> None:
     with contextlib.suppress(OSError):
@@ -44,6 +47,9 @@ def main(address: str, certificate: str, key: str, path: str) -> None:
         print(listening.getsockname()[1], flush=True)  # noqa: T201 - the test reads it
         while True:
             client, _ = listening.accept()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for option, value in _KEEPALIVE:
+                client.setsockopt(socket.IPPROTO_TCP, option, value)
             threading.Thread(target=_serve, args=(client, context, path), daemon=True).start()
 
 

@@ -62,6 +62,21 @@ def test_a_closed_loop_answers_every_photo_of_the_round(tmp_path: Path) -> None:
     assert point.memory is None
 
 
+def test_streams_share_the_photos_and_each_answer_or_refusal_is_noted(tmp_path: Path) -> None:
+    photos = (*PHOTOS, b"no photo")
+    order = (0, 1, 2, 1, 0, 2, 1)
+    with running(tmp_path) as server:
+        requests = serialised(Method.STREAM, photos, "")
+        with Generators(Target(server.address, PATHS[Method.STREAM], requests, 2, streams=True), 1) as generators:
+            sent = generators.closed(order, 3, 60.0)
+            server.stop().result()
+            after = generators.closed(order, 3, 60.0)
+    ended = sorted((call.place, call.outcome) for call in sent.calls)
+    assert ended == sorted((place, "UNDECODABLE" if place == 2 else "OK") for place in order)
+    assert all(call.ended > call.sent == call.due for call in sent.calls)
+    assert {call.outcome for call in after.calls} == {"UNAVAILABLE"}
+
+
 def test_an_open_loop_sends_on_schedule_and_tells_refusals(tmp_path: Path) -> None:
     # One call at a time is admitted: of many that arrive at once, most are refused, and told when to come again.
     with running(tmp_path, server={"max_in_flight": 1}) as server:
@@ -133,6 +148,7 @@ def test_what_cannot_be_measured_is_one_sentence(tmp_path: Path, monkeypatch: py
         (("serve", "--repeat", "0"), "repeat"),
         (("serve", "--mode", "open"), "--rate"),
         (("serve", "--rate", "5"), "--rate"),
+        (("serve", "--method", "stream", "--mode", "open", "--rate", "5"), "--method"),
         (("serve", "--mode", "open", "--rate", "5", "--overload", "5"), "--overload"),
         (("serve", "--sweep", "1,many"), "not a list of loads"),
         (("serve", "--sweep", "1,0"), "above 0"),

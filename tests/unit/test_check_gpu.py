@@ -63,7 +63,7 @@ def test_make_hands_its_variables_on() -> None:
     )
     assert checked in told
     assert "gpu/bin/fr models fetch buffalo_l --from kept" in told_by_make("bench-gpu", "FR=gpu/bin/fr", "MODELS=kept")
-    assert "for index in gpu cuvs; do gpu/bin/fr bench search" in told_by_make("bench-gpu", "FR=gpu/bin/fr")
+    assert "for index in gpu cuvs int8; do gpu/bin/fr bench search" in told_by_make("bench-gpu", "FR=gpu/bin/fr")
     assert "--from" not in told_by_make("bench-gpu", "FR=gpu/bin/fr")
     assert told_by_make("bench-gpu", "FR=gpu/bin/fr", "OUT=apart").count("--out apart") == 3
 

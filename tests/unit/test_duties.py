@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from fr_core.errors import StoreFailed
+from fr_core.storage.duties import Duties
 from fr_core.storage.location import Location
-from fr_core.storage.opening import open_leases
-from fr_server.jobs.duties import Duties
+from fr_core.storage.opening import open_shared
 
 
 def test_one_process_does_a_job_until_it_ends(location: Location, tmp_path: Path) -> None:
@@ -19,8 +19,8 @@ def test_one_process_does_a_job_until_it_ends(location: Location, tmp_path: Path
         return lambda: done.append(name)
 
     with (
-        closing(open_leases(location, tmp_path, "a")) as one,
-        closing(open_leases(location, tmp_path, "b")) as two,
+        closing(open_shared(location, tmp_path, "a")[0]) as one,
+        closing(open_shared(location, tmp_path, "b")[0]) as two,
         closing(Duties(one)) as first,
         closing(Duties(two)) as second,
     ):
@@ -35,11 +35,22 @@ def test_one_process_does_a_job_until_it_ends(location: Location, tmp_path: Path
         assert done == ["first", "first", "second", "second"]
 
 
+def test_a_job_tells_its_result_where_it_is_done(location: Location, tmp_path: Path) -> None:
+    with (
+        closing(open_shared(location, tmp_path, "a")[0]) as one,
+        closing(open_shared(location, tmp_path, "b")[0]) as two,
+        closing(Duties(one)) as first,
+        closing(Duties(two)) as second,
+    ):
+        assert first.alone("purge", lambda: True)() is True
+        assert second.alone("purge", lambda: True)() is None
+
+
 def test_a_job_that_fails_keeps_its_lease_and_runs_again(location: Location, tmp_path: Path) -> None:
     def fails() -> None:
         raise StoreFailed("no")
 
-    with closing(open_leases(location, tmp_path)) as leases, closing(Duties(leases)) as duties:
+    with closing(open_shared(location, tmp_path)[0]) as leases, closing(Duties(leases)) as duties:
         for _ in range(2):
             with pytest.raises(StoreFailed):
                 duties.alone("purge", fails)()

@@ -31,7 +31,7 @@ def ids(*numbers: int) -> I64:
     return np.array(numbers, dtype=np.int64)
 
 
-@pytest.fixture(params=[name for name in INDEX_NAMES if name not in ("cuvs", "gpu") or gpu_count()])
+@pytest.fixture(params=[name for name in INDEX_NAMES if name not in ("cuvs", "gpu", "int8") or gpu_count()])
 def index(request: pytest.FixtureRequest) -> VectorIndex:
     return new_index(request.param, 3)
 

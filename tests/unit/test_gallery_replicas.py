@@ -34,7 +34,7 @@ from fr_core.storage.audit.verify import require_unbroken
 from fr_core.storage.leases import Leases
 from fr_core.storage.location import Location, Postgres
 from fr_core.storage.members import Itself, Members
-from fr_core.storage.opening import open_leases, open_members
+from fr_core.storage.opening import open_members, open_shared
 from fr_core.storage.postgres.members import PostgresMembers
 from fr_core.storage.postgres.registry import Registry
 from support.faults import until
@@ -331,7 +331,7 @@ def test_one_server_purges_what_has_expired(database: Postgres) -> None:
         galleries.create(GALLERY, "", MODEL, SIZE, retention=timedelta(days=1))
         enrol(galleries, 1)
     now += timedelta(days=2)
-    leases: Leases = open_leases(database, Path())
+    leases: Leases = open_shared(database, Path())[0]
     with closing(leases):
         lease = leases.take("purge_galleries", 60.0)
         assert lease is not None
@@ -340,6 +340,14 @@ def test_one_server_purges_what_has_expired(database: Postgres) -> None:
         leases.release(lease)
     with Galleries.open(database, key=KEY, index="numpy", clock=lambda: now) as galleries:
         assert galleries.get(GALLERY).template_count == 0
+
+
+def test_a_server_keeps_the_purge_until_it_ends(database: Postgres) -> None:
+    with closing(open_shared(database, Path(), "other")[0]) as others:
+        with opened(database), opened(database):
+            assert others.take("purge_galleries", 60.0) is None
+            assert "purge_galleries" in others.holders()
+        assert others.take("purge_galleries", 60.0) is not None
 
 
 def test_a_token_makes_a_reader_wait_for_its_version_or_be_refused(location: Location) -> None:

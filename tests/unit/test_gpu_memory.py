@@ -12,7 +12,7 @@ import pytest
 from fr_core.errors import DeviceLost, DeviceUnavailable, InternalError
 from fr_core.gallery.effects import AddedVector
 from fr_core.gallery.index.faiss_codes import Workers
-from fr_core.gallery.index.faiss_cuda import CudaGpu
+from fr_core.gallery.index.faiss_cuda import CudaGpu, scratch_bytes
 from fr_core.gallery.index.faiss_gpu import GpuIndex
 from fr_core.gallery.index.gpu_memory import (
     BLOCK_ROWS,
@@ -21,7 +21,6 @@ from fr_core.gallery.index.gpu_memory import (
     Gpu,
     GpuOwner,
     Halves,
-    scratch_bytes,
 )
 from fr_core.gallery.index.protocol import Hits
 from fr_core.gallery.index.rows_index import NumpyIndex

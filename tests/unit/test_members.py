@@ -3,22 +3,22 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from fr_core.errors import StoreFailed, StoreNewer
-from fr_core.storage.leases import FolderLeases, Lease, Leases, hold
+from fr_core.storage.leases import FolderLeases, Hold, Lease, Leases, hold
 from fr_core.storage.location import Postgres
 from fr_core.storage.members import Heartbeat, Itself, Members, SoleMember
-from fr_core.storage.opening import open_leases, open_members
+from fr_core.storage.opening import open_members, open_shared
 from fr_core.storage.postgres.leases import PostgresLeases
 from fr_core.storage.postgres.members import PostgresMembers
 from fr_core.storage.postgres.registry import Registry
+from support.faults import until
 from support.postgres import Cluster
 from support.postgres_proxy import Proxy
 
@@ -29,11 +29,11 @@ HOLDS_AND_WAITS = """
 import sys, time
 from pathlib import Path
 from fr_core.storage.location import Postgres
-from fr_core.storage.opening import open_leases
+from fr_core.storage.opening import open_shared
 time.time = lambda: 0.0  # its wall clock is wrong by decades
 place = sys.argv[1]
 location = Postgres(place) if place.startswith("postgresql:") else Path(place)
-lease = open_leases(location, Path(sys.argv[2]), "other").take("purge", 3600.0)
+lease = open_shared(location, Path(sys.argv[2]), "other")[0].take("purge", 3600.0)
 print("none" if lease is None else lease.number, flush=True)
 sys.stdin.read()
 """
@@ -102,6 +102,13 @@ def two(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Leases
         one.close()
 
 
+@contextmanager
+def held_by(held: Hold | None) -> Iterator[Hold]:
+    assert held is not None
+    with held:
+        yield held
+
+
 def taken(leases: Leases, name: str = "purge") -> Lease:
     lease = leases.take(name, LASTS_S)
     assert lease is not None
@@ -148,24 +155,65 @@ def test_the_holder_stops_no_later_than_others_may_take_the_lease(world: World) 
     clock.now_s += 3 * LASTS_S
     assert not first.is_held
     first.end()
-    again = hold(world.leases("b")[0], "purge")
+    others, others_clock = world.leases("b")
+    again = hold(others, "purge", clock_s=others_clock)
     assert again is not None
     assert again.number == first.number + 1
-    assert hold(leases, "purge") is None
+    assert hold(leases, "purge", clock_s=clock) is None
     again.end()
 
 
-def test_a_lease_is_renewed_while_it_is_held(world: World) -> None:
-    leases, _ = world.leases("a")
-    held = hold(leases, "purge", 0.3)
-    assert held is not None
-    world.execute("UPDATE leases SET expires = clock_timestamp()")
-    until = time.monotonic() + 10
-    while not leases.holders() and time.monotonic() < until:  # the next renewal gives it time again
-        pass
-    assert leases.holders() == {"purge": "a"}
-    held.end()
+@pytest.mark.parametrize("holder", ["a", ""])  # a command has no name
+def test_a_lease_is_renewed_while_it_is_held(world: World, holder: str) -> None:
+    leases, clock = world.leases(holder)
+    with held_by(hold(leases, "purge", 0.3, clock)) as held:
+        world.execute("UPDATE leases SET expires = clock_timestamp()")
+        until(lambda: bool(leases.holders()))  # the next renewal gives it time again
+        assert leases.holders() == {"purge": holder}
+        assert held.is_held
     assert leases.holders() == {}
+
+
+def test_a_lease_is_told_of_when_it_is_taken_and_once_when_it_ends(world: World) -> None:
+    (leases, clock), (others, _), told = world.leases("a"), world.leases("b"), list[str]()
+    with held_by(hold(leases, "purge", LASTS_S, clock, told.append)):
+        assert told == ["taken"]
+    assert told == ["taken", "released"]
+    told.clear()
+    held = hold(leases, "purge", 0.3, clock, told.append)
+    assert held is not None
+    others.release(Lease("purge", held.number, 0.0))  # as if it had expired
+    taken(others)
+    until(lambda: told == ["taken", "lost"])
+    assert not held.is_held
+    held.end()
+    assert told == ["taken", "lost"]
+    assert leases.holders() == {"purge": "b"}
+
+
+def test_a_lease_whose_time_has_passed_is_lost_even_if_a_renewal_succeeds_then(world: World) -> None:
+    leases, clock = world.leases("a")
+    told: list[str] = []
+    held = hold(leases, "purge", 0.3, clock, told.append)
+    assert held is not None
+    clock.now_s += 1.0  # the process was stopped for so long
+    until(lambda: told == ["taken", "lost"])
+    clock.now_s -= 1.0  # no clock does that; only then would a new end be seen
+    assert not held.is_held
+    held.end()
+
+
+def test_a_lease_is_lost_when_the_database_is_away_for_its_time(world: World, tmp_path: Path) -> None:
+    proxy = Proxy(tmp_path, world.cluster.folder)
+    through = Postgres(world.database.url.replace(str(world.cluster.folder), str(tmp_path)))
+    told: list[str] = []
+    held = hold(PostgresLeases(world.registry(through), "a"), "purge", 0.5, told=told.append)
+    assert held is not None
+    proxy.open = False
+    world.cut_connections()
+    until(lambda: told == ["taken", "lost"])
+    held.end()
+    proxy.close()
 
 
 def test_a_lease_outlives_a_lost_connection(world: World) -> None:
@@ -180,7 +228,7 @@ def test_a_lease_outlives_a_lost_connection(world: World) -> None:
 def test_a_killed_process_with_a_wrong_wall_clock(place: str, world: World, tmp_path: Path) -> None:
     location = tmp_path if place == "folder" else world.database
     where = str(tmp_path) if place == "folder" else world.database.url
-    with closing(open_leases(location, tmp_path, "own")) as leases:
+    with closing(open_shared(location, tmp_path, "own")[0]) as leases:
         command = [sys.executable, "-c", HOLDS_AND_WAITS, where, str(tmp_path)]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None

@@ -12,14 +12,14 @@ from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.index.rows_index import NumpyIndex
 from fr_core.gallery.search.following import SCOPE
 from fr_core.gallery.store.schema import SCHEMA
+from fr_core.storage.duties import Duties
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.leases import Lease
 from fr_core.storage.location import Postgres
 from fr_core.storage.members import Itself
-from fr_core.storage.opening import open_database, open_grants, open_leases, open_members
+from fr_core.storage.opening import open_database, open_members, open_shared
 from fr_core.types import ModelId
 from fr_server.config import Config
-from fr_server.jobs.duties import Duties
 from fr_server.telemetry.milvus_metrics import MILVUS_SPECS, MilvusCollector
 from fr_server.telemetry.open import open_telemetry
 from fr_server.telemetry.shared import Shared, ToldGrants
@@ -90,30 +90,25 @@ def test_leases_that_are_held_and_lost_are_counted(postgres: Cluster, tmp_path: 
     registry, database = CollectorRegistry(), postgres.database()
     of = {"chore": "purge_cases"}
     with (
-        closing(open_leases(database, tmp_path, "a")) as leases,
-        closing(open_leases(database, tmp_path, "b")) as others,
+        closing(open_shared(database, tmp_path, "a")[0]) as leases,
+        closing(open_shared(database, tmp_path, "b")[0]) as others,
     ):
-        duties = Duties(leases, lasts_s=0.3, shared=PrometheusShared(registry))
-        job = duties.alone("purge_cases", lambda: None)
-        job()
+        duties = Duties(leases, lasts_s=0.3, told=PrometheusShared(registry).lease)
+        duties.alone("purge_cases", lambda: None)()
         duties.alone("no chore", lambda: None)()
         assert counted(registry, "fr_leases_held", **of) == 1
         others.release(Lease("purge_cases", 1, 0.0))  # as if it had expired
         assert others.take("purge_cases", 60.0)
-
-        def lost() -> bool:
-            job()
-            return counted(registry, "fr_leases_held", **of) == 0
-
-        until(lost)
-        assert counted(registry, "fr_leases_lost_total", **of) == 1
+        until(lambda: counted(registry, "fr_leases_lost_total", **of) == 1)  # though the job is not due
+        assert counted(registry, "fr_leases_held", **of) == 0
         assert counted(registry, "fr_leases_lost_total", chore="checkpoints") == 0
         duties.close()
+        assert counted(registry, "fr_leases_lost_total", **of) == 1
 
 
 def test_blocks_of_budgets_are_counted(postgres: Cluster) -> None:
     registry = CollectorRegistry()
-    opened = open_grants(postgres.database())
+    _, opened = open_shared(postgres.database(), Path())
     assert opened is not None
     with closing(ToldGrants(opened, PrometheusShared(registry))) as grants:
         for _ in range(2):

@@ -22,6 +22,7 @@ from fr_server.web_shelf import ShelfServer
 from fr_web.console.sessions import Inquiry, Session
 from fr_web.console.shared_sessions import SharedSessions
 from fr_web.console.views import examiner, trainer
+from fr_web.console.works import Works
 from fr_web.packing import Unreadable, packed, unpacked
 from fr_web.shelf import SharedShelf
 from support.ledger import KEY, OTHER_KEY
@@ -224,6 +225,63 @@ def test_a_session_that_ended_elsewhere_is_not_brought_back(world: World) -> Non
     world.run(work)
 
 
+async def finds(works: Works, name: str, said: object) -> None:
+    """Wait until a work has a state."""
+    for _ in range(3_000):
+        if await works.find(name) == said:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(await works.find(name))
+
+
+def test_work_is_followed_and_stopped_from_another_server(world: World) -> None:
+    async def work(one: SharedShelf, two: SharedShelf) -> None:
+        here, there = Works(one), Works(two)
+        state, go_on, was_stopped = trainer.Work(runs=True), asyncio.Event(), asyncio.Event()
+
+        async def at_work() -> None:
+            state.done = 7
+            try:
+                await go_on.wait()
+            except asyncio.CancelledError:
+                was_stopped.set()
+                raise
+            state.made, state.runs = "c1", False
+
+        assert await here.begin("first", state, at_work)
+        assert not await there.begin("first", trainer.Work(), at_work)  # no course is made twice
+        await finds(there, "first", trainer.Work(runs=True, done=7))
+        assert (here.runs_here("first"), there.runs_here("first")) == (True, False)
+        go_on.set()
+        for works in (there, here):
+            await finds(works, "first", trainer.Work(done=7, made="c1"))
+        go_on.clear()
+        assert await here.begin("second", state, at_work)
+        await there.stop("second")
+        assert await there.find("second") is None
+        await asyncio.wait_for(was_stopped.wait(), 30)
+        await finds(here, "second", None)
+
+    world.run(work)
+
+
+def test_work_of_a_server_alone_is_kept_and_stopped() -> None:
+    async def work() -> None:
+        works, state = Works(None), trainer.Work(runs=True)
+
+        async def at_work() -> None:
+            state.made, state.runs = "c1", False
+
+        assert await works.begin("first", state, at_work)
+        assert not await works.begin("first", state, at_work)
+        await finds(works, "first", trainer.Work(made="c1"))
+        assert await works.begin("second", state, asyncio.Event().wait)  # type: ignore[arg-type]
+        await works.stop("second")
+        assert await works.find("second") is None
+
+    asyncio.run(work())
+
+
 def test_values_of_pages_come_back_as_they_were() -> None:
     told = message("console.time.given", count=3, audience=Audience.COHORT)
     wanted = trainer.Wanted(plan="x", dataset={"people": 1})
@@ -234,6 +292,7 @@ def test_values_of_pages_come_back_as_they_were() -> None:
         told,
         Inquiry(common_pb2.PURPOSE_INVESTIGATION, "AZ 1"),
         trainer.Draft(wanted),
+        trainer.Work(failed=("INTERNAL", "X", "words"), forecast=b"x"),
         examiner.Draft(("7",), "notes", {"7": opinion}),
     ):
         assert unpacked(packed(value)) == value

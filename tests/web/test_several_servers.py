@@ -22,6 +22,7 @@ from fr_trust.access.principal import Role
 from support.browser import TRAINEE_PLAN, at_hand
 from support.callers import Caller, Staffed, reason_of, staffed
 from support.courses import create, finish, link_people
+from support.faults import until
 from support.postgres import Cluster
 from support.servers import Running, running
 from support.surfer import Surfer, Trainee, signed_in, words
@@ -56,15 +57,15 @@ def two(tmp_path_factory: pytest.TempPathFactory, postgres: Cluster) -> Iterator
     storage = {"url": database.url}
     with ExitStack() as stack:
         (folder / "catalogues").mkdir()
-        with at_hand(folder):
-            link_people(folder / "people", 40)
-            staff = stack.enter_context(staffed(folder / "data", storage=storage, server={"name": "first"}))
-            second = running(
-                folder / "data", clock=staff.clock, storage=storage, access={"mode": "keys"}, server={"name": "second"}
-            )
-            other = stack.enter_context(second)
-            trainer = staff.caller(Role.TRAINER).training
-            course = create(trainer, TRAINEE_PLAN)
+        stack.enter_context(at_hand(folder))
+        link_people(folder / "people", 40)
+        staff = stack.enter_context(staffed(folder / "data", storage=storage, server={"name": "first"}))
+        second = running(
+            folder / "data", clock=staff.clock, storage=storage, access={"mode": "keys"}, server={"name": "second"}
+        )
+        other = stack.enter_context(second)
+        trainer = staff.caller(Role.TRAINER).training
+        course = create(trainer, TRAINEE_PLAN)
         request = training_pb2.CreateCohortRequest(course_id=course.course_id, trainees=TRAINEES)
         key = key_beside(folder / "data", new=False)
         sites = []
@@ -149,6 +150,25 @@ def test_a_class_follows_its_wall_and_votes_on_either_server(two: Two) -> None:
         assert counts == list("000") + [str(TRAINEES // 2)] * 2 + list("00")
     trainer.post("/sign-out", {})
     assert [projector.get(link).status for _ in range(4)] == [404] * 4
+
+
+def test_a_course_that_one_server_makes_is_followed_on_the_other(two: Two) -> None:
+    trainer = two.surfer(Role.TRAINER)
+    wanted = {"plan": "", "toml": TRAINEE_PLAN, "dataset.people_folder": "1"}
+    draft = trainer.post("/courses/new", wanted).headers["location"]
+    alone = Surfer(two.site.sites[1], {f"fr-{two.site.sites[1].port}": next(iter(trainer.cookies.values()))})
+    other = Surfer(two.site.sites[0], {f"fr-{two.site.sites[0].port}": next(iter(trainer.cookies.values()))})
+    other.get(draft)
+    assert other.post(draft, {"do": "make"}).status == 303  # the first server makes it
+    page = words(alone.get(draft))
+    assert 'value="stop"' in page or "The course is made" in page
+    assert 'value="make"' not in page
+    until(lambda: "The course is made" in words(alone.get(draft)))
+    assert words(alone.get(f"{draft}/events")).endswith("event: over\ndata: -\n\n")
+    (made,) = set(re.findall(r'href="(/courses/[0-9a-f]{16})"', words(alone.get(draft)) + words(other.get(draft))))
+    for _ in range(2):
+        assert trainer.get(made).status == 200
+        assert "The course is made" in words(trainer.get("/courses"))
 
 
 def test_who_signs_out_on_one_server_is_out_on_the_other(two: Two) -> None:

@@ -21,12 +21,17 @@ def serve(
         int | None,
         typer.Option(min=1, help="The first process of that server, if it runs here: its processor time is told."),
     ] = None,
-    method: Annotated[Literal["embed", "detect", "search"], typer.Option(help="What is asked of it.")] = "embed",
+    method: Annotated[
+        Literal["embed", "stream", "detect", "search"],
+        typer.Option(help="What is asked of it; stream: embeddings over one stream for each connection."),
+    ] = "embed",
     mode: Annotated[
         Literal["closed", "open"],
         typer.Option(help="closed: so many calls at once; open: calls arrive at a rate, whatever becomes of them."),
     ] = "closed",
-    concurrency: Annotated[int, typer.Option(min=1, help="Calls at once of the closed loop.")] = 8,
+    concurrency: Annotated[
+        int, typer.Option(min=1, help="Calls, or photos of streams, at once in the closed loop.")
+    ] = 8,
     rate: Annotated[
         float | None, typer.Option(metavar="CALLS/S", min=0.001, help="Arrivals of the open loop, a Poisson process.")
     ] = None,
@@ -126,6 +131,8 @@ def serve(
         raise typer.BadParameter("--peer-key and --peer-pid go with it.", param_hint="--peer-url")
     if peer_url is not None and (method, mode) != ("embed", "closed"):
         raise typer.BadParameter("It is measured with --method embed and --mode closed.", param_hint="--peer-url")
+    if method == "stream" and mode != "closed":
+        raise typer.BadParameter("A stream is measured with --mode closed.", param_hint="--method")
     loads = _loads(sweep)
     with errors_to_stderr():
         from fr_bench.speed.report import page_of

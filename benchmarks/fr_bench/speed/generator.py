@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from multiprocessing.connection import Connection
 from typing import Any, Self, cast
@@ -19,6 +19,9 @@ import grpc
 import grpc.aio
 from google.rpc import error_details_pb2, status_pb2
 
+from fr_api.v1.common_pb2 import Refusal
+from fr_api.v1.error_reason_pb2 import ErrorReason
+from fr_api.v1.recognition_pb2 import StreamEmbedRequest, StreamEmbedResponse
 from fr_bench.speed.child import Child, answer_requests
 from fr_bench.speed.connection import Access, open_aio_channel
 
@@ -33,7 +36,7 @@ _LEAD_S = 0.25
 class Target:
     """A server (HOST:PORT), "/package.Service/Method", serialised requests, connections of each generator, and access.
 
-    Without access, the connections are in clear.
+    Without access, the connections are in clear. With `streams`, the requests are items of a stream, without their ids.
     """
 
     address: str
@@ -41,11 +44,15 @@ class Target:
     requests: tuple[bytes, ...]
     channels: int
     access: Access | None = None
+    streams: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """An order: send the requests at these places, `concurrency` at a time, the next when one is answered."""
+    """An order: send the requests at these places, `concurrency` at a time, the next when one is answered.
+
+    Of streams there is one for each connection, and `concurrency` is of all items that wait for their answers.
+    """
 
     order: tuple[int, ...]
     concurrency: int
@@ -154,7 +161,10 @@ class _Sender:
             ("grpc.use_local_subchannel_pool", 1),  # else all channels of a process share one connection
         )
         self._channels = [open_aio_channel(target.address, target.access, options) for _ in range(target.channels)]
-        self._methods: list[Any] = [channel.unary_unary(target.method) for channel in self._channels]
+        self._methods: list[Any] = [
+            channel.stream_stream(target.method) if target.streams else channel.unary_unary(target.method)
+            for channel in self._channels
+        ]
         self._target = target
         self._metadata = None if target.access is None else target.access.metadata
         self._turn = 0
@@ -180,9 +190,46 @@ class _Sender:
                 calls.append(await self._call(place, time.monotonic(), order.deadline_s))  # noqa: PERF401 - others take places meanwhile
 
         async with asyncio.TaskGroup() as group:
-            for _ in range(order.concurrency):
-                group.create_task(work(places))
+            if self._target.streams:
+                for number, method in enumerate(self._methods):
+                    share = order.concurrency // len(self._methods) + (number < order.concurrency % len(self._methods))
+                    if share:
+                        group.create_task(self._stream(method, places, share, order.deadline_s, calls))
+            else:
+                for _ in range(order.concurrency):
+                    group.create_task(work(places))
         return calls
+
+    async def _stream(
+        self, method: Any, places: Iterator[int], at_once: int, deadline_s: float, calls: list[Call]
+    ) -> None:
+        """Send the requests at these places over a stream, so many at once; note how each ended."""
+        room, waiting, clock = asyncio.Semaphore(at_once), dict[str, Call](), asyncio.get_running_loop()
+
+        async def items() -> AsyncIterator[bytes]:
+            await room.acquire()
+            for number, place in enumerate(places):
+                item, now = str(number), time.monotonic()
+                waiting[item] = Call(place, now, now, now, OK, False)
+                # Fields of a message may come in any order.
+                yield self._target.requests[place] + StreamEmbedRequest(item_id=item).SerializeToString()
+                await room.acquire()
+
+        call, failure = method(items(), metadata=self._metadata), grpc.StatusCode.CANCELLED.name
+        try:
+            async with asyncio.timeout(deadline_s) as limit:
+                async for content in call:
+                    limit.reschedule(clock.time() + deadline_s)
+                    answer = StreamEmbedResponse.FromString(content)
+                    outcome = _reason(answer.refusal) if answer.HasField("refusal") else OK
+                    calls.append(replace(waiting.pop(answer.item_id), ended=time.monotonic(), outcome=outcome))
+                    room.release()
+        except TimeoutError:
+            call.cancel()
+            failure = grpc.StatusCode.DEADLINE_EXCEEDED.name
+        except grpc.aio.AioRpcError as error:
+            failure = outcome_of(error)[0]
+        calls += [replace(one, ended=time.monotonic(), outcome=failure) for one in waiting.values()]
 
     async def _open(self, order: Open) -> list[Call]:
         tasks = []
@@ -205,6 +252,10 @@ class _Sender:
             reason, wait_s = outcome_of(error)
             return Call(place, due, sent, ended, reason, wait_s is not None)
         return Call(place, due, sent, time.monotonic(), OK, False)
+
+
+def _reason(refusal: Refusal) -> str:
+    return ErrorReason.Name(refusal.reason).removeprefix("ERROR_REASON_")
 
 
 def outcome_of(error: grpc.RpcError) -> tuple[str, float | None]:

@@ -32,6 +32,7 @@ class Method(StrEnum):
     """An RPC to measure."""
 
     EMBED = "embed"
+    STREAM = "stream"  # embed, over streams
     DETECT = "detect"
     SEARCH = "search"
 
@@ -41,8 +42,15 @@ PURPOSE: dict[str, Any] = {"purpose": common_pb2.PURPOSE_INVESTIGATION, "case_re
 
 PATHS = {
     Method.EMBED: "/fr_api.v1.RecognitionService/Embed",
+    Method.STREAM: "/fr_api.v1.RecognitionService/StreamEmbed",
     Method.DETECT: "/fr_api.v1.RecognitionService/Detect",
     Method.SEARCH: "/fr_api.v1.GalleryService/Search",
+}
+
+_REQUESTS: dict[Method, Any] = {
+    Method.EMBED: recognition_pb2.EmbedRequest,
+    Method.STREAM: recognition_pb2.StreamEmbedRequest,
+    Method.DETECT: recognition_pb2.DetectRequest,
 }
 
 _RESPONSES: dict[Method, Any] = {
@@ -61,7 +69,7 @@ class Answer:
 
 
 def serialised(method: Method, photos: Sequence[bytes], gallery_id: str) -> tuple[bytes, ...]:
-    """The request for each photo; `gallery_id` is for searches, which take the largest face."""
+    """The request for each photo, in a stream without id; `gallery_id` is for searches, of the largest face."""
     images = [common_pb2.Image(data=photo) for photo in photos]
     if method is Method.SEARCH:
         largest = common_pb2.SEVERAL_FACES_POLICY_LARGEST
@@ -71,7 +79,7 @@ def serialised(method: Method, photos: Sequence[bytes], gallery_id: str) -> tupl
             for probe in probes
         ]
         return tuple(search.SerializeToString() for search in searches)
-    kind = recognition_pb2.EmbedRequest if method is Method.EMBED else recognition_pb2.DetectRequest
+    kind = _REQUESTS[method]
     return tuple(kind(image=image).SerializeToString() for image in images)
 
 

@@ -159,8 +159,9 @@ def bench_serve(order: ServeOrder, listed: PhotoList, on_round: OnRound) -> Benc
             else ""
         )
         requests = serialised(method, listed.photos, gallery)
-        answers = first_answers(channel, method, requests)
-        target = Target(address, PATHS[method], requests, load.channels, access)
+        asked = Method.EMBED if method is Method.STREAM else method
+        answers = first_answers(channel, asked, serialised(asked, listed.photos, gallery))
+        target = Target(address, PATHS[method], requests, load.channels, access, streams=method is Method.STREAM)
         subject = ServerSubject(
             stack.enter_context(Generators(target, load.generators)),
             address,

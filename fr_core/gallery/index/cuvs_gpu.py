@@ -158,7 +158,9 @@ def _library(device: int) -> Any:
         return _loaded()
     except (ImportError, OSError, IndexError) as error:
         reason = str(error)
-        raise DeviceUnavailable(message("error.gallery.no_cuvs", reason=reason), device=f"cuda:{device}") from error
+        raise DeviceUnavailable(
+            message("error.gallery.no_library", index="cuvs", package="libcuvs", reason=reason), device=f"cuda:{device}"
+        ) from error
 
 
 @cache  # one object for all devices: `_pooled` is by library

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fr_core.errors import DeviceLost, DeviceUnavailable, message
-from fr_core.gallery.index.gpu_memory import BLOCK_ROWS, F16, MAX_FETCHED, PROBES_PER_PASS, RowBits, scratch_bytes
+from fr_core.gallery.index.gpu_memory import BLOCK_ROWS, F16, HALF_BYTES, MAX_FETCHED, PROBES_PER_PASS, RowBits
 from fr_core.types import F32, I64
 
 _log = logging.getLogger(__name__)
@@ -28,6 +28,16 @@ def gpu_count() -> int:
     return int(faiss.get_num_gpus()) if hasattr(faiss, "StandardGpuResources") else 0
 
 
+def scratch_bytes(probes: int, rows: int, k: int, dimension: int) -> int:
+    """Return the scratch memory that FAISS takes for a search of a block.
+
+    Two buffers of products, two of what was selected of them, the results, and the probes
+    (faiss/gpu/impl/Distance.cu, runDistance; faiss/gpu/GpuDistance.cu, bfKnnConvert).
+    """
+    products, selected = 4 * probes * rows, (4 + 8) * probes * k
+    return 2 * products + 3 * selected + HALF_BYTES * probes * dimension
+
+
 class CudaMemory:
     """The memory of a GPU: a `Gpu` but for its searches. Make it, use it and drop it in one thread.
 
@@ -36,6 +46,8 @@ class CudaMemory:
         runtime: the functions of the CUDA runtime; None = those of the one that FAISS loaded, and made visible to all
             (faiss/__init__.py).
     """
+
+    doubted = 0
 
     def __init__(self, device: int, runtime: Any = None) -> None:
         self._device = device

@@ -65,6 +65,7 @@ class GpuIndex(RowsIndex["_Scanned"]):
         fetched: int = _FETCHED,
     ) -> None:
         super().__init__(dimension, lambda: _Scanned(dimension, Halves(dimension, owners, block_rows)))
+        self._owners = tuple(owners)
         self._workers = workers
         self._fetched = fetched
 
@@ -80,6 +81,11 @@ class GpuIndex(RowsIndex["_Scanned"]):
     def together(self) -> int:
         """Return how many probes share a pass well; see `VectorIndex.together`."""
         return PROBES_PER_PASS
+
+    @property
+    def doubted(self) -> int:
+        """Return `Gpu.doubted` of the GPUs, for all indexes that share them."""
+        return sum(owner.doubted for owner in self._owners)
 
     def search(self, probes: F32, k: int, among: I64 | None = None) -> Hits:
         """Search; see `VectorIndex.search`."""

@@ -39,6 +39,10 @@ class Gpu(Protocol):
     """
 
     @property
+    def doubted(self) -> int:
+        """Return how often a first pass left too many rows of a block for a probe, and all were read again."""
+
+    @property
     def filters(self) -> bool:
         """Return whether a search can be one of some rows only."""
 
@@ -49,7 +53,10 @@ class Gpu(Protocol):
         """
 
     def write(self, address: int, halves: F16) -> None:
-        """Copy values f16[n, D] to an address, and return when they are there."""
+        """Copy values f16[n, D] to an address, and return when they are there.
+
+        Raises `DeviceUnavailable`: too little memory is left for what is kept beside the first rows of a block.
+        """
 
     def zero(self, address: int, size: int) -> None:
         """Overwrite bytes with zeros, and return when that is done."""
@@ -70,16 +77,6 @@ class Gpu(Protocol):
         """
 
 
-def scratch_bytes(probes: int, rows: int, k: int, dimension: int) -> int:
-    """Return the scratch memory that FAISS takes for a search of a block.
-
-    Two buffers of products, two of what was selected of them, the results, and the probes
-    (faiss/gpu/impl/Distance.cu, runDistance; faiss/gpu/GpuDistance.cu, bfKnnConvert).
-    """
-    products, selected = 4 * probes * rows, (4 + 8) * probes * k
-    return 2 * products + 3 * selected + HALF_BYTES * probes * dimension
-
-
 class GpuOwner:
     """The thread that uses a GPU, from its opening to the last free; any other thread hands its work to it.
 
@@ -88,6 +85,7 @@ class GpuOwner:
 
     def __init__(self, open_gpu: Callable[[], Gpu], name: str = "gpu") -> None:
         self.reserved = 0  # bytes of all blocks; only the thread changes it
+        self.doubted = 0  # as `Gpu.doubted`, after the last search
         # Its `put` may be called by a finalizer in the midst of another `put`.
         self._work: SimpleQueue[tuple[Future[Any], Callable[[Gpu], Any]] | None] = SimpleQueue()
         ready: Future[bool] = Future()
@@ -149,7 +147,12 @@ class _Block:
         return self.owner.submit(overwrite)
 
     def search(self, probes: F16, k: int, allowed: RowBits | None) -> Future[tuple[F32, I64]]:
-        return self.owner.submit(lambda gpu: gpu.search(self.address, self.used, probes, k, allowed))
+        def find(gpu: Gpu) -> tuple[F32, I64]:
+            found = gpu.search(self.address, self.used, probes, k, allowed)
+            self.owner.doubted = gpu.doubted
+            return found
+
+        return self.owner.submit(find)
 
 
 def _allocated(owner: GpuOwner, gpu: Gpu, size: int) -> int:

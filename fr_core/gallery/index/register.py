@@ -8,7 +8,7 @@ from fr_core.gallery.index.protocol import RemoteIndexes, VectorIndex
 from fr_core.gallery.index.rows_index import NumpyIndex
 from fr_core.types import F32, I64
 
-INDEX_NAMES = ("auto", "compact", "cuvs", "flat", "gpu", "numpy")
+INDEX_NAMES = ("auto", "compact", "cuvs", "flat", "gpu", "int8", "numpy")
 
 
 def index_maker(name: str, threads: int = 0) -> Callable[[int], VectorIndex]:
@@ -16,10 +16,10 @@ def index_maker(name: str, threads: int = 0) -> Callable[[int], VectorIndex]:
 
     Args:
         name: one of `INDEX_NAMES`; "auto" is "gpu" where FAISS has a GPU, and "compact" elsewhere.
-        threads: that search "compact", "cuvs" and "gpu"; 0 = one for each core that the process may use.
+        threads: that search "compact", "cuvs", "gpu" and "int8"; 0 = one for each core that the process may use.
 
     Raises `ConfigInvalid`: there is no index of that name; `DeviceUnavailable`: there is no GPU that FAISS can use, or
-    that cuVS can use for "cuvs".
+    that cuVS can use for "cuvs" and "int8".
     """
     if name == "numpy":
         return NumpyIndex
@@ -42,6 +42,10 @@ def index_maker(name: str, threads: int = 0) -> Callable[[int], VectorIndex]:
         from fr_core.gallery.index.cuvs_gpu import CuvsGpu
 
         return gpu_indexes(workers, CuvsGpu)
+    if name == "int8":
+        from fr_core.gallery.index.int8_gpu import Int8Gpu
+
+        return gpu_indexes(workers, Int8Gpu)
     return lambda dimension: CompactIndex(dimension, workers=workers)
 
 

@@ -22,7 +22,7 @@ RETURNING number
 """
 _RENEW = """
 UPDATE leases SET expires = clock_timestamp() + ? * interval '1 second'
-WHERE name = ? AND number = ? AND holder <> '' RETURNING 1
+WHERE name = ? AND number = ? AND expires > '-infinity' RETURNING 1
 """
 _RELEASE = "UPDATE leases SET expires = '-infinity', holder = '' WHERE name = ? AND number = ?"
 _HOLDERS = "SELECT name, holder FROM leases WHERE expires > clock_timestamp() ORDER BY name"

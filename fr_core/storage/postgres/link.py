@@ -67,13 +67,13 @@ class Link:
         first: whether a person waits for the start, and must see the reason if a server does not answer.
 
     Attributes:
-        name: tells this connection, and those that replace it, from all others.
+        name: tells this connection, and those that replace it, from all others; PostgreSQL shows it to administrators.
         in_transaction: whether a transaction has begun.
     """
 
     def __init__(self, server: Postgres, schema: str, *, reads: bool = False, first: bool = False) -> None:
         self.server = server
-        self.name = f"fr-core {secrets.token_hex(8)}"
+        self.name = f"fr-core {schema} {secrets.token_hex(8)}"
         self.in_transaction = False
         self._schema = schema
         self._reads = reads

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from fr_core.storage import members
 from fr_core.storage.leases import own_clock_s
 from fr_core.storage.members import LASTS_S, Itself, Member
+from fr_core.storage.postgres.leases import PostgresLeases
 from fr_core.storage.postgres.registry import Registry
 from fr_core.storage.protocol import Row
 
@@ -62,6 +63,7 @@ class PostgresMembers:
     ) -> None:
         self._registry = registry
         self.itself = itself
+        self.leases = PostgresLeases(registry, itself.name, clock_s)
         self._lasts_s = lasts_s
         self._clock_s = clock_s
         self._lock = threading.Lock()  # of all that follows

@@ -1,12 +1,12 @@
 """Examines a store in PostgreSQL from outside the server that has it open; only `set_mark` needs the key."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 
 from fr_core.storage.driver_errors import driver_errors
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.location import Postgres, schema_name
-from fr_core.storage.marks import found_rows, write_mark
+from fr_core.storage.marks import each_of, found_rows, mark_in, write_mark
 from fr_core.storage.postgres.header import PostgresHeader
 from fr_core.storage.postgres.link import Link
 from fr_core.storage.postgres.locks import Locks
@@ -49,13 +49,21 @@ def store_rows(server: Postgres, schema: Schema) -> list[Row]:
         return found_rows(link, PostgresHeader(link))
 
 
-def set_mark(server: Postgres, schema: Schema, key: KeyEncryptionKey, mark: bytes) -> None:
-    """Write a mark, 32 bytes or b"", into a store that a server may have open.
+# Servers that shared a store once, and do not any more, leave their marks; the oldest give way.
+_MOST_MARKS = 64
+
+
+def set_mark(
+    server: Postgres, schema: Schema, key: KeyEncryptionKey, mark: bytes, instead: Collection[bytes] = ()
+) -> None:
+    """Write a mark, 32 bytes, into a store that a server may have open, and remove those `instead`; b"" removes all.
 
     Raises `WrongKey`, `StoreCorrupt`, `StoreFailed`; nothing was changed.
     """
     # Closing the connection undoes what is not committed.
     with driver_errors(), closing(Link(server, schema_name(schema), first=True)) as link:
         Locks(link, schema).begin_writing()
-        write_mark(link, PostgresHeader(link), key, mark)
+        header = PostgresHeader(link)
+        others = [one for one in each_of(mark_in(found_rows(link, header), key)) if one not in (mark, *instead)]
+        write_mark(link, header, key, b"".join([*others, mark][-_MOST_MARKS:]) if mark else b"")
         link.run("COMMIT")

@@ -54,16 +54,16 @@ def require_usable(server: Postgres, least_version: int = LEAST_VERSION) -> None
         raise DatabaseUnusable(message("error.storage.postgres_encoding", found=encoding))
 
 
-def require_room(server: Postgres, stores: int) -> None:
+def require_room(server: Postgres, stores: int, shared: int) -> None:
     """Require that PostgreSQL allows the connections which open stores need, and warn where it allows fewer than they
     may use.
 
-    `stores`: how many are open, each counted once for each process. Raises `DatabaseUnreachable`, `DatabaseUnusable`,
-    `StoreFailed`.
+    `stores`: how many are open, each counted once for each process. `shared`: connections beside those of stores, which
+    are always open. Raises `DatabaseUnreachable`, `DatabaseUnusable`, `StoreFailed`.
     """
     with driver_errors(), closing(Link(server, "public", reads=True, first=True)) as link:
         ((room,),) = link.run(_ROOM)
-    least, most = stores * (1 + _BESIDE), stores * (server.connections + _BESIDE)
+    least, most = stores * (1 + _BESIDE) + shared, stores * (server.connections + _BESIDE) + shared
     if room < least:
         raise DatabaseUnusable(message("error.storage.postgres_connections", room=room, least=least))
     if room < most:

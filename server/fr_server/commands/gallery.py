@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import sys
@@ -274,7 +275,7 @@ def _configuration(data: Path | None, key: str, config: Path | None) -> Config:
     from fr_server.config import load_config
 
     named = {"gallery.folder": None if data is None else str(data), "gallery.key": key or None}
-    return load_config(config, (), {name: value for name, value in named.items() if value is not None})
+    return load_config(config, (), {name: value for name, value in named.items() if value is not None}, os.environ)
 
 
 def _counts(found: Extent | Verified) -> str:

@@ -19,6 +19,7 @@ from fr_server.commands.status import status
 from fr_server.commands.verify import audit_export, verify
 
 if TYPE_CHECKING:
+    from fr_core.storage.keys import KeyEncryptionKey
     from fr_server.config import Config
     from fr_server.gateway.authority import Issued
     from fr_trust.access.store import AccessStore
@@ -41,6 +42,7 @@ server.add_typer(key, name="key")
 _CONFIG = "server.toml"
 # `init` keeps this file in the folder until it has finished.
 _UNFINISHED = ".unfinished"
+_KEY = "data.key"
 # Names for clients on the server's own machine.
 _HERE = ("localhost", "127.0.0.1", "::1")
 
@@ -61,8 +63,9 @@ def init(
 ) -> None:
     """Set up a server for remote clients: make an authority, a certificate, a configuration and the first key.
 
-    Every key is random, and only its owner can read its file. If the command is interrupted, run it again; it starts
-    over.
+    Every key is random, and only its owner can read its file. If the environment names a database (FR__STORAGE__URL),
+    the first key is stored there, and the configuration names it. If the command is interrupted, run it again; it
+    starts over.
     """
     from fr_core.storage.durable import write_private
     from fr_server.clock import wall_ms
@@ -74,6 +77,7 @@ def init(
     called = _normal([*(names or _own_names()), *_HERE])
     dns, addresses = _split(called)
     with reporting(writes=True), ExitStack() as undone:
+        storage = _storage()
         _begin(folder)
         undone.callback(shutil.rmtree, folder, ignore_errors=True)
         folder = folder.resolve()
@@ -82,10 +86,13 @@ def init(
         certificate = Issued(folder / "server.pem", folder / "server.key")
         make_server_certificate(authority, certificate, dns, addresses, wall_ms(), called[0])
         path = folder / _CONFIG
-        write_private(path, _configuration(folder, port).encode())
+        write_private(path, (_configuration(folder, port) + storage).encode())
         config = load_config(path)
         key = key_of(config, new=True)
         data_folder(config).mkdir(mode=0o700)
+        if storage:
+            _require_own(config, key)
+            undone.pop_all()  # the key stays: from here on, the database may hold a store under it
         with _opened(config) as store:
             token = _new_admin(store, "first admin", config.access.key_days)
         target = _target(called, port)
@@ -100,7 +107,7 @@ def init(
         ("server.pem, server.key", "the certificate and its key, valid for 397 days"),
         ("ca.pem, ca.key", "the authority that signed the certificate; keep ca.key on another disk"),
         ("admin.toml", "the connection file of the first admin key"),
-        ("data.key", "the key that encrypts all stored data; keep a copy in another place"),
+        (_KEY, "the key that encrypts all stored data; keep a copy in another place"),
     ):
         typer.echo(f"  {name:24}{what}")
     typer.echo(f"Start the server:    fr serve --config {path}")
@@ -331,10 +338,59 @@ def _begin(folder: Path) -> None:
         if folder.is_symlink() or not (empty or cut_off):
             raise TargetTaken(message("error.server.already_exists_2", folder=folder))
         if cut_off:
-            shutil.rmtree(folder)
+            _clear(folder)
+            return
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
     (folder / _UNFINISHED).touch(0o600, exist_ok=False)
+
+
+def _clear(folder: Path) -> None:
+    """Delete what an interrupted run has left, except a whole key: a database may hold a store under it."""
+    from fr_core.errors import KeyUnavailable
+    from fr_core.storage.keys import load_key
+
+    kept = {_UNFINISHED, _KEY}
+    try:
+        load_key(f"file:{folder / _KEY}")
+    except KeyUnavailable:
+        kept.remove(_KEY)
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name not in kept:
+            path.unlink()
+
+
+def _storage() -> str:
+    """Return the section of the database that the environment names, which can be used now; "" if it names none."""
+    import dataclasses
+
+    from fr_core.storage.outside import require_ready
+    from fr_server.config import load_config
+    from fr_server.config.folders import postgres_of
+    from fr_server.config.tree import StorageConfig
+
+    config = load_config(None, environ=os.environ)
+    server = postgres_of(config)
+    if server is None:
+        return ""
+    require_ready(server, 1, 2)
+    usual, found = (dataclasses.asdict(one) for one in (StorageConfig(), config.storage))
+    lines = [f"{name} = {_quoted(value)}" for name, value in found.items() if value != usual[name]]
+    return "\n".join(["", "[storage]", *lines, ""])
+
+
+def _require_own(config: Config, key: KeyEncryptionKey) -> None:
+    """Raise `ConfigInvalid` if a database holds stores that another server has set up."""
+    from fr_core.errors import ConfigInvalid, WrongKey
+    from fr_server.storage.places import marks_of
+
+    try:
+        marks_of(config, key)
+    except WrongKey as error:
+        told = message("error.server.database_taken", database=config.storage.url.partition("?")[0])
+        raise ConfigInvalid(told, key="storage.url") from error
 
 
 def _keep(pair: Issued) -> Issued:
@@ -405,10 +461,10 @@ def _require_there(folder: Path) -> None:
         )
 
 
-def _quoted(path: Path) -> str:
+def _quoted(value: Path | str | float) -> str:
     import json
 
-    return json.dumps(str(path), ensure_ascii=False)
+    return json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)
 
 
 def _own_names() -> list[str]:

@@ -287,7 +287,8 @@ class GalleryConfig:
     index: str = _set(
         "auto",
         "Search index. auto: on the GPU if FAISS finds one; otherwise exact for small galleries and compact "
-        "for large ones. cuvs: on the GPU, searched by cuVS. milvus: on the server of `milvus.uri`.",
+        "for large ones. cuvs: on the GPU, searched by cuVS. int8: the same, after a first pass in int8. milvus: on "
+        "the server of `milvus.uri`.",
         choices=(*INDEX_NAMES, MILVUS),
     )
     key: str = _set(

@@ -12,7 +12,7 @@ from typing import TypeVar
 from fr_core.storage.grants import Grants
 from fr_core.storage.leases import Leases
 from fr_core.storage.location import Postgres, name_of
-from fr_core.storage.opening import open_grants, open_leases
+from fr_core.storage.opening import open_shared
 from fr_core.storage.schema import Schema
 from fr_server.config import Config
 from fr_server.config.folders import (
@@ -81,9 +81,8 @@ def open_stores(config: Config, clock: Callable[[], int], shared: Shared | None 
         training = opened.enter_context(_opened(config, training_folder(config), TrainingStore, clock, shared))
         folder = access_folder(config)
         location = postgres_of(config) or folder
-        leases = open_leases(location, folder, name_of_server(config))
+        leases, grants = open_shared(location, folder, name_of_server(config))
         opened.callback(leases.close)
-        grants = open_grants(location)
         if grants is not None:
             opened.callback(grants.close)
             grants = ToldGrants(grants, shared or Shared())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from fr_core.gallery.store.schema import SCHEMA as GALLERIES
 from fr_core.storage.database import Database
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.location import Location, name_of
+from fr_core.storage.marks import each_of
 from fr_core.storage.outside import exists, is_marked, mark_of, set_mark
 from fr_core.storage.schema import Schema
 from fr_server.config import Config
@@ -32,27 +33,30 @@ def any_marked(config: Config) -> Path | str | None:
     return None
 
 
-def marks_of(config: Config, key: KeyEncryptionKey) -> dict[Path | str, bytes]:
-    """Return the marks of the existing stores by their names, 32 bytes or b""; raises `WrongKey` too."""
-    marks: dict[Path | str, bytes] = {}
+def marks_of(config: Config, key: KeyEncryptionKey) -> dict[Path | str, frozenset[bytes]]:
+    """Return the marks of the existing stores by their names, 32 bytes for each server; raises `WrongKey` too."""
+    marks: dict[Path | str, frozenset[bytes]] = {}
     for place in _there(config):
         with naming(place.named):
-            marks[place.named] = mark_of(place.location, place.schema, key)
+            marks[place.named] = frozenset(each_of(mark_of(place.location, place.schema, key)))
     return marks
 
 
-def mark_all(config: Config, key: KeyEncryptionKey, mark: bytes) -> None:
+def mark_all(config: Config, key: KeyEncryptionKey, mark: bytes, instead: Collection[bytes] = ()) -> None:
     """Write a mark, 32 bytes or b"" for none, into every existing store; servers may have them open.
+
+    `instead`: the marks of earlier seals of this server, which are removed.
 
     Raises `WrongKey`, `StoreNewer`, `StoreCorrupt` or `StoreFailed` if one could not be marked (metadata: file); run it
     again.
     """
     for place in _there(config):
         with naming(place.named):
-            if mark_of(place.location, place.schema, key) == mark:
+            found = each_of(mark_of(place.location, place.schema, key))
+            if (mark in found if mark else not found) and not {*found} & {*instead}:
                 continue
             with _open(place, key):
-                set_mark(place.location, place.schema, key, mark)
+                set_mark(place.location, place.schema, key, mark, instead)
 
 
 @contextmanager

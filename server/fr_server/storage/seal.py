@@ -74,7 +74,7 @@ def seal(path: Path, config: Config, key: KeyEncryptionKey) -> Path:
         _write(at, key, body)
     except OSError as error:
         raise _unmade(error) from error
-    mark_all(config, key, _mark(body))
+    mark_all(config, key, _mark(body), _before(body))
     return at
 
 
@@ -96,7 +96,7 @@ def mark_stores(path: Path | None, config: Config) -> None:
     """Write the mark of an intact seal into every open store; raises as `require_sealed` and `mark_all`."""
     if require_sealed(path, config):
         body, *_ = _read(seal_of(config))
-        mark_all(config, key_of(config, new=False), _mark(body))
+        mark_all(config, key_of(config, new=False), _mark(body), _before(body))
 
 
 @contextmanager
@@ -173,9 +173,9 @@ def _sealed(path: Path | None, config: Config) -> dict[str, str] | None:
             raise _tampered(Path(name), message("error.server.cannot_read_2", reason=str(error.strerror))) from error
         if found[name] not in (files.get(name), becomes.get(name)):
             raise _tampered(Path(name), message("error.server.changed_since_sealed"))
-    known = {_mark(body), *map(bytes.fromhex, said.get("marks", ()))}
-    for store, mark in marks_of(config, key).items():
-        if mark and mark not in known:
+    known = {_mark(body), *_before(body)}
+    for store, marks in marks_of(config, key).items():
+        if marks and not marks & known:
             raise _tampered(store, message("error.server.mark_another_seal", at=at))
     return {name: found[name] for name in named}
 
@@ -224,13 +224,24 @@ def _read(at: Path) -> list[str]:
 
 
 def _marks(config: Config, key: KeyEncryptionKey) -> set[str]:
-    """Return the marks of the stores, and of the seal to be replaced, which a server may be writing into them."""
-    marks = {mark.hex() for mark in marks_of(config, key).values() if mark}
+    """Return the marks of the stores, and of the seal to be replaced, which a server may be writing into them.
+
+    Of the marks in a database, only those of this server.
+    """
+    marks = {mark.hex() for found in marks_of(config, key).values() for mark in found}
     try:
         body, *macs = _read(seal_of(config))
     except FileTampered:
-        return marks
-    return marks | {_mark(body).hex()} if body and _is_one(key, body, macs) else marks
+        body = ""
+    is_own = bool(body) and _is_one(key, body, macs)
+    if config.storage.url:
+        marks &= {mark.hex() for mark in _before(body)} if is_own else set()
+    return marks | {_mark(body).hex()} if is_own else marks
+
+
+def _before(body: str) -> set[bytes]:
+    """Return the marks of earlier seals of this server, which stores may still have."""
+    return {*map(bytes.fromhex, json.loads(body).get("marks", ()))}
 
 
 def _mark(body: str) -> bytes:

@@ -3,9 +3,9 @@
 from typing import Literal, get_args
 
 from fr_core.storage.grants import Block, Grants
+from fr_core.storage.leases import LeaseEvent
 from fr_core.storage.pool import PoolListener
 
-LeaseEvent = Literal["taken", "lost", "released"]
 Budget = Literal["calls", "searches"]
 
 BUDGETS: tuple[Budget, ...] = get_args(Budget)

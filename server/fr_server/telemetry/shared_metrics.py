@@ -10,10 +10,11 @@ from prometheus_client.registry import Collector
 from fr_core.errors import FrError
 from fr_core.gallery.search.following import SCOPE
 from fr_core.gallery.store.lag import lags_of
+from fr_core.storage.leases import LeaseEvent
 from fr_core.storage.location import Postgres
 from fr_core.storage.members import Members
 from fr_server.telemetry.listener import CHORES
-from fr_server.telemetry.shared import BUDGETS, Budget, LeaseEvent, Shared
+from fr_server.telemetry.shared import BUDGETS, Budget, Shared
 from fr_server.telemetry.spec import Spec, counter, gauge, seen, specs_in
 from fr_server.telemetry.trust_metrics import CHAINS
 
@@ -47,7 +48,7 @@ LEASES_HELD = Spec(
 LEASES_LOST = Spec(
     "fr_leases_lost_total",
     "counter",
-    "Leases of periodic jobs that this server could not renew; counted when the job is next due.",
+    "Leases of periodic jobs that this server could not renew in their time.",
     ("chore",),
 )
 POOL_OPEN = Spec("fr_pool_connections", "gauge", "Open connections that read a store, at most 8 a process.", ("store",))

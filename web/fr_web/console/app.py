@@ -36,6 +36,7 @@ from fr_web.console.views.keyboard import KEYBOARD_COOKIE, keys_of
 from fr_web.console.visit import IN_PLACE, Screen, Visit, page_policy, ways_back
 from fr_web.console.walls import Wall
 from fr_web.console.words import FOR_PAGES, PURPOSES, QUALITY, ROLES, USES
+from fr_web.console.works import Works
 from fr_web.errors import http_status, refused
 from fr_web.lti.tool import Tool
 from fr_web.room import FROM_PLATFORMS, Room, is_loopback_host, network_of, too_large
@@ -61,6 +62,7 @@ class Console:
         self._room, self._small = room, Room(_SMALL_FORM_BYTES, rules.body_s, _SMALL_AT_ONCE)
         self._attempts = Attempts()
         self.walls: dict[str, Wall] = {}
+        self.works = Works(shelf)
         self._sessions, self._shared_walls = Sessions(), None
         if shelf is not None:
             self._sessions = shared = SharedSessions(shelf)

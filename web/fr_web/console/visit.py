@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
     from fr_web.console.walls import Wall
+    from fr_web.console.works import Works
     from fr_web.lti.tool import Tool
 
     FormT = TypeVar("FormT", bound=DataclassInstance)
@@ -82,6 +83,11 @@ class Desk(Protocol):
     @property
     def walls(self) -> dict[str, Wall]:
         """Return the projectors, by what their addresses end with, which cannot be guessed."""
+        ...
+
+    @property
+    def works(self) -> Works:
+        """Return the works that go on without their pages."""
         ...
 
 

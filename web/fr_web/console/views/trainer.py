@@ -6,7 +6,7 @@ import asyncio
 import re
 import secrets
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
@@ -29,7 +29,6 @@ STAGES: Mapping[int, Message] = {
     training_pb2.COURSE_STAGE_FORMS: message("console.making.forms"),
     training_pb2.COURSE_STAGE_PICTURES: message("console.making.pictures"),
 }
-_running: set[asyncio.Task[None]] = set()  # also of somebody who has signed out: the course will be there
 
 
 @shared
@@ -51,25 +50,44 @@ class Wanted:
 @shared
 @dataclass(slots=True)
 class Draft:
-    """A course that is planned, checked or made; `at` is the progress, `forecast` and `made` are the results.
-
-    Other servers know what was wanted; the work on it stays in its process.
-    """
+    """A course that is planned; the work on it goes on under the name of the draft and the number of the attempt."""
 
     wanted: Wanted
-    missing: int = field(default=0, metadata=STAYS)  # people whom the data sets lack
+    attempt: int = 0
+    missing: int = 0  # people whom the data sets lack
     checked: training_pb2.CheckPlanResponse | None = field(default=None, metadata=STAYS)
-    forecasts: bool = field(default=False, metadata=STAYS)
-    task: asyncio.Task[None] | None = field(default=None, metadata=STAYS)
-    at: training_pb2.CourseProgress | None = field(default=None, metadata=STAYS)
-    forecast: training_pb2.Course | None = field(default=None, metadata=STAYS)
-    made: training_pb2.Course | None = field(default=None, metadata=STAYS)
-    error: FrApiError | None = field(default=None, metadata=STAYS)
+
+
+@shared
+@dataclass(slots=True)
+class Work:
+    """The check of a plan, or the making of its course; also of somebody who has signed out: the course will be there.
+
+    `stage`, `done` and `total` are the progress. The result is `forecast`, an encoded `Course`, or the id of the course
+    that is `made`, or the parts of an error.
+    """
+
+    forecasts: bool = False
+    runs: bool = False
+    stage: int = 0
+    done: int = 0
+    total: int = 0
+    forecast: bytes = b""
+    made: str = ""
+    failed: tuple[str, str, str] | None = None
 
     @property
-    def runs(self) -> bool:
-        """Return whether the server is at work."""
-        return self.task is not None and not self.task.done()
+    def forms(self) -> training_pb2.Course | None:
+        """Return the course whose forms were checked."""
+        return training_pb2.Course.FromString(self.forecast) if self.forecast else None
+
+    @property
+    def error(self) -> FrApiError | None:
+        """Return why the work has ended without a result."""
+        if self.failed is None:
+            return None
+        code, reason, words = self.failed
+        return FrApiError(grpc.StatusCode[code], reason, words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +114,8 @@ async def courses(visit: Visit) -> Response:
     request = training_pb2.ListCoursesRequest(page_size=ON_A_PAGE, page_token=visit.query("page"))
     found = await visit.ask(request, training_pb2.ListCoursesResponse)
     drafts = {key.removeprefix("draft:"): one for key, one in visit.who.drafts.items() if isinstance(one, Draft)}
-    return visit.page("trainer_courses.html", found=found, drafts=drafts)
+    works = {key: await _work_on(visit, key, one) for key, one in drafts.items()}
+    return visit.page("trainer_courses.html", found=found, drafts=drafts, works=works)
 
 
 async def course_page(visit: Visit, error: FrApiError | None = None, **values: Any) -> Response:
@@ -200,7 +219,8 @@ async def plan_course(visit: Visit) -> Response:
 def keep(visit: Visit, draft: Draft) -> str:
     """Keep a draft until the visitor signs out, and return its id; the oldest one that rests makes room."""
     kept = visit.who.drafts
-    resting = [key for key, one in kept.items() if isinstance(one, Draft) and not one.runs]
+    works = visit.desk.works
+    resting = [key for key, one in kept.items() if isinstance(one, Draft) and not works.runs_here(_name(key[6:], one))]
     for key in resting[: max(len(resting) + 1 - _MOST_DRAFTS, 0)]:
         del kept[key]
     name = secrets.token_hex(8)
@@ -252,13 +272,23 @@ def _draft(visit: Visit) -> Draft:
     return found
 
 
+def _name(draft_id: str, one: Draft) -> str:
+    return f"{draft_id} {one.attempt}"
+
+
+async def _work_on(visit: Visit, draft_id: str, one: Draft) -> Work:
+    found = await visit.desk.works.find(_name(draft_id, one)) if one.attempt else None
+    return found if isinstance(found, Work) else Work()
+
+
 async def draft(visit: Visit) -> Response:
     """Show what a plan needs and what there is, the check of its forms, the work, or the course."""
     one = _draft(visit)
-    if one.checked is None or not one.runs:  # a server at work on a course answers late
+    work = await _work_on(visit, visit.path["draft"], one)
+    if one.checked is None or not work.runs:  # a server at work on a course answers late
         one.checked = await visit.ask(_check(one.wanted), training_pb2.CheckPlanResponse)
         one.missing = one.checked.missing
-    return visit.page("trainer_draft.html", checked=one.checked, **_state(visit, one))
+    return visit.page("trainer_draft.html", checked=one.checked, **_state(visit, one, work))
 
 
 async def draft_events(visit: Visit) -> Response:
@@ -267,46 +297,47 @@ async def draft_events(visit: Visit) -> Response:
 
 
 async def _news(visit: Visit, one: Draft) -> AsyncGenerator[Mapping[str, Any] | None, None]:
-    before: object = None
+    before: Work | None = None
     while True:
-        now = (one.runs, one.at)
-        yield _state(visit, one) if now != before else None
-        if not now[0]:
+        now = replace(await _work_on(visit, visit.path["draft"], one))
+        yield _state(visit, one, now) if now != before else None
+        if not now.runs:
             return
         before = now
         await asyncio.sleep(_STEP_S)
 
 
-def _state(visit: Visit, one: Draft) -> Mapping[str, Any]:
-    return {"draft": one, "draft_id": visit.path["draft"], "stages": STAGES}
+def _state(visit: Visit, one: Draft, work: Work) -> Mapping[str, Any]:
+    return {"draft": one, "draft_id": visit.path["draft"], "stages": STAGES, "work": work}
 
 
 async def act_on_draft(visit: Visit) -> Response:
     """Let the server check or make the course, which goes on without the page; or stop it."""
-    one, form = _draft(visit), visit.form(Do)
-    if form.do == "stop" and one.task is not None:
-        one.task.cancel()
-        await asyncio.wait({one.task})
-    elif form.do in ("check", "make") and not one.runs and one.made is None:
-        one.forecasts, one.at, one.error = form.do == "check", training_pb2.CourseProgress(), None
-        request = _request(visit, one.wanted, only_forecast=one.forecasts)
-        one.task = asyncio.ensure_future(_work(visit, one, request))
-        _running.add(one.task)
-        one.task.add_done_callback(_running.discard)
+    one, form, works = _draft(visit), visit.form(Do), visit.desk.works
+    work = await _work_on(visit, visit.path["draft"], one)
+    if form.do == "stop" and work.runs:
+        await works.stop(_name(visit.path["draft"], one))
+    elif form.do in ("check", "make") and not work.runs and not work.made:
+        begun = Work(form.do == "check", runs=True, forecast=work.forecast)
+        request = _request(visit, one.wanted, only_forecast=begun.forecasts)
+        one.attempt += 1
+        await works.begin(_name(visit.path["draft"], one), begun, lambda: _work(visit, begun, request))
     return visit.go(f"/courses/drafts/{visit.path['draft']}")
 
 
-async def _work(visit: Visit, one: Draft, request: training_pb2.CreateCourseRequest) -> None:
+async def _work(visit: Visit, one: Work, request: training_pb2.CreateCourseRequest) -> None:
     try:
         async for step in visit.each(request, training_pb2.CreateCourseResponse):
             if step.HasField("progress"):
-                one.at = step.progress
+                one.stage, one.done, one.total = step.progress.stage, step.progress.done, step.progress.total
             elif one.forecasts:
-                one.forecast = step.course
+                one.forecast = step.course.SerializeToString()
             else:
-                one.made = step.course
+                one.made = step.course.course_id
     except FrApiError as error:
-        one.error = error
+        one.failed = error.code.name, error.reason, error.message
+    finally:
+        one.runs = False
 
 
 SCREENS = (
