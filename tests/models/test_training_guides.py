@@ -277,9 +277,9 @@ def test_engineers_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     monkeypatch.chdir(tmp_path)
     link_people(tmp_path / "people")
     (tmp_path / "probe.jpg").write_bytes(photo(6))
-    (example,) = blocks(ENGINEERS, "python")
+    example = page("examples/python/trainee.py")
     with running(tmp_path / "data") as server:
-        exec(compile(example.replace("localhost:50061", server.address), "training.md", "exec"), {})
+        exec(compile(example.replace("localhost:50061", server.address), "trainee.py", "exec"), {})
     printed = capsys.readouterr().out
     for words in ("kept under a pseudonym", "15 of 15 trials answered", "6 of 6 trials answered", "22 rows"):
         assert words in printed
