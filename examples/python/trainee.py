@@ -7,8 +7,7 @@ import hashlib
 from pathlib import Path
 
 from fr_api.v1 import training_pb2 as msg
-from fr_client import Client
-from fr_client import Training
+from fr_client import Client, Training
 from fr_client.requests import Decision
 
 
