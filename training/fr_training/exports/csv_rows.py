@@ -61,8 +61,14 @@ COLUMNS: tuple[Column, ...] = (
     _of_trial("ordinal", "place of the trial in its session, from 0"),
     _of_trial("item_id", "item of the form, the same for every trainee"),
     _of_trial("b", "difficulty: standard deviations from the mean of all items of its kind and truth, + is harder"),
-    _of_trial("truth", "what was right; empty where that is unknown"),
-    _of_trial("answer", "in the same words; none, inconclusive, undecided; empty where there is none"),
+    _of_trial(
+        "truth",
+        "what was right: same, different; odd:1; mate:3, absent; usable, limited, reject; option:2, from 1; "
+        "empty if unknown",
+    ),
+    _of_trial(
+        "answer", "in the same words, candidate:3 for a pick; none, inconclusive, undecided; empty where there is none"
+    ),
     _of_trial("correct", "whether it was right; empty where it is neither right nor wrong"),
     _of_trial("rating", "of a pair, -3 (surely two people) to 3 (surely one); the last one"),
     _of_trial("rating_before", "the rating before the machine's advice"),
@@ -95,7 +101,7 @@ COLUMNS: tuple[Column, ...] = (
     _of_trial("lesson", "of a lesson, its name and its part, joined by :"),
     _of_trial("read_ms", "milliseconds in which the part of a lesson was read, pauses left out"),
 )
-"""Every attribute of `Result`, after what the course has; meanings in more words are there."""
+"""Every attribute of `Result`, after what the course has; `make docs` writes them into docs/exports.md."""
 
 # Where a cell begins, or where some spreadsheet may begin one: `;` separates cells in half of Europe.
 _FORMULA = re.compile(r"(?:^|(?<=[;\t\r\n]))(?=[ \u00a0]*[=+\-@\t\r\n＝＋－＠])")
