@@ -1,8 +1,10 @@
 """Courses of footage: a photo beside the shots of a track, made of labelled videos, and what is right kept back."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -11,17 +13,23 @@ from fr_core.imaging import ImageLimits, decode
 from fr_locales.rendering import render
 from fr_training.answers import Answer, PairRating
 from fr_training.bank.needs import Available, available, needs
-from fr_training.bank.pool import Taken, pairs_among, parted
+from fr_training.bank.pool import Taken, pairs_among, parted, without_photos
 from fr_training.build.course import BuiltCourse
 from fr_training.build.footage import MOST_LOOKS, MOST_SHOTS
 from fr_training.build.people import NO_PHOTO_LEFT, NamedPeople, analyse_people, read_named_people
 from fr_training.courses import Item
 from fr_training.errors import PlanInvalid, TooFewPeople
 from fr_training.exercises import exercise_of
+from fr_training.exports.xapi import definition
 from fr_training.grading.class_items import class_item
+from fr_training.grading.reports import trainee_figures
 from fr_training.keys import PairKey
 from fr_training.plan import CoursePlan
 from fr_training.prompts import ExerciseKind, Role, Step
+from fr_training.report import trainee_json
+from fr_training.sessions.results import results
+from fr_training.simulation import runner
+from fr_training.simulation.trainee import Abilities, SimulatedTrainee
 from fr_training.store.course_codec import pack_course, unpack_course
 from fr_training.trials import Locked, Trial
 from support import photos as squares
@@ -59,9 +67,14 @@ def items_of(built: BuiltCourse, form: str = "footage") -> tuple[Item, ...]:
     return built.course.forms[form].items
 
 
-def who(picture: bytes) -> int:
+def blue_of(picture: bytes) -> int:
+    """The blue of a square, to three levels: a JPEG file does not keep it."""
     pixels = decode(picture, ImageLimits()).pixels
-    return round(float(pixels[200:280, 216:296, 2].mean()) / STEP)
+    return 3 * round(float(pixels[200:280, 216:296, 2].mean()) / 3)
+
+
+def who(picture: bytes) -> int:
+    return round(blue_of(picture) / STEP)
 
 
 @pytest.mark.parametrize("source", ["videos", "stills"])
@@ -144,11 +157,10 @@ def test_a_plan_counts_the_people_with_tracks_apart(videos: NamedPeople) -> None
 
 
 def test_blocks_of_footage_and_others_share_a_course(tmp_path: Path, videos: NamedPeople) -> None:
-    squares_of = {f"Q{number}": (7 * number + 3,) for number in range(6)}
-    for name, (blue,) in squares_of.items():
+    for number in range(6):
         for which in (1, 2):
-            path = tmp_path / name / f"{which}.png"
-            squares.face(path, blue)
+            path = tmp_path / f"Q{number}" / f"{which}.png"
+            squares.face(path, STEP * number + 12)
             path.write_bytes(path.read_bytes() + bytes([which]))
     folder = read_named_people("people_folder", tmp_path)
     blocks = f'id = "pairs"; exercise = "verification"; same = 2; different = 2\n{FOOTAGE}'
@@ -156,6 +168,10 @@ def test_blocks_of_footage_and_others_share_a_course(tmp_path: Path, videos: Nam
     people = [{person for item in items_of(made, form) for person in item.people} for form in ("pairs", "footage")]
     assert people[0].isdisjoint(people[1])
     assert all(not item.times for item in items_of(made, "pairs"))
+    for item in (*items_of(made, "pairs"), *items_of(made)):
+        blues = {blue_of(made.pictures[number]) for number in item.photos}
+        assert len(blues) == len(item.people)
+        assert {blue % STEP == 0 for blue in blues} == {bool(item.times)}
     numbers = [number for form in ("pairs", "footage") for item in items_of(made, form) for number in item.photos]
     assert sorted(set(numbers)) == list(range(len(made.pictures)))
     lesson = built_course(
@@ -164,14 +180,24 @@ def test_blocks_of_footage_and_others_share_a_course(tmp_path: Path, videos: Nam
     assert set(lesson.course.forms) == {"read", "footage"}
 
 
-def test_a_shot_that_is_left_out_takes_its_track_along(videos: NamedPeople, built: BuiltCourse) -> None:
-    item = next(one for one in items_of(built) if isinstance(one.key, PairKey) and one.key.mated)
-    found = analyse_people([videos], squares.engine(), 1, lambda done, total: None)
-    person = next(one for one in found.pool.people if one.number in item.people)
-    shot = next(photo for photo in person.photos if photo.shots).shots[0].sha256
-    again = built_course(coloured(FOOTAGE), videos, squares.engine(), exclude=frozenset({shot}))
-    assert item.item_id not in {one.item_id for one in items_of(again)}
-    assert set(items_of(again)[0].people) <= set(range(8))
+def test_a_shot_that_is_left_out_takes_its_track_along(tmp_path: Path) -> None:
+    root = draw_youtube_faces(tmp_path, {"P0": (0, 0, 0)}, pairs=())
+    for number, path in enumerate(sorted(root.rglob("*.jpg"))):
+        path.write_bytes(path.read_bytes() + b"%d" % number)  # no two files are the same
+    found = analyse_people([read_named_people("youtube_faces", root)], squares.engine(), 1, lambda done, total: None)
+    photo, track, other = found.pool.people[0].photos
+    left = without_photos(found.pool, {track.shots[1].sha256})
+    assert left.people[0].photos == (photo, other)
+    assert without_photos(found.pool, {"f" * 64}).people == found.pool.people
+
+
+def test_a_face_beside_the_label_is_in_no_track(tmp_path: Path) -> None:
+    root = draw_youtube_faces(tmp_path, {"P0": (0, 0), "P1": (STEP, STEP)}, pairs=())
+    labels = root / "frame_images_DB" / "P0.labeled_faces.txt"
+    labels.write_text(labels.read_text().replace(",150,100,100,100,", ",20,20,40,40,"))
+    found = analyse_people([read_named_people("youtube_faces", root)], squares.engine(), 1, lambda done, total: None)
+    assert [identity for _, identity in found.numbers] == ["P1"]
+    assert found.excluded == {NO_PHOTO_LEFT: 1}
 
 
 def test_a_course_of_footage_is_kept_as_it_was_made(built: BuiltCourse) -> None:
@@ -206,6 +232,29 @@ def test_a_class_sees_the_shots_in_their_order(built: BuiltCourse) -> None:
     found = class_item("footage", item, course.plan.blocks[0], (), course.machine)
     assert (found.photos, found.times) == (item.photos, item.times)
     assert "the photo and the track show" in render(found.truth)
+
+
+def test_footage_counts_as_pairs_in_figures_and_exports() -> None:
+    made = runner.made_course(plan_of('id = "footage"; exercise = "footage"; same = 12; different = 12'), 1, 0)
+    seat = runner.Seat("S-1", 0, SimulatedTrainee(Abilities(2.0)))
+    rows = results(made, runner.run_sitting(made, runner.items_of(made), seat, "one", np.random.default_rng(1), 0))
+    assert {row.exercise for row in rows} == {ExerciseKind.FOOTAGE}
+    assert all(row.similarity is not None for row in rows)  # of the machine, beside the trainee
+    figures = trainee_figures(made, list(rows), {"S-1": list(rows)})
+    document = json.loads(trainee_json(made, figures))
+    pairs = document["together"]["pairs"]
+    hits, false = (sum(row.answer == "same" for row in rows if row.truth == truth) for truth in ("same", "different"))
+    assert pairs["errors"]["sensitivity"]["dprime"]["value"] == pytest.approx(dprime(hits, false, 12))
+    assert document["blocks"][0]["exercise"] == "footage"
+    told = definition(rows[0])
+    assert told["name"]["en"] == f"Photo and track {rows[0].item_id}"
+    assert (told["interactionType"], len(told["correctResponsesPattern"])) == ("likert", 3)
+
+
+def dprime(hits: int, false: int, count: int) -> float:
+    """With the correction for extremes that reference/training-science asks for."""
+    z = NormalDist().inv_cdf
+    return z((hits + 0.5) / (count + 1)) - z((false + 0.5) / (count + 1))
 
 
 def test_footage_is_neither_adaptive_nor_equated() -> None:
