@@ -52,11 +52,50 @@ class PairSet:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelledFace:
+    """A face of a frame, whose person is known, by a point near its middle; pixels, origin top-left."""
+
+    identity: str
+    x: float
+    y: float
+    reach: float  # a detected face whose middle is further from the point is another one
+    clear: bool = True  # whether it is whole and in sight, so that it has to be found
+
+    def distance(self, box: Sequence[float] | npt.NDArray[np.float32]) -> float:
+        """Return how far the middle of a box (left, top, right, bottom) is from the point; 1 = `reach`."""
+        across, down = ((float(box[side]) + float(box[side + 2])) / 2 for side in (0, 1))
+        return max(abs(self.x - across), abs(self.y - down)) / self.reach
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledFrame:
+    """A frame of a video that lies as a photo."""
+
+    photo: Path
+    number: int  # its place in the recording, from 0; frames that are left out have numbers, too
+    faces: tuple[LabelledFace, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledVideo:
+    """A video as a folder of frames, in the order of their numbers; at least one."""
+
+    name: str
+    frames: tuple[LabelledFrame, ...]
+
+    @property
+    def people(self) -> tuple[str, ...]:
+        """The people in the video, in the order in which they appear."""
+        return tuple(dict.fromkeys(face.identity for frame in self.frames for face in frame.faces))
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
-    """One person of a set, by name or number, with one photo or more.
+    """One person of a set, by name or number, with one photo or more, or with videos.
 
     `labels` are by kind, such as "age": "24"; `conditions` say how a photo was taken, such as "smiling", and `sessions`
-    when, where that is said; a session is a name within a person.
+    when, where that is said; a session is a name within a person. `videos` have the labels of this person alone, at
+    `rate` frames a second.
     """
 
     identity: str
@@ -64,11 +103,19 @@ class Person:
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
     conditions: Mapping[Path, str] = field(default_factory=dict, hash=False)
     sessions: Mapping[Path, str] = field(default_factory=dict, hash=False)
+    videos: tuple[LabelledVideo, ...] = ()
+    rate: int = 1
 
     @property
-    def taken(self) -> tuple[tuple[str, str], ...]:
-        """The condition and the session of each photo, in the order of `photos`; "" if the set states none."""
-        return tuple((self.conditions.get(photo, ""), self.sessions.get(photo, "")) for photo in self.photos)
+    def taken(self) -> tuple[tuple[str, str, bool], ...]:
+        """The condition and the session of each photo, "" if the set states none, and whether it is a track.
+
+        The photos come first, then the videos, each a session. If there are no photos, a shot of the first video stands
+        for one.
+        """
+        photos = [(self.conditions.get(photo, ""), self.sessions.get(photo, ""), False) for photo in self.photos]
+        tracks = [("", video.name, bool(photos) or place > 0) for place, video in enumerate(self.videos)]
+        return (*photos, *tracks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,44 +174,6 @@ class TemplateSet:
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledFace:
-    """A face of a frame, whose person is known, by a point near its middle; pixels, origin top-left."""
-
-    identity: str
-    x: float
-    y: float
-    reach: float  # a detected face whose middle is further from the point is another one
-    clear: bool = True  # whether it is whole and in sight, so that it has to be found
-
-    def distance(self, box: Sequence[float] | npt.NDArray[np.float32]) -> float:
-        """Return how far the middle of a box (left, top, right, bottom) is from the point; 1 = `reach`."""
-        across, down = ((float(box[side]) + float(box[side + 2])) / 2 for side in (0, 1))
-        return max(abs(self.x - across), abs(self.y - down)) / self.reach
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledFrame:
-    """A frame of a video that lies as a photo."""
-
-    photo: Path
-    number: int  # its place in the recording, from 0; frames that are left out have numbers, too
-    faces: tuple[LabelledFace, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledVideo:
-    """A video as a folder of frames, in the order of their numbers; at least one."""
-
-    name: str
-    frames: tuple[LabelledFrame, ...]
-
-    @property
-    def people(self) -> tuple[str, ...]:
-        """The people in the video, in the order in which they appear."""
-        return tuple(dict.fromkeys(face.identity for frame in self.frames for face in frame.faces))
-
-
-@dataclass(frozen=True, slots=True)
 class VideoSet:
     """Videos of people, and the terms on which they may be used.
 
@@ -186,6 +195,30 @@ class VideoSet:
         found = {"people": len(people), "videos": len(self.videos)}
         found["frames"] = sum(len(video.frames) for video in self.videos)
         return found if self.pairs is None else found | {"pairs": len(self.pairs)}
+
+    def people_in(self, most: int) -> PeopleSet:
+        """Return the people who have a photo and a video, or two videos: up to `most` of both."""
+        videos: dict[str, list[LabelledVideo]] = {}
+        for video in self.videos:
+            for identity in video.people:
+                own = videos.setdefault(identity, [])
+                if len(own) < most:
+                    own.append(_of_person(video, identity))
+        found = (
+            Person(identity, self.stills.get(identity, ())[:most], videos=tuple(own), rate=self.rate)
+            for identity, own in videos.items()
+        )
+        return PeopleSet(self.name, self.terms, tuple(one for one in found if len(one.photos) + len(one.videos) > 1))
+
+
+def _of_person(video: LabelledVideo, identity: str) -> LabelledVideo:
+    """Return the frames of a video in which somebody is labelled, with these labels."""
+    frames = []
+    for frame in video.frames:
+        faces = tuple(face for face in frame.faces if face.identity == identity)
+        if faces:
+            frames.append(LabelledFrame(frame.photo, frame.number, faces))
+    return LabelledVideo(video.name, tuple(frames))
 
 
 @dataclass(frozen=True, slots=True)

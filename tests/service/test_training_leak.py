@@ -24,7 +24,21 @@ from fr_training.exercises.photos import advice
 from fr_training.keys import AnswerKey, PairKey
 from fr_training.sessions.views import key_of
 from support.counts import NIGHTLY, count
-from support.courses import PLAN, Chance, Clock, Trial, answer, ask, create, enrol, next_trial, start, store_of, take
+from support.courses import (
+    PLAN,
+    Chance,
+    Clock,
+    Trial,
+    answer,
+    ask,
+    create,
+    enrol,
+    link_footage,
+    next_trial,
+    start,
+    store_of,
+    take,
+)
 from support.leaks import (
     LEAK,
     PROBE,
@@ -42,7 +56,7 @@ from support.leaks import (
 )
 from support.servers import Running, running
 
-NAMES = ("Jane", "Roe", "people_folder", ".png", "low_prevalence")
+NAMES = ("Jane", "Roe", "people_folder", "chokepoint", ".png", ".jpg", "low_prevalence")
 STEPS = ("RATE", "CHOOSE", "DECIDE")
 LESSON = """
 format = 1
@@ -50,6 +64,17 @@ title = "A lesson"
 [[sittings]]
 name = "all"
 blocks = [{id = "lesson", exercise = "lesson", lesson = "thresholds", feedback = false}]
+"""
+FOOTAGE = """
+format = 1
+title = "Footage"
+claims = false
+[[sittings]]
+name = "all"
+blocks = [
+  {id = "silent", exercise = "footage", same = 1, different = 1, reveal_scores = false},
+  {id = "told", exercise = "footage", same = 1, different = 1, feedback = true},
+]
 """
 # What a trainee may be told the exercises are: the others are verifications to look at.
 TOLD = set(training_pb2.Exercise.values()) - {
@@ -62,6 +87,7 @@ AROUND = re.compile(rb"OK\n\n(?:x-request-id\n[0-9a-f]{32}|(?:user-agent|content
 
 @pytest.fixture(scope="module")
 def server(home: Path, clock: Clock) -> Iterator[Running]:
+    link_footage(home / "footage", 15)
     with running(home / "data", clock=clock) as server:
         yield server
 
@@ -75,7 +101,7 @@ class Photos:
 
 @pytest.fixture(scope="module")
 def photos(home: Path) -> Photos:
-    paths = sorted((home / "people").rglob("*.png"))
+    paths = sorted([*(home / "people").rglob("*.png"), *(home / "footage").rglob("*.[jJ][pP][gG]")])
     return Photos(tuple(hashlib.sha256(path.read_bytes()).hexdigest() for path in paths))
 
 
@@ -84,6 +110,7 @@ _BLOCKS: Mapping[str, str] = {
     "adaptive": "adaptive = true\nsame = 3\ndifferent = 3\ntrials = {trials}\nfeedback = {feedback}",
     "triad": "trials = {trials}\nfeedback = {feedback}",
     "features": "same = {a}\ndifferent = {b}\nfeedback = {feedback}",
+    "footage": "same = {a}\ndifferent = {b}\nfeedback = {feedback}\nreveal_scores = {scores}",
     "candidates": "size = {size}\npresent = {a}\nabsent = {b}\nfeedback = {feedback}\nreveal_scores = {scores}",
     "triage": "usable = {a}\nlimited = {b}\nreject = 1\nfeedback = {feedback}",
     "aided": "same = {a}\ndifferent = {b}\nwrong = {wrong}\nfeedback = {feedback}",
@@ -248,6 +275,9 @@ def require_shown(trial: Trial) -> None:
     assert bool(trial.question.rows) == bool(trial.question.columns) == (concludes and lab)
     assert bool(trial.question.files) == (concludes and not lab)
     roles = Counter(picture.role for picture in trial.pictures)
+    shots = [picture for picture in trial.pictures if picture.role == training_pb2.PICTURE_ROLE_SHOT]
+    assert bool(shots) == (trial.exercise == training_pb2.EXERCISE_FOOTAGE)
+    assert [picture for picture in trial.pictures if picture.HasField("at")] == shots
     if trial.step in (training_pb2.TRIAL_STEP_NOTE, training_pb2.TRIAL_STEP_SEND_PROBE) and trial.exercise not in asks:
         own = trial.exercise == training_pb2.EXERCISE_OWN_PROBE
         assert roles == ({} if own else {training_pb2.PICTURE_ROLE_PROBE: 1})
@@ -282,6 +312,7 @@ def require_told_where_planned(heard: list[Heard], course: Course, trials: list[
 @example(plan=PLAN, seed=1, group=0)
 @example(plan=PLAN, seed=2, group=1)
 @example(plan=LESSON, seed=3, group=0)
+@example(plan=FOOTAGE, seed=4, group=1)
 @given(plan=plans(), seed=st.integers(0, 2**32 - 1), group=st.integers(0, 1))
 def test_no_byte_before_an_answer_tells(server: Running, photos: Photos, plan: str, seed: int, group: int) -> None:
     made = create(server.training, plan, seed=seed)
@@ -406,6 +437,7 @@ sittings = [
     { id = "parts", exercise = "features", same = 3, different = 3 },
     { id = "mixed", exercise = "low_prevalence", same = 6, different = 3 },
     { id = "triage", exercise = "triage", usable = 5, limited = 3, reject = 2 },
+    { id = "footage", exercise = "footage", same = 5, different = 5, reveal_scores = false },
   ] },
 ]
 """
@@ -501,7 +533,7 @@ def courses(server: Running) -> tuple[str, str]:
 
 def test_sizes_times_and_places_tell_nothing(server: Running, courses: tuple[str, str]) -> None:
     trials = [one for course_id in courses for one in measured(server, course_id, SESSIONS)]
-    assert len(trials) == (SESSIONS - 1) * (24 + 10 + 6 + 9 + 10 + 10 + 12 + 10)
+    assert len(trials) == (SESSIONS - 1) * (24 + 10 + 6 + 9 + 10 + 10 + 10 + 12 + 10)
     chances = {block_id: chance(rows) for block_id, rows in tables(trials).items()}
     doubtful = {block_id for block_id, one in chances.items() if one < LEAK}
     if doubtful:  # a leak is there again, and bad luck is not

@@ -24,7 +24,7 @@ from fr_trust.access.principal import Role
 from fr_web.lti.tool import Tool
 from support.callers import BLUES, Staffed, staffed
 from support.counts import NIGHTLY
-from support.courses import create, link_people
+from support.courses import create, link_footage, link_people
 from support.lti import Lms, lms
 from support.servers import photo
 from support.web import Web, web
@@ -82,6 +82,7 @@ blocks = [
   {id = "aided", exercise = "aided", same = 1, different = 1, wrong = 1, feedback = true},
   {id = "lab", exercise = "lab", about = "threshold", trials = 1, feedback = true},
   {id = "custody", exercise = "evidence", trials = 1, feedback = true},
+  {id = "footage", exercise = "footage", same = 1, different = 1, feedback = true},
 ]
 [[sittings]]
 name = "own"
@@ -153,6 +154,7 @@ def world(folder: Path) -> Iterator[World]:
     with ExitStack() as stack:
         with at_hand(folder):
             link_people(folder / "people", 40)
+            link_footage(folder / "footage")
             staff = stack.enter_context(staffed(folder / "data"))
             platform = stack.enter_context(lms(staff.caller(Role.TRAINER).token, staff.caller(Role.TRAINEE).token))
             site = stack.enter_context(web(staff.server.address, lti=Tool(platform.tool)))

@@ -13,6 +13,7 @@ from fr_datasets.links import Link, datasets_folder, write_link
 from fr_training.store.training_store import TrainingStore
 from support.photos import face
 from support.servers import Running, photo, running
+from support.videos import draw_chokepoint
 
 Stub = training_pb2_grpc.TrainingServiceStub
 Trial = training_pb2.Trial
@@ -45,6 +46,7 @@ blocks = [
 ]
 """
 PEOPLE = 100
+FILMED = 7
 
 
 def link_people(root: Path, people: int = PEOPLE) -> None:
@@ -57,9 +59,17 @@ def link_people(root: Path, people: int = PEOPLE) -> None:
     write_link("people_folder", Link(root), datasets_folder())
 
 
+def link_footage(root: Path, people: int = FILMED) -> None:
+    """Draw people who are filmed twice, and their stills, in colours of their own, and link them as `chokepoint`."""
+    draw_chokepoint(root, {f"{number:04}": 255 - 2 * number for number in range(people)})
+    write_link("chokepoint", Link(root), datasets_folder())
+
+
 def create(stub: Stub, plan: str = PLAN, **fields: Any) -> training_pb2.Course:
+    """Make a course of people, and of those who are filmed if the plan has footage."""
     source = training_pb2.PlanSource(toml=plan)
-    request = training_pb2.CreateCourseRequest(plan=source, datasets=["people_folder"], **fields)
+    datasets = ["people_folder", "chokepoint"] if '"footage"' in plan else ["people_folder"]
+    request = training_pb2.CreateCourseRequest(plan=source, datasets=datasets, **fields)
     return list(stub.CreateCourse(request))[-1].course
 
 

@@ -130,16 +130,18 @@ def made_course(
 
 def built_course(
     plan: CoursePlan,
-    people: NamedPeople,
+    people: NamedPeople | Sequence[NamedPeople],
     engine: Engine,
     seed: int = 1,
     matcher: Matcher | None = None,
     on_progress: Callable[[Progress, int, int], None] = lambda stage, done, total: None,
+    **more: Any,
 ) -> BuiltCourse:
     """A course as the server makes it, with an exact search."""
     matcher = matcher or ExactMatcher()
-    ids: dict[str, Any] = {"course_id": COURSE_ID, "gallery_id": "gallery", "now_ms": 0}
-    return build_course(plan, [people], engine, matcher, seed=seed, workers=2, on_progress=on_progress, **ids)
+    ids: dict[str, Any] = {"course_id": COURSE_ID, "gallery_id": "gallery", "now_ms": 0, **more}
+    sets = [people] if isinstance(people, NamedPeople) else people
+    return build_course(plan, sets, engine, matcher, seed=seed, workers=2, on_progress=on_progress, **ids)
 
 
 def differences_of(made: Composed, *forms: str) -> Mapping[str, Differences]:

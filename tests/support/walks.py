@@ -37,6 +37,7 @@ STEPS = {
     "decision": Step("[name=choice]", ("n", "Enter")),
     "candidate": Step("[name=candidate]", ("6",)),
     "advice": Step(".locked ~ form [name=rating]", ("5",)),
+    "footage": Step(".viewer:has([name=shot]) ~ form [name=rating]", (".", ".", ",", "6")),
     "verification": Step("[name=rating]", ("6",)),
     "own photo": Step("#file"),
     "list": Step("a[aria-keyshortcuts=Enter][href*='at=']", ("Enter",)),

@@ -115,6 +115,9 @@ def test_pictures_are_called_as_the_exercises_count_them() -> None:
     assert [names(*["COMPARED"] * count) for count in (1, 2, 3)] == [["photo"], ["A", "B"], ["1", "2", "3"]]
     assert [names("PROBE", *["CANDIDATE"] * count) for count in (0, 2)] == [["probe"], ["probe", "1", "2"]]
     assert [names(*["CANDIDATE"] * count) for count in (0, 3)] == [[], ["1", "2", "3"]]
+    track = [picture("0", "COMPARED"), picture("1", "SHOT"), picture("2", "SHOT")]
+    track[2].at.FromMilliseconds(1260)
+    assert labels(track) == {"0": "photo", "1": "0.0 s", "2": "1.3 s"}
 
 
 # Of 10, 4 and 6 trials; the second has no limit.

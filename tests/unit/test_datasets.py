@@ -440,11 +440,11 @@ def test_people_of_ones_own_lie_in_folders_with_labels_and_conditions(tmp_path: 
         ("Bo", ["1.png", "2.JPG"]),
     ]
     assert found.people[0].labels == {"sex": "f", "age": "31"}
-    assert [[one for one, _ in person.taken] for person in found.people] == [["passport"], ["", "camera"]]
+    assert [[one for one, *_ in person.taken] for person in found.people] == [["passport"], ["", "camera"]]
     assert found.counts == {"people": 2, "photos": 3}
     write(tmp_path, "sessions.csv", "person,photo,session\nBo,1.png,monday\nBo,2.JPG,friday\n")
     again = people_folder.people(tmp_path)
-    assert [[one for _, one in person.taken] for person in again.people] == [[""], ["monday", "friday"]]
+    assert [[one for _, one, _ in person.taken] for person in again.people] == [[""], ["monday", "friday"]]
     write(tmp_path, "sessions.csv", "person,photo,session\nBo,3.png,monday\n")
     with pytest.raises(DatasetMalformed, match="no such photo"):
         people_folder.people(tmp_path)
@@ -500,7 +500,7 @@ def test_group_photos_carry_their_count_in_the_name(tmp_path: Path) -> None:
 def test_london_people_have_a_neutral_and_a_smiling_photo(tmp_path: Path) -> None:
     touch(tmp_path, "002/002_08.jpg", "002/002_03.jpg", "001/001_03.jpg", "001/001_08.jpg", "README.txt")
     found = london.people(tmp_path).people
-    assert {tuple(one for one, _ in person.taken) for person in found} == {("neutral", "smiling")}
+    assert {tuple(one for one, *_ in person.taken) for person in found} == {("neutral", "smiling")}
     assert [person.identity for person in found] == ["001", "002"]
     assert [photo.name for photo in found[1].photos] == ["002_03.jpg", "002_08.jpg"]
     (tmp_path / "001/001_08.jpg").unlink()

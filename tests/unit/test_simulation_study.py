@@ -446,6 +446,7 @@ blocks = [
   {id = "own", exercise = "own_probe", trials = 3, size = 5},
   {id = "lab", exercise = "lab", about = "threshold", trials = 2},
   {id = "custody", exercise = "evidence", trials = 2},
+  {id = "footage", exercise = "footage", same = 1, different = 1},
   {id = "lesson", exercise = "lesson", lesson = "thresholds"},
 ]
 """

@@ -38,6 +38,7 @@ blocks = [
   {id = "quality", exercise = "lab", about = "quality", trials = 1},
   {id = "custody", exercise = "evidence", trials = 1},
   {id = "lesson", exercise = "lesson", lesson = "thresholds"},
+  {id = "footage", exercise = "footage", same = 1, different = 1, feedback = true},
 ]
 [[sittings]]
 name = "own"

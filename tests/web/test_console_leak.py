@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fr_api.v1 import training_pb2
-from support.courses import create, enrol, link_people, store_of
+from support.courses import create, enrol, link_footage, link_people, store_of
 from support.leaks import LEAK, Row, bare, chance, planted, standing_out, truth_of
 from support.servers import Running, running
 from support.surfer import Trainee, signed_in
@@ -29,10 +29,11 @@ sittings = [
     { id = "mixed", exercise = "low_prevalence", same = 6, different = 3 },
     { id = "lists", exercise = "candidates", size = 3, present = 6, absent = 6, reveal_scores = false },
     { id = "odd", exercise = "triad", trials = 10 },
+    { id = "footage", exercise = "footage", same = 5, different = 5, reveal_scores = false },
   ] },
 ]
 """
-BLOCKS = {"pairs": 24, "mixed": 9, "lists": 12, "odd": 10}
+BLOCKS = {"pairs": 24, "mixed": 9, "lists": 12, "odd": 10, "footage": 10}
 SESSIONS = 4
 PHOTO = re.compile(rb"data:image/jpeg;base64,([A-Za-z0-9+/=]+)")
 # Drawn anew for a session, a trial or a page; the first two characters of each are features of their own.
@@ -55,6 +56,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with pytest.MonkeyPatch.context() as patching:
         patching.setenv("FR_HOME", str(folder))
         link_people(folder / "people")
+        link_footage(folder / "footage", 15)
         with running(folder / "data") as started:
             yield started
 

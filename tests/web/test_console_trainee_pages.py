@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 from fr_api.v1 import training_pb2 as pb
+from fr_trust.access.principal import Role
 from support.browser import (
     LEFT_TO_RIGHT,
     PROBE,
     RIGHT_TO_LEFT,
     Look,
     World,
+    at_hand,
     in_language,
     join,
     needs_browser,
@@ -20,12 +22,21 @@ from support.browser import (
     sign_in,
 )
 from support.counts import NIGHTLY
+from support.courses import create, enrol
 from support.walks import STEPS, at_step, press, taken
 
 pytestmark = needs_browser
 # A page of each kind; axe looks at the others by night.
 LESSON = ("part of a lesson", "question of a lesson")
-BY_DAY = ("verification", "part", "decision", "table", "custody")
+BY_DAY = ("verification", "part", "decision", "table", "custody", "footage")
+FOOTAGE = """
+format = 1
+title = "Footage"
+claims = false
+[[sittings]]
+name = "all"
+blocks = [{id = "footage", exercise = "footage", same = 2, different = 2, feedback = true}]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +85,57 @@ def test_a_lesson_is_open_to_all_and_done_with_keys_alone(
         look.page.locator("nav").wait_for()
         told = list(taken(look, "lesson", lambda name: look.require_open_to_all()))
         assert told == ["block", *([*LESSON, "right answer"] * 6)]
+
+
+def test_the_shots_of_a_track_are_stepped_through_with_keys(look: Look, console_world: World) -> None:
+    trainer = console_world.staff.caller(Role.TRAINER).training
+    with at_hand(console_world.folder):
+        code = enrol(trainer, create(trainer, FOOTAGE).course_id).enrolled[0].code
+    at_step(look, console_world, code, pb.TRIAL_STEP_RATE)
+    page = look.page
+    shots, large = page.locator("[name=shot]"), page.locator(".track .pane")
+
+    def chosen() -> Any:
+        (only,) = (one for one in large.all() if one.is_visible())
+        return only.get_attribute("aria-label")
+
+    count = shots.count()
+    assert count == large.count() > 2
+    assert chosen() == "Shot 1"
+    page.keyboard.press(",")  # nothing is before the first
+    assert chosen() == "Shot 1"
+    for number in range(2, count + 1):
+        page.keyboard.press(".")
+        assert chosen() == f"Shot {number}"
+    page.keyboard.press(".")
+    assert chosen() == f"Shot {count}"
+    page.locator("[name=shot]:checked").focus()
+    page.keyboard.press("ArrowLeft")
+    assert chosen() == f"Shot {count - 1}"
+    page.keyboard.press("+")  # the zoom stays from shot to shot
+    page.keyboard.press(",")
+    wide = [one.evaluate("one => one.scrollWidth / one.clientWidth") for one in page.locator(".pane:visible").all()]
+    assert wide == [pytest.approx(2, abs=0.02)] * 2
+    photo, track = (page.locator(one).bounding_box() for one in (".stage > figure .pane", ".track .pane:visible"))
+    assert (photo["y"], photo["width"], photo["height"]) == (track["y"], track["width"], track["height"])
+    assert "imilarit" not in page.locator("main").inner_text()
+    page.keyboard.press("2")
+    look.heading("The right answer")
+    assert "Similarity of the photo and the track" in page.locator("main").inner_text()
+
+
+def test_without_scripts_all_shots_are_shown_and_one_is_large(browser: Any, console_world: World) -> None:
+    trainer = console_world.staff.caller(Role.TRAINER).training
+    with at_hand(console_world.folder):
+        code = enrol(trainer, create(trainer, FOOTAGE).course_id).enrolled[0].code
+    with opened(browser, console_world.address, java_script_enabled=False) as look:
+        at_step(look, console_world, code, pb.TRIAL_STEP_RATE)
+        page = look.page
+        small = page.locator(".track label img")
+        assert all(one.is_visible() for one in small.all())
+        page.locator("[name=shot]").nth(1).check()
+        (large,) = (one for one in page.locator(".track .pane").all() if one.is_visible())
+        assert large.get_attribute("aria-label") == "Shot 2"
 
 
 def test_photos_of_a_trial_have_the_keys_of_all_photos(look: Look, console_world: World, codes: Iterator[str]) -> None:

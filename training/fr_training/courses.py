@@ -27,6 +27,8 @@ class Item:
     groups: Mapping[str, str] = field(default_factory=dict, hash=False)
     # Of a lab or a lesson, which show no photo, or of an evidence exercise; None elsewhere.
     asked: Lab | Evidence | LessonPart | None = None
+    # Of a photo and a track: of each shot of the track, milliseconds after the first one; empty elsewhere.
+    times: tuple[int, ...] = ()
 
     @property
     def places(self) -> int:

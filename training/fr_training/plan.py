@@ -42,9 +42,10 @@ PAIRS = frozenset(
         ExerciseKind.AIDED,
         ExerciseKind.LOW_PREVALENCE,
         ExerciseKind.BLIND,
+        ExerciseKind.FOOTAGE,
     }
 )
-"""Exercises whose items are pairs of photos."""
+"""Exercises whose items are pairs of photos, or of a photo and a track."""
 
 COUNTS: Mapping[ExerciseKind, tuple[str, ...]] = {
     **dict.fromkeys(PAIRS, ("same", "different")),
@@ -74,7 +75,7 @@ class BlockPlan:
     instructions: str = ""  # what a trainee reads before it begins; "" for those of the exercise
     minutes: int | None = None  # time limit; None where there is none
     feedback: bool = False  # whether each answer is followed by what was right
-    reveal_scores: bool = True  # of lists: whether the machine's similarities are told after each decision
+    reveal_scores: bool = True  # of lists and footage: whether the machine's similarities follow each decision
     same: int = 0  # pairs of one person
     different: int = 0  # pairs of two people
     # Of a triad, own probe, lab or evidence exercise; parts of a lesson; of an adaptive block, how many of its items a
@@ -227,6 +228,14 @@ class CoursePlan:
 
     def _said(self, words: str, language: str) -> str:
         return self.translations.get(language, {}).get(words, words)
+
+    def only(self, *, footage: bool) -> CoursePlan:
+        """The plan with its blocks of footage alone, or with all others."""
+        sittings = (
+            replace(one, blocks=tuple(b for b in one.blocks if (b.exercise == ExerciseKind.FOOTAGE) == footage))
+            for one in self.sittings
+        )
+        return replace(self, sittings=tuple(sittings))
 
     def forms(self) -> dict[str, BlockPlan]:
         """Each form that must be made, by name, with a block that shows it; blocks of one form ask for the same."""

@@ -46,6 +46,7 @@ _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 MAX_LAB_TRIALS = 4  # of a block: more questions about the same numbers would repeat each other
 MAX_RETENTION_DAYS = 3_650
 
+_SCORED = frozenset({ExerciseKind.CANDIDATES, ExerciseKind.OWN_PROBE, ExerciseKind.FOOTAGE})
 _DEGRADABLE = PAIRS - {ExerciseKind.BLIND} | {ExerciseKind.TRIAD, ExerciseKind.CANDIDATES}
 
 _POORER: Mapping[str, tuple[float, float]] = {
@@ -331,7 +332,7 @@ def _block(table: _Table) -> BlockPlan:
         instructions=table.text("instructions", ""),
         minutes=table.whole("minutes", 1, MAX_MINUTES, 0) or None,
         feedback=table.flag("feedback", taught is not None),
-        reveal_scores=table.flag("reveal_scores", True) if "size" in counts else True,
+        reveal_scores=table.flag("reveal_scores", True) if exercise in _SCORED else True,
         adaptive=adaptive,
         target=table.share("target", 0.8) if adaptive else 0.8,
         wrong=table.whole("wrong", 0, MAX_TRIALS) if exercise == ExerciseKind.AIDED else 0,

@@ -28,6 +28,7 @@ class ExerciseKind(StrEnum):
     LAB = "lab"
     EVIDENCE = "evidence"
     LESSON = "lesson"
+    FOOTAGE = "footage"
 
 
 class Step(StrEnum):
@@ -55,6 +56,7 @@ class Role(StrEnum):
     COMPARED = "compared"
     PROBE = "probe"
     CANDIDATE = "candidate"
+    SHOT = "shot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +78,14 @@ class Advice:
 
 @dataclass(frozen=True, slots=True)
 class ShownPicture:
-    """A picture under an id that is drawn for its trial: 16 hexadecimal digits that tell nothing."""
+    """A picture under an id that is drawn for its trial: 16 hexadecimal digits that tell nothing.
+
+    `at_ms` is of a shot of a track: milliseconds after the first one; None for other pictures.
+    """
 
     picture_id: str
     role: Role
+    at_ms: int | None = None
 
 
 class LabKind(StrEnum):

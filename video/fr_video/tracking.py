@@ -158,7 +158,7 @@ class OpenTrack:
         if look.at.time - self._began >= LOOK_S:
             self._began = look.at.time
             self._best.append(look)
-        elif _fitness(look) > _fitness(self._best[-1]):
+        elif fitness(look) > fitness(self._best[-1]):
             self._best[-1] = look
 
     def expected(self, after_s: float) -> Sequence[float]:
@@ -173,7 +173,7 @@ class OpenTrack:
     def closed(self, number: int) -> Track:
         """Return the track as it is now."""
         good = [look for look in self._best if not look.quality.reasons] or self._best
-        shots = tuple(sorted(good, key=_fitness, reverse=True))
+        shots = tuple(sorted(good, key=fitness, reverse=True))
         template = mean_template([(look.embedding, look.quality.score) for look in good])
         return Track(number, tuple(self._sightings), len(good), shots[:_BEST_SHOTS], template)
 
@@ -201,7 +201,7 @@ def look_of(frame: Frame, face: EmbeddedFace) -> Look:
     return Look(at, frame.rotation, frame.sha256, quality, face.embedding)
 
 
-def _fitness(look: Look) -> tuple[float, float, float]:
+def fitness(look: Look) -> tuple[float, float, float]:
     """Order looks: by quality; of equal quality, by how frontal they are, then by pixels between the eyes."""
     quality = look.quality
     return quality.score, -abs(quality.yaw) - abs(quality.pitch), quality.inter_eye_px

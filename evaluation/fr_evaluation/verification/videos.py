@@ -5,7 +5,7 @@ So a calibration says what the similarities of tracks mean: a track counts once,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,11 +13,11 @@ from pathlib import Path
 
 from fr_core.errors import InputRefused, NoFaceFound
 from fr_core.pipeline import AnalyzedPhoto, Pipeline
-from fr_core.types import Embedding
+from fr_core.types import EmbeddedFace, Embedding
 from fr_datasets.catalogue import VIDEO_READERS
 from fr_datasets.errors import DatasetError, read_photo
 from fr_datasets.manifests import load_manifest
-from fr_datasets.values import LabelledFrame, PairSet, VerificationPair, VideoSet
+from fr_datasets.values import LabelledFace, LabelledFrame, LabelledVideo, PairSet, VerificationPair, VideoSet
 from fr_evaluation.photos import OnProgress, Photos, in_threads, most_central
 from fr_evaluation.verification.compare import compare
 from fr_evaluation.verification.sources import Comparison, PairsToCompare
@@ -72,6 +72,23 @@ def _all_pairs(found: VideoSet, root: Path) -> Iterator[VerificationPair]:
             yield VerificationPair(photos[person], tracks[other][0], False, people=(person, other))
 
 
+def frames_looked_at(video: LabelledVideo, rate: int) -> Iterator[tuple[Fraction, LabelledFrame]]:
+    """Yield the frames that `fr video` would look at while the picture moves, each with its time in seconds."""
+    last: Fraction | None = None
+    for frame in video.frames:
+        time = Fraction(frame.number, rate)
+        if last is None or time - last >= Sampling().motion_interval:
+            yield time, frame
+            last = time
+
+
+def labelled_face(label: LabelledFace, faces: Sequence[EmbeddedFace]) -> EmbeddedFace | None:
+    """Return the face nearest to a label; None where none is within its reach."""
+    fits = [(label.distance(face.face.detection.box), place) for place, face in enumerate(faces)]
+    away, place = min(fits, default=(2.0, 0))
+    return faces[place] if away <= 1 else None
+
+
 @dataclass(frozen=True, slots=True)
 class _Shown:
     """A frame that is looked at; `begins` tells that it is the first of its video."""
@@ -108,15 +125,9 @@ class VideoSource:
         return Comparison(compare(pairs.pairs, embeddings), None, failures, len(shown) + len(photos))
 
     def _shown(self) -> Iterator[_Shown]:
-        """Yield the frames that `fr video` would look at while the picture moves."""
-        interval = Sampling().motion_interval
         for video in self._videos.videos:
-            last: Fraction | None = None
-            for frame in video.frames:
-                time = Fraction(frame.number, self._videos.rate)
-                if last is None or time - last >= interval:
-                    yield _Shown(video.name, last is None, frame, time)
-                    last = time
+            for place, (time, frame) in enumerate(frames_looked_at(video, self._videos.rate)):
+                yield _Shown(video.name, place == 0, frame, time)
 
     def _tracks(
         self, shown: list[_Shown], pipeline: Pipeline, workers: int, on_progress: OnProgress
@@ -144,10 +155,9 @@ def _follow(tracks: dict[tuple[str, str], OpenTrack], one: _Shown, photo: Analyz
     """Add each labelled face of a frame to the track of its person."""
     frame = Frame(one.frame.number, one.frame.number, one.time, 0, photo.image.pixels, photo.image.sha256)
     for label in one.frame.faces:
-        fits = [(label.distance(face.face.detection.box), place) for place, face in enumerate(photo.faces)]
-        away, place = min(fits, default=(2.0, 0))
-        if away <= 1:
-            look = look_of(frame, photo.faces[place])
+        face = labelled_face(label, photo.faces)
+        if face is not None:
+            look = look_of(frame, face)
             key = one.video, label.identity
             if key in tracks:
                 tracks[key].add(look)

@@ -6,7 +6,7 @@ Nobody is in two items, except as a foil of lists, and equated forms are equally
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -21,7 +21,7 @@ from fr_training.bank.lists import Lists, Matcher, draft_lists, draft_present, e
 from fr_training.bank.manifest import Shown, course_sha256, manifest_of, own_probe_id, sha256_of
 from fr_training.bank.needs import Available, available, needs, own_probe_size, require_enough
 from fr_training.bank.pairs import Drafts, draft_different, draft_same, others_of_pairs, pair_items
-from fr_training.bank.pool import Pool, with_order_as_condition, with_surroundings, without_shared_photos
+from fr_training.bank.pool import Pool, parted, with_order_as_condition, with_surroundings, without_shared_photos
 from fr_training.bank.prepared import Bools, prepare, subset
 from fr_training.bank.replacements import Chosen, with_others_present, with_replacements
 from fr_training.bank.triads import TriadDraft, draft_triads, triad_items
@@ -44,7 +44,7 @@ class Composed:
     # those of lists. Empty where the plan has no own probes.
     gallery: Mapping[int, int]
     manifest_sha256: str  # over the manifests of all forms, 64 hexadecimal digits
-    near: Reference
+    near: Reference  # of the people without tracks, where there are any
     learned_items: int  # items of the forms whose difficulty answers to earlier courses have moved
 
 
@@ -65,22 +65,56 @@ def compose(
     People with two photos come first: those of triads are kept, those of lists with the person and of pairs of one
     person are chosen. Then come the candidates of lists, pairs of two people, triads, photos to triage, and the
     gallery. The plan, the seed (at least 0), the photos of the pool and what was learned decide everything. Pairs and
-    triads have the difficulties that earlier courses moved, and none is shown that these make suspect.
+    triads have the difficulties that earlier courses moved, and none is shown that these make suspect. Blocks of
+    footage show people with tracks, and all other blocks show the others.
 
     Raises:
         TooFewPeople: the pool holds fewer people than `needs` counts, or too few without the suspect ones, or too few
             whose photos have conditions that do not give the answers away.
     """
-    pool = with_surroundings(pool) if plan.mask == "none" else pool
-    pool, ordered = with_order_as_condition(without_shared_photos(pool))
-    learned = learned or Learned()
-    there = available([person.taken for person in pool.people])
+    pool = without_shared_photos(with_surroundings(pool) if plan.mask == "none" else pool)
+    photos, footage = parted(pool)
+    photos, ordered = with_order_as_condition(photos)
+    there = available([person.taken for person in (*photos.people, *footage.people)])
     require_enough(plan, there, ordered=ordered)
+    parts = [(plan.only(footage=False), photos), (plan.only(footage=True), footage)]
+    if not photos.people:
+        parts = [(plan, footage)]
+    found: list[Composed] = []
+    for own, people in parts:
+        if own.blocks:
+            before = found[-1].pictures if found else ()
+            found.append(_part(own, people, seed, matcher, learned or Learned(), spoil, seen, before))
+    forms = {name: form for one in found for name, form in one.forms.items()}
+    return replace(
+        found[0],
+        forms=forms,
+        pictures=found[-1].pictures,
+        manifest_sha256=course_sha256(forms),
+        learned_items=sum(one.learned_items for one in found),
+    )
+
+
+def _part(
+    plan: CoursePlan,
+    pool: Pool,
+    seed: int,
+    matcher: Matcher,
+    learned: Learned,
+    spoil: Spoil | None,
+    seen: Seen | None,
+    before: Sequence[Shown],
+) -> Composed:
+    """Compose the forms of a part of a plan from people who are in no other part, after the pictures of that one."""
+    there = available([person.taken for person in pool.people])
     prepared = prepare(pool)
     looks = frozenset({AS_IT_IS}).union(block.poorer for block in plan.blocks)
     aside = suspect_people(learned, prepared, looks)
     gone, alike = int(aside.sum()), int((aside & prepared.two_alike).sum())
-    left = Available(there.people, there.with_two_photos - gone, there.with_two_alike - alike)
+    if there.with_tracks:
+        left = replace(there, with_tracks=there.with_tracks - gone)
+    else:
+        left = Available(there.people, there.with_two_photos - gone, there.with_two_alike - alike)
     require_enough(plan, left, gone)
     unsearched = np.zeros(len(prepared.people), dtype=np.bool_)
     sets = form_sets(plan)
@@ -89,6 +123,7 @@ def compose(
         bench = Workbench(prepared, seed, np.ones(len(prepared.people), dtype=np.bool_), aside, learned, looks, seen)
         bench.for_triads = _kept_for_triads(bench, needs(plan).people_with_two_alike)
         bench.unsearched = unsearched
+        bench.book.numbers(before)
         try:
             items, drafts = _items(bench, sets)
         except LacksFoilsError as error:  # somebody else may have enough of them

@@ -172,7 +172,9 @@ def areas_of(items: Sequence[Item], looks: Mapping[int, Looks]) -> tuple[float, 
     rows: dict[bool, list[tuple[float, ...]]] = {True: [], False: []}
     for item in items:
         if isinstance(item.key, PairKey):
-            rows[item.key.mated].append(between(*(looks.get(number) for number in item.photos)))
+            first, *others = (looks.get(number) for number in item.photos)  # of a track, the shot most like the photo
+            clues = zip(*(between(first, other) for other in others), strict=True)
+            rows[item.key.mated].append(tuple(map(max, clues)))
     same, different = (np.array(rows[truth], dtype=np.float64).reshape(-1, CLUES) for truth in (True, False))
     return areas(same, different)
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 from fr_locales.messages import message
-from fr_training.bank.pool import Taken
+from fr_training.bank.pool import Taken, pairs_among
 from fr_training.errors import TooFewPeople
 from fr_training.plan import PAIRS, BlockPlan, CoursePlan
 from fr_training.prompts import ExerciseKind
@@ -20,7 +19,7 @@ class PlanNeeds:
     """The different people that a plan needs over all forms, and those of whom two photos, or two alike, are shown.
 
     Triads show two photos of one condition. `minutes` are the limits of all blocks together, 0 where none has one;
-    `trials` are those of one trainee.
+    `trials` are those of one trainee. `people_with_tracks` are others: blocks of footage show them, and no other block.
     """
 
     people: int
@@ -28,18 +27,21 @@ class PlanNeeds:
     minutes: int
     trials: int
     people_with_two_alike: int
+    people_with_tracks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Available:
     """Counts the people with a photo, those with two, and those with two of one condition, such as an expression.
 
-    Two photos of which the data set says nothing count as alike.
+    Two photos of which the data set says nothing count as alike. `with_tracks` counts the people with a photo and a
+    track, who are none of the others.
     """
 
     people: int
     with_two_photos: int
     with_two_alike: int
+    with_tracks: int = 0
 
     def missing(self, wanted: PlanNeeds) -> int:
         """Number of missing people, of the kind with the largest gap."""
@@ -48,6 +50,7 @@ class Available:
             wanted.people - self.people,
             wanted.people_with_two_photos - self.with_two_photos,
             wanted.people_with_two_alike - self.with_two_alike,
+            wanted.people_with_tracks - self.with_tracks,
         )
 
 
@@ -60,7 +63,9 @@ def needs(plan: CoursePlan) -> PlanNeeds:
     in people who are in no form but those of lists; where these are fewer than `size`, the rest is added. A lab shows
     nobody, and needs `LEAST_IN_LABS` people with two photos to measure anything.
     """
-    forms = list(plan.forms().values())
+    every = list(plan.forms().values())
+    footage = [block for block in every if block.exercise == ExerciseKind.FOOTAGE]
+    forms = [block for block in every if block not in footage]
     least = LEAST_IN_LABS if any(block.exercise == ExerciseKind.LAB for block in forms) else 0
     lists = [block for block in forms if block.exercise == ExerciseKind.CANDIDATES and not block.equated]
     tests = sum(_takes(block)[0] for block in forms if block.equated)
@@ -76,6 +81,7 @@ def needs(plan: CoursePlan) -> PlanNeeds:
         minutes=plan.minutes,
         trials=sum(block.shown for block in plan.blocks),
         people_with_two_alike=sum(block.trials for block in forms if block.exercise == ExerciseKind.TRIAD),
+        people_with_tracks=sum(_takes(block)[0] for block in footage),
     )
 
 
@@ -84,14 +90,17 @@ def own_probe_size(plan: CoursePlan) -> int:
     return max((block.size for block in plan.blocks if block.exercise == ExerciseKind.OWN_PROBE), default=0)
 
 
-def available(people: Iterable[Sequence[tuple[str, str]]]) -> Available:
+def available(people: Iterable[Sequence[tuple[str, str] | tuple[str, str, bool]]]) -> Available:
     """Count people by the condition and the session of each photo, as in `Taken`; photos of one session are no pair."""
-    taken = [[Taken(*photo) for photo in photos] for photos in people if photos]
-    pairs = [[(a, b) for a, b in combinations(photos, 2) if a.apart(b)] for photos in taken]
+    every = [[Taken(*photo) for photo in photos] for photos in people if photos]
+    footage = [photos for photos in every if any(one.track for one in photos)]
+    taken = [photos for photos in every if not any(one.track for one in photos)]
+    pairs = [[(photos[a], photos[b]) for a, b in pairs_among(photos)] for photos in taken]
     return Available(
         people=len(pairs),
         with_two_photos=sum(map(bool, pairs)),
         with_two_alike=sum(any(a.condition == b.condition for a, b in own) for own in pairs),
+        with_tracks=sum(bool(pairs_among(photos)) for photos in footage),
     )
 
 
@@ -103,6 +112,12 @@ def require_enough(plan: CoursePlan, there: Available, aside: int = 0, *, ordere
     """
     wanted = needs(plan)
     missing = there.missing(wanted)
+    if missing and missing == wanted.people_with_tracks - there.with_tracks:
+        raise TooFewPeople(
+            message("error.bank.people_with_tracks", people=wanted.people_with_tracks, held=there.with_tracks),
+            people_with_tracks=str(wanted.people_with_tracks),
+            missing=str(missing),
+        )
     alike = wanted.people_with_two_alike
     if missing and missing == alike - there.with_two_alike:
         raise TooFewPeople(

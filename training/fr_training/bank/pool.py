@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -26,15 +27,30 @@ UNIT_TOLERANCE = 1e-3  # of the squared length of an embedding
 class Taken(NamedTuple):
     """The condition of a photo, such as "smiling", and its session; "" where the data set says nothing.
 
-    A session is a name within a person: photos of one session show the same light, clothes and hair.
+    A session is a name within a person: photos of one session show the same light, clothes and hair. `track` marks the
+    track of a video, which stands where a photo does.
     """
 
     condition: str = ""
     session: str = ""
+    track: bool = False
 
     def apart(self, other: Taken) -> bool:
         """False if both photos are known to be of one session."""
         return not self.session or self.session != other.session
+
+
+def pairs_among(taken: Sequence[Taken]) -> list[tuple[int, int]]:
+    """Every two photos of a person, by index, that may be a pair: of two sessions, and a photo and a track of footage.
+
+    Tracks stand behind the photos.
+    """
+    footage = any(one.track for one in taken)
+    return [
+        (a, b)
+        for a, b in combinations(range(len(taken)), 2)
+        if taken[a].apart(taken[b]) and (taken[a].track != taken[b].track) == footage
+    ]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,11 +82,19 @@ class PoolPhoto:
     session: str = ""
     looks: Looks | None = field(default=None, compare=False)  # None where nobody has looked
     bare: Looks | None = field(default=None, compare=False)  # as `looks`, with all around the head in place of the head
+    # Of a track, whose template is `embedding`: its shots in the order of time, at least one; empty for a photo.
+    shots: tuple[PoolPhoto, ...] = ()
+    at_ms: int = 0  # of a shot, milliseconds after the first shot of its track
 
     @property
     def taken(self) -> Taken:
-        """Its condition and its session."""
-        return Taken(self.condition, self.session)
+        """Its condition and its session, and whether it is a track."""
+        return Taken(self.condition, self.session, bool(self.shots))
+
+    @property
+    def files(self) -> frozenset[str]:
+        """SHA-256 of the photo, and of the shots of a track."""
+        return frozenset({self.sha256, *(shot.sha256 for shot in self.shots)})
 
     def __post_init__(self) -> None:
         if not SHA256.fullmatch(self.sha256):
@@ -136,12 +160,21 @@ def with_surroundings(pool: Pool) -> Pool:
 
 
 def without_photos(pool: Pool, excluded: Set[str]) -> Pool:
-    """The pool without photos of those SHA-256, and without people who have no photo left."""
+    """The pool without photos of those SHA-256, and tracks with such a shot, and without people who have none left."""
     people = (
-        replace(person, photos=tuple(photo for photo in person.photos if photo.sha256 not in excluded))
+        replace(person, photos=tuple(photo for photo in person.photos if photo.files.isdisjoint(excluded)))
         for person in pool.people
     )
     return replace(pool, people=tuple(person for person in people if person.photos))
+
+
+def parted(pool: Pool) -> tuple[Pool, Pool]:
+    """The people without tracks, and those with a pair of a photo and a track; others of footage are left out."""
+    photos = tuple(person for person in pool.people if not any(one.track for one in person.taken))
+    footage = tuple(
+        person for person in pool.people if any(one.track for one in person.taken) and pairs_among(person.taken)
+    )
+    return replace(pool, people=photos), replace(pool, people=footage)
 
 
 def without_shared_photos(pool: Pool) -> Pool:

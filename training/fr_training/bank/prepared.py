@@ -18,7 +18,7 @@ from fr_training.bank.clues import clues_of
 from fr_training.bank.difficulty import Scale, scale_of
 from fr_training.bank.impostors import Faces, Nearest, nearest
 from fr_training.bank.labels import I32, Index, numbered, traits_of
-from fr_training.bank.pool import F32, Pool, PoolPerson, PoolPhoto
+from fr_training.bank.pool import F32, Pool, PoolPerson, PoolPhoto, pairs_among
 
 Bools = npt.NDArray[np.bool_]
 
@@ -151,11 +151,10 @@ def _two_of(photos: Sequence[PoolPhoto], floor: float) -> tuple[PoolPhoto, PoolP
     are no pair; where there is none, it is the first photo twice.
     """
     photos = photos[:MOST_PHOTOS]
-    a, b = np.triu_indices(len(photos), 1)
-    apart = [photos[i].taken.apart(photos[j].taken) for i, j in zip(a.tolist(), b.tolist(), strict=True)]
-    a, b = a[apart], b[apart]
-    if not len(a):
+    found = np.array(pairs_among([photo.taken for photo in photos]), dtype=np.int64).reshape(-1, 2)
+    if not len(found):
         return photos[0], photos[0]
+    a, b = found.T
     vectors = _stacked(photos)
     similarity = (vectors @ vectors.T)[a, b]
     sound = similarity >= floor

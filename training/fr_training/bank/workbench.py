@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -229,13 +229,19 @@ class Workbench:
         return Judged(machine, machine if found is None else updated(machine, *found), item_id in learned.suspects)
 
     def item(self, shown: tuple[Shown, ...], people: tuple[int, ...], key: AnswerKey, b: float | None) -> Item:
-        """Make an item of what it shows and of whom, by index in the prepared pool, each once."""
+        """Make an item of what it shows and of whom, by index in the prepared pool, each once.
+
+        It shows the shots of a track in its place.
+        """
         persons = [self.prepared.people[person] for person in people]
+        shots = [shot for one in shown for shot in one.photo.shots]
+        pictures = tuple(replace(one, photo=photo) for one in shown for photo in one.photo.shots or (one.photo,))
         return Item(
             item_id=item_id_of(key, shown),
-            photos=self.book.numbers(shown),
+            photos=self.book.numbers(pictures),
             key=key,
             b=b,
             people=tuple(person.number for person in persons),
             groups=shared_labels(persons),
+            times=tuple(shot.at_ms for shot in shots),
         )

@@ -30,11 +30,11 @@ from fr_training.build.people import (
     Analyse,
     AnalysedPeople,
     NamedPeople,
-    PhotoSource,
     analyse_people,
     identities_of,
 )
 from fr_training.build.pictures import enlarged, looks_of_picture, render
+from fr_training.build.sources import PhotoSource
 from fr_training.courses import Course, Form, Item, Learned, OperatingPoints
 from fr_training.grading.values import unless_undefined
 from fr_training.keys import EvidenceKey

@@ -14,14 +14,17 @@ from typing import Protocol
 from fr_core.engine import Engine
 from fr_core.errors import InputRefused, InvalidField, NoFaceFound, message
 from fr_core.pipeline import Pipeline
-from fr_core.types import F32, QualityReason
+from fr_core.types import F32
+from fr_datasets.catalogue import VIDEO_READERS
 from fr_datasets.errors import DatasetError, DatasetUnknown, DatasetUnreadable, of_dataset, read_photo
 from fr_datasets.manifests import load_manifest
-from fr_datasets.values import Person
+from fr_datasets.values import PeopleSet, Person
 from fr_evaluation.identification.run import PEOPLE_READERS
 from fr_evaluation.photos import EmbeddedPhoto, in_threads, most_central
 from fr_training.bank.pool import Pool, PoolPerson, PoolPhoto
+from fr_training.build.footage import frames_of, numbered_track, tracks_of
 from fr_training.build.pictures import looks_of
+from fr_training.build.sources import UNUSABLE, PhotoSource
 
 # Why a photo was left out.
 LABEL_ERROR = "LABEL_ERROR"  # its label is known to be wrong
@@ -31,6 +34,21 @@ NO_PHOTO_LEFT = "NO_PHOTO_LEFT"  # of a person: no photo can be used
 
 # Sets that hold the same people, so that a course of two of them would show one person as two.
 _SAME_PEOPLE = (frozenset({"lfw", "lfw_funneled", "lfw_original"}),)
+
+
+MOST_OF_FOOTAGE = 3
+"""Photos, and videos, of a person of footage: the pair is the least alike of a photo and a track."""
+
+
+def _people_in(name: str, root: Path) -> PeopleSet:
+    return VIDEO_READERS[name](root).people_in(MOST_OF_FOOTAGE)
+
+
+COURSE_READERS: Mapping[str, Callable[[Path], PeopleSet]] = {
+    **PEOPLE_READERS,
+    **{name: partial(_people_in, name) for name in VIDEO_READERS},
+}
+"""Reads the people of a data set that courses can be made of, by the name of its manifest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +81,11 @@ def read_named_people(name: str, root: Path) -> NamedPeople:
     Raises `DatasetUnknown` where no data set of that name names people with their photos, and `DatasetError` where a
     list or a photo is absent, a list breaks its format, or nobody is left.
     """
-    if name not in PEOPLE_READERS:
+    if name not in COURSE_READERS:
         load_manifest(name)  # raises for a name of no set
-        raise DatasetUnknown(message("error.build.no_named_people", name=name, names=", ".join(PEOPLE_READERS)))
+        raise DatasetUnknown(message("error.build.no_named_people", name=name, names=", ".join(COURSE_READERS)))
     with of_dataset(name):
-        read = PEOPLE_READERS[name](root)
+        read = COURSE_READERS[name](root)
         wrong = label_errors(name)
         people, count = _without(read.people, wrong)
         if not people:
@@ -122,26 +140,9 @@ def _without(people: Sequence[Person], wrong: LabelErrors) -> tuple[tuple[Person
         named = person.identity in wrong.people
         photos = () if named else tuple(photo for photo in person.photos if photo.stem not in wrong.photos)
         count += len(person.photos) - len(photos)
-        if photos:
+        if photos or (person.videos and not named):
             left.append(replace(person, photos=photos))
     return tuple(left), count
-
-
-# A face that nobody can compare, or that may be none. Other shortcomings are what a trainee is to learn to see.
-UNUSABLE = (QualityReason.TOO_SMALL, QualityReason.DOUBTFUL_FACE, QualityReason.WEAK_EMBEDDING, QualityReason.CUT_OFF)
-"""Reasons of quality for which a photo is left out."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PhotoSource:
-    """The file of a photo of the pool, its sha256 (64 hexadecimal digits), and the landmarks of the face in it.
-
-    They are f32[5, 2], (x, y) pixels, as `Detection.landmarks`.
-    """
-
-    path: Path
-    sha256: str
-    landmarks: F32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,7 +166,8 @@ def analyse_people(
 ) -> AnalysedPeople:
     """Analyse all photos of data sets, `workers` at a time; of several faces in a photo, that of `most_central` counts.
 
-    `on_progress` is called with photos done, at first 0, and all photos.
+    Tracks of videos stand behind the photos of a person. `on_progress` is called with photos and frames done, at first
+    0, and all of them.
 
     Raises:
         InvalidField: by `require_different_people`.
@@ -175,14 +177,25 @@ def analyse_people(
     require_different_people([dataset.name for dataset in datasets])
     people = [(dataset.name, person) for dataset in datasets for person in dataset.people]
     paths = [photo for _, person in people for photo in person.photos]
-    seen = dict(zip(paths, in_threads(partial(_see, engine.pipeline), paths, workers, on_progress), strict=True))
+    everybody = [person for _, person in people]
+    frames = len(frames_of(everybody))
+
+    def photos_done(done: int, total: int) -> None:
+        on_progress(done, total + frames)
+
+    def frames_done(done: int, total: int) -> None:
+        if total:
+            on_progress(len(paths) + done, len(paths) + total)
+
+    seen = dict(zip(paths, in_threads(partial(_see, engine.pipeline), paths, workers, photos_done), strict=True))
+    tracks = list(tracks_of(everybody, engine.pipeline, workers, frames_done))
     excluded = Counter({LABEL_ERROR: sum(dataset.label_errors for dataset in datasets)})
-    kept = _kept([person for _, person in people], seen, excluded)
+    kept = _kept(everybody, seen, excluded)
     pool_people: list[PoolPerson] = []
     sources: dict[int, PhotoSource] = {}
     numbers: dict[tuple[str, str], int] = {}
-    for (dataset, person), photos in zip(people, kept, strict=True):
-        if not photos:
+    for (dataset, person), photos, followed in zip(people, kept, tracks, strict=True):
+        if not photos and not followed:
             excluded[NO_PHOTO_LEFT] += 1
             continue
         first, number = len(sources), len(pool_people)
@@ -197,7 +210,8 @@ def analyse_people(
             )
             for i, (path, (photo, _)) in enumerate(photos)
         )
-        pool_people.append(PoolPerson(number, pool_photos, person.labels, dataset))
+        pool_tracks = tuple(numbered_track(track, sources) for track in followed)
+        pool_people.append(PoolPerson(number, (*pool_photos, *pool_tracks), person.labels, dataset))
         numbers[dataset, person.identity] = number
     pool = Pool(tuple(pool_people), engine.pipeline.model, engine.calibration)
     return AnalysedPeople(pool, sources, numbers, {reason: count for reason, count in excluded.items() if count})
@@ -236,6 +250,7 @@ class LastAnalysis:
 def _state(dataset: NamedPeople) -> tuple[tuple[int, int], ...]:
     """Sizes and times of the photos; raises `DatasetUnreadable` where one has gone."""
     photos = [photo for person in dataset.people for photo in person.photos]
+    photos += [frame.photo for person in dataset.people for video in person.videos for frame in video.frames]
     found = []
     with of_dataset(dataset.name):
         for path in photos:

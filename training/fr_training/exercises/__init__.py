@@ -21,7 +21,7 @@ from fr_training.answers import MAX_SIMILARITY
 from fr_training.exercises.exercise import Exercise
 from fr_training.exercises.labs import EvidenceExercise, LabExercise, LessonExercise
 from fr_training.exercises.lists import Candidates, OwnProbe
-from fr_training.exercises.photos import Aided, Features, RatedPair, Triad, Triage
+from fr_training.exercises.photos import Aided, Features, Footage, RatedPair, Triad, Triage
 from fr_training.prompts import ExerciseKind
 
 _RATINGS: Final = message("instructions.rating_scale")
@@ -41,6 +41,7 @@ _ALL: Final[tuple[Exercise, ...]] = (
     LabExercise(ExerciseKind.LAB, message("instructions.lab")),
     EvidenceExercise(ExerciseKind.EVIDENCE, message("instructions.evidence")),
     LessonExercise(ExerciseKind.LESSON, message("instructions.lesson")),
+    Footage(ExerciseKind.FOOTAGE, message("instructions.footage", scale=_RATINGS)),
 )
 
 EXERCISES: Final[Mapping[ExerciseKind, Exercise]] = MappingProxyType({exercise.kind: exercise for exercise in _ALL})

@@ -3,14 +3,17 @@
 Low prevalence has few pairs of two people, and these are easily missed (Papesh 2014). Its instructions are those of any
 verification: a trainee who is told how rare a mismatch is knows half of the answer. In blind verification another
 trainee has judged the pair. An aided pair is rated before and after the machine's opinion, which may be wrong. By
-component, a pair is first compared part by part (Towler 2017, 2021). In a triad a trainee finds the odd one out of
-three photos, without a lean to "same". In triage a trainee judges whether one photo can be used for a comparison.
+component, a pair is first compared part by part (Towler 2017, 2021). In footage, a photo is compared with the shots of
+a track. In a triad a trainee finds the odd one out of three photos, without a lean to "same". In triage a trainee
+judges whether one photo can be used for a comparison.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final
+
+import numpy as np
 
 from fr_locales.messages import Message, message
 from fr_training.answers import Degraded, OddOneOut, PairRating, Usability
@@ -50,6 +53,21 @@ class RatedPair(Exercise):
 
     def _reveal(self, key: AnswerKey, correct: bool | None, trial: Trial, picture_ids: Sequence[str]) -> Reveal:
         return Reveal(correct, _truth(key_as(key, PairKey), correct))
+
+
+class Footage(RatedPair):
+    """A photo beside the shots of a track, rated once; its reveal has the machine's similarity of photo and track."""
+
+    def order(self, photos: int, rng: np.random.Generator) -> tuple[int, ...]:
+        """Keep the photo first, and the shots in the order of time."""
+        return tuple(range(photos))
+
+    def _prompt(self, step: Step, picture_ids: Sequence[str], key: AnswerKey | None) -> Prompt:
+        return Prompt(self.kind, step, shown(picture_ids[:1], Role.COMPARED) + shown(picture_ids[1:], Role.SHOT))
+
+    def _reveal(self, key: AnswerKey, correct: bool | None, trial: Trial, picture_ids: Sequence[str]) -> Reveal:
+        key = key_as(key, PairKey)
+        return Reveal(correct, truth_of_track(key, OPENING[correct]), {picture_ids[0]: key.similarity})
 
 
 class Features(RatedPair):
@@ -183,6 +201,13 @@ def _advice_same(key: PairKey) -> bool:
     if key.advice_same is None:
         raise ValueError("an aided item has an advice")
     return key.advice_same
+
+
+def truth_of_track(key: PairKey, opening: Message) -> Message:
+    """Say whom a photo and a track show."""
+    if key.mated:
+        return message("reveal.track_one_person", opening=opening)
+    return message("reveal.track_two_people", opening=opening)
 
 
 def _truth(key: PairKey, correct: bool | None) -> Message:

@@ -46,6 +46,7 @@ _ASKED: Final = {
     ExerciseKind.EVIDENCE: (message("item.evidence"), message("item.evidence_asks")),
     ExerciseKind.LESSON: (message("item.lesson"), message("item.lesson_asks")),
     **dict.fromkeys(PAIRS, (message("item.pair"), message("item.pair_asks"))),
+    ExerciseKind.FOOTAGE: (message("item.footage"), message("item.footage_asks")),
 }
 """The name of an item, and the question about it."""
 

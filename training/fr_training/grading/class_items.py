@@ -12,6 +12,7 @@ from fr_training.answers import RATINGS, Usability
 from fr_training.courses import Item, OperatingPoints
 from fr_training.exercises import exercise_of
 from fr_training.exercises.labs import lesson_of
+from fr_training.exercises.photos import truth_of_track
 from fr_training.exercises.questions import question
 from fr_training.grading.values import judged
 from fr_training.keys import CUSTODY_RECORDS, EvidenceKey, LabKey, LessonKey, ListKey, PairKey, TriadKey, TriageKey
@@ -63,6 +64,7 @@ class ClassItem:
     machine: Message | None  # its opinion at the threshold of a search; None where it has none, as of a photo's quality
     truth: Message
     question: Question | None = None  # of a lab, a lesson or an evidence exercise, as at its last step
+    times: tuple[int, ...] = ()  # of a track, as `Item.times`
 
     @property
     def share(self) -> float:
@@ -80,7 +82,7 @@ def class_item(
     if item.key is None:
         raise ValueError("trainees do not see each other's own probes")
     answers = judged(one for one in results if (one.form, one.item_id) == (form, item.item_id))
-    order = _order(item, 1 if block.exercise == ExerciseKind.CANDIDATES else 0)
+    order = _order(item, 1 if block.exercise == ExerciseKind.CANDIDATES else len(item.photos) if item.times else 0)
     bars, truth, said = _parts(item, order, answers, machine)
     return ClassItem(
         item_id=item.item_id,
@@ -92,6 +94,7 @@ def class_item(
         machine=said,
         truth=truth,
         question=None if item.asked is None else question(exercise_of(block.exercise).steps[-1], item.asked),
+        times=item.times,
     )
 
 
@@ -116,7 +119,8 @@ def _parts(item: Item, order: Sequence[int], answers: Sequence[Result], machine:
     given = Counter(one.answer for one in answers)
     match item.key:
         case PairKey() as pair:
-            return _rated(answers, pair), _pair_truth(pair), _pair_machine(pair, machine)
+            truth = truth_of_track(pair, _TRUTH) if item.times else _pair_truth(pair)
+            return _rated(answers, pair), truth, _pair_machine(pair, machine)
         case TriadKey() as triad:
             places = {index: place for place, index in enumerate(order, 1)}
             bars = [Bar(message("item.photo", number=p), given[f"odd:{i}"], i == triad.odd) for i, p in places.items()]

@@ -62,7 +62,7 @@ def _section(item: ClassItem, number: int, total: int, pictures: Mapping[int, by
 
 def _photos(item: ClassItem, pictures: Mapping[int, bytes]) -> str:
     probes = 1 if item.block.exercise == ExerciseKind.CANDIDATES else 0
-    pair = len(item.photos) == len(_PAIR) and not probes
+    pair = len(item.photos) == len(_PAIR) and not probes and not item.times
     labels = _PAIR if pair else [*[escaped(_PROBE)] * probes, *map(str, range(1, len(item.photos) - probes + 1))]
     shown = "".join(_photo(pictures[one], label) for one, label in zip(item.photos, labels, strict=True))
     size = "many" if len(item.photos) >= MANY else "few"

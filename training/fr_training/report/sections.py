@@ -25,6 +25,7 @@ EXERCISES = {
     ExerciseKind.TRIAGE: message("exercise.triage"),
     ExerciseKind.AIDED: message("exercise.aided"),
     ExerciseKind.LOW_PREVALENCE: message("exercise.low_prevalence"),
+    ExerciseKind.FOOTAGE: message("exercise.footage"),
     ExerciseKind.BLIND: message("exercise.blind"),
     ExerciseKind.OWN_PROBE: message("exercise.own_probe"),
     ExerciseKind.LAB: message("exercise.lab"),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from fr_training.courses import Course
 from fr_training.exercises import exercise_of
 from fr_training.keys import AnswerKey
 from fr_training.plan import BlockPlan
-from fr_training.prompts import Evidence, Lab, LessonPart, Prompt, Reveal
+from fr_training.prompts import Evidence, Lab, LessonPart, Prompt, Reveal, Role, ShownPicture
 from fr_training.sessions.clock import left_ms
 from fr_training.sessions.order import block_of, item_of, picture_ids, sitting_of, trials_of, trials_of_sitting
 from fr_training.trials import Session, Trial
@@ -62,6 +63,9 @@ def show_trial(course: Course, session: Session, trial: Trial, now_ms: int) -> S
     step = exercise.steps[len(trial.locked)]
     ids = picture_ids(session.secret, trial.ordinal, len(trial.order))
     prompt = exercise.prompt(step, ids, key_of(course, trial), asked_of(course, trial))
+    times = item_of(course, trial).times
+    if times:
+        prompt = replace(prompt, pictures=_timed(prompt.pictures, times))
     numbers = dict(zip(ids, photos_of(course, trial), strict=bool(prompt.pictures)))
     first = next(one.ordinal for one in session.trials if one.block_id == trial.block_id)
     return ShowTrial(
@@ -73,6 +77,12 @@ def show_trial(course: Course, session: Session, trial: Trial, now_ms: int) -> S
         photos=tuple(numbers[picture.picture_id] for picture in prompt.pictures),
         left_ms=_left_ms(course, session, block, now_ms),
     )
+
+
+def _timed(pictures: Sequence[ShownPicture], times: Sequence[int]) -> tuple[ShownPicture, ...]:
+    """The pictures of a photo and a track, whose shots have their times."""
+    left = iter(times)
+    return tuple(replace(one, at_ms=next(left)) if one.role == Role.SHOT else one for one in pictures)
 
 
 def locked_step(course: Course, session: Session, trial: Trial, answers: int, now_ms: int) -> LockedStep:

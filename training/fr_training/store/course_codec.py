@@ -120,15 +120,17 @@ def _forms(course: Course) -> list[Form]:
 
 def _packed_item(item: Item) -> list[Any]:
     key = None if item.key is None else _PACKING_KEYS[type(item.key)](item.key)
-    asked = [] if item.asked is None else [asdict(item.asked)]  # at the end, as earlier versions wrote none
-    return [item.item_id, item.photos, key, item.b, item.people, dict(item.groups), *asked]
+    asked = None if item.asked is None else asdict(item.asked)
+    more = [asked, item.times] if item.times else [asked] if asked else []  # at the end, as earlier versions wrote none
+    return [item.item_id, item.photos, key, item.b, item.people, dict(item.groups), *more]
 
 
 def _item(packed: list[Any]) -> Item:
-    item_id, photos, key, b, people, groups, *asked = packed
+    item_id, photos, key, b, people, groups, *more = packed
+    asked, times = more[0] if more else None, more[1] if len(more) > 1 else ()
     answer_key = None if key is None else _UNPACKING_KEYS[key[0]](*key[1:])
-    told = _asked(asked[0]) if asked else None
-    return Item(item_id, tuple(photos), answer_key, b, tuple(people), MappingProxyType(groups), told)
+    told = None if asked is None else _asked(asked)
+    return Item(item_id, tuple(photos), answer_key, b, tuple(people), MappingProxyType(groups), told, tuple(times))
 
 
 def _asked(raw: dict[str, Any]) -> Lab | Evidence | LessonPart:

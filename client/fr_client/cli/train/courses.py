@@ -99,10 +99,13 @@ def _section(item: training_pb2.FormItem, number: int) -> str:
 def _photos(item: training_pb2.FormItem) -> str:
     kind, _, marked = item.truth.partition(":")
     probes = sum(one.role == training_pb2.PICTURE_ROLE_PROBE for one in item.pictures)
-    pair = len(item.pictures) == len(PAIR) and not probes
+    track = any(one.role == training_pb2.PICTURE_ROLE_SHOT for one in item.pictures)
+    pair = len(item.pictures) == len(PAIR) and not probes and not track
     shown = []
     for place, picture in enumerate(item.pictures, start=1 - probes):
         caption = PAIR[place - 1] if pair else str(place) if place else "probe"
+        if track:
+            caption = f"{picture.at.ToTimedelta().total_seconds():.1f} s" if picture.HasField("at") else "photo"
         right = ' class="right"' if kind in _MARKED and str(place - 1) == marked else ""
         if picture.HasField("similarity"):
             caption += f" (similarity {picture.similarity:.2f})"

@@ -20,7 +20,13 @@ class Shown:
 
 
 def labels(pictures: Sequence[training_pb2.Picture]) -> dict[str, str]:
-    """Return the label of each picture by its id: A and B of a pair; numbers of three photos or of candidates."""
+    """Return the label of each picture by its id: A and B of a pair; numbers of three photos or of candidates.
+
+    Of a photo and a track, the label of a shot is its time.
+    """
+    if any(one.role == training_pb2.PICTURE_ROLE_SHOT for one in pictures):
+        times = (f"{one.at.ToTimedelta().total_seconds():.1f} s" for one in pictures[1:])
+        return dict(zip((one.picture_id for one in pictures), (*_ALONE, *times), strict=True))
     compared = [one for one in pictures if one.role != training_pb2.PICTURE_ROLE_PROBE]
     numbers = tuple(str(number) for number in range(1, len(compared) + 1))
     names = numbers

@@ -275,6 +275,7 @@ def _check_rows(found: training_pb2.CheckPlanResponse, unlimited: int, compared:
     needs = found.needs
     more = f", and {counted(unlimited, 'block')} without a limit" if unlimited else ""
     alike = _alike_text(needs.people_with_two_alike) if needs.people_with_two_alike else ""
+    alike += _tracks_text(needs.people_with_tracks) if needs.people_with_tracks else ""
     rows = [
         ("Plan", found.title),
         ("Trials of one trainee", f"{needs.trials:,}"),
@@ -285,6 +286,8 @@ def _check_rows(found: training_pb2.CheckPlanResponse, unlimited: int, compared:
         there = _people_text(found.people, found.people_with_two_photos)
         if needs.people_with_two_alike:
             there += _alike_text(found.people_with_two_alike)
+        if needs.people_with_tracks:
+            there += _tracks_text(found.people_with_tracks)
         verdict = f"no: {_missing_text(found)}" if found.missing else "yes, if their photos show usable faces"
         rows += [("The data sets hold", there), ("Enough", verdict)]
         if needs.people_with_two_alike > found.people_with_two_alike:
@@ -300,11 +303,21 @@ def _alike_text(alike: int) -> str:
     return f", {alike:,} with two of one condition"
 
 
+def _tracks_text(people: int) -> str:
+    return f"; {counted(people, 'other person', 'other people')} with a photo and a track"
+
+
 def _missing_text(found: training_pb2.CheckPlanResponse) -> str:
     people = found.needs.people - found.people
     with_two = found.needs.people_with_two_photos - found.people_with_two_photos
     alike = found.needs.people_with_two_alike - found.people_with_two_alike
-    kinds = ((people, ""), (with_two, " with two photos"), (alike, " with two photos of one condition, for triads,"))
+    tracks = found.needs.people_with_tracks - found.people_with_tracks
+    kinds = (
+        (people, ""),
+        (with_two, " with two photos"),
+        (alike, " with two photos of one condition, for triads,"),
+        (tracks, " with a photo and a track, for footage,"),
+    )
     parts = [
         counted(number, f"person{kind} is missing", f"people{kind} are missing") for number, kind in kinds if number > 0
     ]

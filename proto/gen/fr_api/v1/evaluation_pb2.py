@@ -17,49 +17,49 @@ from fr_api.v1 import common_pb2 as fr__api_dot_v1_dot_common__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x66r_api/v1/evaluation.proto\x12\tfr_api.v1\x1a\x16\x66r_api/v1/common.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x95\x01\n\x07\x44\x61taset\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0f\n\x07licence\x18\x03 \x01(\t\x12\r\n\x05terms\x18\x04 \x01(\t\x12\x10\n\x08\x63itation\x18\x05 \x01(\t\x12(\n\x05kinds\x18\x06 \x03(\x0e\x32\x19.fr_api.v1.EvaluationKind\x12\x11\n\tavailable\x18\x07 \x01(\x08\"\x15\n\x13ListDatasetsRequest\"<\n\x14ListDatasetsResponse\x12$\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x12.fr_api.v1.Dataset\"E\n\x16RunVerificationRequest\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\x12\x11\n\x04seed\x18\x02 \x01(\rH\x00\x88\x01\x01\x42\x07\n\x05_seed\"^\n\x12\x45valuationProgress\x12\x0e\n\x06photos\x18\x01 \x01(\x04\x12\r\n\x05total\x18\x02 \x01(\x04\x12)\n\x05stage\x18\x03 \x01(\x0e\x32\x1a.fr_api.v1.EvaluationStage\"\xf8\x01\n\rReportSummary\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\'\n\x04kind\x18\x02 \x01(\x0e\x32\x19.fr_api.v1.EvaluationKind\x12\x0f\n\x07\x64\x61taset\x18\x03 \x01(\t\x12!\n\x05model\x18\x04 \x01(\x0b\x32\x12.fr_api.v1.ModelId\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\x06 \x01(\t\x12\x0f\n\x07summary\x18\x07 \x01(\t\x12$\n\x05\x66iles\x18\x08 \x03(\x0e\x32\x15.fr_api.v1.ReportFile\"\x81\x01\n\x17RunVerificationResponse\x12\x31\n\x08progress\x18\x01 \x01(\x0b\x32\x1d.fr_api.v1.EvaluationProgressH\x00\x12*\n\x06report\x18\x02 \x01(\x0b\x32\x18.fr_api.v1.ReportSummaryH\x00\x42\x07\n\x05\x65vent\"^\n\x18RunIdentificationRequest\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\x12\x11\n\x04seed\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x15\n\rgallery_sizes\x18\x03 \x03(\rB\x07\n\x05_seed\"\x83\x01\n\x19RunIdentificationResponse\x12\x31\n\x08progress\x18\x01 \x01(\x0b\x32\x1d.fr_api.v1.EvaluationProgressH\x00\x12*\n\x06report\x18\x02 \x01(\x0b\x32\x18.fr_api.v1.ReportSummaryH\x00\x42\x07\n\x05\x65vent\"J\n\x10GetReportRequest\x12\x11\n\treport_id\x18\x01 \x01(\t\x12#\n\x04\x66ile\x18\x02 \x01(\x0e\x32\x15.fr_api.v1.ReportFile\"Z\n\x11GetReportResponse\x12*\n\x06report\x18\x01 \x01(\x0b\x32\x18.fr_api.v1.ReportSummaryH\x00\x12\x11\n\x07\x63ontent\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"N\n\x12ListReportsRequest\x12\x16\n\tpage_size\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x12\n\npage_token\x18\x02 \x01(\tB\x0c\n\n_page_size\"Y\n\x13ListReportsResponse\x12)\n\x07reports\x18\x01 \x03(\x0b\x32\x18.fr_api.v1.ReportSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"(\n\x13\x44\x65leteReportRequest\x12\x11\n\treport_id\x18\x01 \x01(\t\"\x16\n\x14\x44\x65leteReportResponse*w\n\x0e\x45valuationKind\x12\x1f\n\x1b\x45VALUATION_KIND_UNSPECIFIED\x10\x00\x12 \n\x1c\x45VALUATION_KIND_VERIFICATION\x10\x01\x12\"\n\x1e\x45VALUATION_KIND_IDENTIFICATION\x10\x02*\x8c\x01\n\x0f\x45valuationStage\x12 \n\x1c\x45VALUATION_STAGE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x45VALUATION_STAGE_PHOTOS\x10\x01\x12\x1c\n\x18\x45VALUATION_STAGE_FIGURES\x10\x02\x12\x1c\n\x18\x45VALUATION_STAGE_WRITING\x10\x03*\x8e\x01\n\nReportFile\x12\x1b\n\x17REPORT_FILE_UNSPECIFIED\x10\x00\x12\x14\n\x10REPORT_FILE_JSON\x10\x01\x12\x14\n\x10REPORT_FILE_HTML\x10\x02\x12\x1a\n\x16REPORT_FILE_SCORES_CSV\x10\x03\x12\x1b\n\x17REPORT_FILE_CALIBRATION\x10\x04\x32\x8b\x04\n\x11\x45valuationService\x12O\n\x0cListDatasets\x12\x1e.fr_api.v1.ListDatasetsRequest\x1a\x1f.fr_api.v1.ListDatasetsResponse\x12Z\n\x0fRunVerification\x12!.fr_api.v1.RunVerificationRequest\x1a\".fr_api.v1.RunVerificationResponse0\x01\x12`\n\x11RunIdentification\x12#.fr_api.v1.RunIdentificationRequest\x1a$.fr_api.v1.RunIdentificationResponse0\x01\x12H\n\tGetReport\x12\x1b.fr_api.v1.GetReportRequest\x1a\x1c.fr_api.v1.GetReportResponse0\x01\x12L\n\x0bListReports\x12\x1d.fr_api.v1.ListReportsRequest\x1a\x1e.fr_api.v1.ListReportsResponse\x12O\n\x0c\x44\x65leteReport\x12\x1e.fr_api.v1.DeleteReportRequest\x1a\x1f.fr_api.v1.DeleteReportResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x66r_api/v1/evaluation.proto\x12\tfr_api.v1\x1a\x16\x66r_api/v1/common.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaa\x01\n\x07\x44\x61taset\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0f\n\x07licence\x18\x03 \x01(\t\x12\r\n\x05terms\x18\x04 \x01(\t\x12\x10\n\x08\x63itation\x18\x05 \x01(\t\x12(\n\x05kinds\x18\x06 \x03(\x0e\x32\x19.fr_api.v1.EvaluationKind\x12\x11\n\tavailable\x18\x07 \x01(\x08\x12\x13\n\x0b\x66or_courses\x18\x08 \x01(\x08\"\x15\n\x13ListDatasetsRequest\"<\n\x14ListDatasetsResponse\x12$\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x12.fr_api.v1.Dataset\"E\n\x16RunVerificationRequest\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\x12\x11\n\x04seed\x18\x02 \x01(\rH\x00\x88\x01\x01\x42\x07\n\x05_seed\"^\n\x12\x45valuationProgress\x12\x0e\n\x06photos\x18\x01 \x01(\x04\x12\r\n\x05total\x18\x02 \x01(\x04\x12)\n\x05stage\x18\x03 \x01(\x0e\x32\x1a.fr_api.v1.EvaluationStage\"\xf8\x01\n\rReportSummary\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\'\n\x04kind\x18\x02 \x01(\x0e\x32\x19.fr_api.v1.EvaluationKind\x12\x0f\n\x07\x64\x61taset\x18\x03 \x01(\t\x12!\n\x05model\x18\x04 \x01(\x0b\x32\x12.fr_api.v1.ModelId\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\x06 \x01(\t\x12\x0f\n\x07summary\x18\x07 \x01(\t\x12$\n\x05\x66iles\x18\x08 \x03(\x0e\x32\x15.fr_api.v1.ReportFile\"\x81\x01\n\x17RunVerificationResponse\x12\x31\n\x08progress\x18\x01 \x01(\x0b\x32\x1d.fr_api.v1.EvaluationProgressH\x00\x12*\n\x06report\x18\x02 \x01(\x0b\x32\x18.fr_api.v1.ReportSummaryH\x00\x42\x07\n\x05\x65vent\"^\n\x18RunIdentificationRequest\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\x12\x11\n\x04seed\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x15\n\rgallery_sizes\x18\x03 \x03(\rB\x07\n\x05_seed\"\x83\x01\n\x19RunIdentificationResponse\x12\x31\n\x08progress\x18\x01 \x01(\x0b\x32\x1d.fr_api.v1.EvaluationProgressH\x00\x12*\n\x06report\x18\x02 \x01(\x0b\x32\x18.fr_api.v1.ReportSummaryH\x00\x42\x07\n\x05\x65vent\"J\n\x10GetReportRequest\x12\x11\n\treport_id\x18\x01 \x01(\t\x12#\n\x04\x66ile\x18\x02 \x01(\x0e\x32\x15.fr_api.v1.ReportFile\"Z\n\x11GetReportResponse\x12*\n\x06report\x18\x01 \x01(\x0b\x32\x18.fr_api.v1.ReportSummaryH\x00\x12\x11\n\x07\x63ontent\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"N\n\x12ListReportsRequest\x12\x16\n\tpage_size\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x12\n\npage_token\x18\x02 \x01(\tB\x0c\n\n_page_size\"Y\n\x13ListReportsResponse\x12)\n\x07reports\x18\x01 \x03(\x0b\x32\x18.fr_api.v1.ReportSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"(\n\x13\x44\x65leteReportRequest\x12\x11\n\treport_id\x18\x01 \x01(\t\"\x16\n\x14\x44\x65leteReportResponse*w\n\x0e\x45valuationKind\x12\x1f\n\x1b\x45VALUATION_KIND_UNSPECIFIED\x10\x00\x12 \n\x1c\x45VALUATION_KIND_VERIFICATION\x10\x01\x12\"\n\x1e\x45VALUATION_KIND_IDENTIFICATION\x10\x02*\x8c\x01\n\x0f\x45valuationStage\x12 \n\x1c\x45VALUATION_STAGE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x45VALUATION_STAGE_PHOTOS\x10\x01\x12\x1c\n\x18\x45VALUATION_STAGE_FIGURES\x10\x02\x12\x1c\n\x18\x45VALUATION_STAGE_WRITING\x10\x03*\x8e\x01\n\nReportFile\x12\x1b\n\x17REPORT_FILE_UNSPECIFIED\x10\x00\x12\x14\n\x10REPORT_FILE_JSON\x10\x01\x12\x14\n\x10REPORT_FILE_HTML\x10\x02\x12\x1a\n\x16REPORT_FILE_SCORES_CSV\x10\x03\x12\x1b\n\x17REPORT_FILE_CALIBRATION\x10\x04\x32\x8b\x04\n\x11\x45valuationService\x12O\n\x0cListDatasets\x12\x1e.fr_api.v1.ListDatasetsRequest\x1a\x1f.fr_api.v1.ListDatasetsResponse\x12Z\n\x0fRunVerification\x12!.fr_api.v1.RunVerificationRequest\x1a\".fr_api.v1.RunVerificationResponse0\x01\x12`\n\x11RunIdentification\x12#.fr_api.v1.RunIdentificationRequest\x1a$.fr_api.v1.RunIdentificationResponse0\x01\x12H\n\tGetReport\x12\x1b.fr_api.v1.GetReportRequest\x1a\x1c.fr_api.v1.GetReportResponse0\x01\x12L\n\x0bListReports\x12\x1d.fr_api.v1.ListReportsRequest\x1a\x1e.fr_api.v1.ListReportsResponse\x12O\n\x0c\x44\x65leteReport\x12\x1e.fr_api.v1.DeleteReportRequest\x1a\x1f.fr_api.v1.DeleteReportResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fr_api.v1.evaluation_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EVALUATIONKIND']._serialized_start=1520
-  _globals['_EVALUATIONKIND']._serialized_end=1639
-  _globals['_EVALUATIONSTAGE']._serialized_start=1642
-  _globals['_EVALUATIONSTAGE']._serialized_end=1782
-  _globals['_REPORTFILE']._serialized_start=1785
-  _globals['_REPORTFILE']._serialized_end=1927
+  _globals['_EVALUATIONKIND']._serialized_start=1541
+  _globals['_EVALUATIONKIND']._serialized_end=1660
+  _globals['_EVALUATIONSTAGE']._serialized_start=1663
+  _globals['_EVALUATIONSTAGE']._serialized_end=1803
+  _globals['_REPORTFILE']._serialized_start=1806
+  _globals['_REPORTFILE']._serialized_end=1948
   _globals['_DATASET']._serialized_start=99
-  _globals['_DATASET']._serialized_end=248
-  _globals['_LISTDATASETSREQUEST']._serialized_start=250
-  _globals['_LISTDATASETSREQUEST']._serialized_end=271
-  _globals['_LISTDATASETSRESPONSE']._serialized_start=273
-  _globals['_LISTDATASETSRESPONSE']._serialized_end=333
-  _globals['_RUNVERIFICATIONREQUEST']._serialized_start=335
-  _globals['_RUNVERIFICATIONREQUEST']._serialized_end=404
-  _globals['_EVALUATIONPROGRESS']._serialized_start=406
-  _globals['_EVALUATIONPROGRESS']._serialized_end=500
-  _globals['_REPORTSUMMARY']._serialized_start=503
-  _globals['_REPORTSUMMARY']._serialized_end=751
-  _globals['_RUNVERIFICATIONRESPONSE']._serialized_start=754
-  _globals['_RUNVERIFICATIONRESPONSE']._serialized_end=883
-  _globals['_RUNIDENTIFICATIONREQUEST']._serialized_start=885
-  _globals['_RUNIDENTIFICATIONREQUEST']._serialized_end=979
-  _globals['_RUNIDENTIFICATIONRESPONSE']._serialized_start=982
-  _globals['_RUNIDENTIFICATIONRESPONSE']._serialized_end=1113
-  _globals['_GETREPORTREQUEST']._serialized_start=1115
-  _globals['_GETREPORTREQUEST']._serialized_end=1189
-  _globals['_GETREPORTRESPONSE']._serialized_start=1191
-  _globals['_GETREPORTRESPONSE']._serialized_end=1281
-  _globals['_LISTREPORTSREQUEST']._serialized_start=1283
-  _globals['_LISTREPORTSREQUEST']._serialized_end=1361
-  _globals['_LISTREPORTSRESPONSE']._serialized_start=1363
-  _globals['_LISTREPORTSRESPONSE']._serialized_end=1452
-  _globals['_DELETEREPORTREQUEST']._serialized_start=1454
-  _globals['_DELETEREPORTREQUEST']._serialized_end=1494
-  _globals['_DELETEREPORTRESPONSE']._serialized_start=1496
-  _globals['_DELETEREPORTRESPONSE']._serialized_end=1518
-  _globals['_EVALUATIONSERVICE']._serialized_start=1930
-  _globals['_EVALUATIONSERVICE']._serialized_end=2453
+  _globals['_DATASET']._serialized_end=269
+  _globals['_LISTDATASETSREQUEST']._serialized_start=271
+  _globals['_LISTDATASETSREQUEST']._serialized_end=292
+  _globals['_LISTDATASETSRESPONSE']._serialized_start=294
+  _globals['_LISTDATASETSRESPONSE']._serialized_end=354
+  _globals['_RUNVERIFICATIONREQUEST']._serialized_start=356
+  _globals['_RUNVERIFICATIONREQUEST']._serialized_end=425
+  _globals['_EVALUATIONPROGRESS']._serialized_start=427
+  _globals['_EVALUATIONPROGRESS']._serialized_end=521
+  _globals['_REPORTSUMMARY']._serialized_start=524
+  _globals['_REPORTSUMMARY']._serialized_end=772
+  _globals['_RUNVERIFICATIONRESPONSE']._serialized_start=775
+  _globals['_RUNVERIFICATIONRESPONSE']._serialized_end=904
+  _globals['_RUNIDENTIFICATIONREQUEST']._serialized_start=906
+  _globals['_RUNIDENTIFICATIONREQUEST']._serialized_end=1000
+  _globals['_RUNIDENTIFICATIONRESPONSE']._serialized_start=1003
+  _globals['_RUNIDENTIFICATIONRESPONSE']._serialized_end=1134
+  _globals['_GETREPORTREQUEST']._serialized_start=1136
+  _globals['_GETREPORTREQUEST']._serialized_end=1210
+  _globals['_GETREPORTRESPONSE']._serialized_start=1212
+  _globals['_GETREPORTRESPONSE']._serialized_end=1302
+  _globals['_LISTREPORTSREQUEST']._serialized_start=1304
+  _globals['_LISTREPORTSREQUEST']._serialized_end=1382
+  _globals['_LISTREPORTSRESPONSE']._serialized_start=1384
+  _globals['_LISTREPORTSRESPONSE']._serialized_end=1473
+  _globals['_DELETEREPORTREQUEST']._serialized_start=1475
+  _globals['_DELETEREPORTREQUEST']._serialized_end=1515
+  _globals['_DELETEREPORTRESPONSE']._serialized_start=1517
+  _globals['_DELETEREPORTRESPONSE']._serialized_end=1539
+  _globals['_EVALUATIONSERVICE']._serialized_start=1951
+  _globals['_EVALUATIONSERVICE']._serialized_end=2474
 # @@protoc_insertion_point(module_scope)

@@ -128,6 +128,7 @@ class Dataset(_message.Message):
     CITATION_FIELD_NUMBER: _builtins.int
     KINDS_FIELD_NUMBER: _builtins.int
     AVAILABLE_FIELD_NUMBER: _builtins.int
+    FOR_COURSES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name, as in `fr dataset show NAME`."""
     title: _builtins.str
@@ -140,6 +141,8 @@ class Dataset(_message.Message):
     """The citation to give with any result."""
     available: _builtins.bool
     """True if the server has the data set and can evaluate it now."""
+    for_courses: _builtins.bool
+    """True if training courses can be made of it."""
     @_builtins.property
     def kinds(self) -> _containers.RepeatedScalarFieldContainer[Global___EvaluationKind.ValueType]:
         """The kinds of evaluation that the data set supports."""
@@ -154,10 +157,11 @@ class Dataset(_message.Message):
         citation: _builtins.str = ...,
         kinds: _abc.Iterable[Global___EvaluationKind.ValueType] | None = ...,
         available: _builtins.bool = ...,
+        for_courses: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "citation", b"citation", "kinds", b"kinds", "licence", b"licence", "name", b"name", "terms", b"terms", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "citation", b"citation", "for_courses", b"for_courses", "kinds", b"kinds", "licence", b"licence", "name", b"name", "terms", b"terms", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -68,6 +68,8 @@ class _ExerciseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Exercise.Val
     """
     EXERCISE_LESSON: _Exercise.ValueType  # 12
     """A lesson: the trainee reads a part of it, then answers a question about it."""
+    EXERCISE_FOOTAGE: _Exercise.ValueType  # 13
+    """A photo and the shots of a track of a video: do they show one person or two?"""
 
 class Exercise(_Exercise, metaclass=_ExerciseEnumTypeWrapper):
     """--- plans and courses ---------------------------------------------------------------------------------------
@@ -109,6 +111,8 @@ cannot show, and finds the record that breaks the chain.
 """
 EXERCISE_LESSON: Exercise.ValueType  # 12
 """A lesson: the trainee reads a part of it, then answers a question about it."""
+EXERCISE_FOOTAGE: Exercise.ValueType  # 13
+"""A photo and the shots of a track of a video: do they show one person or two?"""
 Global___Exercise: _TypeAlias = Exercise  # noqa: Y015
 
 class _CourseStage:
@@ -225,6 +229,8 @@ class _PictureRoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PictureRo
     """The probe of the search."""
     PICTURE_ROLE_CANDIDATE: _PictureRole.ValueType  # 3
     """One of the candidates. Their order reveals nothing."""
+    PICTURE_ROLE_SHOT: _PictureRole.ValueType  # 4
+    """A shot of the track to compare, in the order of time."""
 
 class PictureRole(_PictureRole, metaclass=_PictureRoleEnumTypeWrapper):
     """The role of a picture in its trial."""
@@ -237,6 +243,8 @@ PICTURE_ROLE_PROBE: PictureRole.ValueType  # 2
 """The probe of the search."""
 PICTURE_ROLE_CANDIDATE: PictureRole.ValueType  # 3
 """One of the candidates. Their order reveals nothing."""
+PICTURE_ROLE_SHOT: PictureRole.ValueType  # 4
+"""A shot of the track to compare, in the order of time."""
 Global___PictureRole: _TypeAlias = PictureRole  # noqa: Y015
 
 class _TrialStep:
@@ -556,6 +564,7 @@ class PlanNeeds(_message.Message):
     MINUTES_FIELD_NUMBER: _builtins.int
     TRIALS_FIELD_NUMBER: _builtins.int
     PEOPLE_WITH_TWO_ALIKE_FIELD_NUMBER: _builtins.int
+    PEOPLE_WITH_TRACKS_FIELD_NUMBER: _builtins.int
     people: _builtins.int
     """Number of people needed. No person appears twice in measurements."""
     people_with_two_photos: _builtins.int
@@ -568,6 +577,8 @@ class PlanNeeds(_message.Message):
     """Number of people with two photos who need two photos under the same condition, such as the same expression, for
     triads.
     """
+    people_with_tracks: _builtins.int
+    """Number of other people needed with a photo and a track, for footage."""
     def __init__(
         self,
         *,
@@ -576,10 +587,11 @@ class PlanNeeds(_message.Message):
         minutes: _builtins.int = ...,
         trials: _builtins.int = ...,
         people_with_two_alike: _builtins.int = ...,
+        people_with_tracks: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["minutes", b"minutes", "people", b"people", "people_with_two_alike", b"people_with_two_alike", "people_with_two_photos", b"people_with_two_photos", "trials", b"trials"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["minutes", b"minutes", "people", b"people", "people_with_tracks", b"people_with_tracks", "people_with_two_alike", b"people_with_two_alike", "people_with_two_photos", b"people_with_two_photos", "trials", b"trials"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -699,6 +711,7 @@ class CheckPlanResponse(_message.Message):
     MISSING_FIELD_NUMBER: _builtins.int
     PEOPLE_WITH_TWO_ALIKE_FIELD_NUMBER: _builtins.int
     SITTINGS_FIELD_NUMBER: _builtins.int
+    PEOPLE_WITH_TRACKS_FIELD_NUMBER: _builtins.int
     title: _builtins.str
     """Its title."""
     people: _builtins.int
@@ -713,6 +726,8 @@ class CheckPlanResponse(_message.Message):
     """Number of people with two photos or more who have two photos under the same condition, or two without a stated
     condition.
     """
+    people_with_tracks: _builtins.int
+    """Number of other people with a photo and a track."""
     @_builtins.property
     def needs(self) -> Global___PlanNeeds:
         """The needs of the plan."""
@@ -731,10 +746,11 @@ class CheckPlanResponse(_message.Message):
         missing: _builtins.int = ...,
         people_with_two_alike: _builtins.int = ...,
         sittings: _abc.Iterable[Global___Sitting] | None = ...,
+        people_with_tracks: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["needs", b"needs"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["missing", b"missing", "needs", b"needs", "people", b"people", "people_with_two_alike", b"people_with_two_alike", "people_with_two_photos", b"people_with_two_photos", "sittings", b"sittings", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["missing", b"missing", "needs", b"needs", "people", b"people", "people_with_tracks", b"people_with_tracks", "people_with_two_alike", b"people_with_two_alike", "people_with_two_photos", b"people_with_two_photos", "sittings", b"sittings", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1330,22 +1346,28 @@ class ItemPicture(_message.Message):
     DATA_FIELD_NUMBER: _builtins.int
     ROLE_FIELD_NUMBER: _builtins.int
     SIMILARITY_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
     data: _builtins.bytes
     """The bytes of a JPEG file, as trainees get it."""
     role: Global___PictureRole.ValueType
     """Its role."""
     similarity: _builtins.float
     """Similarity of a candidate to the probe, according to the model; unset for other pictures."""
+    @_builtins.property
+    def at(self) -> _duration_pb2.Duration:
+        """Time of a shot after the first one of its track; unset for other pictures."""
+
     def __init__(
         self,
         *,
         data: _builtins.bytes = ...,
         role: Global___PictureRole.ValueType = ...,
         similarity: _builtins.float | None = ...,
+        at: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_similarity", b"_similarity", "similarity", b"similarity"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_similarity", b"_similarity", "at", b"at", "similarity", b"similarity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_similarity", b"_similarity", "data", b"data", "role", b"role", "similarity", b"similarity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_similarity", b"_similarity", "at", b"at", "data", b"data", "role", b"role", "similarity", b"similarity"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__similarity: _TypeAlias = _typing.Literal["similarity"]  # noqa: Y015
     _WhichOneofArgType__similarity: _TypeAlias = _typing.Literal["_similarity", b"_similarity"]  # noqa: Y015
@@ -2794,22 +2816,28 @@ class Picture(_message.Message):
     PICTURE_ID_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     ROLE_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
     picture_id: _builtins.str
     """An id drawn for this trial, which reveals nothing about the picture."""
     data: _builtins.bytes
     """The bytes of a JPEG file. All pictures of a course have the same number of bytes and of pixels."""
     role: Global___PictureRole.ValueType
     """The role of the picture."""
+    @_builtins.property
+    def at(self) -> _duration_pb2.Duration:
+        """Time of a shot after the first one of its track; unset for other pictures."""
+
     def __init__(
         self,
         *,
         picture_id: _builtins.str = ...,
         data: _builtins.bytes = ...,
         role: Global___PictureRole.ValueType = ...,
+        at: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "picture_id", b"picture_id", "role", b"role"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "data", b"data", "picture_id", b"picture_id", "role", b"role"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

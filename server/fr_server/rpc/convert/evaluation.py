@@ -8,6 +8,7 @@ from fr_evaluation.report import KINDS, LARGEST_GALLERY
 from fr_evaluation.stored import KeptReport
 from fr_locales.rendering import spoken
 from fr_server.rpc.convert.common import model_message, timestamp
+from fr_training.build.people import COURSE_READERS
 
 MAX_GALLERY_SIZES = 16
 # Where none is sent; that of `fr evaluate`.
@@ -56,6 +57,7 @@ def dataset_message(offer: Offer) -> pb.Dataset:
         citation=manifest.citation,
         kinds=[_KINDS[kind] for kind in offer.kinds],
         available=offer.available,
+        for_courses=manifest.name in COURSE_READERS,
     )
 
 

@@ -118,6 +118,7 @@ def needs_message(found: PlanNeeds) -> pb.PlanNeeds:
         people=found.people,
         people_with_two_photos=found.people_with_two_photos,
         people_with_two_alike=found.people_with_two_alike,
+        people_with_tracks=found.people_with_tracks,
         minutes=found.minutes,
         trials=found.trials,
     )
@@ -296,7 +297,10 @@ def item_message(
     if isinstance(item.asked, LessonPart) and isinstance(key, LessonKey):
         found.lesson.CopyFrom(_taught(item.asked, key, language))
     for number, data in enumerate(pictures):
-        if not isinstance(key, ListKey):
+        if item.times and number:
+            at = duration(timedelta(milliseconds=item.times[number - 1]))
+            found.pictures.add(data=data, role=pb.PICTURE_ROLE_SHOT, at=at)
+        elif not isinstance(key, ListKey):
             found.pictures.add(data=data, role=pb.PICTURE_ROLE_COMPARED)
         elif number == 0:
             found.pictures.add(data=data, role=pb.PICTURE_ROLE_PROBE)

@@ -49,13 +49,13 @@ def trial_message(shown: ShowTrial, pictures: Sequence[bytes], language: str = E
         exercise=SHOWN_AS[prompt.exercise],
         step=STEPS[prompt.step],
         pictures=[
-            pb.Picture(picture_id=one.picture_id, data=data, role=_ROLES[one.role])
+            pb.Picture(picture_id=one.picture_id, data=data, role=_ROLES[one.role], at=duration_message(one.at_ms))
             for one, data in zip(prompt.pictures, pictures, strict=True)
         ],
         components=map(component_message, prompt.components),
         advice=None if advice is None else pb.Advice(same=advice.same, text=render(advice.text)),
         question=None if prompt.question is None else question_message(prompt.question),
-        left=left_message(shown.left_ms),
+        left=duration_message(shown.left_ms),
         draft=None if shown.trial.draft is None else _draft_message(shown.trial.draft),
         lesson=None if prompt.lesson is None else _lesson_message(prompt.lesson, language),
     )
@@ -75,9 +75,9 @@ def component_message(one: Component) -> pb.Component:
     return pb.Component(component_id=one.component_id, name=render(one.name), look_at=render(one.look_at))
 
 
-def left_message(left_ms: int | None) -> Duration | None:
-    """Build the message of the time left in a block; None where it has no limit."""
-    return None if left_ms is None else duration(timedelta(milliseconds=left_ms))
+def duration_message(ms: int | None) -> Duration | None:
+    """Build the message of the time left in a block, or of a time within a track; None where there is none."""
+    return None if ms is None else duration(timedelta(milliseconds=ms))
 
 
 def _draft_message(draft: answers.Draft) -> pb.Draft:
@@ -121,12 +121,14 @@ def class_item_message(item: ClassItem, pictures: Sequence[bytes]) -> pb.GetClas
     """Build the message of an item for a class, with the JPEG files of its photos in their order."""
     probes = exercise_of(item.block.exercise).probes
     roles = [Role.PROBE] * probes + [Role.CANDIDATE if probes else Role.COMPARED] * (len(pictures) - probes)
+    roles[1:] = [Role.SHOT] * len(item.times) or roles[1:]
+    times = [None, *item.times] if item.times else [None] * len(pictures)
     return pb.GetClassItemResponse(
         block_title=item.block.title,
         exercise=EXERCISES[item.block.exercise],
         pictures=[
-            pb.Picture(picture_id=str(place), data=data, role=_ROLES[role])
-            for place, (data, role) in enumerate(zip(pictures, roles, strict=True))
+            pb.Picture(picture_id=str(place), data=data, role=_ROLES[role], at=duration_message(at))
+            for place, (data, role, at) in enumerate(zip(pictures, roles, times, strict=True))
         ],
         answers=[pb.AnswerCount(label=render(one.label), people=one.people, right=one.right) for one in item.bars],
         people=item.people,

@@ -11,11 +11,15 @@ from fr_datasets.errors import DatasetError, DatasetNotLinked
 from fr_datasets.links import datasets_folder, find_link
 from fr_datasets.manifests import manifest_names
 from fr_evaluation.offers import READERS
+from fr_training.build.people import COURSE_READERS
 
 
 def dataset_root(name: str, kind: str) -> Path:
-    """Return where a data set lies, by its name, never a path; raises `DatasetUnavailable`, which repeats no name."""
-    offered = READERS[kind]
+    """Return where a data set lies, by its name, never a path; raises `DatasetUnavailable`, which repeats no name.
+
+    `kind` is one of `fr_evaluation.report.KINDS`, or "course" for a training course.
+    """
+    offered = COURSE_READERS if kind == "course" else READERS[kind]
     if name not in manifest_names():
         near = get_close_matches(name, offered, n=1)
         if near:

@@ -5,7 +5,7 @@
   const SWAP_MS = 1000;
   const LEAST_MS = 400; // between two changes: below three flashes a second, WCAG 2.3.1
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
-  const panes = (viewer) => [...viewer.querySelectorAll(".pane")];
+  const panes = (viewer) => [...viewer.querySelectorAll(".pane")].filter((one) => one.clientHeight > 0); // of a track, one
   const zooms = (viewer) => {
     const all = [...viewer.querySelectorAll("[name=zoom]")];
     return { all, at: all.findIndex((one) => one.checked) };
@@ -15,17 +15,25 @@
   let swapped = -LEAST_MS;
   let ticking = 0;
 
-  // A change keeps the middle of each photo where it is. The next larger zoom has a key, and so has the one before it.
+  // Of buttons of which one is chosen, the next one has a key, and so has the one before it.
+  const keyed = (all, forward, back) => {
+    const at = all.findIndex((one) => one.checked);
+    for (const one of all) one.removeAttribute("aria-keyshortcuts");
+    all[at + 1]?.setAttribute("aria-keyshortcuts", forward);
+    all[at - 1]?.setAttribute("aria-keyshortcuts", back);
+  };
+
+  // A change keeps the middle of each photo where it is.
   const settled = (viewer) => {
     for (const pane of panes(viewer)) {
       const [x, y] = places.get(pane) ?? [0.5, 0.5];
       pane.scrollTo(x * pane.scrollWidth - pane.clientWidth / 2, y * pane.scrollHeight - pane.clientHeight / 2);
     }
     const { all, at } = zooms(viewer);
-    for (const one of all) one.removeAttribute("aria-keyshortcuts");
     const { larger, smaller } = all[at].closest("fieldset").dataset;
-    all[at + 1]?.setAttribute("aria-keyshortcuts", larger);
-    all[at - 1]?.setAttribute("aria-keyshortcuts", smaller);
+    keyed(all, larger, smaller);
+    const track = viewer.querySelector(".track");
+    if (track) keyed([...track.querySelectorAll("[name=shot]")], track.dataset.next, track.dataset.previous);
   };
 
   const stopped = () => {
@@ -64,7 +72,7 @@
 
   document.addEventListener("change", (event) => {
     const viewer = event.target.closest?.("[data-viewer]");
-    if (!viewer || !event.target.matches("[name=zoom], [name=view]")) return;
+    if (!viewer || !event.target.matches("[name=zoom], [name=view], [name=shot]")) return;
     if (event.target.name === "view") stopped();
     settled(viewer);
   });
@@ -84,7 +92,7 @@
       (one.scrollTop + one.clientHeight / 2) / one.scrollHeight,
     ];
     const before = places.get(pane) ?? [0.5, 0.5];
-    places.set(pane, middle(pane));
+    for (const one of pane.closest(".track")?.querySelectorAll(".pane") ?? [pane]) places.set(one, middle(pane));
     if (led.delete(pane) || !viewer.querySelector("[data-linked]")?.checked) return;
     const [x, y] = places.get(pane).map((value, axis) => value - before[axis]);
     for (const other of panes(viewer).filter((one) => one !== pane)) {
@@ -92,7 +100,7 @@
       led.add(other);
       other.scrollBy(x * other.scrollWidth, y * other.scrollHeight);
       if (other.scrollLeft === left && other.scrollTop === top) led.delete(other);
-      places.set(other, middle(other));
+      for (const one of other.closest(".track")?.querySelectorAll(".pane") ?? [other]) places.set(one, middle(other));
     }
   }, { capture: true });
 

@@ -32,6 +32,8 @@ KEYS: Mapping[str, Message] = {
     "v": message("console.keyboard.beside"),
     "l": message("console.keyboard.alone"),
     "m": message("console.keyboard.landmarks"),
+    ",": message("console.keyboard.shot_before"),
+    ".": message("console.keyboard.shot_after"),
     "p": message("console.keyboard.print"),
     "?": message("console.keyboard.show"),
 }

@@ -22,17 +22,24 @@ RECORDS, KEPT = "trial-records.jsonl", ("trial-records.jsonl", "trial-public.pem
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A picture on a page: `label` is A or B of a pair, a number of three photos or of candidates, "" of others."""
+    """A picture on a page.
+
+    `label` is A or B of a pair, a number of three photos, of candidates or of the shots of a track, "" of others. A
+    shot has its time after the first one, in seconds.
+    """
 
     picture_id: str
     label: str
     src: Markup
-    is_candidate: bool
+    is_candidate: bool = False
+    time: str = ""
 
 
 def compared(pictures: Sequence[pb.Picture]) -> list[Shown]:
-    """Return the pictures to compare, or the candidates, in their order."""
+    """Return the pictures to compare, the candidates, or a photo and the shots of a track, in their order."""
     found = [one for one in pictures if one.role != pb.PICTURE_ROLE_PROBE]
+    if any(one.role == pb.PICTURE_ROLE_SHOT for one in found):
+        return [_shot(one, number) for number, one in enumerate(found)]
     is_pair = len(found) == 2 and found[0].role == pb.PICTURE_ROLE_COMPARED
     alone = len(found) == 1 and found[0].role == pb.PICTURE_ROLE_COMPARED
     labels = ["A", "B"] if is_pair else [""] if alone else [str(number + 1) for number in range(len(found))]
@@ -40,6 +47,11 @@ def compared(pictures: Sequence[pb.Picture]) -> list[Shown]:
         Shown(one.picture_id, label, embedded(one.data), one.role == pb.PICTURE_ROLE_CANDIDATE)
         for one, label in zip(found, labels, strict=True)
     ]
+
+
+def _shot(picture: pb.Picture, number: int) -> Shown:
+    time = f"{picture.at.ToTimedelta().total_seconds():.1f}" if number else ""
+    return Shown(picture.picture_id, str(number or ""), embedded(picture.data), time=time)
 
 
 def probe_of(pictures: Sequence[pb.Picture]) -> Markup:

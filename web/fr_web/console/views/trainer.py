@@ -180,7 +180,7 @@ async def _form(visit: Visit, wanted: Wanted, error: FrApiError | None = None) -
     plans = await visit.ask(training_pb2.ListPlansRequest(), training_pb2.ListPlansResponse)
     sets = await visit.ask(evaluation_pb2.ListDatasetsRequest(), evaluation_pb2.ListDatasetsResponse)
     earlier = await visit.ask(training_pb2.ListCoursesRequest(page_size=ON_A_PAGE), training_pb2.ListCoursesResponse)
-    datasets = [one for one in sets.datasets if evaluation_pb2.EVALUATION_KIND_IDENTIFICATION in one.kinds]
+    datasets = [one for one in sets.datasets if one.for_courses]
     there = [one.name for one in datasets if one.available]
     plan = plans.plans[0].name  # of any: the people of a data set are the same for each
     held = await asyncio.gather(*(_people(visit, Wanted(plan=plan, dataset={name: 1})) for name in there))

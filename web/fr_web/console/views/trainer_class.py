@@ -33,6 +33,7 @@ _PAIRS = frozenset(
         training_pb2.EXERCISE_AIDED,
         training_pb2.EXERCISE_LOW_PREVALENCE,
         training_pb2.EXERCISE_BLIND,
+        training_pb2.EXERCISE_FOOTAGE,
     }
 )
 _REPORTS: Mapping[str, tuple[training_pb2.TrainingReportFile.ValueType, str, str]] = {

@@ -92,7 +92,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
             require_groups(plan, [person.labels for dataset in datasets for person in dataset.people])
             there = _available(datasets)
             response.people, response.people_with_two_photos = there.people, there.with_two_photos
-            response.people_with_two_alike = there.with_two_alike
+            response.people_with_two_alike, response.people_with_tracks = there.with_two_alike, there.with_tracks
             response.missing = there.missing(wanted)
         return response
 
@@ -316,7 +316,7 @@ def _available(datasets: Sequence[NamedPeople]) -> Available:
 
 def _read(names: tuple[str, ...]) -> tuple[NamedPeople, ...]:
     with dataset_errors():
-        return read_datasets([(name, dataset_root(name, "identification")) for name in names])
+        return read_datasets([(name, dataset_root(name, "course")) for name in names])
 
 
 def _drop(gallery: CourseGallery) -> None:

@@ -148,7 +148,7 @@ class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
             return save_draft(course, session, request.trial_id, draft, now_ms)
 
         left = await self._resources.change(request.session_id, saved)
-        return pb.SaveDraftResponse(left=trials.left_message(left))
+        return pb.SaveDraftResponse(left=trials.duration_message(left))
 
     async def LockNotes(self, request: pb.LockNotesRequest, context: Context) -> pb.LockNotesResponse:
         now_ms = self._resources.now_ms()
@@ -204,7 +204,7 @@ def _session_message(course: Course, session: Session, now_ms: int) -> pb.Sessio
         state=STATES[found.state],
         answered=found.answered,
         trials=found.trials,
-        left=None if block is None else trials.left_message(left_ms(session, block, now_ms)),
+        left=None if block is None else trials.duration_message(left_ms(session, block, now_ms)),
     )
 
 
