@@ -81,7 +81,7 @@ class Scales:
 class _Copy:
     """A copy of the photo and what was seen in it."""
 
-    pixels: U8  # u8[h, w, 3]
+    pixels: U8  # u8[h, w, 3], or [h, w, 4] of a crowd
     scale: float  # length in the copy of one pixel of the photo
     whole: bool  # whether the model saw it in one piece
     faces: TileFaces  # in pixels of the photo
@@ -197,6 +197,8 @@ class MultiscaleDetector:
         The box is left as it is: beyond the photo's edge there is nothing to see here, and the model would guess on.
         """
         answers: list[tuple[F32, float]] = []
+        if len(faces) >= _LOOKS_AT_ONCE:  # OpenCV shifts four channels in less than half the time of three
+            copies = [replace(copy, pixels=cv2.cvtColor(copy.pixels, cv2.COLOR_RGB2RGBA)) for copy in copies]
         for start in range(0, len(faces), _LOOKS_AT_ONCE):
             some = faces.take(np.arange(start, min(start + _LOOKS_AT_ONCE, len(faces))))
             views = [self._view(box, side, copies) for box, side in zip(some.boxes, some.sides, strict=True)]
@@ -220,7 +222,8 @@ class MultiscaleDetector:
         ratio = zoom / source.scale
         shift = -corner * zoom
         matrix = np.array([[ratio, 0, shift[0]], [0, ratio, shift[1]]], np.float64)
-        return cv2.warpAffine(source.pixels, matrix, (size, size), flags=cv2.INTER_LINEAR), zoom, corner
+        tile = cv2.warpAffine(source.pixels, matrix, (size, size), flags=cv2.INTER_LINEAR)
+        return tile if tile.shape[2] == 3 else cv2.cvtColor(tile, cv2.COLOR_RGBA2RGB), zoom, corner
 
 
 def copy_scales(width: int, height: int, scales: Scales) -> list[float]:

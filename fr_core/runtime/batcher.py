@@ -4,9 +4,9 @@ A batcher has one or more *lanes*: threads that run the model, several for each 
 what waits, up to the largest allowed batch; nothing ever waits for a batch to become full. While the lanes are busy,
 items queue up, and the next batch is larger by itself.
 
-* **Sizes.** A batch has one of the allowed sizes, the largest that the waiting items fill, so that the model sees a
-  small, warmed set of shapes. Items of one batch share their group (the size of a tile). While other lanes are idle, a
-  lane leaves them their share.
+* **Sizes.** A batch has one of the allowed sizes that fit, the largest that the waiting items fill, so that the model
+  sees a small, warmed set of shapes. Items of one batch share their group (the size of a tile). While other lanes are
+  idle, a lane leaves them their share.
 * **Classes.** Interactive items go before bulk items, and the two never share a batch. Of `BULK_TURN` batches one is
   for bulk items, so that they do not starve, and never two in a row: an interactive item waits for one bulk batch at
   most.
@@ -79,11 +79,12 @@ class Batcher(Generic[Item, Result]):
             only.
         sizes: allowed sizes of a batch; 1 must be among them.
         max_queued: items of a class that wait, at least 1.
-        examples: items that every lane can run, one for each group: run in every allowed size by `start`, and the
+        examples: items that every lane can run, one for each group: run in every size that fits by `start`, and the
             first is what a device must be able to run as long as it lives. At least one.
         group: items share a batch if this is equal for them.
         on_death: called once, from a lane's thread, with what killed it.
         clock: seconds, monotonic.
+        fits: tells of an item and a size whether a batch may have so many such items; 1 always fits.
 
     Raises `ConfigInvalid`: `sizes` is empty, lacks 1 or holds a number below 1, or `max_queued` is below 1.
     """
@@ -99,6 +100,7 @@ class Batcher(Generic[Item, Result]):
         observer: Observer | None = None,
         on_death: Callable[[BaseException], None] = lambda error: None,
         clock: Callable[[], float] = time.monotonic,
+        fits: Callable[[Item, int], bool] = lambda item, size: True,
     ) -> None:
         require_sizes(sizes, f"batching.{role}_sizes")
         if max_queued < 1:
@@ -109,6 +111,7 @@ class Batcher(Generic[Item, Result]):
         self._max_queued = max_queued
         self._examples = tuple(examples)
         self._group = group
+        self._fits = fits
         self._observer = observer or NullObserver()
         self._on_death = on_death
         self._clock = clock
@@ -213,7 +216,7 @@ class Batcher(Generic[Item, Result]):
         try:
             stand_back(MODELS)
             for example in self._examples:
-                for size in self._sizes:
+                for size in self._sizes_of(example):
                     run([example] * size)
             ready.set_result(None)
             while batch := self._next_batch():
@@ -262,7 +265,7 @@ class Batcher(Generic[Item, Result]):
         group = ordered[0].group
         alike = [entry for entry in ordered if entry.group == group]
         share = math.ceil(len(alike) / self._idle_lanes)
-        size = max(size for size in self._sizes if size <= share)
+        size = max(size for size in self._sizes_of(alike[0].item) if size <= share)
         batch = alike[:size]
         self._remove(takes_bulk, batch)
         self._note_served(batch)
@@ -270,6 +273,9 @@ class Batcher(Generic[Item, Result]):
         self._tell_depth()
         self._room_came.notify_all()
         return batch
+
+    def _sizes_of(self, item: Item) -> list[int]:
+        return [size for size in self._sizes if size == 1 or self._fits(item, size)]
 
     def _in_turns(self, bulk: bool) -> Sequence[_Entry[Item, Result]]:
         """Return the waiting items in the order of the callers' turns; each caller's items in order of arrival."""

@@ -66,8 +66,9 @@ def batching(
     group: Callable[[int], Hashable] = lambda item: None,
     observer: NullObserver | None = None,
     on_death: Callable[[BaseException], None] = lambda error: None,
+    fits: Callable[[int, int], bool] = lambda item, size: True,
 ) -> Iterator[Batcher[int, int]]:
-    batcher = Batcher("embedder", models, sizes, max_queued, [EXAMPLE], group, observer, on_death)
+    batcher = Batcher("embedder", models, sizes, max_queued, [EXAMPLE], group, observer, on_death, fits=fits)
     batcher.start()
     try:
         yield batcher
@@ -110,6 +111,33 @@ def test_only_items_of_one_group_share_a_batch() -> None:
         model.gate.set()
         assert future.result(SOON) == [2, 4, 6, 8, 10, 12]
     assert model.batches[1:] == [[1, 3], [2, 4], [5], [6]]
+
+
+def test_a_batch_has_no_more_items_than_fit() -> None:
+    model, started = Model(), []
+
+    def run(batch: Sequence[int]) -> list[int]:
+        if not any(batch):
+            started.append(len(batch))
+        return model(batch)
+
+    with batching(run, group=lambda item: item > 10, fits=lambda item, size: size * item <= 40) as batcher:
+        futures = [busy(model, batcher), *(batcher.submit([item], Ticket()) for item in (8, 9, 8, 9, 20, 21, 20, 20))]
+        model.gate.set()
+        assert [future.result(SOON) for future in futures][1:] == [[16], [18], [16], [18], [40], [42], [40], [40]]
+    assert started == [1, 2, 4]
+    assert model.batches == [[99], [8, 9, 8, 9], [20, 21], [20, 20]]
+
+
+def test_nothing_is_run_at_the_start_that_does_not_fit() -> None:
+    started = []
+
+    def run(batch: Sequence[int]) -> list[int]:
+        started.append(len(batch))
+        return list(batch)
+
+    with batching(run, fits=lambda item, size: size < 3):
+        assert started == [1, 2]
 
 
 def test_callers_take_turns_however_many_items_each_has_waiting() -> None:

@@ -158,11 +158,13 @@ def test_crowd_is_looked_at_in_small_parties_and_nobody_is_lost() -> None:
 
         def detect_tiles(self, tiles: Sequence[U8]) -> list[TileFaces]:
             self.largest_party = max(self.largest_party, len(tiles))
+            assert all(tile.shape[2] == 3 and tile[..., 0].any() and not tile[..., 1:].any() for tile in tiles)
             return super().detect_tiles(tiles)
 
     squares = [(20 + 40 * (i % 15), 20 + 40 * (i // 15), 20) for i in range(150)]
     model = Counting(score=0.59)
-    found = detect(photo(640, 640, *squares), model)
+    red = photo(640, 640, *squares) * np.array([1, 0, 0], np.uint8)
+    found = detect(red, model)
     assert sorted([round(left), round(top)] for left, top, _, _ in found) == sorted([x, y] for x, y, _ in squares)
     assert model.largest_party <= 16
     assert len(model.tiles) == 2 + 150
