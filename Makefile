@@ -177,6 +177,8 @@ bench-gpu: $(if $(filter $(BIN)/fr,$(FR)),$(STAMP)) ## speed on a GPU, of buffal
 	  $(FR) bench search --n $(TEMPLATES) --index $$index $(if $(ON_GPU),--concurrency 256) $(TO); done
 	$(FR) bench serve $(ENGINE) $(TO) --concurrency $(CONCURRENCY) --generators $(GENERATORS) --batches --ratio-to-pipeline \
 	  --set server.max_in_flight=1024 $(if $(FRONTENDS),--frontends $(FRONTENDS)) $(if $(BAR),--bar $(BAR))
+	$(if $(filter cuda%,$(DEVICE)),$(FR) bench serve $(ENGINE) $(TO) --concurrency $(CONCURRENCY) --generators $(GENERATORS) \
+	  --set server.max_in_flight=1024 --set model.nhwc=true $(if $(FRONTENDS),--frontends $(FRONTENDS)))
 
 check-gpu: $(if $(filter $(BIN)/fr,$(FR)),$(STAMP)) ## all that needs a GPU, in ten minutes: libraries, tests, accuracy, speed
 	$(dir $(FR))python tools/check_gpu.py --fr $(FR) --device $(DEVICE) --pack $(PACK) --photos $(PHOTOS) \

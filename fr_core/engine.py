@@ -71,9 +71,12 @@ class EngineOptions:
     detector_sizes: str = AUTO  # allowed numbers of tiles in a batch, such as "1,2,4", or "auto"
     embedder_sizes: str = AUTO  # allowed numbers of faces in a batch, such as "1,2,4", or "auto"
     max_queued: int = 1024  # tiles, and faces, that may wait, for each class of calls; at least 1
+    nhwc: bool = False  # have CUDA convolve pictures with their channels last; device cuda only
 
     def __post_init__(self) -> None:
         parse_precision(self.precision, parse_device(self.device))
+        if self.nhwc and parse_device(self.device).kind != "cuda":
+            raise ConfigInvalid(message("error.engine.nhwc_needs_cuda", device=self.device), key="model.nhwc")
         if self.detection not in get_args(DetectionMode):
             known = ", ".join(get_args(DetectionMode))
             raise ConfigInvalid(message("error.engine.model_detection_knows_only", known=known), key="model.detection")
@@ -349,6 +352,7 @@ def _sessions(
         cache.folder.parent / _ENGINES,
         libraries,
         rows,
+        options.nhwc,
     )
 
 

@@ -181,6 +181,11 @@ class Galleries:
         """Return the state of the indexes in a Milvus server; None with an index in memory."""
         return self._memories.remote_state
 
+    @property
+    def doubted(self) -> int:
+        """Return how often a first pass on GPUs left too many candidates; see `VectorIndex.doubted`."""
+        return self._memories.doubted
+
     def load(self, on_block: Callable[[], None] = lambda: None) -> None:
         """Read all vectors into memory, and purge what has expired, which makes the galleries ready; once.
 

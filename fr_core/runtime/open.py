@@ -40,6 +40,7 @@ def open_sessions(
     engines: Path | None = None,
     libraries: Libraries | None = None,
     rows: RowFilter | None = None,
+    nhwc: bool = False,
 ) -> list[Session]:
     """Load a model, and make sure that the devices asked for are the devices that run it.
 
@@ -57,6 +58,7 @@ def open_sessions(
         engines: folder for what TensorRT builds; None = it is built anew at each start.
         libraries: what runs each kind of device; None = what is installed.
         rows: which rows of a detector's outputs come out; None = all outputs as they are.
+        nhwc: have CUDA convolve pictures with their channels last; for other devices it means nothing.
 
     Returns one session for each device, in the order of its numbers; one where the kind of device has no numbers.
 
@@ -71,7 +73,7 @@ def open_sessions(
         raise ConfigInvalid(message("error.runtime.threads", threads=threads), key="model.threads")
     if lanes < 1:
         raise ConfigInvalid(message("error.runtime.lanes", lanes=lanes), key="model.lanes")
-    plan = Plan(b"", spec, device, wanted or "f32", threads, lanes, tuple(shapes), engines)
+    plan = Plan(b"", spec, device, wanted or "f32", threads, lanes, tuple(shapes), engines, nhwc)
     opener = _Opener(model, pixels, rows, libraries or installed_libraries())
     return [opener.first_of_auto(plan, wanted)] if spec.kind == "auto" else opener.all_of(plan, wanted)
 

@@ -30,6 +30,8 @@ def _cuda(plan: Plan) -> dict[str, str]:
         "arena_extend_strategy": "kSameAsRequested",  # shapes are few; the default takes the next power of two
         # TF32 rounds inputs to 10 bits of precision; embeddings in f32 must agree with those of the processor.
         "use_tf32": "0",
+        # Tensor cores take channels last; cuDNN else turns them around for each convolution (pull request 22648).
+        "prefer_nhwc": str(int(plan.nhwc)),
     }
 
 

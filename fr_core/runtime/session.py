@@ -53,6 +53,7 @@ class Plan:
     shapes: tuple[Shape, ...] = ()  # every shape that will be run; empty where that is not known
     # Folder in which TensorRT keeps what it built for later starts; None = it keeps nothing.
     engines: Path | None = None
+    nhwc: bool = False  # whether CUDA convolves pictures with their channels last
 
 
 class Session(Protocol):

@@ -75,4 +75,5 @@ def engine_options(config: Config) -> EngineOptions:
         detector_sizes=config.batching.detector_sizes,
         embedder_sizes=config.batching.embedder_sizes,
         max_queued=config.batching.max_queued,
+        nhwc=config.model.nhwc,
     )

@@ -106,6 +106,15 @@ def test_embeddings_agree_with_the_processor_in_every_batch(
         assert cosines(found, expected[: len(found)]).min() > CLOSE[precision]
 
 
+def test_channels_last_change_nothing_but_the_last_digits(device: str, crops: U8, pack_cache: ModelCache) -> None:
+    if device != "cuda":
+        return
+    spec, cpu = PACK.embedder, opened(PACK.embedder, pack_cache, "cpu")
+    pixels = PixelInput(spec.colour, spec.mean, spec.std)
+    (session,) = open_sessions(pack_cache.read_verified(spec.file), pixels, device, "fp16", nhwc=True)
+    assert cosines(session.run(crops)[0], cpu.run(crops)[0]).min() > CLOSE["fp16"]
+
+
 @pytest.mark.parametrize("precision", ["f32", "fp16"])
 def test_faces_agree_with_the_processor(
     device: str, precision: str, tile: U8, pack_cache: ModelCache, engines: Path

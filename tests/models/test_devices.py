@@ -349,6 +349,7 @@ class GpuLibrary:
 
     def __init__(self) -> None:
         self.opened: list[OnGpu] = []
+        self.nhwc: set[bool] = set()
 
     def suited(self, kind: DeviceKind) -> Precision:
         return "fp16"
@@ -359,17 +360,19 @@ class GpuLibrary:
     def open(self, plan: Plan) -> Session:
         on_processor = OnnxRuntimeLibrary().open(replace(plan, spec=DeviceSpec("cpu"), precision="f32"))
         self.opened.append(OnGpu(on_processor, str(plan.spec)))
+        self.nhwc.add(plan.nhwc)
         return self.opened[-1]
 
 
 @pytest.mark.parametrize(("lanes", "of_each"), [(0, 2), (1, 1), (3, 3)])
 def test_each_gpu_has_lanes_of_its_own(lanes: int, of_each: int, pack_cache: ModelCache) -> None:
     gpus = GpuLibrary()
-    options = EngineOptions(device="cuda:0,1", precision="f32", lanes=lanes, embedder_sizes="1,2")
+    options = EngineOptions(device="cuda:0,1", precision="f32", lanes=lanes, embedder_sizes="1,2", nhwc=True)
     _, embedder = open_embedder(load_pack("buffalo_s"), pack_cache, options, libraries={"cuda": gpus})
     embedder.start()  # each lane runs every size once
     embedder.close()
     assert [(gpu.device.active, len(gpu.threads)) for gpu in gpus.opened] == [("cuda:0", of_each), ("cuda:1", of_each)]
+    assert gpus.nhwc == {True}
 
 
 def test_people_are_told_apart_and_counted(pipeline: Pipeline, pack_name: str, photos: dict[str, Path]) -> None:

@@ -7,7 +7,7 @@ device, in the precision that is asked for, and vectors lie in two `NullGpu`.
 from dataclasses import replace
 
 from fr_core.errors import DeviceUnavailable
-from fr_core.gallery.index import cuvs_gpu, faiss_cuda
+from fr_core.gallery.index import cuvs_gpu, faiss_cuda, int8_gpu
 from fr_core.runtime import open as opening
 from fr_core.runtime.devices import ActiveDevice, DeviceKind, DeviceSpec, Precision
 from fr_core.runtime.libraries import OnnxRuntimeLibrary, installed_libraries
@@ -43,7 +43,7 @@ class NumberedNullGpu(NullGpu):
 
 
 class NullCuvsGpu(NumberedNullGpu):
-    """A `NullGpu` that is opened as `CuvsGpu` is."""
+    """A `NullGpu` that is opened as `CuvsGpu` and `Int8Gpu` are."""
 
     def __init__(self, device: int) -> None:
         super().__init__(device, filters=True)
@@ -53,4 +53,5 @@ faiss_cuda.gpu_count = lambda: _GPUS
 faiss_cuda.CudaMemory = NumberedNullGpu  # type: ignore[assignment, misc]
 faiss_cuda.CudaGpu = NumberedNullGpu  # type: ignore[assignment, misc]
 cuvs_gpu.CuvsGpu = NullCuvsGpu  # type: ignore[assignment, misc]
+int8_gpu.Int8Gpu = NullCuvsGpu  # type: ignore[assignment, misc]
 opening.installed_libraries = lambda: {**installed_libraries(), "cuda": NullCuda()}  # type: ignore[attr-defined]

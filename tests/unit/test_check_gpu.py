@@ -65,7 +65,8 @@ def test_make_hands_its_variables_on() -> None:
     assert "gpu/bin/fr models fetch buffalo_l --from kept" in told_by_make("bench-gpu", "FR=gpu/bin/fr", "MODELS=kept")
     assert "for index in gpu cuvs int8; do gpu/bin/fr bench search" in told_by_make("bench-gpu", "FR=gpu/bin/fr")
     assert "--from" not in told_by_make("bench-gpu", "FR=gpu/bin/fr")
-    assert told_by_make("bench-gpu", "FR=gpu/bin/fr", "OUT=apart").count("--out apart") == 3
+    assert told_by_make("bench-gpu", "FR=gpu/bin/fr", "OUT=apart").count("--out apart") == 4
+    assert "model.nhwc" not in told_by_make("bench-gpu", "FR=gpu/bin/fr", "DEVICE=tensorrt")
 
 
 def test_a_command_is_needed() -> None:

@@ -20,6 +20,7 @@ from onnx import helper
 from fr_core.detect import scrfd, yunet
 from fr_core.detect.scrfd import ANCHORS, ScrfdDetector, likely_rows
 from fr_core.detect.yunet import YunetDetector
+from fr_core.engine import EngineOptions
 from fr_core.errors import ConfigInvalid, DeviceUnavailable
 from fr_core.runtime.batcher import Batcher
 from fr_core.runtime.devices import ActiveDevice, DeviceKind, DeviceSpec, Precision, parse_device, parse_precision
@@ -34,6 +35,8 @@ from fr_core.runtime.session import Plan, Session
 from fr_core.runtime.sizes import ACCELERATOR_SIZES, allowed_sizes, parse_sizes
 from fr_core.runtime.ticket import Ticket, hold
 from fr_core.types import F32, U8
+from fr_server.config import load_config
+from fr_server.engine import engine_options
 from fr_server.pools import Work
 from support.engines import AS_THEY_ARE, HandmadeSession, convolution, detector_spec, doubled, model
 from support.scrfd import export_of, small_scrfd
@@ -293,6 +296,18 @@ def test_provider_that_must_be_active_comes_first() -> None:
     assert chain("cuda:3") == [("CUDA", "3"), ("CPU", None)]
     assert chain("tensorrt:1") == [("Tensorrt", "1"), ("CUDA", "1"), ("CPU", None)]
     assert providers(plan("cuda:3"))[0][1]["use_tf32"] == "0"
+
+
+def test_cuda_is_told_whether_channels_come_last_and_other_devices_refuse_it() -> None:
+    for nhwc in (False, True):
+        library = HandmadeLibrary()
+        open_sessions(doubled(), AS_THEY_ARE, "cuda", libraries=libraries(cuda=library), nhwc=nhwc)
+        assert {providers(one)[0][1]["prefer_nhwc"] for one in library.plans} == {str(int(nhwc))}
+    assert engine_options(load_config(None, ["model.device=cuda:0,1", "model.nhwc=true"])).nhwc
+    assert not engine_options(load_config(None, [])).nhwc
+    for device in ("auto", "cpu", "tensorrt"):
+        with pytest.raises(ConfigInvalid, match=rf"The device is {device}, and model\.nhwc is for device cuda only"):
+            EngineOptions(device, nhwc=True)
 
 
 def test_tensorrt_is_told_the_shapes_and_where_to_keep_what_it_builds(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from fr_server.config import KEYS
 from fr_server.errors import all_errors
 from fr_server.storage.audits import CHAINS
 from fr_server.telemetry.exposition import MetricsServer
+from fr_server.telemetry.int8_metrics import INT8_DOUBTED
 from fr_server.telemetry.listener import CANCELLED, OK
 from fr_server.telemetry.metrics import UNKNOWN, PrometheusObserver, methods_of
 from fr_server.telemetry.milvus_metrics import MILVUS_SPECS
@@ -445,7 +446,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
         samples[sample.name, frozenset(sample.labels.items())] = sample.value
         for label, value in sample.labels.items():
             values.setdefault(label, set()).add(value)
-    for spec in (*SHARED_SPECS, *MILVUS_SPECS):  # of servers that share a database, or use Milvus
+    for spec in (*SHARED_SPECS, *MILVUS_SPECS, INT8_DOUBTED):  # of servers with a shared database, Milvus, int8
         labels[spec.name] = set(spec.labels)
     values |= {"budget": set(BUDGETS), "granted": {"yes", "no"}}
     values["outcome"] |= {OK, CANCELLED, UNKNOWN, *values["reason"]}

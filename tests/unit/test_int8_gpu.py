@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+from prometheus_client import CollectorRegistry
 
 from fr_core.errors import DeviceLost, DeviceUnavailable
 from fr_core.gallery.index.faiss_codes import Workers
@@ -16,7 +17,10 @@ from fr_core.gallery.index.gpu_memory import GpuOwner, Halves
 from fr_core.gallery.index.int8_gpu import Int8Gpu
 from fr_core.gallery.index.register import index_maker
 from fr_core.gallery.index.rows_index import NumpyIndex
+from fr_core.gallery.search.memories import Memories
+from fr_core.gallery.search.memory import GalleryMemory
 from fr_core.types import F32, I64
+from fr_server.telemetry.int8_metrics import INT8_DOUBTED, Int8Collector
 from support.gpus import NullCudaRuntime, NullCuvs
 from support.indexes import assert_same
 from support.kernels import COMPILER, HostCompiler, NullBlas
@@ -97,15 +101,26 @@ def test_where_too_many_are_alike_half_precision_answers_and_the_doubts_are_coun
         one.add(np.arange(CROWD), vectors)
     assert_same(index.search(probes, 5), reference.search(probes, 5))
     assert index.doubted == 3  # not the two that are alike to none
+    memories = Memories("numpy")
+    registry = CollectorRegistry()
+    registry.register(Int8Collector(lambda: memories.doubted))
+    assert registry.get_sample_value(INT8_DOUBTED.name) == 0
+    for gallery_no, one in ((1, NumpyIndex(DIMENSION)), (2, index)):
+        memories.put(gallery_no, GalleryMemory(one, 1))
+    assert registry.get_sample_value(INT8_DOUBTED.name) == 3
 
 
 def test_a_removed_vector_leaves_neither_half_nor_code_on_the_gpu() -> None:
     parts = Parts()
     index, vectors = parts.index(), unit_vectors(CROWD)
+    vectors[2500] = np.eye(DIMENSION, dtype=np.float32)[3]
+    scale = (np.float32(1) / np.float32(127)).tobytes()  # of that vector alone
     index.add(np.arange(CROWD), vectors)
+    assert holds(parts.runtime, scale)
     gone, kept = [0, 1, 2499, 2500, CROWD - 1], [2, 2498, 2501, CROWD - 2]
     assert all(holds(parts.runtime, code_of(vectors[row])) for row in gone)
     index.remove(np.array(gone))
+    assert not holds(parts.runtime, scale)
     for row in gone + kept:
         assert holds(parts.runtime, code_of(vectors[row])) is (row in kept)
         assert holds(parts.runtime, vectors[row].astype(np.float16).tobytes()) is (row in kept)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from docs_pages import filled
 from fr_core.runtime.observe import MODELS, STAGES
+from fr_server.telemetry.int8_metrics import INT8_DOUBTED
 from fr_server.telemetry.listener import CANCELLED, CHORES, OK
 from fr_server.telemetry.metrics import SPECS, UNKNOWN, Spec
 from fr_server.telemetry.milvus_metrics import MILVUS_SPECS
@@ -33,6 +34,7 @@ def page() -> str:
         metrics="".join(_row(spec) for spec in SPECS),
         shared_metrics="".join(_row(spec) for spec in SHARED_SPECS),
         milvus_metrics="".join(_row(spec) for spec in MILVUS_SPECS),
+        int8_metric=_row(INT8_DOUBTED),
         buckets="".join(_bounds(spec) for spec in histograms),
         unknown=UNKNOWN,
         other=OTHER,

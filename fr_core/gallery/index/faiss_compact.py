@@ -147,6 +147,11 @@ class CompactIndex:
         return PROBES_TOGETHER
 
     @property
+    def doubted(self) -> int:
+        """Return how often a first pass on GPUs left too many candidates: never; see `VectorIndex.doubted`."""
+        return 0
+
+    @property
     def dimension(self) -> int:
         """D, values per vector."""
         return self._dimension

@@ -84,7 +84,7 @@ class GpuIndex(RowsIndex["_Scanned"]):
 
     @property
     def doubted(self) -> int:
-        """Return `Gpu.doubted` of the GPUs, for all indexes that share them."""
+        """Return how often a first pass left too many candidates; see `VectorIndex.doubted`."""
         return sum(owner.doubted for owner in self._owners)
 
     def search(self, probes: F32, k: int, among: I64 | None = None) -> Hits:

@@ -17,8 +17,8 @@ from fr_core.gallery.index.faiss_cuda import MOST_VALUES
 from fr_core.gallery.index.gpu_memory import BLOCK_ROWS, F16, HALF_BYTES, PROBES_PER_PASS, RowBits
 from fr_core.types import F32, I64
 
-# Rows that are picked for a probe of a block at most; a probe of more is searched in half precision. Of 524,288 unlike
-# vectors of 512 values, the bound leaves some 1,300 where 128 are wanted.
+# Rows that are picked for a probe of a block at most; a probe of more is searched in half precision. Of 524,288 random
+# vectors of 512 values, the bound leaves some 1,300 where 128 are wanted (docs/adr/0078).
 _MOST_PICKED = 4096
 # A search that wants more than one in so many of these is one in half precision at once.
 _PICKED_PER_WANTED = 16

@@ -105,6 +105,13 @@ class VectorIndex(Protocol):
         """Return how many probes share a pass well: with more, a pass takes longer than its first probe should wait."""
 
     @property
+    def doubted(self) -> int:
+        """Return how often a first pass on GPUs left too many candidates of a block of vectors for a probe.
+
+        Then all of the block was compared in half precision. Indexes that share GPUs return the same number.
+        """
+
+    @property
     def dimension(self) -> int:
         """D, values per vector."""
 

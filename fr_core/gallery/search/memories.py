@@ -62,6 +62,11 @@ class Memories:
         """Return the state of the indexes on a server of their own, if there is one."""
         return None if self._remote is None else self._remote.state
 
+    @property
+    def doubted(self) -> int:
+        """Return the greatest `VectorIndex.doubted`: all galleries share the GPUs."""
+        return max((memory.index.doubted for memory in self), default=0)
+
     def create(self, gallery_no: int, embedding_size: int, version: int) -> GalleryMemory:
         """Make the empty memory of a gallery."""
         memory = self.unlisted(gallery_no, embedding_size, version)

@@ -34,7 +34,7 @@ def watch(telemetry: Telemetry, config: Config, galleries: GalleryCalls, broken:
 
 
 def watch_others(telemetry: Telemetry, config: Config, members: Members, galleries: Galleries) -> None:
-    """Have PostgreSQL, the other servers and Milvus looked at whenever metrics are scraped, as far as they are used."""
+    """Have PostgreSQL, other servers, Milvus and GPUs looked at whenever metrics are scraped, where they are used."""
     if telemetry.metrics_server is None:
         return
     if (server := postgres_of(config)) is not None:
@@ -45,6 +45,10 @@ def watch_others(telemetry: Telemetry, config: Config, members: Members, galleri
         from fr_server.telemetry.milvus_metrics import MilvusCollector
 
         telemetry.metrics_server.also(MilvusCollector(lambda: galleries.remote))
+    if config.gallery.index == "int8":
+        from fr_server.telemetry.int8_metrics import Int8Collector
+
+        telemetry.metrics_server.also(Int8Collector(lambda: galleries.doubted))
 
 
 KEY_ENDS_EVERY_S = 60.0
