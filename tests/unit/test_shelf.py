@@ -21,7 +21,8 @@ from fr_locales.messages import Audience, message
 from fr_server.web_shelf import ShelfServer
 from fr_web.console.sessions import Inquiry, Session
 from fr_web.console.shared_sessions import SharedSessions
-from fr_web.console.views import examiner, trainer
+from fr_web.console.views import examiner
+from fr_web.console.views.trainer_drafts import Draft, Wanted, Work
 from fr_web.console.works import Works
 from fr_web.packing import Unreadable, packed, unpacked
 from fr_web.shelf import SharedShelf
@@ -237,7 +238,7 @@ async def finds(works: Works, name: str, said: object) -> None:
 def test_work_is_followed_and_stopped_from_another_server(world: World) -> None:
     async def work(one: SharedShelf, two: SharedShelf) -> None:
         here, there = Works(one), Works(two)
-        state, go_on, was_stopped = trainer.Work(runs=True), asyncio.Event(), asyncio.Event()
+        state, go_on, was_stopped = Work(runs=True), asyncio.Event(), asyncio.Event()
 
         async def at_work() -> None:
             state.done = 7
@@ -249,12 +250,12 @@ def test_work_is_followed_and_stopped_from_another_server(world: World) -> None:
             state.made, state.runs = "c1", False
 
         assert await here.begin("first", state, at_work)
-        assert not await there.begin("first", trainer.Work(), at_work)  # no course is made twice
-        await finds(there, "first", trainer.Work(runs=True, done=7))
+        assert not await there.begin("first", Work(), at_work)  # no course is made twice
+        await finds(there, "first", Work(runs=True, done=7))
         assert (here.runs_here("first"), there.runs_here("first")) == (True, False)
         go_on.set()
         for works in (there, here):
-            await finds(works, "first", trainer.Work(done=7, made="c1"))
+            await finds(works, "first", Work(done=7, made="c1"))
         go_on.clear()
         assert await here.begin("second", state, at_work)
         await there.stop("second")
@@ -267,14 +268,14 @@ def test_work_is_followed_and_stopped_from_another_server(world: World) -> None:
 
 def test_work_of_a_server_alone_is_kept_and_stopped() -> None:
     async def work() -> None:
-        works, state = Works(None), trainer.Work(runs=True)
+        works, state = Works(None), Work(runs=True)
 
         async def at_work() -> None:
             state.made, state.runs = "c1", False
 
         assert await works.begin("first", state, at_work)
         assert not await works.begin("first", state, at_work)
-        await finds(works, "first", trainer.Work(made="c1"))
+        await finds(works, "first", Work(made="c1"))
         assert await works.begin("second", state, asyncio.Event().wait)  # type: ignore[arg-type]
         await works.stop("second")
         assert await works.find("second") is None
@@ -284,15 +285,15 @@ def test_work_of_a_server_alone_is_kept_and_stopped() -> None:
 
 def test_values_of_pages_come_back_as_they_were() -> None:
     told = message("console.time.given", count=3, audience=Audience.COHORT)
-    wanted = trainer.Wanted(plan="x", dataset={"people": 1})
+    wanted = Wanted(plan="x", dataset={"people": 1})
     opinion = examiner.Opinion("7", 2, "blurred", parts={"eyes": 1})
     for value in (
         {"a": (1, 2.5, None, True, frozenset({"x"}), b"y", [date(2026, 12, 1)])},
         {1: "a number as a key"},
         told,
         Inquiry(common_pb2.PURPOSE_INVESTIGATION, "AZ 1"),
-        trainer.Draft(wanted),
-        trainer.Work(failed=("INTERNAL", "X", "words"), forecast=b"x"),
+        Draft(wanted),
+        Work(failed=("INTERNAL", "X", "words"), forecast=b"x"),
         examiner.Draft(("7",), "notes", {"7": opinion}),
     ):
         assert unpacked(packed(value)) == value

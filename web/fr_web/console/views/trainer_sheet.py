@@ -8,7 +8,8 @@ from starlette.responses import Response
 from fr_api.v1 import training_pb2
 from fr_locales.messages import Message, message
 from fr_web.console.addresses import embedded
-from fr_web.console.views.trainer import TRAINS, Draft, keep, of_course, read_course
+from fr_web.console.views.trainer import TRAINS, read_course
+from fr_web.console.views.trainer_drafts import Draft, keep, of_course
 from fr_web.console.visit import Screen, Visit
 
 _ON_A_SHEET = 12
