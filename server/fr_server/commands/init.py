@@ -47,6 +47,23 @@ def init(
     the first key is stored there, and the configuration names it. If the command is interrupted, run it again; it
     starts over.
     """
+    with reporting(writes=True):
+        folder = _make(folder, normal([*(names or _own_names()), *HERE]), port)
+    typer.echo(f"Made {folder}:")
+    for name, what in (
+        (_CONFIG, "the configuration, sealed: after a change, run `fr server seal`, or `fr serve` refuses it"),
+        ("server.pem, server.key", "the certificate and its key, valid for 397 days"),
+        ("ca.pem, ca.key", "the authority that signed the certificate; keep ca.key on another disk"),
+        ("admin.toml", "the connection file of the first admin key"),
+        (_KEY, "the key that encrypts all stored data; keep a copy in another place"),
+    ):
+        typer.echo(f"  {name:24}{what}")
+    typer.echo(f"Start the server:    fr serve --config {folder / _CONFIG}")
+    typer.echo(f"Make the next key:   fr --connection {folder / 'admin.toml'} key create --role operator ...")
+
+
+def _make(folder: Path, called: list[str], port: int) -> Path:
+    """Make everything, or nothing, for a server that clients call by these names; return the absolute folder."""
     from fr_core.storage.durable import write_private
     from fr_server.clock import wall_ms
     from fr_server.config import load_config
@@ -54,9 +71,7 @@ def init(
     from fr_server.gateway.authority import Issued, make_authority, make_server_certificate
     from fr_server.storage.seal import seal
 
-    called = normal([*(names or _own_names()), *HERE])
-    dns, addresses = split(called)
-    with reporting(writes=True), ExitStack() as undone:
+    with ExitStack() as undone:
         storage = _storage()
         _begin(folder)
         undone.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -64,7 +79,7 @@ def init(
         authority = Issued(folder / "ca.pem", folder / "ca.key")
         make_authority(authority, "FR Core authority", wall_ms())
         certificate = Issued(folder / "server.pem", folder / "server.key")
-        make_server_certificate(authority, certificate, dns, addresses, wall_ms(), called[0])
+        make_server_certificate(authority, certificate, *split(called), wall_ms(), called[0])
         path = folder / _CONFIG
         write_private(path, (_configuration(folder, port) + storage).encode())
         config = load_config(path)
@@ -81,17 +96,7 @@ def init(
         seal(path, config, key)
         (folder / _UNFINISHED).unlink()
         undone.pop_all()
-    typer.echo(f"Made {folder}:")
-    for name, what in (
-        (_CONFIG, "the configuration, sealed: after a change, run `fr server seal`, or `fr serve` refuses it"),
-        ("server.pem, server.key", "the certificate and its key, valid for 397 days"),
-        ("ca.pem, ca.key", "the authority that signed the certificate; keep ca.key on another disk"),
-        ("admin.toml", "the connection file of the first admin key"),
-        (_KEY, "the key that encrypts all stored data; keep a copy in another place"),
-    ):
-        typer.echo(f"  {name:24}{what}")
-    typer.echo(f"Start the server:    fr serve --config {path}")
-    typer.echo(f"Make the next key:   fr --connection {folder / 'admin.toml'} key create --role operator ...")
+    return folder
 
 
 def _begin(folder: Path) -> None:
