@@ -20,7 +20,7 @@ from fr_api.v1 import training_pb2
 from fr_client.cli.files import new_folder, read_file
 from fr_client.cli.show import counted, every, model_name, pairs, plain, print_answer, print_list, shown, table, when
 from fr_client.cli.state import AsJson, Unusable, Yes, argument, confirm, connected
-from fr_client.cli.train.labels import PAIR
+from fr_client.cli.train.labels import PAIR, track_labels
 from fr_client.cli.train.questions import question_lines
 from fr_client.requests import MAX_PHOTO_BYTES
 
@@ -99,13 +99,12 @@ def _section(item: training_pb2.FormItem, number: int) -> str:
 def _photos(item: training_pb2.FormItem) -> str:
     kind, _, marked = item.truth.partition(":")
     probes = sum(one.role == training_pb2.PICTURE_ROLE_PROBE for one in item.pictures)
-    track = any(one.role == training_pb2.PICTURE_ROLE_SHOT for one in item.pictures)
-    pair = len(item.pictures) == len(PAIR) and not probes and not track
+    names = track_labels(item.pictures)
+    if len(item.pictures) == len(PAIR) and not probes and not names:
+        names = PAIR
     shown = []
     for place, picture in enumerate(item.pictures, start=1 - probes):
-        caption = PAIR[place - 1] if pair else str(place) if place else "probe"
-        if track:
-            caption = f"{picture.at.ToTimedelta().total_seconds():.1f} s" if picture.HasField("at") else "photo"
+        caption = names[place - 1] if names else str(place) if place else "probe"
         right = ' class="right"' if kind in _MARKED and str(place - 1) == marked else ""
         if picture.HasField("similarity"):
             caption += f" (similarity {picture.similarity:.2f})"

@@ -24,9 +24,8 @@ def labels(pictures: Sequence[training_pb2.Picture]) -> dict[str, str]:
 
     Of a photo and a track, the label of a shot is its time.
     """
-    if any(one.role == training_pb2.PICTURE_ROLE_SHOT for one in pictures):
-        times = (f"{one.at.ToTimedelta().total_seconds():.1f} s" for one in pictures[1:])
-        return dict(zip((one.picture_id for one in pictures), (*_ALONE, *times), strict=True))
+    if times := track_labels(pictures):
+        return dict(zip((one.picture_id for one in pictures), times, strict=True))
     compared = [one for one in pictures if one.role != training_pb2.PICTURE_ROLE_PROBE]
     numbers = tuple(str(number) for number in range(1, len(compared) + 1))
     names = numbers
@@ -34,6 +33,13 @@ def labels(pictures: Sequence[training_pb2.Picture]) -> dict[str, str]:
         names = {1: _ALONE, 2: PAIR}.get(len(compared), numbers)
     found = {one.picture_id: name for one, name in zip(compared, names, strict=True)}
     return {one.picture_id: found.get(one.picture_id, PROBE) for one in pictures}
+
+
+def track_labels(pictures: Sequence[training_pb2.Picture | training_pb2.ItemPicture]) -> tuple[str, ...]:
+    """Return the labels of a photo and the shots of a track, of which each has its time; () of other pictures."""
+    if not any(one.role == training_pb2.PICTURE_ROLE_SHOT for one in pictures):
+        return ()
+    return (*_ALONE, *(f"{one.at.ToTimedelta().total_seconds():.1f} s" for one in pictures[1:]))
 
 
 def shown_of(pictures: Sequence[training_pb2.Picture], own_probe: bytes | None) -> list[Shown]:
