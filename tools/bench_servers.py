@@ -53,7 +53,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Of one, two and three servers under load, and the p50 of a search of one client of one server."""
+    """The load of one, two and three servers, and the p50 of a search if one client calls one server."""
 
     servers: list[Measured]
     postgresql_p50_ms: float

@@ -121,7 +121,7 @@ def gpu() -> tuple[Int8Gpu, NullBlas]:
 @settings(max_examples=examples(200))
 @given(SHAPES)
 def test_the_kernels_find_the_best(gpu: tuple[Int8Gpu, NullBlas], shape: dict[str, object]) -> None:
-    """Of all rows, or of those that a filter lets through; the kernels run in threads, on the processor."""
+    """With a filter and without; the kernels run in threads, on the processor."""
     rows, probes, k, rng = case(shape)
     allowed = rng.random(len(rows)) < rng.choice([0.3, 0.9, 1.0])
     allowed[:k] = True

@@ -11,6 +11,7 @@ import pytest
 from fr_core import __version__
 from fr_core.storage.location import Location, Postgres, schema_name
 from fr_core.storage.members import Heartbeat, Itself, Members
+from fr_core.storage.opening import open_members
 from fr_core.storage.protocol import Row
 from fr_core.storage.schema import Schema
 
@@ -33,10 +34,7 @@ def mortal_members(location: Location, lasts_s: float = 1.5) -> Members | None:
     """Register a server whose death the others notice after `lasts_s`; return None for a folder."""
     if isinstance(location, Path):
         return None
-    from fr_core.storage.postgres.members import PostgresMembers
-    from fr_core.storage.postgres.registry import Registry
-
-    members = PostgresMembers(Registry(location), Itself("", "", __version__), lasts_s)
+    members = open_members(location, Itself("", "", __version__), lasts_s)
     Heartbeat(members, lasts_s)
     return members
 

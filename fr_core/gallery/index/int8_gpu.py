@@ -46,7 +46,7 @@ class _Dim3(ctypes.Structure):
 
 @dataclass(frozen=True, slots=True)
 class _Coded:
-    """Where the codes and terms of a block's rows lie, i8[rows, width] and 12 bytes for each."""
+    """Addresses of the codes i8[rows, width] of a block's rows, and of their terms, 12 bytes for each."""
 
     codes: int
     terms: int
