@@ -42,7 +42,8 @@ class Replica:
                 members = open_members(server, Itself("", "", __version__))
                 opened.callback(members.close)
                 opened.callback(Heartbeat(members).close)
-            self._leases = open_leases(server, Path(), members.itself.name)
+            # A lease without the name of its holder cannot be renewed; a command has no name.
+            self._leases = open_leases(server, Path(), members.itself.name or members.server_id)
             opened.callback(self._leases.close)
             self._follower = Follower(store, memories, members, server.follow_interval_s)
             opened.callback(self._follower.close)

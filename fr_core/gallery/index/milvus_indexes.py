@@ -139,15 +139,19 @@ class MilvusIndexes:
         board.refresh()
         self._untidy = self._untidy or board.lead != self._tidied_under
         self._tidied_under = board.lead
-        asking = {no: state.shared for no, state in tuple(self._states.items()) if state.shared is not None}
-        asking = {no: shared for no, shared in asking.items() if shared.must_ask}
-        if asking:
-            self._link.names(self._prefix)  # a server that does not reach Milvus makes the others do no work
-        failures = {no: shared.failures for no, shared in asking.items()}
-        for no, number in board.ask({no: self._states[no].wipe for no in asking}).items():
-            if asking[no].failures == failures[no]:
-                asking[no].asked = number
-                self._states[no].wipe = False
+        asking = {no: state for no, state in tuple(self._states.items()) if state.shared and state.shared.must_ask}
+        try:
+            if asking:
+                self._link.names(self._prefix)  # a server that does not reach Milvus makes the others do no work
+        except IndexUnavailable as error:
+            for state in asking.values():
+                state.note_failure(error)
+            raise
+        failures = {no: state.failures for no, state in asking.items()}
+        for no, number in board.ask({no: state.wipe for no, state in asking.items()}).items():
+            state = asking[no]
+            if state.shared is not None and state.failures == failures[no]:
+                state.shared.asked, state.wipe = number, False
 
     def _drop_deleted(self, board: Board) -> None:
         """Drop the collections of galleries that the store no longer has, and those that others have replaced."""

@@ -36,7 +36,6 @@ class Shared:
     named: Callable[[str], Collection]
     names: Callable[[str], list[str]]  # of the collections that begin so
     asked: int | None = None  # the request that must be fulfilled before Milvus is searched; None = it must be made
-    failures: int = 0  # grows with each that a comparison must follow
     listed: bool = False  # the index holds everything that the store holds, and can be kept up
     begun: int = 0  # the lease under which this server began to compare the collection
     led: int = 0  # the lease under which it was compared
@@ -103,6 +102,7 @@ class MilvusState:
     next_watch: float = 0.0
     again_at: float = 0.0  # when work in Milvus may begin again
     told: bool = False  # the failure was logged
+    failures: int = 0  # grows with each that a comparison must follow
     shared: Shared | None = None  # where several servers search the collection
 
     def __post_init__(self) -> None:
@@ -137,9 +137,9 @@ class MilvusState:
         if self.opened and not error.metadata.get("late"):
             self.complete = False
             self.wipe = self.wipe or wipe
+            self.failures += 1
             if self.shared is not None:
                 self.shared.asked = None
-                self.shared.failures += 1
         self.again_at = self.clock() + _AGAIN_S
         if not self.told:
             _log.error("a gallery cannot be searched in Milvus, which is tried again: %s", error.what)

@@ -22,8 +22,9 @@ _log = logging.getLogger(__name__)
 
 # The thread that writes waits for the follower for so long, before it leaves a commit to it.
 _FOLLOWING_S = 0.05
-# A server that begins waits for so long until another has compared the remote indexes.
-_SETTLE_S = 15.0
+# A server that begins waits for so long until remote indexes have been compared: longer than a dead server keeps the
+# lease of the one that compares them.
+_SETTLE_S = 45.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,7 @@ class Memories:
     def settle(self, on_step: Callable[[], None]) -> None:
         """Learn from other servers what remote indexes hold, so that the first searches are answered.
 
-        It takes some seconds at most; then upkeep goes on beside searches. What `on_step` raises ends it.
+        It takes `_SETTLE_S` at most; then upkeep goes on beside searches. What `on_step` raises ends it.
         """
         until_s = time.monotonic() + _SETTLE_S
         while (state := self.remote_state) and state.answers and state.incomplete and time.monotonic() < until_s:
