@@ -48,7 +48,7 @@ class MilvusIndexes:
         self._filled = False
         self._untidy = True  # a process before may have left collections
         self._board: Board | None = None  # where other servers use the collections too
-        self._tidied_under = 0  # the lease
+        self._tidied: tuple[int, frozenset[str]] = 0, frozenset()  # the lease, and the collections on the board
 
     @property
     def clean(self) -> bool:
@@ -137,8 +137,9 @@ class MilvusIndexes:
     def _confer(self, board: Board) -> None:
         """Read the board, and make the requests that are due."""
         board.refresh()
-        self._untidy = self._untidy or board.lead != self._tidied_under
-        self._tidied_under = board.lead
+        present = board.lead, frozenset(held.name for held in board.held.values())
+        self._untidy = self._untidy or present != self._tidied
+        self._tidied = present
         asking = {no: state for no, state in tuple(self._states.items()) if state.shared and state.shared.must_ask}
         try:
             if asking:
