@@ -199,6 +199,7 @@ class Galleries:
         if self._replica is not None:
             self._replica.start()
             purge = self._replica.alone("purge_galleries", purge)
+            self._memories.settle(on_block)
         self._open = _Open(
             Writer(self._store, self._memories, self.broken), Keeper(self._memories, purge, self._catch_up)
         )

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from contextlib import ExitStack
 
 from fr_core import __version__
 from fr_core.errors import ErasureUnconfirmed, StoreFailed, message
 from fr_core.gallery.changes import PruneLog
+from fr_core.gallery.index.protocol import IndexPeers
 from fr_core.gallery.search.following import Follower
 from fr_core.gallery.search.memories import Memories
-from fr_core.gallery.store.change_log import end_of
+from fr_core.gallery.store.change_log import end_of, versions
 from fr_core.gallery.store.gallery_store import GalleryStore
 from fr_core.gallery.writer import Writer
 from fr_core.storage.duties import Duties
+from fr_core.storage.leases import LASTS_S, Hold, Leases, hold
 from fr_core.storage.location import Postgres
 from fr_core.storage.members import Heartbeat, Itself, Members
-from fr_core.storage.opening import open_members
+from fr_core.storage.opening import open_members, open_values
+from fr_core.storage.shelf import Values
 
 _PRUNE_EVERY_S = 60.0
 
@@ -46,6 +50,12 @@ class Replica:
             self.alone = duties.alone
             self._follower = Follower(store, memories, members, server.follow_interval_s)
             opened.callback(self._follower.close)
+            if memories.remote_state is not None:
+                values = open_values(server)
+                opened.callback(values.close)
+                peers = _Peers(store, memories, members.leases, self._follower, values)
+                opened.callback(peers.close)
+                memories.share(peers)
             self._opened = opened.pop_all()
         memories.longest_s = server.follow_timeout_s
 
@@ -75,3 +85,60 @@ class Replica:
             self._next_prune_s = time.monotonic() + _PRUNE_EVERY_S
             upto = self._follower.applied_by_all()
             self.alone("prune_changes", lambda: writer.run(PruneLog(upto)))()
+
+
+class _Peers:
+    """The other servers, as the indexes on a server of their own need them; see `IndexPeers`."""
+
+    def __init__(
+        self, store: GalleryStore, memories: Memories, leases: Leases, follower: Follower, values: Values
+    ) -> None:
+        self._store = store
+        self._memories = memories
+        self._leases = leases
+        self._follower = follower
+        self._values = values
+        self._named = b"index " + store.database.vault.derived("shared index")[:16]
+        self._hold: Hold | None = None
+        self._closed = False
+
+    @property
+    def seq(self) -> int:
+        return self._memories.seq
+
+    def end(self) -> int:
+        with self._store.snapshot() as snapshot:
+            return end_of(snapshot).seq
+
+    def all_have(self, seq: int) -> bool:
+        return self._follower.all_have(seq)
+
+    def galleries(self) -> Collection[int]:
+        with self._store.snapshot() as snapshot:
+            return versions(snapshot).keys()
+
+    def lead(self) -> int:
+        if self._hold is not None and not self._hold.is_held:
+            self.let_go()
+        if self._hold is None and not self._closed:
+            self._hold = hold(self._leases, "index", LASTS_S)
+        return 0 if self._hold is None else self._hold.number
+
+    def let_go(self) -> None:
+        held, self._hold = self._hold, None
+        if held is not None:
+            held.end()
+
+    def get(self, name: str) -> tuple[bytes, int] | None:
+        found = self._values.get(self._named + name.encode())
+        return None if found is None else (found.value, found.version)
+
+    def put(self, name: str, value: bytes, version: int, lasts_s: float) -> bool:
+        return bool(self._values.put(self._named + name.encode(), value, version, lasts_s, lasts_s))
+
+    def close(self) -> None:
+        self._closed = True
+        self.let_go()
+
+
+_IMPLEMENTS: type[IndexPeers] = _Peers

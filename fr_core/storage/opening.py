@@ -11,7 +11,7 @@ from fr_core.storage.leases import FolderLeases, Leases
 from fr_core.storage.location import Location, Postgres
 from fr_core.storage.members import LASTS_S, Itself, Members, SoleMember
 from fr_core.storage.schema import Schema
-from fr_core.storage.shelf import Shelf
+from fr_core.storage.shelf import Shelf, Values
 
 
 def open_database(
@@ -71,3 +71,11 @@ def open_shelf(server: Postgres, key: KeyEncryptionKey) -> Shelf:
     from fr_core.storage.postgres.shelf import PostgresShelf
 
     return PostgresShelf(Registry(server), key)
+
+
+def open_values(server: Postgres) -> Values:
+    """Return the values that the servers of a database share; raises as `open_members`."""
+    from fr_core.storage.postgres.registry import Registry
+    from fr_core.storage.postgres.shelf import PostgresValues
+
+    return PostgresValues(Registry(server))

@@ -15,12 +15,8 @@ class Shelved:
     age_s: float  # since it was first put there
 
 
-class Shelf(Protocol):
+class Values(Protocol):
     """Keeps values until they expire. Every method raises `StoreFailed`."""
-
-    @property
-    def secret(self) -> bytes:
-        """Return 32 secret bytes, the same for all servers of a store."""
 
     def get(self, name: bytes, lasts_s: float = 0.0) -> Shelved | None:
         """Return a value, or None if there is none; `lasts_s` above 0 extends its time, up to `longest_s` of `put`."""
@@ -36,3 +32,11 @@ class Shelf(Protocol):
 
     def close(self) -> None:
         """Release connections; harmless when done twice."""
+
+
+class Shelf(Values, Protocol):
+    """Keeps values, and a secret under which they can be encrypted."""
+
+    @property
+    def secret(self) -> bytes:
+        """Return 32 secret bytes, the same for all servers of a store."""

@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 
 from fr_core.errors import ConfigInvalid, StoreInUse, message
+from fr_core.gallery.index.milvus_settings import MILVUS
 from fr_core.gallery.store.gallery_store import DATABASE_NAME
 from fr_core.gallery.store.schema import SCHEMA as GALLERIES
 from fr_core.storage.outside import require_ready
@@ -116,8 +117,10 @@ def require_free(config: Config) -> None:
         address.require_free(config.web.host, config.web.port, "web")
     if (server := postgres_of(config)) is not None:
         answering = max(1, config.server.frontends)
-        # One follows other servers, one is of the term, one of each process that answers calls, one of the console.
-        require_ready(server, 1 + _SHARED_STORES * answering, 2 + answering + bool(config.web.port))
+        # One follows other servers, one is of the term, one of each process that answers calls, one each of the console
+        # and of Milvus.
+        others = bool(config.web.port) + (config.gallery.index == MILVUS)
+        require_ready(server, 1 + _SHARED_STORES * answering, 2 + answering + others)
         return
     folder = data_folder(config)
     try:

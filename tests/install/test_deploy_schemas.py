@@ -15,7 +15,14 @@ import pytest
 from support.commands import REPOSITORY, page
 
 DEPLOY = REPOSITORY / "deploy"
-COMPOSED = ("compose.yaml", "compose.gpu.yaml", "compose.key.yaml", "compose.milvus.yaml", "compose.servers.yaml")
+COMPOSED = (
+    "compose.yaml",
+    "compose.gpu.yaml",
+    "compose.key.yaml",
+    "compose.milvus.yaml",
+    "compose.servers.yaml",
+    "compose.servers.milvus.yaml",
+)
 # The oldest of Chart.yaml, and the newest that the tools know.
 KUBERNETES = ("1.27", "1.37")
 
@@ -222,7 +229,6 @@ def test_several_servers_share_a_volume_and_a_database(render: Render) -> None:
     [
         ({"servers": 3, "volume": {"size": "20Gi", "existingClaim": "faces"}}, "database.url"),
         ({"servers": 3, "database": {"url": "postgresql:///faces"}}, "ReadWriteMany"),
-        ({"database": {"url": "postgresql:///faces"}, "settings": {"gallery.index": "milvus"}}, "Milvus"),
         ({"database": {"url": "mysql:///faces"}}, "url"),
         ({"probes": {"kind": "http"}}, "http.enabled"),
         ({"nmaes": []}, "nmaes"),

@@ -12,6 +12,7 @@ from fr_evaluation.photos import EmbeddedPhoto, most_central
 from fr_training.build.course import BuiltCourse
 from fr_training.build.people import read_named_people
 from fr_training.keys import PairKey
+from support.cli import fr
 from support.people import built_course, plan_of
 
 pytestmark = pytest.mark.models
@@ -43,8 +44,12 @@ def filmed(root: Path, photos: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def course(tmp_path_factory: pytest.TempPathFactory, default_engine: Engine, testdata: Path) -> BuiltCourse:
-    root = filmed(tmp_path_factory.mktemp("filmed"), testdata / "lfw" / "images")
+def root(tmp_path_factory: pytest.TempPathFactory, testdata: Path) -> Path:
+    return filmed(tmp_path_factory.mktemp("filmed"), testdata / "lfw" / "images")
+
+
+@pytest.fixture(scope="module")
+def course(root: Path, default_engine: Engine) -> BuiltCourse:
     plan = plan_of('id = "footage"; exercise = "footage"; same = 2; different = 2')
     return built_course(plan, read_named_people("youtube_faces", root), default_engine)
 
@@ -76,3 +81,16 @@ def test_keys_and_similarities_are_those_of_the_faces_that_are_shown(
         assert all(float(one @ shots[0]) > 0.6 for one in shots)  # a track is of one person
         by_truth[item.key.mated].append(item.key.similarity)
     assert min(by_truth[True]) > max(by_truth[False])
+
+
+def test_a_plan_with_footage_is_checked_on_this_machine(root: Path, tmp_path: Path) -> None:
+    plan = tmp_path / "footage.toml"
+    plan.write_text(
+        'format = 1\ntitle = "Footage"\nclaims = false\n[[sittings]]\nname = "one"\n'
+        'blocks = [{id = "seen", exercise = "footage", same = 2, different = 2}]\n'
+    )
+    code, out, error = fr("train", "check", plan, "--dataset", "youtube_faces", "--root", root)
+    assert (code, error) == (0, "")
+    assert f"{PEOPLE * 3 * FRAMES} photos, analysed once" in out
+    assert "0 people, 0 of them with two photos, and 6 others with a photo and a track" in out
+    assert "2 + 2" in out

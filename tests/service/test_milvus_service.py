@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,13 @@ from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
 from fr_client import Client, EmbeddingBatch, EmbeddingSubject
 from fr_core.embed.null import NULL_MODEL
 from fr_core.errors import ConfigInvalid
+from fr_core.storage.opening import open_shared
 from fr_core.types import F32
 from fr_server.config.indexes import milvus_of
 from fr_server.config.loading import config_from
+from support.faults import until
 from support.milvus import free_port, milvus_server
+from support.postgres import Cluster
 from support.servers import Running, refusal_of, running
 
 MODEL = common_pb2.ModelId(pack=NULL_MODEL.pack, version=NULL_MODEL.version, sha256=NULL_MODEL.sha256)
@@ -77,6 +81,26 @@ def test_a_server_searches_in_milvus(start_server: Callable[..., Running]) -> No
         client = enrolled(start_server(**milvus(milvus_of_tests.uri, search_timeout_s=60.0)))
         for number in range(5):
             assert first(client, number) == f"s{number}"
+
+
+def test_servers_on_one_database_search_in_one_milvus(
+    start_server: Callable[..., Running], tmp_path: Path, postgres: Cluster
+) -> None:
+    database = postgres.database()
+    with milvus_server() as milvus_of_tests:
+        clients = []
+        for name in ("rome", "oslo"):
+            sections = milvus(milvus_of_tests.uri, search_timeout_s=60.0)
+            sections |= {"server": {"name": name}, "storage": {"url": database.url}}
+            clients.append(start_server(tmp_path / "data", **sections))
+        with closing(open_shared(database, Path())[0]) as leases:
+            until(lambda: leases.holders().get("index") in ("rome", "oslo"), 60.0)
+        enrolled(clients[0])
+        for server in clients:
+            for number in range(5):
+                assert first(Client(server.address), number) == f"s{number}"
+        Client(clients[1].address).erase_subject("g", "s3")
+        assert all(first(Client(server.address), 3) != "s3" for server in clients)
 
 
 @pytest.mark.parametrize(

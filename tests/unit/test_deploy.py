@@ -18,7 +18,7 @@ import yaml
 from lock_file import read_lock
 
 from fr_core import __version__
-from fr_core.errors import ConfigInvalid, KeyUnavailable
+from fr_core.errors import KeyUnavailable
 from fr_core.storage.keys import load_key, new_key_file
 from fr_core.storage.postgres.link import parameters_of
 from fr_server.config import KEYS, Config, load_config
@@ -59,7 +59,7 @@ def test_files_and_settings_that_are_named_are_there() -> None:
         if row.startswith("| `")
         for name in re.findall(r"`([^`]+)`", row.split("|")[1])
     }
-    assert len(named) == 11
+    assert len(named) == 12
     for name in named:
         assert (DEPLOY / name).exists() or (DEPLOY / "systemd" / name).exists(), name
     composed = re.findall(r"compose[a-z.]*\.yaml", CONTAINERS)
@@ -133,11 +133,26 @@ def test_milvus_is_for_one_server_on_its_own_loopback() -> None:
     found = milvus_of(config)
     assert found is not None
     assert found.uri == told["FR__MILVUS__URI"]
-    with pytest.raises(ConfigInvalid):
-        milvus_of(load_config(None, environ={**told, "FR__STORAGE__URL": "postgresql:///faces"}))
+    assert milvus_of(load_config(None, environ={**told, "FR__STORAGE__URL": "postgresql:///faces"})) == found
     (version,) = re.findall(r"pymilvus==(\S+)", read["services"]["server"]["build"]["dockerfile_inline"])
     (locked,) = (pin.version for pin in read_lock(REPOSITORY / "requirements.lock") if pin.name == "pymilvus")
     assert version == locked
+
+
+def test_milvus_of_several_servers_is_reached_with_tls() -> None:
+    read = yaml.safe_load((DEPLOY / "compose/compose.servers.milvus.yaml").read_text("utf-8"))
+    servers = yaml.safe_load((DEPLOY / "compose/compose.servers.yaml").read_text("utf-8"))["services"]
+    alone = yaml.safe_load((DEPLOY / "compose/compose.milvus.yaml").read_text("utf-8"))
+    assert {name for name in servers if name.startswith("server-")} == read["services"].keys() - {"milvus"}
+    for name in read["services"].keys() - {"milvus"}:
+        told = load_config(None, environ=read["services"][name]["environment"])
+        assert (told.gallery.index, told.milvus.uri) == ("milvus", "https://milvus:19530")
+        assert read["services"][name]["build"] == alone["services"]["server"]["build"]
+        (certificate,) = read["services"][name]["configs"]
+        assert certificate["target"] == told.milvus.ca
+    milvus = read["services"]["milvus"]
+    assert milvus["image"] == alone["services"]["milvus"]["image"]
+    assert milvus["environment"]["TLS_SERVERPEMPATH"] == milvus["configs"][0]["target"]
 
 
 def test_running_calls_may_end_before_anybody_kills_the_server() -> None:

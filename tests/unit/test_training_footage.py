@@ -1,6 +1,7 @@
 """Courses of footage: a photo beside the shots of a track, made of labelled videos, and what is right kept back."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from fr_training.keys import PairKey
 from fr_training.plan import CoursePlan
 from fr_training.prompts import ExerciseKind, Role, Step
 from fr_training.report import trainee_json
+from fr_training.report.deck import deck_html
 from fr_training.sessions.results import results
 from fr_training.simulation import runner
 from fr_training.simulation.trainee import Abilities, SimulatedTrainee
@@ -232,6 +234,8 @@ def test_a_class_sees_the_shots_in_their_order(built: BuiltCourse) -> None:
     found = class_item("footage", item, course.plan.blocks[0], (), course.machine)
     assert (found.photos, found.times) == (item.photos, item.times)
     assert "the photo and the track show" in render(found.truth)
+    deck = deck_html(course, [found], 0, dict(enumerate(built.pictures)))
+    assert re.findall(r"<figcaption>(\w+)</figcaption>", deck) == ["A", *(f"B{n}" for n, _ in enumerate(item.times, 1))]
 
 
 def test_footage_counts_as_pairs_in_figures_and_exports() -> None:

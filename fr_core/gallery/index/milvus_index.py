@@ -14,8 +14,10 @@ import numpy.typing as npt
 
 from fr_core.errors import IndexUnavailable, message
 from fr_core.gallery.index.growing import VectorRows
+from fr_core.gallery.index.milvus_leading import next_writing
 from fr_core.gallery.index.milvus_link import IDS_TOGETHER, MOST_ANSWERED
 from fr_core.gallery.index.milvus_settings import FLAT
+from fr_core.gallery.index.milvus_shared import is_due, next_shared_work
 from fr_core.gallery.index.milvus_state import MilvusState
 from fr_core.gallery.index.milvus_upkeep import next_work
 from fr_core.gallery.index.protocol import (
@@ -119,7 +121,13 @@ class MilvusIndex:
 
     def upkeep(self) -> Upkeep | None:
         """Return the next work in Milvus that is due; see `VectorIndex.upkeep`."""
-        return next_work(self._state)
+        state, shared = self._state, self._state.shared
+        if shared is None:
+            return next_work(state)
+        if not is_due(state, shared):
+            return None
+        work = next_shared_work(state, shared)
+        return next_writing(state, shared) if work is None and shared.board.lead else work
 
     def search(self, probes: F32, k: int, among: I64 | None = None) -> Hits:
         """Search; see `VectorIndex.search`. Raises `IndexUnavailable`: Milvus does not answer, or is being filled."""

@@ -1,8 +1,8 @@
 """Calls Milvus: the one module that imports its client.
 
-Searches ask for the consistency "Session": they wait until Milvus shows what this process wrote last. One server writes
-to a collection, and writes before it first searches, so this is as strong as "Strong", which waits for Milvus' next
-clock tick, 200 ms by default.
+Searches ask for the consistency "Session": they wait until Milvus shows what this process wrote last, and so everything
+that was written before it, by any process. A process calls `Collection.mark` after it has learnt that another has
+written, so this is as strong as "Strong", which waits for Milvus' next clock tick, 200 ms by default.
 """
 
 import logging
@@ -112,15 +112,19 @@ class Collection:
 
         `wipe`: drop what is there.
         """
-        if self._link.call(lambda client: client.has_collection(self.name, timeout=self._short_s)):
+        if self.exists():
             if not wipe:
                 self._link.call(lambda client: client.load_collection(self.name, timeout=self._long_s))
-                self._mark()
+                self.mark()
                 return False
             self.drop()
         self._link.call(lambda client: self._create(client, size))
-        self._mark()
+        self.mark()
         return True
+
+    def exists(self) -> bool:
+        """Return whether Milvus has it."""
+        return bool(self._link.call(lambda client: client.has_collection(self.name, timeout=self._short_s)))
 
     def drop(self) -> None:
         """Drop it with everything in it."""
@@ -200,8 +204,8 @@ class Collection:
         state = self._link.call(lambda client: client.get_compaction_state(job, timeout=self._short_s))
         return str(state) == "Completed"
 
-    def _mark(self) -> None:
-        # A write that changes nothing: searches wait until Milvus shows all that was written before it.
+    def mark(self) -> None:
+        """Have later searches of this process see everything that any process has written; changes nothing."""
         self.delete(np.array([_NO_ID], dtype=np.int64))
 
     def _create(self, client: Any, size: int) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from fr_core.errors import IndexUnavailable, message
 from fr_core.gallery.index.growing import VectorRows
+from fr_core.gallery.index.milvus_board import Board, Held, Request
 from fr_core.gallery.index.milvus_link import Collection
 from fr_core.gallery.index.milvus_settings import MilvusSettings
 from fr_core.gallery.index.turning import Turn
@@ -23,6 +24,50 @@ FRESH_BYTES = 2**26
 _TAG_VALUES = 2
 # After a failure, work in Milvus begins again so much later.
 _AGAIN_S = 1.0
+
+
+@dataclass(slots=True, eq=False)
+class Shared:
+    """The state of a collection that several servers search and one of them writes, as one server sees it."""
+
+    board: Board
+    gallery_no: int
+    base: str  # that the names of its collections begin with
+    named: Callable[[str], Collection]
+    names: Callable[[str], list[str]]  # of the collections that begin so
+    asked: int | None = None  # the request that must be fulfilled before Milvus is searched; None = it must be made
+    listed: bool = False  # the index holds everything that the store holds, and can be kept up
+    begun: int = 0  # the lease under which this server began to compare the collection
+    led: int = 0  # the lease under which it was compared
+    # Removed ids that Milvus deletes once every server has the changes up to `due_seq`, -1 = it is not known yet:
+    # until then, another server may search a version that has them.
+    due: I64 = field(default_factory=lambda: np.empty(0, np.int64))
+    due_seq: int = -1
+
+    @property
+    def leads(self) -> bool:
+        """Return whether this server writes the collection, and has compared it."""
+        return self.board.lead > 0 and self.led == self.board.lead
+
+    @property
+    def held(self) -> Held | None:
+        """Return the state of the collection that is on the board, if it was made for this configuration."""
+        held = self.board.held.get(self.gallery_no)
+        return held if held is not None and held.name.startswith(self.base) else None
+
+    @property
+    def request(self) -> Request:
+        """Return the last request to compare the collection."""
+        return self.board.requests.get(self.gallery_no, Request())
+
+    @property
+    def must_ask(self) -> bool:
+        """Return whether this server has to request a comparison."""
+        return self.listed and (self.asked is None or self.asked > max(self.request.number, self._compared))
+
+    @property
+    def _compared(self) -> int:
+        return -1 if self.held is None else self.held.compared
 
 
 @dataclass(slots=True, eq=False)
@@ -57,6 +102,8 @@ class MilvusState:
     next_watch: float = 0.0
     again_at: float = 0.0  # when work in Milvus may begin again
     told: bool = False  # the failure was logged
+    failures: int = 0  # grows with each that a comparison must follow
+    shared: Shared | None = None  # where several servers search the collection
 
     def __post_init__(self) -> None:
         self.fresh = VectorRows(self.dimension)
@@ -64,7 +111,13 @@ class MilvusState:
     @property
     def clean(self) -> bool:
         """Return whether nothing is left to be deleted and compacted in Milvus."""
-        return not self.doomed and not self.uncompacted and self.job is None
+        idle = not self.doomed and not self.uncompacted and self.job is None
+        return idle and (self.shared is None or (self.shared.leads and not len(self.shared.due)))
+
+    @property
+    def pending_deletions(self) -> int:
+        """Return how many removed vectors Milvus may still have to delete."""
+        return len(self.doomed) + (0 if self.shared is None else len(self.shared.due))
 
     def tags_of(self, rows: I64) -> I64:
         """Return the tags i64[n] of rows of `live`: each stands for a vector, and shows nothing of it without a key."""
@@ -84,6 +137,9 @@ class MilvusState:
         if self.opened and not error.metadata.get("late"):
             self.complete = False
             self.wipe = self.wipe or wipe
+            self.failures += 1
+            if self.shared is not None:
+                self.shared.asked = None
         self.again_at = self.clock() + _AGAIN_S
         if not self.told:
             _log.error("a gallery cannot be searched in Milvus, which is tried again: %s", error.what)
@@ -116,7 +172,10 @@ class MilvusState:
         self.live.remove(self.live.rows_of(ids))
         waiting = ids[np.isin(ids, self.fresh.ids)]
         self.fresh.remove(self.fresh.rows_of(waiting))
-        self.doomed += ids[ids <= self.reach].tolist()
+        if self.shared is None:
+            self.doomed += ids[ids <= self.reach].tolist()
+        elif self.shared.begun:  # the collection may have been given any of them
+            self.doomed += ids.tolist()
 
     def trim(self) -> None:
         """Drop the rows of removed ids where they are many."""

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from fr_core.errors import IndexUnavailable
 from fr_core.gallery.index.growing import VectorRows
+from fr_core.gallery.index.milvus_link import Collection
 from fr_core.gallery.index.milvus_loss import told_loss
 from fr_core.gallery.index.milvus_settings import FLAT
 from fr_core.gallery.index.milvus_state import MilvusState
@@ -20,17 +21,17 @@ from fr_core.types import I64
 _log = logging.getLogger(__name__)
 
 # Vectors that are read from the truth, turned and written at a time: 8 MiB at D = 512.
-_ROWS = 4096
+ROWS = 4096
 # Entities whose vectors are compared with the truth at each start.
 _SAMPLE = 256
 # A piece of a comparison takes so long, so that a start can be stopped and other galleries have their turn.
-_AT_ONCE_S = 30.0
+AT_ONCE_S = 30.0
 # Milvus returns the float32 numbers that it was given; another LAPACK may round the turned ones otherwise.
 _SAME = 1e-6
 
 
 def next_work(state: MilvusState) -> Upkeep | None:
-    """Return the work that is due now, or None."""
+    """Return the work that is due now, or None, where no other server uses the collection."""
     now = state.clock()
     if not state.filled or now < state.again_at:
         return None
@@ -43,7 +44,7 @@ def next_work(state: MilvusState) -> Upkeep | None:
     return Watching(state) if state.opened and now >= state.next_watch else None
 
 
-class _Work:
+class Work:
     """Work that has no effect if Milvus fails."""
 
     def __init__(self, state: MilvusState) -> None:
@@ -72,7 +73,7 @@ class _Work:
         raise NotImplementedError
 
 
-class Comparing(_Work):
+class Comparing(Work):
     """Compares the collection with the truth: adds what is missing, deletes what is extra, or makes it anew."""
 
     def __init__(self, state: MilvusState) -> None:
@@ -89,8 +90,8 @@ class Comparing(_Work):
         state, collection = self._state, self._state.collection
         new = collection.open(state.turn.size, self._wipe)
         held, tags = (self._live[:0], self._tags[:0]) if new else collection.held(self._live)
-        same = self._live[np.isin(self._live, held[_known(self._live, self._tags, held, tags)], assume_unique=True)]
-        if not self._is_sample_sound(same):
+        same = self._live[np.isin(self._live, held[known(self._live, self._tags, held, tags)], assume_unique=True)]
+        if not is_sample_sound(state, collection, same):
             _log.warning("a collection in Milvus holds other vectors than the gallery, and is made anew")
             new = collection.open(state.turn.size, wipe=True)
             held, same = held[:0], same[:0]
@@ -99,9 +100,9 @@ class Comparing(_Work):
         # A process before may have ended between a deletion and its compaction.
         self._compacts = bool(len(extra)) or not (new or state.opened)
         missing = np.flatnonzero(~np.isin(self._live, same, assume_unique=True))
-        until = state.clock() + _AT_ONCE_S
-        for start in range(0, len(missing), _ROWS):
-            rows = missing[start : start + _ROWS]
+        until = state.clock() + AT_ONCE_S
+        for start in range(0, len(missing), ROWS):
+            rows = missing[start : start + ROWS]
             ids, vectors = state.truth(self._live[rows])  # those that were removed meanwhile are missing there, too
             tags_of = self._tags[rows][np.isin(self._live[rows], ids, assume_unique=True)]
             collection.write(ids, tags_of, state.turn.turned(vectors), new)
@@ -114,7 +115,7 @@ class Comparing(_Work):
         told = "a gallery of %d templates in Milvus: %d were missing or others, %d were extra"
         _log.info(told, len(self._live), len(missing), len(extra))
         if state.settings.kind != FLAT:
-            told_loss(state, self._live)
+            told_loss(state, collection, self._live)
 
     def _take(self) -> None:
         state = self._state
@@ -126,21 +127,22 @@ class Comparing(_Work):
             return
         state.complete, state.opened, state.surplus = True, True, self._surplus
 
-    def _is_sample_sound(self, ids: I64) -> bool:
-        """Return whether some of the vectors are those of the truth, turned."""
-        some = np.sort(np.random.default_rng().choice(ids, min(_SAMPLE, len(ids)), replace=False))
-        if not len(some):
-            return True
-        found, vectors = self._state.truth(some)
-        held = self._state.collection.vectors(found)
-        turned = self._state.turn.turned(vectors)
-        return all(
-            number in held and np.abs(held[number] - vector).max() <= _SAME
-            for number, vector in zip(found.tolist(), turned, strict=True)
-        )
+
+def is_sample_sound(state: MilvusState, collection: Collection, ids: I64) -> bool:
+    """Return whether some of the vectors that a collection holds under ids i64[n] are those of the truth, turned."""
+    some = np.sort(np.random.default_rng().choice(ids, min(_SAMPLE, len(ids)), replace=False))
+    if not len(some):
+        return True
+    found, vectors = state.truth(some)
+    held = collection.vectors(found)
+    turned = state.turn.turned(vectors)
+    return all(
+        number in held and np.abs(held[number] - vector).max() <= _SAME
+        for number, vector in zip(found.tolist(), turned, strict=True)
+    )
 
 
-def _known(live: I64, tags: I64, held: I64, held_tags: I64) -> npt.NDArray[np.bool_]:
+def known(live: I64, tags: I64, held: I64, held_tags: I64) -> npt.NDArray[np.bool_]:
     """Return bool[n]: which of the ids that Milvus holds, i64[n], are live and have the tag that they should."""
     if not len(live):
         return np.zeros(len(held), dtype=bool)
@@ -149,7 +151,7 @@ def _known(live: I64, tags: I64, held: I64, held_tags: I64) -> npt.NDArray[np.bo
     return known
 
 
-class Writing(_Work):
+class Writing(Work):
     """Gives Milvus the newest vectors, and deletes what was removed."""
 
     def __init__(self, state: MilvusState) -> None:
@@ -167,8 +169,8 @@ class Writing(_Work):
         # A gallery that is new has nothing there, whatever a collection of its name holds.
         new = not state.opened and collection.open(state.turn.size, wipe=True)
         collection.delete(self._doomed)
-        for start in range(0, len(self._ids), _ROWS):
-            some = slice(start, start + _ROWS)
+        for start in range(0, len(self._ids), ROWS):
+            some = slice(start, start + ROWS)
             turned = state.turn.turned(self._vectors[some])
             collection.write(self._ids[some], self._tags[some], turned, new)
 
@@ -188,7 +190,7 @@ class Writing(_Work):
             state.uncompacted = True
 
 
-class Compacting(_Work):
+class Compacting(Work):
     """Asks Milvus to rewrite the segments with deleted entities, then asks whether it is done."""
 
     def _speak(self) -> None:
@@ -210,7 +212,7 @@ class Compacting(_Work):
         state.again_at = state.clock() + 1.0  # it takes seconds
 
 
-class Watching(_Work):
+class Watching(Work):
     """Compares Milvus' count with the truth: a server that was killed may have lost what it acknowledged."""
 
     def __init__(self, state: MilvusState) -> None:

@@ -1,5 +1,6 @@
 """Defines the interface of every index of vectors, and the similarity by which all of them rank."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -162,6 +163,35 @@ class RemoteState:
     clean: bool  # as `RemoteIndexes.clean`
 
 
+class IndexPeers(Protocol):
+    """The other servers of a database. Every method but `seq` and `all_have` raises `StoreFailed`, `ShuttingDown`."""
+
+    @property
+    def seq(self) -> int:
+        """Return the number in the log of changes up to which the indexes of this server have every change."""
+
+    def end(self) -> int:
+        """Return the number of the last change that is durable."""
+
+    def all_have(self, seq: int) -> bool:
+        """Return whether no server may answer from a version before a change; False while the database fails."""
+
+    def galleries(self) -> Collection[int]:
+        """Return the numbers of all galleries of the store."""
+
+    def lead(self) -> int:
+        """Take the lease of the one that writes, or keep it; return its number, 0 while another server has it."""
+
+    def let_go(self) -> None:
+        """Let another server have the lease."""
+
+    def get(self, name: str) -> tuple[bytes, int] | None:
+        """Return a shared value and its version, or None."""
+
+    def put(self, name: str, value: bytes, version: int, lasts_s: float) -> bool:
+        """Replace the value of that version, 0 = none; False if another is there."""
+
+
 class RemoteIndexes(Protocol):
     """The indexes of all galleries of a store, on a server of their own."""
 
@@ -176,6 +206,12 @@ class RemoteIndexes(Protocol):
     def new(self, gallery_no: int, dimension: int) -> VectorIndex:
         """Return the empty index of a gallery."""
 
+    def share(self, peers: IndexPeers) -> None:
+        """Have other servers use the same indexes; comes before the first of them."""
+
+    def listed(self, gallery_no: int) -> None:
+        """Let upkeep begin for an index that was made after `filled`, and holds everything by now."""
+
     def filled(self) -> None:
         """Let upkeep compare the server with the indexes, which hold everything that the store holds."""
 
@@ -183,7 +219,7 @@ class RemoteIndexes(Protocol):
         """Have `tidy` drop what the server holds of a gallery."""
 
     def tidy(self) -> None:
-        """Drop what the server holds of deleted galleries; cheap if there is nothing."""
+        """Learn what other servers did, and drop what is held of deleted galleries; cheap if there is nothing."""
 
     def close(self) -> None:
         """End the connection."""

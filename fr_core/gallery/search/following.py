@@ -113,19 +113,25 @@ class Follower:
     def wait_for_all(self, seq: int) -> None:
         """Wait until every server that may answer has the changes up to a number, this one among them.
 
-        One that has noted nothing yet still reads the galleries. Its first search comes later, and so sees the changes.
-
         Raises `ErasureUnconfirmed`: one does not get them, nor is it gone, in more than the time that a term lasts.
         """
         until_s = time.monotonic() + _CONFIRMED_S
         while True:
             self._soon.set()
-            with suppress(StoreFailed):
-                if not any(SCOPE in member.applied for member in self._members.behind(SCOPE, seq)):
-                    return
+            if self.all_have(seq):
+                return
             if time.monotonic() >= until_s:
                 raise ErasureUnconfirmed(message("error.gallery.erasure_unconfirmed"))
             time.sleep(_AGAIN_S)
+
+    def all_have(self, seq: int) -> bool:
+        """Return whether every server that may answer has the changes up to a number; False if the database fails.
+
+        One that has noted nothing yet still reads the galleries. Its first search comes later, and so sees the changes.
+        """
+        with suppress(StoreFailed):
+            return not any(SCOPE in member.applied for member in self._members.behind(SCOPE, seq))
+        return False
 
     def applied_by_all(self) -> int:
         """Return the number up to which every server has the changes; raises `StoreFailed`."""

@@ -8,13 +8,14 @@ it together with the changes of others.
 import logging
 import math
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from fr_core.errors import InternalError, ReplicaBehind, message
 from fr_core.gallery.effects import AddedVector, Effect, of_each_gallery
-from fr_core.gallery.index.protocol import RemoteIndexes, RemoteState
+from fr_core.gallery.index.protocol import IndexPeers, RemoteIndexes, RemoteState
 from fr_core.gallery.index.register import index_maker
 from fr_core.gallery.search.memory import GalleryMemory
 from fr_core.storage.terms import Term
@@ -24,6 +25,9 @@ _log = logging.getLogger(__name__)
 # The thread that writes waits for the follower for so long, before it leaves a commit to it.
 _FOLLOWING_S = 0.05
 _ALONE = Term(0, math.inf)  # of a process whose memories no other one changes
+# A server that begins waits for so long until remote indexes have been compared: longer than a dead server keeps the
+# lease of the one that compares them.
+_SETTLE_S = 45.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ class Memories:
     def create(self, gallery_no: int, embedding_size: int, version: int) -> GalleryMemory:
         """Make the empty memory of a gallery."""
         memory = self.unlisted(gallery_no, embedding_size, version)
-        self._galleries[gallery_no] = memory
+        self._list(gallery_no, memory)
         return memory
 
     def unlisted(self, gallery_no: int, embedding_size: int, version: int) -> GalleryMemory:
@@ -84,8 +88,18 @@ class Memories:
 
     def put(self, gallery_no: int, memory: GalleryMemory) -> None:
         """List the memory of a gallery that had none."""
-        self._galleries[gallery_no] = memory
+        self._list(gallery_no, memory)
         self._tell()
+
+    def _list(self, gallery_no: int, memory: GalleryMemory) -> None:
+        self._galleries[gallery_no] = memory
+        if self._remote is not None:
+            self._remote.listed(gallery_no)
+
+    def share(self, peers: IndexPeers) -> None:
+        """Have other servers use the same remote indexes, if there are any; comes before `create`."""
+        if self._remote is not None:
+            self._remote.share(peers)
 
     def drop(self, gallery_no: int) -> None:
         """Forget a gallery as soon as no search uses it."""
@@ -127,9 +141,23 @@ class Memories:
         return self._remote is None or self._remote.clean
 
     def tidy(self) -> None:
-        """Drop what remote indexes hold of deleted galleries; cheap if there is nothing."""
+        """Do what is due beside the upkeep of each remote index; cheap if there is nothing."""
         if self._remote is not None:
             self._remote.tidy()
+
+    def settle(self, on_step: Callable[[], None]) -> None:
+        """Learn from other servers what remote indexes hold, so that the first searches are answered.
+
+        It takes `_SETTLE_S` at most; then upkeep goes on beside searches. What `on_step` raises ends it.
+        """
+        until_s = time.monotonic() + _SETTLE_S
+        while (state := self.remote_state) and state.answers and state.incomplete and time.monotonic() < until_s:
+            self.tidy()
+            for memory in self:
+                while memory.keep_up():
+                    on_step()
+            on_step()
+            time.sleep(_FOLLOWING_S)
 
     def close(self) -> None:
         """Close the connections to remote indexes."""

@@ -32,20 +32,14 @@ WHERE name = ? AND version = ? AND expires > clock_timestamp() RETURNING version
 _TAKE = "DELETE FROM shelf WHERE name = ? RETURNING value, expires > clock_timestamp()"
 
 
-class PostgresShelf:
-    """The shelf of a database; see `Shelf`. `key` wraps its secret, of which another key makes a new one."""
+class PostgresValues:
+    """The values that the servers of a database share; see `Values`."""
 
-    def __init__(self, registry: Registry, key: KeyEncryptionKey) -> None:
+    def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._vault = self._unlocked(key)
-
-    @property
-    def secret(self) -> bytes:
-        """As `Shelf.secret`."""
-        return self._vault.mac("shelf", (1,)) + self._vault.mac("shelf", (2,))
 
     def get(self, name: bytes, lasts_s: float = 0.0) -> Shelved | None:
-        """As `Shelf.get`."""
+        """As `Values.get`."""
         rows = self._registry.run(_GET, (lasts_s - _TOUCHED_EVERY_S, name))
         if not rows:
             return None
@@ -55,7 +49,7 @@ class PostgresShelf:
         return Shelved(bytes(value), int(version), float(age_s))
 
     def put(self, name: bytes, value: bytes, version: int, lasts_s: float, longest_s: float) -> int:
-        """As `Shelf.put`."""
+        """As `Values.put`."""
         if version:
             rows = self._registry.run(_CHANGE, (value, name, version))
         else:
@@ -64,13 +58,26 @@ class PostgresShelf:
         return int(rows[0][0]) if rows else 0
 
     def take(self, name: bytes) -> bytes | None:
-        """As `Shelf.take`."""
+        """As `Values.take`."""
         rows = self._registry.run(_TAKE, (name,))
         return bytes(rows[0][0]) if rows and rows[0][1] else None
 
     def close(self) -> None:
         """Close the connection to the database."""
         self._registry.close()
+
+
+class PostgresShelf(PostgresValues):
+    """The shelf of a database; see `Shelf`. `key` wraps its secret, of which another key makes a new one."""
+
+    def __init__(self, registry: Registry, key: KeyEncryptionKey) -> None:
+        super().__init__(registry)
+        self._vault = self._unlocked(key)
+
+    @property
+    def secret(self) -> bytes:
+        """As `Shelf.secret`."""
+        return self._vault.mac("shelf", (1,)) + self._vault.mac("shelf", (2,))
 
     def _unlocked(self, key: KeyEncryptionKey) -> Vault:
         made = Vault.new(key)

@@ -20,14 +20,12 @@ _PREFIX = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 def milvus_of(config: Config, environ: Mapping[str, str] = os.environ) -> MilvusSettings | None:
     """Return the Milvus server that searches; None with another index.
 
-    Raises `ConfigInvalid`: the galleries lie in a database, which several servers may use, the address of Milvus, its
-    token, authorities or prefix cannot be used, or its library is not there.
+    Raises `ConfigInvalid`: the address of Milvus, its token, authorities or prefix cannot be used, or its library is
+    not there.
     """
     given = config.milvus
     if config.gallery.index != MILVUS:
         return None
-    if config.storage.url:
-        raise ConfigInvalid(message("error.config.milvus_one_server"), key="gallery.index")
     if find_spec("pymilvus") is None:
         raise ConfigInvalid(message("error.config.no_pymilvus"), key="gallery.index")
     _require_safe_uri(given.uri)

@@ -19,7 +19,10 @@ MILVUS_PENDING = Spec(
 )
 MILVUS_DOOMED = Spec("fr_milvus_pending_deletions", "gauge", "Deleted vectors that Milvus may still have to delete.")
 MILVUS_CLEAN = Spec(
-    "fr_milvus_clean", "gauge", "1 if Milvus says that it has compacted away all that was deleted, otherwise 0."
+    "fr_milvus_clean",
+    "gauge",
+    "1 if Milvus says that it has compacted away all that was deleted, otherwise 0. Of several servers, only the one "
+    "that writes to Milvus can know; the others say 1.",
 )
 
 MILVUS_SPECS = specs_in(globals())

@@ -47,6 +47,7 @@ def check(
     """
     with errors_to_status(NOT_MADE):
         from fr_core.engine import EngineOptions
+        from fr_training.build.footage import frames_of
         from fr_training.build.people import LastAnalysis, read_datasets
 
         wanted = {name: _plan(name) for name in plans}
@@ -62,7 +63,7 @@ def check(
     if as_json:
         typer.echo(json.dumps({"dataset": dataset, "met": met, "plans": found}, indent=1))
     else:
-        photos = sum(len(one.photos) for one in people[0].people)
+        photos = sum(len(one.photos) for one in people[0].people) + len(frames_of(people[0].people))
         Console().print(f"{photos:,} photos, analysed once in {took:.0f} s for {len(found)} plans", highlight=False)
         for one in found:
             _print(one, most)
@@ -143,6 +144,8 @@ _WORDS = {True: "yes", False: "no", None: "few"}
 def _print(found: dict[str, Any], most: float) -> None:
     needs, console = found["needs"], Console()
     people = f"{needs['people']} people, {needs['people_with_two_photos']} of them with two photos"
+    if needs["people_with_tracks"]:
+        people += f", and {needs['people_with_tracks']} others with a photo and a track"
     words = f"{found['plan']}: {people}; {needs['minutes']} minutes; {needs['trials']} trials"
     console.print(f"\n{plain(words)}", highlight=False)
     pairs = Table("Form", *(Column(one, justify="right") for one in ("Pairs", "Pixels", "Colours", "At most")), "Met")

@@ -15,16 +15,14 @@ from fr_core.engine import Engine
 from fr_core.errors import InputRefused, InvalidField, NoFaceFound, message
 from fr_core.pipeline import Pipeline
 from fr_core.types import F32
-from fr_datasets.catalogue import VIDEO_READERS
 from fr_datasets.errors import DatasetError, DatasetUnknown, DatasetUnreadable, of_dataset, read_photo
 from fr_datasets.manifests import load_manifest
-from fr_datasets.values import PeopleSet, Person
-from fr_evaluation.identification.run import PEOPLE_READERS
+from fr_datasets.values import Person
 from fr_evaluation.photos import EmbeddedPhoto, in_threads, most_central
 from fr_training.bank.pool import Pool, PoolPerson, PoolPhoto
 from fr_training.build.footage import frames_of, numbered_track, tracks_of
 from fr_training.build.pictures import looks_of
-from fr_training.build.sources import UNUSABLE, PhotoSource
+from fr_training.build.sources import COURSE_READERS, UNUSABLE, PhotoSource
 
 # Why a photo was left out.
 LABEL_ERROR = "LABEL_ERROR"  # its label is known to be wrong
@@ -34,21 +32,6 @@ NO_PHOTO_LEFT = "NO_PHOTO_LEFT"  # of a person: no photo can be used
 
 # Sets that hold the same people, so that a course of two of them would show one person as two.
 _SAME_PEOPLE = (frozenset({"lfw", "lfw_funneled", "lfw_original"}),)
-
-
-MOST_OF_FOOTAGE = 3
-"""Photos, and videos, of a person of footage: the pair is the least alike of a photo and a track."""
-
-
-def _people_in(name: str, root: Path) -> PeopleSet:
-    return VIDEO_READERS[name](root).people_in(MOST_OF_FOOTAGE)
-
-
-COURSE_READERS: Mapping[str, Callable[[Path], PeopleSet]] = {
-    **PEOPLE_READERS,
-    **{name: partial(_people_in, name) for name in VIDEO_READERS},
-}
-"""Reads the people of a data set that courses can be made of, by the name of its manifest."""
 
 
 @dataclass(frozen=True, slots=True)

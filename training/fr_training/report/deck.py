@@ -64,6 +64,8 @@ def _photos(item: ClassItem, pictures: Mapping[int, bytes]) -> str:
     probes = 1 if item.block.exercise == ExerciseKind.CANDIDATES else 0
     pair = len(item.photos) == len(_PAIR) and not probes and not item.times
     labels = _PAIR if pair else [*[escaped(_PROBE)] * probes, *map(str, range(1, len(item.photos) - probes + 1))]
+    if item.times:  # a photo, and the shots of a track
+        labels = [_PAIR[0], *(f"{_PAIR[1]}{number}" for number in range(1, len(item.times) + 1))]
     shown = "".join(_photo(pictures[one], label) for one, label in zip(item.photos, labels, strict=True))
     size = "many" if len(item.photos) >= MANY else "few"
     return f'<div class="photos {size}">{shown}</div>\n' if shown else ""

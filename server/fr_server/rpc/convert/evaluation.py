@@ -8,7 +8,7 @@ from fr_evaluation.report import KINDS, LARGEST_GALLERY
 from fr_evaluation.stored import KeptReport
 from fr_locales.rendering import spoken
 from fr_server.rpc.convert.common import model_message, timestamp
-from fr_training.build.people import COURSE_READERS
+from fr_training.build.sources import COURSE_READERS
 
 MAX_GALLERY_SIZES = 16
 # Where none is sent; that of `fr evaluate`.

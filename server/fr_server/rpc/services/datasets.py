@@ -11,7 +11,7 @@ from fr_datasets.errors import DatasetError, DatasetNotLinked
 from fr_datasets.links import datasets_folder, find_link
 from fr_datasets.manifests import manifest_names
 from fr_evaluation.offers import READERS
-from fr_training.build.people import COURSE_READERS
+from fr_training.build.sources import COURSE_READERS
 
 
 def dataset_root(name: str, kind: str) -> Path:
