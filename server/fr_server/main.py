@@ -26,6 +26,7 @@ from fr_server.clock import SteadyClock
 from fr_server.config import Config
 from fr_server.config.folders import data_folder, key_of, naming, postgres_of, reports_folder
 from fr_server.config.indexes import milvus_of
+from fr_server.config.started import Started
 from fr_server.ending import log_failure, until
 from fr_server.engine import open_engine
 from fr_server.gateway.address import address_of
@@ -34,7 +35,7 @@ from fr_server.memory import freeze_objects
 from fr_server.rpc.services.decisions import warn_of_other_settings
 from fr_server.storage.opening import opened_or_made, told_postgres
 from fr_server.storage.peers import Peers
-from fr_server.storage.seal import Started, mark_stores, require_sealed, seal_of
+from fr_server.storage.seal import mark_stores, require_sealed, seal_of
 from fr_server.telemetry.logs import log_unhandled
 from fr_server.telemetry.open import open_telemetry, shared_metrics
 from fr_server.telemetry.shared import Shared

@@ -15,10 +15,10 @@ import pytest
 
 from fr_bench.speed.server_process import free_port
 from fr_server.app import App
+from fr_server.config.started import Started
 from fr_server.gateway.authority import write_revocations
 from fr_server.gateway.pem import revocations_expire_ms
 from fr_server.main import Reloader
-from fr_server.storage.seal import Started
 from fr_server.telemetry.metrics import PrometheusObserver
 from fr_trust.access.principal import Role
 from support.commands import fr_ends

@@ -29,12 +29,13 @@ from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_server.clock import wall_ms
 from fr_server.config import Config, load_config
 from fr_server.config.loading import require_safe
+from fr_server.config.started import Started as StartedConfig
 from fr_server.main import build as build_app
 from fr_server.main import open_galleries, run
 from fr_server.memory import share_heaps
 from fr_server.rpc.interceptors.admission import most_streams
-from fr_server.storage import seal
 from fr_server.storage.opening import open_access, open_stores
+from fr_server.storage.seal import require_sealed
 from fr_server.telemetry.logs import configure_logging
 from fr_trust.access.budget import UNLIMITED, Budget
 from fr_trust.access.keys import NewKey
@@ -205,7 +206,7 @@ def serve_here(server: Made, *overrides: str, meanwhile: Callable[[Any], Awaitab
     """Serve in this process, as `fr serve` does but for the models, let something happen, and send SIGTERM."""
     config = server.config(*overrides)
     require_safe(config)
-    sealed = seal.Started.of(server.path, seal.require_sealed(server.path, config))
+    sealed = StartedConfig.of(server.path, require_sealed(server.path, config))
 
     async def whole() -> None:
         app, ready = build_app(config), server.folder / "ready"

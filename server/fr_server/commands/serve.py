@@ -56,8 +56,9 @@ def serve(
         from fr_core.errors import FrError
         from fr_server.config import load_config, print_config
         from fr_server.config.loading import require_safe
+        from fr_server.config.started import Started
         from fr_server.memory import share_heaps, uncollected
-        from fr_server.storage.seal import Started, require_sealed, unsealed
+        from fr_server.storage.seal import require_sealed, unsealed
         from fr_server.telemetry.logs import configure_logging
 
     named = {
