@@ -202,8 +202,8 @@ class WhoAmIResponse(_message.Message):
     authenticate callers.
     """
     searches_left: _builtins.int
-    """Number of searches left today (UTC); unset for no limit. The process that answers reports its own count: each
-    process of `server.frontends` counts separately, and all counts start again after a restart.
+    """Number of searches left today (UTC); unset for no limit. Servers on one PostgreSQL count together. Without it, each
+    process of `server.frontends` reports its own count, and all counts start again after a restart.
     """
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[Global___Role.ValueType]:
