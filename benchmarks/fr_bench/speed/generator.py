@@ -51,7 +51,7 @@ class Target:
 class Closed:
     """An order: send the requests at these places, `concurrency` at a time, the next when one is answered.
 
-    Of streams there is one for each connection, and `concurrency` is of all items that wait for their answers.
+    Streams: one for each connection; `concurrency` counts all items that wait for their answers.
     """
 
     order: tuple[int, ...]

@@ -22,7 +22,7 @@ class Shown:
 def labels(pictures: Sequence[training_pb2.Picture]) -> dict[str, str]:
     """Return the label of each picture by its id: A and B of a pair; numbers of three photos or of candidates.
 
-    Of a photo and a track, the label of a shot is its time.
+    The label of a shot of a track is its time.
     """
     if times := track_labels(pictures):
         return dict(zip((one.picture_id for one in pictures), times, strict=True))
@@ -36,7 +36,7 @@ def labels(pictures: Sequence[training_pb2.Picture]) -> dict[str, str]:
 
 
 def track_labels(pictures: Sequence[training_pb2.Picture | training_pb2.ItemPicture]) -> tuple[str, ...]:
-    """Return the labels of a photo and the shots of a track, of which each has its time; () of other pictures."""
+    """Return the labels of a photo and of the shots of a track, their times; () for other pictures."""
     if not any(one.role == training_pb2.PICTURE_ROLE_SHOT for one in pictures):
         return ()
     return (*_ALONE, *(f"{one.at.ToTimedelta().total_seconds():.1f} s" for one in pictures[1:]))
