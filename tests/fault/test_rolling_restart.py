@@ -152,12 +152,12 @@ def test_a_stream_that_is_under_way_goes_on_at_the_other_server(pair: Pair) -> N
             yield EnrolItem(f"s{number}", photo(number + 1), f"s{number}")
 
     with Client(pair.target) as client:
-        client.create_gallery("g")
-        answers = list(client.enrol_many("g", items(), max_in_flight=4))
+        client.create_gallery("streamed")
+        answers = list(client.enrol_many("streamed", items(), max_in_flight=4))
         assert sorted(one for one, _ in answers) == sorted(f"s{number}" for number in range(20))
         assert all(isinstance(one, gallery_pb2.EnrolResponse) for _, one in answers)
-        assert {one.subject_id for one in client.list_subjects("g")} == {f"s{number}" for number in range(20)}
-        assert client.get_gallery("g").template_count == 20  # none was stored twice
+        assert {one.subject_id for one in client.list_subjects("streamed")} == {f"s{number}" for number in range(20)}
+        assert client.get_gallery("streamed").template_count == 20  # none was stored twice
         assert len(stopped) == 1
 
 

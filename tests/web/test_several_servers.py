@@ -22,7 +22,7 @@ from fr_trust.access.budget import Budget
 from fr_trust.access.principal import Role
 from support.browser import TRAINEE_PLAN, at_hand
 from support.callers import Caller, Staffed, reason_of, staffed
-from support.courses import Stub, create, finish, link_people
+from support.courses import Stub, create, finish, link_footage, link_people
 from support.faults import until
 from support.lti import Lms, lms
 from support.postgres import Cluster
@@ -62,6 +62,7 @@ def two(tmp_path_factory: pytest.TempPathFactory, postgres: Cluster) -> Iterator
         (folder / "catalogues").mkdir()
         stack.enter_context(at_hand(folder))
         link_people(folder / "people", 40)
+        link_footage(folder / "footage")
         staff = stack.enter_context(staffed(folder / "data", storage=storage, server={"name": "first"}))
         second = running(
             folder / "data", clock=staff.clock, storage=storage, access={"mode": "keys"}, server={"name": "second"}
@@ -192,7 +193,7 @@ def test_a_class_follows_its_wall_and_votes_on_either_server(two: Two) -> None:
 
 def test_a_course_that_one_server_makes_is_followed_on_the_other(two: Two) -> None:
     trainer = two.surfer(Role.TRAINER)
-    wanted = {"plan": "", "toml": TRAINEE_PLAN, "dataset.people_folder": "1"}
+    wanted = {"plan": "", "toml": TRAINEE_PLAN, "dataset.people_folder": "1", "dataset.chokepoint": "1"}
     draft = trainer.post("/courses/new", wanted).headers["location"]
     alone = Surfer(two.site.sites[1], {f"fr-{two.site.sites[1].port}": next(iter(trainer.cookies.values()))})
     other = Surfer(two.site.sites[0], {f"fr-{two.site.sites[0].port}": next(iter(trainer.cookies.values()))})
