@@ -199,6 +199,7 @@ def require_told_well(exercise: Exercise, key: AnswerKey, told: Reveal, ids: Seq
         number = key.mate + 1 if key.mate is not None else 0
         assert (told.picture_id == "") or f"candidate {number} " in render(told.text)
     elif exercise.kind == ExerciseKind.FOOTAGE:
+        assert isinstance(key, PairKey)
         assert told.similarities == {ids[0]: key.similarity}
     else:
         assert told.similarities == {}
