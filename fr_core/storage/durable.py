@@ -28,36 +28,7 @@ def name_whole(path: Path, target: Path) -> None:
     sync(target.parent)
 
 
-@contextmanager
-def unfinished(path: Path) -> Iterator[int]:
-    """Yield the descriptor of a new file of mode 0600, locked, which is removed at the end unless it was renamed.
-
-    It replaces a file that a killed process has left, but none that another process is writing: that raises
-    `BlockingIOError`. Raises `OSError` also where the file cannot be made, or the name is a link.
-    """
-    with suppress(FileNotFoundError):
-        left = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            _lock(path, left)
-            path.unlink()
-        finally:
-            os.close(left)
-    try:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError as error:
-        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN), str(path)) from error
-    try:
-        _lock(path, file)
-        try:
-            yield file
-        finally:
-            if _is_named(path, file):
-                path.unlink()
-    finally:
-        os.close(file)
-
-
-def _lock(path: Path, file: int) -> None:
+def lock_named(path: Path, file: int) -> None:
     """Lock an open file; raise `BlockingIOError` if another process has the lock, or the name is not its own any more.
 
     Only the process that has the lock removes or renames the file, so from then on the name is its own.
@@ -72,6 +43,35 @@ def _is_named(path: Path, file: int) -> bool:
         return os.path.samestat(path.lstat(), os.fstat(file))
     except FileNotFoundError:
         return False
+
+
+@contextmanager
+def unfinished(path: Path) -> Iterator[int]:
+    """Yield the descriptor of a new file of mode 0600, locked, which is removed at the end unless it was renamed.
+
+    It replaces a file that a killed process has left, but none that another process is writing: that raises
+    `BlockingIOError`. Raises `OSError` also where the file cannot be made, or the name is a link.
+    """
+    with suppress(FileNotFoundError):
+        left = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            lock_named(path, left)
+            path.unlink()
+        finally:
+            os.close(left)
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError as error:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN), str(path)) from error
+    try:
+        lock_named(path, file)
+        try:
+            yield file
+        finally:
+            if _is_named(path, file):
+                path.unlink()
+    finally:
+        os.close(file)
 
 
 def write_private(path: Path, data: bytes) -> None:
