@@ -28,6 +28,23 @@ def name_whole(path: Path, target: Path) -> None:
     sync(target.parent)
 
 
+def lock_named(path: Path, file: int) -> None:
+    """Lock an open file; raise `BlockingIOError` if another process has the lock, or the name is not its own any more.
+
+    Only the process that has the lock removes or renames the file, so from then on the name is its own.
+    """
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    if not _is_named(path, file):
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN), str(path))
+
+
+def _is_named(path: Path, file: int) -> bool:
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(file))
+    except FileNotFoundError:
+        return False
+
+
 @contextmanager
 def unfinished(path: Path) -> Iterator[int]:
     """Yield the descriptor of a new file of mode 0600, locked, which is removed at the end unless it was renamed.
@@ -38,18 +55,22 @@ def unfinished(path: Path) -> Iterator[int]:
     with suppress(FileNotFoundError):
         left = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_named(path, left)
             path.unlink()
         finally:
             os.close(left)
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield file
-    finally:
-        with suppress(FileNotFoundError):
-            if os.path.samestat(path.lstat(), os.fstat(file)):
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError as error:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN), str(path)) from error
+    try:
+        lock_named(path, file)
+        try:
+            yield file
+        finally:
+            if _is_named(path, file):
                 path.unlink()
+    finally:
         os.close(file)
 
 

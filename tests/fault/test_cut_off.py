@@ -2,6 +2,8 @@
 
 import itertools
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -166,6 +168,39 @@ def test_it_can_be_run_again_wherever_it_was_killed(tmp_path: Path) -> None:
         shutil.rmtree(folder)
     assert ended.returncode == 0, ended.stderr
     assert steps > 8
+
+
+# Stops at the first file of a name that is opened, until its standard input ends.
+HELD = """
+import sys
+from fr_client.cli.main import build
+name, *words = sys.argv[1:]
+held = []
+def watch(event, arguments):
+    if event == "open" and name in str(arguments[0]) and not held:
+        held.append(name)
+        print("held", flush=True)
+        sys.stdin.read()
+sys.addaudithook(watch)
+build()(words)
+"""
+
+
+@pytest.mark.parametrize("name", ["ca.key", "admin.toml"])
+def test_a_second_init_of_a_folder_leaves_it_to_the_first(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "srv"
+    words = (sys.executable, "-c", HELD, name, "server", "init", str(folder))
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout is not None
+        while first.stdout.readline() not in ("held\n", ""):
+            pass
+        before = sorted(folder.rglob("*"))
+        second = fr_server("init", str(folder))
+        assert (second.exit_code, "TARGET_TAKEN" in second.output) == (1, True)
+        assert sorted(folder.rglob("*")) == before
+        first.communicate()
+    assert first.returncode == 0
+    assert require_sealed(folder / "server.toml", Made(folder).config())
 
 
 @pytest.mark.parametrize("kind", ["file", "folder", "link", "started"])

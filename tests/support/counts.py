@@ -30,6 +30,7 @@ COUNTS = {
     "CASE_KILLS": (2, 200),
     "CLASS_OF_TWO_DAYS": (2, 12),
     "CLOCK_STEPS": (2, 100),
+    "COPIES_AT_ONCE": (300, 20_000),
     "CORRUPTIONS": (20, 1_000),
     "CROWD_WINDOWS": (1, 20),
     "CUT_OFF_STRIDE": (16, 4),

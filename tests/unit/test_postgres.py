@@ -62,6 +62,8 @@ def refused(location: Location) -> FrError:
     ("url", "sentence"),
     [
         ("postgresql://fr:hunter2@/faces", "has a password"),
+        ("postgresql://fr@/faces?sslpassword=hunter2", "has a password"),
+        ("postgresql://fr@/faces\udcff", "is not an address"),
         ("postgresql://db.example.org/faces?sslmode=disable", "without TLS"),
         ("postgresql://db.example.org/faces?sslmode=require", "without TLS"),
         ("postgresql://127.0.0.1/faces?sslmode=prefer", "without TLS"),

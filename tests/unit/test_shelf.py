@@ -266,6 +266,44 @@ def test_work_is_followed_and_stopped_from_another_server(world: World) -> None:
     world.run(work)
 
 
+def test_work_that_could_not_begin_is_none_and_can_begin_later(world: World) -> None:
+    async def work(one: SharedShelf, two: SharedShelf) -> None:
+        here, state = Works(one), trainer.Work(runs=True)
+
+        async def at_work() -> None:
+            state.runs = False
+
+        await asyncio.to_thread(world.execute, "ALTER TABLE shelf RENAME TO away")
+        with pytest.raises(FrApiError):
+            await here.begin("first", state, at_work)
+        assert not here.runs_here("first")
+        await asyncio.to_thread(world.execute, "ALTER TABLE away RENAME TO shelf")
+        assert await here.find("first") is None
+        assert await here.begin("first", state, at_work)
+        await finds(Works(two), "first", trainer.Work())
+
+    world.run(work)
+
+
+def test_the_end_of_work_is_told_although_an_answer_of_the_database_was_lost(world: World) -> None:
+    async def work(one: SharedShelf, two: SharedShelf) -> None:
+        here, there = Works(one), Works(two)
+        state, go_on = trainer.Work(runs=True), asyncio.Event()
+
+        async def at_work() -> None:
+            await go_on.wait()
+            state.made, state.runs = "c1", False
+
+        assert await here.begin("first", state, at_work)
+        found = await one.get("work first")
+        assert found is not None
+        assert await one.put("work first", found.value, found.version, 60.0, 60.0)  # written, and its answer lost
+        go_on.set()
+        await finds(there, "first", trainer.Work(made="c1"))
+
+    world.run(work)
+
+
 def test_work_of_a_server_alone_is_kept_and_stopped() -> None:
     async def work() -> None:
         works, state = Works(None), Work(runs=True)

@@ -232,7 +232,12 @@ def named(*people: Person, name: str = "people_folder") -> NamedPeople:
 
 @pytest.mark.parametrize(
     ("names", "said"),
-    [([], "at least one"), (["london", "london"], "twice"), (["lfw", "london", "lfw_funneled"], "same people")],
+    [
+        ([], "at least one"),
+        (["london", "london"], "twice"),
+        (["lfw", "london", "lfw_funneled"], "same people"),
+        (["youtube_faces", "lfw"], "same people"),
+    ],
 )
 def test_no_person_may_come_from_two_data_sets(names: list[str], said: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidField, match=said):

@@ -4,9 +4,12 @@ import errno
 import hashlib
 import itertools
 import json
+import os
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -23,6 +26,7 @@ from fr_core.imaging import ImageLimits
 from fr_core.packs.manifest import load_pack
 from fr_core.pipeline import Pipeline
 from fr_core.quality.assess import QualityLimits
+from fr_core.storage.durable import unfinished
 from fr_core.types import U8, Detection
 from fr_video.analysis import analyze
 from fr_video.encoding import Encoder
@@ -33,6 +37,7 @@ from fr_video.redaction import MIN_SCORE, ROUNDS, read_kept, redact, sensitive
 from fr_video.values import EVERY_FRAME, Frame, VideoLimits
 from support import photos
 from support.cli import fr, reason_of
+from support.counts import count
 from support.footage import LOSSLESS, Actor, Scene, at_rate, film, turned
 
 RATE = Fraction(25)
@@ -345,6 +350,33 @@ def test_a_killed_run_leaves_no_result_and_the_next_one_replaces_what_it_left(
         done = redact(video, engine_of(Squares()), {}, out)
     assert [one.name for one in out.parent.iterdir()] == ["copy.webm"]
     assert done.output_sha256 == hashlib.sha256(out.read_bytes()).hexdigest()
+
+
+def test_of_runs_that_begin_at_once_one_has_the_file_of_the_copy(tmp_path: Path) -> None:
+    path, together = tmp_path / "copy.webm.unchecked", threading.Barrier(4, timeout=60)
+
+    def begin(_: int) -> tuple[int, list[str]]:
+        had, wrong = 0, []
+        for _ in range(count("COPIES_AT_ONCE")):
+            together.wait()
+            try:
+                with unfinished(path) as file:
+                    had += 1
+                    for _ in range(3):
+                        os.sched_yield()
+                    if not os.path.samestat(path.stat(), os.fstat(file)):
+                        wrong.append("another file has its name")
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                wrong.append(repr(error))
+        return had, wrong
+
+    with ThreadPoolExecutor(4) as threads:
+        ended = list(threads.map(begin, range(4)))
+    assert [wrong for _, wrong in ended] == [[]] * 4
+    assert sum(had for had, _ in ended) > 0
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_link_in_place_of_an_unchecked_copy_is_not_followed(tmp_path: Path, footage_file: Path) -> None:

@@ -267,9 +267,9 @@ def parameters_of(url: str) -> dict[str, Any]:
     """
     try:
         parameters: dict[str, Any] = {name: str(value) for name, value in conninfo_to_dict(url).items()}
-    except psycopg.ProgrammingError as error:
+    except (psycopg.ProgrammingError, UnicodeEncodeError) as error:
         raise ConfigInvalid(message("error.storage.postgres_url_unreadable"), key="storage.url") from error
-    if "password" in parameters:
+    if parameters.keys() & {"password", "sslpassword"}:
         raise ConfigInvalid(message("error.storage.postgres_url_password"), key="storage.url")
     hosts = f"{parameters.get('host', '')},{parameters.get('hostaddr', '')}".split(",")
     if any(host and not host.startswith(("/", "@")) for host in hosts):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _CONFIG = "server.toml"
 # `init` keeps this file in the folder until it has finished.
 _UNFINISHED = ".unfinished"
+_NEW = os.O_CREAT | os.O_EXCL
 _KEY = "data.key"
 # Names for clients on the server's own machine.
 HERE = ("localhost", "127.0.0.1", "::1")
@@ -71,9 +72,9 @@ def _make(folder: Path, called: list[str], port: int) -> Path:
     from fr_server.gateway.authority import Issued, make_authority, make_server_certificate
     from fr_server.storage.seal import seal
 
-    with ExitStack() as undone:
+    with ExitStack() as begun, ExitStack() as undone:
         storage = _storage()
-        _begin(folder)
+        begun.callback(os.close, _begin(folder))
         undone.callback(shutil.rmtree, folder, ignore_errors=True)
         folder = folder.resolve()
         authority = Issued(folder / "ca.pem", folder / "ca.key")
@@ -99,23 +100,40 @@ def _make(folder: Path, called: list[str], port: int) -> Path:
     return folder
 
 
-def _begin(folder: Path) -> None:
-    """Make the folder of a new server, or use an empty or unfinished one; raises `TargetTaken`, or `OSError`."""
+def _begin(folder: Path) -> int:
+    """Make the folder of a new server, or use an empty or unfinished one that no other run is at work on.
+
+    Returns the descriptor of the mark of unfinished folders, locked as long as it is open. Raises `TargetTaken`, or
+    `OSError`.
+    """
     from fr_core.errors import TargetTaken
     from fr_core.gallery.store.gallery_store import DATABASE_NAME
+    from fr_core.storage.durable import lock_named
 
-    if os.path.lexists(folder):
-        empty = folder.is_dir() and not any(folder.iterdir())
-        # A gallery database means that a server has already started here.
-        cut_off = (folder / _UNFINISHED).is_file() and not os.path.lexists(folder / "data" / DATABASE_NAME)
-        if folder.is_symlink() or not (empty or cut_off):
-            raise TargetTaken(message("error.server.already_exists_2", folder=folder))
-        if cut_off:
-            _clear(folder)
-            return
+    taken, mark = TargetTaken(message("error.server.already_exists_2", folder=folder)), folder / _UNFINISHED
+    # A gallery database means that a server has already started here.
+    cut_off = mark.is_file() and not os.path.lexists(folder / "data" / DATABASE_NAME)
+    empty = not os.path.lexists(folder) or (folder.is_dir() and not any(folder.iterdir()))
+    if folder.is_symlink() or not (empty or cut_off):
+        raise taken
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        file = os.open(mark, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | (0 if cut_off else _NEW), 0o600)
+    except (FileExistsError, FileNotFoundError) as error:
+        raise taken from error
+    try:
+        lock_named(mark, file)
+    except BlockingIOError as error:
+        os.close(file)
+        raise taken from error
+    if cut_off:
+        _clear(folder)
+    elif len([*folder.iterdir()]) > 1:  # another run has begun and ended meanwhile
+        mark.unlink()
+        os.close(file)
+        raise taken
     folder.chmod(0o700)
-    (folder / _UNFINISHED).touch(0o600, exist_ok=False)
+    return file
 
 
 def _clear(folder: Path) -> None:

@@ -30,8 +30,10 @@ TWO_PEOPLE = "TWO_PEOPLE"  # the same file is there under two people
 SAME_PHOTO = "SAME_PHOTO"  # the same file is there twice under one person
 NO_PHOTO_LEFT = "NO_PHOTO_LEFT"  # of a person: no photo can be used
 
-# Sets that hold the same people, so that a course of two of them would show one person as two.
-_SAME_PEOPLE = (frozenset({"lfw", "lfw_funneled", "lfw_original"}),)
+# Sets that hold the same people, so that a course of two of them would show one person as two. The people of YouTube
+# Faces are some of LFW (Wolf, Hassner, Maoz, "Face recognition in unconstrained videos with matched background
+# similarity", CVPR 2011).
+_SAME_PEOPLE = (frozenset({"lfw", "lfw_funneled", "lfw_original", "youtube_faces"}),)
 
 
 @dataclass(frozen=True, slots=True)

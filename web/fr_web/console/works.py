@@ -23,7 +23,6 @@ class _Here:
     """A work of this process: the state that it keeps up to date, and what the shelf has of it."""
 
     state: Any
-    version: int
     said: str
     task: asyncio.Task[None] | None = None
 
@@ -52,12 +51,15 @@ class Works:
         """Begin a work, which changes its state; return False if a work has this name. Raises `FrApiError`."""
         if name in self._here:
             return False
-        one = self._here[name] = _Here(state, 0, packed(state))
-        if self._shelf is not None:
-            one.version = await self._shelf.put(_entry(name), one.said, 0, _HEARD_S, LONGEST_S)
-            if not one.version:
+        one = self._here[name] = _Here(state, packed(state))
+        began = False
+        try:
+            began = self._shelf is None or bool(await self._shelf.put(_entry(name), one.said, 0, _HEARD_S, LONGEST_S))
+        finally:
+            if not began:
                 del self._here[name]
-                return False
+        if not began:
+            return False
         one.task = asyncio.create_task(self._run(name, one, work))
         resting = [key for key, each in self._here.items() if not each.runs]
         for key in resting[: max(len(resting) - _MOST, 0)]:
@@ -93,11 +95,13 @@ class Works:
         """Tell the shelf the state; return False if the work is over and told, or another server has stopped it."""
         is_over = working.done()
         try:
-            if await shelf.get(_entry(name), LONGEST_S if is_over else _HEARD_S) is None:
+            found = await shelf.get(_entry(name), LONGEST_S if is_over else _HEARD_S)
+            if found is None:
                 return False
             said = packed(one.state)
-            if said != one.said:
-                one.version = await shelf.put(_entry(name), said, one.version, _HEARD_S, LONGEST_S)
+            if said != one.said:  # the version is that of the shelf: an answer to an earlier `put` may have been lost
+                if not await shelf.put(_entry(name), said, found.version, _HEARD_S, LONGEST_S):
+                    return True
                 one.said = said
         except FrApiError:  # of the database, which is away for a while: the next step tells it
             await asyncio.sleep(_STEP_S)
