@@ -205,7 +205,7 @@ def test_without_its_seal_no_changed_configuration_is_taken(server: Made) -> Non
     assert told.startswith(
         f"FILE_TAMPERED: {server.folder / GALLERIES} has the mark of a seal, but there is no seal at "
     )
-    assert "`fr server seal`" in told
+    assert "`fr server seal --config FILE`" in told
 
 
 @pytest.mark.parametrize("real", DATABASES)

@@ -312,7 +312,9 @@ def test_the_command_writes_a_copy_and_its_record(tmp_path: Path, footage_file: 
     other = ("redact", footage_file, "--out", tmp_path / "other.webm")
     assert reason_of(fr(*other, "--keep", 1)) == "TRACKS_MISSING"
     assert reason_of(fr(*other, "--keep", 7, "--tracks", leads)) == "LEADS_INVALID"
-    assert reason_of(fr("redact", footage_file, "--out", tmp_path / "copy.mp4")) == "REDACTION_FAILED"
+    refused = fr("redact", footage_file, "--out", tmp_path / "copy.mp4")
+    assert reason_of(refused) == "REDACTION_FAILED"
+    assert "Give the copy another name." in refused[2]
     assert not (tmp_path / "other.webm").exists()
 
 

@@ -75,7 +75,13 @@ class EncodingFailed(WithoutReason):
 
 
 class RedactionFailed(WithoutReason):
-    """The redacted copy cannot be made, or still shows a face that must be covered."""
+    """The redacted copy still shows a face that must be covered, or lacks frames of the original."""
 
     code = "REDACTION_FAILED"
     remedy = message("remedy.video.redaction_failed")
+
+
+class CopyRefused(RedactionFailed):
+    """The redacted copy cannot have this name."""
+
+    remedy = message("remedy.video.copy_refused")

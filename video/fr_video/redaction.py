@@ -22,7 +22,7 @@ from fr_core.storage.durable import name_whole, unfinished
 from fr_core.types import Detection
 from fr_video.analysis import analyze, worked
 from fr_video.encoding import Encoder, Sound
-from fr_video.errors import LeadsInvalid, RedactionFailed
+from fr_video.errors import CopyRefused, LeadsInvalid, RedactionFailed
 from fr_video.leads import FORMAT, VERSION, read_json, stream_json
 from fr_video.reading import VideoFile
 from fr_video.regions import SAME_FACE, Covered, Regions, covered_of, shown_times, sighted, without
@@ -131,12 +131,12 @@ class Redaction:
 
 
 def container_of(path: Path, sound: bool) -> str:
-    """Return FFmpeg's name of the container of a copy; raises `RedactionFailed` for another ending of its name."""
+    """Return FFmpeg's name of the container of a copy; raises `CopyRefused` for another ending of its name."""
     container = _CONTAINERS.get(path.suffix.lower())
     if container is None:
-        raise RedactionFailed(message("error.video.no_such_copy"))
+        raise CopyRefused(message("error.video.no_such_copy"))
     if sound and container == "webm":
-        raise RedactionFailed(message("error.video.sound_needs_mkv"))
+        raise CopyRefused(message("error.video.sound_needs_mkv"))
     return container
 
 
@@ -161,8 +161,8 @@ def redact(
 
     Raises:
         VideoError: as `fr_video.analysis.analyze`, for the original and for the copy; `EncodingFailed`;
-            `RedactionFailed`: after `ROUNDS` copies there is still a face, the copy has other frames, or another run is
-            making it.
+            `RedactionFailed`: after `ROUNDS` copies there is still a face, or the copy has other frames; `CopyRefused`:
+            its name has another ending, or another run is making it.
         OSError: the copy cannot be written.
     """
     container = container_of(out, sound)
@@ -204,7 +204,7 @@ def _unchecked(path: Path) -> Iterator[int]:
         try:
             file = opened.enter_context(unfinished(path))
         except BlockingIOError as error:
-            raise RedactionFailed(message("error.video.copy_being_made")) from error
+            raise CopyRefused(message("error.video.copy_being_made")) from error
         yield file
 
 
