@@ -22,7 +22,7 @@ from fr_trust.access.budget import Budget
 from fr_trust.access.principal import Role
 from support.browser import TRAINEE_PLAN, at_hand
 from support.callers import Caller, Staffed, reason_of, staffed
-from support.courses import Stub, create, finish, link_people
+from support.courses import Stub, create, finish, link_footage, link_people
 from support.faults import until
 from support.lti import Lms, lms
 from support.postgres import Cluster
@@ -62,6 +62,7 @@ def two(tmp_path_factory: pytest.TempPathFactory, postgres: Cluster) -> Iterator
         (folder / "catalogues").mkdir()
         stack.enter_context(at_hand(folder))
         link_people(folder / "people", 40)
+        link_footage(folder / "footage")
         staff = stack.enter_context(staffed(folder / "data", storage=storage, server={"name": "first"}))
         second = running(
             folder / "data", clock=staff.clock, storage=storage, access={"mode": "keys"}, server={"name": "second"}
