@@ -135,7 +135,7 @@ def test_what_is_unknown_is_not_deleted(galleries: Galleries) -> None:
 
 
 def test_an_unknown_index_lets_the_folder_go_and_closed_galleries_refuse(tmp_path: Path) -> None:
-    with pytest.raises(ConfigInvalid, match="auto, compact, cuvs, flat, gpu, numpy"):
+    with pytest.raises(ConfigInvalid, match="auto, compact, cuvs, flat, gpu, int8, numpy"):
         Galleries.open(tmp_path, index="ivf")
     naive = Galleries.open(tmp_path, clock=lambda: datetime(2026, 1, 1))
     with naive, pytest.raises(ValueError, match="time zone"):

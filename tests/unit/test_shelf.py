@@ -268,7 +268,7 @@ def test_work_is_followed_and_stopped_from_another_server(world: World) -> None:
 
 def test_work_that_could_not_begin_is_none_and_can_begin_later(world: World) -> None:
     async def work(one: SharedShelf, two: SharedShelf) -> None:
-        here, state = Works(one), trainer.Work(runs=True)
+        here, state = Works(one), Work(runs=True)
 
         async def at_work() -> None:
             state.runs = False
@@ -280,7 +280,7 @@ def test_work_that_could_not_begin_is_none_and_can_begin_later(world: World) -> 
         await asyncio.to_thread(world.execute, "ALTER TABLE away RENAME TO shelf")
         assert await here.find("first") is None
         assert await here.begin("first", state, at_work)
-        await finds(Works(two), "first", trainer.Work())
+        await finds(Works(two), "first", Work())
 
     world.run(work)
 
@@ -288,7 +288,7 @@ def test_work_that_could_not_begin_is_none_and_can_begin_later(world: World) -> 
 def test_the_end_of_work_is_told_although_an_answer_of_the_database_was_lost(world: World) -> None:
     async def work(one: SharedShelf, two: SharedShelf) -> None:
         here, there = Works(one), Works(two)
-        state, go_on = trainer.Work(runs=True), asyncio.Event()
+        state, go_on = Work(runs=True), asyncio.Event()
 
         async def at_work() -> None:
             await go_on.wait()
@@ -299,7 +299,7 @@ def test_the_end_of_work_is_told_although_an_answer_of_the_database_was_lost(wor
         assert found is not None
         assert await one.put("work first", found.value, found.version, 60.0, 60.0)  # written, and its answer lost
         go_on.set()
-        await finds(there, "first", trainer.Work(made="c1"))
+        await finds(there, "first", Work(made="c1"))
 
     world.run(work)
 

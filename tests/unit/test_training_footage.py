@@ -266,4 +266,18 @@ def test_footage_is_neither_adaptive_nor_equated() -> None:
         plan_of(f"{FOOTAGE}; adaptive = true")
     with pytest.raises(PlanInvalid):
         plan_of(f'{FOOTAGE}; equated = "test"; occasion = "pre"; reveal_scores = false')
-    assert not plan_of(f"{FOOTAGE}; reveal_scores = false").blocks[0].reveal_scores
+
+
+@pytest.mark.parametrize(
+    ("more", "reveals"),
+    [
+        ("", False),
+        ("feedback = true", True),
+        ("reveal_scores = true", True),
+        ("feedback = true; reveal_scores = false", False),
+    ],
+)
+def test_similarities_of_footage_are_told_with_feedback_unless_the_plan_says_otherwise(
+    more: str, reveals: bool
+) -> None:
+    assert plan_of(f"{FOOTAGE}; {more}" if more else FOOTAGE).blocks[0].reveal_scores is reveals

@@ -325,14 +325,17 @@ def _block(table: _Table) -> BlockPlan:
         for key in COUNTS[exercise]
     }
     occasion = table.choice("occasion", get_args(Occasion), "")
+    feedback = table.flag("feedback", taught is not None)
+    # The similarity of a single pair nearly says the answer.
+    reveals = feedback if exercise == ExerciseKind.FOOTAGE else True
     block = BlockPlan(
         block_id=block_id,
         exercise=exercise,
         title=table.text("title", block_id if taught is None else taught.title, most=200),
         instructions=table.text("instructions", ""),
         minutes=table.whole("minutes", 1, MAX_MINUTES, 0) or None,
-        feedback=table.flag("feedback", taught is not None),
-        reveal_scores=table.flag("reveal_scores", True) if exercise in _SCORED else True,
+        feedback=feedback,
+        reveal_scores=table.flag("reveal_scores", reveals) if exercise in _SCORED else True,
         adaptive=adaptive,
         target=table.share("target", 0.8) if adaptive else 0.8,
         wrong=table.whole("wrong", 0, MAX_TRIALS) if exercise == ExerciseKind.AIDED else 0,
