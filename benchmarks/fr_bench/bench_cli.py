@@ -16,6 +16,9 @@ def search(
     index: Annotated[
         str, typer.Option(metavar="NAME", help="As gallery.index has it; milvus needs $FR_MILVUS_URI.")
     ] = "compact",
+    server_pid: Annotated[
+        int | None, typer.Option(min=1, help="The first process of Milvus, if it runs here: it is no other work.")
+    ] = None,
     peer: Annotated[
         str | None,
         typer.Option(
@@ -70,7 +73,7 @@ def search(
             index, peers, n, dimension or 512, k, probes, repeat, concurrency, threads or available_cpus(), seed, sizes
         )
         engine = None if photos is None else options.engine_settings(pack, device, precision, detection, 0, 0, 0)
-        order = SearchOrder(settings, engine, testdata, bar, allow_busy)
+        order = SearchOrder(settings, engine, testdata, bar, allow_busy, server_pid)
         tell(page_of(bench_search(order, tell_step)), as_json, out)
 
 

@@ -1,6 +1,7 @@
 """`fr bench` with models: a secured server beside the stand-in of InsightFace Server."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -97,7 +98,27 @@ def test_the_stand_in_answers_with_the_largest_face_of_insightfaces_pipeline(pac
     assert ours.embeddings[0] @ found[0].embeddings[theirs] > 0.99
 
 
-SPEED_BARS = Path(__file__).resolve().parents[2] / "tools" / "speed_bars.py"
+TOOLS = Path(__file__).resolve().parents[2] / "tools"
+
+
+@pytest.mark.nightly
+def test_servers_on_one_postgresql_are_measured_beside_one_in_a_folder(pack_cache: ModelCache) -> None:
+    short = "--subjects 50 --calls 60 --rounds 1 --json --allow-busy"
+    done = subprocess.run(
+        [sys.executable, TOOLS / "bench_servers.py", *short.split()],
+        env={**os.environ, "PYTHONPATH": str(TOOLS.parent / "tests")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert [one["servers"] for one in found["servers"]] == [1, 2, 3]
+    assert all(one["searches_per_s"] > 0 for one in found["servers"])
+    assert min(found["postgresql_p50_ms"], found["folder_p50_ms"]) > 0
+
+
+SPEED_BARS = TOOLS / "speed_bars.py"
 # By day the one that needs no server.
 PARTS = ("lfw", "t1", "stream", "large", "groups", "search") if NIGHTLY else ("search",)
 

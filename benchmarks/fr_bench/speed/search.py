@@ -114,6 +114,7 @@ class SearchOrder:
     testdata: Path | None = None
     bar: bool = False  # whether a missed bar is told by the exit status
     allow_busy: bool = False  # report even where other processes are busy
+    server_pid: int | None = None  # the first process of the Milvus server, if it runs on this machine
 
 
 def bench_search(order: SearchOrder, on_step: OnStep) -> BenchReport:
@@ -136,7 +137,8 @@ def bench_search(order: SearchOrder, on_step: OnStep) -> BenchReport:
         if len(probes) < settings.repeat:
             raise BenchFailed(message("error.bench.only_pairs_show_face", probes=len(probes), repeat=settings.repeat))
     sizes = sorted({settings.size, *settings.sweep})
-    points = {size: _point(settings, plant(mates, size, settings.seed), probes, on_step) for size in sizes}
+    load = OtherLoad(() if order.server_pid is None else (order.server_pid,))
+    points = {size: _point(settings, plant(mates, size, settings.seed), probes, load, on_step) for size in sizes}
     for point in points.values():
         require_quiet([(one.subject, one.other_load) for one in point.rounds], allow_busy=order.allow_busy)
     detail = _detail(settings, real, points)
@@ -168,7 +170,7 @@ def _detail(settings: SearchSettings, real: RealPairs | None, points: dict[int, 
     return SearchDetail(settings, told, cosine, points[settings.size], swept, predictions(swept))
 
 
-def _point(settings: SearchSettings, gallery: Gallery, probes: F32, on_step: OnStep) -> SearchPoint:
+def _point(settings: SearchSettings, gallery: Gallery, probes: F32, load: OtherLoad, on_step: OnStep) -> SearchPoint:
     truth = exact_search(gallery, probes, settings.k)
     on_step(f"{gallery.size:,} templates: the exact search of {len(probes)} probes took {truth.seconds:.1f} s")
     with ExitStack() as stack:
@@ -177,7 +179,7 @@ def _point(settings: SearchSettings, gallery: Gallery, probes: F32, on_step: OnS
             for place, name in enumerate((settings.index, *settings.peers))
         ]
         built = {subject.label: _build(subject, on_step) for subject in subjects}
-        turns = _turns(subjects, settings.repeat, len(probes), on_step)
+        turns = _turns(subjects, settings.repeat, len(probes), load, on_step)
     answered = {
         subject.label: [one for turn, told in turns if told.subject == subject.label for one in turn.answers]
         for subject in subjects
@@ -196,10 +198,11 @@ def _build(subject: Subject, on_step: OnStep) -> Built:
     return built
 
 
-def _turns(subjects: Sequence[Subject], repeat: int, probes: int, on_step: OnStep) -> list[tuple[Turn, SearchRound]]:
+def _turns(
+    subjects: Sequence[Subject], repeat: int, probes: int, load: OtherLoad, on_step: OnStep
+) -> list[tuple[Turn, SearchRound]]:
     """One turn of each subject, then the next one of each; the probes are dealt out, so that each is asked for once."""
     done = []
-    load = OtherLoad()
     for number, places in enumerate(np.array_split(np.arange(probes, dtype=np.int64), repeat)):
         for subject in subjects:
             load.share()

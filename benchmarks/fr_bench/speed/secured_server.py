@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import tempfile
@@ -43,8 +42,6 @@ def secured_servers(number: int, options: Sequence[str], fr: str | None = None) 
         _run(fr, "server", "init", str(folder), "--name", "localhost")
         text = config.read_text().replace('"0.0.0.0"', '"127.0.0.1"')
         config.write_text(re.sub(r"(?m)^searches_per_day.*$", _SERVER_LIMITS, text))
-        if os.environ.get("FR__STORAGE__URL"):
-            _run(fr, "store", "migrate", "--to", "postgresql", "--config", str(config))
         _run(fr, "server", "seal", "--config", str(config))
         started = ["--config", str(config), "--data", str(folder / "data"), *options]
         servers = []
