@@ -23,7 +23,7 @@ import pytest
 from fr_core.errors import IndexUnavailable
 from fr_core.gallery.index.milvus_indexes import MilvusIndexes
 from fr_core.gallery.index.milvus_settings import MilvusSettings
-from fr_core.gallery.index.protocol import VectorIndex
+from fr_core.gallery.index.protocol import Upkeep, VectorIndex
 from fr_core.types import F32, I64
 
 # The etcd inside always listens on port 2380 for others of its kind, so that a machine runs one server at a time.
@@ -188,6 +188,15 @@ def keep_up(index: VectorIndex) -> None:
     while (work := index.upkeep()) is not None:
         work.prepare()
         work.finish()
+
+
+def due(index: VectorIndex) -> Upkeep:
+    """Return the upkeep that is due next: after a failure it begins a moment later."""
+    until = time.monotonic() + _START_S
+    while (work := index.upkeep()) is None:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    return work
 
 
 def keep_up_until(index: VectorIndex, reached: Callable[[], bool], longest_s: float = _START_S) -> None:
