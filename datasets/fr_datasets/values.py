@@ -212,7 +212,7 @@ class VideoSet:
 
 
 def _of_person(video: LabelledVideo, identity: str) -> LabelledVideo:
-    """Return the frames of a video in which somebody is labelled, with these labels."""
+    """Return the frames of a video in which a person is labelled, with these labels."""
     frames = []
     for frame in video.frames:
         faces = tuple(face for face in frame.faces if face.identity == identity)

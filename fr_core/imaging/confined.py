@@ -125,7 +125,7 @@ def _folders(packages: Sequence[str]) -> str:
 
 
 def _sealed_memory(size_bytes: int) -> int:
-    """A descriptor of memory whose size nobody can change: a reader of what was cut off would be killed by SIGBUS."""
+    """A descriptor of memory of fixed size: if it could shrink, SIGBUS would kill a reader."""
     shared = os.memfd_create("photo", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.ftruncate(shared, size_bytes)
     fcntl.fcntl(shared, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)

@@ -11,7 +11,7 @@ class PoolListener:
         """A store has that many more open connections, or fewer."""
 
     def waiting(self, store: str, change: int) -> None:
-        """That many more readers wait for a connection, or fewer."""
+        """Count so many more readers that wait for a connection, or fewer."""
 
     def timed_out(self, store: str) -> None:
         """A reader waited for a connection in vain."""

@@ -19,7 +19,7 @@ from fr_core.gallery.index.protocol import IndexPeers
 
 _log = logging.getLogger(__name__)
 
-# The board is no cache: it lasts until somebody drops it.
+# The board is no cache: it lasts until an administrator drops it.
 _LASTS_S = 3.0e8
 _MAC_BYTES = 32
 
