@@ -139,6 +139,9 @@ class _Exchange(Generic[RequestT, ResponseT, AnswerT]):
             response = self._receive(wait=True)
         except queue.Empty:
             raise self._window.timed_out() from None
+        except FrApiError as error:
+            self._window.require_ended(error)
+            return
         if response is not None:
             self._window.settle(response)  # raises: every item has its answer
 

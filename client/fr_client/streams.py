@@ -11,7 +11,7 @@ import grpc
 
 from fr_api.v1 import common_pb2
 from fr_client.channel import RetryPolicy
-from fr_client.errors import CONNECTION_LOST, TIMED_OUT, FrApiError, reason_of
+from fr_client.errors import CONNECTION_LOST, NOT_BEGUN, TIMED_OUT, FrApiError, reason_of
 from fr_client.handshake import Endpoint
 
 # Requests and responses have an `item_id`, and so have the caller's items.
@@ -125,6 +125,14 @@ class Window(Generic[RequestT, ResponseT, AnswerT]):
         delay_s = self._settings.retry.delay_s(error, self._attempt, self._jitter())
         self._attempt += 1
         return delay_s
+
+    def require_ended(self, error: FrApiError) -> None:
+        """Raise `error`, with which a stream ended whose items all have answers.
+
+        A server that begins nothing more is no error then: it may stop before it hears that there are no more items.
+        """
+        if error.reason not in NOT_BEGUN:
+            raise error
 
     def ended_early(self) -> FrApiError:
         """Return the error for a stream that the server ended with items unanswered."""

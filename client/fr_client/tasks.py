@@ -208,7 +208,9 @@ class _Exchange(Generic[RequestT, ResponseT, AnswerT]):
             event = await asyncio.wait_for(self.events.get(), self._settings.timeout_s)
         except TimeoutError:
             raise self._window.timed_out() from None
-        if isinstance(event, BaseException):
+        if isinstance(event, FrApiError):
+            self._window.require_ended(event)
+        elif isinstance(event, BaseException):
             raise event
         if isinstance(event, _Response) and event.message is not None:
             self._window.settle(event.message)  # raises: every item has its answer

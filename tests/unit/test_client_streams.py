@@ -127,6 +127,19 @@ def test_a_stream_that_a_draining_server_ends_is_begun_anew_with_what_was_not_an
 
 
 @both
+def test_a_stream_with_every_answer_is_whole_though_the_server_stops_before_it_hears_the_end(kind: Kind) -> None:
+    def stream(requests: Iterator[gallery_pb2.StreamEnrolRequest], context: Any) -> Any:
+        yield stored(next(requests))
+        yield stored(next(requests))
+        refuse(context, grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN", 0.02)
+
+    gallery = scripted(stream)
+    with serving(gallery) as target:
+        assert [item_id for item_id, _ in enrol_all(kind, target, faces(2))] == ["item 0", "item 1"]
+    assert gallery.calls == 1
+
+
+@both
 def test_a_stream_that_stays_refused_fails(kind: Kind) -> None:
     gallery = scripted(busy=99)
     with serving(gallery) as target, pytest.raises(FrApiError) as caught:
