@@ -25,6 +25,7 @@ from fr_web.lti.tool import Tool
 from support.callers import BLUES, Staffed, staffed
 from support.counts import NIGHTLY
 from support.courses import create, link_footage, link_people
+from support.faults import until
 from support.lti import Lms, lms
 from support.servers import photo
 from support.web import Web, web
@@ -181,6 +182,14 @@ def chromium() -> Iterator[Any]:
             yield started
         finally:
             started.close()
+
+
+def wait_until(page: Any, expression: str, arg: object = None) -> None:
+    """Wait until an expression of JavaScript, or a function of `arg`, is true on a page.
+
+    Not Playwright's `wait_for_function`: its second look evaluates a string in the page, which our policy forbids.
+    """
+    until(lambda: bool(page.evaluate(expression, arg)), PATIENCE_MS / 1000)
 
 
 class Look:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from support.browser import Look, World, needs_browser, opened, sign_in
+from support.browser import Look, World, needs_browser, opened, sign_in, wait_until
 
 pytestmark = [needs_browser, pytest.mark.nightly]
 
@@ -45,11 +45,12 @@ def test_both_photos_move_together_until_one_is_laid_over_the_other(look: Look, 
     def place(pane: Any) -> float:
         return float(pane.evaluate("one => one.scrollTop / one.scrollHeight"))
 
-    look.page.wait_for_function("document.querySelector('.pane').scrollTop > 0")
+    wait_until(look.page, "document.querySelector('.pane').scrollTop > 0")
     start = place(second)
     assert start == pytest.approx(place(first), abs=0.02)
     first.evaluate("one => one.scrollBy(0, 60)")
-    look.page.wait_for_function(
+    wait_until(
+        look.page,
         "start => { const one = document.querySelectorAll('.pane')[1]; "
         "return one.scrollTop / one.scrollHeight > start + 0.005; }",
         arg=start,

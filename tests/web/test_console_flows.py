@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from fr_web.console.views.keyboard import KEYS
-from support.browser import PROBE, Look, World, join, needs_browser, opened, sign_in
+from support.browser import PROBE, Look, World, join, needs_browser, opened, sign_in, wait_until
 
 pytestmark = needs_browser
 TOPS = "[...document.querySelectorAll('.pane, .scale button, h1')].map((one) => one.getBoundingClientRect().top)"
@@ -181,7 +181,7 @@ def test_what_was_typed_at_a_refused_sign_in_stays_on_the_page_alone(look: Look,
     told.get_by_text("not the right key of the class").wait_for()
     assert [one.input_value() for one in fields] == [code, ""]
     join(look.page, key, code)
-    look.page.wait_for_function("key => document.querySelector('#code').value === key", arg=key)
+    wait_until(look.page, "key => document.querySelector('#code').value === key", key)
     assert (fields[1].input_value(), key in look.page.content()) == ("", False)
     join(look.page, code, key)
     look.heading("Course: Squares")

@@ -17,6 +17,7 @@ from fr_trust.access.principal import Role
 from fr_web.lti.launches import COOKIE
 from support.browser import (
     LEFT_TO_RIGHT,
+    PATIENCE_MS,
     PLAN,
     PROBE,
     RIGHT_TO_LEFT,
@@ -102,21 +103,25 @@ def of_class(path: str, *doings: Doing) -> Act:
 
 
 def truth_told(look: Look) -> None:
+    from playwright.sync_api import expect
+
     of_class("/items", "main th a")(look)
     following = look.page.locator(".steps a.button:not(.quiet)")
     while following.count():
         address = look.page.url
         following.click()
-        look.page.wait_for_function("before => location.href !== before", arg=address)
+        expect(look.page).not_to_have_url(address, timeout=PATIENCE_MS)
         look.page.locator(".steps").wait_for()
 
 
 def finding_ready(look: Look) -> None:
+    from playwright.sync_api import expect
+
     candidate_beside(look)
     while look.page.locator("#limits").count():
-        before = look.page.locator("h1").text_content()
+        before = look.page.locator("h1").inner_text()
         led_on(("#limits", "ears hidden"), ("[name=opinion][value='-1']", True), "form[data-again] button")(look)
-        look.page.wait_for_function("before => document.querySelector('h1').textContent !== before", arg=before)
+        expect(look.page.locator("h1")).not_to_have_text(before, timeout=PATIENCE_MS)
 
 
 def candidate_beside(look: Look) -> None:

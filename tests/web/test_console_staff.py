@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from fr_client.cli.main import build
 from fr_datasets.links import Link, write_link
 from fr_trust.access.principal import Role
-from support.browser import PROBE, Look, World, needs_browser, opened
+from support.browser import PROBE, Look, World, needs_browser, opened, wait_until
 from support.photos import draw_lfw
 from support.servers import photo
 from support.video_calls import announced, reel
@@ -279,7 +279,7 @@ def footage(hand: Hand) -> None:
     hand.choose("#gallery", "people")
     hand.go("form[action*='/search'] button", "Leads for a human examiner")
     page.locator(".probe img").scroll_into_view_if_needed()
-    page.wait_for_function("document.querySelector('.probe img').naturalWidth > 20")
+    wait_until(page, "document.querySelector('.probe img').naturalWidth > 20")
     page.goto(video)
     hand.go(".tracks a", "Track 1, shot 1")
     hand.choose("#case", page.locator("#case option").nth(1).get_attribute("value"))
@@ -462,4 +462,4 @@ def dropped(page: Any, where: str, files: list[Path]) -> None:
     session = page.context.new_cdp_session(page)
     for kind in ("dragEnter", "dragOver", "drop"):
         session.send("Input.dispatchDragEvent", {"type": kind, **place, "data": data})
-    page.wait_for_function("most => document.querySelector('[data-drop] input').files.length === most", arg=len(files))
+    wait_until(page, "most => document.querySelector('[data-drop] input').files.length === most", len(files))

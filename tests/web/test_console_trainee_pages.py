@@ -20,6 +20,7 @@ from support.browser import (
     needs_browser,
     opened,
     sign_in,
+    wait_until,
 )
 from support.counts import NIGHTLY
 from support.courses import create, enrol
@@ -148,9 +149,7 @@ def test_photos_of_a_trial_have_the_keys_of_all_photos(look: Look, console_world
     page.locator(".pane").first.focus()
     before = page.evaluate("document.querySelector('.pane').scrollTop")
     page.keyboard.press("ArrowDown")  # moves both, and chooses no answer
-    page.wait_for_function(
-        "before => [...document.querySelectorAll('.pane')].every((one) => one.scrollTop > before)", arg=before
-    )
+    wait_until(page, "before => [...document.querySelectorAll('.pane')].every((one) => one.scrollTop > before)", before)
     assert page.evaluate("document.activeElement.matches('.pane')")
     page.keyboard.press("f")
     assert last.bounding_box()["x"] == first.bounding_box()["x"]
@@ -190,7 +189,8 @@ def test_a_photo_that_is_dragged_is_not_chosen(look: Look, console_world: World,
     page.mouse.down()
     page.mouse.move(box["x"] + 40, box["y"] + 50)
     page.mouse.up()
-    page.wait_for_function(
+    wait_until(
+        page,
         "before => [...document.querySelectorAll('.pane')].every((one, at) => one.scrollTop > before[at] + 10)",
         arg=before,
     )

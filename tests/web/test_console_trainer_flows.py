@@ -9,7 +9,7 @@ import pytest
 from fr_api.v1 import training_pb2
 from fr_training.lessons import lesson, lesson_names
 from fr_trust.access.principal import Role
-from support.browser import Look, World, needs_browser, opened, sign_in
+from support.browser import Look, World, needs_browser, opened, sign_in, wait_until
 from support.courses import Chance, Stub, answer, create, finish, next_trial, start
 from support.web import web
 
@@ -107,13 +107,13 @@ def test_an_item_is_shown_to_a_class_with_keys_alone_and_a_projector_follows(
             look.page.keyboard.press("PageDown")
             look.page.locator(f"#{heading}").wait_for()
             wall.page.locator(f"#{heading}").wait_for()
-            wall.page.wait_for_function(IN_SIGHT, arg=heading)
+            wait_until(wall.page, IN_SIGHT, heading)
         look.page.keyboard.press("PageUp")
         for one in (look, wall):
             one.page.locator("#truth-head").wait_for(state="detached")
     look.page.locator("h1").focus()
     look.page.keyboard.press("f")
-    look.page.wait_for_function("document.fullscreenElement !== null")
+    wait_until(look.page, "document.fullscreenElement !== null")
 
 
 @pytest.mark.nightly
@@ -154,7 +154,7 @@ def test_a_computer_without_a_camera_gets_the_key_of_the_class_from_an_address(
     with opened(browser, look.address) as computer:
         for shown in ("/about", "/"):  # the second time, only what stands behind the # is another
             computer.open(shown).page.goto(told)
-            computer.page.wait_for_function("key => document.querySelector('#class').value === key", arg=key)
+            wait_until(computer.page, "key => document.querySelector('#class').value === key", key)
             assert key not in computer.page.url
         computer.page.locator("#code").fill(code)
         computer.page.keyboard.press("Enter")

@@ -20,7 +20,7 @@ from fr_locales.messages import message
 from fr_locales.rendering import direction_of, render
 from fr_trust.access.principal import Role
 from fr_trust.evidence.verify import verify_bundle
-from support.browser import PROBE, Look, World, join, needs_browser, opened, sign_in
+from support.browser import PROBE, Look, World, join, needs_browser, opened, sign_in, wait_until
 from support.courses import create
 from support.walks import taken
 
@@ -179,7 +179,7 @@ def test_good_practice_manual(walk: Walk) -> None:
         const {top} = document.getElementById("records").getBoundingClientRect();
         return scrollY > 0 && top > -8 && top < innerHeight;
     }"""
-    page.wait_for_function(at_its_place)
+    wait_until(page, at_its_place)
     assert walk.is_spoken(".manual p")
     page.evaluate("window.print = () => { window.printed = true; }")
     page.locator("[data-print]").first.click()
