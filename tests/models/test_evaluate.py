@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -50,6 +51,7 @@ from fr_evaluation.verification.sources import PairsToCompare
 from fr_evaluation.verification.templates import templates_to_compare
 from support.commands import REPOSITORY, commands, page, shell
 from support.counts import NIGHTLY, count
+from support.postgres import Cluster
 
 if TYPE_CHECKING:
     from fr_core.packs.cache import ModelCache
@@ -374,6 +376,7 @@ SHORT = {
     "serve": "--number 4 --repeat 1 --seconds 1 --gallery-size 300 --allow-busy",
     "search": "--n 2000 --probes 20 --repeat 2 --peer flat --sweep 1000 --no-bar --allow-busy",
     "gallery": "--n 2500 --no-bar",
+    "storage": "--n 300 --repeat 1 --no-bar",
     "evaluation": "--n 10000 --no-bar --testdata few",
     "training": "--trainees 5 --every 0.5 --seconds 2 --no-bar",
     "video": "--people 3 --seconds 12 --height 360 --strangers 5 --out out",
@@ -409,18 +412,21 @@ def folder(tmp_path: Path, pack_cache: ModelCache, photos: dict[str, Path]) -> P
 
 
 @pytest.mark.nightly
-def test_every_command_of_the_guide_runs(folder: Path, testdata: Path) -> None:
+def test_every_command_of_the_guide_runs(folder: Path, testdata: Path, postgres: Cluster) -> None:
     lines = commands(page("docs/benchmarks.md"))
     assert len(lines) >= 12
     few_people(folder, testdata)
     with started_server(("--pack", "buffalo_s")) as server:
-        run_short([command.replace("localhost:50061", server.address) for command in lines], folder, testdata)
+        run_here = {"localhost:50061": server.address, "postgresql:///faces": postgres.database().url}
+        for told, here in run_here.items():
+            lines = [command.replace(told, here) for command in lines]
+        run_short(lines, folder, testdata)
 
 
 @pytest.mark.nightly
 def test_the_commands_of_make_bench_gpu_run_without_a_gpu(folder: Path, testdata: Path) -> None:
     told = shell(f"make -C {REPOSITORY} -n bench-gpu DEVICE=cpu PACK=buffalo_s FR=fr", folder).replace("\\\n", "")
-    commands = [line for line in told.splitlines() if line.startswith("fr bench")]
+    commands = [one.replace("$index", "compact") for one in re.findall(r"\bfr bench [^;\n]*", told)]
     assert [command.split()[2] for command in commands] == ["pipeline", "search", "serve"]
     run_short(commands, folder, testdata)
 
