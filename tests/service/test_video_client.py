@@ -85,6 +85,24 @@ def test_the_command_lists_tracks_writes_crops_and_searches(fr: Fr, file: Path, 
     assert (status, "UNKNOWN_VIDEO" in errors) == (1, True)
 
 
+def test_the_command_lists_videos_with_their_state(fr: Fr, file: Path, tmp_path: Path) -> None:
+    status, printed, _ = fr("footage", "list")
+    assert (status, printed) == (0, "The server has no video of yours: `fr footage analyze FILE` sends one.\n")
+    assert json.loads(fr("footage", "list", "--json")[1]) == {"videos": []}
+    (tmp_path / "text.mp4").write_text("no video at all")
+    assert fr("footage", "analyze", tmp_path / "text.mp4")[0] == 1
+    assert fr("footage", "analyze", file)[0] == 0
+    said = json.loads(fr("footage", "list", "--json")[1])["videos"]
+    assert [one["state"] for one in said] == ["VIDEO_STATE_ANALYZED", "VIDEO_STATE_REFUSED"]
+    assert [one.get("track_count", 0) for one in said] == [2, 0]
+    rows = [row.split() for row in fr("footage", "list")[1].splitlines()]
+    head, first, second = (row for row in rows if len(row) > 1)  # without the rule below the head
+    assert head == ["Video", "State", "Bytes", "Tracks", "Sent", "Expires"]
+    assert first[:-2] == [said[0]["video_id"], "analyzed", f"{file.stat().st_size:,}", "2"]
+    assert second[:-2] == [said[1]["video_id"], "refused:", "VIDEO_UNREADABLE", "15"]
+    assert [first[-2], second[-1]] == [said[0]["create_time"][:19] + "Z", said[1]["expire_time"][:19] + "Z"]
+
+
 def test_the_command_says_why_a_file_was_refused(fr: Fr, tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("no video at all")
     status, _, errors = fr("footage", "analyze", tmp_path / "text.mp4")
@@ -115,7 +133,8 @@ def test_the_commands_of_the_page_work(
         status, printed, errors = fr_as(at.operator, *words.split()[1:])
         assert status == 0, (line, errors)
         done.append(printed)
-    assert len(done) == 5
-    assert "Track 1, 3 independent looks" in done[1]
+    assert len(done) == 6
+    assert "analyzed" in done[1]
+    assert "Track 1, 3 independent looks" in done[2]
     assert "examinations/01: frame " in done[-1]
     assert (tmp_path / "crops" / "track-1-shot-1.png").exists()

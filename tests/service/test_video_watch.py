@@ -21,6 +21,7 @@ from fr_core.errors import ConfigInvalid
 from fr_core.scoring.calibration import Provenance, fit_calibration
 from fr_core.scoring.calibration_json import to_json
 from fr_core.storage.location import Postgres
+from fr_server.config import load_config
 from fr_server.config.streams import allowed_streams
 from fr_trust.access.budget import Budget
 from fr_trust.access.principal import Role
@@ -311,5 +312,6 @@ def test_passwords_of_cameras_are_for_the_owner_of_the_list_alone(tmp_path: Path
     with pytest.raises(ConfigInvalid, match="others than its owner"):
         allowed_streams(str(path))
     assert allowed_streams("") == {}
-    (text,) = blocks(page("docs/watching.md"), "toml")
-    assert allowed_streams(str(private(path, text)))["entrance"].galleries == {"wanted"}
+    setting, streams = blocks(page("docs/watching.md"), "toml")
+    assert load_config(private(tmp_path / "server.toml", setting)).video.watch == "/srv/faces/streams.toml"
+    assert allowed_streams(str(private(path, streams)))["entrance"].galleries == {"wanted"}

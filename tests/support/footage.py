@@ -5,12 +5,27 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
+
 from fr_bench.footage.encode import encode, turned
 from fr_bench.footage.scene import Actor, Place, Scene, at_rate, texture, variable
 from fr_bench.footage.truth import Followed, followed, people_of
 from fr_video.values import Track
 
-__all__ = ["LOSSLESS", "Actor", "Place", "Scene", "at_rate", "encode", "film", "mot", "texture", "turned", "variable"]
+__all__ = [
+    "LOSSLESS",
+    "Actor",
+    "Place",
+    "Scene",
+    "at_rate",
+    "encode",
+    "film",
+    "mot",
+    "remuxed",
+    "texture",
+    "turned",
+    "variable",
+]
 
 LOSSLESS: dict[str, Any] = {
     "codec": "libx264rgb",
@@ -23,6 +38,24 @@ LOSSLESS: dict[str, Any] = {
 def film(path: Path, scene: Scene, times: Iterable[Fraction], **options: Any) -> Path:
     """Encode a scene."""
     return encode(path, ((time, scene.draw(float(time))) for time in times), **options)
+
+
+def remuxed(source: Path, path: Path, delay: int = 0, later: int = 0, at: int = 0, **options: str) -> Path:
+    """Copy the coded frames of a file into another container, which starts `delay` ticks of the source later.
+
+    From the first key frame at or after the tick `at` on, frames are `later` by so many ticks.
+    """
+    with av.open(str(source)) as original, av.open(str(path), "w", options=options) as output:
+        template = original.streams.video[0]
+        stream = output.add_stream_from_template(template)
+        for packet in original.demux(template):
+            if packet.pts is None or packet.dts is None:  # the last one, which is empty
+                continue
+            if packet.is_keyframe and packet.pts >= at:
+                delay, later = delay + later, 0
+            packet.pts, packet.dts, packet.stream = packet.pts + delay, packet.dts + delay, stream
+            output.mux(packet)
+    return path
 
 
 def actors_of(scene: Scene, track: Track) -> set[str]:

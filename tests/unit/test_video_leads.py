@@ -26,7 +26,7 @@ from fr_video.verify import Proof, Proven, read_cited, verify
 from support import photos
 from support.cli import Said, fr, reason_of
 from support.commands import commands, page
-from support.footage import LOSSLESS, Actor, Scene, at_rate, encode, film, mot
+from support.footage import LOSSLESS, Actor, Scene, at_rate, encode, film, mot, remuxed
 
 RATE = Fraction(25)
 LENIENT = QualityLimits(min_sharpness=0.0, min_brightness=0.0)  # squares of one colour are not sharp
@@ -102,7 +102,7 @@ def altered(path: Path, footage_file: Path, change: str) -> Path:
         for _, picture in wanted:
             picture[0, 0] = 1
     if change == "times":
-        wanted = [(time + Fraction(1, 100), picture) for time, picture in wanted]
+        wanted = [(time + Fraction(1, 100) if time else time, picture) for time, picture in wanted]
     if change == "dropped":
         wanted = [(time, picture) for time, picture in wanted if not 1 <= time < 2]
     return encode(path, wanted, **LOSSLESS)
@@ -113,7 +113,7 @@ def altered(path: Path, footage_file: Path, change: str) -> Path:
     [
         ("none", {Proof.SAME}),
         ("pixels", {Proof.CHANGED}),
-        ("times", {Proof.SHIFTED}),
+        ("times", {Proof.SAME, Proof.SHIFTED}),
         ("dropped", {Proof.SAME, Proof.SHIFTED, Proof.MISSING}),
     ],
 )
@@ -121,21 +121,16 @@ def test_another_file_is_named_and_so_is_what_changed_in_its_frames(
     tmp_path: Path, footage_file: Path, engine: Engine, change: str, proofs: set[Proof]
 ) -> None:
     said = to_json(analyzed(footage_file, engine), None)
-    other = altered(tmp_path / "other.mkv", footage_file, change)
-    # Matroska has ticks of a millisecond.
-    for track in said["tracks"]:
-        for shot in track["best_shots"]:
-            shot["pts"] = shot["pts"] // 90
-    found = proven(said, other)
+    found = proven(said, altered(tmp_path / "other.mkv", footage_file, change))
     assert not found.same_file
     assert not found.holds
     assert {frame.proof for frame in found.frames} <= proofs
     assert found.frames[0].proof in proofs
-    for frame in found.frames:
-        if frame.proof is Proof.SHIFTED and change == "times":
-            assert frame.found_s is not None
-            assert frame.found_s == pytest.approx(frame.cited.time_s)  # counted from the first frame
-            assert frame.found_pts == frame.cited.pts + 10
+    for frame in found.frames if change == "times" else ():
+        assert frame.proof is (Proof.SHIFTED if frame.cited.time_s else Proof.SAME)  # the first one stays
+        if frame.proof is Proof.SHIFTED:
+            assert frame.found_s == pytest.approx(frame.cited.time_s + 0.01)
+            assert frame.found_pts == frame.cited.pts // 90 + 10  # Matroska has ticks of a millisecond
 
 
 def test_a_list_whose_times_or_hashes_were_edited_does_not_hold(footage_file: Path, engine: Engine) -> None:
@@ -155,8 +150,23 @@ def test_a_list_whose_times_or_hashes_were_edited_does_not_hold(footage_file: Pa
     assert not edited("frame_sha256", "0" * 64).holds
 
 
+def test_other_ticks_in_the_list_do_not_hold_for_the_same_file(footage_file: Path, engine: Engine) -> None:
+    said = to_json(analyzed(footage_file, engine), None)
+    assert proven(said, footage_file).holds  # the control
+    said["stream"]["time_base"] = [1, 1000]
+    assert {frame.proof for frame in proven(said, footage_file).frames} == {Proof.SHIFTED}
+
+
 @pytest.mark.parametrize("said", [None, [], {}, {"format": "fr-core video leads", "version": 1}, "text"])
 def test_what_is_no_list_of_leads_is_refused(said: Any) -> None:
+    with pytest.raises(LeadsInvalid):
+        read_cited(said)
+
+
+@pytest.mark.parametrize("time_s", [float("inf"), float("nan"), 10**400], ids=["infinite", "undefined", "long"])
+def test_a_list_with_an_impossible_time_is_refused(footage_file: Path, engine: Engine, time_s: float) -> None:
+    said = to_json(analyzed(footage_file, engine), None)
+    said["tracks"][0]["best_shots"][0]["time_s"] = time_s
     with pytest.raises(LeadsInvalid):
         read_cited(said)
 
@@ -212,7 +222,9 @@ def test_the_command_lists_candidates_for_each_track(video: Any, tmp_path: Path,
     assert str(footage_file) not in out
 
 
-def test_the_command_proves_its_own_leads_and_names_another_file(video: Any, tmp_path: Path) -> None:
+def test_the_command_proves_its_own_leads_and_names_another_file(
+    video: Any, tmp_path: Path, footage_file: Path
+) -> None:
     _, out, _ = video("--json")
     leads = tmp_path / "leads.json"
     leads.write_text(out)
@@ -220,6 +232,13 @@ def test_the_command_proves_its_own_leads_and_names_another_file(video: Any, tmp
     assert (code, out.splitlines()[-1]) == (0, "Every frame holds.")
     said = json.loads(leads.read_text())
     assert json.loads(video("--verify", leads, "--json")[1])["holds"]
+    code, out, _ = fr("video", remuxed(footage_file, tmp_path / "copy.mkv"), "--verify", leads)
+    assert code == 1
+    assert out.splitlines()[-3:] == [
+        "The container differs: it counts time in other ticks.",
+        "Every cited frame is the same, at the same time.",
+        "The leads do not hold for this file.",
+    ]
     said["file"]["sha256"] = "0" * 64
     said["tracks"][0]["best_shots"][0]["frame_sha256"] = "0" * 64
     leads.write_text(json.dumps(said))

@@ -94,6 +94,7 @@ def test_the_shots_of_a_track_are_stepped_through_with_keys(look: Look, console_
         code = enrol(trainer, create(trainer, FOOTAGE).course_id).enrolled[0].code
     at_step(look, console_world, code, pb.TRIAL_STEP_RATE)
     page = look.page
+    assert all(one.is_visible() for one in page.locator("legend kbd, details.keys").all())
     shots, large = page.locator("[name=shot]"), page.locator(".track .pane")
 
     def chosen() -> Any:
@@ -132,6 +133,7 @@ def test_without_scripts_all_shots_are_shown_and_one_is_large(browser: Any, cons
     with opened(browser, console_world.address, java_script_enabled=False) as look:
         at_step(look, console_world, code, pb.TRIAL_STEP_RATE)
         page = look.page
+        assert not any(one.is_visible() for one in page.locator("kbd, .keys").all()), "keys need scripts"
         small = page.locator(".track label img")
         assert all(one.is_visible() for one in small.all())
         page.locator("[name=shot]").nth(1).check()

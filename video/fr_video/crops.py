@@ -8,7 +8,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 import PIL.Image
@@ -87,12 +86,10 @@ def crops_of(video: VideoFile, looks: Sequence[Look]) -> Iterator[tuple[Look, Cr
     raise VideoChanged(message("error.video.changed"))
 
 
-def crops_at(
-    video: VideoFile, boxes: Mapping[int, Sequence[CropBox]]
-) -> tuple[Fraction, dict[tuple[int, CropBox], Crop]]:
-    """Cut parts out of the frames at these times, in ticks.
+def crops_at(video: VideoFile, boxes: Mapping[int, Sequence[CropBox]]) -> dict[tuple[int, CropBox], Crop]:
+    """Cut parts out of the frames at these times, in ticks; returns each part that there is by its time and box.
 
-    Returns the seconds of a tick, and each part that there is by its time and box. Raises `VideoError` as `Reading`.
+    Raises `VideoError` as `Reading`.
     """
     found: dict[tuple[int, CropBox], Crop] = {}
     with video.frames_at(sorted(boxes)) as reading:
@@ -100,4 +97,4 @@ def crops_at(
             for box in boxes.get(frame.pts, ()):
                 with suppress(ValueError):  # the frame is smaller
                     found[frame.pts, box] = cut(frame, box)
-        return reading.facts.time_base, found
+    return found

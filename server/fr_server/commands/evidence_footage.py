@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from fr_core.errors import FrError
@@ -116,13 +116,11 @@ def _compared(one: FootageProbe, video: VideoFile) -> tuple[ProbeFound, bool]:
     """Return the result for a probe, and whether the decoder has the version of the bundle."""
     cited = one.cited
     frame = Cited(1, cited.frame, cited.pts, cited.time_s, cited.frame_sha256)
-    proven = verify(CitedFile(cited.sha256, cited.decoder, (frame,)), video)
+    proven = verify(CitedFile(cited.sha256, cited.decoder, cited.time_base, (frame,)), video)
     (told,) = proven.frames
-    time_base, crops = crops_at(video, {cited.pts: [cited.crop]})
-    cut = crops.get((cited.pts, cited.crop))
+    pts = cited.pts if told.found_pts is None or told.proof is not Proof.SAME else told.found_pts
+    cut = crops_at(video, {pts: [cited.crop]}).get((pts, cited.crop))
     same_probe = cut is not None and cut.sha256 == cited.crop_sha256 == _pixels_sha256(one.probe)
-    if told.proof is Proof.SAME and time_base != cited.time_base:  # then the ticks of the bundle are other times
-        told = replace(told, proof=Proof.SHIFTED)
     return _found(one, video, told, same_probe), proven.same_decoder
 
 

@@ -235,6 +235,10 @@ def _prove(file: Path, leads: Path, limits: VideoLimits, as_json: bool) -> None:
             typer.echo(_proof(one))
         if not proven.same_decoder:
             typer.echo("The leads were made with another version of the decoder, which may give other pixels.")
+        if not proven.same_time_base:
+            typer.echo("The container differs: it counts time in other ticks.")
+        if proven.same_frames and not proven.same_file:
+            typer.echo("Every cited frame is the same, at the same time.")
         typer.echo("Every frame holds." if proven.holds else "The leads do not hold for this file.")
     if not proven.holds:
         raise typer.Exit(1)

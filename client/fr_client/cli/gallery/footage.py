@@ -12,7 +12,7 @@ from fr_client.cli.files import new_folder, reading
 from fr_client.cli.gallery.recognise import ThresholdOption
 from fr_client.cli.gallery.search import OnlyAbove, TopK, print_search
 from fr_client.cli.progress import progress
-from fr_client.cli.show import console, counted, number, plain, print_json, table
+from fr_client.cli.show import console, counted, number, plain, print_json, print_list, table, when
 from fr_client.cli.state import AsJson, GalleryId, Yes, argument, confirm, connected
 from fr_client.sync.client import Client
 from fr_client.unpack import message_keys
@@ -48,6 +48,12 @@ _STATES = {
     video_pb2.VIDEO_STATE_RECEIVING: "waits for its bytes; `fr footage analyze` sends them",
     video_pb2.VIDEO_STATE_ANALYZING: "is being analyzed",
 }
+_WORDS = {
+    video_pb2.VIDEO_STATE_RECEIVING: "waits for bytes",
+    video_pb2.VIDEO_STATE_ANALYZING: "in analysis",
+    video_pb2.VIDEO_STATE_ANALYZED: "analyzed",
+    video_pb2.VIDEO_STATE_REFUSED: "refused",
+}
 
 
 @footage.command()
@@ -75,6 +81,17 @@ def analyze(
                 on_progress=lambda now: advance(now.received_bytes, 0),
             )
         _print_video(client, video, crops, as_json)
+
+
+@footage.command("list")
+def list_videos(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the videos that you have sent and the server still has, the newest first."""
+    with connected(context, as_json) as client:
+        rows = table(
+            "Video", "State", "Bytes", "Tracks", "Sent", "Expires", right=("Bytes", "Tracks"), whole=("Video",)
+        )
+        empty = "The server has no video of yours: `fr footage analyze FILE` sends one."
+        print_list(as_json, "videos", client.video.announced(), rows, _row, empty)
 
 
 @footage.command()
@@ -169,6 +186,15 @@ def _print_video(client: Client, video: video_pb2.Video, crops: Path | None, as_
         seen = (str(len(one.sightings)), str(one.independent_looks))
         rows.add_row(str(one.track), *times, *seen, f"{best.sighting.time_s:.3f} s", number(best.quality.score, ".2f"))
     out.print(rows if tracks else "No face was found.")
+
+
+def _row(video: video_pb2.Video) -> list[str]:
+    state = _WORDS.get(video.state, "newer than this command")
+    if video.state == video_pb2.VIDEO_STATE_REFUSED:
+        state = f"{state}: {refused(video.refusal).reason}"
+    tracks = str(video.track_count) if video.state == video_pb2.VIDEO_STATE_ANALYZED else ""
+    times = when(video.create_time), when(video.expire_time)
+    return [video.video_id, state, f"{video.size_bytes:,}", tracks, *times]
 
 
 def _read(video: video_pb2.Video) -> str:
