@@ -172,6 +172,7 @@ class Servers(RuleBasedStateMachine):
 
 
 def test_any_history_of_several_servers_is_as_the_model_says(postgres: Cluster) -> None:
+    # Examples are histories of 40 steps at most, each on a database and three servers of its own: a second or two each.
     # Opening the servers takes so long that looking for a shorter history that fails would take minutes.
     phases = (Phase.explicit, Phase.reuse, Phase.generate)
     limits = settings(max_examples=examples(100), stateful_step_count=40, phases=phases, deadline=None)

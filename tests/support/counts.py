@@ -62,7 +62,7 @@ COUNTS = {
     "ROTATION_STRIDE": (23, 1),
     "SCRATCH_KILLS": (1, 5),
     "SERVER_KILLS": (2, 200),
-    "SOAK_SECONDS": (3, 3_600),
+    "SOAK_SECONDS": (3, 300),
     "STREAM_CALIBRATIONS": (3, 40),
     "STREAM_CUTS": (2, 20),
     "STREAM_DAYS": (20, 1_000),

@@ -26,6 +26,7 @@ from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.store.schema import SCHEMA
 from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_core.storage.audit.values import Entry
+from fr_core.storage.driver_errors import StatementFailed
 from fr_core.storage.location import Location, Postgres
 from fr_core.storage.migrations import rotate
 from fr_core.storage.opening import open_database
@@ -190,6 +191,26 @@ def test_statements_and_locks_have_an_end(postgres: Cluster) -> None:
         with pytest.raises(StoreFailed) as locked, opened.transaction(Transaction):
             pass
         assert locked.value.metadata == {"cause": "LockNotAvailable"}
+
+
+@pytest.mark.parametrize("before", [(), ("rows",), ("execute",), ("rows", "execute")])
+def test_a_statement_that_fails_ends_its_transaction_and_no_other(database: Postgres, before: tuple[str, ...]) -> None:
+    with open_access(database):
+        pass
+    one = replace(database, connections=1)
+    with closing(open_database(one, ACCESS, KEY)) as opened:
+        with opened.reading() as now:
+            pid = now.rows("SELECT pg_backend_pid()")
+        with pytest.raises(StoreFailed), opened.reading() as now:  # noqa: PT012
+            for how in before:
+                assert list(getattr(now, how)("SELECT 1")) == [(1,)]
+            with pytest.raises(StatementFailed):
+                now.rows("SELECT 1 / 0")
+            now.rows("SELECT 1")
+        for _ in range(2):
+            with opened.reading() as now:
+                assert now.rows("SELECT pg_backend_pid()") == pid  # the same connection
+                assert list(now.execute("SELECT 1")) == [(1,)]
 
 
 def test_a_change_counts_its_rows_however_many_went_before(database: Postgres) -> None:

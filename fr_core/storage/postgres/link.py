@@ -158,13 +158,15 @@ class Link:
         restart of the server.
         """
         with driver_failures():
+            begins = self._begins
+            fresh = self._reads and (begins or not self.in_transaction)
             try:
                 return self._run(statements, bindings, once)
             except psycopg.OperationalError:
-                fresh = self._reads and (self._begins or not self.in_transaction)
                 if not (fresh and self.is_broken):
                     raise
                 self.connect()
+                self._begins = begins
                 return self._run(statements, bindings, once)
 
     def _run(self, statements: str, bindings: Sequence[Value], once: bool) -> list[Row]:
@@ -174,11 +176,10 @@ class Link:
             self._pipeline.forget()  # what the script may have changed the tables of
             return []
         if self._begins:
+            self._begins = False  # also if the statement fails: what has begun must be ended
             self._pipeline.send("BEGIN")
         self._pipeline.send(statements, bindings, once=once)
-        rows = self._pipeline.rows()
-        self._begins = False
-        return rows
+        return self._pipeline.rows()
 
     def send(self, statement: str, bindings: Sequence[Value] = (), *, once: bool = False) -> None:
         """Send a statement of which no rows are wanted; the next `run` or `wait` tells whether it failed.
