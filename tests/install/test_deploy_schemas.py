@@ -271,7 +271,8 @@ def test_compose_files_fit_the_schema_of_compose(tools: Path, tmp_path: Path, na
     assert done.returncode == 0, done.stdout
     spoilt = tmp_path / name
     spoilt.write_text(
-        re.sub(r"(?m)^(services:\n  server(-1)?:\n)", r"\1    imgae: x\n", path.read_text("utf-8")), "utf-8"
+        re.sub(r"(?m)^(services:\n(?:  server-\d: .*\n|\n)*  \S+:\n)", r"\1    imgae: x\n", path.read_text("utf-8")),
+        "utf-8",
     )
     assert check(spoilt).returncode == 1
 
