@@ -164,7 +164,13 @@ def test_milvus_is_given_settings_that_it_has(name: str) -> None:
     read = yaml.safe_load((DEPLOY / "compose" / name).read_text("utf-8"))
     milvus, etcd = read["services"]["milvus"], yaml.safe_load(read["configs"]["milvus_etcd"]["content"])
     # Milvus takes the keys of its milvus.yaml in capitals, with _ for each dot; DEPLOY_MODE is no key.
-    keys = ("etcd.use.embed", "etcd.data.dir", "etcd.config.path", "common.storageType", "common.security.tlsMode")
+    keys: tuple[str, ...] = (
+        "etcd.use.embed",
+        "etcd.data.dir",
+        "etcd.config.path",
+        "common.storageType",
+        "common.security.tlsMode",
+    )
     keys += ("tls.serverPemPath", "tls.serverKeyPath", "proxy.http.enabled")
     known = {key.replace(".", "_").upper() for key in keys} | {"DEPLOY_MODE"}
     assert milvus["environment"].keys() <= known

@@ -109,6 +109,16 @@ def test_a_server_that_loses_what_it_acknowledges(unsafe: Cluster, postgres: Clu
     open_access(database).close()
 
 
+def test_a_role_that_may_only_read(postgres: Cluster, database: Postgres) -> None:
+    name = database.url.partition("@/")[2].partition("?")[0]
+    postgres.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    error = refused(database)
+    assert isinstance(error, DatabaseUnusable)
+    assert "default_transaction_read_only" in error.what
+    postgres.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    open_access(database).close()
+
+
 def test_a_server_that_is_too_old(database: Postgres) -> None:
     require_usable(database, 18)
     with pytest.raises(DatabaseUnusable, match="version 18; version 19 or later is required"):
@@ -181,6 +191,8 @@ def test_statements_and_locks_have_an_end(postgres: Cluster) -> None:
         with pytest.raises(StoreFailed) as slow, opened.reading() as now:
             now.rows("SELECT pg_sleep(30)")
         assert slow.value.metadata == {"cause": "QueryCanceled"}
+        with opened.reading() as now:  # over the same connection, whose transaction has ended
+            assert now.rows("SELECT 1") == [(1,)]
     with (
         closing(open_database(replace(database, lock_timeout_s=0.2), ACCESS, KEY)) as opened,
         closing(open_database(database, ACCESS, KEY)) as other,

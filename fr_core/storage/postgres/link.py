@@ -173,12 +173,13 @@ class Link:
                 connection.execute(statements.encode())
             self._pipeline.forget()  # what the script may have changed the tables of
             return []
-        if self._begins:
-            self._pipeline.send("BEGIN")
-        self._pipeline.send(statements, bindings, once=once)
-        rows = self._pipeline.rows()
-        self._begins = False
-        return rows
+        try:
+            if self._begins:
+                self._pipeline.send("BEGIN")
+            self._pipeline.send(statements, bindings, once=once)
+            return self._pipeline.rows()
+        finally:  # a transaction whose first statement failed has begun too, and must be ended
+            self._begins = self._begins and self.is_broken
 
     def send(self, statement: str, bindings: Sequence[Value] = (), *, once: bool = False) -> None:
         """Send a statement of which no rows are wanted; the next `run` or `wait` tells whether it failed.
