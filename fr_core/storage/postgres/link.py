@@ -268,8 +268,8 @@ def parameters_of(url: str) -> dict[str, Any]:
     """
     try:
         parameters: dict[str, Any] = {name: str(value) for name, value in conninfo_to_dict(url).items()}
-    except (psycopg.ProgrammingError, UnicodeEncodeError) as error:
-        raise ConfigInvalid(message("error.storage.postgres_url_unreadable"), key="storage.url") from error
+    except (psycopg.ProgrammingError, UnicodeEncodeError):  # which quote the address, and a password in it
+        raise ConfigInvalid(message("error.storage.postgres_url_unreadable"), key="storage.url") from None
     if parameters.keys() & {"password", "sslpassword"}:
         raise ConfigInvalid(message("error.storage.postgres_url_password"), key="storage.url")
     hosts = f"{parameters.get('host', '')},{parameters.get('hostaddr', '')}".split(",")
