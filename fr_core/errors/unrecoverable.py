@@ -112,4 +112,4 @@ class DatabaseUnreachable(Unrecoverable, reason="DATABASE_UNREACHABLE"):
 
 
 class DatabaseUnusable(Unrecoverable, reason="DATABASE_UNUSABLE"):
-    """The PostgreSQL server would not keep what it has acknowledged, is too old, or is a standby."""
+    """The PostgreSQL server would not keep what it has acknowledged, is too old, or accepts no changes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Collection
 from contextlib import ExitStack
@@ -21,6 +22,8 @@ from fr_core.storage.location import Postgres
 from fr_core.storage.members import Heartbeat, Itself, Members
 from fr_core.storage.opening import open_members, open_values
 from fr_core.storage.shelf import Values
+
+_log = logging.getLogger(__name__)
 
 _PRUNE_EVERY_S = 60.0
 
@@ -100,6 +103,7 @@ class _Peers:
         self._values = values
         self._named = b"index " + store.database.vault.derived("shared index")[:16]
         self._hold: Hold | None = None
+        self._told = False  # that another server writes
         self._closed = False
 
     @property
@@ -122,7 +126,16 @@ class _Peers:
             self.let_go()
         if self._hold is None and not self._closed:
             self._hold = hold(self._leases, "index", LASTS_S)
+            self._tell_holder()
         return 0 if self._hold is None else self._hold.number
+
+    def _tell_holder(self) -> None:
+        """Log once that another server writes, so a start that waits for a dead one says so."""
+        holder = "" if self._told or self._hold is not None else self._leases.holders().get("index", "")
+        if holder:
+            told = "The server %s writes to Milvus. If it has died, another one writes after %d seconds at most"
+            _log.info(told, holder, LASTS_S)
+        self._told = self._hold is None and (self._told or bool(holder))
 
     def let_go(self) -> None:
         held, self._hold = self._hold, None

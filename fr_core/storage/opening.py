@@ -36,8 +36,8 @@ def open_database(
     return PostgresDatabase(location, schema, key, clock_ms=clock_ms, check=check)
 
 
-def open_members(location: Location, itself: Itself, lasts_s: float = LASTS_S) -> Members:
-    """Register a server with those that share its stores; `lasts_s` as for `PostgresMembers`.
+def open_members(location: Location, itself: Itself, lasts_s: float = LASTS_S, folder: Path | None = None) -> Members:
+    """Register a server with those that share its stores; `lasts_s` and `folder` as for `PostgresMembers`.
 
     Raises `StoreNewer`, `StoreFailed`.
     """
@@ -46,14 +46,14 @@ def open_members(location: Location, itself: Itself, lasts_s: float = LASTS_S) -
     from fr_core.storage.postgres.members import PostgresMembers
     from fr_core.storage.postgres.registry import Registry
 
-    return PostgresMembers(Registry(location), itself, lasts_s)
+    return PostgresMembers(Registry(location), itself, lasts_s, folder=folder)
 
 
 def open_shared(location: Location, folder: Path, holder: str = "") -> tuple[Leases, Grants | None]:
     """Return the leases and the accounts of the servers that share the stores of a location, over one connection.
 
     In a folder, the processes of the machine share leases there, in `folder`, and no accounts. `holder` is the name of
-    this server. Raises as `open_members`.
+    this server, and `folder` as for `PostgresLeases`. Raises as `open_members`.
     """
     if isinstance(location, Path):
         return FolderLeases(folder), None
@@ -62,7 +62,7 @@ def open_shared(location: Location, folder: Path, holder: str = "") -> tuple[Lea
     from fr_core.storage.postgres.registry import Registry
 
     registry = Registry(location)
-    return PostgresLeases(registry, holder), PostgresGrants(registry)
+    return PostgresLeases(registry, holder, folder=folder), PostgresGrants(registry)
 
 
 def open_shelf(server: Postgres, key: KeyEncryptionKey) -> Shelf:

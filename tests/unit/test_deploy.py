@@ -153,6 +153,37 @@ def test_milvus_of_several_servers_is_reached_with_tls() -> None:
     milvus = read["services"]["milvus"]
     assert milvus["image"] == alone["services"]["milvus"]["image"]
     assert milvus["environment"]["TLS_SERVERPEMPATH"] == milvus["configs"][0]["target"]
+    assert milvus["environment"]["TLS_SERVERKEYPATH"] == f"/run/secrets/{milvus['secrets'][0]}"
+    # Else: "proxy server(http) and external grpc server share the same port, tls mode must be 0", listener_manager.go.
+    assert milvus["environment"]["COMMON_SECURITY_TLSMODE"] == "1"
+    assert milvus["environment"]["PROXY_HTTP_ENABLED"] == "false"
+
+
+@pytest.mark.parametrize("name", ["compose.milvus.yaml", "compose.servers.milvus.yaml"])
+def test_milvus_is_given_settings_that_it_has(name: str) -> None:
+    read = yaml.safe_load((DEPLOY / "compose" / name).read_text("utf-8"))
+    milvus, etcd = read["services"]["milvus"], yaml.safe_load(read["configs"]["milvus_etcd"]["content"])
+    # Milvus takes the keys of its milvus.yaml in capitals, with _ for each dot; DEPLOY_MODE is no key.
+    keys: tuple[str, ...] = (
+        "etcd.use.embed",
+        "etcd.data.dir",
+        "etcd.config.path",
+        "common.storageType",
+        "common.security.tlsMode",
+    )
+    keys += ("tls.serverPemPath", "tls.serverKeyPath", "proxy.http.enabled")
+    known = {key.replace(".", "_").upper() for key in keys} | {"DEPLOY_MODE"}
+    assert milvus["environment"].keys() <= known
+    assert all(isinstance(value, str) for value in milvus["environment"].values())  # YAML makes a bool of true
+    given = {one["source"]: one["target"] for one in milvus["configs"]}
+    assert given["milvus_etcd"] == milvus["environment"]["ETCD_CONFIG_PATH"]
+    (volume,) = milvus["volumes"]
+    assert milvus["environment"]["ETCD_DATA_DIR"].startswith(volume.partition(":")[2] + "/")
+    # As scripts/standalone_embed.sh of Milvus has it, for this container alone.
+    assert {key for key in etcd if "auto-compaction" in key} == {"auto-compaction-mode", "auto-compaction-retention"}
+    assert etcd["listen-client-urls"] == etcd["advertise-client-urls"] == "http://127.0.0.1:2379"
+    for source in given:
+        assert source in read["configs"]
 
 
 def test_running_calls_may_end_before_anybody_kills_the_server() -> None:

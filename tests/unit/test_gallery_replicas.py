@@ -325,13 +325,13 @@ def test_what_every_server_has_applied_is_pruned_from_the_log(
         until(lambda: log() == [5])
 
 
-def test_one_server_purges_what_has_expired(database: Postgres) -> None:
+def test_one_server_purges_what_has_expired(database: Postgres, tmp_path: Path) -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
     with Galleries.open(database, key=KEY, index="numpy", clock=lambda: now) as galleries:
         galleries.create(GALLERY, "", MODEL, SIZE, retention=timedelta(days=1))
         enrol(galleries, 1)
     now += timedelta(days=2)
-    leases: Leases = open_shared(database, Path())[0]
+    leases: Leases = open_shared(database, tmp_path)[0]
     with closing(leases):
         lease = leases.take("purge_galleries", 60.0)
         assert lease is not None
@@ -342,8 +342,8 @@ def test_one_server_purges_what_has_expired(database: Postgres) -> None:
         assert galleries.get(GALLERY).template_count == 0
 
 
-def test_a_server_keeps_the_purge_until_it_ends(database: Postgres) -> None:
-    with closing(open_shared(database, Path(), "other")[0]) as others:
+def test_a_server_keeps_the_purge_until_it_ends(database: Postgres, tmp_path: Path) -> None:
+    with closing(open_shared(database, tmp_path, "other")[0]) as others:
         with opened(database), opened(database):
             assert others.take("purge_galleries", 60.0) is None
             assert "purge_galleries" in others.holders()

@@ -1,6 +1,8 @@
 """Leases and the registry of servers, on a real PostgreSQL and on one machine: expiry, lost connections, clocks."""
 
 import os
+import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,7 +14,7 @@ import pytest
 
 from fr_core.errors import StoreFailed, StoreNewer
 from fr_core.storage.leases import FolderLeases, Hold, Lease, Leases, hold
-from fr_core.storage.location import Postgres
+from fr_core.storage.location import Location, Postgres
 from fr_core.storage.members import Heartbeat, Itself, Members, SoleMember
 from fr_core.storage.opening import open_members, open_shared
 from fr_core.storage.postgres.leases import PostgresLeases
@@ -76,8 +78,9 @@ class World:
             registry.run(sql)
 
     def cut_connections(self) -> None:
+        """End all connections, and wait until they have ended."""
         self.cluster.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'fr-core%'"
+            "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE application_name LIKE 'fr-core%'"
         )
 
 
@@ -141,7 +144,7 @@ def test_a_lease_ends_by_the_clock_of_the_database_and_not_before(world: World) 
     assert other.take("purge", LASTS_S) is None
     world.execute("UPDATE leases SET expires = clock_timestamp()")  # as when its time has passed
     second = taken(other)
-    assert second.number == first.number + 1
+    assert second.number > first.number
     assert one.renew(first, LASTS_S) is None
     one.release(first)
     assert one.holders() == {"purge": "b"}
@@ -158,7 +161,7 @@ def test_the_holder_stops_no_later_than_others_may_take_the_lease(world: World) 
     others, others_clock = world.leases("b")
     again = hold(others, "purge", clock_s=others_clock)
     assert again is not None
-    assert again.number == first.number + 1
+    assert again.number > first.number
     assert hold(leases, "purge", clock_s=clock) is None
     again.end()
 
@@ -224,22 +227,104 @@ def test_a_lease_outlives_a_lost_connection(world: World) -> None:
     assert one.renew(first, LASTS_S) is not None
 
 
+@contextmanager
+def other_process(location: Location, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run a process that has taken the lease; it is killed at the end of the block at the latest."""
+    where = str(location) if isinstance(location, Path) else location.url
+    command = [sys.executable, "-c", HOLDS_AND_WAITS, where, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() != "none\n"
+            yield process
+        finally:
+            process.kill()
+
+
 @pytest.mark.parametrize("place", ["folder", "postgresql"])
 def test_a_killed_process_with_a_wrong_wall_clock(place: str, world: World, tmp_path: Path) -> None:
     location = tmp_path if place == "folder" else world.database
-    where = str(tmp_path) if place == "folder" else world.database.url
-    with closing(open_shared(location, tmp_path, "own")[0]) as leases:
-        command = [sys.executable, "-c", HOLDS_AND_WAITS, where, str(tmp_path)]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "1\n"
+    with (
+        closing(open_shared(location, tmp_path, "own")[0]) as leases,
+        closing(open_shared(location, tmp_path / "elsewhere", "other")[0]) as others,
+        other_process(location, tmp_path) as process,
+    ):
+        assert leases.take("purge", LASTS_S) is None
+        process.kill()
+        process.wait()
+        if place == "postgresql":  # a server with another folder cannot know that it has ended
+            assert others.take("purge", LASTS_S) is None
+        assert taken(leases).name == "purge"  # a server with the same one need not wait
+
+
+def test_a_lease_of_a_process_that_only_lost_its_connection_stays(world: World, tmp_path: Path) -> None:
+    with closing(open_shared(world.database, tmp_path, "own")[0]) as leases:
+        with other_process(world.database, tmp_path) as process:
+            process.send_signal(signal.SIGSTOP)
+            world.cut_connections()
             assert leases.take("purge", LASTS_S) is None
-            process.kill()
-            process.wait()
-        if place == "postgresql":  # where its time decides, and a lock of the machine does not
-            assert leases.take("purge", LASTS_S) is None
-            world.execute("UPDATE leases SET expires = clock_timestamp()")
-        assert taken(leases).name == "purge"
+        assert leases.take("purge", LASTS_S) is not None  # control
+
+
+def spoil_boot(note: Path) -> None:
+    note.write_bytes(b"1" + note.read_bytes()[1:] if note.read_bytes()[:1] != b"1" else b"2" + note.read_bytes()[1:])
+
+
+def copy_anew(note: Path) -> None:
+    note.rename(note.with_name("before"))
+    shutil.copy(note.with_name("before"), note)
+
+
+def shorten(note: Path) -> None:
+    note.write_bytes(note.read_bytes()[:-1])
+
+
+@pytest.mark.parametrize("alter", [spoil_boot, copy_anew, shorten, Path.unlink])
+def test_a_note_of_another_machine_or_in_a_copy_releases_nothing(
+    alter: Callable[[Path], None], world: World, tmp_path: Path
+) -> None:
+    with other_process(world.database, tmp_path):
+        pass
+    alter(tmp_path / "purge.lease")
+    with closing(open_shared(world.database, tmp_path, "own")[0]) as leases:
+        assert leases.take("purge", LASTS_S) is None
+
+
+def test_a_note_of_another_database_or_of_an_older_lease_releases_nothing(world: World, tmp_path: Path) -> None:
+    (one, _), another = world.leases("a"), world.cluster.database()
+    with other_process(another, tmp_path):
+        pass
+    taken(one)
+    with closing(open_shared(world.database, tmp_path, "own")[0]) as leases:
+        assert leases.take("purge", LASTS_S) is None
+
+
+def test_an_old_lease_that_is_released_leaves_the_note_of_the_next(world: World, tmp_path: Path) -> None:
+    with (
+        closing(open_shared(world.database, tmp_path, "own")[0]) as leases,
+        closing(open_shared(world.database, tmp_path, "beside")[0]) as beside,
+    ):
+        first = taken(leases)
+        world.execute("UPDATE leases SET expires = clock_timestamp()")
+        second = taken(leases)
+        leases.release(first)
+        assert beside.take("purge", LASTS_S) is None
+        leases.release(second)
+        assert beside.take("purge", LASTS_S) is not None
+
+
+def test_a_lease_is_noted_later_where_that_failed_at_first(
+    world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "data"
+    folder.write_text("a file")
+    with closing(open_shared(world.database, folder, "own")[0]) as leases:
+        lease = taken(leases)
+        assert "it cannot note them" in caplog.text
+        folder.unlink()
+        assert leases.renew(lease, LASTS_S) is not None
+    with closing(open_shared(world.database, folder, "again")[0]) as leases:
+        assert leases.take("purge", LASTS_S) is not None
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:

@@ -2,14 +2,14 @@
 
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, closing
-from pathlib import Path
 
 import pytest
 
 from fr_core.gallery.index.milvus_board import Board, Held, LeaseLost, Request
 from fr_core.storage.leases import Lease
 from fr_core.storage.location import Postgres
-from fr_core.storage.opening import open_shared, open_values
+from fr_core.storage.opening import open_values
+from fr_core.storage.postgres.leases import PostgresLeases
 from fr_core.storage.postgres.registry import SCHEMA_NAME, Registry
 from support.postgres import Cluster
 
@@ -22,7 +22,7 @@ class Peer:
 
     def __init__(self, database: Postgres, opened: ExitStack) -> None:
         self._values = opened.enter_context(closing(open_values(database)))
-        self._leases = opened.enter_context(closing(open_shared(database, Path())[0]))
+        self._leases = opened.enter_context(closing(PostgresLeases(Registry(database), "")))
         self._lease: Lease | None = None
         self.seq = 0
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from traceback import format_exception
 
 import pytest
 
@@ -71,13 +72,14 @@ def refused(location: Location) -> FrError:
         ("postgresql:///faces?host=/run/postgresql,db.example.org&sslmode=allow", "without TLS"),
         ("postgresql:///faces?hostaddr=10.0.0.1&sslmode=allow", "without TLS"),
         ("postgresql://db:port/faces?nonsense=1", "is not an address"),
+        ("mysql://fr:hunter2@db.example.org/faces", "is not an address"),
     ],
 )
 def test_an_address_that_is_not_safe_is_refused(url: str, sentence: str) -> None:
     error = refused(Postgres(url))
     assert isinstance(error, ConfigInvalid)
     assert sentence in error.what
-    assert "hunter2" not in error.message
+    assert "hunter2" not in error.message + "".join(format_exception(error))
 
 
 def test_another_machine_gets_tls_that_checks_its_certificate() -> None:
@@ -107,6 +109,16 @@ def test_a_server_that_loses_what_it_acknowledges(unsafe: Cluster, postgres: Clu
     postgres.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
     assert refused(database).metadata == {"setting": "synchronous_commit"}
     postgres.execute(f"ALTER DATABASE {name} SET synchronous_commit = on")
+    open_access(database).close()
+
+
+def test_a_role_that_may_only_read(postgres: Cluster, database: Postgres) -> None:
+    name = database.url.partition("@/")[2].partition("?")[0]
+    postgres.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    error = refused(database)
+    assert isinstance(error, DatabaseUnusable)
+    assert "default_transaction_read_only" in error.what
+    postgres.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
     open_access(database).close()
 
 
@@ -182,6 +194,8 @@ def test_statements_and_locks_have_an_end(postgres: Cluster) -> None:
         with pytest.raises(StoreFailed) as slow, opened.reading() as now:
             now.rows("SELECT pg_sleep(30)")
         assert slow.value.metadata == {"cause": "QueryCanceled"}
+        with opened.reading() as now:  # over the same connection, whose transaction has ended
+            assert now.rows("SELECT 1") == [(1,)]
     with (
         closing(open_database(replace(database, lock_timeout_s=0.2), ACCESS, KEY)) as opened,
         closing(open_database(database, ACCESS, KEY)) as other,

@@ -18,6 +18,7 @@ from fr_core.storage.leases import Lease
 from fr_core.storage.location import Postgres
 from fr_core.storage.members import Itself
 from fr_core.storage.opening import open_database, open_members, open_shared
+from fr_core.storage.postgres.registry import Registry
 from fr_core.types import ModelId
 from fr_server.config import Config
 from fr_server.telemetry.milvus_metrics import MILVUS_SPECS, MilvusCollector
@@ -97,7 +98,9 @@ def test_leases_that_are_held_and_lost_are_counted(postgres: Cluster, tmp_path: 
         duties.alone("purge_cases", lambda: None)()
         duties.alone("no chore", lambda: None)()
         assert counted(registry, "fr_leases_held", **of) == 1
-        others.release(Lease("purge_cases", 1, 0.0))  # as if it had expired
+        with closing(Registry(database)) as registry_of_servers:
+            ((number,),) = registry_of_servers.run("SELECT number FROM leases WHERE name = 'purge_cases'")
+        others.release(Lease("purge_cases", number, 0.0))  # as if it had expired
         assert others.take("purge_cases", 60.0)
         until(lambda: counted(registry, "fr_leases_lost_total", **of) == 1)  # though the job is not due
         assert counted(registry, "fr_leases_held", **of) == 0

@@ -151,6 +151,8 @@ class Memories:
         It takes `_SETTLE_S` at most; then upkeep goes on beside searches. What `on_step` raises ends it.
         """
         until_s = time.monotonic() + _SETTLE_S
+        if (state := self.remote_state) and state.incomplete:
+            _log.info("Waiting up to %d seconds until Milvus has been compared with the galleries", _SETTLE_S)
         while (state := self.remote_state) and state.answers and state.incomplete and time.monotonic() < until_s:
             self.tidy()
             for memory in self:

@@ -11,6 +11,7 @@ import json
 import secrets
 import threading
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from fr_core.storage import members
 from fr_core.storage.leases import own_clock_s
@@ -50,6 +51,7 @@ class PostgresMembers:
     Args:
         lasts_s: seconds that a term lasts beyond its last beat; the same for all servers of a database.
         clock_s: as `own_clock_s`.
+        folder: as for `PostgresLeases`.
 
     Raises as `Registry.run`.
     """
@@ -60,10 +62,11 @@ class PostgresMembers:
         itself: Itself,
         lasts_s: float = LASTS_S,
         clock_s: Callable[[], float] = own_clock_s,
+        folder: Path | None = None,
     ) -> None:
         self._registry = registry
         self.itself = itself
-        self.leases = PostgresLeases(registry, itself.name, clock_s)
+        self.leases = PostgresLeases(registry, itself.name, clock_s, folder)
         self._lasts_s = lasts_s
         self._clock_s = clock_s
         self._lock = threading.Lock()  # of all that follows
@@ -180,7 +183,7 @@ class PostgresMembers:
 
     def close(self) -> None:
         """Close the connection to the database; it does not leave."""
-        self._registry.close()
+        self.leases.close()
 
     def _surely_gone(self, found: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
         now_s = self._clock_s()

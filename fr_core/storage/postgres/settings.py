@@ -25,8 +25,9 @@ SELECT least(
 """
 # Of an open store, beside those that read: one writes, and another looks at keys or cleans up.
 _BESIDE = 2
-_STATEMENT = "SELECT pg_is_in_recovery(), current_setting('server_encoding'), " + ", ".join(
-    f"current_setting('{name}')" for name in _SETTINGS
+_STATEMENT = (
+    "SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only'), current_setting('server_encoding'), "
+    + ", ".join(f"current_setting('{name}')" for name in _SETTINGS)
 )
 
 
@@ -36,17 +37,20 @@ def require_usable(server: Postgres, least_version: int = LEAST_VERSION) -> None
     Raises:
         ConfigInvalid: its address cannot be read, or is not safe.
         DatabaseUnreachable: it does not answer, refuses the login, or does not speak TLS.
-        DatabaseUnusable: it is too old, a standby, or set so that a power cut takes what it has acknowledged.
+        DatabaseUnusable: it is too old, a standby or read-only, or set so that a power cut takes what it has
+            acknowledged.
         StoreFailed: it fails meanwhile.
     """
     parameters_of(server.url)
-    with driver_errors(), closing(Link(server, "public", reads=True, first=True)) as link:
+    with driver_errors(), closing(Link(server, "public", first=True)) as link:
         found = link.version // 10_000
-        ((is_standby, encoding, *values),) = link.run(_STATEMENT)
+        ((is_standby, read_only, encoding, *values),) = link.run(_STATEMENT)
     if found < least_version:
         raise DatabaseUnusable(message("error.storage.postgres_too_old", found=found, least=least_version))
     if is_standby:
         raise DatabaseUnusable(message("error.storage.postgres_standby"))
+    if read_only == "on":
+        raise DatabaseUnusable(message("error.storage.postgres_read_only"))
     for name, value in zip(_SETTINGS, values, strict=True):
         if value == "off":
             raise DatabaseUnusable(message("error.storage.postgres_setting_off", setting=name), setting=name)

@@ -33,8 +33,8 @@ class Peers:
 
     def __init__(self, config: Config, shared: Shared | None = None, lasts_s: float = LASTS_S) -> None:
         itself = Itself(name_of_server(config), _address(config), __version__, max(1, config.server.frontends))
-        server = postgres_of(config)
-        self.members: Members = open_members(server or data_folder(config), itself, lasts_s)
+        server, folder = postgres_of(config), data_folder(config)
+        self.members: Members = open_members(server or folder, itself, lasts_s, folder)
         told = shared or Shared()
         self._heartbeat = (
             None if server is None else Heartbeat(self.members, lasts_s, failed=lambda error: told.heartbeat_failed())
