@@ -32,7 +32,7 @@ SERVER_ALONE = ("cv2", "faiss", "onnxruntime", "openvino", "apsw")
 SERVER_PACKAGES = ("numpy", "PIL", "cryptography", "pydantic", *SERVER_ALONE)
 OURS = (
     *("fr_bench", "fr_core", "fr_datasets", "fr_evaluation", "fr_locales", "fr_server"),
-    *("fr_training", "fr_trust", "fr_web"),
+    *("fr_training", "fr_trust", "fr_video", "fr_web"),
 )
 MOST_BYTES = 45_000_000
 
