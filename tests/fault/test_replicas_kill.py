@@ -58,7 +58,7 @@ LASTS_S = members.LASTS_S if NIGHTLY else 3.0
 # Failures that a caller must expect while a server or PostgreSQL is away.
 PASSING = {"UNAVAILABLE", "STORE_FAILED", "REPLICA_BEHIND", "ERASURE_UNCONFIRMED", "SHUTTING_DOWN", "NOT_READY"}
 SHOWN = 10
-LIVING = 12  # people of one caller, beyond whom it erases
+LIVING = 12 if NIGHTLY else 6  # people of one caller, beyond whom it erases
 SIZE = 64
 
 
