@@ -328,6 +328,7 @@ def test_servers_that_die_lose_nothing_and_answer_nothing_wrong(tmp_path: Path, 
     assert history.counts["people at the end"] > 0
 
 
+@pytest.mark.nightly
 def test_control_a_server_that_searches_an_older_memory_is_found_out(tmp_path: Path, mortal: Cluster) -> None:
     assert told(live(tmp_path, mortal, 60.0, "stale")) != []
 
