@@ -175,7 +175,7 @@ def test_lfw_in_one_command(testdata: Path, tmp_path: Path, option: str, accurac
 
 @pytest.mark.usefixtures("remembering")
 def test_a_part_of_lfw_in_one_command(testdata: Path, tmp_path: Path) -> None:
-    each = 30 if NIGHTLY else 6  # pairs of one person, and of two, in each of two folds
+    each = 30 if NIGHTLY else 10  # pairs of one person, and of two, in each of two folds
     root = tmp_path / "lfw"
     root.mkdir()
     (root / "images").symlink_to(testdata / "lfw" / "images")
