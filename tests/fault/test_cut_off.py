@@ -21,7 +21,7 @@ from fr_server.gateway.tls import check_tls, tls_files
 from fr_server.main import open_galleries
 from fr_server.storage.opening import open_access, open_stores
 from fr_server.storage.seal import exchanging, require_sealed, seal_of
-from support.counts import count
+from support.counts import at_night, count
 from support.secured import KILLED, Made, cut_off, done, fill, fr_server, made, put_back
 
 STRIDE = count("ROTATION_STRIDE")  # how many steps are passed over between two kills; 1 = every one of them
@@ -186,7 +186,7 @@ build()(words)
 """
 
 
-@pytest.mark.parametrize("name", ["ca.key", "admin.toml"])
+@pytest.mark.parametrize("name", ["admin.toml", at_night("ca.key")])
 def test_a_second_init_of_a_folder_leaves_it_to_the_first(tmp_path: Path, name: str) -> None:
     folder = tmp_path / "srv"
     words = (sys.executable, "-c", HELD, name, "server", "init", str(folder))
@@ -260,7 +260,7 @@ def whole(path: Path) -> None:
     check_tls(files, wall_ms())
 
 
-@pytest.mark.parametrize("renames", range(RENAMES))
+@pytest.mark.parametrize("renames", [0, BETWEEN, *map(at_night, (1, 2, 3, 5))])
 def test_it_is_no_tampering_and_can_be_run_again(configuration: Path, renames: int) -> None:
     before = files_of(configuration.parent)
     assert cut_off_at(configuration, renames) == KILLED
@@ -284,7 +284,7 @@ def test_all_of_it_is_so_many_renames(configuration: Path) -> None:
     assert files_of(configuration.parent, ".before") == before
 
 
-@pytest.mark.parametrize("name", ["server.toml", "server.key", "server.pem"])
+@pytest.mark.parametrize("name", ["server.key", at_night("server.toml"), at_night("server.pem")])
 def test_what_somebody_changes_after_the_cut_is_tampering(configuration: Path, name: str) -> None:
     assert cut_off_at(configuration, BETWEEN) == KILLED
     with (configuration.parent / name).open("a") as file:
@@ -326,7 +326,7 @@ def test_the_files_before_are_not_taken_for_sealed_once_it_has_ended(configurati
         require_sealed(configuration, load_config(configuration))
 
 
-@pytest.mark.parametrize("renames", [BETWEEN, BETWEEN + 1, RENAMES])
+@pytest.mark.parametrize("renames", [BETWEEN, at_night(BETWEEN + 1), at_night(RENAMES)])
 def test_links_are_exchanged_themselves(configuration: Path, renames: int) -> None:
     apart = configuration.parent / "apart"
     apart.mkdir()

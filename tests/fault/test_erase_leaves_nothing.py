@@ -147,6 +147,7 @@ def test_control_without_secure_deletion_it_is_in_the_database(tmp_path: Path) -
     assert {"id", "name", "metadata", "key", "template", "photo"} <= found[DATABASE_NAME]
 
 
+@pytest.mark.nightly
 def test_control_without_clean_pages_the_database_has_traces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clean_pages, "clean_page", lambda page, _header: page)
     assert erased_in(tmp_path / "data", PEOPLE)[DATABASE_NAME]

@@ -166,6 +166,7 @@ def test_a_list_of_revoked_certificates_without_an_end_is_refused(tmp_path: Path
     assert time.thread_time() - begun <= MOST_S
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("text", "limit", "dies_of"),
     [

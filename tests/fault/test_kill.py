@@ -152,6 +152,7 @@ def test_what_was_acknowledged_survives_kill_9(folder: Location) -> None:
     assert killed.in_the_midst > KILLS / 2
 
 
+@pytest.mark.nightly
 def test_control_what_was_promised_too_early_does_not(folder: Location) -> None:
     killed = kill_many(folder, 20, "promise", seed=2)
     assert killed.lost + killed.risen > 0

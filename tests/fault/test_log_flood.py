@@ -20,7 +20,6 @@ from fr_api.v1 import recognition_pb2, recognition_pb2_grpc, server_pb2, server_
 from fr_server.telemetry.throttle import MOST_PER_WINDOW
 from support import hostile
 from support.commands import serving
-from support.counts import NIGHTLY
 from support.faults import SOON
 from support.secured import HOST, Made, made, secure_channel, started_secured
 
@@ -82,7 +81,8 @@ def flooded(log: Path, address: str, at: Made, name: str) -> bytes:
     return log.read_bytes()[before:]
 
 
-@pytest.mark.parametrize("name", SAID if NIGHTLY else ("grpc-encoding",))
+@pytest.mark.nightly  # by day the command is attacked, below
+@pytest.mark.parametrize("name", SAID)
 def test_what_grpc_says_of_headers_is_not_written(tmp_path: Path, at: Made, name: str) -> None:
     with started_secured(tmp_path, at, ON) as server:
         written = flooded(tmp_path / "log", server.address, at, name)
@@ -90,7 +90,8 @@ def test_what_grpc_says_of_headers_is_not_written(tmp_path: Path, at: Made, name
     assert SAID[name] not in written
 
 
-@pytest.mark.parametrize("name", SAID if NIGHTLY else ("grpc-encoding",))
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", SAID)
 def test_control_grpc_writes_it_where_it_is_asked_to_speak(
     tmp_path: Path, at: Made, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,6 +135,7 @@ def test_refused_calls_are_told_by_their_number(
     assert len(lines) <= windows * MOST_PER_WINDOW + 1
 
 
+@pytest.mark.nightly
 def test_control_each_call_of_somebody_who_is_known_is_told(tmp_path: Path, at: Made) -> None:
     with started_secured(tmp_path, at, ON) as server, at.channel(server.address, at.key()) as channel:
         many_calls(channel, 100, grpc.StatusCode.OK)

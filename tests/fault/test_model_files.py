@@ -23,6 +23,7 @@ from fr_core.packs.cache import FileState, ModelCache
 from fr_core.packs.fetch import fetch_all
 from fr_core.packs.manifest import FileSpec, Pack, RegistrySource, ZipSource, load_pack
 from support.commands import script
+from support.counts import at_night
 from support.loopback import answering, send
 
 CONTENT = bytes(range(256)) * 64
@@ -164,7 +165,7 @@ def test_an_interrupted_fetch_leaves_no_half_file(
         assert list(scratch.iterdir()) == []
 
 
-@pytest.fixture(scope="module", params=["buffalo_s", "sface"])
+@pytest.fixture(scope="module", params=["buffalo_s", at_night("sface")])
 def pack(request: pytest.FixtureRequest) -> Pack:
     return load_pack(request.param)
 

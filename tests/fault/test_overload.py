@@ -220,6 +220,7 @@ def test_a_call_beside_a_stream_waits_for_one_batch_more_than_alone(tmp_path: Pa
     assert statistics.median(beside) <= alone + BATCH_S + SCHEDULING_S
 
 
+@pytest.mark.nightly
 def test_control_as_bulk_a_call_waits_for_the_whole_queue(tmp_path: Path) -> None:
     alone, beside = latencies(tmp_path, EveryoneIsBulk, calls=1)
     assert statistics.median(beside) > alone + BATCH_S + SCHEDULING_S

@@ -144,6 +144,7 @@ def test_what_was_acknowledged_survives_the_death_of_postgresql(mortal: Cluster,
     assert outcome.acknowledged > 5 * KILLS
 
 
+@pytest.mark.nightly
 def test_control_a_commit_that_is_not_written_is_lost(mortal: Cluster, database: Postgres) -> None:
     assert kill_many(mortal, database, 20, synchronous=False).wrong > 0
 

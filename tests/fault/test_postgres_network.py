@@ -82,6 +82,7 @@ def works(galleries: Galleries) -> bool:
         return False
 
 
+@pytest.mark.nightly
 def test_control_without_limits_a_call_waits_for_the_network(cable: Cable, database: Postgres) -> None:
     patient = replace(database, connect_timeout_s=600.0, statement_timeout_s=600.0)
     with Galleries.open(patient, key=KEY, index="numpy") as galleries:

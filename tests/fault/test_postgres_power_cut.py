@@ -138,5 +138,6 @@ def test_a_power_cut_of_postgresql_takes_nothing_that_was_acknowledged(root: Pat
     assert outcome.unsynced > CUTS
 
 
+@pytest.mark.nightly
 def test_control_where_the_disk_of_postgresql_lies_about_its_syncs_changes_are_lost(root: Path) -> None:
     assert cut_many(root, 5, lies=True).wrong > 0

@@ -153,6 +153,7 @@ def test_power_cuts_after_failed_syncs_take_and_give_nothing(folder: Path) -> No
     assert outcome.syncs_refused > CUTS / 4
 
 
+@pytest.mark.nightly
 def test_control_a_commit_that_is_not_synced_is_lost(folder: Path) -> None:
     outcome = cut_many(folder, CUTS_A_RUN, synchronous="NORMAL")
     assert outcome.lost + outcome.risen > 0

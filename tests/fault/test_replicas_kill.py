@@ -58,7 +58,7 @@ LASTS_S = members.LASTS_S if NIGHTLY else 3.0
 # Failures that a caller must expect while a server or PostgreSQL is away.
 PASSING = {"UNAVAILABLE", "STORE_FAILED", "REPLICA_BEHIND", "ERASURE_UNCONFIRMED", "SHUTTING_DOWN", "NOT_READY"}
 SHOWN = 10
-LIVING = 12  # people of one caller, beyond whom it erases
+LIVING = 12 if NIGHTLY else 6  # people of one caller, beyond whom it erases
 SIZE = 64
 
 
@@ -328,6 +328,7 @@ def test_servers_that_die_lose_nothing_and_answer_nothing_wrong(tmp_path: Path, 
     assert history.counts["people at the end"] > 0
 
 
+@pytest.mark.nightly
 def test_control_a_server_that_searches_an_older_memory_is_found_out(tmp_path: Path, mortal: Cluster) -> None:
     assert told(live(tmp_path, mortal, 60.0, "stale")) != []
 

@@ -127,6 +127,7 @@ def test_each_item_is_durable_before_its_answer_and_in_order(tmp_path: Path, mon
     print(f"power cuts: {len(cuts.taken)}, records: {records}, their commits: {commits}, lost: 0")  # noqa: T201
 
 
+@pytest.mark.nightly
 def test_control_an_answer_that_does_not_wait_for_its_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cuts = cut_many(tmp_path, Early, monkeypatch)
     images = enumerate(cuts.taken)

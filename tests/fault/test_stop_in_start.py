@@ -21,7 +21,7 @@ from fr_api.v1 import common_pb2, recognition_pb2, recognition_pb2_grpc
 from fr_core.gallery.galleries import Galleries
 from fr_core.packs.cache import ModelCache
 from support.commands import START_S
-from support.counts import NIGHTLY
+from support.counts import NIGHTLY, at_night
 from support.faults import until
 from support.servers import ended
 
@@ -127,9 +127,6 @@ def hung_up(moment: str, folder: Path, *options: str) -> Iterator[subprocess.Pop
             yield process
         finally:
             process.kill()
-
-
-at_night = partial(pytest.param, marks=pytest.mark.nightly)
 
 
 @pytest.mark.parametrize("moment", [at_night(FIRST), at_night("fr_server.config"), "fr_server.main", at_night("faiss")])

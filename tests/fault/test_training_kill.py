@@ -180,6 +180,7 @@ def test_what_was_acknowledged_survives_kill_9(location: Location) -> None:
     assert book.in_the_midst > KILLS / 2
 
 
+@pytest.mark.nightly
 def test_control_what_was_promised_too_early_does_not(location: Location) -> None:
     assert kill_many(location, 20, "promise", seed=2).lost > 0
 

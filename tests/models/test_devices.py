@@ -46,7 +46,7 @@ from fr_core.runtime.openvino_session import precisions
 from fr_core.runtime.session import PIXELS, Output, PixelInput, Plan, Session
 from fr_core.types import U8, EmbeddedFace
 from fr_server.commands.models import models
-from support.counts import NIGHTLY
+from support.counts import NIGHTLY, at_night
 from support.scrfd import faces_of
 
 pytestmark = pytest.mark.models
@@ -242,7 +242,7 @@ class Recording(TileDetector):
         return [faces for tile in tiles for faces in self._model.detect_tiles([tile])]
 
 
-@pytest.mark.parametrize(("device", "precision"), [("cpu", "f32"), ("openvino", "f32"), ("openvino", "bf16")])
+@pytest.mark.parametrize(("device", "precision"), [("cpu", "f32"), ("openvino", "f32"), at_night("openvino", "bf16")])
 def test_likely_rows_give_the_faces_of_all_rows_on_every_photo(
     pack_cache: ModelCache, photos: dict[str, Path], testdata: Path, device: str, precision: str
 ) -> None:

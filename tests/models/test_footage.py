@@ -32,7 +32,7 @@ SETTINGS = EngineSettings(device="auto", detection="fast")
 def test_people_are_followed_and_found_in_every_recording(testdata: Path, pack_cache: ModelCache) -> None:
     """By day few people, for a short time, in small pictures; at night the footage of `fr bench video`."""
     people = count("FOOTAGE_PEOPLE")
-    filming = Filming(people) if NIGHTLY else Filming(people, 12.0, (960, 540))
+    filming = Filming(people) if NIGHTLY else Filming(people, 8.0, (960, 540))
     order = MadeOrder(testdata / "lfw" / "images", filming, strangers=500 if NIGHTLY else 30)
     report = bench_made(order, SETTINGS, print)
     page = video_page(report)

@@ -11,13 +11,13 @@ from fr_bench.speed.search_gallery import plant
 from fr_bench.speed.values import EngineSettings
 from fr_core.gallery.index.faiss_flat import FaissFlatIndex
 from fr_core.gallery.index.milvus_settings import MilvusSettings
-from support.counts import count
+from support.counts import NIGHTLY, count
 from support.milvus import indexes_of, keep_up, lite, milvus_server, settings_of, truth_of
 
 pytestmark = pytest.mark.models
 
 TOP = 20
-OTHERS = 5_000
+OTHERS = 5_000 if NIGHTLY else 2_000
 
 
 @pytest.fixture(params=["lite", "server"])

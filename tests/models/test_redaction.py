@@ -17,13 +17,14 @@ from fr_video.leads import to_json
 from fr_video.reading import VideoFile
 from fr_video.redaction import MIN_SCORE, read_kept, redact, sensitive
 from fr_video.values import EVERY_FRAME, Frame, Sampling
-from support.counts import count
+from support.counts import NIGHTLY, count
 from support.footage import Actor, Place, Scene, actors_of, at_rate, film, texture
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 
 SIZE = (640, 360)
 SECONDS = 2.0
+RATE = Fraction(25 if NIGHTLY else 12)  # frames per second
 IN_SCENE = 3
 
 
@@ -75,7 +76,7 @@ def test_no_frame_shows_a_face_that_is_not_kept(tmp_path: Path, testdata: Path, 
     before = after = kept_faces = made = strangers = 0
     for number, scene in enumerate(scenes(testdata)):
         path, out = tmp_path / f"{number}.mp4", tmp_path / f"{number}.webm"
-        film(path, scene, at_rate(Fraction(25), SECONDS), options={"crf": "24", "preset": "ultrafast"})
+        film(path, scene, at_rate(RATE, SECONDS), options={"crf": "24", "preset": "ultrafast"})
         with VideoFile(path) as video:
             footage = analyze(video, engine, Sampling())
             longest = max(footage.tracks, key=lambda track: len(track.sightings))

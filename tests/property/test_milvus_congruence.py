@@ -27,7 +27,7 @@ def milvus(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield settings_of(server.uri)
 
 
-@settings(max_examples=examples(60) if NIGHTLY else 5, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60) if NIGHTLY else 3, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=STEPS,
     dimension=st.sampled_from([1, 2, 3, 8, 65, 128]),

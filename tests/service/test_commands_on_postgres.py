@@ -24,7 +24,7 @@ from fr_server.storage.seal import mark_stores, require_sealed, seal_of
 from fr_trust.access.principal import Role
 from fr_trust.access.store import AccessStore
 from support.commands import serving
-from support.counts import count
+from support.counts import NIGHTLY, count
 from support.postgres import Cluster
 from support.secured import KILLED, cut_off, done, fr_server
 
@@ -203,7 +203,7 @@ def test_servers_start_from_what_the_commands_made(tmp_path: Path, named: Postgr
     second = second_of(first, tmp_path / "second")
     done("seal", "--config", str(second))
     options = ("--port", "0", "--device", "cpu", "--detection", "fast", "--set")
-    for _ in range(2):  # also after a restart of both
+    for _ in range(2 if NIGHTLY else 1):  # at night also after a restart of both
         with (
             serving(first, "--config", first / "server.toml", *options, "server.name=one") as one,
             serving(second.parent, "--config", second, *options, "server.name=other") as other,

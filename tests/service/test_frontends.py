@@ -61,7 +61,7 @@ from fr_trust.evidence.verify import verify_bundle
 from support.callers import POTENTIAL, Caller, reason_of
 from support.cases import noise
 from support.commands import Serving, serving
-from support.counts import count
+from support.counts import at_night, count
 from support.engines import calibration
 from support.faults import until
 from support.postgres import Cluster
@@ -220,6 +220,7 @@ def running(
         loop.close()
 
 
+@pytest.mark.parametrize("location", ["sqlite", at_night("postgresql")], indirect=True)
 def test_killed_front_end_is_replaced_and_the_others_go_on(tmp_path: Path, location: Location) -> None:
     before, arenas = shared_memory(), arenas_of("self")
     storage = {} if isinstance(location, Path) else {"url": location.url}

@@ -31,7 +31,7 @@ from fr_server.storage.opening import open_stores
 from fr_server.storage.places import Place, places_in
 from fr_trust.casework.values import Purpose
 from support.access import new_key
-from support.counts import count
+from support.counts import at_night, count
 from support.ledger import MODEL, SIZE, embedding
 from support.stores import outside
 from support.training_stores import add_course, small_course
@@ -196,7 +196,7 @@ def test_a_damaged_chain_is_not_copied(path: Path) -> None:
     assert [place.chain for place in places(path, folders=False) if place.is_there] == ["galleries", "training"]
 
 
-@pytest.mark.parametrize("to", ["postgresql", "sqlite"])
+@pytest.mark.parametrize("to", ["postgresql", at_night("sqlite")])
 def test_killed_on_the_way_nothing_is_lost(path: Path, to: str) -> None:
     before = content_of(path, folders=True)
     if to == "sqlite":

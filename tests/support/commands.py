@@ -127,13 +127,21 @@ class Serving:
     """A running `fr serve`, in a group of processes of its own."""
 
     def __init__(self, folder: Path, options: Sequence[str | Path], environment: dict[str, str] | None = None) -> None:
-        from support.faults import until  # which scripts do without
+        from support.counts import NIGHTLY  # which scripts do without, as without the next
+        from support.faults import until
 
+        # A start runs the models with each of the sizes of batches, and by day there is one.
+        one_size = {} if NIGHTLY else {"FR__BATCHING__EMBEDDER_SIZES": "1"}
         self.ready, self.log = folder / "ready", folder / "server.log"
         command: list[str | Path] = [BIN / "fr", "serve", *options, "--ready-file", self.ready]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command, cwd=folder, stdout=log, stderr=log, env={**os.environ, **(environment or {})}, process_group=0
+                command,
+                cwd=folder,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **one_size, **(environment or {})},
+                process_group=0,
             )
         try:
             until(lambda: self.ready.exists() or self.process.poll() is not None, START_S)

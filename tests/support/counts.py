@@ -7,6 +7,7 @@ the run.
 import math
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import pytest
@@ -14,6 +15,9 @@ import pytest
 Test = TypeVar("Test", bound=Callable[..., None])
 
 NIGHTLY = os.environ.get("FR_NIGHTLY", "") not in ("", "0")
+
+# A value of a parameter that only the run of the night takes.
+at_night = partial(pytest.param, marks=pytest.mark.nightly)
 
 # How much slower others may be beside an attack. By day it runs beside other tests, and only has to be borne.
 SLOWER = 2.0 if NIGHTLY else math.inf
@@ -33,9 +37,9 @@ COUNTS = {
     "COPIES_AT_ONCE": (300, 20_000),
     "CORRUPTIONS": (20, 1_000),
     "CROWD_WINDOWS": (1, 20),
-    "CUT_OFF_STRIDE": (16, 4),
+    "CUT_OFF_STRIDE": (32, 4),
     "EQUAL_GROUPS": (12, 60),
-    "FOOTAGE_PEOPLE": (4, 40),
+    "FOOTAGE_PEOPLE": (3, 40),
     "FOREIGN_PAIRS": (30, 600),
     "FRONTEND_KILLS": (1, 20),
     "GALLERY_KILLS": (6, 1_000),
@@ -58,7 +62,7 @@ COUNTS = {
     "PROMINENT_PEOPLE": (8, 300),
     "REDACTION_SCENES": (1, 30),
     "REFUSED_CALLS": (1_000, 100_000),
-    "REPLICA_SECONDS": (15, 300),
+    "REPLICA_SECONDS": (9, 300),
     "ROTATION_STRIDE": (23, 1),
     "SCRATCH_KILLS": (1, 5),
     "SERVER_KILLS": (2, 200),

@@ -6,6 +6,7 @@ import pytest
 
 from fr_web.console.views.keyboard import KEYS
 from support.browser import PROBE, Look, World, join, needs_browser, opened, sign_in, wait_until
+from support.counts import at_night
 
 pytestmark = needs_browser
 TOPS = "[...document.querySelectorAll('.pane, .scale button, h1')].map((one) => one.getBoundingClientRect().top)"
@@ -237,7 +238,7 @@ def test_an_answer_that_takes_long_is_announced_and_asked_for_once(look: Look, c
     assert len(held) == 1
 
 
-@pytest.mark.parametrize("scrolled", [0, 120])
+@pytest.mark.parametrize("scrolled", [at_night(0), 120])
 def test_the_notice_of_a_lost_connection_covers_nothing(look: Look, console_world: World, scrolled: int) -> None:
     look.expected = "Failed to fetch|ERR_INTERNET_DISCONNECTED"
     at_first_trial(look, console_world)
@@ -254,7 +255,7 @@ def test_the_notice_of_a_lost_connection_covers_nothing(look: Look, console_worl
     look.page.locator("#lost").wait_for(state="hidden")
 
 
-@pytest.mark.parametrize(("zone", "told"), [("Asia/Tokyo", "GMT+9"), ("UTC", "")])
+@pytest.mark.parametrize(("zone", "told"), [("Asia/Tokyo", "GMT+9"), at_night("UTC", "")])
 def test_a_time_stands_beside_that_of_the_browser(browser: Any, console_world: World, zone: str, told: str) -> None:
     with opened(browser, console_world.address, timezone_id=zone) as look:
         sign_in(look.open("/").page, console_world, "trainer")
