@@ -84,9 +84,9 @@ class Tracker:
             self._open[place].add(looks[number])
         known = [looks[number] for number in taken]
         left = [look for number, look in enumerate(looks) if number not in taken]
-        for look in sorted(left, key=fitness, reverse=True):
-            if not any(self._is_double(look, other) for other in known):
-                known.append(look)
+        for look in left:
+            better = [other for other in left if fitness(other) > fitness(look)]
+            if not any(self._is_double(look, other) for other in (*known, *better)):
                 self._begin(look)
         return looks
 
