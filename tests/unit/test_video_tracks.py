@@ -132,6 +132,14 @@ def test_a_face_between_two_people_does_not_lead_from_one_to_the_other() -> None
     assert [[sighting.number for sighting in track.sightings] for track in tracks] == [[*range(6)], [*range(6, 11)]]
 
 
+def test_after_a_pause_the_place_alone_decides_no_more() -> None:
+    """A face that is neither like the track nor unlike it goes on in its place, but not after more than a second."""
+    one, doubtful = [face(box(100), person(1))], [face(box(100), turned(70.0))]
+    assert len(followed([one, one, doubtful], Fraction(1))) == 1
+    assert len(followed([one, one, doubtful], Fraction(6, 5))) == 2
+    assert len(followed([one, one, one], Fraction(6, 5))) == 1
+
+
 def test_a_face_that_was_seen_twice_is_expected_where_it_was_going() -> None:
     seen = [[face(box(100 + 20 * step), person(1))] for step in range(3)]
     gone: list[list[EmbeddedFace]] = [[]] * 5  # until 1.2 seconds after the last sighting

@@ -28,6 +28,8 @@ MAX_GAP_S = 2
 """A track ends after so many seconds without its face; a face that returns later gets a new track and its own list."""
 
 _SAME_PLACE = 0.3  # intersection over union, as SORT has it
+# Seconds without a face after which its place alone decides no more; frames are looked at once a second or more often.
+_IN_PLACE_S = 1.0
 # Box sides that a face may be away without an overlap, at once and for each second, from where it was or from where it
 # is expected, if the embeddings say it is the same; "at first" is before a second sighting tells its velocity. People
 # who walk by near a camera cross up to six sides of their face in a second. Chosen on `fr bench video --tuning`.
@@ -39,8 +41,8 @@ _BEST_SHOTS = 3
 class Appearance:
     """The similarities of a model that matter to the tracker.
 
-    At `same` or above, a face may belong to a track without an overlap; below `different` to the mean of the track, it
-    never does.
+    At `same` or above, a face may belong to a track without an overlap or after a pause; below `different` to the mean
+    of the track, it never does.
     """
 
     same: float
@@ -128,7 +130,8 @@ class Tracker:
         similarity = max(mean, look.embedding.similarity(track.latest))
         away = min(_distance(track.box, look.at.box), _distance(expected, look.at.box))
         near = away <= track.reach(after_s)
-        if shared >= _SAME_PLACE or (near and similarity >= self._appearance.same):
+        in_place = shared >= _SAME_PLACE and after_s <= _IN_PLACE_S
+        if in_place or (near and similarity >= self._appearance.same):
             return shared + similarity
         return None
 
