@@ -132,6 +132,12 @@ def test_faces_behind_others_or_beyond_the_edge_are_not_clear() -> None:
     assert clear([Actor("one", SQUARE, lambda _: (2, 50, 40))]) == [False]
 
 
+def test_a_face_that_is_wholly_behind_another_is_not_there() -> None:
+    small, large = Actor("small", SQUARE, lambda _: (50, 50, 40)), Actor("large", SQUARE, lambda _: (50, 50, 60))
+    assert [face.identity for face in Scene([small, large], (200, 100)).faces(0.0)] == ["large"]
+    assert [face.identity for face in Scene([large, small], (200, 100)).faces(0.0)] == ["large", "small"]
+
+
 def test_a_camera_moves_and_magnifies_what_it_sees() -> None:
     one = Actor("one", SQUARE, lambda _: (50, 50, 40))
     scene = Scene([one], (200, 100), texture((200, 100)), camera=lambda time: (50 + 10 * time, 50, 2.0))

@@ -96,9 +96,55 @@ def test_a_face_that_was_away_for_more_than_two_seconds_gets_a_new_track(gap: Fr
 
 
 def test_a_frame_gives_a_track_one_face_at_most() -> None:
-    twins = [face(box(100), person(1)), face(box(105), person(1))]
+    twins = [face(box(100), person(1)), face(box(135), person(1))]
     assert [len(track.sightings) for track in followed([twins, twins])] == [2, 2]
     assert [len(track.sightings) for track in followed([twins[:1], twins])] == [2, 1]
+
+
+def test_a_face_that_the_detector_finds_twice_in_a_frame_has_one_track() -> None:
+    worse = replace(GOOD, score=0.5)
+    one, again = face(box(100), person(1, 0.05, 1)), face(box(105, side=48.0), person(1, 0.05, 2), worse)
+    behind = face(box(105, side=48.0), person(2), worse)
+    for first in ([one], [one, again], [again, one]):
+        (track,) = followed([first, [again, one], [one]])
+        assert [sighting.box for sighting in track.sightings] == [box(100)] * 3
+        assert len(followed([first, [behind, one], [one]])) == 2  # the control: another person in the same place
+
+
+def turned(degrees: float) -> Embedding:
+    """Return an embedding that is so far from `person(1)`, towards `person(2)`."""
+    vector = np.zeros(16, np.float32)
+    vector[1:3] = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return Embedding(frozen_array(vector), MODEL)
+
+
+def test_a_face_that_was_half_covered_for_a_second_is_known_again() -> None:
+    clear, covered = [face(box(100), person(1))], [face(box(100), turned(70.0), replace(GOOD, score=0.5))]
+    back, other = [face(box(150), person(1))], [face(box(150), turned(-70.0))]
+    assert len(followed([*[clear] * 3, *[covered] * 6, back])) == 1
+    assert len(followed([*[clear] * 3, *[covered] * 6, other])) == 2  # the control
+
+
+def test_a_face_between_two_people_does_not_lead_from_one_to_the_other() -> None:
+    """A face that covers another by half is like both."""
+    one, both, other = ([face(box(100), turned(degrees))] for degrees in (0.0, 45.0, 90.0))
+    tracks = followed([*[one] * 5, both, *[other] * 5])
+    assert [[sighting.number for sighting in track.sightings] for track in tracks] == [[*range(6)], [*range(6, 11)]]
+
+
+def test_after_a_pause_the_place_alone_decides_no_more() -> None:
+    """A face that is neither like the track nor unlike it goes on in its place, but not after more than a second."""
+    one, doubtful = [face(box(100), person(1))], [face(box(100), turned(70.0))]
+    assert len(followed([one, one, doubtful], Fraction(1))) == 1
+    assert len(followed([one, one, doubtful], Fraction(6, 5))) == 2
+    assert len(followed([one, one, one], Fraction(6, 5))) == 1
+
+
+def test_a_face_that_was_seen_twice_is_expected_where_it_was_going() -> None:
+    seen = [[face(box(100 + 20 * step), person(1))] for step in range(3)]
+    gone: list[list[EmbeddedFace]] = [[]] * 5  # until 1.2 seconds after the last sighting
+    assert len(followed([*seen, *gone, [face(box(260 + 80), person(1))]])) == 1
+    assert len(followed([*seen, *gone, [face(box(260 + 160), person(1))]])) == 2
 
 
 def test_more_frames_of_one_second_are_no_more_looks_and_change_no_template() -> None:

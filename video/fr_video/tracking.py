@@ -1,9 +1,10 @@
 """Follows faces through frames: tracking by detection, with the overlap of boxes and the similarity of embeddings.
 
 As SORT (Bewley et al., "Simple online and realtime tracking", ICIP 2016) with a constant velocity, and, as DeepSORT
-(Wojke et al., ICIP 2017), with the appearance; here the embedding that the search uses anyway. An ID switch puts two
-people into one template, and so spoils a candidate list; a fragment costs a second list. So the thresholds
-prefer breaking a track to switching it.
+(Wojke et al., ICIP 2017), with the appearance; here the embedding that the search uses anyway. A running mean of it
+stands for the track, as in StrongSORT (Du et al., IEEE TMM 2023), because the last face before a pause is often half
+covered. An ID switch puts two people into one template, and so spoils a candidate list; a fragment costs a second list.
+So the thresholds prefer breaking a track to switching it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
+import numpy.typing as npt
 
 from fr_core.scoring.calibration import Calibration
 from fr_core.types import EmbeddedFace, Embedding, frozen_array
@@ -26,9 +28,12 @@ MAX_GAP_S = 2
 """A track ends after so many seconds without its face; a face that returns later gets a new track and its own list."""
 
 _SAME_PLACE = 0.3  # intersection over union, as SORT has it
+# Seconds without a face after which its place alone decides no more; frames are looked at once a second or more often.
+_IN_PLACE_S = 1.0
 # Box sides that a face may be away without an overlap, at once and for each second, from where it was or from where it
-# is expected, if the embeddings say it is the same.
-_REACH, _REACH_PER_S = 1.0, 3.0
+# is expected, if the embeddings say it is the same; "at first" is before a second sighting tells its velocity. People
+# who walk by near a camera cross up to six sides of their face in a second. Chosen on `fr bench video --tuning`.
+_REACH, _REACH_PER_S, _REACH_PER_S_AT_FIRST = 1.0, 1.5, 6.0
 _BEST_SHOTS = 3
 
 
@@ -36,7 +41,8 @@ _BEST_SHOTS = 3
 class Appearance:
     """The similarities of a model that matter to the tracker.
 
-    At `same` or above, a face may belong to a track without an overlap; below `different`, it never does.
+    At `same` or above, a face may belong to a track without an overlap or after a pause; below `different` to the mean
+    of the track, it never does.
     """
 
     same: float
@@ -60,7 +66,10 @@ class Tracker:
         self._given = 0  # tracks, by `due`
 
     def add(self, frame: Frame, faces: Sequence[EmbeddedFace]) -> list[Look]:
-        """Assign the faces of a frame to tracks, each track getting one at most; returns these faces."""
+        """Assign the faces of a frame to tracks, each track getting one at most; returns these faces.
+
+        A face that was found twice goes on in no second track, and begins none.
+        """
         self._open = [track for track in self._open if frame.time - track.last <= MAX_GAP_S]
         looks = [look_of(frame, face) for face in faces]
         pairs = sorted(
@@ -73,15 +82,20 @@ class Tracker:
         for _, place, number in pairs:  # greedy: faces of a frame are few, and rarely compete
             if place not in taken.values() and number not in taken:
                 taken[number] = place
-        followed = list(self._open)
-        for number, look in enumerate(looks):
-            if number in taken:
-                followed[taken[number]].add(look)
-            else:
-                track = OpenTrack(look)
-                self._open.append(track)
-                self._all.append(track)
+        for number, place in taken.items():
+            self._open[place].add(looks[number])
+        known = [looks[number] for number in taken]
+        left = [look for number, look in enumerate(looks) if number not in taken]
+        for look in left:
+            better = [other for other in left if fitness(other) > fitness(look)]
+            if not any(self._is_double(look, other) for other in (*known, *better)):
+                self._begin(look)
         return looks
+
+    def _begin(self, look: Look) -> None:
+        track = OpenTrack(look)
+        self._open.append(track)
+        self._all.append(track)
 
     def tracks(self) -> tuple[Track, ...]:
         """Return the tracks so far."""
@@ -110,23 +124,33 @@ class Tracker:
         shared = overlap(expected, look.at.box)
         if self._appearance is None:
             return shared if shared >= _SAME_PLACE else None
-        similarity = track.similarity(look.embedding)
-        if similarity < self._appearance.different:
+        mean = track.similarity_to_mean(look.embedding)
+        if mean < self._appearance.different:
             return None
+        similarity = max(mean, look.embedding.similarity(track.latest))
         away = min(_distance(track.box, look.at.box), _distance(expected, look.at.box))
-        near = away <= _REACH + _REACH_PER_S * after_s
-        if shared >= _SAME_PLACE or (near and similarity >= self._appearance.same):
+        near = away <= track.reach(after_s)
+        in_place = shared >= _SAME_PLACE and after_s <= _IN_PLACE_S
+        if in_place or (near and similarity >= self._appearance.same):
             return shared + similarity
         return None
+
+    def _is_double(self, one: Look, other: Look) -> bool:
+        """Return True if the detector found one face of a frame twice; two people who overlap do not look the same."""
+        if self._appearance is None or overlap(one.at.box, other.at.box) < _SAME_PLACE:
+            return False
+        return one.embedding.similarity(other.embedding) >= self._appearance.same
 
 
 class OpenTrack:
     """A track that may go on."""
 
     def __init__(self, look: Look) -> None:
-        self._velocity = np.zeros(4)
+        # Of the middle of the box, f64[2], pixels per second; None = it was seen once.
+        self._velocity: npt.NDArray[np.float64] | None = None
         self._sightings = [look.at]
-        self._latest = look.embedding
+        self.latest = look.embedding  # of its last face
+        self._sum = _weighted(look)  # of all its embeddings
         self._began = look.at.time  # of the second that is one look
         self._best = [look]  # of each second
         self.is_given = False  # whether `Tracker.due` has returned it
@@ -148,10 +172,10 @@ class OpenTrack:
 
     def add(self, look: Look) -> None:
         """Go on with a face of a later frame."""
-        moved = np.array(look.at.box) - np.array(self.box)
-        self._velocity = moved / float(look.at.time - self.last)
-        self._latest = look.embedding
-        if self.is_given:  # only the place, the last face and the last second's best go on
+        self._velocity = (_middle(look.at.box) - _middle(self.box)) / float(look.at.time - self.last)
+        self.latest = look.embedding
+        self._sum += _weighted(look)
+        if self.is_given:  # only the place, the last face and the mean go on
             self._sightings, self._best = [look.at], [look]
             return
         self._sightings.append(look.at)
@@ -163,12 +187,19 @@ class OpenTrack:
 
     def expected(self, after_s: float) -> Sequence[float]:
         """Return the box after so many seconds at the velocity that was seen last."""
-        there: list[float] = (np.array(self.box) + self._velocity * min(after_s, 1.0)).tolist()
+        if self._velocity is None:
+            return self.box
+        there: list[float] = (np.array(self.box) + np.tile(self._velocity * after_s, 2)).tolist()
         return there
 
-    def similarity(self, embedding: Embedding) -> float:
-        """Return the similarity to the last face, or to the best of the last second, whichever is higher."""
-        return max(embedding.similarity(self._latest), embedding.similarity(self._best[-1].embedding))
+    def reach(self, after_s: float) -> float:
+        """Return how far from the expected place the face may be after so many seconds, in sides of its box."""
+        return _REACH + after_s * (_REACH_PER_S_AT_FIRST if self._velocity is None else _REACH_PER_S)
+
+    def similarity_to_mean(self, embedding: Embedding) -> float:
+        """Return the similarity to the mean of all its faces by quality, which one half covered face hardly changes."""
+        embedding.model.require_same(self.latest.model)
+        return float(self._sum @ embedding.vector) / float(np.linalg.norm(self._sum))
 
     def closed(self, number: int) -> Track:
         """Return the track as it is now."""
@@ -176,6 +207,11 @@ class OpenTrack:
         shots = tuple(sorted(good, key=fitness, reverse=True))
         template = mean_template([(look.embedding, look.quality.score) for look in good])
         return Track(number, tuple(self._sightings), len(good), shots[:_BEST_SHOTS], template)
+
+
+def _weighted(look: Look) -> npt.NDArray[np.float64]:
+    """Return an embedding by its quality, f64[D]; one of quality 0 still counts a little, as a mean needs a weight."""
+    return look.embedding.vector.astype(np.float64) * max(look.quality.score, 0.01)
 
 
 def mean_template(looks: Iterable[tuple[Embedding, float]]) -> Embedding:
@@ -218,6 +254,10 @@ def overlap(one: Sequence[float], other: Sequence[float]) -> float:
 
 def _area(box: Sequence[float]) -> float:
     return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def _middle(box: Sequence[float]) -> npt.NDArray[np.float64]:
+    return np.array([box[0] + box[2], box[1] + box[3]]) / 2
 
 
 def _distance(one: Sequence[float], other: Sequence[float]) -> float:

@@ -54,18 +54,22 @@ class Scene:
         return {actor.name: box for actor, box in self._boxes(time) if actor.name}
 
     def faces(self, time: float) -> tuple[LabelledFace, ...]:
-        """Return the faces at a time; one that is covered or beyond the edge of the picture is not clear."""
+        """Return the faces at a time; one that is covered or beyond the edge of the picture is not clear.
+
+        A face of which nothing is in sight is left out: a face found there is that of the person in front.
+        """
         there = self._boxes(time)
+        shares = (self._share_in_sight(box, [other for _, other in there[n + 1 :]]) for n, (_, box) in enumerate(there))
         return tuple(
             LabelledFace(
                 actor.name,
                 (box[0] + box[2]) / 2,
                 (box[1] + box[3]) / 2,
                 (box[2] - box[0]) / 2,
-                clear=self._share_in_sight(box, [other for _, other in there[place + 1 :]]) >= _CLEAR,
+                clear=share >= _CLEAR,
             )
-            for place, (actor, box) in enumerate(there)
-            if actor.name
+            for (actor, box), share in zip(there, shares, strict=True)
+            if actor.name and share
         )
 
     def _boxes(self, time: float) -> list[tuple[Actor, tuple[float, float, float, float]]]:
