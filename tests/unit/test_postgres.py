@@ -207,6 +207,22 @@ def test_statements_and_locks_have_an_end(postgres: Cluster) -> None:
         assert locked.value.metadata == {"cause": "LockNotAvailable"}
 
 
+def test_what_the_role_may_no_longer_do_is_told(database: Postgres) -> None:
+    with closing(open_database(database, ACCESS, KEY)) as opened:
+
+        def change(*statements: str) -> None:
+            with opened.transaction(Transaction) as now:
+                for statement in statements:
+                    now.rows(statement)
+
+        with pytest.raises(StoreFailed, match="has become read-only") as refused:
+            change("SET TRANSACTION READ ONLY", "UPDATE head SET version = version")
+        assert refused.value.metadata == {"cause": "ReadOnlySqlTransaction"}
+        outside(database, ACCESS, "ALTER TABLE fr_access.head RENAME TO other")
+        with pytest.raises(StoreCorrupt, match="may no longer use their schema"):
+            change("UPDATE head SET version = version")
+
+
 @pytest.mark.parametrize("before", [(), ("rows",), ("execute",), ("rows", "execute")])
 def test_a_statement_that_fails_ends_its_transaction_and_no_other(database: Postgres, before: tuple[str, ...]) -> None:
     with open_access(database):

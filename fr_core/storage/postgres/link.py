@@ -31,12 +31,13 @@ _DAMAGE = (
     errors.IndexCorrupted,
     errors.IntegrityError,
     errors.DataError,
-    errors.InvalidSchemaName,
     errors.SyntaxError,
     errors.UndefinedColumn,
     errors.UndefinedFunction,
-    errors.UndefinedTable,
 )
+# So PostgreSQL also answers a role that may not use the schema.
+_MISSING = (errors.InvalidSchemaName, errors.UndefinedTable)
+_NO_CHANGES = (errors.InsufficientPrivilege, errors.ReadOnlySqlTransaction)
 _numbers = itertools.count()
 
 
@@ -268,8 +269,8 @@ def parameters_of(url: str) -> dict[str, Any]:
     """
     try:
         parameters: dict[str, Any] = {name: str(value) for name, value in conninfo_to_dict(url).items()}
-    except (psycopg.ProgrammingError, UnicodeEncodeError) as error:
-        raise ConfigInvalid(message("error.storage.postgres_url_unreadable"), key="storage.url") from error
+    except (psycopg.ProgrammingError, UnicodeEncodeError):  # which quote the address, and a password in it
+        raise ConfigInvalid(message("error.storage.postgres_url_unreadable"), key="storage.url") from None
     if parameters.keys() & {"password", "sslpassword"}:
         raise ConfigInvalid(message("error.storage.postgres_url_password"), key="storage.url")
     hosts = f"{parameters.get('host', '')},{parameters.get('hostaddr', '')}".split(",")
@@ -300,6 +301,12 @@ def driver_failures() -> Iterator[None]:
     except _DAMAGE as error:
         cause = type(error).__name__
         raise StatementFailed(StoreCorrupt(message("error.storage.database_damaged"), check=cause)) from None
+    except _MISSING as error:
+        cause = type(error).__name__
+        raise StatementFailed(StoreCorrupt(message("error.storage.postgres_tables_missing"), check=cause)) from None
+    except _NO_CHANGES as error:
+        told = message("error.storage.postgres_no_changes")
+        raise StatementFailed(StoreFailed(told, cause=type(error).__name__)) from None
     except psycopg.Error as error:
         raise StatementFailed(_unreached(error)) from None
 
