@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from fr_web.console.views.keyboard import KEYS
-from support.browser import PROBE, Look, World, join, needs_browser, opened, sign_in, wait_until
+from support.browser import PATIENCE_MS, PROBE, Look, World, join, needs_browser, opened, sign_in
 from support.counts import at_night
 
 pytestmark = needs_browser
@@ -172,6 +172,8 @@ def test_a_clock_is_unsure_while_somebody_signs_in_again(look: Look, console_wor
 
 
 def test_what_was_typed_at_a_refused_sign_in_stays_on_the_page_alone(look: Look, console_world: World) -> None:
+    from playwright.sync_api import expect
+
     look.allowed = (401, 404)
     code, key = next(console_world.codes), console_world.key("trainee")
     told, fields = look.page.locator("#page .refusal"), [look.page.locator(one) for one in ("#code", "#class")]
@@ -182,8 +184,8 @@ def test_what_was_typed_at_a_refused_sign_in_stays_on_the_page_alone(look: Look,
     told.get_by_text("not the right key of the class").wait_for()
     assert [one.input_value() for one in fields] == [code, ""]
     join(look.page, key, code)
-    wait_until(look.page, "key => document.querySelector('#code').value === key", key)
-    assert (fields[1].input_value(), key in look.page.content()) == ("", False)
+    expect(fields[1]).to_have_value("", timeout=PATIENCE_MS)  # it held the code until the answer came
+    assert (fields[0].input_value(), key in look.page.content()) == (key, False)
     join(look.page, code, key)
     look.heading("Course: Squares")
     trainee = look.page.locator("header bdi").inner_text()

@@ -9,7 +9,7 @@ import pytest
 from fr_api.v1 import training_pb2
 from fr_training.lessons import lesson, lesson_names
 from fr_trust.access.principal import Role
-from support.browser import Look, World, needs_browser, opened, sign_in, wait_until
+from support.browser import PATIENCE_MS, Look, World, needs_browser, opened, sign_in, wait_until
 from support.courses import Chance, Stub, answer, create, finish, next_trial, start
 from support.web import web
 
@@ -144,6 +144,8 @@ def test_slips_are_printed_and_a_course_is_made_with_a_button(look: Look, consol
 def test_a_computer_without_a_camera_gets_the_key_of_the_class_from_an_address(
     browser: Any, look: Look, console_world: World
 ) -> None:
+    from playwright.sync_api import expect
+
     key = console_world.key("trainee")
     look.open(f"/courses/{console_world.course.course_id}").page.locator("[name=class_key]").fill(key)
     look.press("Make the cohort").heading("Slips for trainees")
@@ -154,7 +156,7 @@ def test_a_computer_without_a_camera_gets_the_key_of_the_class_from_an_address(
     with opened(browser, look.address) as computer:
         for shown in ("/about", "/"):  # the second time, only what stands behind the # is another
             computer.open(shown).page.goto(told)
-            wait_until(computer.page, "key => document.querySelector('#class').value === key", key)
+            expect(computer.page.locator("#class")).to_have_value(key, timeout=PATIENCE_MS)
             assert key not in computer.page.url
         computer.page.locator("#code").fill(code)
         computer.page.keyboard.press("Enter")
