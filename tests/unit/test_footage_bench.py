@@ -86,6 +86,16 @@ def test_a_track_of_two_people_is_mixed_and_a_box_at_no_face_is_a_false_positive
     assert (figures.mixed, figures.false_positives, figures.id_switches) == (2, 1, 2)
 
 
+def test_a_track_keeps_its_person_while_in_reach_and_another_is_mixed_in_once_they_part() -> None:
+    bob = [LabelledFace("bob", x, 100, 20) for x in (160, 135, 115, 100, 85, 60)]
+    crossing = truth(*[[ada(100), one] for one in bob])
+    ahead = track(1, (0, 100), (1, 100), (2, 110), (3, 100), (4, 90), (5, 100))
+    behind = track(2, (0, 160), (1, 135), (2, 108), (4, 92), (5, 60))
+    assert (followed(crossing, [ahead, behind]).id_switches, followed(crossing, [ahead, behind]).mixed) == (0, 0)
+    swapped = track(1, (0, 100), (1, 100), (2, 110), (3, 100), (4, 85), (5, 60))
+    assert followed(crossing, [swapped]).mixed == 1
+
+
 def test_a_covered_face_may_be_missed_or_seen_and_both_are_right() -> None:
     covered = truth([ada(100)], [ada(100, clear=False)], [ada(100)])
     for places in ([0, 1, 2], [0, 2]):

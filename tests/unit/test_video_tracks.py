@@ -132,6 +132,42 @@ def test_a_face_between_two_people_does_not_lead_from_one_to_the_other() -> None
     assert [[sighting.number for sighting in track.sightings] for track in tracks] == [[*range(6)], [*range(6, 11)]]
 
 
+DOUBTFUL = replace(GOOD, score=0.4, reasons=(QualityReason.DOUBTFUL_FACE,))
+
+
+def test_a_doubtful_face_where_another_was_lost_counts_from_its_second_sighting_on() -> None:
+    """A half covered face looks like no one; alone, or with a good look, it is not left out."""
+    one, covered, good = face(box(100), person(1)), face(box(110), person(2), DOUBTFUL), face(box(110), person(2))
+    numbers = [[sighting.number for sighting in track.sightings] for track in followed([[one], [covered], [one]])]
+    assert numbers == [[0, 2]]
+    for seen in ([[one], [covered], [covered], [one]], [[one], [good], [one]], [[one], [], [], [covered, one]]):
+        assert len(followed(seen)) == 2
+    for alone in ([[covered]], [[one], [face(box(400), person(2), DOUBTFUL)]]):
+        assert len(followed(alone)) == len(alone)
+
+
+def test_a_doubtful_face_that_was_seen_once_is_never_due() -> None:
+    tracker = Tracker(LOOKS)
+    for number, found in enumerate([face(box(100), person(1)), face(box(110), person(2), DOUBTFUL)]):
+        tracker.add(frame(number, Fraction(number)), [found])
+    assert [track.number for track in tracker.due(Fraction(10), 10)] == [1]
+    assert tracker.due(Fraction(20), 10) == []
+
+
+def test_a_track_that_proves_to_be_the_rest_of_a_lost_one_is_put_to_it() -> None:
+    """A half covered face is unlike its track; the faces after it tell that it was the same."""
+    one, covered = [face(box(100), person(1))], [face(box(100), turned(80.0), DOUBTFUL)]
+    clearing, other = [face(box(100), turned(50.0))], [face(box(100), turned(110.0))]
+    (whole,) = followed([one, one, covered, covered, clearing, clearing, one])
+    assert [sighting.number for sighting in whole.sightings] == [*range(7)]
+    assert len(followed([one, one, covered, covered, other, other])) == 2  # the control
+    tracker = Tracker(LOOKS)
+    for number, found in enumerate([one, one, covered, covered, clearing, clearing, one]):
+        tracker.add(frame(number, Fraction(number, 5)), found)
+    (given,) = tracker.due(Fraction(10), 10)
+    assert (given.number, len(given.sightings)) == (1, 7)
+
+
 def test_after_a_pause_the_place_alone_decides_no_more() -> None:
     """A face that is neither like the track nor unlike it goes on in its place, but not after more than a second."""
     one, doubtful = [face(box(100), person(1))], [face(box(100), turned(70.0))]

@@ -21,12 +21,12 @@ from fr_core.packs.manifest import Pack
 from fr_core.storage.durable import name_whole, unfinished
 from fr_core.types import Detection
 from fr_video.analysis import analyze, worked
+from fr_video.boxes import overlap
 from fr_video.encoding import Encoder, Sound
 from fr_video.errors import CopyRefused, LeadsInvalid, RedactionFailed
 from fr_video.leads import FORMAT, VERSION, read_json, stream_json
 from fr_video.reading import VideoFile
 from fr_video.regions import SAME_FACE, Covered, Regions, covered_of, shown_times, sighted, without
-from fr_video.tracking import overlap
 from fr_video.values import EVERY_FRAME, Box, Footage, Frame
 
 MIN_SCORE = 0.3

@@ -10,7 +10,7 @@ from fractions import Fraction
 from itertools import groupby, pairwise
 
 from fr_core.types import U8
-from fr_video.tracking import overlap
+from fr_video.boxes import overlap
 from fr_video.values import Box, Track
 
 HOLD_S = Fraction(1, 2)

@@ -4,12 +4,12 @@ As SORT (Bewley et al., "Simple online and realtime tracking", ICIP 2016) with a
 (Wojke et al., ICIP 2017), with the appearance; here the embedding that the search uses anyway. A running mean of it
 stands for the track, as in StrongSORT (Du et al., IEEE TMM 2023), because the last face before a pause is often half
 covered. An ID switch puts two people into one template, and so spoils a candidate list; a fragment costs a second list.
-So the thresholds prefer breaking a track to switching it.
+So the thresholds prefer breaking a track to switching it, and a track that broke is put together again once its face
+is clear.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from fr_core.scoring.calibration import Calibration
 from fr_core.types import EmbeddedFace, Embedding, frozen_array
+from fr_video.boxes import distance, middle, overlap
 from fr_video.values import Box, Frame, Look, Sighting, Track
 
 LOOK_S = 1
@@ -82,8 +83,11 @@ class Tracker:
         for _, place, number in pairs:  # greedy: faces of a frame are few, and rarely compete
             if place not in taken.values() and number not in taken:
                 taken[number] = place
-        for number, place in taken.items():
-            self._open[place].add(looks[number])
+        gone_on = [self._open[place] for place in taken.values()]
+        for number, track in zip(taken, gone_on, strict=True):
+            track.add(looks[number])
+        for track in gone_on:
+            self._join(track)
         known = [looks[number] for number in taken]
         left = [look for number, look in enumerate(looks) if number not in taken]
         for look in left:
@@ -93,13 +97,28 @@ class Tracker:
         return looks
 
     def _begin(self, look: Look) -> None:
+        """Begin a track. A doubtful face where another may be coming back counts from its second sighting on."""
         track = OpenTrack(look)
+        track.is_doubtful = bool(look.quality.reasons) and any(old.may_be_back_as(track) for old in self._open)
         self._open.append(track)
         self._all.append(track)
 
+    def _join(self, track: OpenTrack) -> None:
+        """Put a track to the one that was lost before it began, if their means look the same by now."""
+        if self._appearance is None:
+            return
+        lost = [old for old in self._open if old.may_be_back_as(track)]
+        old = max(lost, key=track.likeness, default=track)
+        if old is not track and old.likeness(track) >= self._appearance.same:
+            for look in track.looks:
+                old.add(look)
+            self._open.remove(track)
+            self._all.remove(track)
+
     def tracks(self) -> tuple[Track, ...]:
         """Return the tracks so far."""
-        return tuple(track.closed(number) for number, track in enumerate(self._all, start=1))
+        counting = [track for track in self._all if track.counts]
+        return tuple(track.closed(number) for number, track in enumerate(counting, start=1))
 
     def due(self, now: Fraction, longest_s: int) -> list[Track]:
         """Return each track once: when it has ended, or lasted for `longest_s` seconds. For streams without an end.
@@ -110,7 +129,7 @@ class Tracker:
         due = [track for track in self._all if track.lasted >= longest_s or track in ended]
         given = []
         for track in due:
-            if not track.is_given:
+            if track.counts and not track.is_given:
                 self._given += 1
                 given.append(track.closed(self._given))
                 track.is_given = True
@@ -128,8 +147,7 @@ class Tracker:
         if mean < self._appearance.different:
             return None
         similarity = max(mean, look.embedding.similarity(track.latest))
-        away = min(_distance(track.box, look.at.box), _distance(expected, look.at.box))
-        near = away <= track.reach(after_s)
+        near = track.away(look.at.box, after_s) <= track.reach(after_s)
         in_place = shared >= _SAME_PLACE and after_s <= _IN_PLACE_S
         if in_place or (near and similarity >= self._appearance.same):
             return shared + similarity
@@ -154,6 +172,8 @@ class OpenTrack:
         self._began = look.at.time  # of the second that is one look
         self._best = [look]  # of each second
         self.is_given = False  # whether `Tracker.due` has returned it
+        self.is_doubtful = False  # whether its first face may be one of another track, half covered
+        self.looks = [look]  # all its faces, until it lasts too long to be the rest of another track
 
     @property
     def lasted(self) -> Fraction:
@@ -170,9 +190,15 @@ class OpenTrack:
         """Return where the face was last."""
         return self._sightings[-1].box
 
+    @property
+    def counts(self) -> bool:
+        """Return False for a doubtful face that was seen once."""
+        return not self.is_doubtful or len(self.looks) != 1
+
     def add(self, look: Look) -> None:
         """Go on with a face of a later frame."""
-        self._velocity = (_middle(look.at.box) - _middle(self.box)) / float(look.at.time - self.last)
+        self.looks = [*self.looks, look] if look.at.time - self._sightings[0].time <= MAX_GAP_S else []
+        self._velocity = (middle(look.at.box) - middle(self.box)) / float(look.at.time - self.last)
         self.latest = look.embedding
         self._sum += _weighted(look)
         if self.is_given:  # only the place, the last face and the mean go on
@@ -195,6 +221,22 @@ class OpenTrack:
     def reach(self, after_s: float) -> float:
         """Return how far from the expected place the face may be after so many seconds, in sides of its box."""
         return _REACH + after_s * (_REACH_PER_S_AT_FIRST if self._velocity is None else _REACH_PER_S)
+
+    def may_be_back_as(self, other: OpenTrack) -> bool:
+        """Return True if this track was lost before the other began, and the other began in its reach."""
+        if not other.looks or other.is_given or self.last >= other.looks[0].at.time:
+            return False
+        first = other.looks[0].at
+        after_s = float(first.time - self.last)
+        return after_s <= MAX_GAP_S and self.away(first.box, after_s) <= self.reach(after_s)
+
+    def away(self, box: Box, after_s: float) -> float:
+        """Return how far a box is from where the face was, or from where it is expected, in sides of its box."""
+        return min(distance(self.box, box), distance(self.expected(after_s), box))
+
+    def likeness(self, other: OpenTrack) -> float:
+        """Return the similarity of the means of two tracks."""
+        return float(self._sum @ other._sum) / float(np.linalg.norm(self._sum) * np.linalg.norm(other._sum))
 
     def similarity_to_mean(self, embedding: Embedding) -> float:
         """Return the similarity to the mean of all its faces by quality, which one half covered face hardly changes."""
@@ -241,26 +283,3 @@ def fitness(look: Look) -> tuple[float, float, float]:
     """Order looks: by quality; of equal quality, by how frontal they are, then by pixels between the eyes."""
     quality = look.quality
     return quality.score, -abs(quality.yaw) - abs(quality.pitch), quality.inter_eye_px
-
-
-def overlap(one: Sequence[float], other: Sequence[float]) -> float:
-    """Return the intersection over union of two boxes (left, top, right, bottom), 0 to 1."""
-    wide = min(one[2], other[2]) - max(one[0], other[0])
-    high = min(one[3], other[3]) - max(one[1], other[1])
-    if wide <= 0 or high <= 0:
-        return 0.0
-    return wide * high / (_area(one) + _area(other) - wide * high)
-
-
-def _area(box: Sequence[float]) -> float:
-    return (box[2] - box[0]) * (box[3] - box[1])
-
-
-def _middle(box: Sequence[float]) -> npt.NDArray[np.float64]:
-    return np.array([box[0] + box[2], box[1] + box[3]]) / 2
-
-
-def _distance(one: Sequence[float], other: Sequence[float]) -> float:
-    """Distance of the centres of two boxes, in sides of the larger."""
-    across, down = ((one[side] + one[side + 2] - other[side] - other[side + 2]) / 2 for side in (0, 1))
-    return math.hypot(across, down) / max(one[2] - one[0], other[2] - other[0], 1.0)

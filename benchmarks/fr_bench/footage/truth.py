@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -79,7 +79,7 @@ def followed(truth: Truth, tracks: Sequence[Track]) -> Followed:
 
 def people_of(truth: Truth, track: Track) -> Counter[str]:
     """Return the people whom a track follows, and in how many frames."""
-    return Counter(name for one in track.sightings if (name := _person_at(truth, one)) is not None)
+    return Counter(name for _, name in _people_at(truth, track) if name is not None)
 
 
 def nearest(faces: Iterable[LabelledFace], box: Box) -> LabelledFace | None:
@@ -93,11 +93,20 @@ def _seen(truth: Truth, tracks: Sequence[Track]) -> dict[Fraction, list[tuple[in
     """Return the track and the person of each sighting, by time."""
     seen: dict[Fraction, list[tuple[int, str | None]]] = {}
     for track in tracks:
-        for one in track.sightings:
-            seen.setdefault(one.time, []).append((track.number, _person_at(truth, one)))
+        for one, person in _people_at(truth, track):
+            seen.setdefault(one.time, []).append((track.number, person))
     return seen
 
 
-def _person_at(truth: Truth, one: Sighting) -> str | None:
-    face = nearest(truth[one.time], one.box)
-    return None if face is None else face.identity
+def _people_at(truth: Truth, track: Track) -> Iterator[tuple[Sighting, str | None]]:
+    """Yield the person of each sighting: that of the sighting before while in reach, as in CLEAR MOT, or the nearest.
+
+    Where two people meet, the nearest point is often that of the person behind, and the face that of the one in front.
+    """
+    person: str | None = None
+    for one in track.sightings:
+        faces = truth[one.time]
+        same = (face for face in faces if face.identity == person and face.distance(one.box) <= 1)
+        face = next(same, None) or nearest(faces, one.box)
+        person = None if face is None else face.identity
+        yield one, person
