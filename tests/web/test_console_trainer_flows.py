@@ -1,5 +1,6 @@
 """A trainer in a real browser: a board that changes by itself, and an item before a class by keys alone."""
 
+import re
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,8 @@ def test_a_board_says_that_it_may_be_old_while_its_events_do_not_come(browser: A
         with opened(browser, f"http://localhost:{site.port}") as look:
             look.expected, look.allowed = "Failed to fetch|ERR_|network error|htmx:sse:error", (401, 503)
             sign_in(look.open("/").page, console_world, "trainer")
-            look.open(f"/cohorts/{made.cohort.cohort_id}")
+            with look.page.expect_response(re.compile("/events$")):
+                look.open(f"/cohorts/{made.cohort.cohort_id}")
             board = look.page.locator("[data-live]")
             board.get_by_text("not started").first.wait_for()
             stale, again = look.page.locator("#stale"), look.page.locator("#again")
