@@ -142,9 +142,13 @@ def test_a_certificate_of_other_names(estate: Estate) -> None:
 
 @contextmanager
 def showing(key: bytes, certificate: bytes) -> Iterator[str]:
-    """The address of a server that shows any certificate; a gateway opens with a good one alone."""
+    """The address of a server that shows any certificate; a gateway opens with a good one alone.
+
+    It listens on 127.0.0.1 alone: for "localhost:0", gRPC takes a port that is free on ::1, and another server may have
+    it on 127.0.0.1.
+    """
     server = grpc.server(ThreadPoolExecutor(1))
-    port = server.add_secure_port("localhost:0", grpc.ssl_server_credentials([(key, certificate)]))
+    port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([(key, certificate)]))
     server.start()
     try:
         yield f"localhost:{port}"
