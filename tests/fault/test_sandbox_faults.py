@@ -400,7 +400,7 @@ def test_no_descriptor_is_left_by_workers_that_come_and_go(decoder: SandboxedDec
         with pytest.raises(Undecodable):
             decoder.decode(harmful("end"), LIMITS)
         decoder.decode(photo(), LIMITS)
-    assert held() == before
+    until(lambda: held() <= before)  # what tests before this one still held may go meanwhile
 
 
 def test_calls_that_wait_end_when_the_decoder_is_closed() -> None:
