@@ -24,10 +24,6 @@ from support.servers import photo
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 
 
-# A server runs each of the sizes as it starts.
-ONE_SIZE = ("FR__BATCHING__EMBEDDER_SIZES", "1")
-
-
 def of(content: dict[str, Any], part: str) -> list[dict[str, Any]]:
     return [one for one in content["rates"] if part in one["subject"]]
 
@@ -39,7 +35,6 @@ def test_the_cost_of_a_call_is_told_on_a_quiet_machine_alone(
     pack_cache: ModelCache, most: float, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(rounds, "MOST_OTHER_LOAD", most)
-    monkeypatch.setenv(*ONE_SIZE)
     status = call_cost.main(["--subjects", "50", "--calls", "50", "--rounds", "1", "--json"])
     told = capsys.readouterr()
     if most < 0:
@@ -53,10 +48,9 @@ def test_the_cost_of_a_call_is_told_on_a_quiet_machine_alone(
 
 
 def test_a_secured_server_is_measured_beside_the_stand_in(
-    pack_cache: ModelCache, photos: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pack_cache: ModelCache, photos: dict[str, Path], tmp_path: Path
 ) -> None:
     pytest.importorskip("insightface")
-    monkeypatch.setenv(*ONE_SIZE)
     (tmp_path / "photos").mkdir()
     for key in ("obama", "person_a_1"):
         (tmp_path / "photos" / f"{key}.jpg").write_bytes(photos[key].read_bytes())
