@@ -51,7 +51,7 @@ class NullGpu:
 
     def allocate(self, size: int) -> int:
         """As `Gpu.allocate`."""
-        with self._use():
+        with self._use(), self._lock:
             if sum(block.size for block in self.blocks.values()) + size > self._room:
                 reason = "error 2: out of memory"
                 raise DeviceUnavailable(
@@ -73,7 +73,7 @@ class NullGpu:
 
     def free(self, address: int) -> None:
         """As `Gpu.free`."""
-        with self._use():
+        with self._use(), self._lock:
             self.freed.append(self.blocks.pop(address))
 
     def search(self, address: int, rows: int, probes: F16, k: int, allowed: RowBits | None = None) -> tuple[F32, I64]:
@@ -93,10 +93,11 @@ class NullGpu:
         return any(halves.tobytes() in block.tobytes() for block in self.blocks.values())
 
     def _bytes(self, address: int, size: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
-        for start, block in self.blocks.items():
-            if start <= address < start + block.size:
-                assert address + size <= start + block.size, "beyond the end of a block"
-                return block[address - start : address - start + size]
+        with self._lock:
+            for start, block in self.blocks.items():
+                if start <= address < start + block.size:
+                    assert address + size <= start + block.size, "beyond the end of a block"
+                    return block[address - start : address - start + size]
         raise AssertionError("no memory of this GPU")
 
     @contextmanager

@@ -106,7 +106,7 @@ def test_one_thread_uses_a_gpu_whoever_adds_searches_rewrites_and_drops() -> Non
 
 def test_without_the_owners_thread_the_uses_overlap() -> None:
     """The control: the same work, done by whoever has it. The first uses wait within for each other."""
-    together = threading.Barrier(4)
+    together = threading.Barrier(4, timeout=60)
     met = threading.local()
 
     def meet() -> None:
