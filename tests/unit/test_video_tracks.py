@@ -168,6 +168,50 @@ def test_a_track_that_proves_to_be_the_rest_of_a_lost_one_is_put_to_it() -> None
     assert (given.number, len(given.sightings)) == (1, 7)
 
 
+def returning(last: Sequence[float], x: float = 100.0, step: float = 0.0) -> list[list[EmbeddedFace]]:
+    """Return the faces of someone who is half covered for three frames, and then as unlike `person(1)` as `last`."""
+    covered = [face(box(x + step * n), turned(80.0), DOUBTFUL) for n in range(3)]
+    clear = [face(box(x + step * n), turned(degrees)) for n, degrees in enumerate(last, start=3)]
+    return [[one] for one in (*covered, *clear)]
+
+
+LOST: list[list[EmbeddedFace]] = [[face(box(100), person(1))]] * 2 + [[]] * 7  # until 1.6 seconds after its last face
+SAME, OTHER = (50.0, 50.0, 0.0, 0.0), (110.0, 110.0, 110.0, 110.0)
+
+
+def test_a_track_may_prove_to_be_the_rest_of_one_that_would_have_ended_by_then() -> None:
+    (whole,) = followed([*LOST, *returning(SAME)])
+    assert [sighting.number for sighting in whole.sightings] == [0, 1, *range(9, 16)]
+    assert len(followed([*LOST, *returning(OTHER)])) == 2  # the control
+    assert len(followed([*LOST, [], [], [], *returning(SAME)])) == 2  # was away for more than two seconds
+
+
+@pytest.mark.parametrize(("last", "numbers"), [(SAME, [[0, 1, *range(9, 16)]]), (OTHER, [[0, 1], [*range(9, 16)]])])
+def test_of_a_stream_a_lost_track_waits_for_its_rest_but_not_for_long(
+    last: Sequence[float], numbers: list[list[int]]
+) -> None:
+    tracker = Tracker(LOOKS)
+    given: list[tuple[Fraction, Track]] = []
+    for number, found in enumerate([*LOST, *returning(last), *[[]] * 12]):
+        now = Fraction(number, 5)
+        tracker.add(frame(number, now), found)
+        given += [(now, track) for track in tracker.due(now, 10)]
+    assert [[sighting.number for sighting in track.sightings] for _, track in given] == numbers
+    assert all(now - track.sightings[-1].time <= 4 for now, track in given)
+    assert tracker.due(Fraction(100), 10) == []
+
+
+def test_a_track_is_put_to_a_lost_one_only_if_both_velocities_lead_there() -> None:
+    """Both begin or end in reach; it is where they were going, or came from, that tells them apart."""
+    stood = [[face(box(100), person(1))]] * 6
+    went = [[face(box(300 - 40 * n), person(1))] for n in range(6)]  # and ends at 100
+    gone: list[list[EmbeddedFace]] = [[]] * 4
+    assert len(followed([*stood, *gone, *returning(SAME, 160)])) == 1
+    assert len(followed([*stood, *gone, *returning(SAME, 160, 40)])) == 2
+    assert len(followed([*stood, *gone, *returning(SAME, 110)])) == 1
+    assert len(followed([*went, *gone, *returning(SAME, 110)])) == 2
+
+
 def test_after_a_pause_the_place_alone_decides_no_more() -> None:
     """A face that is neither like the track nor unlike it goes on in its place, but not after more than a second."""
     one, doubtful = [face(box(100), person(1))], [face(box(100), turned(70.0))]

@@ -1,4 +1,4 @@
-"""Measures boxes: overlap, middle and distance."""
+"""Measures boxes, overlap, middle and distance, and moves them."""
 
 import math
 from collections.abc import Sequence
@@ -25,6 +25,12 @@ def distance(one: Sequence[float], other: Sequence[float]) -> float:
     """Return the distance of the middles of two boxes, in sides of the larger."""
     across, down = ((one[side] + one[side + 2] - other[side] - other[side + 2]) / 2 for side in (0, 1))
     return math.hypot(across, down) / max(one[2] - one[0], other[2] - other[0], 1.0)
+
+
+def moved(box: Sequence[float], by: npt.NDArray[np.float64]) -> list[float]:
+    """Return a box after a movement, f64[2], pixels."""
+    there: list[float] = (np.array(box) + np.tile(by, 2)).tolist()
+    return there
 
 
 def _area(box: Sequence[float]) -> float:

@@ -5,7 +5,7 @@ As SORT (Bewley et al., "Simple online and realtime tracking", ICIP 2016) with a
 stands for the track, as in StrongSORT (Du et al., IEEE TMM 2023), because the last face before a pause is often half
 covered. An ID switch puts two people into one template, and so spoils a candidate list; a fragment costs a second list.
 So the thresholds prefer breaking a track to switching it, and a track that broke is put together again once its face
-is clear.
+is clear, which may be after the lost one would have ended.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 from fr_core.scoring.calibration import Calibration
 from fr_core.types import EmbeddedFace, Embedding, frozen_array
-from fr_video.boxes import distance, middle, overlap
-from fr_video.values import Box, Frame, Look, Sighting, Track
+from fr_video.boxes import distance, middle, moved, overlap
+from fr_video.values import Box, Frame, Look, Sighting, Track, fitness
 
 LOOK_S = 1
 """Seconds of one independent look."""
@@ -28,6 +28,8 @@ LOOK_S = 1
 MAX_GAP_S = 2
 """A track ends after so many seconds without its face; a face that returns later gets a new track and its own list."""
 
+# Seconds after its last face for which another track may prove to be the rest of it: the pause, and a first look at it.
+_JOINS_S = 2 * MAX_GAP_S
 _SAME_PLACE = 0.3  # intersection over union, as SORT has it
 # Seconds without a face after which its place alone decides no more; frames are looked at once a second or more often.
 _IN_PLACE_S = 1.0
@@ -71,7 +73,7 @@ class Tracker:
 
         A face that was found twice goes on in no second track, and begins none.
         """
-        self._open = [track for track in self._open if frame.time - track.last <= MAX_GAP_S]
+        self._open = [track for track in self._open if frame.time - track.last <= _JOINS_S]
         looks = [look_of(frame, face) for face in faces]
         pairs = sorted(
             (-score, place, number)
@@ -107,7 +109,7 @@ class Tracker:
         """Put a track to the one that was lost before it began, if their means look the same by now."""
         if self._appearance is None:
             return
-        lost = [old for old in self._open if old.may_be_back_as(track)]
+        lost = [old for old in self._open if old.leads_to(track)]
         old = max(lost, key=track.likeness, default=track)
         if old is not track and old.likeness(track) >= self._appearance.same:
             for look in track.looks:
@@ -124,8 +126,11 @@ class Tracker:
         """Return each track once: when it has ended, or lasted for `longest_s` seconds. For streams without an end.
 
         A track that goes on is followed further, so that its face begins no other track; nothing else of it is kept.
+        One whose rest another track may still prove to be ends up to `MAX_GAP_S` seconds later.
         """
-        ended = [track for track in self._all if now - track.last > MAX_GAP_S]
+        lost = [track for track in self._all if now - track.last > MAX_GAP_S]
+        young = [track for track in self._open if track.looks and now - track.looks[0].at.time <= MAX_GAP_S]
+        ended = [track for track in lost if not any(track.may_be_back_as(other) for other in young)]
         due = [track for track in self._all if track.lasted >= longest_s or track in ended]
         given = []
         for track in due:
@@ -139,6 +144,8 @@ class Tracker:
     def _affinity(self, track: OpenTrack, look: Look) -> float | None:
         """Return how well a face fits a track; None where it does not."""
         after_s = float(look.at.time - track.last)
+        if after_s > MAX_GAP_S:
+            return None
         expected = track.expected(after_s)
         shared = overlap(expected, look.at.box)
         if self._appearance is None:
@@ -215,8 +222,7 @@ class OpenTrack:
         """Return the box after so many seconds at the velocity that was seen last."""
         if self._velocity is None:
             return self.box
-        there: list[float] = (np.array(self.box) + np.tile(self._velocity * after_s, 2)).tolist()
-        return there
+        return moved(self.box, self._velocity * after_s)
 
     def reach(self, after_s: float) -> float:
         """Return how far from the expected place the face may be after so many seconds, in sides of its box."""
@@ -229,6 +235,17 @@ class OpenTrack:
         first = other.looks[0].at
         after_s = float(first.time - self.last)
         return after_s <= MAX_GAP_S and self.away(first.box, after_s) <= self.reach(after_s)
+
+    def leads_to(self, other: OpenTrack) -> bool:
+        """Return True if this track may be back as the other, by the velocities of both; the other was seen twice."""
+        if not self.may_be_back_as(other):
+            return False
+        first, latest = other.looks[0].at, other.looks[-1].at
+        after_s = float(first.time - self.last)
+        velocity = (middle(latest.box) - middle(first.box)) / float(latest.time - first.time)
+        back = distance(self.box, moved(first.box, -velocity * after_s))
+        ahead = distance(self.expected(after_s), first.box)
+        return ahead <= self.reach(after_s) and back <= _REACH + after_s * _REACH_PER_S
 
     def away(self, box: Box, after_s: float) -> float:
         """Return how far a box is from where the face was, or from where it is expected, in sides of its box."""
@@ -277,9 +294,3 @@ def look_of(frame: Frame, face: EmbeddedFace) -> Look:
     quality = face.face.quality
     at = Sighting(frame.number, frame.pts, frame.time, (left, top, right, bottom), quality.score)
     return Look(at, frame.rotation, frame.sha256, quality, face.embedding)
-
-
-def fitness(look: Look) -> tuple[float, float, float]:
-    """Order looks: by quality; of equal quality, by how frontal they are, then by pixels between the eyes."""
-    quality = look.quality
-    return quality.score, -abs(quality.yaw) - abs(quality.pitch), quality.inter_eye_px

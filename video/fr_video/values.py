@@ -165,3 +165,9 @@ class Footage:
     frames_looked_at: int
     model: str  # id of the model that made the templates
     tracks: tuple[Track, ...]
+
+
+def fitness(look: Look) -> tuple[float, float, float]:
+    """Order looks: by quality; of equal quality, by how frontal they are, then by pixels between the eyes."""
+    quality = look.quality
+    return quality.score, -abs(quality.yaw) - abs(quality.pitch), quality.inter_eye_px

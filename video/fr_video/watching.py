@@ -34,7 +34,7 @@ _NO_FRAME_S = 30.0  # after which a stream that sends no picture counts as lost
 _STATUS_S = 10.0
 _LONGEST_WAIT_S = 60.0  # between two attempts to connect
 _FIRST_WAIT_S = 1.0
-_HELD_S = LONGEST_S + MAX_GAP_S + 2  # of pictures; a track is searched before
+_HELD_S = LONGEST_S + 2 * MAX_GAP_S + 2  # of pictures; a track is searched before
 
 
 @dataclass(frozen=True, slots=True)

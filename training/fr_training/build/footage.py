@@ -22,8 +22,8 @@ from fr_evaluation.verification.videos import frames_looked_at, labelled_face
 from fr_training.bank.pool import PoolPhoto
 from fr_training.build.pictures import looks_of
 from fr_training.build.sources import UNUSABLE, PhotoSource
-from fr_video.tracking import OpenTrack, fitness, look_of
-from fr_video.values import Frame, Look
+from fr_video.tracking import OpenTrack, look_of
+from fr_video.values import Frame, Look, fitness
 
 MOST_SHOTS = 12
 """Shots of a track in a trial: with the photo, their JPEG files fit into one message three times over."""
