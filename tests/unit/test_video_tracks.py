@@ -23,7 +23,7 @@ from fr_video.values import Box, Frame, Track
 from support.engines import calibration
 
 MODEL = ModelId("made-up", "1", "a" * 64)
-LOOKS = Appearance(same=0.5, different=0.2)
+LOOKS = Appearance(same=0.5, different=0.2, surely=0.7)
 GOOD = Quality(0.9, (), 50.0, 100.0, 0.5, 0.0, 0.0, 0.0, 0.9, None)
 
 
@@ -176,29 +176,54 @@ def returning(last: Sequence[float], x: float = 100.0, step: float = 0.0) -> lis
 
 
 LOST: list[list[EmbeddedFace]] = [[face(box(100), person(1))]] * 2 + [[]] * 7  # until 1.6 seconds after its last face
-SAME, OTHER = (50.0, 50.0, 0.0, 0.0), (110.0, 110.0, 110.0, 110.0)
+SAME, ALIKE, OTHER = (50.0, 50.0, 0.0, 0.0), (50.0, 50.0, 50.0, 50.0), (110.0, 110.0, 110.0, 110.0)
 
 
 def test_a_track_may_prove_to_be_the_rest_of_one_that_would_have_ended_by_then() -> None:
     (whole,) = followed([*LOST, *returning(SAME)])
     assert [sighting.number for sighting in whole.sightings] == [0, 1, *range(9, 16)]
     assert len(followed([*LOST, *returning(OTHER)])) == 2  # the control
-    assert len(followed([*LOST, [], [], [], *returning(SAME)])) == 2  # was away for more than two seconds
 
 
-@pytest.mark.parametrize(("last", "numbers"), [(SAME, [[0, 1, *range(9, 16)]]), (OTHER, [[0, 1], [*range(9, 16)]])])
+def test_after_a_long_pause_only_a_track_that_surely_looks_the_same_is_the_rest() -> None:
+    away: list[list[EmbeddedFace]] = [[]] * 5
+    assert len(followed([*LOST, *returning(ALIKE)])) == 1
+    assert len(followed([*LOST, *away, *returning(ALIKE)])) == 2  # after 2.8 seconds
+    assert len(followed([*LOST, *away, *returning(SAME)])) == 1
+    assert len(followed([*LOST, *away, *away, *away, *returning(SAME)])) == 2  # after 4.8 seconds
+
+
+@pytest.mark.parametrize(
+    ("last", "missed", "numbers"),
+    [
+        (SAME, 0, [[0, 1, *range(9, 16)]]),
+        (OTHER, 0, [[0, 1], [*range(9, 16)]]),
+        (SAME, 5, [[0, 1], [*range(14, 21)]]),  # began when the lost one had been returned
+    ],
+)
 def test_of_a_stream_a_lost_track_waits_for_its_rest_but_not_for_long(
-    last: Sequence[float], numbers: list[list[int]]
+    last: Sequence[float], missed: int, numbers: list[list[int]]
 ) -> None:
     tracker = Tracker(LOOKS)
     given: list[tuple[Fraction, Track]] = []
-    for number, found in enumerate([*LOST, *returning(last), *[[]] * 12]):
+    for number, found in enumerate([*LOST, *[[]] * missed, *returning(last), *[[]] * 12]):
         now = Fraction(number, 5)
         tracker.add(frame(number, now), found)
         given += [(now, track) for track in tracker.due(now, 10)]
     assert [[sighting.number for sighting in track.sightings] for _, track in given] == numbers
     assert all(now - track.sightings[-1].time <= 4 for now, track in given)
     assert tracker.due(Fraction(100), 10) == []
+
+
+def test_of_a_stream_where_people_come_and_go_a_lost_track_waits_for_four_seconds_at_most() -> None:
+    tracker = Tracker(LOOKS)
+    others = [[face(box(100), person(who))] for who in (2, 3, 4, 5) for _ in range(5)]
+    for number, found in enumerate([*LOST, *others]):
+        tracker.add(frame(number, Fraction(number, 5)), found)
+        if given := tracker.due(Fraction(number, 5), 10):
+            break
+    assert [sighting.number for track in given for sighting in track.sightings] == [0, 1]
+    assert 2 < Fraction(number - 1, 5) <= Fraction(21, 5)
 
 
 def test_a_track_is_put_to_a_lost_one_only_if_both_velocities_lead_there() -> None:

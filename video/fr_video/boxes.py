@@ -1,4 +1,4 @@
-"""Measures boxes, overlap, middle and distance, and moves them."""
+"""Measures boxes (overlap, middle and distance), and moves them."""
 
 import math
 from collections.abc import Sequence

@@ -26,10 +26,11 @@ LOOK_S = 1
 """Seconds of one independent look."""
 
 MAX_GAP_S = 2
-"""A track ends after so many seconds without its face; a face that returns later gets a new track and its own list."""
+"""A track ends after so many seconds without its face. A face that returns later gets a new track and its own list,
+unless that track proves to be the rest of the old one before the old one is returned."""
 
-# Seconds after its last face for which another track may prove to be the rest of it: the pause, and a first look at it.
-_JOINS_S = 2 * MAX_GAP_S
+# The longest pause after which another track may prove to be the rest of one, and for how long it may take to prove it.
+_REST_S = 2 * MAX_GAP_S
 _SAME_PLACE = 0.3  # intersection over union, as SORT has it
 # Seconds without a face after which its place alone decides no more; frames are looked at once a second or more often.
 _IN_PLACE_S = 1.0
@@ -44,19 +45,24 @@ _BEST_SHOTS = 3
 class Appearance:
     """The similarities of a model that matter to the tracker.
 
-    At `same` or above, a face may belong to a track without an overlap or after a pause; below `different` to the mean
-    of the track, it never does.
+    At `same` or above, a face may belong to a track without an overlap or after a pause, at `surely` after a longer one
+    than `MAX_GAP_S`; below `different` to the mean of the track, it never does.
     """
 
     same: float
     different: float
+    surely: float
 
 
 def appearance_of(calibration: Calibration | None) -> Appearance | None:
-    """Return the similarities at false match rates of 0.1 % and 5 %; without a calibration None, for boxes alone."""
+    """Return the similarities at false match rates of .1, 5 and .01 %; without a calibration None, for boxes alone.
+
+    A calibration on fewer than 10,000 comparisons tells the similarity at the lowest rate that they show, for .01 %.
+    """
     if calibration is None:
         return None
-    return Appearance(calibration.threshold_at_fmr(0.001), calibration.threshold_at_fmr(0.05))
+    surely = max(0.0001, 1 / calibration.rates.nonmated)
+    return Appearance(*(calibration.threshold_at_fmr(rate) for rate in (0.001, 0.05, surely)))
 
 
 class Tracker:
@@ -73,7 +79,7 @@ class Tracker:
 
         A face that was found twice goes on in no second track, and begins none.
         """
-        self._open = [track for track in self._open if frame.time - track.last <= _JOINS_S]
+        self._open = [track for track in self._open if frame.time - track.last <= 2 * _REST_S]
         looks = [look_of(frame, face) for face in faces]
         pairs = sorted(
             (-score, place, number)
@@ -111,7 +117,10 @@ class Tracker:
             return
         lost = [old for old in self._open if old.leads_to(track)]
         old = max(lost, key=track.likeness, default=track)
-        if old is not track and old.likeness(track) >= self._appearance.same:
+        if old is track:
+            return
+        pause = track.looks[0].at.time - old.last
+        if old.likeness(track) >= (self._appearance.same if pause <= MAX_GAP_S else self._appearance.surely):
             for look in track.looks:
                 old.add(look)
             self._open.remove(track)
@@ -130,7 +139,8 @@ class Tracker:
         """
         lost = [track for track in self._all if now - track.last > MAX_GAP_S]
         young = [track for track in self._open if track.looks and now - track.looks[0].at.time <= MAX_GAP_S]
-        ended = [track for track in lost if not any(track.may_be_back_as(other) for other in young)]
+        held = [track for track in lost if any(track.may_be_back_as(other) for other in young)]
+        ended = [track for track in lost if track not in held or now - track.last > 2 * MAX_GAP_S]
         due = [track for track in self._all if track.lasted >= longest_s or track in ended]
         given = []
         for track in due:
@@ -204,7 +214,7 @@ class OpenTrack:
 
     def add(self, look: Look) -> None:
         """Go on with a face of a later frame."""
-        self.looks = [*self.looks, look] if look.at.time - self._sightings[0].time <= MAX_GAP_S else []
+        self.looks = [*self.looks, look] if look.at.time - self._sightings[0].time <= _REST_S else []
         self._velocity = (middle(look.at.box) - middle(self.box)) / float(look.at.time - self.last)
         self.latest = look.embedding
         self._sum += _weighted(look)
@@ -229,12 +239,16 @@ class OpenTrack:
         return _REACH + after_s * (_REACH_PER_S_AT_FIRST if self._velocity is None else _REACH_PER_S)
 
     def may_be_back_as(self, other: OpenTrack) -> bool:
-        """Return True if this track was lost before the other began, and the other began in its reach."""
+        """Return True if this track was lost before the other began, in its reach, and the other is young.
+
+        A track that `Tracker.due` has returned takes less of a rest, because it is not returned again.
+        """
         if not other.looks or other.is_given or self.last >= other.looks[0].at.time:
             return False
         first = other.looks[0].at
         after_s = float(first.time - self.last)
-        return after_s <= MAX_GAP_S and self.away(first.box, after_s) <= self.reach(after_s)
+        longest_s = MAX_GAP_S if self.is_given else _REST_S
+        return max(after_s, float(other.lasted)) <= longest_s and self.away(first.box, after_s) <= self.reach(after_s)
 
     def leads_to(self, other: OpenTrack) -> bool:
         """Return True if this track may be back as the other, by the velocities of both; the other was seen twice."""
