@@ -96,6 +96,22 @@ def test_a_track_keeps_its_person_while_in_reach_and_another_is_mixed_in_once_th
     assert followed(crossing, [swapped]).mixed == 1
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "switches", "false_positives"),
+    [(range(6), range(2, 5), 0, 3), (range(4), range(2, 6), 1, 2), ([0, 1, 4, 5], [2, 3], 2, 0)],
+)
+def test_a_second_track_of_a_face_is_no_switch_as_long_as_the_first_follows_it(
+    one: Sequence[int], other: Sequence[int], switches: int, false_positives: int
+) -> None:
+    """The figures are those of motmetrics 1.4.0 (the first track is a little beside the face)."""
+    figures = followed(
+        truth(*[[ada(100)]] * 6),
+        [track(n, *[(at, 108 - 4 * n) for at in places]) for n, places in ((1, one), (2, other))],
+    )
+    assert (figures.id_switches, figures.false_positives, figures.misses) == (switches, false_positives, 0)
+    assert figures.mota == 1 - (switches + false_positives) / 6
+
+
 def test_a_covered_face_may_be_missed_or_seen_and_both_are_right() -> None:
     covered = truth([ada(100)], [ada(100, clear=False)], [ada(100)])
     for places in ([0, 1, 2], [0, 2]):

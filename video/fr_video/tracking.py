@@ -140,7 +140,7 @@ class Tracker:
         lost = [track for track in self._all if now - track.last > MAX_GAP_S]
         young = [track for track in self._open if track.looks and now - track.looks[0].at.time <= MAX_GAP_S]
         held = [track for track in lost if any(track.may_be_back_as(other) for other in young)]
-        ended = [track for track in lost if track not in held or now - track.last > 2 * MAX_GAP_S]
+        ended = [track for track in lost if track not in held]
         due = [track for track in self._all if track.lasted >= longest_s or track in ended]
         given = []
         for track in due:
@@ -238,21 +238,21 @@ class OpenTrack:
         """Return how far from the expected place the face may be after so many seconds, in sides of its box."""
         return _REACH + after_s * (_REACH_PER_S_AT_FIRST if self._velocity is None else _REACH_PER_S)
 
-    def may_be_back_as(self, other: OpenTrack) -> bool:
-        """Return True if this track was lost before the other began, in its reach, and the other is young.
-
-        A track that `Tracker.due` has returned takes less of a rest, because it is not returned again.
-        """
+    def may_be_back_as(self, other: OpenTrack, pause_s: float = MAX_GAP_S) -> bool:
+        """Return True if this track was lost before the other began, at most `pause_s` seconds, and in its reach."""
         if not other.looks or other.is_given or self.last >= other.looks[0].at.time:
             return False
         first = other.looks[0].at
         after_s = float(first.time - self.last)
-        longest_s = MAX_GAP_S if self.is_given else _REST_S
-        return max(after_s, float(other.lasted)) <= longest_s and self.away(first.box, after_s) <= self.reach(after_s)
+        return after_s <= pause_s and self.away(first.box, after_s) <= self.reach(after_s)
 
     def leads_to(self, other: OpenTrack) -> bool:
-        """Return True if this track may be back as the other, by the velocities of both; the other was seen twice."""
-        if not self.may_be_back_as(other):
+        """Return True if this track may be back as the other, by the velocities of both; the other was seen twice.
+
+        A track that `Tracker.due` has returned takes less of a rest, because it is not returned again.
+        """
+        longest_s = MAX_GAP_S if self.is_given else _REST_S
+        if other.lasted > longest_s or not self.may_be_back_as(other, longest_s):
             return False
         first, latest = other.looks[0].at, other.looks[-1].at
         after_s = float(first.time - self.last)

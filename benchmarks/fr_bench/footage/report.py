@@ -98,7 +98,7 @@ def _tracks(report: VideoReport) -> Iterator[tuple[str, ...]]:
         share = rate(min(count, total), total)
         yield name, f"{share.value:.4f} ({count} of {total})", f"{share.interval.low:.4f} .. {share.interval.high:.4f}"
     yield "tracks; ID switches for 20 of them", f"{one.tracks}; {20 * one.id_switches / one.tracks:.2f}", ""
-    yield "sightings of no known face", f"{one.false_positives}", ""
+    yield "sightings of no known face, or of one with a track of its own", f"{one.false_positives}", ""
     yield "MOTA", f"{one.mota:.4f}", ""
 
 

@@ -26,8 +26,8 @@ class Followed:
 
     objects: int = 0  # clear faces that there were
     misses: int = 0  # of them without a track (false negatives)
-    false_positives: int = 0  # sightings of tracks where no face was, clear or not
-    id_switches: int = 0  # sightings of a person by another track than the one before, in one appearance
+    false_positives: int = 0  # sightings of tracks where no face was, clear or not, or one that has its track
+    id_switches: int = 0  # changes of the track that follows a person, in one appearance
     tracks: int = 0
     mixed: int = 0  # tracks that follow more than one person
     appearances: int = 0  # with a clear face
@@ -43,15 +43,19 @@ class Followed:
 
 
 def followed(truth: Truth, tracks: Sequence[Track]) -> Followed:
-    """Compare tracks with the faces of the frames that were looked at."""
+    """Compare tracks with the faces of the frames that were looked at.
+
+    A person has one track at a time, and keeps it while it follows; another one there is a false positive.
+    """
     seen = _seen(truth, tracks)
-    objects = misses = switches = 0
+    objects = misses = strange = switches = 0
     last: dict[str, int] = {}  # person -> track of the sighting before
     present: dict[str, Fraction] = {}  # person -> time of the last frame with the face in sight
     appearances: list[tuple[int, int]] = []  # frames with a clear face, and those of them with a track
     current: dict[str, int] = {}  # person -> place in `appearances`
     for time, faces in truth.items():
         at = seen.get(time, [])
+        strange += sum(name is None for _, name in at)
         for face in faces:
             who = face.identity
             by = [number for number, name in at if name == who]
@@ -61,9 +65,11 @@ def followed(truth: Truth, tracks: Sequence[Track]) -> Followed:
                 current.pop(who, None)
                 last.pop(who, None)
             present[who] = time
-            switches += sum(last.get(who, number) != number for number in by)
             if by:
-                last[who] = by[-1]
+                one = last[who] if last.get(who) in by else by[0]
+                strange += len(by) - 1
+                switches += last.get(who, one) != one
+                last[who] = one
             if face.clear:
                 objects, misses = objects + 1, misses + (not by)
                 place = current.setdefault(who, len(appearances))
@@ -71,7 +77,6 @@ def followed(truth: Truth, tracks: Sequence[Track]) -> Followed:
                     appearances.append((0, 0))
                 clear, hit = appearances[place]
                 appearances[place] = clear + 1, hit + bool(by)
-    strange = sum(name is None for at in seen.values() for _, name in at)
     mixed = sum(len(people_of(truth, track)) > 1 for track in tracks)
     found = sum(hit >= _FOUND * clear for clear, hit in appearances)
     return Followed(objects, misses, strange, switches, len(tracks), mixed, len(appearances), found)
