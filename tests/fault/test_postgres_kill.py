@@ -252,6 +252,25 @@ def test_connections_that_postgresql_ends_between_two_changes_are_replaced(postg
         assert outside(database, ACCESS, "SELECT count(*) FROM keys") == [(len(made),)]
 
 
+def test_a_connection_whose_end_is_announced_is_replaced_once_it_ends(
+    through: tuple[Postgres, Postgres], proxy: Proxy
+) -> None:
+    database, straight = through
+    with open_access(database) as store:
+        first = store.create(new_key())
+        proxy.end_after_s = 0.2
+        name = database.url.partition("@/")[2].partition("?")[0]
+        ended = outside(
+            straight,
+            ACCESS,
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}' "
+            "AND application_name LIKE 'fr-core fr_access %'",
+        )
+        until(lambda: proxy.ended >= len(ended))
+        after = store.create(new_key())
+        assert [store.check(made.token.text, None) == made.key for made in (first, after)] == [True, True]
+
+
 def test_the_stores_of_several_processes_go_on_after_a_restart(mortal: Cluster) -> None:
     database = mortal.database()
     with open_access(database) as one, open_access(database) as other:

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from contextlib import suppress
 from enum import Enum
 from pathlib import Path
@@ -19,11 +20,20 @@ class Cut(Enum):
 
 
 class Proxy:
-    """Passes bytes on between the sockets of two folders; `cut` is for the next commit alone."""
+    """Passes bytes on between the sockets of two folders.
+
+    Attributes:
+        cut: for the next commit alone.
+        open: whether it takes new connections.
+        end_after_s: how much later than the last bytes a client hears that the server has closed its connection.
+        ended: connections of which the client has all that the server sent, but hears of the end later.
+    """
 
     def __init__(self, folder: Path, server: Path) -> None:
         self.cut = Cut.NEVER
         self.open = True
+        self.end_after_s = 0.0
+        self.ended = 0
         self.folder = folder
         self._server = str(server / _SOCKET)
         self._lock = threading.Lock()
@@ -66,6 +76,10 @@ class Proxy:
                 if b"COMMIT\0" in data and self._cuts(Cut.AFTER):
                     break
                 client.sendall(data)
+        if self.end_after_s:
+            with self._lock:
+                self.ended += 1
+            time.sleep(self.end_after_s)
         _end(client, server)
 
     def _cuts(self, at: Cut) -> bool:

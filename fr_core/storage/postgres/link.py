@@ -38,6 +38,8 @@ _DAMAGE = (
 # So PostgreSQL also answers a role that may not use the schema.
 _MISSING = (errors.InvalidSchemaName, errors.UndefinedTable)
 _NO_CHANGES = (errors.InsufficientPrivilege, errors.ReadOnlySqlTransaction)
+# The end of a connection follows its reason, which is nearly all that a server says unasked.
+_END_S = 1.0
 _numbers = itertools.count()
 
 
@@ -118,10 +120,11 @@ class Link:
 
     def notice_end(self) -> None:
         """Note that the server has closed the connection, as when it restarts: `is_broken` then says so."""
-        connection = self._connection
-        with suppress(psycopg.Error):  # the reason may come before the end
-            while not connection.closed and select.select([connection], [], [], 0)[0]:
+        connection, wait_s = self._connection, 0.0
+        with suppress(psycopg.Error):
+            while not connection.closed and select.select([connection], [], [], wait_s)[0]:
                 connection.pgconn.consume_input()
+                wait_s = _END_S
 
     @property
     def version(self) -> int:
