@@ -137,7 +137,7 @@ DOUBTFUL = replace(GOOD, score=0.4, reasons=(QualityReason.DOUBTFUL_FACE,))
 
 def test_a_doubtful_face_where_another_was_lost_counts_from_its_second_sighting_on() -> None:
     """A half covered face looks like no one; alone, or with a good look, it is not left out."""
-    one, covered, good = face(box(100), person(1)), face(box(110), person(2), DOUBTFUL), face(box(110), person(2))
+    one, covered, good = face(box(100), person(1)), face(box(130), person(2), DOUBTFUL), face(box(130), person(2))
     numbers = [[sighting.number for sighting in track.sightings] for track in followed([[one], [covered], [one]])]
     assert numbers == [[0, 2]]
     for seen in ([[one], [covered], [covered], [one]], [[one], [good], [one]], [[one], [], [], [covered, one]]):
@@ -235,6 +235,19 @@ def test_a_track_is_put_to_a_lost_one_only_if_both_velocities_lead_there() -> No
     assert len(followed([*stood, *gone, *returning(SAME, 160, 40)])) == 2
     assert len(followed([*stood, *gone, *returning(SAME, 110)])) == 1
     assert len(followed([*went, *gone, *returning(SAME, 110)])) == 2
+
+
+def test_a_face_that_looks_like_no_one_for_a_moment_belongs_to_the_track_in_whose_place_it_is() -> None:
+    here = [[face(box(100), person(1))]] * 3
+    there = [[face(box(130), person(2))]] * 2  # 10 of 40 pixels overlap
+    strange = [[face(box(105), person(2))]]
+    (whole,) = followed([*here, *strange * 2, *here])
+    assert [sighting.number for sighting in whole.sightings] == [*range(8)]
+    assert [len(track.sightings) for track in followed([*here, *strange * 6, *here])] == [12]
+    assert len(followed([*here, *strange * 7, *here])) == 2  # for longer than a second
+    assert len(followed([*here, *there, *here])) == 2  # beside it
+    assert len(followed([*here, *strange * 2, [*here[0], face(box(105), person(2))], *here])) == 2  # with it
+    assert len(followed([*here, *strange * 2, *here], appearance=None)) == 1  # by the place alone
 
 
 def test_after_a_pause_the_place_alone_decides_no_more() -> None:

@@ -93,6 +93,7 @@ class Tracker:
                 taken[number] = place
         gone_on = [self._open[place] for place in taken.values()]
         for number, track in zip(taken, gone_on, strict=True):
+            self._take_back(track, looks[number], gone_on)
             track.add(looks[number])
         for track in gone_on:
             self._join(track)
@@ -110,6 +111,16 @@ class Tracker:
         track.is_doubtful = bool(look.quality.reasons) and any(old.may_be_back_as(track) for old in self._open)
         self._open.append(track)
         self._all.append(track)
+
+    def _take_back(self, track: OpenTrack, look: Look, gone_on: Sequence[OpenTrack]) -> None:
+        """Give a track the faces that began another one in its place, between its last face and this one."""
+        if self._appearance is None:
+            return
+        for other in [other for other in self._open if other not in gone_on and other.is_within(track, look)]:
+            for seen in other.looks:
+                track.add(seen)
+            self._open.remove(other)
+            self._all.remove(other)
 
     def _join(self, track: OpenTrack) -> None:
         """Put a track to the one that was lost before it began, if their means look the same by now."""
@@ -260,6 +271,14 @@ class OpenTrack:
         back = distance(self.box, moved(first.box, -velocity * after_s))
         ahead = distance(self.expected(after_s), first.box)
         return ahead <= self.reach(after_s) and back <= _REACH + after_s * _REACH_PER_S
+
+    def is_within(self, track: OpenTrack, look: Look) -> bool:
+        """Return True if this track lasted for a second at most, and in the place of one that goes on after it."""
+        if not self.looks or self.is_given or self.lasted > LOOK_S:
+            return False
+        first, latest = self.looks[0].at, self.looks[-1].at
+        in_place = min(overlap(track.box, first.box), overlap(latest.box, look.at.box)) >= _SAME_PLACE
+        return in_place and track.last < first.time
 
     def away(self, box: Box, after_s: float) -> float:
         """Return how far a box is from where the face was, or from where it is expected, in sides of its box."""
