@@ -226,6 +226,17 @@ def test_of_a_stream_where_people_come_and_go_a_lost_track_waits_for_four_second
     assert 2 < Fraction(number - 1, 5) <= Fraction(21, 5)
 
 
+def test_of_a_stream_a_face_that_was_left_out_takes_no_later_track_with_it() -> None:
+    """A doubtful face that was seen once has ended uncounted when someone who looks like it comes there."""
+    tracker = Tracker(LOOKS)
+    doubtful, later = [face(box(150), person(2), DOUBTFUL)], [face(box(150), person(2))]
+    given = []
+    for number, found in enumerate([[face(box(100), person(1))], doubtful, *[[]] * 13, *[later] * 4, *[[]] * 12]):
+        tracker.add(frame(number, Fraction(number, 5)), found)
+        given += tracker.due(Fraction(number, 5), 10)
+    assert [[sighting.number for sighting in track.sightings] for track in given] == [[0], [*range(15, 19)]]
+
+
 def test_a_track_is_put_to_a_lost_one_only_if_both_velocities_lead_there() -> None:
     """Both begin or end in reach; it is where they were going, or came from, that tells them apart."""
     stood = [[face(box(100), person(1))]] * 6

@@ -160,6 +160,7 @@ class Tracker:
                 given.append(track.closed(self._given))
                 track.is_given = True
         self._all = [track for track in self._all if track not in ended]
+        self._open = [track for track in self._open if track not in ended]
         return given
 
     def _affinity(self, track: OpenTrack, look: Look) -> float | None:
