@@ -38,12 +38,16 @@ class Lease:
     """A lease, as its holder knows it."""
 
     name: str
-    number: int  # greater than that of every earlier lease of the name: whatever it guards can refuse a smaller one
+    number: int  # greater than before, see `Leases`: whatever the lease guards can refuse a smaller one
     until_s: float  # of the holder's own clock; at the latest when the database lets others have it
 
 
 class Leases(Protocol):
-    """Gives leases. Every method raises `StoreFailed` if their storage fails."""
+    """Gives leases. Every method raises `StoreFailed` if their storage fails.
+
+    The number of a lease is greater than that of every earlier lease of its name: in a database of all, in a folder of
+    those that this process has had.
+    """
 
     def take(self, name: str, lasts_s: float) -> Lease | None:
         """Return a new lease, or None while a lease of the name is held, also by the caller."""
@@ -58,7 +62,10 @@ class Leases(Protocol):
         """Return the name of the server that holds each lease, by the lease's name."""
 
     def close(self) -> None:
-        """Release connections and files, but no lease. Harmless when done twice."""
+        """Release connections and files. A locked file ends its lease; other leases last until they expire.
+
+        Harmless when done twice.
+        """
 
 
 class Hold:

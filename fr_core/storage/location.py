@@ -11,7 +11,7 @@ from fr_core.storage.schema import Schema
 
 @dataclass(frozen=True, slots=True)
 class Postgres:
-    """A PostgreSQL database; `conninfo` parts are those of libpq, without a password."""
+    """A PostgreSQL database, and the limits within which a server uses it."""
 
     url: str  # "postgresql://...", without a password
     password: str | None = field(default=None, repr=False)

@@ -86,9 +86,8 @@ def require_no_lost_commits(database: Path, frames: int, page_bytes: int) -> boo
 
     Returns:
         Whether the log has a rest of a transaction that was under way, or of an older log. SQLite would write over it,
-        and
-        after the next power cut the rests of both would look like a loss: before anything is written, copy the log into
-        the database and truncate it.
+        and after the next power cut the rests of both would look like a loss: before anything is written, copy the log
+        into the database and truncate it.
 
     Raises `StoreCorrupt`: a transaction before the last one was left out, or the beginning of the log was lost;
     `StoreFailed`: one of the files cannot be read.

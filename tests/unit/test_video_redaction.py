@@ -159,7 +159,7 @@ def test_a_kept_track_stays_visible_and_nobody_else(tmp_path: Path, footage_file
         assert not pink[120:].any()
         assert not pink[:, 290:].any()
     assert done.visible == last * 25 + 1
-    assert done.to_json("p", "fast")["kept_tracks"] == [number]
+    assert done.to_json("p", "fast", MIN_SCORE)["kept_tracks"] == [number]
 
 
 def test_what_the_check_of_the_copy_finds_is_covered_and_checked_again(tmp_path: Path, footage_file: Path) -> None:

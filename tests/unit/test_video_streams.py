@@ -3,7 +3,9 @@
 import itertools
 import os
 import select
+import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -20,13 +22,14 @@ from hypothesis import strategies as st
 
 from fr_core.errors import InternalError
 from fr_video.errors import StreamUnreadable
-from fr_video.live import Hole, Live
+from fr_video.live import Hole, Live, Why
 from fr_video.mpegts import Muxer
 from fr_video.rtp import Depacketizer
 from fr_video.rtsp import RtspSession, read_description
 from fr_video.sources import Feed, require_address
 from fr_video.values import Frame, Sampling, VideoLimits
 from support.commands import REPOSITORY
+from support.faults import children_of
 from support.footage import Actor, Scene, at_rate
 from support.streams import Camera, RtpSender, Unit, encoded, nal_units
 
@@ -296,6 +299,38 @@ def suppressed(connection: socket.socket, data: bytes, ends: bool = True) -> Non
 def test_other_addresses_are_refused(address: str) -> None:
     with pytest.raises(StreamUnreadable):
         require_address(address)
+
+
+def test_a_decoder_that_breaks_during_a_stream_is_the_reason_for_its_end(units: dict[str, list[Unit]]) -> None:
+    others = set(children_of(os.getpid()))
+    with Camera([units["H264"]]) as camera, Live(Feed(camera.address), Sampling(), VideoLimits()) as live:
+        assert live.take(20.0) is not None
+        (decoder,) = set(children_of(os.getpid())) - others
+        os.kill(decoder, signal.SIGSEGV)
+        while not live.is_over:
+            live.take(20.0)
+        assert live.why is Why.UNREADABLE
+
+
+def test_packets_of_a_transport_stream_are_read_as_rtp() -> None:
+    """With contributing sources, an extension and padding; packets of another payload type are left out."""
+    head = b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n"
+    described = head + b"Content-Length: 21\r\n\r\nm=video 0 RTP/AVP 33\n"
+    fixed = struct.pack(">HII", 1, 2, 3)
+    packets = [
+        b"\x80\x21" + fixed + b"plain",
+        b"\xb1\x21" + fixed + b"csrc" + b"\xbe\xde\0\x01more" + b"whole" + b"\0\0\x03",
+        b"\x80\x60" + fixed + b"another",
+    ]
+    sent = b"".join(b"$\0" + len(packet).to_bytes(2, "big") + packet for packet in packets)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(described + 2 * (head + b"\r\n") + sent)
+        theirs.shutdown(socket.SHUT_WR)
+        chunks = RtspSession(ours, "rtsp://camera/live", time.monotonic).chunks()
+        assert [next(chunks), next(chunks)] == [b"plain", b"whole"]
+        with pytest.raises(ConnectionResetError):
+            next(chunks)
 
 
 def test_a_session_that_ends_at_its_beginning_takes_no_file_from_its_decoder(units: dict[str, list[Unit]]) -> None:

@@ -18,7 +18,7 @@ from fr_core.types import (
     QualityReason,
     frozen_array,
 )
-from fr_video.tracking import Appearance, Tracker, appearance_of, mean_template
+from fr_video.tracking import Appearance, OpenTrack, Tracker, appearance_of, look_of, mean_template
 from fr_video.values import Box, Frame, Track
 from support.engines import calibration
 
@@ -235,6 +235,25 @@ def test_of_a_stream_a_face_that_was_left_out_takes_no_later_track_with_it() -> 
         tracker.add(frame(number, Fraction(number, 5)), found)
         given += tracker.due(Fraction(number, 5), 10)
     assert [[sighting.number for sighting in track.sightings] for track in given] == [[0], [*range(15, 19)]]
+
+
+def test_of_a_face_that_was_given_no_look_is_kept() -> None:
+    """A camera may see a face on a poster for a day."""
+    seen = [look_of(frame(number, Fraction(number, 5)), face(box(100), person(1))) for number in range(300)]
+    track = OpenTrack(seen[0])
+    track.is_given = True
+    for look in seen[1:]:
+        track.add(look)
+    assert (track.looks, track.counts) == ([], True)
+
+
+def test_of_two_short_tracks_at_one_time_in_the_place_of_a_track_it_takes_one() -> None:
+    """Only one of them can be its covered face: a track has one face of a frame."""
+    between = [[face(box(92), person(2)), face(box(108), person(3))]] * 2
+    back = [[face(box(100), person(1))]] * 2
+    first, other = followed([*back, *between, *back])
+    assert [sighting.number for sighting in first.sightings] == [0, 1, 2, 3, 4, 5]
+    assert [sighting.number for sighting in other.sightings] == [2, 3]
 
 
 def test_a_track_is_put_to_a_lost_one_only_if_both_velocities_lead_there() -> None:

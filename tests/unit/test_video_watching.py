@@ -1,6 +1,7 @@
 """Watching a stream: every gap is told, each track is searched once, and false leads stay at their target."""
 
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -39,6 +40,7 @@ from support.streams import Camera, Unit, encoded
 stats = LazyModule("scipy.stats")
 RATE = Fraction(25)
 SPEED = 5.0
+UNHURRIED = 1.5  # so that a busy machine drops no face
 PINK = np.full((60, 60, 3), (255, 0, 100), np.uint8)
 WIDE, HIGH = 400, 260
 
@@ -129,7 +131,7 @@ def of(kind: type, events: list[Event]) -> list:  # type: ignore[type-arg]
 
 def test_each_track_is_searched_once_and_a_lead_shows_its_face(units: list[Unit], search: Searches) -> None:
     stop = threading.Event()
-    with Camera([units[:500]], speed=SPEED) as camera:
+    with Camera([units[:500]], speed=UNHURRIED) as camera:
         events = until(watcher(camera.address, search, stop).events(), stop, lambda found: bool(of(Gap, found)))
     searched = of(Searched, events)
     assert [one.track.number for one in searched] == [1, 2, 3]
@@ -151,7 +153,7 @@ def test_each_track_is_searched_once_and_a_lead_shows_its_face(units: list[Unit]
 def test_every_cut_is_told_with_its_times(units: list[Unit], search: Searches) -> None:
     cuts = count("STREAM_CUTS")
     stop = threading.Event()
-    with Camera([units[:100]] * (cuts + 1), speed=SPEED) as camera:
+    with Camera([units[:100]] * (cuts + 1), speed=UNHURRIED) as camera:
         before = datetime.now(UTC)
         events = until(
             watcher(camera.address, search, stop).events(),
@@ -239,6 +241,36 @@ def test_faces_without_a_good_look_are_not_searched(units: list[Unit], search: S
     assert isinstance(status, Status)
     assert (of(Searched, events), search.thresholds, status.tracks_searched) == ([], [], 0)
     assert 1 <= status.tracks_unfit <= 3  # a busy machine may drop all frames with one of them
+
+
+class EndsWhileItConnects(threading.Event):
+    """Is set after the first wait, before what comes next."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        waited = super().wait(timeout)
+        self.set()
+        return waited
+
+
+def test_a_watch_that_ends_while_it_connects_again_disconnects(search: Searches) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(20)
+        seen: list[bytes] = []
+
+        def serve() -> None:
+            listener.accept()[0].close()
+            connection, _ = listener.accept()
+            with connection:
+                connection.settimeout(20)
+                seen.append(connection.recv(1))
+
+        serving = threading.Thread(target=serve)
+        serving.start()
+        address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        events = list(watcher(address, search, EndsWhileItConnects()).events())
+        serving.join()
+    assert [type(event) for event in events] == [Status, Gap]
+    assert seen == [b""], "the second connection stays"
 
 
 def test_a_stream_that_was_never_there_is_refused(search: Searches) -> None:

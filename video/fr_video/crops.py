@@ -55,7 +55,7 @@ def cut(frame: Frame, box: CropBox) -> Crop:
     height, width, _ = frame.pixels.shape
     if not (0 <= left < right <= width and 0 <= top < bottom <= height):
         raise ValueError("the box does not lie in the frame")
-    pixels = frozen_array(np.ascontiguousarray(frame.pixels[top:bottom, left:right]))
+    pixels = frozen_array(frame.pixels[top:bottom, left:right].copy())  # of the whole frame, nothing else is kept
     return Crop(box, pixels, sha256_of(pixels))
 
 

@@ -15,8 +15,8 @@ import numpy as np
 from fr_core.errors import InternalError, message
 from fr_core.imaging.confined import Confined
 from fr_core.types import U8
+from fr_video import messages
 from fr_video.errors import EncodingFailed
-from fr_video.messages import FINISH, MAX_WRITE_BYTES, MILLISECONDS, PICTURE, fraction_json
 from fr_video.values import VideoLimits
 
 BOOT = "import sys; sys.path += sys.argv.pop(1).split(chr(0x0A)); from fr_video.encoder import main; main()"
@@ -67,11 +67,11 @@ class Encoder:
         order: dict[str, Any] = {
             "container": container,
             "size": size,
-            "rate": fraction_json(rate),
-            "aspect": fraction_json(aspect),
+            "rate": messages.fraction_json(rate),
+            "aspect": messages.fraction_json(aspect),
         }
         if sound is not None:
-            order |= {"demuxer": sound.demuxer, "start": fraction_json(sound.start)}
+            order |= {"demuxer": sound.demuxer, "start": messages.fraction_json(sound.start)}
         numbers = limits.memory_mib, -(-limits.answer_ms // 1000), os.getpid()
         file, absent = (None, (-1,)) if sound is None else (sound.file, ())
         try:
@@ -97,11 +97,11 @@ class Encoder:
         if pixels.shape != (height, width, 3):
             raise EncodingFailed(message("error.video.size_changes"))
         np.copyto(np.frombuffer(self._worker.memory, np.uint8, pixels.size).reshape(pixels.shape), pixels)
-        self._ask(PICTURE + struct.pack(MILLISECONDS, milliseconds))
+        self._ask(messages.PICTURE + struct.pack(messages.MILLISECONDS, milliseconds))
 
     def finish(self) -> str:
         """Write what is left; returns the version of the encoder."""
-        return self._ask(FINISH).decode("ascii", "replace")
+        return self._ask(messages.FINISH).decode("ascii", "replace")
 
     def close(self) -> None:
         """End the encoder at once; harmless when done twice."""
@@ -115,9 +115,9 @@ class Encoder:
         while True:
             said = self._received()
             match said[:1]:
-                case b"D":
+                case messages.DONE:
                     return said[1:]
-                case b"W" if len(said) > _HEAD_BYTES:
+                case messages.WRITE if len(said) > _HEAD_BYTES:
                     (at,) = struct.unpack("<Q", said[1:_HEAD_BYTES])
                     if at + len(said) > self._limits.max_bytes:
                         raise EncodingFailed(message("error.video.encoder_broke"))
@@ -127,7 +127,7 @@ class Encoder:
 
     def _received(self) -> bytes:
         try:
-            return self._worker.link.recv(_HEAD_BYTES + MAX_WRITE_BYTES)
+            return self._worker.link.recv(_HEAD_BYTES + messages.MAX_WRITE_BYTES)
         except OSError:
             return b""
 

@@ -82,6 +82,6 @@ class RedactionFailed(WithoutReason):
 
 
 class CopyRefused(RedactionFailed):
-    """The redacted copy cannot have this name."""
+    """The redacted copy cannot have this name, or another run is making it."""
 
     remedy = message("remedy.video.copy_refused")

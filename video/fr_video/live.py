@@ -13,12 +13,13 @@ from fr_core.errors import FrError
 from fr_video.order import Order
 from fr_video.reading import Reading
 from fr_video.sources import Feed
-from fr_video.values import Frame, Sampling, VideoLimits
+from fr_video.values import Ended, Frame, Sampling, VideoLimits
 
 _HELD = 4  # frames that wait for the reader
 _ENDLESS = 2**40
 # The time of a transport stream has 33 bits of 90 kHz, 26.5 hours; a longer session is renewed.
 _LONGEST_S = 86_400
+_BROKE = (Ended.BROKE_DECODER, Ended.TOO_COSTLY)
 _MISSING_S = 1  # seconds beyond the interval of the sampling from which frames are missing
 
 
@@ -117,6 +118,9 @@ class Live:
                         break
                 with self._changed:
                     self._reading = None
+                    broke = reading.ending is not None and reading.ending.why in _BROKE
+                    if broke and not self._closing:
+                        self.why = Why.UNREADABLE
         except FrError as error:
             self.error, self.why = error, Why.UNREADABLE
         finally:

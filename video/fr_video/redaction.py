@@ -30,7 +30,7 @@ from fr_video.regions import SAME_FACE, Covered, Regions, covered_of, shown_time
 from fr_video.values import EVERY_FRAME, Box, Footage, Frame
 
 MIN_SCORE = 0.3
-"""Score of the detector from which a region of a frame is covered as a face, in [0, 1]; below that of a pack."""
+"""Score of the detector from which a region of a frame is covered as a face, in [0, 1]; a pack may have a lower one."""
 
 ROUNDS = 6
 """Maximum number of copies that are made and checked."""
@@ -103,8 +103,8 @@ class Redaction:
     regions: int  # that were covered, of all frames
     visible: int  # detections of the last check that are kept tracks
 
-    def to_json(self, pack: str, detection: str) -> dict[str, Any]:
-        """Return the record of the redaction as a JSON document."""
+    def to_json(self, pack: str, detection: str, min_score: float) -> dict[str, Any]:
+        """Return the record of the redaction as a JSON document. `min_score`: of the detector that found the faces."""
         footage, ending = self.footage, self.footage.ending
         return {
             "format": "fr-core video redaction",
@@ -115,7 +115,7 @@ class Redaction:
             "copy": {"sha256": self.output_sha256, "bytes": self.output_bytes, "encoder": self.encoder},
             "sound": "copied" if self.sound_copied else "dropped",
             "metadata": "dropped",
-            "detector": {"pack": pack, "mode": detection, "min_score": MIN_SCORE},
+            "detector": {"pack": pack, "mode": detection, "min_score": min_score},
             "kept_tracks": list(self.kept),
             "tracks_found": len(footage.tracks),
             "covering": "one colour",

@@ -51,10 +51,10 @@ class Depacketizer:
 
     def add(self, packet: bytes) -> Iterator[Picture]:
         """Yield the picture that a packet ends, if any; packets that are not RTP of the stream are skipped."""
-        parsed = _parsed(packet)
-        if parsed is None or parsed[0] != self._payload_type:
+        found = parsed(packet)
+        if found is None or found[0] != self._payload_type:
             return
-        _, marker, sequence, timestamp, payload = parsed
+        _, marker, sequence, timestamp, payload = found
         if self._sequence is not None and sequence != (self._sequence + 1) % 2**16:
             self.lost += (sequence - self._sequence - 1) % 2**16
             self._drop()
@@ -127,7 +127,7 @@ class Depacketizer:
         return unit[0] & 0x1F if self._codec == "H264" else unit[0] >> 1 & 0x3F
 
 
-def _parsed(packet: bytes) -> tuple[int, bool, int, int, bytes] | None:
+def parsed(packet: bytes) -> tuple[int, bool, int, int, bytes] | None:
     """Return payload type, marker, sequence number, timestamp and payload of an RTP packet; None for other packets."""
     if len(packet) < 12 or packet[0] >> 6 != 2:
         return None

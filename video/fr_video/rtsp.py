@@ -20,7 +20,7 @@ from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 from fr_core.errors import message
 from fr_video.errors import StreamUnreadable
 from fr_video.mpegts import Muxer
-from fr_video.rtp import Depacketizer
+from fr_video.rtp import Depacketizer, parsed
 
 PORT = 554
 _MOST_HEAD_BYTES = 32_768
@@ -85,8 +85,9 @@ class RtspSession:
         media = self.media
         if media.codec == "MP2T":
             for packet in self._packets():
-                if len(packet) > 12:
-                    yield packet[12:]
+                found = parsed(packet)
+                if found is not None and found[0] == media.payload_type:
+                    yield found[4]
             return
         pictures, muxer = Depacketizer(media.codec, media.payload_type, media.parameters), Muxer(media.codec)
         for packet in self._packets():
@@ -112,7 +113,7 @@ class RtspSession:
             channel, high, low = self._take(3)
             packet = self._take(high << 8 | low)
             if channel == self._channel:
-                yield bytes(packet)
+                yield packet
 
     def _ask(self, method: str, address: str, **headers: str) -> tuple[Mapping[str, str], bytes]:
         for _ in range(2):
@@ -166,7 +167,7 @@ class RtspSession:
         size = headers.get("content-length", "0")
         if not _LENGTH.fullmatch(size) or int(size) > _MOST_BODY_BYTES:
             raise StreamUnreadable(message("error.video.no_rtsp"))
-        return first, headers, bytes(self._take(int(size)))
+        return first, headers, self._take(int(size))
 
     def _take(self, size: int) -> bytes:
         while len(self._buffer) < size:

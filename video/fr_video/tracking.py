@@ -38,6 +38,7 @@ _IN_PLACE_S = 1.0
 # is expected, if the embeddings say it is the same; "at first" is before a second sighting tells its velocity. People
 # who walk by near a camera cross up to six sides of their face in a second. Chosen on `fr bench video --tuning`.
 _REACH, _REACH_PER_S, _REACH_PER_S_AT_FIRST = 1.0, 1.5, 6.0
+_COVERED_S = 1  # a track that lasted no longer may be the covered face of another
 _BEST_SHOTS = 3
 
 
@@ -46,7 +47,7 @@ class Appearance:
     """The similarities of a model that matter to the tracker.
 
     At `same` or above, a face may belong to a track without an overlap or after a pause, at `surely` after a longer one
-    than `MAX_GAP_S`; below `different` to the mean of the track, it never does.
+    than `MAX_GAP_S`. Below `different` to the mean of the track, it goes on in none; see also `Tracker._take_back`.
     """
 
     same: float
@@ -57,7 +58,7 @@ class Appearance:
 def appearance_of(calibration: Calibration | None) -> Appearance | None:
     """Return the similarities at false match rates of .1, 5 and .01 %; without a calibration None, for boxes alone.
 
-    A calibration on fewer than 10,000 comparisons tells the similarity at the lowest rate that they show, for .01 %.
+    With fewer than 10,000 non-mated comparisons, the lowest rate that they can show stands in for .01 %.
     """
     if calibration is None:
         return None
@@ -113,10 +114,15 @@ class Tracker:
         self._all.append(track)
 
     def _take_back(self, track: OpenTrack, look: Look, gone_on: Sequence[OpenTrack]) -> None:
-        """Give a track the faces that began another one in its place, between its last face and this one."""
+        """Give a track the faces that began another one in its place, between its last face and this one.
+
+        A covered face may look like no one, so that their similarity is not asked.
+        """
         if self._appearance is None:
             return
-        for other in [other for other in self._open if other not in gone_on and other.is_within(track, look)]:
+        for other in tuple(self._open):
+            if other in gone_on or not other.is_within(track, look):
+                continue
             for seen in other.looks:
                 track.add(seen)
             self._open.remove(other)
@@ -226,7 +232,8 @@ class OpenTrack:
 
     def add(self, look: Look) -> None:
         """Go on with a face of a later frame."""
-        self.looks = [*self.looks, look] if look.at.time - self._sightings[0].time <= _REST_S else []
+        may_be_rest = not self.is_given and look.at.time - self._sightings[0].time <= _REST_S
+        self.looks = [*self.looks, look] if may_be_rest else []
         self._velocity = (middle(look.at.box) - middle(self.box)) / float(look.at.time - self.last)
         self.latest = look.embedding
         self._sum += _weighted(look)
@@ -251,7 +258,7 @@ class OpenTrack:
         return _REACH + after_s * (_REACH_PER_S_AT_FIRST if self._velocity is None else _REACH_PER_S)
 
     def may_be_back_as(self, other: OpenTrack, pause_s: float = MAX_GAP_S) -> bool:
-        """Return True if this track was lost before the other began, at most `pause_s` seconds, and in its reach."""
+        """Return True if the other began within `pause_s` seconds of the end of this one, and within its reach."""
         if not other.looks or other.is_given or self.last >= other.looks[0].at.time:
             return False
         first = other.looks[0].at
@@ -259,9 +266,10 @@ class OpenTrack:
         return after_s <= pause_s and self.away(first.box, after_s) <= self.reach(after_s)
 
     def leads_to(self, other: OpenTrack) -> bool:
-        """Return True if this track may be back as the other, by the velocities of both; the other was seen twice.
+        """Return True if this track may be back as the other, by the velocities of both.
 
-        A track that `Tracker.due` has returned takes less of a rest, because it is not returned again.
+        The other must have been seen twice. A track that `Tracker.due` has returned takes less of a rest, because it is
+        not returned again.
         """
         longest_s = MAX_GAP_S if self.is_given else _REST_S
         if other.lasted > longest_s or not self.may_be_back_as(other, longest_s):
@@ -275,7 +283,7 @@ class OpenTrack:
 
     def is_within(self, track: OpenTrack, look: Look) -> bool:
         """Return True if this track lasted for a second at most, and in the place of one that goes on after it."""
-        if not self.looks or self.is_given or self.lasted > LOOK_S:
+        if not self.looks or self.is_given or self.lasted > _COVERED_S:
             return False
         first, latest = self.looks[0].at, self.looks[-1].at
         in_place = min(overlap(track.box, first.box), overlap(latest.box, look.at.box)) >= _SAME_PLACE

@@ -5,7 +5,6 @@ Nothing is kept: a track, its template and its picture are deleted once it was s
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -17,8 +16,8 @@ from fr_core.engine import Engine
 from fr_core.errors import TooManyFaces
 from fr_core.gallery.values import Found
 from fr_core.scoring.calibration import Calibration
-from fr_core.types import Embedding, Image, frozen_array
-from fr_video.crops import Crop, crop_box
+from fr_core.types import Embedding, Image
+from fr_video.crops import Crop, crop_box, cut
 from fr_video.errors import StreamUnreadable
 from fr_video.false_leads import LeadPoint, RateOfTracks, TrackCounter, lead_point
 from fr_video.live import Live, Why
@@ -77,7 +76,11 @@ class Searched:
     @property
     def is_lead(self) -> bool:
         """Return whether a candidate reaches the threshold."""
-        return any(one.above_threshold for one in self.found.identification.candidates)
+        return _is_lead(self.found)
+
+
+def _is_lead(found: Found) -> bool:
+    return any(one.above_threshold for one in found.identification.candidates)
 
 
 Event = Gap | Status | Searched
@@ -137,7 +140,7 @@ class Watcher:
         yield self._status(False)
         feed: Feed | None = Feed(self._watch.address)
         wait_s = _FIRST_WAIT_S
-        while not self._stop.is_set():
+        while feed is not None or not self._stop.is_set():  # a session disconnects its feed
             if feed is not None:
                 before = self._looked_at
                 yield from self._session(feed)
@@ -145,9 +148,9 @@ class Watcher:
                     return
                 wait_s = _FIRST_WAIT_S if self._looked_at > before else wait_s
                 yield Gap(self._seen_until, None, self._why)
+            yield from self._status_if_due(False)
             feed = None if self._stop.wait(wait_s) else self._connected()
             wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
-            yield from self._status_if_due(False)
 
     def _connected(self) -> Feed | None:
         try:
@@ -165,11 +168,11 @@ class Watcher:
                 frame = live.take(_TAKE_S)
                 self._dropped += live.take_dropped()
                 if frame is not None:
-                    since, now = self._clock(), self._now() - _s(frame.time)
+                    since, zero = self._clock(), self._now() - _s(frame.time)
                     if began is None:
-                        began, last = now, frame.time
+                        began, last = zero, frame.time
                         yield from self._resumed(began + _s(frame.time))
-                    began = min(began, now)  # the frame with the least delay gives the best estimate
+                    began = min(began, zero)  # the frame with the least delay gives the best estimate
                     for hole in live.holes():
                         yield self._gap(began + _s(hole.begin), began + _s(hole.end), hole.why)
                     self._look(frame, frame.time - last, tracker, pictures)
@@ -208,7 +211,7 @@ class Watcher:
             self._counter.add(self._clock(), 1, 0.0)
             point = self._point()
             found = self._search(track.template, point.threshold)
-            is_lead = any(one.above_threshold for one in found.identification.candidates)
+            is_lead = _is_lead(found)
             self._searched, self._leads = self._searched + 1, self._leads + is_lead
             first, last = (began + _s(track.sightings[place].time) for place in (0, -1))
             yield Searched(track, first, last, found, point, pictures.of(track.best) if is_lead else None)
@@ -246,17 +249,11 @@ class _Pictures:
     def add(self, frame: Frame, looks: Sequence[Look]) -> None:
         while self._held and frame.time - self._held[0][0].at.time > _HELD_S:
             self._held.popleft()
-        self._held.extend((look, _cut(frame, look)) for look in looks)
+        height, width, _ = frame.pixels.shape
+        self._held.extend((look, cut(frame, crop_box(look.at.box, width, height))) for look in looks)
 
     def of(self, look: Look) -> Crop | None:
         return next((crop for held, crop in self._held if held is look), None)
-
-
-def _cut(frame: Frame, look: Look) -> Crop:
-    high, wide, _ = frame.pixels.shape
-    left, top, right, bottom = box = crop_box(look.at.box, wide, high)
-    pixels = frozen_array(frame.pixels[top:bottom, left:right].copy())
-    return Crop(box, pixels, hashlib.sha256(pixels.tobytes()).hexdigest())
 
 
 def _s(time: Fraction) -> timedelta:

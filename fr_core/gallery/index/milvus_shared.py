@@ -32,7 +32,7 @@ def next_shared_work(state: MilvusState, shared: Shared) -> Upkeep | None:
     adopts = _next_adoption(state, shared, held)
     if adopts is not None:
         return adopts
-    return Trimming(state) if len(state.live) > 2 * state.live.size + 1024 else None
+    return Trimming(state) if state.must_trim else None
 
 
 def _next_adoption(state: MilvusState, shared: Shared, held: Held | None) -> Upkeep | None:

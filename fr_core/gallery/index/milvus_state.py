@@ -177,9 +177,14 @@ class MilvusState:
         elif self.shared.begun:  # the collection may have been given any of them
             self.doomed += ids.tolist()
 
+    @property
+    def must_trim(self) -> bool:
+        """Return whether the rows of removed ids are many."""
+        return len(self.live) > 2 * self.live.size + 1024
+
     def trim(self) -> None:
         """Drop the rows of removed ids where they are many."""
-        if len(self.live) > 2 * self.live.size + 1024:
+        if self.must_trim:
             kept, old = self.live.live, self.live
             self.live = VectorRows(_TAG_VALUES)
             self.live.append(old.ids[kept], old.vectors[kept])

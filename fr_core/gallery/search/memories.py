@@ -130,7 +130,7 @@ class Memories:
         """Return the numbers of the galleries that have a memory."""
         return frozenset(self._galleries)
 
-    def read(self) -> None:
+    def begin_upkeep(self) -> None:
         """Let the upkeep begin that needs to know everything that the store holds."""
         if self._remote is not None:
             self._remote.filled()
@@ -166,7 +166,7 @@ class Memories:
         if self._remote is not None:
             self._remote.close()
 
-    def filled(self) -> None:
+    def allow_searches(self) -> None:
         """Let them be searched: they hold everything that the store holds."""
         self._filled = True
 

@@ -41,11 +41,11 @@ def load(store: GalleryStore, memories: Memories, on_block: Callable[[], None]) 
         if by_no[row.gallery_no].index.size != row.info.template_count:
             raise StoreCorrupt(message("error.gallery.gallery_does_not_hold"), check="template_count")
     read_s = time.monotonic() - begun
-    memories.read()
+    memories.begin_upkeep()
     for memory in by_no.values():
         while memory.keep_up():
             on_block()
-    memories.filled()
+    memories.allow_searches()
     indexed_s = time.monotonic() - begun - read_s
     _log.info(
         "%d galleries with %d templates: read in %.1f s, indexed in %.1f s", len(rows), templates, read_s, indexed_s

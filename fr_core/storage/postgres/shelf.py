@@ -77,7 +77,7 @@ class PostgresShelf(PostgresValues):
     @property
     def secret(self) -> bytes:
         """As `Shelf.secret`."""
-        return self._vault.mac("shelf", (1,)) + self._vault.mac("shelf", (2,))
+        return self._vault.derived("shelf")
 
     def _unlocked(self, key: KeyEncryptionKey) -> Vault:
         made = Vault.new(key)

@@ -69,7 +69,7 @@ def redact(
             chosen = sensitive(load_pack(pack))
             with engine_of(chosen, device, detection) as engine, waiting("Covering the faces"):
                 done = redacted(video, engine, kept, out, sound=audio == "copy")
-        said = done.to_json(pack, detection)
+        said = done.to_json(pack, detection, chosen.detector.score_threshold)
         try:
             write_new(record, json.dumps(said, indent=2).encode() + b"\n", 0o644)
         except BaseException:  # no copy without its record
