@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fr_core.errors import (
+    FrError,
+    KeyUnavailable,
+    StoreCorrupt,
+    StoreExposed,
+    StoreFailed,
+    StoreInUse,
+    StoreNewer,
+    WrongKey,
+    message,
+)
 from fr_core.storage.pool import PoolListener
 from fr_core.storage.schema import Schema
+
+# Errors of a store or its key. Their messages contain no path, because callers must not learn paths.
+_OF_A_FILE = (StoreCorrupt, StoreExposed, StoreFailed, StoreInUse, StoreNewer, WrongKey, KeyUnavailable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +57,21 @@ def name_of(location: Location, schema: Schema) -> Path | str:
     if isinstance(location, Path):
         return location / schema.database_name
     return f"{location} ({schema_name(schema)})"
+
+
+@contextmanager
+def naming(path: Path | str) -> Iterator[None]:
+    """Add the name of the file, or of its folder, to errors of a store or its key within the block."""
+    try:
+        yield
+    except _OF_A_FILE as error:
+        if "file" in error.metadata:
+            raise
+        raise named(error, path) from error
+
+
+def named(error: FrError, path: Path | str) -> FrError:
+    """Return the same error with the path in its sentence and its metadata (`file`)."""
+    return type(error)(
+        message("error.config.of_file", path=path, what=error.finding), **{**error.metadata, "file": str(path)}
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -20,7 +20,7 @@ from fr_core.storage.audit.verify import require_unbroken
 from fr_core.storage.dialect import LAST_NUMBERS
 from fr_core.storage.driver_errors import driver_errors
 from fr_core.storage.keys import KeyEncryptionKey
-from fr_core.storage.location import Location, name_of
+from fr_core.storage.location import Location, name_of, naming
 from fr_core.storage.migrations import unlocked
 from fr_core.storage.opening import open_database
 from fr_core.storage.outside import exists
@@ -30,6 +30,7 @@ from fr_core.storage.statements import Reading
 from fr_core.storage.vault import encode
 
 _BITS = 256
+_Columns = Mapping[str, tuple[str, ...]]  # of each table
 
 
 class NewStore(Protocol):
@@ -44,7 +45,7 @@ class NewStore(Protocol):
         """Return its header."""
 
     @property
-    def columns(self) -> Mapping[str, tuple[str, ...]]:
+    def columns(self) -> _Columns:
         """Return the columns of each table; a table comes after those that it refers to."""
 
     def insert(self, table: str, rows: Iterable[Row]) -> None:
@@ -82,27 +83,45 @@ class Moved:
 def move(source: Location, target: Location, schema: Schema, key: KeyEncryptionKey) -> Moved:
     """Copy a store that no process has open.
 
-    Where an earlier run has copied it, compare both again.
+    Where an earlier run has copied it, compare both again. Errors name the store that they are of.
 
     Raises:
         StoreInUse: a process has the source or the target open.
         TargetTaken: there is another store at the target.
-        StoreCorrupt: the source is damaged, or the copy is not the same; no copy is left.
+        StoreCorrupt: the source is damaged or has other tables than this version makes, or the copy is not the same;
+            no copy is left.
         WrongKey, StoreNewer, StoreFailed, DatabaseUnreachable, DatabaseUnusable: as `open_database`; likewise.
     """
-    with closing(open_database(source, schema, key)) as database, database.alone_for(), database.reading() as now:
-        if exists(target, schema):
-            return _compared(now, target, schema, key)
-        with driver_errors(), _new_store(target, schema) as made:
-            copied = {table: _copied(now, made, table) for table in made.columns}
-            numbers = dict(now.rows(LAST_NUMBERS))
+    with _opened(source, schema, key) as (now, columns):
+        with naming(name_of(target, schema)):
+            is_there = exists(target, schema)
+        if is_there:
+            return _compared(now, columns, target, schema, key)
+        numbers: dict[str, int] = dict(now.rows(LAST_NUMBERS))
+        with naming(name_of(target, schema)), driver_errors(), _new_store(target, schema) as made:
+            copied = {}
+            for table, names in made.columns.items():
+                digest = copied[table] = Digest()
+                made.insert(table, digest.counted(_rows(now, _all(table, names), name_of(source, schema))))
             made.set_numbers(numbers)
             vault = unlocked(made.connection, made.header, schema, key)
-            same = _digests(made.connection, made.columns) == copied
+            same = _names(made.columns) == _names(columns) and _digests(made.connection, made.columns) == copied
             if not same or dict(made.connection.execute(LAST_NUMBERS)) != numbers:
                 raise StoreCorrupt(message("error.storage.move_different"), check="copy")
             records = require_unbroken(AuditTable(made.connection, vault, lambda: 0))
     return Moved(sum(digest.rows for digest in copied.values()), records, before=False)
+
+
+@contextmanager
+def _opened(location: Location, schema: Schema, key: KeyEncryptionKey) -> Iterator[tuple[Reading, _Columns]]:
+    """Read a store within the block, alone; yields its columns, too."""
+    with (
+        naming(name_of(location, schema)),
+        closing(open_database(location, schema, key)) as database,
+        database.alone_for(),
+        database.reading() as now,
+    ):
+        yield now, database.columns()
 
 
 def _new_store(target: Location, schema: Schema) -> AbstractContextManager[NewStore]:
@@ -113,23 +132,28 @@ def _new_store(target: Location, schema: Schema) -> AbstractContextManager[NewSt
     return building.new_store(target, schema)
 
 
-def _compared(now: Reading, target: Location, schema: Schema, key: KeyEncryptionKey) -> Moved:
-    with closing(open_database(target, schema, key)) as database, database.alone_for(), database.reading() as there:
-        columns = database.columns()
-        same = _digests(now, columns) == (found := _digests(there, columns))
-        if not same or dict(now.rows(LAST_NUMBERS)) != dict(there.rows(LAST_NUMBERS)):
+def _compared(now: Reading, columns: _Columns, target: Location, schema: Schema, key: KeyEncryptionKey) -> Moved:
+    digests = _digests(now, columns)
+    numbers: dict[str, int] = dict(now.rows(LAST_NUMBERS))
+    with _opened(target, schema, key) as (there, found):
+        same = _names(found) == _names(columns) and _digests(there, columns) == digests
+        if not same or dict(there.rows(LAST_NUMBERS)) != numbers:
             raise TargetTaken(message("error.storage.move_target_taken", name=str(name_of(target, schema))))
         records = require_unbroken(AuditTable(there, there.vault, lambda: 0))
-    return Moved(sum(digest.rows for digest in found.values()), records, before=True)
+    return Moved(sum(digest.rows for digest in digests.values()), records, before=True)
 
 
-def _copied(now: Reading, made: NewStore, table: str) -> Digest:
-    digest = Digest()
-    made.insert(table, digest.counted(now.execute(_all(table, made.columns[table]))))
-    return digest
+def _names(columns: _Columns) -> dict[str, frozenset[str]]:
+    return {table: frozenset(names) for table, names in columns.items()}
 
 
-def _digests(connection: Connection, columns: Mapping[str, tuple[str, ...]]) -> dict[str, Digest]:
+def _rows(now: Reading, query: str, source: Path | str) -> Iterator[Row]:
+    """Yield the rows of a query of the source, and name it in errors: they arise while the target takes the rows."""
+    with naming(source), driver_errors():
+        yield from now.execute(query)
+
+
+def _digests(connection: Connection, columns: _Columns) -> dict[str, Digest]:
     digests = {}
     for table, names in columns.items():
         digest = digests[table] = Digest()

@@ -10,13 +10,13 @@ from fr_core.errors import ConfigInvalid, StoreInUse, message
 from fr_core.gallery.index.milvus_settings import MILVUS
 from fr_core.gallery.store.gallery_store import DATABASE_NAME
 from fr_core.gallery.store.schema import SCHEMA as GALLERIES
+from fr_core.storage.location import naming
 from fr_core.storage.outside import require_ready
 from fr_server.authz.authenticate import require_issuer
 from fr_server.clock import wall_ms
 from fr_server.config import Config
 from fr_server.config.folders import (
     data_folder,
-    naming,
     postgres_of,
     require_audit_folders,
     require_folders,

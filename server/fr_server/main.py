@@ -16,7 +16,7 @@ from fr_core.errors import ConfigInvalid, FileTampered, FrError, ShuttingDown, m
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.store.gallery_store import is_under_key
 from fr_core.gallery.store.schema import SCHEMA as GALLERIES
-from fr_core.storage.location import name_of
+from fr_core.storage.location import name_of, naming
 from fr_core.storage.members import Members
 from fr_core.storage.outside import exists
 from fr_evaluation.stored import Reports
@@ -24,7 +24,7 @@ from fr_server.app import SERVICES, App
 from fr_server.checks import require_free, require_usable
 from fr_server.clock import SteadyClock
 from fr_server.config import Config
-from fr_server.config.folders import data_folder, key_of, naming, postgres_of, reports_folder
+from fr_server.config.folders import data_folder, key_of, postgres_of, reports_folder
 from fr_server.config.indexes import milvus_of
 from fr_server.config.started import Started
 from fr_server.ending import log_failure, until

@@ -163,6 +163,30 @@ def test_one_altered_value_makes_another_store(path: Path) -> None:
     assert all(store["before"] for store in migrated(path, "postgresql").values())  # the control
 
 
+@pytest.mark.parametrize(
+    "damage", ["DROP TABLE photos", "ALTER TABLE templates DROP COLUMN sealed", "CREATE TABLE more (a INTEGER)"]
+)
+def test_a_copy_that_lacks_a_table_or_a_column_is_no_copy(path: Path, damage: str) -> None:
+    migrated(path, "postgresql")
+    galleries = places(path, folders=False)[0]
+    outside(galleries.location, galleries.schema, damage)
+    refused = fr("store", "migrate", "--to", "postgresql", "--config", path)
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith("TARGET_TAKEN")
+    assert str(galleries.named) in refused.stderr
+    assert "drop the schemas fr_galleries," in refused.stderr
+
+
+def test_damage_is_told_of_the_side_that_has_it(path: Path) -> None:
+    migrated(path, "postgresql")
+    source, target = places(path, folders=True)[2], places(path, folders=False)[2]
+    for damaged in (target, source):
+        outside(damaged.location, damaged.schema, "UPDATE store SET wrapped_key = zeroblob(16)")
+        refused = fr("store", "migrate", "--to", "postgresql", "--config", path)
+        assert refused.stderr.startswith("STORE_CORRUPT"), refused.stderr
+        assert str(damaged.named) in refused.stderr
+
+
 def test_a_digest_tells_rows_apart_in_any_order() -> None:
     rows: list[Row] = [(1, "a", b"b", 0.5, None), (2, "", b"", -0.5, 7)]
 
@@ -193,6 +217,7 @@ def test_a_damaged_chain_is_not_copied(path: Path) -> None:
     refused = fr("store", "migrate", "--to", "postgresql", "--config", path)
     assert refused.exit_code == 1
     assert refused.stderr.startswith("STORE_CORRUPT")
+    assert str(cases.named) in refused.stderr
     assert [place.chain for place in places(path, folders=False) if place.is_there] == ["galleries", "training"]
 
 

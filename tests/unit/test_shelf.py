@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from datetime import date
@@ -16,7 +16,10 @@ from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.location import Postgres
 from fr_core.storage.opening import open_shelf
 from fr_core.storage.postgres.registry import Registry
+from fr_core.storage.postgres.shelf import PostgresShelf
+from fr_core.storage.protocol import Row
 from fr_core.storage.shelf import Shelf
+from fr_core.storage.vault import Value
 from fr_locales.messages import Audience, message
 from fr_server.web_shelf import ShelfServer
 from fr_web.console.sessions import Inquiry, Session
@@ -347,3 +350,25 @@ def test_nothing_else_is_packed_or_read() -> None:
     for text in ("", "{", '{"os.system": "x"}', '{"builtins.eval": {}}', '{"date": "x"}', '{"a": 1, "b": 2}'):
         with pytest.raises(Unreadable):
             unpacked(text)
+
+
+class Overtaken(Registry):
+    """A registry in which another server deletes the former secret just before this one reads it, once."""
+
+    def __init__(self, server: Postgres, other: Registry) -> None:
+        super().__init__(server)
+        self._others = [other]
+
+    def run(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
+        if sql.startswith("SELECT key_id") and self._others:
+            self._others.pop().run("DELETE FROM secret")
+        return super().run(sql, values)
+
+
+def test_servers_that_start_at_once_under_another_key(world: World) -> None:
+    world.shelf(OTHER_KEY)
+    with (
+        closing(Registry(world.database)) as other,
+        closing(PostgresShelf(Overtaken(world.database, other), KEY)) as overtaken,
+    ):
+        assert overtaken.secret == world.shelf().secret

@@ -82,7 +82,10 @@ class PostgresShelf(PostgresValues):
     def _unlocked(self, key: KeyEncryptionKey) -> Vault:
         made = Vault.new(key)
         self._registry.run(_KEEP_SECRET, (made.key_id, made.wrapped()))
-        ((key_id, wrapped),) = self._registry.run(_SECRET)
+        rows = self._registry.run(_SECRET)
+        if not rows:  # another server has deleted the former one just now
+            return self._unlocked(key)
+        ((key_id, wrapped),) = rows
         try:
             return Vault.unlocked(key, key_id, wrapped)
         except WrongKey:  # the stores are under another key now

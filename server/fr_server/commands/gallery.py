@@ -19,14 +19,13 @@ from fr_core.errors import BackupElsewhere, KeyUnavailable, NoStore, WrongKey, m
 from fr_core.gallery.store.gallery_store import GalleryStore
 from fr_core.gallery.store.schema import SCHEMA as GALLERIES
 from fr_core.storage.keys import KeyEncryptionKey
-from fr_core.storage.location import Location
+from fr_core.storage.location import Location, naming
 from fr_core.storage.opening import open_database
 from fr_core.storage.outside import mark_of
 from fr_datasets.progress import waiting
 from fr_server.clock import wall_ms
 from fr_server.commands.reporting import AsJson, counted, print_json, reporting
 from fr_server.config import Config
-from fr_server.config.folders import naming
 from fr_server.storage.places import Place, places_of
 from fr_server.storage.seal import begin_reseal, end_reseal
 from fr_server.telemetry.trust import Chain

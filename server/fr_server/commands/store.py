@@ -49,7 +49,7 @@ def migrate(
     with reporting(as_json, writes=True):
         from fr_core.storage.moving import move
         from fr_server.config import load_config
-        from fr_server.config.folders import key_of, naming
+        from fr_server.config.folders import key_of
         from fr_server.storage.places import places_in
 
         tree = load_config(config, (), {"gallery.key": key} if key else {}, os.environ)
@@ -63,7 +63,7 @@ def migrate(
         opened = key_of(tree, new=False)
         told = {}
         for source, target in there:
-            with naming(source.named), waiting(f"Copying the store of {source.chain}"):
+            with waiting(f"Copying the store of {source.chain}"):
                 moved = move(source.location, target.location, source.schema, opened)
             told[source.chain] = asdict(moved)
             if not as_json:

@@ -1,53 +1,21 @@
 """Finds the folders and files of a server, and names the faulty file in errors that prevent a start."""
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
 from platformdirs import user_data_path
 
-from fr_core.errors import (
-    ConfigInvalid,
-    FrError,
-    KeyUnavailable,
-    StoreCorrupt,
-    StoreExposed,
-    StoreFailed,
-    StoreInUse,
-    StoreNewer,
-    WrongKey,
-)
+from fr_core.errors import ConfigInvalid
 from fr_core.gallery.store.gallery_store import is_under_key
 from fr_core.storage.keys import KeyEncryptionKey, command_of, key_beside, load_key
-from fr_core.storage.location import Postgres
+from fr_core.storage.location import Postgres, naming
 from fr_files.reading import open_to_others
 from fr_locales.messages import Message, message
 from fr_server.config import Config
 
 _LONGEST_PASSWORD = 4_096
-
-# Errors of a store or its key. Their messages contain no path, because callers must not learn paths.
-_OF_A_FILE = (StoreCorrupt, StoreExposed, StoreFailed, StoreInUse, StoreNewer, WrongKey, KeyUnavailable)
-
-
-@contextmanager
-def naming(path: Path | str) -> Iterator[None]:
-    """Add the name of the file, or of its folder, to errors of a store or its key within the block."""
-    try:
-        yield
-    except _OF_A_FILE as error:
-        if "file" in error.metadata:
-            raise
-        raise named(error, path) from error
-
-
-def named(error: FrError, path: Path | str) -> FrError:
-    """Return the same error with the path in its sentence and its metadata (`file`)."""
-    return type(error)(
-        message("error.config.of_file", path=path, what=error.finding), **{**error.metadata, "file": str(path)}
-    )
 
 
 def data_folder(config: Config, environ: Mapping[str, str] = os.environ) -> Path:

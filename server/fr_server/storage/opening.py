@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from fr_core.storage.grants import Grants
 from fr_core.storage.leases import Leases
-from fr_core.storage.location import Postgres, name_of
+from fr_core.storage.location import Postgres, name_of, naming
 from fr_core.storage.opening import open_shared
 from fr_core.storage.schema import Schema
 from fr_server.config import Config
@@ -20,7 +20,6 @@ from fr_server.config.folders import (
     cases_folder,
     footage_folder,
     key_of,
-    naming,
     postgres_of,
     training_folder,
 )

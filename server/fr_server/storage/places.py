@@ -12,12 +12,12 @@ from fr_core.errors import NoStore, StoreInUse, message
 from fr_core.gallery.store.schema import SCHEMA as GALLERIES
 from fr_core.storage.database import Database
 from fr_core.storage.keys import KeyEncryptionKey
-from fr_core.storage.location import Location, name_of
+from fr_core.storage.location import Location, name_of, naming
 from fr_core.storage.marks import each_of
 from fr_core.storage.outside import exists, is_marked, mark_of, set_mark
 from fr_core.storage.schema import Schema
 from fr_server.config import Config
-from fr_server.config.folders import access_folder, cases_folder, data_folder, naming, postgres_of, training_folder
+from fr_server.config.folders import access_folder, cases_folder, data_folder, postgres_of, training_folder
 from fr_server.telemetry.trust import Chain
 from fr_training.store.schema import SCHEMA as TRAINING
 from fr_trust.access.schema import SCHEMA as ACCESS
