@@ -20,7 +20,7 @@ from lock_file import read_lock
 from fr_core import __version__
 from fr_core.errors import KeyUnavailable
 from fr_core.storage.keys import load_key, new_key_file
-from fr_core.storage.postgres.link import parameters_of
+from fr_core.storage.postgres.address import parameters_of
 from fr_server.config import KEYS, Config, load_config
 from fr_server.config.indexes import milvus_of
 from fr_server.health_check import health

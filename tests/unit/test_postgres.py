@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from traceback import format_exception
 
 import pytest
@@ -31,7 +32,7 @@ from fr_core.storage.driver_errors import StatementFailed
 from fr_core.storage.location import Location, Postgres
 from fr_core.storage.migrations import rotate
 from fr_core.storage.opening import open_database
-from fr_core.storage.postgres.link import parameters_of
+from fr_core.storage.postgres.address import parameters_of
 from fr_core.storage.postgres.settings import LEAST_VERSION, require_usable
 from fr_core.storage.postgres.sql import translated
 from fr_core.storage.statements import Transaction
@@ -73,6 +74,11 @@ def refused(location: Location) -> FrError:
         ("postgresql:///faces?hostaddr=10.0.0.1&sslmode=allow", "without TLS"),
         ("postgresql://db:port/faces?nonsense=1", "is not an address"),
         ("mysql://fr:hunter2@db.example.org/faces", "is not an address"),
+        ("host=/run/postgresql user=fr", "is not an address"),
+        ("postgresql:///faces?host=/nowhere&connect_timeout=abc", "is not an address"),
+        (f"postgresql://{'a' * 64}.example.org/faces", "is not an address"),
+        ("postgresql:///faces?host=/nowhere&oauth_client_secret=hunter2", "has a password"),
+        ("postgresql:///faces?service=faces", "names a service"),
     ],
 )
 def test_an_address_that_is_not_safe_is_refused(url: str, sentence: str) -> None:
@@ -91,11 +97,29 @@ def test_another_machine_gets_tls_that_checks_its_certificate() -> None:
         assert "sslmode" not in parameters_of(url)
 
 
+@pytest.mark.parametrize("variable", ["PGHOST", "PGHOSTADDR", "PGSERVICE"])
+@pytest.mark.parametrize("given", ["postgresql:///faces", "postgresql:///faces?host=/run/postgresql"])
+def test_another_machine_of_the_environment_gets_tls_too(
+    given: str, variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "services"
+    file.write_text("[faces]\nhostaddr=10.0.0.1\nsslmode=disable\n", encoding="utf-8")
+    monkeypatch.setenv("PGSERVICEFILE", str(file))
+    monkeypatch.setenv(variable, "faces" if variable == "PGSERVICE" else "10.0.0.1")
+    is_used = variable != "PGHOST" or "host=" not in given  # a host of the address goes before that of the environment
+    assert parameters_of(given).get("sslmode") == ("verify-full" if is_used else None)
+    assert isinstance(refused(Postgres(f"{given}{'&' if '?' in given else '?'}sslmode=disable")), FrError)
+    monkeypatch.setenv("PGSSLMODE", "disable")  # which gives way to what is set
+    assert parameters_of(given).get("sslmode") == ("verify-full" if is_used else None)
+
+
 def test_a_server_that_does_not_answer(tmp_path: object) -> None:
     begun = time.monotonic()
     error = refused(Postgres(f"postgresql:///faces?host={tmp_path}", password="hunter2"))
     assert isinstance(error, DatabaseUnreachable)
     assert "No such file or directory" in error.what
+    assert f"{error.what} {error.advice}" == error.message
+    assert error.what.endswith(".")
     assert "storage.url" in error.advice
     assert "hunter2" not in f"{error.message} {Postgres('postgresql:///', password='hunter2')!r}"
     assert time.monotonic() - begun < 10

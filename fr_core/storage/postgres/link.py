@@ -7,16 +7,15 @@ import secrets
 import select
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
 
 import psycopg
 from psycopg import errors
-from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.numeric import Int8BinaryDumper
 
-from fr_core.errors import ConfigInvalid, DatabaseUnreachable, StoreCorrupt, StoreFailed, message
+from fr_core.errors import DatabaseUnreachable, StoreCorrupt, StoreFailed, message
 from fr_core.storage.driver_errors import StatementFailed
 from fr_core.storage.location import Postgres
+from fr_core.storage.postgres.address import kept_alive, parameters_of, unreadable
 from fr_core.storage.postgres.pipeline import Answer, Pipeline
 from fr_core.storage.postgres.sql import is_script, translated
 from fr_core.storage.protocol import Row
@@ -24,7 +23,6 @@ from fr_core.storage.vault import Value
 
 # Rows that a query brings at a time where they are taken one by one.
 _BATCH = 1_000
-_SAFE_MODES = ("verify-ca", "verify-full")
 # The stores know their statements: what PostgreSQL does not understand, or what a constraint refuses, is damage.
 _DAMAGE = (
     errors.DataCorrupted,
@@ -39,7 +37,7 @@ _DAMAGE = (
 _MISSING = (errors.InvalidSchemaName, errors.UndefinedTable)
 _NO_CHANGES = (errors.InsufficientPrivilege, errors.ReadOnlySqlTransaction)
 # The end of a connection follows its reason, which is nearly all that a server says unasked.
-_END_S = 1.0
+_END_MS = 1_000.0
 _numbers = itertools.count()
 
 
@@ -86,13 +84,13 @@ class Link:
         except psycopg.OperationalError as error:
             if not first:
                 raise StatementFailed(_unreached(error)) from None
-            why = str(error).partition("\n")[0]
+            why = f"{str(error).partition(chr(10))[0].rstrip('.')}."
             raise DatabaseUnreachable(
                 message("error.storage.postgres_unreachable", server=str(server), why=why)
             ) from None
 
     def connect(self) -> None:
-        """Connect, anew where the connection is lost; raises `psycopg.OperationalError`."""
+        """Connect, anew where the connection is lost; raises `psycopg.OperationalError`, and as `parameters_of`."""
         server = self.server
         settings = {
             "search_path": self._schema,
@@ -101,13 +99,18 @@ class Link:
         }
         # A server that is cut off in the midst of a transaction must not keep the others from writing.
         settings |= {"tcp_keepalives_idle": 5, "tcp_keepalives_interval": 2, "tcp_keepalives_count": 3}
+        # Writers take turns by a lock, and each must see what the one before has committed.
+        settings |= {"default_transaction_isolation": r"read\ committed"}
         if self._reads:
             settings |= {"default_transaction_isolation": r"repeatable\ read", "default_transaction_read_only": "on"}
-        parameters = _kept_alive(server.connect_timeout_s) | parameters_of(server.url)
+        parameters = kept_alive(server.connect_timeout_s) | parameters_of(server.url)
         own = " ".join(f"-c {name}={value}" for name, value in settings.items())
         parameters["options"] = f"{parameters.get('options', '')} {own}".strip()
         parameters |= {"application_name": self.name, "password": server.password}
-        self._connection: psycopg.Connection[Row] = psycopg.connect(**parameters, autocommit=True)
+        try:
+            self._connection: psycopg.Connection[Row] = psycopg.connect(**parameters, autocommit=True)
+        except (psycopg.ProgrammingError, UnicodeError):  # such as a timeout that is no number, or a label too long
+            raise unreadable() from None
         # One type of parameter, and so one plan for each statement.
         self._connection.adapters.register_dumper(int, Int8BinaryDumper)
         # PostgreSQL itself ends a statement that takes too long: one that still does not answer then has stopped.
@@ -120,11 +123,13 @@ class Link:
 
     def notice_end(self) -> None:
         """Note that the server has closed the connection, as when it restarts: `is_broken` then says so."""
-        connection, wait_s = self._connection, 0.0
+        connection, wait_ms = self._connection, 0.0
         with suppress(psycopg.Error):
-            while not connection.closed and select.select([connection], [], [], wait_s)[0]:
+            readable = select.poll()  # unlike `select.select`, for descriptors of any number
+            readable.register(connection.fileno(), select.POLLIN)
+            while not connection.closed and readable.poll(wait_ms):
                 connection.pgconn.consume_input()
-                wait_s = _END_S
+                wait_ms = _END_MS
 
     @property
     def version(self) -> int:
@@ -263,37 +268,6 @@ class _Query:
     def fetchone(self) -> Row | None:
         """Return the first row, or None."""
         return next(iter(self.fetchall()), None)
-
-
-def parameters_of(url: str) -> dict[str, Any]:
-    """Return the parameters of an address of PostgreSQL, which need TLS unless it is a socket of this machine.
-
-    Raises `ConfigInvalid`: it is no such address, has a password, or asks for less than TLS with a checked certificate.
-    """
-    try:
-        parameters: dict[str, Any] = {name: str(value) for name, value in conninfo_to_dict(url).items()}
-    except (psycopg.ProgrammingError, UnicodeEncodeError):  # which quote the address, and a password in it
-        raise ConfigInvalid(message("error.storage.postgres_url_unreadable"), key="storage.url") from None
-    if parameters.keys() & {"password", "sslpassword"}:
-        raise ConfigInvalid(message("error.storage.postgres_url_password"), key="storage.url")
-    hosts = f"{parameters.get('host', '')},{parameters.get('hostaddr', '')}".split(",")
-    if any(host and not host.startswith(("/", "@")) for host in hosts):
-        if parameters.setdefault("sslmode", "verify-full") not in _SAFE_MODES:
-            raise ConfigInvalid(message("error.storage.postgres_url_tls"), key="storage.url")
-        parameters.setdefault("sslrootcert", "system")
-    return parameters
-
-
-def _kept_alive(timeout_s: float) -> dict[str, Any]:
-    """Return the parameters of libpq that detect a dead network within about this time."""
-    probe_s = max(1, round(timeout_s / 4))
-    return {
-        "connect_timeout": max(1, round(timeout_s)),
-        "keepalives_idle": 2 * probe_s,
-        "keepalives_interval": probe_s,
-        "keepalives_count": 2,
-        "tcp_user_timeout": round(timeout_s * 1000),
-    }
 
 
 @contextmanager

@@ -6,7 +6,8 @@ from contextlib import closing
 from fr_core.errors import DatabaseUnusable, message
 from fr_core.storage.driver_errors import driver_errors
 from fr_core.storage.location import Postgres
-from fr_core.storage.postgres.link import Link, parameters_of
+from fr_core.storage.postgres.address import parameters_of
+from fr_core.storage.postgres.link import Link
 
 _log = logging.getLogger(__name__)
 

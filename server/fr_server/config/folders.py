@@ -36,7 +36,7 @@ def postgres_of(config: Config, environ: Mapping[str, str] = os.environ) -> Post
         return None
     if find_spec("psycopg") is None:
         raise ConfigInvalid(message("error.config.no_psycopg"), key="storage.url")
-    from fr_core.storage.postgres.link import parameters_of
+    from fr_core.storage.postgres.address import parameters_of
 
     parameters_of(storage.url)
     return Postgres(
