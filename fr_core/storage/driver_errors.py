@@ -6,6 +6,8 @@ import apsw
 
 from fr_core.errors import FrError, StoreCorrupt, StoreFailed, message
 
+_READ_ONLY = "ReadOnlySqlTransaction"  # the error of psycopg
+
 
 class StatementFailed(Exception):
     """A statement that PostgreSQL refused, or that did not reach it; `error` is what the store raises for it."""
@@ -13,6 +15,11 @@ class StatementFailed(Exception):
     def __init__(self, error: FrError) -> None:
         super().__init__(error.reason)
         self.error = error
+
+    @property
+    def is_read_only(self) -> bool:
+        """Return whether the transactions of the connection may only read."""
+        return self.error.metadata.get("cause") == _READ_ONLY
 
 
 DriverError = (apsw.Error, StatementFailed)

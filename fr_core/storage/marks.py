@@ -8,16 +8,14 @@ older copy of the whole store also puts back its mark; checkpoints of the audit 
 from contextlib import closing
 from pathlib import Path
 
+from fr_core.errors import StoreCorrupt, message
 from fr_core.storage.connection import SqliteHeader, open_to_write, reading_outside, settle, use_log, writing
 from fr_core.storage.driver_errors import driver_errors
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.log_copier import LogCopier
-from fr_core.storage.migrations import write_store_row
+from fr_core.storage.migrations import SIGNED_COLUMNS, UNSIGNED_COLUMNS, write_store_row
 from fr_core.storage.protocol import Connection, Header, Row
 from fr_core.storage.vault import MARK_BYTES, Vault, bears_mark
-
-# The columns of the row of a store that signs it; others have the middle ones, see `Schema.signs_store`.
-_SIGNED_COLUMNS = 5
 
 
 def is_marked(database: Path) -> bool:
@@ -81,9 +79,12 @@ def mark_in(rows: list[Row], key: KeyEncryptionKey) -> bytes:
 def found_rows(connection: Connection, header: Header) -> list[Row]:
     """Return (version, key_id, wrapped_key) of a store; None for a version that is not signed, no row without a key.
 
-    The prefix of its MACs is not known here: only stores without one sign this row.
+    The prefix of its MACs is not known here: only stores without one sign this row. Raises `StoreCorrupt`: the row
+    lacks columns, or has others.
     """
     if not header.has_table("store"):
         return []
     rows: list[Row] = list(connection.execute("SELECT * FROM store"))
-    return [row[1:4] if len(row) == _SIGNED_COLUMNS else (None, *row[1:3]) for row in rows]
+    if any(len(row) not in (SIGNED_COLUMNS, UNSIGNED_COLUMNS) for row in rows):
+        raise StoreCorrupt(message("error.storage.database_damaged"), check="store")
+    return [row[1:4] if len(row) == SIGNED_COLUMNS else (None, *row[1:3]) for row in rows]

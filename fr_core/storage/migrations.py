@@ -10,6 +10,9 @@ from fr_core.storage.schema import STORE_TABLE, Schema
 from fr_core.storage.statements import Transaction
 from fr_core.storage.vault import Vault
 
+SIGNED_COLUMNS, UNSIGNED_COLUMNS = 5, 3
+"""The columns of the table `store` where a store signs its row, see `Schema.signs_store`, and of others."""
+
 
 def make(connection: apsw.Connection, schema: Schema, vault: Vault) -> None:
     """Make the tables of a new store in an empty SQLite database, opened with `open_new`."""
@@ -49,7 +52,7 @@ def known_version(header: Header, schema: Schema) -> int:
 def unlocked(connection: Connection, header: Header, schema: Schema, key: KeyEncryptionKey) -> Vault:
     """Return the keys of a store; raises `WrongKey`, `StoreCorrupt`."""
     rows: list[Row] = list(connection.execute("SELECT * FROM store"))
-    if len(rows) != 1:
+    if [len(row) for row in rows] != [SIGNED_COLUMNS if schema.signs_store else UNSIGNED_COLUMNS]:
         raise StoreCorrupt(message("error.storage.does_not_say_under", schema=schema.name), check="store")
     (row,) = rows
     if not schema.signs_store:

@@ -108,6 +108,9 @@ def test_servers_on_one_database_search_in_one_milvus(
     [
         ({"uri": ""}, "milvus.uri"),
         ({"uri": "milvus.db"}, "milvus.uri"),
+        ({"uri": "https://[::1"}, "milvus.uri"),
+        ({"uri": "https://milvus.example.org:99999"}, "milvus.uri"),
+        ({"uri": "https://milvus.example.org:0"}, "milvus.uri"),
         ({"uri": "https://root:secret@milvus.example.org"}, "milvus.uri"),
         ({"uri": "http://milvus.example.org:19530"}, "milvus.uri"),
         ({"token": "root:secret"}, "milvus.token"),

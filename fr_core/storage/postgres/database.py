@@ -15,7 +15,7 @@ from fr_core.errors import ShuttingDown, StoreInUse, message
 from fr_core.storage import protocol
 from fr_core.storage.audit.table import AuditTable
 from fr_core.storage.audit.verify import require_recent
-from fr_core.storage.driver_errors import driver_errors
+from fr_core.storage.driver_errors import StatementFailed, driver_errors
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.location import Postgres, schema_name
 from fr_core.storage.migrations import bring_up_to_date, known_version, make_tables, unlocked
@@ -153,8 +153,10 @@ class PostgresDatabase:
                 yield transaction
                 transaction.finish()
                 self.writer.commit()
-            except BaseException:
+            except BaseException as error:
                 self.writer.roll_back()
+                if isinstance(error, StatementFailed) and error.is_read_only:
+                    self.writer.disconnect()
                 raise
 
     def keep_numbers(self, last: Mapping[str, int]) -> None:

@@ -242,10 +242,18 @@ class Link:
         self._pipeline.longest_s = None
         self.run("SET lock_timeout = 0; SET statement_timeout = 0")
 
-    def close(self) -> None:
-        """Close it; harmless when done twice."""
+    def disconnect(self) -> None:
+        """Close the connection, so that it `is_broken`.
+
+        A connection keeps for good what its database or role made the default when it began, such as that it may only
+        read: the next one may do more.
+        """
         with suppress(psycopg.Error):
             self._connection.close()
+
+    def close(self) -> None:
+        """Close it; harmless when done twice."""
+        self.disconnect()
 
 
 class _Query:

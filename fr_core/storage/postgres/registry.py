@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 
-from fr_core.errors import ShuttingDown, StoreNewer, message
+from fr_core.errors import ShuttingDown, StoreCorrupt, StoreNewer, message
 from fr_core.storage.driver_errors import StatementFailed, driver_errors
 from fr_core.storage.location import Postgres
 from fr_core.storage.members import LASTS_S
@@ -96,6 +96,7 @@ class Registry:
 
     Raises:
         StoreNewer: a later version of FR Core made the tables.
+        StoreCorrupt: the tables do not state their version.
         StoreFailed: the database fails.
     """
 
@@ -119,13 +120,21 @@ class Registry:
             if self._closed:
                 raise ShuttingDown(message("error.storage.closed", schema="registry of servers"))
             try:
-                return self._link.run(translated(sql), values)
-            except StatementFailed:
-                if not self._link.is_broken:
-                    raise
-            with driver_failures():
-                self._link.connect()
-            return self._link.run(translated(sql), values)
+                return self._tried(translated(sql), values)
+            except StatementFailed as error:
+                if error.is_read_only:
+                    self._link.disconnect()
+                raise
+
+    def _tried(self, sql: str, values: Sequence[Value]) -> list[Row]:
+        try:
+            return self._link.run(sql, values)
+        except StatementFailed:
+            if not self._link.is_broken:
+                raise
+        with driver_failures():
+            self._link.connect()
+        return self._link.run(sql, values)
 
     def close(self) -> None:
         """Close the connection; harmless when done twice."""
@@ -142,7 +151,10 @@ def make_tables(server: Postgres) -> None:
             link.run(f"CREATE SCHEMA {SCHEMA_NAME}")
         if not link.run("SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'layout'"):
             link.run(_TABLES)
-        ((version,),) = link.run("SELECT version FROM layout")
+        rows = link.run("SELECT version FROM layout")
+        if len(rows) != 1:
+            raise StoreCorrupt(message("error.storage.database_damaged"), check="layout")
+        ((version,),) = rows
         if version > VERSION:
             raise StoreNewer(
                 message("error.storage.schema_version_knows", schema="registry", version=version, known=VERSION),

@@ -1,6 +1,7 @@
 """Removes deleted rows from the tables of PostgreSQL; its log and all other upkeep are its own."""
 
 import logging
+import time
 from contextlib import closing
 
 from fr_core.errors import FrError
@@ -11,6 +12,7 @@ from fr_core.storage.schema import Schema
 
 _log = logging.getLogger(__name__)
 
+_TOLD_EVERY_S = 60.0  # while the database is away, others ask each second
 _TABLES = "SELECT string_agg(quote_ident(tablename), ', ') FROM pg_tables WHERE schemaname = current_schema()"
 
 
@@ -27,6 +29,7 @@ class Upkeep:
         self._server = server
         self._schema_name = name
         self._name = schema.name
+        self._told_s = float("-inf")  # when a failure was logged last, since it last went well
 
     @property
     def is_long(self) -> bool:
@@ -46,6 +49,13 @@ class Upkeep:
                 # One that runs on a table already may have begun before the rows were deleted: this one waits for it.
                 link.run(f"VACUUM (INDEX_CLEANUP ON, TRUNCATE ON) {tables}")
         except FrError as error:
-            _log.warning("deleted rows of the %s are not removed yet: %s", self._name, error.what)
+            self._tell(error)
             return False
+        self._told_s = float("-inf")
         return True
+
+    def _tell(self, error: FrError) -> None:
+        now_s = time.monotonic()
+        if now_s - self._told_s >= _TOLD_EVERY_S:
+            self._told_s = now_s
+            _log.warning("deleted rows of the %s are not removed yet: %s", self._name, error.what)

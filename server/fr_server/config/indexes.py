@@ -48,8 +48,12 @@ def milvus_of(config: Config, environ: Mapping[str, str] = os.environ) -> Milvus
 
 def _require_safe_uri(uri: str) -> None:
     """Raise `ConfigInvalid` for an address that is none, holds a password, or is plain beyond this machine."""
-    parts = urlsplit(uri)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
+    try:
+        parts = urlsplit(uri)
+        port = parts.port
+    except ValueError:  # such as a port that is none
+        raise ConfigInvalid(message("error.config.milvus_uri"), key="milvus.uri") from None
+    if port == 0 or parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
         raise ConfigInvalid(message("error.config.milvus_uri"), key="milvus.uri")
     if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise ConfigInvalid(message("error.config.milvus_plain"), key="milvus.uri")
