@@ -103,3 +103,32 @@ def test_footage_that_a_dead_process_left_beside_its_result_is_deleted(tmp_path:
     opened(tmp_path).purge()
     assert not video.footage.exists()
     assert video.result() == b"result"
+
+
+def test_the_parts_of_a_result_are_durable_before_the_result_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut would leave a result whose footage is gone, and whose tracks are empty."""
+    fsync, durable = os.fsync, list[str]()
+
+    def noted(file: int) -> None:
+        durable.append(Path(f"/proc/self/fd/{file}").readlink().name.split(".")[0])
+        fsync(file)
+
+    video = announced(opened(tmp_path), 1, size=4)
+    video.add(0, b"film")
+    monkeypatch.setattr(os, "fsync", noted)
+    video.put("track-1", b"track")
+    video.put("crop-1-0", b"crop")
+    video.finish(b"result")
+    assert durable == ["track-1", "crop-1-0", video.video_id, "result", video.video_id]
+
+
+@pytest.mark.parametrize("damaged", [b"", b"nonsense", b"\xff\0", b"1 2 3", b"1 nan", b"-1 0.0", b"9" * 30 + b" 1.0"])
+def test_progress_that_cannot_be_read_is_none(tmp_path: Path, damaged: bytes) -> None:
+    folder = opened(tmp_path)
+    video = announced(folder, 1)
+    video.tell(3, 0.5)
+    assert video.told() == (3, 0.5)
+    (tmp_path / "footage" / video.video_id / "progress").write_bytes(damaged)
+    assert video.told() == (0, 0.0)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import math
 import os
 import re
 import secrets
@@ -22,7 +23,7 @@ from pathlib import Path
 
 from fr_core.errors import Overloaded, StorageLow, StoreFailed, message
 from fr_core.storage.data_folder import make_folder
-from fr_core.storage.durable import cause, write_private
+from fr_core.storage.durable import cause, sync, write_private
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.vault import DataKey
 from fr_video.errors import UnknownVideo, VideoIncomplete, VideoTooLarge
@@ -238,21 +239,22 @@ class StoredVideo:
             partial.rename(self._path / _PROGRESS)
 
     def told(self) -> tuple[int, float]:
-        """Return how many frames were analyzed, and the seconds of the last one."""
-        with _disk_errors():
-            try:
-                frames, time_s = (self._path / _PROGRESS).read_text().split()
-            except FileNotFoundError:
-                return 0, 0.0
-        return int(frames), float(time_s)
+        """Return how many frames were analyzed, and the seconds of the last one; zeros where nothing readable says."""
+        with _disk_errors(), suppress(FileNotFoundError, ValueError):  # it need not survive a power cut
+            frames, time_s = (self._path / _PROGRESS).read_text().split()
+            if 0 <= int(frames) < 2**63 and math.isfinite(float(time_s)):
+                return int(frames), float(time_s)
+        return 0, 0.0
 
     def put(self, name: str, data: bytes) -> None:
-        """Keep a sealed part of the result under a name of its own; raises `UnknownVideo` as `tell`."""
+        """Keep a sealed part of the result, durable once `finish` is called; raises `UnknownVideo` as `tell`."""
         self._require_there()
         with _disk_errors():
             file = os.open(self._path / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             with os.fdopen(file, "wb") as opened:
                 opened.write(self._key.seal(data, self._bound_to(name)))
+                opened.flush()
+                os.fsync(file)
 
     def get(self, name: str) -> bytes:
         """Return a part of the result; raises `StoreCorrupt` if it was changed, `UnknownVideo` if it is not there."""
@@ -265,6 +267,7 @@ class StoredVideo:
         """Keep the sealed result durably, and delete the footage; raises `UnknownVideo` if it was deleted meanwhile."""
         self._require_there()
         with _disk_errors():
+            sync(self._path)  # the names of the parts
             write_private(self._path / _RESULT, self._key.seal(result, self._bound_to(_RESULT)))
             self.footage.unlink(missing_ok=True)
 
