@@ -90,6 +90,24 @@ def test_a_caller_lists_their_own_videos_the_newest_first(at: Staffed, data: byt
     assert third not in {one.video_id for one in caller.video.ListVideos(pb.ListVideosRequest()).videos}
 
 
+@pytest.mark.parametrize("damaged", [b"", b"\0" * 200])
+def test_a_damaged_result_hides_no_other_video_and_can_be_deleted(at: Staffed, data: bytes, damaged: bytes) -> None:
+    bad, good = (analyzed(at.operator, data + salt + damaged).video_id for salt in (b"bad", b"good"))
+    (folder(at) / bad / "result").write_bytes(damaged)
+
+    def listed() -> dict[str, pb.Video]:
+        return {one.video_id: one for one in at.operator.video.ListVideos(pb.ListVideosRequest()).videos}
+
+    found = listed()
+    assert found[good].state == pb.VIDEO_STATE_ANALYZED
+    assert found[bad].state == pb.VIDEO_STATE_REFUSED
+    assert refused_for(found[bad].refusal) == "STORE_CORRUPT"
+    for call in (lambda: state(at.operator, bad), lambda: tracks(at.operator, bad)):
+        assert reason_of(call) == "STORE_CORRUPT"
+    at.operator.video.DeleteVideo(pb.DeleteVideoRequest(video_id=bad))
+    assert listed().keys() == found.keys() - {bad}
+
+
 def test_a_crop_is_the_part_of_the_frame_that_it_says(at: Staffed, data: bytes, tmp_path: Path) -> None:
     video = analyzed(at.operator, data)
     path = tmp_path / "footage.mp4"

@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 from fr_api.v1 import video_pb2 as pb
 from fr_api.v1 import video_pb2_grpc
-from fr_core.errors import InvalidField, InvalidPage, MissingField, message
+from fr_core.errors import InvalidField, InvalidPage, MissingField, StoreCorrupt, message
 from fr_core.gallery.pages import last_of, page_token
 from fr_core.types import Embedding
 from fr_locales.rendering import render
@@ -19,12 +19,14 @@ from fr_server.rpc.convert.video import (
     MAX_TRACKS,
     probe_of,
     ratios,
+    refused,
     sampling_of,
     sha256_of,
     size_of,
     track_numbers,
     video_message,
 )
+from fr_server.rpc.interceptors.boundary import as_item_error
 from fr_server.rpc.interceptors.wrapping import Context
 from fr_server.rpc.services.gallery_faces import GalleryFaces
 from fr_server.rpc.services.items import answer_items
@@ -91,7 +93,7 @@ class VideoService(video_pb2_grpc.VideoServiceServicer):
 
     async def ListVideos(self, request: pb.ListVideosRequest, context: Context) -> pb.ListVideosResponse:
         own = await self._work.storage(self._footage.own, current_principal().principal_id)
-        return pb.ListVideosResponse(videos=[await self._said(one) for one in own])
+        return pb.ListVideosResponse(videos=[await self._listed(one) for one in own])
 
     async def ListTracks(self, request: pb.ListTracksRequest, context: Context) -> pb.ListTracksResponse:
         video = await self._own(request.video_id)
@@ -170,6 +172,15 @@ class VideoService(video_pb2_grpc.VideoServiceServicer):
         if said.state == pb.VIDEO_STATE_ANALYZING:
             self._analyses.begin(video)
         return said
+
+    async def _listed(self, video: StoredVideo) -> pb.Video:
+        """Return the same message; refused if the result is damaged, so that the caller can find it and delete it."""
+        try:
+            return await self._said(video)
+        except StoreCorrupt as error:
+            result, keep_ms = refused(as_item_error(error)).SerializeToString(), self._footage.rules.keep_ms
+            size = video.announced.size_bytes
+            return video_message(video.video_id, video.announced, size, keep_ms, (0, 0.0), result)
 
     async def _analyzed(self, video: StoredVideo) -> pb.Video:
         """Return a video that was analyzed; raises `VideoIncomplete` for another."""
