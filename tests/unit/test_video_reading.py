@@ -29,7 +29,7 @@ from fr_video.errors import (
 )
 from fr_video.reading import Reading, VideoFile
 from fr_video.values import EVERY_FRAME, Ended, Ending, Frame, Sampling, StreamFacts, VideoLimits
-from support.footage import LOSSLESS, Actor, Scene, at_rate, encode, film, turned, variable
+from support.footage import LOSSLESS, Actor, Scene, at_rate, encode, film, remuxed, turned, variable
 
 RATE = Fraction(25)
 SQUARE = np.full((60, 60, 3), (255, 0, 90), np.uint8)
@@ -227,6 +227,20 @@ def test_a_recording_that_begins_amid_a_picture_is_read_from_its_first_key_frame
     assert ending.why in (Ended.WHOLE, Ended.EARLY)
     assert {one.sha256 for one in cut} <= {one.sha256 for one in whole}
     assert len(cut) >= 50
+
+
+def test_damage_before_a_first_frame_that_goes_back_in_time_is_told(tmp_path: Path) -> None:
+    """Recordings joined end to end: the stream begins at 1 s, which is damaged, and its first sound frame is before."""
+    one = film(tmp_path / "one.ts", MOVING, [Fraction(0)])
+    pieces = [
+        remuxed(one, tmp_path / f"{at}.ts", delay=at, mpegts_copyts="1").read_bytes()
+        for at in (90_000, 93_600, 97_200, 3_600, 7_200, 200_000)
+    ]
+    path = tmp_path / "joined.ts"
+    path.write_bytes(b"".join(pieces))
+    frames, ending = read(path)
+    assert frames[0].time < 0
+    assert ending.gaps[0] == (frames[0].time - Fraction(1, 90_000), frames[0].time)
 
 
 def test_a_decoder_without_memory_is_a_refusal_before_the_first_frame(tmp_path: Path) -> None:

@@ -98,7 +98,8 @@ class Ending:
     why: Ended
     decoded: int  # frames
     sound_until: Fraction | None  # seconds of the last frame before the end; None where there was no frame
-    # Stretches that were left out because of damage, in seconds: the frames at both ends are sound. In order.
+    # Stretches that were left out because of damage, in seconds: the frames at both ends are sound. In order. The
+    # first begins where the stream does, or is of one tick if its end is not after that: its length is not known.
     gaps: tuple[tuple[Fraction, Fraction], ...]
     # Of `decoded`, those without a presentation time, or with one that is not after that of the frame before; left out.
     untimed: int

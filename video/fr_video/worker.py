@@ -155,7 +155,9 @@ class _Decoding:
     def _gap(self, before: int | None) -> Iterator[bytes]:
         """Tell what damage left out before the last frame; `before`: the time of the frame before it."""
         begin = self._facts.start_pts if before is None else before
-        if begin is not None and self._last is not None and begin < self._last:
+        if self._last is not None:
+            if begin is None or begin >= self._last:
+                begin = self._last - 1  # the file does not say since when
             yield messages.pack_gap(begin, self._last)
 
     def _take(self, frame: VideoFrame) -> bytes | None:
