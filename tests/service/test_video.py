@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from fr_api.v1 import audit_pb2, common_pb2, error_reason_pb2, gallery_pb2, recognition_pb2
 from fr_api.v1 import video_pb2 as pb
+from fr_server.rpc.convert.video import sampling_of
 from fr_trust.access.budget import Budget
 from fr_trust.access.principal import Role
 from fr_video.reading import VideoFile
@@ -229,6 +231,16 @@ def test_other_bytes_than_announced_are_refused(at: Staffed, data: bytes) -> Non
 def test_announcements_beyond_the_limits_are_refused(at: Staffed, change: dict[str, Any], reason: str) -> None:
     sent = {"sha256": "a" * 64, "size_bytes": 100, **change}
     assert reason_of(lambda: at.operator.video.CreateVideo(pb.CreateVideoRequest(**sent))) == reason
+
+
+@pytest.mark.parametrize(
+    ("sent", "taken"), [(5e-324, Fraction(1, 10**6)), (4e-7, Fraction(1, 10**6)), (0.25, Fraction(1, 4)), (0, 1)]
+)
+def test_an_interval_is_never_longer_than_asked_for(sent: float, taken: Fraction) -> None:
+    sampling = sampling_of(pb.CreateVideoRequest(sampling=pb.VideoSampling(interval_s=sent)))
+    assert (sampling.interval, sampling.motion_interval) == (taken, min(taken, Fraction(1, 5)))
+    sampling = sampling_of(pb.CreateVideoRequest(sampling=pb.VideoSampling(motion_interval_s=sent)))
+    assert sampling.motion_interval == (taken if sent else Fraction(1, 5))
 
 
 def test_a_caller_has_a_limited_number_of_videos(tmp_path: Path) -> None:

@@ -57,9 +57,9 @@ def sampling_of(request: pb.CreateVideoRequest) -> Sampling:
     for value in (sent.interval_s, sent.motion_interval_s):
         if not 0 <= value <= _MOST_S:  # nor NaN
             raise InvalidField(message("error.video.sampling"), field="sampling")
-    interval = _exact(sent.interval_s) or usual.interval
+    interval = _interval(sent.interval_s) or usual.interval
     try:
-        return Sampling(interval, _exact(sent.motion_interval_s) or min(usual.motion_interval, interval))
+        return Sampling(interval, _interval(sent.motion_interval_s) or min(usual.motion_interval, interval))
     except ConfigInvalid as error:
         raise InvalidField(message("error.video.sampling"), field="sampling") from error
 
@@ -201,8 +201,10 @@ def cited_of(announced: Announced, facts: pb.VideoFacts, track: pb.Track, place:
     )
 
 
-def _exact(value: float) -> Fraction:
-    return Fraction(value).limit_denominator(_DENOMINATOR)
+def _interval(value: float) -> Fraction:
+    """Return an interval in decimals; 0 only for 0, which stands for the usual one."""
+    exact = Fraction(value).limit_denominator(_DENOMINATOR)
+    return max(exact, Fraction(1, _DENOMINATOR)) if value else exact
 
 
 def _facts(facts: StreamFacts) -> pb.VideoFacts:
