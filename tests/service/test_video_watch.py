@@ -295,6 +295,8 @@ def test_the_command_prints_the_law_gaps_and_leads_and_writes_their_faces(
         entry("entrance", "rtsp://camera/", "wanted").replace(AUTHORITY, " "),
         entry("entrance", "rtsp://camera/", "wanted") + "more = 1\n",
         entry("entrance", "rtsp://camera/", "wanted").replace("until", "since"),
+        entry("entrance", "rtsp://camera/", "wanted").replace(str(TODAY), f"{TODAY}T23:59:59Z"),
+        entry("entrance", "tcp://.a..b:99", "wanted"),
     ],
 )
 def test_a_list_of_streams_that_is_not_complete_stops_the_start(tmp_path: Path, text: str) -> None:

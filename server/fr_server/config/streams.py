@@ -64,6 +64,8 @@ def _stream(name: str, said: Any) -> AllowedStream:
             pass
         case _:
             raise _invalid(f"[{name}] has a value of another kind")
+    if type(until) is not date:  # a date-time is a date, too
+        raise _invalid(f"[{name}] must name the last day of its decision without a time, such as {until:%Y-%m-%d}")
     if not ids or not all(isinstance(one, str) and is_gallery_id(one) for one in ids):
         raise _invalid(f"[{name}] names no gallery, or what is no id of one")
     if not 1 <= len(authority) <= _MAX_AUTHORITY or not authority.isprintable() or not authority.strip():
