@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import resource
 import select
 import signal
 import socket
@@ -11,7 +12,7 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -85,6 +86,32 @@ def test_a_named_pipe_gives_its_pictures(tmp_path: Path, units: dict[str, list[U
     os.close(reader)
     thread.join()
     assert len(frames) + dropped == 20
+
+
+def test_a_named_pipe_is_read_beside_a_thousand_open_files(tmp_path: Path) -> None:
+    """As a server has them with many callers: select(2) takes no descriptor from 1,024 on."""
+    path = tmp_path / "pipe.ts"
+    os.mkfifo(path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with ExitStack() as undone:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(4_096, hard), hard))
+        undone.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        for _ in range(1_100):
+            undone.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+        feed = Feed(path.as_uri())
+        undone.callback(feed.close)
+        path.write_bytes(b"packets")
+        assert os.read(feed.file, 100) == b"packets"
+
+
+def test_an_ordinary_file_is_no_stream(tmp_path: Path) -> None:
+    """It would be played again and again, as if it were live."""
+    path = tmp_path / "recorded.ts"
+    path.write_bytes(b"packets")
+    with pytest.raises(StreamUnreadable, match="fr footage analyze"):
+        Feed(path.as_uri())
+    with pytest.raises(StreamUnreadable, match="is not one of"):
+        Feed(tmp_path.as_uri())
 
 
 def test_a_login_is_made_by_digest_and_a_wrong_one_refused(units: dict[str, list[Unit]]) -> None:
@@ -294,7 +321,12 @@ def suppressed(connection: socket.socket, data: bytes, ends: bool = True) -> Non
 
 
 @pytest.mark.parametrize(
-    "address", ["http://camera/x", "rtsp:///x", "tcp://camera", "file://host/x", "file:", "rtsp://camera:99999/x", "/x"]
+    "address",
+    [
+        *("http://camera/x", "rtsp:///x", "tcp://camera", "file://host/x", "file:", "rtsp://camera:99999/x", "/x"),
+        *("tcp://.a..b:99", f"rtsp://{'a' * 64}.example/x", "file:///x%00y", "file:///x\0y", "tcp://a\0b:99"),
+        *("file:///x\ud800", "tcp://a\ud800:99"),
+    ],
 )
 def test_other_addresses_are_refused(address: str) -> None:
     with pytest.raises(StreamUnreadable):

@@ -27,11 +27,15 @@ _POLL_S = 0.5
 def require_address(address: str) -> None:
     """Raise `StreamUnreadable` unless an address is of a supported kind.
 
-    Kinds are rtsp://, tcp:// for an MPEG transport stream, and file:// for one in a named pipe or a file.
+    Kinds are rtsp://, tcp:// for an MPEG transport stream, and file:// for one in a named pipe.
     """
     try:
         parts = urlsplit(address)
         port = parts.port
+        # As the system takes them: a name of a host in labels of at most 63 characters, a path of bytes without 0.
+        (parts.hostname or "").encode("idna")
+        if b"\0" in os.fsencode(unquote(address)):
+            raise ValueError("a zero byte")
     except ValueError as error:
         raise StreamUnreadable(message("error.video.stream_address")) from error
     if parts.scheme == "file" and not parts.netloc and parts.path:
@@ -92,7 +96,10 @@ class Feed:
         if parts.scheme == "file":
             file = os.open(unquote(parts.path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             undone.callback(os.close, file)
-            if not (stat.S_ISFIFO(os.fstat(file).st_mode) or stat.S_ISREG(os.fstat(file).st_mode)):
+            kind = os.fstat(file).st_mode
+            if stat.S_ISREG(kind):
+                raise StreamUnreadable(message("error.video.stream_recorded"))
+            if not stat.S_ISFIFO(kind):
                 raise StreamUnreadable(message("error.video.stream_address"))
             return self._read(file)
         connection = socket.create_connection((parts.hostname or "", parts.port or PORT), CONNECT_S)
@@ -106,9 +113,10 @@ class Feed:
         return session.chunks()
 
     def _read(self, file: int) -> Iterator[bytes]:
-        silent_s = 0.0
+        silent_s, ready = 0.0, select.poll()  # select(2) takes no descriptor from 1,024 on
+        ready.register(file, select.POLLIN)
         while not self._ended.is_set() and silent_s < SILENT_S:
-            if not select.select([file], [], [], _POLL_S)[0]:
+            if not ready.poll(_POLL_S * 1000):
                 silent_s += _POLL_S
                 continue
             if not (data := os.read(file, _BLOCK_BYTES)):
