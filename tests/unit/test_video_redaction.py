@@ -202,9 +202,9 @@ def with_sound(tmp_path: Path) -> Path:
 
 
 def test_sound_and_metadata_are_dropped_unless_the_sound_is_wanted(tmp_path: Path, with_sound: Path) -> None:
-    for sound, name in ((False, "a.mkv"), (True, "b.mkv")):
+    for sound, name, said in ((False, "a.mkv", "dropped"), (True, "b.mkv", "copied")):
         with VideoFile(with_sound) as video:
-            assert redact(video, engine_of(Squares()), {}, tmp_path / name, sound=sound).sound_copied == sound
+            assert redact(video, engine_of(Squares()), {}, tmp_path / name, sound=sound).sound == said
         with av.open(str(tmp_path / name)) as copy:
             assert [one.type for one in copy.streams] == (["video", "audio"] if sound else ["video"])
             assert "title" not in copy.metadata
@@ -215,6 +215,13 @@ def test_sound_and_metadata_are_dropped_unless_the_sound_is_wanted(tmp_path: Pat
     assert b"Secret title" in with_sound.read_bytes()
     with VideoFile(with_sound) as video, pytest.raises(RedactionFailed, match="sound must end in"):
         redact(video, engine_of(Squares()), {}, tmp_path / "c.webm", sound=True)
+
+
+def test_sound_that_the_original_does_not_have_is_not_said_to_be_copied(tmp_path: Path) -> None:
+    path = film(tmp_path / "silent.mp4", scene(), at_rate(RATE, 0.4), **LOSSLESS)
+    with VideoFile(path) as video:
+        done = redact(video, engine_of(Squares()), {}, tmp_path / "copy.mkv", sound=True)
+    assert done.to_json("p", "fast", MIN_SCORE)["sound"] == "none"
 
 
 def test_a_turned_video_is_upright_in_the_copy(tmp_path: Path) -> None:
@@ -234,6 +241,15 @@ def test_leads_of_another_file_and_unknown_tracks_are_refused(footage_file: Path
         (leads, [1], "0" * 64, "another file"),
         (leads, [9], sha256, "no track 9"),
         ({**leads, "tracks": [{"track": 1, "sightings": [{"pts": 0, "box": [1, 2, 3, "4"]}]}]}, [1], sha256, "not a"),
+        *(
+            (
+                {**leads, "tracks": [{"track": 1, "sightings": [{"pts": 0, "box": [1, 2, 3, side]}]}]},
+                [1],
+                sha256,
+                "not a",
+            )
+            for side in (10**400, float("inf"), float("nan"))
+        ),
         ({**leads, "tracks": [1]}, [1], sha256, "not a list"),
         ([], [1], sha256, "not a list"),
     ):

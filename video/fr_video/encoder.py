@@ -25,7 +25,7 @@ from av.error import FFmpegError
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from fr_core.imaging.confine import READY, confine, die_with, limit_processor_s
-from fr_video.messages import DONE, FINISH, MAX_WRITE_BYTES, MILLISECONDS, WRITE
+from fr_video.messages import DONE, FINISH, MAX_WRITE_BYTES, MILLISECONDS, WITH_SOUND, WITHOUT_SOUND, WRITE
 
 CODEC = "libvpx-vp9"
 # Constant quality, near the source: https://trac.ffmpeg.org/wiki/Encode/VP9 recommends 15 to 35, less being better.
@@ -54,7 +54,10 @@ def main() -> None:
         limit_processor_s(answer_s)
         if asked[:1] == FINISH:
             encoding.finish()
-            os.write(link, DONE + f"PyAV {av.__version__}, libavcodec {_version('libavcodec')}, {CODEC}".encode())
+            sounds = WITH_SOUND if encoding.has_sound else WITHOUT_SOUND
+            os.write(
+                link, DONE + sounds + f"PyAV {av.__version__}, libavcodec {_version('libavcodec')}, {CODEC}".encode()
+            )
             return
         (milliseconds,) = struct.unpack(MILLISECONDS, asked[1:])
         encoding.add(memory, milliseconds)
@@ -106,6 +109,7 @@ class _Encoding:
         self._stream = stream
         self._sound = None if source is None else self._opened_sound(source, order)
         self._to_yuv = VideoReformatter()
+        self.has_sound = False
 
     def add(self, memory: mmap.mmap, milliseconds: int) -> None:
         shape = self._height, self._width, 3
@@ -161,4 +165,5 @@ class _Encoding:
             if self._waiting is None or (until is not None and self._waiting[0] > until):
                 return
             self._container.mux(self._waiting[1])
+            self.has_sound = True
             self._waiting = None

@@ -99,9 +99,10 @@ class Encoder:
         np.copyto(np.frombuffer(self._worker.memory, np.uint8, pixels.size).reshape(pixels.shape), pixels)
         self._ask(messages.PICTURE + struct.pack(messages.MILLISECONDS, milliseconds))
 
-    def finish(self) -> str:
-        """Write what is left; returns the version of the encoder."""
-        return self._ask(messages.FINISH).decode("ascii", "replace")
+    def finish(self) -> tuple[str, bool]:
+        """Write what is left; returns the version of the encoder, and whether sound was copied."""
+        said = self._ask(messages.FINISH)
+        return said[1:].decode("ascii", "replace"), said[:1] == messages.WITH_SOUND
 
     def close(self) -> None:
         """End the encoder at once; harmless when done twice."""

@@ -22,6 +22,7 @@ FACTS, FRAME, STEP, GAP, ENDING, REFUSED, OUT_OF_MEMORY = b"O", b"F", b"S", b"G"
 
 # Between the process that makes a video file and the one that encodes it.
 PICTURE, FINISH, WRITE, DONE = b"P", b"E", b"W", b"D"
+WITH_SOUND, WITHOUT_SOUND = b"+", b"-"  # before the version that `DONE` tells at the end
 MILLISECONDS = "<q"  # time of a picture
 MAX_WRITE_BYTES = 32_768  # of one piece of the file
 

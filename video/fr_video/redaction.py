@@ -35,6 +35,7 @@ MIN_SCORE = 0.3
 ROUNDS = 6
 """Maximum number of copies that are made and checked."""
 
+_MOST_PX = 2**32  # of a side of a box: far beyond a picture; nor NaN
 _CONTAINERS = {".webm": "webm", ".mkv": "matroska"}
 _PLAYED_RATE = Fraction(25)  # frames per second for players, if the original states no rate
 
@@ -82,7 +83,7 @@ def _kept_track(track: Any) -> tuple[int, dict[int, Box]]:
 def _kept_box(sighting: Any) -> tuple[int, Box]:
     match sighting:
         case {"pts": int(pts), "box": [left, top, right, bottom]} if all(
-            isinstance(side, int | float) for side in (left, top, right, bottom)
+            isinstance(side, int | float) and abs(side) <= _MOST_PX for side in (left, top, right, bottom)
         ):
             return pts, (float(left), float(top), float(right), float(bottom))
     raise LeadsInvalid(message("error.video.no_leads"))
@@ -97,7 +98,7 @@ class Redaction:
     output_sha256: str  # 64 hexadecimal digits
     output_bytes: int
     encoder: str
-    sound_copied: bool
+    sound: str  # "copied"; "dropped"; "none": it was to be copied, and the original has none
     frames: int  # of the copy; each was checked
     rounds: int  # copies that were made
     regions: int  # that were covered, of all frames
@@ -113,7 +114,7 @@ class Redaction:
             "stream": stream_json(footage.facts),
             "read": read_json(footage),
             "copy": {"sha256": self.output_sha256, "bytes": self.output_bytes, "encoder": self.encoder},
-            "sound": "copied" if self.sound_copied else "dropped",
+            "sound": self.sound,
             "metadata": "dropped",
             "detector": {"pack": pack, "mode": detection, "min_score": min_score},
             "kept_tracks": list(self.kept),
@@ -177,7 +178,7 @@ def redact(
         footage = analyze(video, engine, EVERY_FRAME, looked_at)
         work = _Work(video, engine, footage, times, list(kept.values()), container, sound)
         for number in range(1, ROUNDS + 1):
-            encoder, regions = work.copy(file)
+            encoder, has_sound, regions = work.copy(file)
             with VideoFile(partial, video.limits) as copy:
                 visible, uncovered = work.check(copy, lambda time, step=number: on_frame(step, time))  # type: ignore[misc]
                 if not uncovered:
@@ -189,7 +190,7 @@ def redact(
                         output_sha256=copy.sha256,
                         output_bytes=copy.size_bytes,
                         encoder=encoder,
-                        sound_copied=sound,
+                        sound=("copied" if has_sound else "none") if sound else "dropped",
                         frames=len(times),
                         rounds=number,
                         regions=regions,
@@ -231,8 +232,8 @@ class _Work:
             for time, box in shown.items():
                 self._visible.setdefault(time, []).append(box)
 
-    def copy(self, file: int) -> tuple[str, int]:
-        """Write the copy; returns the version of the encoder, and the number of regions of all frames."""
+    def copy(self, file: int) -> tuple[str, bool, int]:
+        """Write the copy; returns what `Encoder.finish` does, and the number of regions of all frames."""
         os.ftruncate(file, 0)
         regions, count, last = Regions(self._covered), 0, -1
         with ExitStack() as opened:
@@ -246,7 +247,7 @@ class _Work:
                 last = max(last + 1, round(frame.time * 1000))  # Matroska counts milliseconds
                 encoder.add(last, without(frame.pixels, boxes))
             assert encoder is not None  # a file without a frame is refused
-            return encoder.finish(), count
+            return *encoder.finish(), count
 
     def check(self, copy: VideoFile, on_frame: Callable[[Fraction], None]) -> tuple[int, int]:
         """Look at each frame of the copy, and cover what is not; returns the faces of kept tracks, and all others."""

@@ -91,6 +91,6 @@ def _print(done: Redaction, out: Path) -> None:
         f"Checked: {counted(done.frames, 'frame')} of the copy, no face except those of kept tracks, "
         f"{counted(done.rounds, 'copy' if done.rounds == 1 else 'copie')} made."
     )
-    typer.echo(f"Sound {'copied' if done.sound_copied else 'dropped'}, metadata dropped.")
+    typer.echo(f"{'No sound' if done.sound == 'none' else f'Sound {done.sound}'}, metadata dropped.")
     typer.echo(f"{out}: sha256 {done.output_sha256}, {counted(done.output_bytes, 'byte')}")
     typer.echo("Watch the copy before you disclose it: the check finds no face that the detector does not find.")
