@@ -89,7 +89,7 @@ def test_a_variable_rate_keeps_every_time_exact(tmp_path: Path, name: str) -> No
     frames, ending = read(film(tmp_path / f"a.{name}", MOVING, times))
     assert [frame.time for frame in frames] == times
     assert len({later - earlier for earlier, later in pairwise(times)}) > 10  # the control
-    assert ending.sound_until == times[-1]
+    assert ending.read_until == times[-1]
 
 
 def test_a_video_of_a_phone_held_upright_is_turned(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_frames_are_taken_by_time_and_more_of_them_while_the_picture_moves(tmp_p
     still, ending = read(film(tmp_path / "still.mp4", STILL, at_rate(RATE, 3)), Sampling())
     assert [frame.time for frame in still] == [0, 1, 2]
     assert ending.decoded == 75
-    assert ending.sound_until == Fraction(74, 25)
+    assert ending.read_until == Fraction(74, 25)
     coarse = Sampling(Fraction(2), Fraction(2))
     assert [frame.time for frame in read(tmp_path / "moving.mp4", coarse)[0]] == [0, 2]
 
@@ -168,7 +168,7 @@ def test_a_cut_file_is_read_as_far_as_it_is_there(tmp_path: Path, name: str) -> 
     assert ending.why in (Ended.EARLY, Ended.DAMAGED) or name == "ts"  # a transport stream states no length
     assert 20 < len(cut) < 80
     assert [one.sha256 for one in cut] == [one.sha256 for one in whole[: len(cut)]]
-    assert ending.sound_until == cut[-1].time
+    assert ending.read_until == cut[-1].time
 
 
 def test_an_mp4_without_its_index_is_refused(tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_damage_that_goes_to_the_end_ends_the_reading(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     whole = damaged(path, 0.9, 4_000, H264)
     sound, ending = read(path)
-    assert (ending.why, ending.gaps, ending.sound_until) == (Ended.DAMAGED, (), sound[-1].time)
+    assert (ending.why, ending.gaps, ending.read_until) == (Ended.DAMAGED, (), sound[-1].time)
     assert 40 <= len(sound) < 50
     assert [one.sha256 for one in sound] == [one.sha256 for one in whole[: len(sound)]]
 

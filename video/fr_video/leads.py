@@ -84,7 +84,7 @@ def read_json(footage: Footage) -> dict[str, Any]:
         "frames_looked_at": footage.frames_looked_at,
         "frames_without_time": ending.untimed,
         "gaps_s": [[seconds(begin), seconds(end)] for begin, end in ending.gaps],
-        "sound_until_s": None if ending.sound_until is None else seconds(ending.sound_until),
+        "sound_until_s": None if ending.read_until is None else seconds(ending.read_until),
     }
 
 

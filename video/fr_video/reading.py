@@ -225,8 +225,8 @@ class Reading:
             self.ending = Ending(why, self._decoded, self._last, tuple(self._gaps), self._untimed)
 
     def _ended(self, head: messages.EndHead) -> Ending:
-        sound_until = self._time_of(head.last_pts) if head.decoded > head.untimed else None
-        return Ending(head.why, head.decoded, sound_until, tuple(self._gaps), head.untimed)
+        read_until = self._time_of(head.last_pts) if head.decoded > head.untimed else None
+        return Ending(head.why, head.decoded, read_until, tuple(self._gaps), head.untimed)
 
     def _note_gap(self, gap: tuple[int, int]) -> None:
         begin, end = map(self._time_of, gap)

@@ -97,7 +97,7 @@ class Ending:
 
     why: Ended
     decoded: int  # frames
-    sound_until: Fraction | None  # seconds of the last frame before the end; None where there was no frame
+    read_until: Fraction | None  # seconds of the last frame before the end; None where there was no frame
     # Stretches that were left out because of damage, in seconds: the frames at both ends are sound. In order. The
     # first begins where the stream does, or is of one tick if its end is not after that: its length is not known.
     gaps: tuple[tuple[Fraction, Fraction], ...]

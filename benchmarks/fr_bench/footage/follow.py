@@ -79,7 +79,7 @@ def follow_file(
     assert reading.ending is not None  # its frames are exhausted
     wall_s, cpu_s, other = time.monotonic() - begun, processor_s() - cost, load.share()
     rate = reading.facts.average_rate or Fraction(25)
-    seconds = float((reading.ending.sound_until or Fraction(0)) + 1 / rate)
+    seconds = float((reading.ending.read_until or Fraction(0)) + 1 / rate)
     figures = followed(found.truth, found.tracker.tracks())
     clip = Clip(name, seconds, reading.ending.decoded, len(found.truth), wall_s, cpu_s, other, figures)
     return clip, list(found.probes(rng))

@@ -197,7 +197,7 @@ def _print(footage: Footage, leads: Leads | None, as_json: bool) -> None:
 
 def footage_read(ending: Ending, looked_at: int) -> str:
     """Return a sentence on how far a file was read."""
-    until = "" if ending.sound_until is None else f", until {_s(ending.sound_until)}"
+    until = "" if ending.read_until is None else f", until {_s(ending.read_until)}"
     untimed = f", {counted(ending.untimed, 'frame')} without a time left out" if ending.untimed else ""
     decoded = f"{counted(ending.decoded, 'frame')} decoded{until}{untimed}, {looked_at:,} looked at"
     gaps = ", ".join(f"{_s(begin)} to {_s(end)}" for begin, end in ending.gaps)

@@ -137,7 +137,7 @@ def result_of(footage: Footage) -> pb.Video:
         frames_looked_at=footage.frames_looked_at,
         frames_without_time=ending.untimed,
         gaps=[pb.VideoGap(begin_s=seconds(begin), end_s=seconds(end)) for begin, end in ending.gaps],
-        sound_until_s=None if ending.sound_until is None else seconds(ending.sound_until),
+        sound_until_s=None if ending.read_until is None else seconds(ending.read_until),
     )
     return pb.Video(facts=_facts(footage.facts), reading=reading, track_count=len(footage.tracks))
 
