@@ -9,12 +9,15 @@ import grpc
 
 from fr_api.v1 import common_pb2, video_pb2
 from fr_client.errors import CONNECTION_LOST, TIMED_OUT, UNREACHABLE, FrApiError, reason_of
+from fr_files.reading import open_regular
 
 LOOK_S = 0.5
 """Seconds between two looks at how far an analysis is."""
 
 GOES_ON = "Call again: the upload goes on where it was."
 """The remedy for chunks without an answer at the end of a stream."""
+
+_EMPTY = "The file is empty. Use the file as the recorder exported it, complete, as MP4, Matroska, AVI or MPEG."
 
 # Waits after lost connections in a row in which nothing arrived, as a server takes some seconds to start again.
 _DELAYS_S = (0.5, 1.0, 2.0, 4.0, 8.0)
@@ -31,10 +34,15 @@ class Chunk:
 
 
 def announcement(path: Path, every_s: float | None, motion_every_s: float | None) -> video_pb2.CreateVideoRequest:
-    """Return the request that announces a file, which it reads to the end; raises `OSError`."""
-    with path.open("rb") as file:
+    """Return the request that announces a file, which it reads to the end.
+
+    Raises `OSError`, and `FrApiError` (VIDEO_UNREADABLE) if the file is empty.
+    """
+    with open_regular(path) as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         size = file.tell()
+    if size == 0:
+        raise FrApiError(grpc.StatusCode.INVALID_ARGUMENT, "VIDEO_UNREADABLE", _EMPTY)
     sampling = video_pb2.VideoSampling(interval_s=every_s or 0.0, motion_interval_s=motion_every_s or 0.0)
     return video_pb2.CreateVideoRequest(sha256=sha256, size_bytes=size, sampling=sampling)
 

@@ -47,7 +47,7 @@ class TextRefused(ValueError):
     """Refuses a text; the message, without a full stop, says why."""
 
 
-def open_regular(path: Path, *, follow: bool = True) -> BinaryIO:
+def open_regular(path: Path, *, follow: bool = True) -> io.BufferedReader:
     """Open a regular file, without waiting for the other end of a pipe.
 
     `follow`: whether the file may be behind a symbolic link. Raises `OSError`: it cannot be opened, or is not a regular

@@ -1,6 +1,7 @@
 """Both clients and the command send footage, go on after a lost connection, and search for the tracks."""
 
 import asyncio
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from support.callers import BLUES, Staffed, staffed
 from support.commands import commands, page, require_understood
 from support.cutting import cutting
 from support.servers import Fr, Running
-from support.video_calls import actor, analyzed, footage
+from support.video_calls import actor, analyzed, announced, footage
 
 
 @pytest.fixture
@@ -97,9 +98,10 @@ def test_the_command_lists_videos_with_their_state(fr: Fr, file: Path, tmp_path:
     assert [one.get("track_count", 0) for one in said] == [2, 0]
     rows = [row.split() for row in fr("footage", "list")[1].splitlines()]
     head, first, second = (row for row in rows if len(row) > 1)  # without the rule below the head
-    assert head == ["Video", "State", "Bytes", "Tracks", "Sent", "Expires"]
-    assert first[:-2] == [said[0]["video_id"], "analyzed", f"{file.stat().st_size:,}", "2"]
-    assert second[:-2] == [said[1]["video_id"], "refused:", "VIDEO_UNREADABLE", "15"]
+    assert head == ["Video", "SHA-256", "State", "Bytes", "Tracks", "Sent", "Expires"]
+    starts = [hashlib.sha256(one.read_bytes()).hexdigest()[:12] for one in (file, tmp_path / "text.mp4")]
+    assert first[:-2] == [said[0]["video_id"], starts[0], "analyzed", f"{file.stat().st_size:,}", "2"]
+    assert second[:-2] == [said[1]["video_id"], starts[1], "refused:", "VIDEO_UNREADABLE", "15"]
     assert [first[-2], second[-1]] == [said[0]["create_time"][:19] + "Z", said[1]["expire_time"][:19] + "Z"]
 
 
@@ -109,6 +111,42 @@ def test_the_command_says_why_a_file_was_refused(fr: Fr, tmp_path: Path) -> None
     assert (status, "VIDEO_UNREADABLE" in errors) == (1, True)
     status, _, errors = fr("footage", "analyze", tmp_path / "nowhere.mp4")
     assert (status, "nowhere.mp4" in errors) == (1, True)
+    assert fr("gallery", "create", "wanted", "--use", "test")[0] == 0
+    (refused,) = json.loads(fr("footage", "list", "--json")[1])["videos"]
+    status, printed, errors = fr("footage", "search", refused["video_id"], "wanted")
+    assert (status, printed, errors.partition(":")[0]) == (1, "", "VIDEO_UNREADABLE")
+
+
+def test_the_command_refuses_a_folder_and_an_empty_file_before_it_sends_anything(fr: Fr, tmp_path: Path) -> None:
+    status, _, errors = fr("footage", "analyze", tmp_path)
+    assert (status, errors) == (1, f"FILE_UNREADABLE: {tmp_path} cannot be read: not a regular file.\n")
+    (tmp_path / "empty.mp4").touch()
+    status, _, errors = fr("footage", "analyze", tmp_path / "empty.mp4")
+    assert (status, errors.startswith("VIDEO_UNREADABLE: The file is empty. Use the file as")) == (1, True), errors
+    assert json.loads(fr("footage", "list", "--json")[1]) == {"videos": []}
+
+
+def test_a_search_of_a_video_that_is_not_analyzed_says_so(server: Running, fr: Fr, file: Path) -> None:
+    assert fr("gallery", "create", "wanted", "--use", "test")[0] == 0
+    video_id = announced(server, file.read_bytes()).video_id
+    status, printed, errors = fr("footage", "search", video_id, "wanted")
+    assert (status, printed, errors.partition(":")[0]) == (1, "", "VIDEO_INCOMPLETE")
+    assert "waits for its bytes" in errors
+
+
+def test_the_folder_of_crops_is_checked_before_a_file_is_sent(fr: Fr, file: Path, tmp_path: Path) -> None:
+    status, _, errors = fr("footage", "analyze", file, "--crops", tmp_path / "no" / "such")
+    assert (status, errors.partition(":")[0]) == (1, "FILE_UNWRITABLE")
+    status, _, errors = fr("footage", "analyze", file, "--crops", tmp_path)
+    assert (status, errors.partition(":")[0]) == (1, "FILE_EXISTS")
+    assert json.loads(fr("footage", "list", "--json")[1]) == {"videos": []}
+
+
+def test_a_search_of_a_track_that_is_not_there_names_those_that_are(fr: Fr, file: Path) -> None:
+    assert fr("gallery", "create", "wanted", "--use", "test")[0] == 0
+    video_id = json.loads(fr("footage", "analyze", file, "--json")[1])["video"]["video_id"]
+    status, _, errors = fr("footage", "search", video_id, "wanted", "--track", 9)
+    assert (status, errors) == (1, "INVALID_FIELD: The video has no track 9. Give a number from 1 to 2.\n")
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -78,6 +79,14 @@ def new_folder(path: Path) -> Iterator[Path]:
     """Make a new folder of mode 0700, complete or absent; raises `Unusable` if it exists or cannot be made."""
     with writing(path), waiting(f"Writing {shown(path)}"), private_folder(path) as folder:
         yield folder
+
+
+def require_new_folder(path: Path) -> None:
+    """Raise `Unusable` before any work if `new_folder` cannot make a folder."""
+    with writing(path):
+        if os.path.lexists(path):
+            raise FileExistsError
+        Path(tempfile.mkdtemp(".part", ".fr-", path.parent)).rmdir()
 
 
 def read_file(path: Path, most: int = MAX_TEXT_BYTES) -> bytes:

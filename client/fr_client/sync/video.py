@@ -45,7 +45,7 @@ class Video:
             motion_every_s: the same while the picture moves; None for the server's default.
             on_progress: called at intervals with the current state of the video.
 
-        Raises `OSError` if the file cannot be read.
+        Raises `OSError` if the file cannot be read, and `FrApiError` (VIDEO_UNREADABLE) if it is empty.
         """
         request = run(videos.announcement, path, every_s, motion_every_s)
         video = self._sent(path, request, on_progress)

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from fr_api.v1 import video_pb2
-from fr_client.cli.files import new_folder, reading
+from fr_client.cli.files import new_folder, reading, require_new_folder
 from fr_client.cli.gallery.recognise import ThresholdOption
 from fr_client.cli.gallery.search import OnlyAbove, TopK, print_search
 from fr_client.cli.progress import progress
 from fr_client.cli.show import console, counted, number, plain, print_json, print_list, table, when
-from fr_client.cli.state import AsJson, GalleryId, Yes, argument, confirm, connected
+from fr_client.cli.state import AsJson, GalleryId, Unusable, Yes, argument, confirm, connected
 from fr_client.sync.client import Client
 from fr_client.unpack import message_keys
 from fr_client.videos import refused
@@ -71,9 +71,9 @@ def analyze(
     and the tracks when they expire.
     """
     with connected(context, as_json) as client:
-        with reading(file):
-            size = file.stat().st_size
-        with progress("Sending", "bytes", size) as advance:
+        if crops is not None:
+            require_new_folder(crops)
+        with reading(file), progress("Sending", "bytes", file.stat().st_size) as advance:
             video = client.video.analyze(
                 file,
                 every_s=every,
@@ -87,9 +87,8 @@ def analyze(
 def list_videos(context: typer.Context, as_json: AsJson = False) -> None:
     """List the videos that you have sent and the server still has, the newest first."""
     with connected(context, as_json) as client:
-        rows = table(
-            "Video", "State", "Bytes", "Tracks", "Sent", "Expires", right=("Bytes", "Tracks"), whole=("Video",)
-        )
+        columns = ("Video", "SHA-256", "State", "Bytes", "Tracks", "Sent", "Expires")
+        rows = table(*columns, right=("Bytes", "Tracks"), whole=("Video", "SHA-256"))
         empty = "The server has no video of yours: `fr footage analyze FILE` sends one."
         print_list(as_json, "videos", client.video.announced(), rows, _row, empty)
 
@@ -125,7 +124,7 @@ def search(
 ) -> None:
     """Search a gallery once for each track: leads for a human examiner, never an identity."""
     with connected(context, as_json) as client:
-        numbers = tracks or list(range(1, client.video.get(video_id).track_count + 1))
+        numbers = _numbers(_analyzed(client.video.get(video_id)).track_count, tracks)
         leads: list[video_pb2.TrackLeads] = []
         for begin in range(0, len(numbers), 100):
             answer = client.video.search(
@@ -162,6 +161,28 @@ def delete(context: typer.Context, video_id: VideoId, yes: Yes = False) -> None:
         console().print(plain(f"Deleted video {video_id}."))
 
 
+def _analyzed(video: video_pb2.Video) -> video_pb2.Video:
+    """Return a video; raises an error with the reason if it was refused, or is not yet analyzed."""
+    if video.state == video_pb2.VIDEO_STATE_REFUSED:
+        raise refused(video.refusal)
+    if video.state != video_pb2.VIDEO_STATE_ANALYZED:
+        raise Unusable("VIDEO_INCOMPLETE", f"The video {_state(video)}.")
+    return video
+
+
+def _numbers(count: int, wanted: list[int] | None) -> list[int]:
+    """Return the numbers of the tracks to search, of a video with `count`: those wanted, or all."""
+    for one in wanted or ():
+        if one > count:
+            there = {0: "It has none.", 1: "Its only track is 1."}.get(count, f"Give a number from 1 to {count}.")
+            raise Unusable("INVALID_FIELD", f"The video has no track {one}. {there}")
+    return wanted or list(range(1, count + 1))
+
+
+def _state(video: video_pb2.Video) -> str:
+    return _STATES.get(video.state, "is in a state that is newer than this command")
+
+
 def _print_video(client: Client, video: video_pb2.Video, crops: Path | None, as_json: bool) -> None:
     if video.state == video_pb2.VIDEO_STATE_REFUSED:
         raise refused(video.refusal)
@@ -176,7 +197,7 @@ def _print_video(client: Client, video: video_pb2.Video, crops: Path | None, as_
     out = console()
     out.print(plain(f"Video {video.video_id}: sha256 {video.sha256}, {counted(video.size_bytes, 'byte')}"))
     if not done:
-        out.print(plain(f"It {_STATES.get(video.state, 'is in a state that is newer than this command')}."))
+        out.print(plain(f"It {_state(video)}."))
         return
     out.print(plain(_read(video)))
     rows = table("Track", "From", "To", "Frames", "Looks", "Best shot", "Quality", right=("Track", "Frames", "Looks"))
@@ -194,7 +215,7 @@ def _row(video: video_pb2.Video) -> list[str]:
         state = f"{state}: {refused(video.refusal).reason}"
     tracks = str(video.track_count) if video.state == video_pb2.VIDEO_STATE_ANALYZED else ""
     times = when(video.create_time), when(video.expire_time)
-    return [video.video_id, state, f"{video.size_bytes:,}", tracks, *times]
+    return [video.video_id, video.sha256[:12], state, f"{video.size_bytes:,}", tracks, *times]
 
 
 def _read(video: video_pb2.Video) -> str:
