@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -14,7 +15,7 @@ from fr_server.commands.reporting import AsJson, CommandFailed, counted, print_j
 from fr_server.commands.video import MAX_LEADS_BYTES, engine_of, footage_read, json_of, reporting_video
 
 if TYPE_CHECKING:
-    from fr_video.redaction import Redaction
+    from fr_video.redaction import Kept, Redaction
 
 
 def redact(
@@ -44,12 +45,10 @@ def redact(
     detector does not find stays visible, and clothes, gait and places identify people, too. Exit status 1: it failed,
     and there is no copy.
     """
-    with reporting_video(as_json, writes=True):
+    with reporting_video(as_json):
         from fr_core.packs.manifest import load_pack
-        from fr_core.storage.durable import write_new
-        from fr_files.reading import read_whole
         from fr_video.reading import VideoFile
-        from fr_video.redaction import container_of, read_kept, sensitive
+        from fr_video.redaction import container_of, sensitive
         from fr_video.redaction import redact as redacted
         from fr_video.values import VideoLimits
 
@@ -61,31 +60,47 @@ def redact(
                 raise CommandFailed("FILE_EXISTS", f"{path} exists. Delete it, or choose another name.")
         container_of(out, audio == "copy")
         with VideoFile(file, VideoLimits(max_seconds=max_seconds)) as video:
-            kept = (
-                {}
-                if tracks is None
-                else read_kept(json_of(read_whole(tracks, MAX_LEADS_BYTES)), keep or [], video.sha256)
-            )
+            kept = {} if tracks is None else _kept(tracks, keep or [], video.sha256)
             chosen = sensitive(load_pack(pack))
-            with engine_of(chosen, device, detection) as engine, waiting("Covering the faces"):
+            with (
+                engine_of(chosen, device, detection) as engine,
+                waiting("Covering the faces"),
+                reporting_video(as_json, writes=True),
+            ):
                 done = redacted(video, engine, kept, out, sound=audio == "copy")
         said = done.to_json(pack, detection, chosen.detector.score_threshold)
-        try:
-            write_new(record, json.dumps(said, indent=2).encode() + b"\n", 0o644)
-        except BaseException:  # no copy without its record
-            out.unlink()
-            raise
+        with reporting_video(as_json, writes=True):
+            _write(record, said, out)
         if as_json:
             print_json(said)
         else:
             _print(done, out)
 
 
+def _kept(tracks: Path, keep: Sequence[int], sha256: str) -> Kept:
+    from fr_files.reading import read_whole
+    from fr_video.redaction import read_kept
+
+    return read_kept(json_of(read_whole(tracks, MAX_LEADS_BYTES)), keep, sha256)
+
+
+def _write(record: Path, said: dict[str, Any], out: Path) -> None:
+    """Write the record of a copy, or delete the copy."""
+    from fr_core.storage.durable import write_new
+
+    try:
+        write_new(record, json.dumps(said, indent=2).encode() + b"\n", 0o644)
+    except BaseException:  # no copy without its record
+        out.unlink()
+        raise
+
+
 def _print(done: Redaction, out: Path) -> None:
     typer.echo(footage_read(done.footage.ending, done.footage.frames_looked_at))
-    kept = ", ".join(map(str, done.kept)) or "none"
+    kept = ", ".join(map(str, done.kept))
+    seen = f"{kept}, seen {counted(done.visible, 'time')} in the copy; covered where in doubt" if kept else "none"
     typer.echo(
-        f"Tracks that stay visible: {kept}. {counted(done.regions, 'region')} of frames covered with one colour."
+        f"Tracks that stay visible: {seen}. {counted(done.regions, 'region')} of frames covered with one colour."
     )
     typer.echo(
         f"Checked: {counted(done.frames, 'frame')} of the copy, no face except those of kept tracks, "
