@@ -229,15 +229,14 @@ def test_the_command_proves_its_own_leads_and_names_another_file(
     leads = tmp_path / "leads.json"
     leads.write_text(out)
     code, out, _ = video("--verify", leads)
-    assert (code, out.splitlines()[-1]) == (0, "Every frame holds.")
+    assert (code, out.splitlines()[-1]) == (0, "The file and every frame are the same.")
     said = json.loads(leads.read_text())
     assert json.loads(video("--verify", leads, "--json")[1])["holds"]
     code, out, _ = fr("video", remuxed(footage_file, tmp_path / "copy.mkv"), "--verify", leads)
     assert code == 1
-    assert out.splitlines()[-3:] == [
+    assert out.splitlines()[-2:] == [
         "The container differs: it counts time in other ticks.",
-        "Every cited frame is the same, at the same time.",
-        "The leads do not hold for this file.",
+        "The frames are the same, but this is not the file of the leads.",
     ]
     said["file"]["sha256"] = "0" * 64
     said["tracks"][0]["best_shots"][0]["frame_sha256"] = "0" * 64
@@ -246,6 +245,7 @@ def test_the_command_proves_its_own_leads_and_names_another_file(
     assert code == 1
     assert "Another file" in out
     assert "changed: the file has other pixels at this time" in out
+    assert out.splitlines()[-1] == "The leads do not hold for this file."
     leads.write_text("{}")
     assert reason_of(video("--verify", leads)) == "LEADS_INVALID"
 
@@ -262,13 +262,15 @@ def test_the_commands_of_the_page_work(monkeypatch: pytest.MonkeyPatch, tmp_path
         if target:
             Path(target).write_text(out)
         if "--verify" in line:
-            assert out.endswith("Every frame holds.\n")
+            assert out.endswith("The file and every frame are the same.\n")
     assert json.loads((tmp_path / "copy.webm.json").read_text())["kept_tracks"] == [1]
 
 
 def test_the_command_refuses_an_operational_gallery_and_what_is_no_video(video: Any, tmp_path: Path) -> None:
     gallery(tmp_path / "data", use=GalleryUse.OPERATIONAL)
-    assert reason_of(video("--gallery", "wanted")) == "OPERATIONAL_GALLERY"
+    refused = video("--gallery", "wanted")
+    assert reason_of(refused) == "OPERATIONAL_GALLERY"
+    assert "Send the file to the server with `fr footage analyze`, and search with `fr footage search`." in refused[2]
     assert reason_of(video("--gallery", "none")) == "UNKNOWN_GALLERY"
     text = tmp_path / "text.mp4"
     text.write_text("a text")
@@ -276,3 +278,23 @@ def test_the_command_refuses_an_operational_gallery_and_what_is_no_video(video: 
     assert (code, json.loads(out)["error"]["reason"]) == (1, "VIDEO_UNREADABLE")
     assert "Use the file as the recorder exported it" in error
     assert reason_of(fr("video", tmp_path / "none.mp4")) == "FILE_UNREADABLE"
+
+
+@pytest.mark.parametrize("words", [("--every", "inf"), ("--motion-every", "inf")])
+def test_the_command_refuses_a_time_between_frames_that_is_not_finite(video: Any, words: tuple[str, ...]) -> None:
+    code, _, error = video(*words)
+    assert (code, words[0] in error, "is not finite" in error) == (2, True, True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--threshold", 0.3),
+        ("--top-k", 3),
+        ("--probe", "best-shot"),
+        ("--verify", "leads.json", "--gallery", "wanted"),
+    ],
+)
+def test_the_command_refuses_options_that_it_would_ignore(video: Any, words: tuple[Any, ...]) -> None:
+    code, _, error = video(*words)
+    assert (code, words[0] in error, "--gallery" in error) == (2, True, True)

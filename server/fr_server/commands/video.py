@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from fr_core.packs.manifest import Pack
     from fr_video.leads import Leads
     from fr_video.values import Ending, Footage, Track, VideoLimits
-    from fr_video.verify import ProvenFrame
+    from fr_video.verify import Proven, ProvenFrame
 
 MAX_LEADS_BYTES = 64 * 2**20
 
@@ -41,7 +42,14 @@ _READ = {
 }
 
 
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise typer.BadParameter("It is not finite.")
+    return value
+
+
 def video(
+    context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Video file.", show_default=False)],
     gallery: Annotated[
         str | None,
@@ -60,10 +68,14 @@ def video(
         typer.Option(help="Search with the mean of a track's good looks, or with its best shot alone."),
     ] = "mean",
     every: Annotated[
-        float, typer.Option(min=0.001, metavar="SECONDS", help="Seconds from one frame looked at to the next.")
+        float,
+        typer.Option(
+            min=0.001, metavar="SECONDS", callback=_finite, help="Seconds from one frame looked at to the next."
+        ),
     ] = 1.0,
     motion_every: Annotated[
-        float, typer.Option(min=0.001, metavar="SECONDS", help="As --every, while the picture moves.")
+        float,
+        typer.Option(min=0.001, metavar="SECONDS", callback=_finite, help="As --every, while the picture moves."),
     ] = 0.2,
     max_seconds: Annotated[int, typer.Option(min=1, help="Maximum number of seconds of footage to read.")] = 7_200,
     pack: Annotated[str, typer.Option(help="Model pack.")] = "buffalo_s",
@@ -81,6 +93,7 @@ def video(
     It runs here, without a server: stop the server of the data folder first. It refuses an operational gallery, because
     a search of one needs an audit record. Exit status 1: it failed, or --verify found another file or frame.
     """
+    _require_used(context, gallery, verify)
     with reporting_video(as_json):
         from fr_core.packs.manifest import load_pack
         from fr_video.analysis import analyze
@@ -106,6 +119,16 @@ def video(
                 lowest = engine.pack.thresholds.similarity if threshold is None else threshold
                 leads = _leads(footage, galleries, info, probe, top_k, lowest)
         _print(footage, leads, as_json)
+
+
+def _require_used(context: typer.Context, gallery: str | None, verify: Path | None) -> None:
+    """End the command if it would ignore an option that is given."""
+    if gallery is not None and verify is not None:
+        raise typer.BadParameter("It contradicts --gallery; give one of both.", param_hint="--verify")
+    for name in ("threshold", "top_k", "probe"):
+        source = context.get_parameter_source(name)
+        if gallery is None and source is not None and source.name == "COMMANDLINE":
+            raise typer.BadParameter("It needs --gallery.", param_hint=f"--{name.replace('_', '-')}")
 
 
 def _leads(
@@ -152,7 +175,8 @@ def _gallery(
             raise CommandFailed(
                 "OPERATIONAL_GALLERY",
                 "The gallery is operational: each search of it needs a purpose, a case and a record in the audit, "
-                "which only a server makes. Search for a best shot with `fr search`.",
+                "which only a server makes. Send the file to the server with `fr footage analyze`, and search with "
+                "`fr footage search`.",
             )
         yield galleries, info
 
@@ -237,11 +261,17 @@ def _prove(file: Path, leads: Path, limits: VideoLimits, as_json: bool) -> None:
             typer.echo("The leads were made with another version of the decoder, which may give other pixels.")
         if not proven.same_time_base:
             typer.echo("The container differs: it counts time in other ticks.")
-        if proven.same_frames and not proven.same_file:
-            typer.echo("Every cited frame is the same, at the same time.")
-        typer.echo("Every frame holds." if proven.holds else "The leads do not hold for this file.")
+        typer.echo(_verdict(proven))
     if not proven.holds:
         raise typer.Exit(1)
+
+
+def _verdict(proven: Proven) -> str:
+    if not proven.same_frames:
+        return "The leads do not hold for this file."
+    if not proven.same_file:
+        return "The frames are the same, but this is not the file of the leads."
+    return "The file and every frame are the same."
 
 
 def json_of(data: bytes) -> Any:
