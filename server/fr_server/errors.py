@@ -118,6 +118,7 @@ STATUS: Mapping[type[e.FrError], grpc.StatusCode] = types.MappingProxyType(
         video.VideoUnavailable: grpc.StatusCode.FAILED_PRECONDITION,
         video.UnknownVideo: grpc.StatusCode.NOT_FOUND,
         video.VideoIncomplete: grpc.StatusCode.FAILED_PRECONDITION,
+        video.TooManyVideos: grpc.StatusCode.RESOURCE_EXHAUSTED,
         video.StreamUnreadable: grpc.StatusCode.FAILED_PRECONDITION,
         video.WatchNotAllowed: grpc.StatusCode.FAILED_PRECONDITION,
         video.StreamWatched: grpc.StatusCode.FAILED_PRECONDITION,

@@ -127,6 +127,10 @@ REFUSED = {
     "gallery create g": ("GALLERY_EXISTS", "Choose another id, or use the gallery that exists."),
     "gallery calibrate g people.csv": ("CALIBRATION_INVALID", "Take the calibration.json"),
     "gallery cluster g --csv people.csv": ("FILE_EXISTS", "stays as it is; choose another name."),
+    "footage show nothing": (
+        "UNKNOWN_VIDEO",
+        "If this one has expired, send the file again. `fr footage list` lists them",
+    ),
     "subject show g nobody": ("UNKNOWN_SUBJECT", "`fr subject list GALLERY` lists them."),
     "subject export g nobody out.zip": ("UNKNOWN_SUBJECT", "`fr subject list GALLERY` lists them."),
     "template delete g 99999 --yes": ("UNKNOWN_TEMPLATE", "`fr subject show GALLERY SUBJECT` shows them."),

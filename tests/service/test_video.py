@@ -24,7 +24,7 @@ from fr_video.reading import VideoFile
 from support.callers import BLUES, Caller, Staffed, reason_of, staffed
 from support.counts import NIGHTLY
 from support.faults import until
-from support.servers import GatedDetector
+from support.servers import GatedDetector, refusal_of
 from support.video_calls import actor, analyzed, announced, chunks, footage, sent, state, tracks
 
 INVESTIGATION = common_pb2.PURPOSE_INVESTIGATION
@@ -246,7 +246,9 @@ def test_an_interval_is_never_longer_than_asked_for(sent: float, taken: Fraction
 def test_a_caller_has_a_limited_number_of_videos(tmp_path: Path) -> None:
     with staffed(tmp_path, video={"per_caller": 2}) as at:
         first, _ = announced(at.operator, b"1"), announced(at.operator, b"2")
-        assert reason_of(lambda: announced(at.operator, b"3")) == "OVERLOADED"
+        refused = refusal_of(lambda: announced(at.operator, b"3"))
+        assert (refused.info.reason, refused.retry) == ("TOO_MANY_VIDEOS", None)
+        assert refused.status.message.endswith("Delete one that you no longer need, or wait until one expires.")
         assert announced(at.operator, b"1").video_id == first.video_id
         at.operator.video.DeleteVideo(pb.DeleteVideoRequest(video_id=first.video_id))
         announced(at.operator, b"3")

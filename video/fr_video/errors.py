@@ -42,6 +42,10 @@ class VideoIncomplete(VideoError, reason="VIDEO_INCOMPLETE"):
     """The bytes do not follow those that are there, or the analysis of the video has not ended."""
 
 
+class TooManyVideos(VideoError, reason="TOO_MANY_VIDEOS"):
+    """The caller has as many videos on the server as the limit allows."""
+
+
 class StreamUnreadable(VideoError, reason="STREAM_UNREADABLE"):
     """A live stream cannot be played: its server refuses it, or sends what is not decoded here."""
 

@@ -283,6 +283,8 @@ REMEDIES: Mapping[str, Remedy] = MappingProxyType(
         "UNKNOWN_PLAN": Remedy("`fr train plan list` lists them."),
         "UNKNOWN_ITEM": Remedy("`fr train course sheet COURSE` shows them."),
         "GALLERY_EXPIRED": Remedy("`fr gallery update GALLERY --expires DATE` gives it a later end."),
+        "UNKNOWN_VIDEO": Remedy("`fr footage list` lists them, and `fr footage analyze` sends a file."),
+        "TOO_MANY_VIDEOS": Remedy("`fr footage list` lists them, and `fr footage delete` deletes one."),
         "UNREACHABLE": Remedy("`fr --server HOST:PORT`, or FR_SERVER, names another address."),
         "TIMED_OUT": Remedy("`fr --timeout SECONDS` allows more."),
         "TLS_REQUIRED": Remedy("`fr --connection FILE` takes a connection file, and `fr --ca FILE` an authority."),

@@ -21,12 +21,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from fr_core.errors import Overloaded, StorageLow, StoreFailed, message
+from fr_core.errors import StorageLow, StoreFailed, message
 from fr_core.storage.data_folder import make_folder
 from fr_core.storage.durable import cause, sync, write_private
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.vault import DataKey
-from fr_video.errors import UnknownVideo, VideoIncomplete, VideoTooLarge
+from fr_video.errors import TooManyVideos, UnknownVideo, VideoIncomplete, VideoTooLarge
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _HEAD, _FOOTAGE, _PROGRESS, _RESULT, _WORK = "head", "footage", "progress", "result", "work"
@@ -74,7 +74,7 @@ class FootageFolder:
     ) -> str:
         """Return the id of the video that the owner announced like this before, or of a new one.
 
-        Raises `VideoTooLarge`; `Overloaded`: the owner has too many videos; `StorageLow`: the disk has no room for it.
+        Raises `VideoTooLarge`; `TooManyVideos`: the owner has as many as allowed; `StorageLow`: the disk has no room.
         """
         if size_bytes > (most := self.rules.max_bytes):
             raise VideoTooLarge(message("error.video.too_many_bytes", size=size_bytes, most=most), limit=str(most))
@@ -127,7 +127,7 @@ class FootageFolder:
             if replace(one, created_ms=new.created_ms) == new:
                 return video_id
         if len(own) >= (most := self.rules.per_caller):
-            raise Overloaded(message("error.video.too_many_videos", most=most), limit=str(most))
+            raise TooManyVideos(message("error.video.too_many_videos", most=most), limit=str(most))
         _require_room(self._folder, new.size_bytes, self.rules.reserve_bytes)
         video_id = secrets.token_hex(16)
         (self._folder / video_id).mkdir(mode=0o700)

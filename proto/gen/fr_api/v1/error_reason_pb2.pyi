@@ -234,6 +234,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The configuration does not allow, or no longer allows, watching the stream with the gallery."""
     ERROR_REASON_STREAM_WATCHED: _ErrorReason.ValueType  # 103
     """Another call is watching the stream, on this server or on another one."""
+    ERROR_REASON_TOO_MANY_VIDEOS: _ErrorReason.ValueType  # 104
+    """The caller has as many videos on the server as the limit allows."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason for a refusal or a failure. docs/errors.md lists the status code and the advice for each."""
@@ -450,4 +452,6 @@ ERROR_REASON_WATCH_NOT_ALLOWED: ErrorReason.ValueType  # 102
 """The configuration does not allow, or no longer allows, watching the stream with the gallery."""
 ERROR_REASON_STREAM_WATCHED: ErrorReason.ValueType  # 103
 """Another call is watching the stream, on this server or on another one."""
+ERROR_REASON_TOO_MANY_VIDEOS: ErrorReason.ValueType  # 104
+"""The caller has as many videos on the server as the limit allows."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
