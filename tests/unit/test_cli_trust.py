@@ -705,6 +705,15 @@ def test_what_is_no_bundle_is_told_from_one_that_was_changed(bundle: Path) -> No
     anew = Path(shutil.make_archive(str(bundle.parent / "anew"), "zip", folder))
     code, _, error = fr("evidence", "verify", anew)
     assert (code, error.startswith("EVIDENCE_UNUSABLE: (archive): The archive was packed anew, or")) == (1, True)
+    other = "The file is not an evidence bundle. Name the ZIP file that `fr evidence export` wrote."
+    for data in (b"", b"a text", b"\x89PNG\r\n" + bytes(1000)):
+        anew.write_bytes(data)
+        assert fr("evidence", "verify", anew) == (1, "", f"EVIDENCE_UNUSABLE: {other}\n")
+    whole = bundle.read_bytes()
+    for data in (b"x" + whole[1:], whole[: len(whole) // 2]):  # a bundle that was changed or cut
+        anew.write_bytes(data)
+        code, _, error = fr("evidence", "verify", anew)
+        assert (code, other in error) == (1, False)
 
 
 def test_a_bundle_can_do_no_harm_to_a_terminal() -> None:

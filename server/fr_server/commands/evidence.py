@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ import typer
 
 from fr_core import __version__
 from fr_datasets.progress import waiting
+from fr_files.reading import open_regular
 from fr_locales.messages import Message, message
 from fr_server.commands.audit import read_pem
 from fr_server.commands.reporting import AsJson, CommandFailed, print_json, reporting
@@ -61,6 +63,9 @@ def verify(
         if file.is_dir():
             what = f"{file} is a folder. Give the original ZIP file: the command cannot check unpacked files."
             raise CommandFailed("FILE_UNREADABLE", what)
+        if not _is_zip(file):
+            what = "The file is not an evidence bundle. Name the ZIP file that `fr evidence export` wrote."
+            raise CommandFailed("EVIDENCE_UNUSABLE", what)
         expected, expected_audit = _text(public_key), _text(audit_key)
         try:
             with waiting("Checking"):
@@ -77,6 +82,12 @@ def verify(
         _print(found, probes, compared)
     if compared is not None and not compared.holds:
         raise typer.Exit(1)
+
+
+def _is_zip(path: Path) -> bool:
+    """Return true if a file has the first or the last header of a ZIP file; raises `OSError`."""
+    with open_regular(path) as file:
+        return file.read(4) == b"PK\3\4" or zipfile.is_zipfile(file)
 
 
 def _compared(probes: Sequence[FootageProbe], footage: Sequence[Path] | None) -> FootageFound | None:
