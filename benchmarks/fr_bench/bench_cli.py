@@ -17,7 +17,10 @@ def search(
         str, typer.Option(metavar="NAME", help="As gallery.index has it; milvus needs $FR_MILVUS_URI.")
     ] = "compact",
     server_pid: Annotated[
-        int | None, typer.Option(min=1, help="The first process of Milvus, if it runs here: it is no other work.")
+        int | None,
+        typer.Option(
+            min=1, help="The first process of Milvus, if it runs here, so that it does not count as other work."
+        ),
     ] = None,
     peer: Annotated[
         str | None,

@@ -275,7 +275,7 @@ def footage(hand: Hand) -> None:
         hand.press(shown)
         page.locator(".tracks").wait_for()
     video = page.url
-    hand.go("main a[href$='/search']", "Search for tracks")
+    hand.go("main a[href$='/search']", "Search with tracks")
     hand.choose("#gallery", "people")
     hand.go("form[action*='/search'] button", "Leads for a human examiner")
     page.locator(".probe img").scroll_into_view_if_needed()

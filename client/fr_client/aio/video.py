@@ -85,7 +85,7 @@ class AsyncVideo:
     ) -> video_pb2.SearchTracksResponse:
         """Search a gallery once for each of up to 100 tracks; each counts as a search.
 
-        `probe` is the template to search with: the mean of a track's good looks, or its best shot. The other arguments
+        `probe` is the template to search with: the mean of a track's best faces, or its best shot. The other arguments
         are those of `AsyncClient.search`.
         """
         search = requests.track_search(gallery_id, top_k, threshold, only_above_threshold, purpose, case_reference)

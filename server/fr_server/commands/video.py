@@ -65,7 +65,7 @@ def video(
     ] = None,
     probe: Annotated[
         Literal["mean", "best-shot"],
-        typer.Option(help="Search with the mean of a track's good looks, or with its best shot alone."),
+        typer.Option(help="Search with the mean of a track's best faces, or with its best shot alone."),
     ] = "mean",
     every: Annotated[
         float,

@@ -318,7 +318,7 @@ class StorageConfig:
     statement_timeout_s: float = _set(60.0, "Seconds that one statement may take.", 1, 86_400)
     lock_timeout_s: float = _set(5.0, "Seconds to wait for another process that writes.", 0.1, 600)
     follow_interval_s: float = _set(
-        0.2, "Seconds between looks for the changes of other servers of the database.", 0.01, 60
+        0.2, "Seconds between checks for changes by other servers on the same database.", 0.01, 60
     )
     follow_timeout_s: float = _set(
         5.0, "Seconds that a search may wait for the changes of other servers, before it is refused.", 0.1, 600

@@ -12,7 +12,7 @@ MILVUS_UP = Spec("fr_milvus_up", "gauge", "0 if the last work or search in Milvu
 MILVUS_INCOMPLETE = Spec(
     "fr_milvus_incomplete_galleries",
     "gauge",
-    "Galleries that are being compared with Milvus or written to it, and that it does not search yet.",
+    "Galleries that are being compared with Milvus or written to it, and cannot be searched there yet.",
 )
 MILVUS_PENDING = Spec(
     "fr_milvus_pending_vectors", "gauge", "Vectors that wait in memory until they are written to Milvus."

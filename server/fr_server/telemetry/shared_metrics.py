@@ -31,7 +31,7 @@ LAG_VERSIONS = Spec(
 LAG_SECONDS = Spec(
     "fr_replica_lag_seconds", "gauge", "Time since the first of these versions was committed, 0 if none waits."
 )
-IN_TERM = Spec("fr_in_term", "gauge", "1 while the other servers count on this one, so that it may answer searches.")
+IN_TERM = Spec("fr_in_term", "gauge", "1 while this server is within its term and may answer searches, otherwise 0.")
 TERMS = Spec(
     "fr_terms_total",
     "counter",
@@ -51,7 +51,12 @@ LEASES_LOST = Spec(
     "Leases of periodic jobs that this server could not renew in their time.",
     ("chore",),
 )
-POOL_OPEN = Spec("fr_pool_connections", "gauge", "Open connections that read a store, at most 8 a process.", ("store",))
+POOL_OPEN = Spec(
+    "fr_pool_connections",
+    "gauge",
+    "Open connections that read a store, at most `storage.connections` in each process.",
+    ("store",),
+)
 POOL_WAITING = Spec("fr_pool_waiting", "gauge", "Readers that wait for a free connection.", ("store",))
 POOL_TIMEOUTS = Spec(
     "fr_pool_timeouts_total",

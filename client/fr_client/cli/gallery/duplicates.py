@@ -19,7 +19,7 @@ from fr_client.private import private_file
 from fr_client.sync.client import Client
 from fr_client.unpack import message_keys
 
-AsLines = Annotated[bool, typer.Option("--json", help="Print a JSON document in each line instead of text.")]
+AsLines = Annotated[bool, typer.Option("--json", help="Print one JSON document on each line instead of text.")]
 
 # The answers have no error rate for the threshold.
 _LOOK = "may show different people, the more so in a large gallery: an examiner must look at both photos."

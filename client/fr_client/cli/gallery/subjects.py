@@ -114,7 +114,11 @@ def delete_subject(
 def erase_subject(
     context: typer.Context, gallery_id: GalleryId, subject_id: SubjectId, yes: Yes = False, as_json: AsJson = False
 ) -> None:
-    """Delete a subject so that no byte of it is left in the store, and print the receipt."""
+    """Delete a subject with its templates, photos and key, and print the receipt.
+
+    With galleries in a folder, no byte of it is left in the files. With PostgreSQL, encrypted bytes may stay in free
+    space, in the log and in backups, and earlier backups still open the data.
+    """
     with connected(context, as_json) as client:
         confirm(f"Erase subject {subject_id} with all its templates from gallery {gallery_id}?", yes)
         erased = client.erase_subject(gallery_id, subject_id)

@@ -17,7 +17,7 @@ from fr_client.private import private_file
 from fr_client.unpack import message_keys
 from fr_client.words import Purpose
 
-AsLines = Annotated[bool, typer.Option("--json", help="Print a JSON document in each line instead of text.")]
+AsLines = Annotated[bool, typer.Option("--json", help="Print one JSON document on each line instead of text.")]
 
 _REASONS = {
     video_pb2.WATCH_GAP_REASON_LOST: "the connection was lost",

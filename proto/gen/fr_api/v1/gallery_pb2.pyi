@@ -1767,8 +1767,10 @@ class EraseSubjectResponse(_message.Message):
     gallery_version: _builtins.int
     """Version of the gallery without the subject."""
     scrubbed: _builtins.bool
-    """True if no byte of the subject remains on the disk. False if a backup was reading the store, or if the disk failed;
-    the server then tries again every second. With an index in Milvus, also false until Milvus has compacted it.
+    """Galleries in a folder: true if no byte of the subject remains on the disk. In PostgreSQL: true if its rows have left
+    the tables; encrypted bytes of them may stay in free space, in the log and in backups. False if a backup was reading
+    the store, or if the disk or the database failed; the server then tries again every second. With an index in Milvus,
+    also false until Milvus has compacted it.
     """
     version_token: _builtins.str
     """Names this version of the gallery; give it to `at_least` of a later call to any server of the same database."""

@@ -246,8 +246,9 @@ class GalleryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def EraseSubject(self, request, context):
-        """Deletes a subject with its templates, photos and key, waits until no byte of it remains in the store, and returns a
-        receipt. From then on, nobody can read this subject in a backup of the store, unless the backup includes the key.
+        """Deletes a subject with its templates, photos and key, waits until they have left the store, and returns a receipt.
+        From then on, nobody can read this subject in a backup of the store, unless the backup includes the key, as those
+        of PostgreSQL do.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -70,8 +70,9 @@ class GalleryServiceStub:
     DeleteSubject: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.DeleteSubjectRequest, _gallery_pb2.DeleteSubjectResponse]
     """Deletes a subject with its templates."""
     EraseSubject: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.EraseSubjectRequest, _gallery_pb2.EraseSubjectResponse]
-    """Deletes a subject with its templates, photos and key, waits until no byte of it remains in the store, and returns a
-    receipt. From then on, nobody can read this subject in a backup of the store, unless the backup includes the key.
+    """Deletes a subject with its templates, photos and key, waits until they have left the store, and returns a receipt.
+    From then on, nobody can read this subject in a backup of the store, unless the backup includes the key, as those
+    of PostgreSQL do.
     """
     DeleteTemplate: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.DeleteTemplateRequest, _gallery_pb2.DeleteTemplateResponse]
     """Deletes one template. A subject without templates stays until it is deleted."""
@@ -138,8 +139,9 @@ class GalleryServiceAsyncStub(GalleryServiceStub):
     DeleteSubject: _aio.UnaryUnaryMultiCallable[_gallery_pb2.DeleteSubjectRequest, _gallery_pb2.DeleteSubjectResponse]  # type: ignore[assignment]
     """Deletes a subject with its templates."""
     EraseSubject: _aio.UnaryUnaryMultiCallable[_gallery_pb2.EraseSubjectRequest, _gallery_pb2.EraseSubjectResponse]  # type: ignore[assignment]
-    """Deletes a subject with its templates, photos and key, waits until no byte of it remains in the store, and returns a
-    receipt. From then on, nobody can read this subject in a backup of the store, unless the backup includes the key.
+    """Deletes a subject with its templates, photos and key, waits until they have left the store, and returns a receipt.
+    From then on, nobody can read this subject in a backup of the store, unless the backup includes the key, as those
+    of PostgreSQL do.
     """
     DeleteTemplate: _aio.UnaryUnaryMultiCallable[_gallery_pb2.DeleteTemplateRequest, _gallery_pb2.DeleteTemplateResponse]  # type: ignore[assignment]
     """Deletes one template. A subject without templates stays until it is deleted."""
@@ -299,8 +301,9 @@ class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gallery_pb2.EraseSubjectRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gallery_pb2.EraseSubjectResponse, _abc.Awaitable[_gallery_pb2.EraseSubjectResponse]]:
-        """Deletes a subject with its templates, photos and key, waits until no byte of it remains in the store, and returns a
-        receipt. From then on, nobody can read this subject in a backup of the store, unless the backup includes the key.
+        """Deletes a subject with its templates, photos and key, waits until they have left the store, and returns a receipt.
+        From then on, nobody can read this subject in a backup of the store, unless the backup includes the key, as those
+        of PostgreSQL do.
         """
 
     @_abc_1.abstractmethod

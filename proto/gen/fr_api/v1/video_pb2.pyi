@@ -260,9 +260,9 @@ class VideoGap(_message.Message):
     BEGIN_S_FIELD_NUMBER: _builtins.int
     END_S_FIELD_NUMBER: _builtins.int
     begin_s: _builtins.float
-    """Seconds of the sound frame before it."""
+    """Seconds of the undamaged frame before it."""
     end_s: _builtins.float
-    """Seconds of the sound frame after it."""
+    """Seconds of the undamaged frame after it."""
     def __init__(
         self,
         *,
@@ -298,7 +298,7 @@ class VideoReading(_message.Message):
     frames_without_time: _builtins.int
     """Number of frames left out because they have no time, or are out of order."""
     sound_until_s: _builtins.float
-    """Seconds of the last sound frame; unset if there was none."""
+    """Seconds of the last undamaged frame; unset if there was none."""
     @_builtins.property
     def gaps(self) -> _containers.RepeatedCompositeFieldContainer[Global___VideoGap]:
         """Stretches left out because of damage."""
@@ -852,7 +852,7 @@ Global___ListTracksResponse: _TypeAlias = ListTracksResponse  # noqa: Y015
 
 @_typing.final
 class SearchTracksRequest(_message.Message):
-    """A search for tracks."""
+    """A search with tracks."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -866,7 +866,7 @@ class SearchTracksRequest(_message.Message):
     """The template to search with."""
     @_builtins.property
     def tracks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Numbers of the tracks to search for, 1 to 100 of them, each once."""
+        """Numbers of the tracks to search with, 1 to 100 of them, each once."""
 
     @_builtins.property
     def search(self) -> _gallery_pb2.SearchRequest:

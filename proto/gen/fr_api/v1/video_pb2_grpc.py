@@ -10,7 +10,7 @@ class VideoServiceStub:
     """Follows the faces of video files, and searches galleries for them.
 
     Announce a file with CreateVideo, send it with AnalyzeVideo, ask with GetVideo until it is analyzed, then list its
-    tracks and search for them. Only the caller who announced a video can use it. The server deletes the footage as soon
+    tracks and search with them. Only the caller who announced a video can use it. The server deletes the footage as soon
     as the analysis ends, and the rest at the video's expire_time, or with DeleteVideo.
     """
 
@@ -66,7 +66,7 @@ class VideoServiceServicer:
     """Follows the faces of video files, and searches galleries for them.
 
     Announce a file with CreateVideo, send it with AnalyzeVideo, ask with GetVideo until it is analyzed, then list its
-    tracks and search for them. Only the caller who announced a video can use it. The server deletes the footage as soon
+    tracks and search with them. Only the caller who announced a video can use it. The server deletes the footage as soon
     as the analysis ends, and the rest at the video's expire_time, or with DeleteVideo.
     """
 
@@ -185,7 +185,7 @@ class VideoService:
     """Follows the faces of video files, and searches galleries for them.
 
     Announce a file with CreateVideo, send it with AnalyzeVideo, ask with GetVideo until it is analyzed, then list its
-    tracks and search for them. Only the caller who announced a video can use it. The server deletes the footage as soon
+    tracks and search with them. Only the caller who announced a video can use it. The server deletes the footage as soon
     as the analysis ends, and the rest at the video's expire_time, or with DeleteVideo.
     """
 

@@ -1,4 +1,4 @@
-"""Tracks of footage: one of them shot by shot, the way of a shot into a case, and searches for tracks."""
+"""Tracks of footage: one of them shot by shot, the way of a shot into a case, and searches with tracks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A search for tracks: `track` has their numbers."""
+    """A search with tracks: `track` has their numbers."""
 
     gallery: str = ""
     probe: int = video_pb2.TRACK_PROBE_MEAN
@@ -110,7 +110,7 @@ async def to_case(visit: Visit) -> Response:
 
 
 async def search(visit: Visit) -> Response:
-    """Show the form of a search for tracks."""
+    """Show the form of a search with tracks."""
     asked = visit.query("track")
     return await _search(visit, Wanted(gallery=visit.query("gallery"), track={asked: 1} if asked else {}))
 
@@ -133,7 +133,7 @@ async def _search(visit: Visit, form: Wanted, error: FrApiError | None = None) -
 
 
 async def run(visit: Visit) -> Response:
-    """Search for tracks, and show a list of leads for each."""
+    """Search with tracks, and show a list of leads for each."""
     form = Wanted()
     try:
         form = visit.form(Wanted)
