@@ -265,7 +265,7 @@ class AsyncSubjects(AsyncGalleries):
         return await self._calls.call(self._gallery.GetTemplate, request)
 
     async def erase_subject(self, gallery_id: str, subject_id: str) -> gallery_pb2.EraseSubjectResponse:
-        """Delete a subject with its templates, photos and key; afterwards the store has no byte of it."""
+        """Delete a subject with its templates, photos and key; `scrubbed` says whether its bytes are removed."""
         request = gallery_pb2.EraseSubjectRequest(gallery_id=gallery_id, subject_id=subject_id)
         return await self._calls.call(self._gallery.EraseSubject, request)
 

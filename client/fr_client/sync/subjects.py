@@ -266,7 +266,7 @@ class Subjects(Galleries):
         return self._calls.call(self._gallery.GetTemplate, request)
 
     def erase_subject(self, gallery_id: str, subject_id: str) -> gallery_pb2.EraseSubjectResponse:
-        """Delete a subject with its templates, photos and key; afterwards the store has no byte of it."""
+        """Delete a subject with its templates, photos and key; `scrubbed` says whether its bytes are removed."""
         request = gallery_pb2.EraseSubjectRequest(gallery_id=gallery_id, subject_id=subject_id)
         return self._calls.call(self._gallery.EraseSubject, request)
 
