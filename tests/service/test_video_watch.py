@@ -275,7 +275,7 @@ def test_the_command_prints_the_law_gaps_and_leads_and_writes_their_faces(
     out = " ".join(out.split())
     assert AUTHORITY in out
     assert "prohibited in many countries" in out
-    assert ": LEAD, 6 independent looks" in out
+    assert ": LEAD, 6 independent looks, lead-1.png" in out
     assert " friend" in out
     assert "no lead" in out
     assert "the connection was lost" in out

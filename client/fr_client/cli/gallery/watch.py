@@ -69,28 +69,29 @@ def watch(
         written = 0
         with closing(events):  # type: ignore[type-var] # a generator
             for event in events:
-                picture = event.searched.picture.data
+                picture, name = event.searched.picture.data, ""
                 if pictures is not None and picture:
                     written += 1
-                    with writing(pictures), private_file(pictures / f"lead-{written}.png", replace=False) as file:
+                    name = f"lead-{written}.png"
+                    with writing(pictures), private_file(pictures / name, replace=False) as file:
                         file.write(picture)
                 if picture:
                     event.searched.ClearField("picture")
                 if as_lines:
                     print_line(message_keys(event))
                 else:
-                    for line in _lines(event):
+                    for line in _lines(event, name):
                         console().print(plain(line))
 
 
-def _lines(event: video_pb2.WatchStreamResponse) -> list[str]:
+def _lines(event: video_pb2.WatchStreamResponse, picture: str) -> list[str]:
     match event.WhichOneof("event"):
         case "status":
             return _status(event.status)
         case "gap":
             return [_gap(event.gap)]
         case _:
-            return _searched(event.searched)
+            return _searched(event.searched, picture)
 
 
 def _status(status: video_pb2.WatchStatus) -> list[str]:
@@ -113,11 +114,14 @@ def _gap(gap: video_pb2.WatchGap) -> str:
     return f"GAP from {_time(gap.begin_time)} {end}: {_REASONS.get(gap.reason, 'for another reason')}"
 
 
-def _searched(track: video_pb2.WatchedTrack) -> list[str]:
+def _searched(track: video_pb2.WatchedTrack, picture: str) -> list[str]:
     what = "LEAD" if track.lead else "no lead"
     looks = counted(track.independent_looks, "independent look")
     candidates = (f"  {one.rank}. {one.similarity:.4f} {one.subject_id} {one.display_name}" for one in track.candidates)
-    return [f"{_time(track.begin_time)} to {_time(track.end_time)}: {what}, {looks}", *candidates]
+    return [
+        f"{_time(track.begin_time)} to {_time(track.end_time)}: {what}, {looks}{picture and f', {picture}'}",
+        *candidates,
+    ]
 
 
 def _time(moment: timestamp_pb2.Timestamp) -> str:
