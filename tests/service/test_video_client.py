@@ -14,7 +14,7 @@ from support.callers import BLUES, Staffed, staffed
 from support.commands import commands, page, require_understood
 from support.cutting import cutting
 from support.servers import Fr, Running
-from support.video_calls import actor, analyzed, announced, footage
+from support.video_calls import actor, analyzed, announced, footage, tracks
 
 
 @pytest.fixture
@@ -34,8 +34,7 @@ def test_the_client_sends_footage_and_searches_for_its_tracks(client: Client, fi
     video = client.video.analyze(file, every_s=0.5, on_progress=lambda now: seen.append(now.received_bytes))
     assert video.state == video_pb2.VIDEO_STATE_ANALYZED
     assert seen[-1] == file.stat().st_size
-    tracks = list(client.video.tracks(video.video_id, crops=True))
-    for track in tracks:
+    for track in client.video.tracks(video.video_id, crops=True):
         client.enrol("wanted", f"of track {track.track}", track.best_shots[0].crop.data)
     leads = client.video.search(video.video_id, "wanted", [1, 2], probe="best-shot", top_k=1).leads
     assert [one.found.results[0].candidates[0].subject_id for one in leads] == ["of track 1", "of track 2"]
@@ -55,13 +54,13 @@ def test_an_upload_goes_on_after_lost_connections(server: Running, file: Path) -
 
 
 def test_so_does_the_asynchronous_client(server: Running, file: Path) -> None:
-    async def tracks() -> list[int]:
+    async def numbers() -> list[int]:
         async with AsyncClient(server.address) as client:
             video = await client.video.analyze(file)
             assert [one.video_id for one in await client.video.announced()] == [video.video_id]
             return [one.track async for one in client.video.tracks(video.video_id)]
 
-    assert asyncio.run(tracks()) == [1, 2]
+    assert asyncio.run(numbers()) == [1, 2]
 
 
 def test_the_command_lists_tracks_writes_crops_and_searches(fr: Fr, file: Path, tmp_path: Path) -> None:
@@ -146,7 +145,7 @@ def test_a_search_of_a_track_that_is_not_there_names_those_that_are(fr: Fr, file
     assert fr("gallery", "create", "wanted", "--use", "test")[0] == 0
     video_id = json.loads(fr("footage", "analyze", file, "--json")[1])["video"]["video_id"]
     status, _, errors = fr("footage", "search", video_id, "wanted", "--track", 9)
-    assert (status, errors) == (1, "INVALID_FIELD: The video has no track 9. Give a number from 1 to 2.\n")
+    assert (status, errors) == (1, "INVALID_FIELD: There is no track 9. Give a number from 1 to 2.\n")
 
 
 @pytest.fixture
@@ -176,3 +175,15 @@ def test_the_commands_of_the_page_work(
     assert "Track 1, 3 independent looks" in done[2]
     assert "examinations/01: frame " in done[-1]
     assert (tmp_path / "crops" / "track-1-shot-1.png").exists()
+
+
+def test_a_search_in_a_case_names_the_tracks_and_shots_that_are_there(
+    at: Staffed, fr_as: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    video_id = analyzed(at.operator, footage(tmp_path / "footage.mp4").read_bytes()).video_id
+    shots = len(tracks(at.operator, video_id)[0].best_shots)
+    words = ("case", "search-footage", at.operator.opens("AZ"), "wanted", video_id, "--track")
+    status, _, errors = fr_as(at.operator, *words, 9)
+    assert (status, errors) == (1, "INVALID_FIELD: There is no track 9. The only one is 1.\n")
+    status, _, errors = fr_as(at.operator, *words, 1, "--shot", 7)
+    assert (status, errors) == (1, f"INVALID_FIELD: There is no best shot 7. Give a number from 1 to {shots}.\n")

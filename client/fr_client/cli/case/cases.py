@@ -14,6 +14,7 @@ from fr_api.v1 import access_pb2, review_pb2
 from fr_client.cli.files import new_file
 from fr_client.cli.gallery import search
 from fr_client.cli.gallery.error_rates import answer_keys
+from fr_client.cli.gallery.footage import naming_shots
 from fr_client.cli.gallery.probes import Answered, AsLines, Brief, Form, Listed, PhotoPaths, answer_each, find_probes
 from fr_client.cli.gallery.recognise import SeveralFacesOption, TargetFmr, ThresholdOption
 from fr_client.cli.plugins import plugin_group
@@ -220,16 +221,17 @@ def search_footage(
     The server keeps the crop and its frame's time and hash with the case, but not the footage: keep the file.
     """
     with connected(context, as_json) as client:
-        answer = client.review.search_footage(
-            case_id,
-            gallery_id,
-            video_id,
-            track,
-            shot=shot,
-            top_k=top_k,
-            threshold=threshold,
-            only_above_threshold=only_above,
-        )
+        with naming_shots(client, video_id, track, shot):
+            answer = client.review.search_footage(
+                case_id,
+                gallery_id,
+                video_id,
+                track,
+                shot=shot,
+                top_k=top_k,
+                threshold=threshold,
+                only_above_threshold=only_above,
+            )
         if as_json:
             print_json({"found": answer_keys(answer.found), "examination": message_keys(answer.examination)})
             return

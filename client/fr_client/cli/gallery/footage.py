@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +16,7 @@ from fr_client.cli.gallery.search import OnlyAbove, TopK, print_search
 from fr_client.cli.progress import progress
 from fr_client.cli.show import console, counted, number, plain, print_json, print_list, table, when
 from fr_client.cli.state import AsJson, GalleryId, Unusable, Yes, argument, confirm, connected
+from fr_client.errors import FrApiError
 from fr_client.sync.client import Client
 from fr_client.unpack import message_keys
 from fr_client.videos import refused
@@ -173,10 +176,27 @@ def _analyzed(video: video_pb2.Video) -> video_pb2.Video:
 def _numbers(count: int, wanted: list[int] | None) -> list[int]:
     """Return the numbers of the tracks to search, of a video with `count`: those wanted, or all."""
     for one in wanted or ():
-        if one > count:
-            there = {0: "It has none.", 1: "Its only track is 1."}.get(count, f"Give a number from 1 to {count}.")
-            raise Unusable("INVALID_FIELD", f"The video has no track {one}. {there}")
+        _require_number("track", one, count)
     return wanted or list(range(1, count + 1))
+
+
+def _require_number(what: str, number: int, count: int) -> None:
+    if number > count:
+        there = {0: "The video has none.", 1: "The only one is 1."}.get(count, f"Give a number from 1 to {count}.")
+        raise Unusable("INVALID_FIELD", f"There is no {what} {number}. {there}")
+
+
+@contextmanager
+def naming_shots(client: Client, video_id: str, track: int, shot: int) -> Iterator[None]:
+    """Name the tracks or best shots that there are if the server refuses the block for another number."""
+    try:
+        yield
+    except FrApiError as error:
+        if error.reason == "INVALID_FIELD" and error.metadata.get("field", "").startswith("shot."):
+            _require_number("track", track, client.video.get(video_id).track_count)
+            found = next(one for one in client.video.tracks(video_id) if one.track == track)
+            _require_number("best shot", shot, len(found.best_shots))
+        raise
 
 
 def _state(video: video_pb2.Video) -> str:
