@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from fr_core.errors import Overloaded, StorageLow
+from fr_core.errors import StorageLow
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_server.storage.footage import FootageFolder, FootageRules, StoredVideo
+from fr_video.errors import TooManyVideos
 
 SAMPLING = ((1, 1), (1, 5))
 KEY = KeyEncryptionKey(bytes(32))
@@ -71,7 +72,7 @@ def test_announcements_at_once_do_not_exceed_the_limit_of_a_caller(tmp_path: Pat
     def one(number: int) -> str:
         try:
             return announced(folder, number).video_id
-        except Overloaded:
+        except TooManyVideos:
             return ""
 
     made = at_once([lambda number=number: one(number) for number in range(16)])  # type: ignore[misc]
