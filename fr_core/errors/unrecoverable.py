@@ -72,11 +72,11 @@ class WrongKey(Unrecoverable, reason="WRONG_KEY"):
 
 
 class NoStore(Unrecoverable, reason="NO_STORE"):
-    """The folder has no store, or its store has not been upgraded to this version yet."""
+    """The folder or database has no store, or its store has not been upgraded to this version yet."""
 
 
 class TargetTaken(Unrecoverable, reason="TARGET_TAKEN"):
-    """The file or folder to write exists already."""
+    """The file, the folder or the store to write exists already."""
 
 
 class BackupUnusable(Unrecoverable, reason="BACKUP_UNUSABLE"):

@@ -218,3 +218,12 @@ def test_servers_start_from_what_the_commands_made(tmp_path: Path, named: Postgr
                     assert access_pb2.ROLE_ADMIN in client.access.who_am_i().roles
             listed = json.loads(fr("server", "status", "--config", second, "--json").stdout)["servers"]
             assert {each["name"] for each in listed} == {"one", "other"}
+
+
+def test_a_database_without_stores_is_not_called_a_folder(named: Postgres) -> None:
+    for words in (("gallery", "verify"), ("server", "verify")):
+        refused = fr(*words)
+        assert refused.exit_code == 1
+        assert refused.stderr.startswith("NO_STORE: The database postgresql://"), refused.stderr
+        assert f"The database {named} holds no" in refused.stderr
+        assert "host=" not in refused.stderr  # nor anything else of the address

@@ -265,7 +265,7 @@ def data_and_key(
     if holds_store and server is None:
         require_store(folder)
     elif holds_store and server is not None and not exists(server, GALLERIES):
-        raise NoStore(message("error.gallery.folder_holds_no_galleries", folder=str(server)))
+        raise NoStore(message("error.gallery.database_holds_no_galleries", database=str(server)))
     opened = load_key(tree.gallery.key) if tree.gallery.key else key_beside(folder.absolute(), new=False)
     return server or folder, opened
 

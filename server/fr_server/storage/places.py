@@ -141,6 +141,7 @@ def require_places(config: Config) -> tuple[Place, ...]:
     """Return the places as `places_of` does; raises `NoStore` if no store exists."""
     places = places_of(config)
     if not any(place.is_there for place in places):
-        folder = config.storage.url or str(data_folder(config))
-        raise NoStore(message("error.server.folder_holds_no_store", data_folder=folder))
+        if (server := postgres_of(config)) is not None:
+            raise NoStore(message("error.server.database_holds_no_store", database=str(server)))
+        raise NoStore(message("error.server.folder_holds_no_store", data_folder=str(data_folder(config))))
     return places
