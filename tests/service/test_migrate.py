@@ -187,6 +187,15 @@ def test_damage_is_told_of_the_side_that_has_it(path: Path) -> None:
         assert str(damaged.named) in refused.stderr
 
 
+def test_tables_that_belong_to_no_store_are_not_touched(path: Path) -> None:
+    migrated(path, "postgresql")
+    target = places(path, folders=False)[0]
+    outside(target.location, target.schema, "DROP TABLE store_header")
+    refused = fr("store", "migrate", "--to", "postgresql", "--config", path)
+    assert refused.stderr.startswith("STORE_CORRUPT"), refused.stderr
+    assert str(target.named) in refused.stderr
+
+
 def test_a_digest_tells_rows_apart_in_any_order() -> None:
     rows: list[Row] = [(1, "a", b"b", 0.5, None), (2, "", b"", -0.5, 7)]
 

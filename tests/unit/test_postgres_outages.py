@@ -105,7 +105,7 @@ def test_a_database_that_was_read_only_for_a_while(postgres: Cluster, database: 
 def test_a_registry_that_states_no_version_or_two(database: Postgres, rows: str) -> None:
     with closing(Registry(database)) as registry:
         registry.run(rows)
-    with pytest.raises(StoreCorrupt):
+    with pytest.raises(StoreCorrupt, match="drop the schema fr_servers"):
         servers_of(database)
 
 

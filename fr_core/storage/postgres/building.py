@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 
-from fr_core.errors import StoreInUse, message
+from fr_core.errors import StoreInUse, TargetTaken, message
 from fr_core.storage.driver_errors import driver_errors
 from fr_core.storage.keys import KEY_BYTES, KeyEncryptionKey
-from fr_core.storage.location import Postgres, schema_name
+from fr_core.storage.location import Postgres, name_of, schema_name
 from fr_core.storage.migrations import make_tables
 from fr_core.storage.postgres.header import PostgresHeader
 from fr_core.storage.postgres.link import Link
@@ -40,7 +40,7 @@ class _NewStore:
 def new_store(server: Postgres, schema: Schema) -> Iterator[_NewStore]:
     """Yield an empty store, which is there for others when the block has ended.
 
-    Raises as `PostgresDatabase`.
+    Raises `TargetTaken`: another process has made the store meanwhile; and as `PostgresDatabase`.
     """
     require_usable(server)
     name = schema_name(schema)
@@ -51,6 +51,8 @@ def new_store(server: Postgres, schema: Schema) -> Iterator[_NewStore]:
         if not locks.try_take(Lock.HELD, server.lock_timeout_s):
             raise StoreInUse(message("error.storage.postgres_held", schema=schema.name))
         link.wait_for_ever()
+        if header.exists(schema):  # since the caller looked
+            raise TargetTaken(message("error.storage.move_target_taken", name=str(name_of(server, schema))))
         link.run("BEGIN")
         header.create(schema, name)
         vault = Vault.new(KeyEncryptionKey(os.urandom(KEY_BYTES)), schema.mac_prefix)

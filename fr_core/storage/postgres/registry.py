@@ -153,7 +153,7 @@ def make_tables(server: Postgres) -> None:
             link.run(_TABLES)
         rows = link.run("SELECT version FROM layout")
         if len(rows) != 1:
-            raise StoreCorrupt(message("error.storage.database_damaged"), check="layout")
+            raise StoreCorrupt(message("error.storage.registry_damaged"), check="layout")
         ((version,),) = rows
         if version > VERSION:
             raise StoreNewer(
