@@ -93,7 +93,7 @@ def run(folder: Path, cuts: Cuts, seed: int, synchronous: str, lies: bool, refus
 
 def wait_until_known(galleries: Galleries, error: StoreFailed) -> None:
     """Change the gallery until the store has taken back the failed commit: until then it may be kept or not."""
-    while "take it back" in error.what:
+    while "refused to undo it" in error.what:
         try:
             galleries.update(GALLERY, GalleryUpdate("again"))
         except StoreFailed as again:

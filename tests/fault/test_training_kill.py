@@ -231,7 +231,7 @@ def cut_many(
                 try:
                     store.change(first[hand].session_id, lambda _, one: (changed(one), None)).result()
                 except StoreFailed as error:
-                    begun[hand] -= "take it back" not in error.what  # where it says so, nobody knows
+                    begun[hand] -= "refused to undo it" not in error.what  # where it says so, nobody knows
                     time.sleep(0.002 * hand)  # the next cut may come before it begins again
                 else:
                     done[hand] += 1
