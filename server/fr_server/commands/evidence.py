@@ -63,10 +63,10 @@ def verify(
         if file.is_dir():
             what = f"{file} is a folder. Give the original ZIP file: the command cannot check unpacked files."
             raise CommandFailed("FILE_UNREADABLE", what)
+        expected, expected_audit = _text(public_key), _text(audit_key)
         if not _is_zip(file):
             what = "The file is not an evidence bundle. Name the ZIP file that `fr evidence export` wrote."
             raise CommandFailed("EVIDENCE_UNUSABLE", what)
-        expected, expected_audit = _text(public_key), _text(audit_key)
         try:
             with waiting("Checking"):
                 found = verify_bundle(file, expected, expected_audit)
