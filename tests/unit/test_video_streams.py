@@ -108,7 +108,7 @@ def test_an_ordinary_file_is_no_stream(tmp_path: Path) -> None:
     """It would be played again and again, as if it were live."""
     path = tmp_path / "recorded.ts"
     path.write_bytes(b"packets")
-    with pytest.raises(StreamUnreadable, match="fr footage analyze"):
+    with pytest.raises(StreamUnreadable, match="ordinary file"):
         Feed(path.as_uri())
     with pytest.raises(StreamUnreadable, match="is not one of"):
         Feed(tmp_path.as_uri())
