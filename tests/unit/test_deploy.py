@@ -89,7 +89,7 @@ def test_every_image_has_the_tag_of_its_version() -> None:
     ]
     assert images == [[f"fr-core:{__version__}"], [f"fr-core-gpu:{__version__}"]]
     named = re.findall(r"fr-core(?:-gpu)?:(\d\S*)", CONTAINERS + page("docs/gpu.md"))
-    assert len(named) == 8
+    assert len(named) == 7
     assert set(named) == {__version__}
     chart = (DEPLOY / "helm/fr-core/Chart.yaml").read_text("utf-8")
     assert re.findall(r'(?m)^(?:v|appV)ersion: "?([^"\n]+)', chart) == [__version__] * 2
