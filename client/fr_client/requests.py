@@ -158,6 +158,11 @@ def compare(
     return request
 
 
+def batch_embed(photos: Sequence[Photo], fit: Fit) -> recognition_pb2.BatchEmbedRequest:
+    """Return the request of `embed_batch`; raises what `photo_bytes` raises."""
+    return recognition_pb2.BatchEmbedRequest(images=[image(photo, fit) for photo in photos])
+
+
 def stream_embed(item: EmbedItem, fit: Fit) -> recognition_pb2.StreamEmbedRequest:
     """Return the request of one photo of `embed_many`."""
     return recognition_pb2.StreamEmbedRequest(image=image(item.photo, fit))

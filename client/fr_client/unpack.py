@@ -23,7 +23,7 @@ def message_keys(message: Message) -> dict[str, Any]:
 
 
 def result(field: str) -> Callable[[Any], Any]:
-    """Return the function that reads a response to an item of a stream: its refusal, or the field of its answer."""
+    """Return the function that reads the response to an item of a stream or a batch: its refusal, or a field."""
     return lambda response: response.refusal if response.WhichOneof("result") == "refusal" else getattr(response, field)
 
 

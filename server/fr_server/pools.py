@@ -5,10 +5,11 @@ import contextvars
 import math
 import time
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from fr_core.engine import photos_at_once
 from fr_core.errors import InputRefused, Overloaded, ShuttingDown, message
@@ -111,6 +112,7 @@ class PhotoTimes:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Item = TypeVar("Item")
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 
@@ -196,6 +198,31 @@ class Work:
         await require_caller_valid()
         return done
 
+    async def photos(self, task: Callable[[Item], T], items: Sequence[Item]) -> list[T | BaseException]:
+        """Run what computes for each item of a batch; return the results in their order, or what a task raised.
+
+        Raises like `photo`; nothing more is begun then, nor after a cancellation.
+        """
+        ticket, caller, began = current_ticket(), current_sharer(), time.monotonic()
+        ended_s: list[float] = []
+
+        def run(item: Item) -> T:
+            ticket.require_wanted()
+            done = task(item)
+            ended_s.append(time.monotonic())
+            return done
+
+        pool = self._bulk if ticket.bulk else self._interactive
+        futures: list[Future[T]] = [
+            pool.submit(caller, partial(contextvars.copy_context().run, run, item)) for item in items
+        ]
+        await _all_ended(futures)
+        ticket.require_wanted()
+        for moment in ended_s:
+            self.photo_times.add(moment - began)
+        await require_caller_valid()
+        return [future.exception() or future.result() for future in futures]
+
     @property
     def waiting_photos(self) -> int:
         """Number of photos that wait for a thread."""
@@ -275,6 +302,25 @@ async def _on(threads: FairThreads, task: Callable[[], T]) -> T:
     """Run a task in threads, within the context of its call."""
     within = partial(contextvars.copy_context().run, task)
     return await asyncio.wrap_future(threads.submit(current_sharer(), within))
+
+
+async def _all_ended(futures: Sequence[Future[Any]]) -> None:
+    """Wait until all have ended; a cancellation cancels those that have not begun."""
+    ended: Future[None] = Future()
+    left = iter(range(len(futures) - 1, -1, -1))  # not the futures: they would hold themselves
+
+    def count(_: Future[Any]) -> None:
+        if next(left) == 0 and ended.set_running_or_notify_cancel():
+            ended.set_result(None)
+
+    for future in futures:
+        future.add_done_callback(count)
+    try:
+        await asyncio.wrap_future(ended)
+    except asyncio.CancelledError:
+        for future in futures:
+            future.cancel()
+        raise
 
 
 async def answer_each(

@@ -147,6 +147,7 @@ SEARCH = "/fr_api.v1.GalleryService/Search"
 STREAM_SEARCH = "/fr_api.v1.GalleryService/StreamSearch"
 DUPLICATES = "/fr_api.v1.GalleryService/FindDuplicates"
 ENROL, EMBED = "/fr_api.v1.GalleryService/Enrol", "/fr_api.v1.RecognitionService/Embed"
+BATCH = "/fr_api.v1.RecognitionService/BatchEmbed"
 CREATE = "/fr_api.v1.GalleryService/CreateGallery"
 
 
@@ -513,6 +514,10 @@ def test_a_budget_of_calls_is_spent_by_calls_and_by_items(world: World) -> None:
     results = {one.item_id: one.WhichOneof("result") for one in answers}
     assert results == {"0": "found", "1": "found", "2": "refusal", "3": "refusal"}
     assert len(answers) == 4
+    token = world.token(Role.OPERATOR, budget=few)
+    batches = [recognition_pb2.BatchEmbedRequest(images=[PHOTO.image] * photos) for photos in (2, 2, 1)]
+    told = [world.call(token, BATCH, request) for request in batches]
+    assert [reason_of(how) for how in told] == ["OK", "RATE_LIMITED", "RATE_LIMITED"]
 
 
 def test_searches_of_a_day_are_spent_by_searches(world: World) -> None:

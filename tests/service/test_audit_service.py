@@ -110,6 +110,7 @@ def work_through(at: Staffed) -> tuple[dict[str, Any], dict[str, Caller], dict[s
     done(operator, "gallery", "StreamSearch", item_id=SUBJECT, search=search)
     done(operator, "recognition", "Detect", image=IMAGE)
     done(operator, "recognition", "Embed", image=IMAGE)
+    done(operator, "recognition", "BatchEmbed", images=[common_pb2.Image(data=b"no photo"), IMAGE, IMAGE])
     done(operator, "recognition", "Compare", a=FACE, b=new)
     done(operator, "gallery", "GetSubject", subject_id=SUBJECT, **asked)
     done(operator, "gallery", "ListSubjects", **asked)
@@ -184,6 +185,7 @@ TOLD: list[tuple[str, str, str, int, Mapping[str, Any]]] = [
     ("StreamSearch", "access", "gallery.stream_search", 5, {**SEARCHED, **WHY, "gallery_version": 6}),
     ("Detect", "access", "recognition.detect", 0, {"counts": {"faces": 1}}),
     ("Embed", "access", "recognition.embed", 0, {"counts": {"faces": 1}, "model": MODEL}),
+    ("BatchEmbed", "access", "recognition.batch_embed", 0, {"counts": {"results": 3, "faces": 2}, "model": MODEL}),
     ("Compare", "access", "recognition.compare", 0, {"model": MODEL, "threshold": "0.5"}),
     ("GetSubject", "access", "gallery.get_subject", 1, {"gallery": "wanted", **WHY}),
     ("ListSubjects", "access", "gallery.list_subjects", 5, {"gallery": "wanted", "counts": {"subjects": 5}, **WHY}),

@@ -79,6 +79,11 @@ def detect(data: bytes) -> Callable[[Running], object]:
     return lambda server: server.recognition.Detect(request)
 
 
+def embed(photos: int) -> Callable[[Running], object]:
+    request = recognition_pb2.BatchEmbedRequest(images=[common_pb2.Image(data=photo(1))] * photos)
+    return lambda server: server.recognition.BatchEmbed(request)
+
+
 def delete_template(template_id: int) -> Callable[[Running], object]:
     request = gallery_pb2.DeleteTemplateRequest(gallery_id="staff", template_id=template_id)
     return lambda server: server.gallery.DeleteTemplate(request)
@@ -132,6 +137,8 @@ BAD = (
     Bad("format not accepted", detect(encoded(64, 64, "BMP")), INVALID, "UNSUPPORTED_FORMAT"),
     Bad("oversize bytes", detect(b"\x89PNG" + bytes(8 * 1024 * 1024)), INVALID, "IMAGE_TOO_MANY_BYTES"),
     Bad("oversize pixels", detect(encoded(6000, 5000)), INVALID, "IMAGE_TOO_MANY_PIXELS"),
+    Bad("batch of none", embed(0), INVALID, "INVALID_FIELD"),
+    Bad("batch of too many", embed(65), INVALID, "INVALID_FIELD"),
     Bad("enrol: undecodable", enrol(image_probe(b"nothing")), INVALID, "UNDECODABLE"),
     Bad("enrol: no face", enrol(image_probe(photo())), PRECONDITION, "NO_FACE"),
     Bad("enrol: several faces", enrol(image_probe(photo(1, 2))), PRECONDITION, "SEVERAL_FACES"),

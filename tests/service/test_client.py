@@ -131,6 +131,18 @@ def test_many_are_enrolled_searched_and_embedded_each_with_an_answer_of_its_own(
         assert len(embedded["c"].faces) == 0
 
 
+def test_a_batch_has_the_answers_of_single_calls_in_the_order_of_its_photos(server: Running) -> None:
+    photos = [photo(1, 2), b"no photo", GREY, *map(photo, range(3, 64))]
+    with Client(server.address, timeout_s=20) as client:
+        answers = client.embed_batch(photos)
+        assert [isinstance(answer, common_pb2.Refusal) for answer in answers] == [n == 1 for n in range(64)]
+        assert isinstance(answers[1], common_pb2.Refusal)
+        assert reason_of(answers[1]) == "UNDECODABLE"
+        assert [answers[n] for n in (0, 2, 20, 63)] == [client.embed(photos[n]) for n in (0, 2, 20, 63)]
+        (refused,) = client.embed_batch([b"no photo"])
+        assert refused == answers[1]
+
+
 def test_an_overloaded_server_is_asked_again_until_it_has_room(start_server: Callable[..., Running]) -> None:
     server = start_server(server={"max_in_flight": 1})
     with Client(server.address, timeout_s=20, retry=RetryPolicy(attempts=50)) as patient:

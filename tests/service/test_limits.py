@@ -23,9 +23,11 @@ from fr_core.detect.null import NullDetector
 from fr_core.embed.null import NULL_MODEL
 from fr_core.errors import CallEnded, CallTooLong
 from fr_core.gallery.values import Enrolment, GalleryUpdate, NewTemplate
+from fr_core.runtime.devices import ActiveDevice
 from fr_core.runtime.ticket import current_ticket
 from fr_core.types import U8, Detection, Embedding, frozen_array
 from fr_server.config import Config
+from fr_server.pools import photo_threads
 from fr_server.rpc.interceptors import boundary
 from fr_server.rpc.interceptors.admission import Admission
 from fr_server.rpc.interceptors.wrapping import Context, first_of
@@ -42,6 +44,10 @@ def detect(*blues: int) -> recognition_pb2.DetectRequest:
     return recognition_pb2.DetectRequest(image=common_pb2.Image(data=photo(*blues)))
 
 
+def batch(*blues: int) -> recognition_pb2.BatchEmbedRequest:
+    return recognition_pb2.BatchEmbedRequest(images=[common_pb2.Image(data=photo(blue)) for blue in blues])
+
+
 class Outcomes(Listener):
     def __init__(self) -> None:
         self.seen: list[str] = []
@@ -50,11 +56,15 @@ class Outcomes(Listener):
         return lambda outcome, took_s: self.seen.append(outcome)
 
 
-def test_a_call_ends_in_time_whatever_its_client_waits_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize("photos", [1, 64])
+def test_a_call_ends_in_time_whatever_its_client_waits_for(tmp_path: Path, photos: int) -> None:
     held, outcomes = GatedDetector(), Outcomes()
     with running(tmp_path / "data", held, Telemetry(outcomes), limits={"call_s": 1.0}) as server:
         began = time.monotonic()
-        told = refusal_of(lambda: server.recognition.Detect(detect(1), timeout=60))
+        if photos == 1:
+            told = refusal_of(lambda: server.recognition.Detect(detect(1), timeout=60))
+        else:
+            told = refusal_of(lambda: server.recognition.BatchEmbed(batch(*range(photos)), timeout=60))
         took_s = time.monotonic() - began
         held.gate.set()
         assert (told.code, told.info.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "CALL_TOO_LONG")
@@ -110,6 +120,7 @@ def test_a_refusal_says_how_many_of_what_there_are(tmp_path: Path) -> None:
         for stream in streams:
             next(stream)
         assert refused(lambda: server.recognition.StreamEmbed(first_alone())) == ("3", "The server has 3 streams open")
+        assert refused(lambda: server.recognition.BatchEmbed(batch(1))) == ("3", "The server has 3 streams open")
         call = server.recognition.Detect.future(detect(1))
         assert held.entered.acquire(timeout=10)
         assert refused(lambda: server.recognition.StreamEmbed(first_alone())) == ("4", "The server has 4 calls in work")
@@ -117,6 +128,18 @@ def test_a_refusal_says_how_many_of_what_there_are(tmp_path: Path) -> None:
         held.gate.set()
         go.set()
         assert call.result(10).faces
+
+
+def test_of_a_batch_that_is_cancelled_nothing_more_is_begun(tmp_path: Path) -> None:
+    held, outcomes = GatedDetector(), Outcomes()
+    with running(tmp_path / "data", held, Telemetry(outcomes)) as server:
+        given_up = server.recognition.BatchEmbed.future(batch(*range(64)))
+        assert held.entered.acquire(timeout=10)
+        given_up.cancel()
+        until(lambda: outcomes.seen == ["CANCELLED"])
+        held.gate.set()
+        assert len(server.recognition.BatchEmbed(batch(1, 2)).results) == 2
+    assert held.calls <= photo_threads(ActiveDevice("cpu", "cpu", "null", "f32")) + 2
 
 
 def test_a_photo_of_too_many_faces_is_refused_before_they_are_embedded(tmp_path: Path) -> None:
@@ -136,6 +159,7 @@ DETECT = recognition_pb2.DetectRequest(image=common_pb2.Image(data=photo(1)))
 NO_PHOTO = recognition_pb2.DetectRequest(image=common_pb2.Image(data=b"no photo" * 100))
 PROBE = recognition_pb2.Probe(image=common_pb2.Image(data=photo(2)))
 SEARCH = gallery_pb2.SearchRequest(gallery_id="none", probe=PROBE)
+BATCH = recognition_pb2.BatchEmbedRequest(images=[NO_PHOTO.image, PROBE.image])
 TIMES = 5
 ITEMS = 3
 
@@ -161,7 +185,7 @@ def collecting_nothing(folder: Path, detector: NullDetector | None = None) -> It
     gc.collect()
     gc.freeze()
     with running(folder, detector) as server:
-        before = [*messages_held(), DETECT, NO_PHOTO, PROBE, SEARCH]
+        before = [*messages_held(), DETECT, NO_PHOTO, PROBE, SEARCH, BATCH]
         known = {id(message) for message in before}  # which stay theirs while `before` is there
 
         def held(least: int) -> list[str]:
@@ -203,6 +227,11 @@ def too_late(server: Running) -> None:
     assert told is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
+def in_a_batch(server: Running) -> None:
+    refused, embedded = server.recognition.BatchEmbed(BATCH, timeout=20).results
+    assert (refused.HasField("refusal"), len(embedded.embedded.faces)) == (True, 1)
+
+
 def streamed(server: Running) -> None:
     assert len(list(server.recognition.StreamEmbed(items(), timeout=20))) == ITEMS
 
@@ -223,7 +252,7 @@ def items(left: threading.Event | None = None) -> Iterator[recognition_pb2.Strea
         left.wait(20)  # until then, the caller may say more
 
 
-@pytest.mark.parametrize("call", [answered, no_photo, no_gallery, too_late, streamed, cut_off])
+@pytest.mark.parametrize("call", [answered, no_photo, no_gallery, too_late, in_a_batch, streamed, cut_off])
 def test_no_request_waits_for_the_garbage_collector(tmp_path: Path, call: Callable[[Running], None]) -> None:
     with collecting_nothing(tmp_path, SlowDetector() if call is too_late else None) as (server, held):
         for _ in range(TIMES):

@@ -35,6 +35,7 @@ COURSE = "The gallery of a course is of use TRAINING, and its people have no nam
 TELLS_NOBODY = {
     "RecognitionService/Detect": OWN,
     "RecognitionService/Embed": OWN,
+    "RecognitionService/BatchEmbed": OWN,
     "RecognitionService/Compare": OWN,
     "AuditService/ExportAudit": "Records name nobody.",
     "RecognitionService/StreamEmbed": OWN,

@@ -190,7 +190,7 @@ def test_every_call_of_the_api_has_a_length_and_those_with_photos_that_of_any_me
     sizes = {method.removeprefix("/fr_api.v1."): request_of(method).most_bytes for method in METHODS}
     with_photos = {
         "GalleryService": "Enrol Search StreamEnrol StreamEnrolEmbeddings StreamSearch",
-        "RecognitionService": "Compare Detect Embed StreamEmbed",
+        "RecognitionService": "BatchEmbed Compare Detect Embed StreamEmbed",
         "ReviewService": "SearchInCase",
         "TrainingService": "SubmitProbe",
         "VideoService": "AnalyzeVideo SearchTracks",

@@ -94,6 +94,8 @@ def learn_response(record: CallRecord, response: Message) -> None:
     for name in _lists_of(answer.DESCRIPTOR):
         if number := len(getattr(answer, name)):
             record.counts[name] = number
+    if isinstance(answer, recognition_pb2.BatchEmbedResponse):
+        record.counts["faces"] = sum(len(result.embedded.faces) for result in answer.results)
     if isinstance(answer, gallery_pb2.SearchResponse):
         record.counts["candidates"] = sum(len(result.candidates) for result in answer.results)
     record.subject_ids += _subjects(answer)
@@ -132,6 +134,8 @@ def _scanned(response: gallery_pb2.FindDuplicatesResponse | gallery_pb2.ClusterG
 def _embedded_by(answer: Message) -> Iterator[common_pb2.ModelId]:
     if isinstance(answer, recognition_pb2.EmbedResponse):
         yield from (face.embedding.model for face in answer.faces)
+    elif isinstance(answer, recognition_pb2.BatchEmbedResponse):
+        yield from (face.embedding.model for result in answer.results for face in result.embedded.faces)
 
 
 def _subjects(answer: Message) -> Iterator[str]:
@@ -206,14 +210,17 @@ class Authorizer:
     async def check_request(self, principal: Principal, rule: Rule, request: Any, record: CallRecord) -> bool:
         """Check a request, and replace the ids in it that the principal may not know.
 
-        Returns whether to remove candidates below the threshold from the answer. Raises `NotPermitted`, `QuotaExceeded`
-        if it is a search and none is left today, and `Failure` if it cannot be checked now.
+        Returns whether to remove candidates below the threshold from the answer. Raises `NotPermitted`, `RateLimited`
+        if the budget has fewer calls than the request has items, `QuotaExceeded` if it is a search and none is left
+        today, and `Failure` if it cannot be checked now.
         """
         learn_request(record, rule, request)
         record.searched = rule.counts_as_search
         if rule.variants:
             sent = {variant.field: request.HasField(variant.field) for variant in rule.variants}
             require_role(principal, rule.roles_of(sent), with_fields=True)
+        for _ in getattr(request, rule.items)[1:] if rule.items else ():  # the first counts as the call
+            await self._spend(principal)
         if principal.coarse:
             require_photos(rule, request)
         if rule.search_if and value_at(request, rule.search_if):

@@ -90,6 +90,7 @@ class Rule:
     named_only: frozenset[Role] = frozenset()
     counts_as_search: bool = False  # whether it takes from the searches of a day, each item of a stream one
     search_if: str = ""  # path of a field that makes it a search where it is true; empty for none
+    items: str = ""  # a repeated field, each of whose entries counts as a call; empty for none
     stated: Stated = Stated.NOTHING  # what it must state to learn about people in an operational gallery
     probes: tuple[str, ...] = ()  # paths of probes in the request; a coarse principal may send photos alone
     coarse: Coarse = Coarse.AS_IS  # what becomes of the answer for a coarse principal

@@ -41,6 +41,7 @@ _RECOGNITION = {
         probes=("a", "b"),
         coarse=Coarse.ROUNDED,
     ),
+    "BatchEmbed": _recorded(_OPERATOR, _COMPUTE, "As Embed.", coarse=Coarse.REFUSED, items="images"),
     "StreamEmbed": _recorded(_OPERATOR, _COMPUTE, "As Embed.", coarse=Coarse.REFUSED),
 }
 

@@ -329,6 +329,86 @@ class CompareResponse(_message.Message):
 Global___CompareResponse: _TypeAlias = CompareResponse  # noqa: Y015
 
 @_typing.final
+class BatchEmbedRequest(_message.Message):
+    """Photos with faces to embed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def images(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.Image]:
+        """1 to 64 photos; all together at most as large as a message may be."""
+
+    def __init__(
+        self,
+        *,
+        images: _abc.Iterable[_common_pb2.Image] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["images", b"images"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchEmbedRequest: _TypeAlias = BatchEmbedRequest  # noqa: Y015
+
+@_typing.final
+class BatchEmbedResult(_message.Message):
+    """The answer to one photo of a batch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMBEDDED_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def embedded(self) -> Global___EmbedResponse:
+        """The embedded faces."""
+
+    @_builtins.property
+    def refusal(self) -> _common_pb2.Refusal:
+        """The reason for refusing the photo."""
+
+    def __init__(
+        self,
+        *,
+        embedded: Global___EmbedResponse | None = ...,
+        refusal: _common_pb2.Refusal | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["embedded", b"embedded", "refusal", b"refusal", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["embedded", b"embedded", "refusal", b"refusal", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["embedded", "refusal"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___BatchEmbedResult: _TypeAlias = BatchEmbedResult  # noqa: Y015
+
+@_typing.final
+class BatchEmbedResponse(_message.Message):
+    """The answers to the photos of a batch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchEmbedResult]:
+        """One result for each photo, in the order of the photos."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___BatchEmbedResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchEmbedResponse: _TypeAlias = BatchEmbedResponse  # noqa: Y015
+
+@_typing.final
 class StreamEmbedRequest(_message.Message):
     """One photo of a stream."""
 

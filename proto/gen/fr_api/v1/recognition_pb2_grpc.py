@@ -26,6 +26,11 @@ class RecognitionServiceStub:
                 request_serializer=fr__api_dot_v1_dot_recognition__pb2.EmbedRequest.SerializeToString,
                 response_deserializer=fr__api_dot_v1_dot_recognition__pb2.EmbedResponse.FromString,
                 _registered_method=True)
+        self.BatchEmbed = channel.unary_unary(
+                '/fr_api.v1.RecognitionService/BatchEmbed',
+                request_serializer=fr__api_dot_v1_dot_recognition__pb2.BatchEmbedRequest.SerializeToString,
+                response_deserializer=fr__api_dot_v1_dot_recognition__pb2.BatchEmbedResponse.FromString,
+                _registered_method=True)
         self.Compare = channel.unary_unary(
                 '/fr_api.v1.RecognitionService/Compare',
                 request_serializer=fr__api_dot_v1_dot_recognition__pb2.CompareRequest.SerializeToString,
@@ -51,6 +56,15 @@ class RecognitionServiceServicer:
 
     def Embed(self, request, context):
         """Detects and embeds every face in a photo. For a photo without a face, the list is empty.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchEmbed(self, request, context):
+        """Embeds the faces of many photos in one call, which costs less than a call for each. A refused photo does not affect
+        the others. People who wait go first: such a call is a long job, like a stream, and takes one of the places of
+        streams. Each photo counts as a call of the caller's budget.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -83,6 +97,11 @@ def add_RecognitionServiceServicer_to_server(servicer, server):
                     servicer.Embed,
                     request_deserializer=fr__api_dot_v1_dot_recognition__pb2.EmbedRequest.FromString,
                     response_serializer=fr__api_dot_v1_dot_recognition__pb2.EmbedResponse.SerializeToString,
+            ),
+            'BatchEmbed': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchEmbed,
+                    request_deserializer=fr__api_dot_v1_dot_recognition__pb2.BatchEmbedRequest.FromString,
+                    response_serializer=fr__api_dot_v1_dot_recognition__pb2.BatchEmbedResponse.SerializeToString,
             ),
             'Compare': grpc.unary_unary_rpc_method_handler(
                     servicer.Compare,
@@ -150,6 +169,33 @@ class RecognitionService:
             '/fr_api.v1.RecognitionService/Embed',
             fr__api_dot_v1_dot_recognition__pb2.EmbedRequest.SerializeToString,
             fr__api_dot_v1_dot_recognition__pb2.EmbedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchEmbed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fr_api.v1.RecognitionService/BatchEmbed',
+            fr__api_dot_v1_dot_recognition__pb2.BatchEmbedRequest.SerializeToString,
+            fr__api_dot_v1_dot_recognition__pb2.BatchEmbedResponse.FromString,
             options,
             channel_credentials,
             insecure,

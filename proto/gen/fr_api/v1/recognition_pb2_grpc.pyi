@@ -37,6 +37,11 @@ class RecognitionServiceStub:
     """Detects every face in a photo. For a photo without a face, the list is empty."""
     Embed: _grpc.UnaryUnaryMultiCallable[_recognition_pb2.EmbedRequest, _recognition_pb2.EmbedResponse]
     """Detects and embeds every face in a photo. For a photo without a face, the list is empty."""
+    BatchEmbed: _grpc.UnaryUnaryMultiCallable[_recognition_pb2.BatchEmbedRequest, _recognition_pb2.BatchEmbedResponse]
+    """Embeds the faces of many photos in one call, which costs less than a call for each. A refused photo does not affect
+    the others. People who wait go first: such a call is a long job, like a stream, and takes one of the places of
+    streams. Each photo counts as a call of the caller's budget.
+    """
     Compare: _grpc.UnaryUnaryMultiCallable[_recognition_pb2.CompareRequest, _recognition_pb2.CompareResponse]
     """Compares two faces. Refuses a photo without a face and, by default, a photo with several faces if none is clearly
     the subject. The metadata of a refusal names the photo: `field` begins with "a" or "b".
@@ -53,6 +58,11 @@ class RecognitionServiceAsyncStub(RecognitionServiceStub):
     """Detects every face in a photo. For a photo without a face, the list is empty."""
     Embed: _aio.UnaryUnaryMultiCallable[_recognition_pb2.EmbedRequest, _recognition_pb2.EmbedResponse]  # type: ignore[assignment]
     """Detects and embeds every face in a photo. For a photo without a face, the list is empty."""
+    BatchEmbed: _aio.UnaryUnaryMultiCallable[_recognition_pb2.BatchEmbedRequest, _recognition_pb2.BatchEmbedResponse]  # type: ignore[assignment]
+    """Embeds the faces of many photos in one call, which costs less than a call for each. A refused photo does not affect
+    the others. People who wait go first: such a call is a long job, like a stream, and takes one of the places of
+    streams. Each photo counts as a call of the caller's budget.
+    """
     Compare: _aio.UnaryUnaryMultiCallable[_recognition_pb2.CompareRequest, _recognition_pb2.CompareResponse]  # type: ignore[assignment]
     """Compares two faces. Refuses a photo without a face and, by default, a photo with several faces if none is clearly
     the subject. The metadata of a refusal names the photo: `field` begins with "a" or "b".
@@ -78,6 +88,17 @@ class RecognitionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_recognition_pb2.EmbedResponse, _abc.Awaitable[_recognition_pb2.EmbedResponse]]:
         """Detects and embeds every face in a photo. For a photo without a face, the list is empty."""
+
+    @_abc_1.abstractmethod
+    def BatchEmbed(
+        self,
+        request: _recognition_pb2.BatchEmbedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_recognition_pb2.BatchEmbedResponse, _abc.Awaitable[_recognition_pb2.BatchEmbedResponse]]:
+        """Embeds the faces of many photos in one call, which costs less than a call for each. A refused photo does not affect
+        the others. People who wait go first: such a call is a long job, like a stream, and takes one of the places of
+        streams. Each photo counts as a call of the caller's budget.
+        """
 
     @_abc_1.abstractmethod
     def Compare(

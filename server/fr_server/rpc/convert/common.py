@@ -22,6 +22,7 @@ NOTICE = message("notice.leads")
 E = TypeVar("E", bound=Enum)
 
 MAX_ITEM_ID = 128
+MAX_BATCH = 64
 NANOS_PER_S = 1_000_000_000
 # What the parts of a model id are made of; a mismatch repeats them in its message.
 _MODEL_WORD = re.compile(r"[A-Za-z0-9._+-]{1,64}")
@@ -44,6 +45,12 @@ def require_item_id(text: str) -> None:
     """Raise `InvalidField` where the id of a stream's item is too long."""
     if len(text) > MAX_ITEM_ID:
         raise InvalidField(message("error.rpc.item_id", length=len(text), most=MAX_ITEM_ID), field="item_id")
+
+
+def require_batch(number: int, field: str) -> None:
+    """Raise `InvalidField` unless a batch has 1 to `MAX_BATCH` items."""
+    if not 1 <= number <= MAX_BATCH:
+        raise InvalidField(message("error.rpc.batch", field=field, number=number, most=MAX_BATCH), field=field)
 
 
 def sent_threshold(request: gallery_pb2.FindDuplicatesRequest | gallery_pb2.ClusterGalleryRequest) -> float | None:

@@ -17,13 +17,16 @@ from fr_core.sharing import EVERYBODY, Places, share_of
 from fr_server.authz.callers import current_sharer
 from fr_server.rpc.interceptors.wrapping import EXEMPT, Context, Handler, Stream, Unary, wrap
 
+# Unary calls of many items.
+_BULK = frozenset({"/fr_api.v1.RecognitionService/BatchEmbed"})
+
 
 class Admission(grpc.aio.ServerInterceptor):
     """Admits up to `max_in_flight` calls at once; a stream is one call for as long as it is open.
 
     Callers share the calls, and the streams among them (`fr_core.sharing`).
 
-    Unary calls are interactive; what comes in streams is bulk, and lets them go first.
+    Unary calls of one item are interactive; what comes in streams and batches is bulk, and lets them go first.
 
     A unary call ends after `call_s` at the latest, whatever its client asks for: work that is begun for nobody is work
     that others wait for.
@@ -56,17 +59,19 @@ class Admission(grpc.aio.ServerInterceptor):
     ) -> Handler | None:
         """Wrap the handler of the call; where there is no room for it, its request is not even read."""
         handler = await continuation(handler_call_details)
-        if handler is None or handler_call_details.method.startswith(EXEMPT):
+        method = handler_call_details.method
+        if handler is None or method.startswith(EXEMPT):
             return handler
+        bulk = bool(handler.request_streaming or handler.response_streaming or method in _BULK)
         # The caller is known only within the call, and counted there.
-        refusal = self._refusal(bool(handler.request_streaming or handler.response_streaming), EVERYBODY)
+        refusal = self._refusal(bulk, EVERYBODY)
         if refusal is not None:
             return _refusing(refusal)
 
         def unary(behaviour: Unary) -> Unary:
             async def call(request: Any, context: Context) -> Any:
                 until_s = time.monotonic() + self._call_s
-                with self._admitted(context, bulk=False):
+                with self._admitted(context, bulk, self._call_s):
                     limit = asyncio.timeout(None if self._call_s == math.inf else self._call_s)
                     try:
                         async with limit:
@@ -81,7 +86,7 @@ class Admission(grpc.aio.ServerInterceptor):
 
         def stream(behaviour: Stream) -> Stream:
             async def call(requests: Any, context: Context) -> AsyncIterator[Any]:
-                with self._admitted(context, bulk=True):
+                with self._admitted(context, bulk, math.inf):
                     async for response in behaviour(requests, context):
                         yield response
                         del response  # so that an idle stream does not keep its last answer
@@ -96,15 +101,14 @@ class Admission(grpc.aio.ServerInterceptor):
         return self._calls.refusal(caller) or (self._streams.refusal(caller) if bulk else None)
 
     @contextmanager
-    def _admitted(self, context: Context, bulk: bool) -> Iterator[None]:
+    def _admitted(self, context: Context, bulk: bool, most_s: float) -> Iterator[None]:
         caller = current_sharer()
         refusal = self._refusal(bulk, caller)  # again: others may have come while the server read this request
         if refusal is not None:
             raise refusal
         left_s = cast("float | None", context.time_remaining())  # None without a deadline, whatever its stub says
-        if not bulk:
-            left_s = min(self._call_s, math.inf if left_s is None else left_s)
-        deadline = None if left_s is None or left_s == math.inf else time.monotonic() + left_s
+        left_s = min(most_s, math.inf if left_s is None else left_s)
+        deadline = None if left_s == math.inf else time.monotonic() + left_s
         ticket = Ticket(deadline, bulk, caller=caller)
         hold(ticket)
         try:

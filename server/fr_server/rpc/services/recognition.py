@@ -8,11 +8,11 @@ from fr_core.errors import InputRefused
 from fr_core.pipeline import FacePolicy
 from fr_server.pools import Work
 from fr_server.rpc.convert.calibration import criterion
-from fr_server.rpc.convert.common import face_policy, image_data
+from fr_server.rpc.convert.common import face_policy, image_data, require_batch
 from fr_server.rpc.convert.recognition import compare_response, detect_response, embed_response
 from fr_server.rpc.interceptors.wrapping import Context
 from fr_server.rpc.services.decisions import Decisions
-from fr_server.rpc.services.items import answer_items
+from fr_server.rpc.services.items import answer_items, item_refusal
 from fr_server.rpc.services.probes import ProbeFace, Probes
 
 
@@ -30,6 +30,11 @@ class RecognitionService(recognition_pb2_grpc.RecognitionServiceServicer):
 
     async def Embed(self, request: pb.EmbedRequest, context: Context) -> pb.EmbedResponse:
         return await self._embed(request.image)
+
+    async def BatchEmbed(self, request: pb.BatchEmbedRequest, context: Context) -> pb.BatchEmbedResponse:
+        require_batch(len(request.images), "images")
+        outcomes = await self._work.photos(self._batch_embedded, request.images)
+        return pb.BatchEmbedResponse(results=map(_result, outcomes))
 
     async def Compare(self, request: pb.CompareRequest, context: Context) -> pb.CompareResponse:
         policy = face_policy(request.several_faces, allow_all=False)
@@ -58,6 +63,9 @@ class RecognitionService(recognition_pb2_grpc.RecognitionServiceServicer):
     def _embedded(self, photo: bytes) -> pb.EmbedResponse:
         return embed_response(self._probes.pipeline.analyze(photo))
 
+    def _batch_embedded(self, image: common_pb2.Image) -> pb.BatchEmbedResult:
+        return pb.BatchEmbedResult(embedded=self._embedded(image_data(image, "images")))
+
     async def _side(self, probe: pb.Probe, field: str, policy: FacePolicy) -> ProbeFace:
         pipeline = self._probes.pipeline
         try:
@@ -66,3 +74,11 @@ class RecognitionService(recognition_pb2_grpc.RecognitionServiceServicer):
             refusal.metadata.setdefault("field", f"{field}.{probe.WhichOneof('source')}")  # such as a.image
             raise
         return side
+
+
+def _result(outcome: pb.BatchEmbedResult | BaseException) -> pb.BatchEmbedResult:
+    if isinstance(outcome, pb.BatchEmbedResult):
+        return outcome
+    if not isinstance(outcome, Exception):
+        raise outcome
+    return pb.BatchEmbedResult(refusal=item_refusal(outcome))
