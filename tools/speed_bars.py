@@ -18,10 +18,11 @@ import PIL.Image
 from fr_bench.bench_commands.options import tell_round, tell_step
 from fr_bench.speed.pipeline import bench_pipeline
 from fr_bench.speed.report import BenchReport
+from fr_bench.speed.requests import Method
 from fr_bench.speed.rest_peer import STAND_IN, RestOrder
 from fr_bench.speed.search import SearchOrder, bench_search
 from fr_bench.speed.search_report import SearchDetail, SearchSettings
-from fr_bench.speed.serve import ServeOrder, bench_serve
+from fr_bench.speed.serve import BATCH, ServeOrder, bench_serve
 from fr_bench.speed.values import PIPELINE, SERVER, EngineSettings, LoadSettings, PipelineDetail, ServeDetail
 from fr_bench.speed.workload import LFW, T1, PhotoList, find_testdata, read_photos
 from fr_bench.values import Bar
@@ -30,6 +31,7 @@ from fr_core.errors import FrError
 PROCESSORS = 2
 CONCURRENCY = 16
 INSIGHTFACE, AS_SERVER = "insightface", "insightface-96+512"
+IN_BATCHES = f"secured gRPC, {BATCH} a call"
 PEER_ONE = "peer (1 caller)"
 
 # Of the gallery for which the bar of a search is.
@@ -73,14 +75,14 @@ def served(
     photos: PhotoList,
     engine: EngineSettings,
     *,
-    method: str = "embed",
+    method: Method = Method.EMBED,
     concurrency: int = CONCURRENCY,
     peer: str | None = INSIGHTFACE,
     stand_in: bool = False,
     in_process: bool = True,
 ) -> BenchReport:
     """Measure a secured server, in turn with the same engine in process and the peers."""
-    channels = 1 if method == "stream" else min(2, concurrency)
+    channels = 1 if method is Method.STREAM else min(2, concurrency)
     load = LoadSettings(method, "closed", concurrency, None, 1.0, 1.0, 1, channels, 1, None, None, (), secured=True)
     order = ServeOrder(
         engine=engine,
@@ -116,6 +118,7 @@ def lfw(size: Size) -> Iterator[Figure]:
     for name, engine, bars in (("fast", fast(), (10.0, 8.0, 6.0)), ("defaults", DEFAULT, (8.0, 6.5, 3.5))):
         report = served(size, photos, engine, stand_in=True)
         what = f"LFW, {name}"
+        batches = served(size, photos, engine, method=Method.BATCH, concurrency=4 * BATCH)
         in_process, over_network, stand_in = map(at_least, bars)
         yield _to_peer(report, f"{what}, in process / FaceAnalysis", PIPELINE, in_process)
         yield _to_peer(report, f"{what}, secured gRPC / FaceAnalysis", SERVER, over_network)
@@ -123,20 +126,29 @@ def lfw(size: Size) -> Iterator[Figure]:
         yield Figure(f"{what}, secured gRPC / stand-in of InsightFace Server", of_stand_in, stand_in)
         kept = at_least(0.88) if name == "fast" else None
         yield Figure(f"{what}, secured gRPC / in process", ratio(report, SERVER, PIPELINE), kept)
+        yield _to_peer(batches, f"{what}, {IN_BATCHES} / FaceAnalysis", SERVER, over_network)
+        yield Figure(f"{what}, {IN_BATCHES} / in process", ratio(batches, SERVER, PIPELINE), kept)
 
 
 def t1(size: Size) -> Iterator[Figure]:
     """InsightFace's sample photo of six people."""
-    report = served(size, read_photos([T1], min(size.photos, 40), size.testdata), fast())
+    photos = read_photos([T1], min(size.photos, 40), size.testdata)
+    report = served(size, photos, fast())
     yield _to_peer(report, "t1, fast, in process / FaceAnalysis", PIPELINE, at_least(6.0))
     yield _to_peer(report, "t1, fast, secured gRPC / FaceAnalysis", SERVER, at_least(5.5))
     yield Figure("t1, fast, secured gRPC / in process", ratio(report, SERVER, PIPELINE), at_least(0.92))
+    report = served(size, photos, fast(), method=Method.BATCH, concurrency=2 * BATCH)
+    yield _to_peer(report, f"t1, fast, {IN_BATCHES} / FaceAnalysis", SERVER, at_least(5.5))
+    yield Figure(f"t1, fast, {IN_BATCHES} / in process", ratio(report, SERVER, PIPELINE), at_least(0.92))
 
 
 def stream(size: Size) -> Iterator[Figure]:
     """One stream, and one caller whose calls follow each other, as the frames of a camera do."""
     photos = read_photos([T1], min(size.photos, 40), size.testdata)
-    for name, method, concurrency in (("one stream", "stream", CONCURRENCY), ("one call after the other", "embed", 1)):
+    for name, method, concurrency in (
+        ("one stream", Method.STREAM, CONCURRENCY),
+        ("one call after the other", Method.EMBED, 1),
+    ):
         report = served(size, photos, fast(), method=method, concurrency=concurrency, peer=None)
         more_ms = 1e3 / rate(report, SERVER) - 1e3 / rate(report, PIPELINE)
         what = f"t1, {name}, secured gRPC / in process"
@@ -164,7 +176,7 @@ def groups(size: Size) -> Iterator[Figure]:
     """Photos of groups, with the server's defaults, beside FaceAnalysis at the sizes of InsightFace Server."""
     folder = str(find_testdata(size.testdata) / "groups")
     photos = read_photos([folder], 0 if size.photos > 20 else size.photos, None)
-    for method, bar in (("embed", 1.5), ("detect", 0.5)):
+    for method, bar in ((Method.EMBED, 1.5), (Method.DETECT, 0.5)):
         report = served(size, photos, DEFAULT, method=method, peer=AS_SERVER, in_process=False)
         yield _to_peer(report, f"groups, defaults, {method} / FaceAnalysis at 96+512", SERVER, at_least(bar))
         assert isinstance(report.detail, ServeDetail)

@@ -22,8 +22,11 @@ def serve(
         typer.Option(min=1, help="The first process of that server, if it runs here: its processor time is told."),
     ] = None,
     method: Annotated[
-        Literal["embed", "stream", "detect", "search"],
-        typer.Option(help="What is asked of it; stream: embeddings over one stream for each connection."),
+        Literal["embed", "stream", "batch", "detect", "search"],
+        typer.Option(
+            help="What is asked of it; stream: embeddings over one stream for each connection; batch: embeddings of 16 "
+            "photos a call."
+        ),
     ] = "embed",
     mode: Annotated[
         Literal["closed", "open"],
@@ -131,8 +134,8 @@ def serve(
         raise typer.BadParameter("--peer-key and --peer-pid go with it.", param_hint="--peer-url")
     if peer_url is not None and (method, mode) != ("embed", "closed"):
         raise typer.BadParameter("It is measured with --method embed and --mode closed.", param_hint="--peer-url")
-    if method == "stream" and mode != "closed":
-        raise typer.BadParameter("A stream is measured with --mode closed.", param_hint="--method")
+    if method in ("stream", "batch") and mode != "closed":
+        raise typer.BadParameter("Streams and batches are measured with --mode closed.", param_hint="--method")
     loads = _loads(sweep)
     with errors_to_stderr():
         from fr_bench.speed.report import page_of

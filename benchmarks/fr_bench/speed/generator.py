@@ -7,6 +7,7 @@ read once for each distinct content.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack
@@ -21,7 +22,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from fr_api.v1.common_pb2 import Refusal
 from fr_api.v1.error_reason_pb2 import ErrorReason
-from fr_api.v1.recognition_pb2 import StreamEmbedRequest, StreamEmbedResponse
+from fr_api.v1.recognition_pb2 import BatchEmbedResponse, StreamEmbedRequest, StreamEmbedResponse
 from fr_bench.speed.child import Child, answer_requests
 from fr_bench.speed.connection import Access, open_aio_channel
 
@@ -37,6 +38,7 @@ class Target:
     """A server (HOST:PORT), "/package.Service/Method", serialised requests, connections of each generator, and access.
 
     Without access, the connections are in clear. With `streams`, the requests are items of a stream, without their ids.
+    With a `batch`, each request is a batch of one photo, and so many of them make one call.
     """
 
     address: str
@@ -45,13 +47,14 @@ class Target:
     channels: int
     access: Access | None = None
     streams: bool = False
+    batch: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Closed:
     """An order: send the requests at these places, `concurrency` at a time, the next when one is answered.
 
-    Streams: one for each connection; `concurrency` counts all items that wait for their answers.
+    Streams: one for each connection. `concurrency` counts all photos that wait for their answers.
     """
 
     order: tuple[int, ...]
@@ -186,8 +189,8 @@ class _Sender:
         calls: list[Call] = []
 
         async def work(places: Iterator[int]) -> None:
-            for place in places:
-                calls.append(await self._call(place, time.monotonic(), order.deadline_s))  # noqa: PERF401 - others take places meanwhile
+            while batch := tuple(itertools.islice(places, self._target.batch)):
+                calls.extend(await self._call(batch, time.monotonic(), order.deadline_s))
 
         async with asyncio.TaskGroup() as group:
             if self._target.streams:
@@ -196,7 +199,7 @@ class _Sender:
                     if share:
                         group.create_task(self._stream(method, places, share, order.deadline_s, calls))
             else:
-                for _ in range(order.concurrency):
+                for _ in range(max(1, order.concurrency // self._target.batch)):
                     group.create_task(work(places))
         return calls
 
@@ -238,20 +241,25 @@ class _Sender:
                 due = order.start + arrival
                 # Also where it is late already: answers have to be taken in between.
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
-                tasks.append(group.create_task(self._call(place, due, order.deadline_s)))
-        return [task.result() for task in tasks]
+                tasks.append(group.create_task(self._call((place,), due, order.deadline_s)))
+        return [call for task in tasks for call in task.result()]
 
-    async def _call(self, place: int, due: float, deadline_s: float) -> Call:
+    async def _call(self, places: Sequence[int], due: float, deadline_s: float) -> list[Call]:
         self._turn = (self._turn + 1) % len(self._methods)
         sent = time.monotonic()
         left = max(0.001, due + deadline_s - sent)
+        request = b"".join(self._target.requests[place] for place in places)  # lists of joined messages are joined
         try:
-            await self._methods[self._turn](self._target.requests[place], timeout=left, metadata=self._metadata)
+            content = await self._methods[self._turn](request, timeout=left, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             ended = time.monotonic()
             reason, wait_s = outcome_of(error)
-            return Call(place, due, sent, ended, reason, wait_s is not None)
-        return Call(place, due, sent, time.monotonic(), OK, False)
+            return [Call(place, due, sent, ended, reason, wait_s is not None) for place in places]
+        ended, outcomes = time.monotonic(), [OK]
+        if self._target.batch > 1:
+            results = BatchEmbedResponse.FromString(content).results
+            outcomes = [_reason(one.refusal) if one.HasField("refusal") else OK for one in results]
+        return [Call(place, due, sent, ended, outcome, False) for place, outcome in zip(places, outcomes, strict=True)]
 
 
 def _reason(refusal: Refusal) -> str:

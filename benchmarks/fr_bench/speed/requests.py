@@ -33,6 +33,7 @@ class Method(StrEnum):
 
     EMBED = "embed"
     STREAM = "stream"  # embed, over streams
+    BATCH = "batch"  # embed, many photos in a call
     DETECT = "detect"
     SEARCH = "search"
 
@@ -43,6 +44,7 @@ PURPOSE: dict[str, Any] = {"purpose": common_pb2.PURPOSE_INVESTIGATION, "case_re
 PATHS = {
     Method.EMBED: "/fr_api.v1.RecognitionService/Embed",
     Method.STREAM: "/fr_api.v1.RecognitionService/StreamEmbed",
+    Method.BATCH: "/fr_api.v1.RecognitionService/BatchEmbed",
     Method.DETECT: "/fr_api.v1.RecognitionService/Detect",
     Method.SEARCH: "/fr_api.v1.GalleryService/Search",
 }
@@ -69,7 +71,10 @@ class Answer:
 
 
 def serialised(method: Method, photos: Sequence[bytes], gallery_id: str) -> tuple[bytes, ...]:
-    """The request for each photo, in a stream without id; `gallery_id` is for searches, of the largest face."""
+    """The request for each photo: in a stream without id, of batches a batch of one.
+
+    `gallery_id` is for searches, of the largest face.
+    """
     images = [common_pb2.Image(data=photo) for photo in photos]
     if method is Method.SEARCH:
         largest = common_pb2.SEVERAL_FACES_POLICY_LARGEST
@@ -79,6 +84,8 @@ def serialised(method: Method, photos: Sequence[bytes], gallery_id: str) -> tupl
             for probe in probes
         ]
         return tuple(search.SerializeToString() for search in searches)
+    if method is Method.BATCH:
+        return tuple(recognition_pb2.BatchEmbedRequest(images=[image]).SerializeToString() for image in images)
     kind = _REQUESTS[method]
     return tuple(kind(image=image).SerializeToString() for image in images)
 

@@ -29,6 +29,9 @@ from fr_locales.messages import message
 # In-process throughput that the server must keep.
 SERVER_TO_PIPELINE_BAR = Bar(0.85, at_least=True)
 
+# Photos of one call where a call has many.
+BATCH = 16
+
 # A closed loop waits for its answers: the deadline only ends a measurement of a server that hangs.
 CLOSED_DEADLINE_S = 120.0
 
@@ -159,9 +162,10 @@ def bench_serve(order: ServeOrder, listed: PhotoList, on_round: OnRound) -> Benc
             else ""
         )
         requests = serialised(method, listed.photos, gallery)
-        asked = Method.EMBED if method is Method.STREAM else method
+        asked = Method.EMBED if method in (Method.STREAM, Method.BATCH) else method
         answers = first_answers(channel, asked, serialised(asked, listed.photos, gallery))
-        target = Target(address, PATHS[method], requests, load.channels, access, streams=method is Method.STREAM)
+        batch = BATCH if method is Method.BATCH else 1
+        target = Target(address, PATHS[method], requests, load.channels, access, method is Method.STREAM, batch)
         subject = ServerSubject(
             stack.enter_context(Generators(target, load.generators)),
             address,
