@@ -162,7 +162,7 @@ class _Opener:
 
     def first_of_auto(self, plan: Plan, wanted: Precision | None) -> Session:
         """The first device that works; the one permitted fallback, and the session's device names what is in use."""
-        reasons = []
+        refusals = []
         for kind in _AUTO:
             if wanted is not None and wanted not in PRECISIONS[kind]:
                 continue
@@ -170,7 +170,8 @@ class _Opener:
             try:
                 return self.all_of(replace(plan, spec=spec), wanted)[0]
             except DeviceUnavailable as error:
-                reasons.append(error.what)
+                refusals.append(error)
+        reasons = " ".join(error.what for error in refusals)  # a sentence takes a catalogue, which takes time to read
         raise DeviceUnavailable(
-            message("error.runtime.no_device_here", precision=plan.precision, reasons=" ".join(reasons)), device="auto"
+            message("error.runtime.no_device_here", precision=plan.precision, reasons=reasons), device="auto"
         )
