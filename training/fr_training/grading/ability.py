@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from fr_locales.messages import message
 from fr_training.grading.values import PLAIN_PAIRS, Maybe, Undefined, pairs, unless_undefined
 from fr_training.prompts import ExerciseKind
 from fr_training.statistics.estimates import Estimate
 from fr_training.statistics.graded import UNKNOWN_PEOPLE, Graded, Prior, Weight, posterior, weights_of
-from fr_training.statistics.graded_class import of_class
+from fr_training.statistics.graded_class import ClassFound, of_class
 from fr_training.statistics.ordered_probit import Rated
 from fr_training.trials import Result
 
@@ -65,8 +66,13 @@ def class_abilities(cohort: Mapping[str, Sequence[Result]]) -> ClassAbilities:
     rated = {name: some for name, results in cohort.items() if len(some := rated_of(results)) >= LEAST}
     if len(rated) < LEAST_CLASS:
         return ClassAbilities(UNKNOWN_PEOPLE, 0, {})
-    found = of_class(list(rated.values()))
+    found = _learned(tuple(rated.values()))
     return ClassAbilities(found.prior, len(rated), dict(zip(rated, found.people, strict=True)))
+
+
+@lru_cache(maxsize=8)  # every page and export of a class, and of each of its trainees, asks for this again
+def _learned(answers: tuple[tuple[Rated, ...], ...]) -> ClassFound:
+    return of_class(answers)
 
 
 def theta_of(results: Sequence[Result], taught: ClassAbilities) -> Maybe[Estimate]:
