@@ -24,6 +24,14 @@ from support.servers import photo
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 
 
+@pytest.fixture(autouse=True)
+def quick_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By day have servers open the models in a tenth of the time: on the processor, with one size of batches."""
+    if not NIGHTLY:
+        monkeypatch.setenv("FR__MODEL__DEVICE", "cpu")
+        monkeypatch.setenv("FR__BATCHING__EMBEDDER_SIZES", "1")
+
+
 def of(content: dict[str, Any], part: str) -> list[dict[str, Any]]:
     return [one for one in content["rates"] if part in one["subject"]]
 
@@ -57,6 +65,8 @@ def test_a_secured_server_is_measured_beside_the_stand_in(
     options = (
         "--photos photos --number 4 --repeat 1 --secured --peer-url stand-in --ratio-to-pipeline --allow-busy --json"
     )
+    if not NIGHTLY:
+        options += " --device cpu"
     done = subprocess.run(
         [Path(sys.executable).parent / "fr", "bench", "serve", *options.split(), "--out", "out"],
         capture_output=True,
