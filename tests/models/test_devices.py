@@ -197,7 +197,7 @@ def test_bf16_moves_embeddings_a_little(pack_cache: ModelCache, photos: dict[str
 TILE = 640
 
 # A start runs each of the sizes; those of batches have tests of their own.
-ONE_SIZE = EngineOptions(embedder_sizes="1")
+ONE_SIZE = EngineOptions(detector_sizes="1", embedder_sizes="1")
 
 # The least cosine of one face with itself.
 SAME = {"f32": 0.9995, "bf16": 0.998}
@@ -254,9 +254,13 @@ def test_likely_rows_give_the_faces_of_all_rows_on_every_photo(
     detector = detector_of("buffalo_s", pack_cache, device, heard, precision)
     pixels = PixelInput(spec.colour, spec.mean, spec.std)
     (every,) = open_sessions(pack_cache.read_verified(spec.file), pixels, device, precision, threads=2)
-    labelled = sorted(testdata.rglob("*.jpg")) if NIGHTLY else sorted((testdata / "groups").glob("*.jpg"))[::10]
+    if NIGHTLY:
+        paths = [*photos.values(), *sorted(testdata.rglob("*.jpg"))]
+    else:  # the photo of a hundred tiles on one device alone
+        groups = sorted((testdata / "groups").glob("*.jpg"))
+        paths = [photos["solvay"], *groups[::10]] if device == "cpu" else groups[::5]
     tiles_seen = faces_seen = 0
-    for path in [photos["solvay"], *(photos.values() if NIGHTLY else ()), *labelled]:
+    for path in paths:
         seen = Recording(detector)
         picture = decode(path.read_bytes(), ImageLimits()).pixels
         MultiscaleDetector(seen, spec.score_threshold, spec.nms_threshold).detect(picture)
@@ -289,7 +293,8 @@ def cosines(ours: tuple[EmbeddedFace, ...], theirs: tuple[EmbeddedFace, ...]) ->
 )
 def test_batches_change_no_face(pack_cache: ModelCache, photos: dict[str, Path], device: str, precision: str) -> None:
     crowd = photos["solvay"].read_bytes()
-    single, many = (engine_of(pack_cache, device, precision, sizes) for sizes in ("1", "1,8"))
+    most = "1,8" if NIGHTLY else "1,3"
+    single, many = (engine_of(pack_cache, device, precision, sizes) for sizes in ("1", most))
     alone = single.pipeline.analyze(crowd).faces
     with ThreadPoolExecutor(4) as pool:  # photos at once, so that faces of different photos meet
         together = [photo.faces for photo in pool.map(many.pipeline.analyze, [crowd] * (4 if NIGHTLY else 2))]
