@@ -125,7 +125,8 @@ def _light(face: U8, strength: float) -> U8:
     turn = rng.uniform(0.0, 2.0 * np.pi)
     at = (np.arange(SIDE) + 0.5) / SIDE - 0.5
     side = np.cos(turn) * at[None, :] + np.sin(turn) * at[:, None]
-    lit = gain * cast * np.exp(strength * _LIGHT[3] * side)[..., None] * (face / 255.0) ** gamma
+    curve = (np.arange(256) / 255.0) ** gamma
+    lit = gain * cast * np.exp(strength * _LIGHT[3] * side)[..., None] * curve[face]
     return _u8(np.rint(255.0 * np.clip(lit, 0.0, 1.0)))
 
 
