@@ -10,6 +10,7 @@ from math import sin
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import PIL.Image
 
@@ -153,8 +154,9 @@ def noisy(pictures: Iterator[tuple[Fraction, U8]], seed: int = 1) -> Iterator[tu
     noises: list[Any] = []
     for number, (time, picture) in enumerate(pictures):
         if len(noises) < 5:
-            noises.append(rng.normal(0, 4, (*picture.shape[:2], 1)).astype(np.int16))
-        yield time, np.clip(picture.astype(np.int16) + noises[number % len(noises)], 0, 255).astype(np.uint8)
+            noise = rng.normal(0, 4, (*picture.shape[:2], 1)).astype(np.int16)
+            noises.append(np.repeat(noise, 3, axis=2))
+        yield time, cv2.add(picture, noises[number % len(noises)], dtype=cv2.CV_8U)  # ends at 0 and 255
 
 
 def _head_of(photo: Path) -> U8:
