@@ -144,19 +144,25 @@ def photos() -> dict[str, Path]:
 
 
 @pytest.fixture(scope="session")
-def memory() -> Memory:
-    """Cache of model answers, for tests that look at the same photos with the same options."""
+def memory() -> Iterator[Memory]:
+    """Cache of engines and their answers, for tests that look at the same photos with the same options."""
     from support.engines import Memory
 
-    return Memory()
+    made = Memory()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def remembering(pack_cache: ModelCache, memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have commands in this process look at photos with the engines of `memory`."""
+    monkeypatch.setattr("fr_core.engine.open_engine", memory.open)
 
 
 @pytest.fixture(scope="session")
-def default_engine(pack_cache: ModelCache, memory: Memory) -> Iterator[Engine]:
+def default_engine(pack_cache: ModelCache, memory: Memory) -> Engine:
     """The default pack with the server's defaults; it remembers the photos that it has seen."""
     from fr_core.engine import EngineOptions
     from fr_core.packs.manifest import load_pack
 
-    engine = memory.open(load_pack("buffalo_s"), pack_cache, EngineOptions())
-    yield engine
-    engine.close()
+    return memory.open(load_pack("buffalo_s"), pack_cache, EngineOptions())

@@ -61,21 +61,17 @@ pytestmark = [pytest.mark.models, pytest.mark.slow]
 
 
 SETS = tuple(SetName) if NIGHTLY else (SetName.DEEPFACE, SetName.NONFACE, SetName.GROUPS)
-SETTINGS = [("f32", "thorough"), ("bf16", "fast")] if NIGHTLY else [("f32", "thorough")]
+SETTINGS = [("f32", "thorough"), ("bf16", "fast")] if NIGHTLY else [("auto", "thorough")]
 BARS = [(part, key) for part, key in bars.BARS if part.partition("/")[0] in SETS]
 
 
 @pytest.fixture(scope="module", params=SETTINGS, ids=" ".join)
-def report(
-    testdata: Path, pack_cache: ModelCache, memory: Memory, default_engine: Engine, request: pytest.FixtureRequest
-) -> Report:
+def report(testdata: Path, pack_cache: ModelCache, memory: Memory, request: pytest.FixtureRequest) -> Report:
     """With the server's defaults, and with the fast setting."""
     precision, detection = request.param
     options = EngineOptions(precision=precision, detection=detection)
     try:
-        opened = (
-            memory.open(load_pack(bars.PACK), pack_cache, options) if options != EngineOptions() else default_engine
-        )
+        opened = memory.open(load_pack(bars.PACK), pack_cache, options)
     except DeviceUnavailable as error:
         pytest.skip(error.what)
     return run(opened, load_sets(testdata, SETS), available_cpus(), lambda name, done, total: None)
@@ -157,11 +153,6 @@ def evaluated(root: Path, out: Path, *options: str) -> dict[str, Any]:
     assert report["failures_to_acquire"] == 0
     assert json.loads((out / "report.json").read_text(encoding="utf-8")) == report
     return report
-
-
-@pytest.fixture
-def remembering(pack_cache: ModelCache, memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fr_core.engine.open_engine", memory.open)
 
 
 @pytest.mark.nightly

@@ -29,8 +29,9 @@ def milvus(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MilvusSet
         yield settings_of(server.uri)
 
 
+@pytest.mark.usefixtures("remembering")
 def test_real_faces_are_found_as_by_the_exact_index(milvus: MilvusSettings, testdata: Path) -> None:
-    pairs = embedded_pairs(EngineSettings(detection="fast"), count("MILVUS_FACES"), testdata, lambda _: None)
+    pairs = embedded_pairs(EngineSettings(), count("MILVUS_FACES"), testdata, lambda _: None)
     gallery = plant(pairs.mates, OTHERS, seed=1)
     ids, vectors = np.arange(OTHERS), np.concatenate([part for _, part in gallery.loads()])
     exact = FaissFlatIndex(gallery.dimension)

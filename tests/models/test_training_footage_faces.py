@@ -83,6 +83,7 @@ def test_keys_and_similarities_are_those_of_the_faces_that_are_shown(
     assert min(by_truth[True]) > max(by_truth[False])
 
 
+@pytest.mark.usefixtures("remembering")
 def test_a_plan_with_footage_is_checked_on_this_machine(root: Path, tmp_path: Path) -> None:
     plan = tmp_path / "footage.toml"
     plan.write_text(

@@ -1,14 +1,11 @@
 """False leads a day with real faces: people who are not enrolled pass a stream, and their searches are counted."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fr_core.engine import Engine, EngineOptions, open_engine
-from fr_core.packs.cache import ModelCache
-from fr_core.packs.manifest import load_pack
+from fr_core.engine import Engine
 from fr_core.types import Embedding
 from fr_video.false_leads import DAY_S, RateOfTracks, lead_point
 from support.counts import count
@@ -20,31 +17,24 @@ TRACKS_PER_DAY = 500.0
 TARGET = 5.0  # false leads per day
 
 
-@pytest.fixture(scope="module")
-def engine(pack_cache: ModelCache) -> Iterator[Engine]:
-    opened = open_engine(load_pack("buffalo_s"), pack_cache, EngineOptions(device="cpu", detection="fast"))
-    yield opened
-    opened.close()
-
-
 def embedded(folder: Path, engine: Engine) -> Embedding | None:
     faces = engine.pipeline.analyze(min(folder.iterdir()).read_bytes()).faces
     return faces[0].embedding if faces else None
 
 
-def test_false_leads_of_real_people_are_inside_the_stated_interval(testdata: Path, engine: Engine) -> None:
+def test_false_leads_of_real_people_are_inside_the_stated_interval(testdata: Path, default_engine: Engine) -> None:
     """Each half of the people is enrolled in galleries of 20, and the other half passes.
 
     The calibration of the pack was measured on photos of LFW too, so this does not say that it holds for other people.
     """
     folders = sorted((testdata / "lfw" / "images").iterdir())
     number = min(count("STREAM_PEOPLE"), len(folders))
-    found = [one for folder in folders[:: len(folders) // number][:number] if (one := embedded(folder, engine))]
+    found = [one for folder in folders[:: len(folders) // number][:number] if (one := embedded(folder, default_engine))]
     vectors = np.array([one.vector for one in found])
     half = len(vectors) // 2
-    assert engine.calibration is not None
+    assert default_engine.calibration is not None
     rate = RateOfTracks(int(TRACKS_PER_DAY), DAY_S, TRACKS_PER_DAY)
-    point = lead_point(engine.calibration, TEMPLATES, TARGET, rate)
+    point = lead_point(default_engine.calibration, TEMPLATES, TARGET, rate)
     searches = false = 0
     for enrolled, passing in ((vectors[:half], vectors[half:]), (vectors[half:], vectors[:half])):
         for begin in range(0, len(enrolled) - TEMPLATES + 1, TEMPLATES):

@@ -27,6 +27,9 @@ _Key = tuple[str, EngineOptions, str]  # the name of a pack, options, and the SH
 
 @dataclass(frozen=True, slots=True)
 class Memory:
+    """Engines that stay open, so that each is opened once, and what they found in photos."""
+
+    engines: dict[tuple[str, EngineOptions], Engine] = field(default_factory=dict)
     detections: dict[_Key, tuple[Detection, ...]] = field(default_factory=dict)
     faces: dict[_Key, tuple[EmbeddedFace, ...]] = field(default_factory=dict)
 
@@ -37,11 +40,19 @@ class Memory:
         options: EngineOptions,
         images: ImageLimits | None = None,
         quality: QualityLimits | None = None,
+        observer: None = None,
     ) -> Engine:
-        """As `open_engine`, with a pipeline that remembers; raises what that raises."""
+        """As `open_engine`, with a pipeline that remembers, for a caller who may close it; raises what that raises."""
         assert (images or ImageLimits(), quality or QualityLimits()) == (ImageLimits(), QualityLimits())
-        engine = open_engine(pack, cache, options, images, quality)
-        return replace(engine, pipeline=_Remembering(engine.pipeline, pack.name, options, self))
+        key = pack.name, options
+        if key not in self.engines:
+            self.engines[key] = open_engine(pack, cache, options)
+        engine = self.engines[key]
+        return replace(engine, pipeline=_Remembering(engine.pipeline, pack.name, options, self), batchers=())
+
+    def close(self) -> None:
+        for engine in self.engines.values():
+            engine.close()
 
 
 class _Remembering(Pipeline):
@@ -52,12 +63,16 @@ class _Remembering(Pipeline):
         self._memory = memory
 
     def analyze_image(self, image: Image) -> AnalyzedPhoto:
+        if not image.sha256:
+            return super().analyze_image(image)
         key = self._pack, self._options, image.sha256
         if key not in self._memory.faces:
             self._memory.faces[key] = super().analyze_image(image).faces
         return AnalyzedPhoto(image, self._memory.faces[key])
 
     def _found(self, image: Image) -> tuple[tuple[Detection, ...], list[AlignedFace]]:
+        if not image.sha256:
+            return super()._found(image)
         key = self._pack, replace(self._options, flip=False), image.sha256  # which face is where depends on no flip
         if key not in self._memory.detections:
             self._memory.detections[key] = super()._found(image)[0]
