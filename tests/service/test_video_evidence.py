@@ -12,7 +12,8 @@ import pytest
 
 from fr_api.v1 import audit_pb2, gallery_pb2, review_pb2
 from fr_api.v1 import video_pb2 as pb
-from fr_server.commands.evidence_footage import compare
+from fr_locales.rendering import render
+from fr_server.commands.evidence_footage import ProbeFound, compare, sentences
 from fr_trust.casework.footage import CitedFrame, cited_frame
 from fr_trust.evidence.verify_footage import footage_probes
 from support.callers import BLUES, PROBE, Staffed, in_case, reason_of, staffed
@@ -123,7 +124,7 @@ def pictures() -> Iterator[tuple[Fraction, Any]]:
     return ((time, scene.draw(float(time))) for time in at_rate(RATE, SECONDS))
 
 
-def with_frame_changed(path: Path, cited: CitedFrame) -> Path:
+def with_frame_changed(path: Path, cited: CitedFrame, _: Path) -> Path:
     def changed() -> Iterator[tuple[Fraction, Any]]:
         for number, (time, picture) in enumerate(pictures()):
             if number == cited.frame:
@@ -133,15 +134,15 @@ def with_frame_changed(path: Path, cited: CitedFrame) -> Path:
     return encode(path, changed(), **LOSSLESS)
 
 
-def with_time_shifted(path: Path, _: CitedFrame) -> Path:
+def with_time_shifted(path: Path, *_: object) -> Path:
     return encode(path, ((time + (time > 0) * Fraction(1, 100), picture) for time, picture in pictures()), **LOSSLESS)
 
 
-def with_frame_cut_out(path: Path, cited: CitedFrame) -> Path:
+def with_frame_cut_out(path: Path, cited: CitedFrame, _: Path) -> Path:
     return encode(path, (one for number, one in enumerate(pictures()) if number != cited.frame), **LOSSLESS)
 
 
-def with_frame_put_before(path: Path, cited: CitedFrame) -> Path:
+def with_frame_put_before(path: Path, cited: CitedFrame, _: Path) -> Path:
     def more() -> Iterator[tuple[Fraction, Any]]:
         for number, (time, picture) in enumerate(pictures()):
             if number == cited.frame:
@@ -151,18 +152,17 @@ def with_frame_put_before(path: Path, cited: CitedFrame) -> Path:
     return encode(path, more(), **LOSSLESS)
 
 
-def of_another_person(path: Path, _: CitedFrame) -> Path:
+def of_another_person(path: Path, *_: object) -> Path:
     return footage(path, actor(BLUES[2], 80), seconds=SECONDS, background=WALL)
 
 
-def with_bytes_added(path: Path, _: CitedFrame) -> Path:
-    path.write_bytes(footage(path, seconds=SECONDS, background=WALL).read_bytes() + b"\0\0\0\x08free")
+def with_bytes_added(path: Path, _: CitedFrame, file: Path) -> Path:
+    path.write_bytes(file.read_bytes() + b"\0\0\0\x08free")
     return path
 
 
-def with_other_ticks(path: Path, _: CitedFrame) -> Path:
-    source = footage(path.with_name("source.mp4"), seconds=SECONDS, background=WALL)
-    return remuxed(source, path, video_track_timescale="1000")
+def with_other_ticks(path: Path, _: CitedFrame, file: Path) -> Path:
+    return remuxed(file, path, video_track_timescale="1000")
 
 
 @pytest.mark.parametrize(
@@ -182,48 +182,66 @@ def test_another_file_is_named_and_so_is_what_changed_in_its_frames(
     bundle: Path,
     file: Path,
     tmp_path: Path,
-    change: Callable[[Path, CitedFrame], Path],
+    change: Callable[[Path, CitedFrame, Path], Path],
     proofs: set[str],
 ) -> None:
     shot = tracks(at.operator, analyzed(at.operator, file.read_bytes()).video_id)[0].best_shots[0]
-    found = [one for one in at.stores.cases.cases(None, 100) if one.reference == "AZ footage"]
-    first = at.stores.cases.examinations_of(found[0].case_id)[0]
-    cited = cited_frame(at.stores.cases.examination(first.examination_id).searched.derivations)
-    assert cited is not None
+    probes = list(footage_probes(bundle))
+    cited = probes[0].cited
     assert cited.frame == shot.sighting.frame
-    status, said = verified(bundle, change(tmp_path / "altered.mp4", cited))
-    assert status == 1
-    assert said["footage"]["other_files"] == [str(tmp_path / "altered.mp4")]
-    probe = said["footage"]["probes"][0]
-    assert probe["proof"] in proofs
-    assert probe["same_probe"] or probe["proof"] != "SAME"
-    _, printed, _ = fr("evidence", "verify", bundle, "--footage", tmp_path / "altered.mp4")
-    assert f"examinations/01: frame {cited.frame} at " in printed
-    assert "is another file" in printed
+    altered = change(tmp_path / "altered.mp4", cited, file)
+    found = compare(probes, [altered])
+    assert (found.holds, found.other_files) == (False, (str(altered),))
+    probe = found.probes[0]
+    assert probe.proof in proofs
+    assert probe.same_probe or probe.proof != "SAME"
+    printed = [render(one) for one in sentences(found)]
+    assert "is another file" in printed[0]
+    assert printed[1].startswith(f"examinations/01: frame {cited.frame} at ")
+
+
+def test_the_command_says_which_file_is_another(bundle: Path, file: Path, tmp_path: Path) -> None:
+    cited = next(footage_probes(bundle)).cited
+    altered = with_bytes_added(tmp_path / "altered.mp4", cited, file)
+    status, said = verified(bundle, altered)
+    assert (status, said["footage"]["other_files"]) == (1, [str(altered)])
+    status, printed, _ = fr("evidence", "verify", bundle, "--footage", altered)
+    assert (status, f"examinations/01: frame {cited.frame} at " in printed, "is another file" in printed) == (
+        1,
+        True,
+        True,
+    )
 
 
 OTHER = "0" * 64
 
 
-@pytest.mark.parametrize(
-    ("change", "proof", "same_probe"),
-    [
-        ({}, "SAME", True),
-        ({"crop_sha256": OTHER}, "SAME", False),
-        ({"crop": (0, 0, 10, 10)}, "SAME", False),
-        ({"crop": (-5, 0, 10_000, 10)}, "SAME", False),
-        ({"frame_sha256": OTHER}, "CHANGED", True),
-        ({"pts": 7}, "SHIFTED", False),
-        ({"time_base": Fraction(1, 1000)}, "SHIFTED", True),
-        ({"time_s": 1.5}, "SHIFTED", True),
-        ({"frame": 3}, "SHIFTED", True),
-    ],
-)
-def test_a_note_of_another_frame_does_not_hold(
-    bundle: Path, file: Path, change: dict[str, Any], proof: str, same_probe: bool
-) -> None:
+NOTES: list[tuple[dict[str, Any], str, bool]] = [
+    ({}, "SAME", True),
+    ({"crop_sha256": OTHER}, "SAME", False),
+    ({"crop": (0, 0, 10, 10)}, "SAME", False),
+    ({"crop": (-5, 0, 10_000, 10)}, "SAME", False),
+    ({"frame_sha256": OTHER}, "CHANGED", True),
+    ({"pts": 7}, "SHIFTED", False),
+    ({"time_base": Fraction(1, 1000)}, "SHIFTED", True),
+    ({"time_s": 1.5}, "SHIFTED", True),
+    ({"frame": 3}, "SHIFTED", True),
+]
+
+
+@pytest.fixture(scope="module")
+def compared(bundle: Path, file: Path) -> dict[str, ProbeFound]:
+    """The results for all `NOTES`, by their numbers."""
     first = next(footage_probes(bundle))
-    (found,) = compare([replace(first, cited=replace(first.cited, **change))], [file]).probes
+    noted = [replace(first.cited, **change) for change, _, _ in NOTES]
+    found = compare([replace(first, folder=str(n), cited=cited) for n, cited in enumerate(noted)], [file])
+    return {one.folder: one for one in found.probes}
+
+
+@pytest.mark.parametrize("number", range(len(NOTES)), ids=[", ".join(change) or "none" for change, _, _ in NOTES])
+def test_a_note_of_another_frame_does_not_hold(compared: dict[str, ProbeFound], number: int) -> None:
+    change, proof, same_probe = NOTES[number]
+    found = compared[str(number)]
     assert (found.proof, found.same_probe, found.holds) == (proof, same_probe, not change)
 
 

@@ -86,15 +86,15 @@ def crops_of(video: VideoFile, looks: Sequence[Look]) -> Iterator[tuple[Look, Cr
     raise VideoChanged(message("error.video.changed"))
 
 
-def crops_at(video: VideoFile, boxes: Mapping[int, Sequence[CropBox]]) -> dict[tuple[int, CropBox], Crop]:
-    """Cut parts out of the frames at these times, in ticks; returns each part that there is by its time and box.
+def crop_hashes_at(video: VideoFile, boxes: Mapping[int, Sequence[CropBox]]) -> dict[tuple[int, CropBox], str]:
+    """Cut parts out of the frames at these times, in ticks; returns `Crop.sha256` of each that there is.
 
     Raises `VideoError` as `Reading`.
     """
-    found: dict[tuple[int, CropBox], Crop] = {}
+    found: dict[tuple[int, CropBox], str] = {}
     with video.frames_at(sorted(boxes)) as reading:
         for frame in reading:
             for box in boxes.get(frame.pts, ()):
                 with suppress(ValueError):  # the frame is smaller
-                    found[frame.pts, box] = cut(frame, box)
+                    found[frame.pts, box] = cut(frame, box).sha256
     return found

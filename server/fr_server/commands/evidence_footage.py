@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from fr_core.errors import FrError
@@ -11,8 +12,9 @@ from fr_core.imaging import ImageLimits
 from fr_core.imaging.decode import decode_pixels
 from fr_locales.messages import Message, message
 from fr_server.commands.reporting import CommandFailed
+from fr_trust.casework.footage import CitedFrame
 from fr_trust.evidence.verify_footage import FootageProbe
-from fr_video.crops import crops_at, sha256_of
+from fr_video.crops import CropBox, crop_hashes_at, sha256_of
 from fr_video.reading import VideoFile
 from fr_video.verify import Cited, CitedFile, Proof, ProvenFrame, verify
 
@@ -69,8 +71,9 @@ def compare(probes: Sequence[FootageProbe], files: Sequence[Path]) -> FootageFou
             if not own:
                 others.append(str(path))
                 own = [one for one in probes if found[one.folder].proof is None]
-            for one in own:
-                found[one.folder], decoder = _compared(one, video)
+            for alike in _by_source(own):
+                told, decoder = _compared(alike, video)
+                found |= told
                 other_decoder |= not decoder
     return FootageFound(tuple(found.values()), tuple(others), other_decoder)
 
@@ -112,16 +115,35 @@ def _unchecked(one: FootageProbe) -> ProbeFound:
     return ProbeFound(one.folder, cited.sha256, cited.frame, cited.time_s, False, None, None, None, False)
 
 
-def _compared(one: FootageProbe, video: VideoFile) -> tuple[ProbeFound, bool]:
-    """Return the result for a probe, and whether the decoder has the version of the bundle."""
-    cited = one.cited
-    frame = Cited(1, cited.frame, cited.pts, cited.time_s, cited.frame_sha256)
-    proven = verify(CitedFile(cited.sha256, cited.decoder, cited.time_base, (frame,)), video)
-    (told,) = proven.frames
-    pts = cited.pts if told.found_pts is None or told.proof is not Proof.SAME else told.found_pts
-    cut = crops_at(video, {pts: [cited.crop]}).get((pts, cited.crop))
-    same_probe = cut is not None and cut.sha256 == cited.crop_sha256 == _pixels_sha256(one.probe)
-    return _found(one, video, told, same_probe), proven.same_decoder
+def _by_source(probes: Iterable[FootageProbe]) -> Iterable[list[FootageProbe]]:
+    """Return the probes of each file, decoder and time base: a pass through the footage compares them all."""
+    found: dict[tuple[str, str, Fraction], list[FootageProbe]] = {}
+    for one in probes:
+        found.setdefault((one.cited.sha256, one.cited.decoder, one.cited.time_base), []).append(one)
+    return found.values()
+
+
+def _compared(probes: Sequence[FootageProbe], video: VideoFile) -> tuple[dict[str, ProbeFound], bool]:
+    """Return the results for probes of one source by folder, and whether the decoder has the version of the bundle."""
+    of = probes[0].cited
+    noted = [one.cited for one in probes]
+    frames = tuple(Cited(1, one.frame, one.pts, one.time_s, one.frame_sha256) for one in noted)
+    proven = verify(CitedFile(of.sha256, of.decoder, of.time_base, frames), video)
+    boxes: dict[int, list[CropBox]] = {}
+    for cited, told in zip(noted, proven.frames, strict=True):
+        boxes.setdefault(_shown_at(cited, told), []).append(cited.crop)
+    crops = crop_hashes_at(video, boxes)
+
+    def found(one: FootageProbe, told: ProvenFrame) -> ProbeFound:
+        crop = crops.get((_shown_at(one.cited, told), one.cited.crop))
+        return _found(one, video, told, crop is not None and crop == one.cited.crop_sha256 == _pixels_sha256(one.probe))
+
+    return {one.folder: found(one, told) for one, told in zip(probes, proven.frames, strict=True)}, proven.same_decoder
+
+
+def _shown_at(cited: CitedFrame, told: ProvenFrame) -> int:
+    """Return the time, in ticks of the file, of the frame that is to show the probe."""
+    return cited.pts if told.found_pts is None or told.proof is not Proof.SAME else told.found_pts
 
 
 def _found(one: FootageProbe, video: VideoFile, told: ProvenFrame, same_probe: bool) -> ProbeFound:
