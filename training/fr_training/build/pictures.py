@@ -16,6 +16,7 @@ import numpy as np
 from fr_core.align import ARCFACE_TEMPLATE, similarity_transform
 from fr_core.types import F32, U8, frozen_array
 from fr_training.answers import AS_IT_IS, Degraded, Poorer
+from fr_training.bank.labels import Index
 from fr_training.bank.pool import Looks
 from fr_training.bank.triage import UNIT_EYES
 from fr_training.build.jpegs import jpeg
@@ -69,11 +70,6 @@ _LOOK = 24  # pixels of the small picture whose pixels are compared
 def _small(mask: Mask) -> F32:
     small = cv2.resize(shown(mask), (_LOOK, _LOOK), interpolation=cv2.INTER_AREA)
     return frozen_array(np.asarray(small, dtype=np.float32))
-
-
-@cache
-def _of_colours(mask: Mask) -> F32:
-    return frozen_array(np.repeat(shown(mask)[..., None], 3, axis=2))
 
 
 FACE_WIDTH = 2.2 * EYE_DISTANCE
@@ -225,7 +221,7 @@ def render(
     face = poorer(face, how)
     if not colour:
         face = np.asarray(cv2.cvtColor(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), dtype=np.uint8)
-    return frozen_array(face if mask == "none" else _masked(face, _of_colours(mask)))
+    return frozen_array(face if mask == "none" else _masked(face, mask))
 
 
 def enlarged(landmarks: F32) -> float:
@@ -295,9 +291,21 @@ def _warp(pixels: U8, landmarks: F32, side: int = SIDE) -> U8:
     return np.asarray(cv2.resize(warped, (side, side), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def _masked(face: U8, mask: F32) -> U8:
-    seen = face.astype(np.float32)  # changed in place: copies of it take longer than the sums
-    seen -= GREY
-    seen *= mask
-    seen += GREY
-    return np.rint(seen, out=seen).astype(np.uint8)
+def _masked(face: U8, mask: Mask) -> U8:
+    """Grey what is outside a mask; sums are done where it fades alone, as most of a picture is inside or outside."""
+    inside, fading, shares = _parts(mask)
+    picture = np.full_like(face, GREY)
+    cv2.copyTo(face, inside, picture)
+    pixels = picture.reshape(-1, 3)
+    seen = (pixels[fading].astype(np.float32) - GREY) * shares + GREY
+    pixels[fading] = np.rint(seen).astype(np.uint8)
+    return picture
+
+
+@cache
+def _parts(mask: Mask) -> tuple[U8, Index, F32]:
+    """Which values of a picture are not outside a mask, the pixels where it fades, and how much shows of these."""
+    part = shown(mask)
+    fading = np.flatnonzero((part > 0.0) & (part < 1.0))
+    inside = np.repeat((part > 0.0)[..., None], 3, axis=2).astype(np.uint8)
+    return frozen_array(inside), frozen_array(fading), frozen_array(part.ravel()[fading][:, None])
