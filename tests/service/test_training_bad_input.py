@@ -68,6 +68,14 @@ sittings = [
   { name = "all", blocks = [{ id = "all", exercise = "verification", same = 60, different = 76 }] },
 ]
 """
+# A course with a gallery, which is made soon.
+SMALL = """
+format = 1
+title = "Lists"
+sittings = [
+  { name = "lists", blocks = [{ id = "lists", exercise = "candidates", size = 3, present = 1, absent = 1 }] },
+]
+"""
 LONG = "x" * 200_000
 """As much as a request without photos may hold; a longer one is not read: tests/fault/test_hostile_requests.py."""
 # Ids as nobody has them: none, too long for any, with characters that databases and headers dislike.
@@ -825,11 +833,11 @@ def until_free(stub: Stub) -> None:
 
 
 def test_two_courses_at_once_are_refused(stub: Stub, refused: Refused) -> None:
-    source = pb.PlanSource(toml=EACH)
+    source = pb.PlanSource(toml=SMALL)
     with held("fr_server.rpc.services.training.courses.build_course") as (came, go):
         first = stub.CreateCourse(pb.CreateCourseRequest(plan=source, datasets=["people_folder"]))
         assert came.wait(30)
-        refused(lambda: create(stub, EACH), "COURSE_BUILDING", "RESOURCE_EXHAUSTED")
+        refused(lambda: create(stub, SMALL), "COURSE_BUILDING", "RESOURCE_EXHAUSTED")
         go.set()
         assert list(first)[-1].course.course_id
     until_free(stub)
@@ -846,7 +854,7 @@ STAGES = {
 @pytest.mark.parametrize("stage", STAGES if NIGHTLY else ("before it is stored",))
 def test_a_cancelled_course_leaves_nothing(stub: Stub, refused: Refused, stage: str) -> None:
     before = refused.kept()
-    source = pb.PlanSource(toml=EACH)
+    source = pb.PlanSource(toml=SMALL)
     with held(STAGES[stage]) as (came, go):
         call = stub.CreateCourse(pb.CreateCourseRequest(plan=source, datasets=["people_folder"]))
         assert came.wait(30)
@@ -858,7 +866,7 @@ def test_a_cancelled_course_leaves_nothing(stub: Stub, refused: Refused, stage: 
     until_free(stub)
     after = refused.kept()
     assert without_numbers(after) == without_numbers(before)
-    made = create(stub, EACH)
+    made = create(stub, SMALL)
     stub.DeleteCourse(pb.DeleteCourseRequest(course_id=made.course_id))
 
 
@@ -871,7 +879,7 @@ def test_a_course_whose_gallery_cannot_be_kept_leaves_nothing(stub: Stub, refuse
     before = refused.kept()
     keep = "fr_server.rpc.services.training.course_gallery.CourseGallery.keep"
     with patch(keep, side_effect=StoreFailed("The disk is gone.")):
-        assert refusal_of(lambda: create(stub, EACH)).info.reason == "STORE_FAILED"
+        assert refusal_of(lambda: create(stub, SMALL)).info.reason == "STORE_FAILED"
     until_free(stub)
     assert without_numbers(refused.kept()) == without_numbers(before)
 
