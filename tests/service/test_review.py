@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -739,6 +739,7 @@ def test_evidence_tells_figures_by_the_calibration_of_the_search_alone(at: Staff
     assert said()["measured_on"] == ""
 
 
+@cache
 def big(blue: int, seed: int) -> bytes:
     """A photo of some megabytes, which no packing makes less."""
     side = 1_000
@@ -795,6 +796,13 @@ def large_case(at: Staffed, reference: str) -> review_pb2.ExportEvidenceRequest:
     return review_pb2.ExportEvidenceRequest(case_id=case_id, include_unfinished=True)
 
 
+@pytest.fixture(scope="module")
+def size_of_large(at: Staffed) -> int:
+    """Bytes of the bundle of a large case, on any server."""
+    request = large_case(at, "AZ of its size")
+    return sum(len(piece.data) for piece in at.operator.review.ExportEvidence(request))
+
+
 def test_readers_who_take_nothing_of_a_bundle_keep_it_from_nobody(tmp_path: Path, reference: str) -> None:
     with staffed(tmp_path, limits={"stall_s": 600.0}) as at:  # so that the others stay unread
         at.gallery("wanted")
@@ -818,9 +826,8 @@ def with_room_for_unread(folder: Path, bundles: float, size: int, **sections: An
         yield made
 
 
-def test_unread_answers_have_a_share_for_each_caller(at: Staffed, tmp_path: Path, reference: str) -> None:
-    size = sum(len(piece.data) for piece in at.operator.review.ExportEvidence(large_case(at, reference)))
-    with with_room_for_unread(tmp_path, 3.2, size) as few:
+def test_unread_answers_have_a_share_for_each_caller(size_of_large: int, tmp_path: Path, reference: str) -> None:
+    with with_room_for_unread(tmp_path, 3.2, size_of_large) as few:
         request = large_case(few, reference)
         calls = [few.operator.review.ExportEvidence(request) for _ in range(2)]
         try:
@@ -836,10 +843,9 @@ def test_unread_answers_have_a_share_for_each_caller(at: Staffed, tmp_path: Path
         until(lambda: reason_of(partial(few.operator.review.ExportEvidence, request)) == "OK", 120)
 
 
-def test_an_unread_answer_is_let_go_in_time(at: Staffed, tmp_path: Path, reference: str) -> None:
-    size = sum(len(piece.data) for piece in at.operator.review.ExportEvidence(large_case(at, reference)))
+def test_an_unread_answer_is_let_go_in_time(size_of_large: int, tmp_path: Path, reference: str) -> None:
     stall_s = 1
-    with with_room_for_unread(tmp_path, 1.6, size, limits={"stall_s": stall_s}) as few:
+    with with_room_for_unread(tmp_path, 1.6, size_of_large, limits={"stall_s": stall_s}) as few:
         request = large_case(few, reference)
         begun = time.monotonic()
         slow = few.operator.review.ExportEvidence(request)
