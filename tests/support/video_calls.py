@@ -27,10 +27,12 @@ def actor(blue: int, x: float = 60, y: float = 120, speed: float = 20) -> Actor:
     return Actor(str(blue), square, lambda time: (round(x + speed * time), y, 60), round=False)
 
 
-def footage(path: Path, *actors: Actor, seconds: float = 2.2, background: U8 | None = None, **options: Any) -> Path:
+def footage(
+    path: Path, *actors: Actor, seconds: float = 2.2, rate: int = 25, background: U8 | None = None, **options: Any
+) -> Path:
     """Write footage of null faces; by default of one person of `Staffed.gallery`, without loss."""
     scene = Scene(actors or (actor(BLUES[0]),), (360, 240), background)
-    return film(path, scene, at_rate(Fraction(25), seconds), **(options or LOSSLESS))
+    return film(path, scene, at_rate(Fraction(rate), seconds), **(options or LOSSLESS))
 
 
 @cache
