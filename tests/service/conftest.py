@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from fr_client.cli.main import build
 from fr_core.detect.protocol import Detector
 from support.callers import Caller, Staffed
-from support.courses import Clock, link_people
+from support.courses import PEOPLE, Clock, link_people
 from support.servers import Fr, Running, running
 
 StartServer = Callable[..., Running]
@@ -70,10 +70,10 @@ def clock() -> Clock:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A home in which a hundred people are linked."""
+def home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home in which people are linked: a hundred, or as many as the module's `LINKED` says."""
     folder = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patching:
         patching.setenv("FR_HOME", str(folder))
-        link_people(folder / "people")
+        link_people(folder / "people", getattr(request.module, "LINKED", PEOPLE))
         yield folder

@@ -311,7 +311,7 @@ def at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Staffed]:
     folder = tmp_path_factory.mktemp("shares")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FR_HOME", str(folder))
-        link_people(folder / "people")
+        link_people(folder / "people", 60)
         with staffed(folder / "data") as made:
             made.gallery("wanted")
             yield made
@@ -363,10 +363,22 @@ def times_s(call: Callable[[], Any], times: int) -> list[float]:
     return taken
 
 
+WATCHED = """
+format = 1
+title = "Watched"
+sittings = [{ name = "all", blocks = [{ id = "odd", exercise = "triad", trials = 1 }] }]
+"""
+
+
+@pytest.fixture(scope="module")
+def watched(at: Staffed) -> str:
+    return create(trainer(at).training, WATCHED).course_id
+
+
 @pytest.mark.parametrize("same", [False, True], ids=["another", "control"])
-def test_who_watches_all_that_may_be_watched_leaves_watches_to_others(at: Staffed, same: bool) -> None:
+def test_who_watches_all_that_may_be_watched_leaves_watches_to_others(at: Staffed, watched: str, same: bool) -> None:
     attacker, victim = trainer(at), trainer(at, 1 if same else 2)
-    cohort_id = enrol(attacker.training, create(attacker.training).course_id).cohort.cohort_id
+    cohort_id = enrol(attacker.training, watched).cohort.cohort_id
     request = training_pb2.WatchCohortRequest(cohort_id=cohort_id)
     with ExitStack() as open_watches:
         calls = [attacker.training.WatchCohort(request) for _ in range(16)]

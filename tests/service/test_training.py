@@ -209,9 +209,9 @@ def test_reports_and_exports_are_of_the_answers_that_there_are(
         list(take(stub, session, Chance(random.Random(number))))
     first = made.enrolled[0]
     assert json.loads(report(server, code=first.code)) == json.loads(report(server, trainee_id=first.trainee_id))
-    for page in (report(server, html=True, code=first.code), report(server, html=True, cohort_id=cohort_id)):
-        assert page.startswith("<!doctype html>")
-        assert "A course of squares" in page
+    page = report(server, html=True, cohort_id=cohort_id)
+    assert page.startswith("<!doctype html>")
+    assert "A course of squares" in page
     assert json.loads(report(server, cohort_id=cohort_id))
     assert refusal(lambda: report(server, trainee_id=made.enrolled[2].trainee_id))[1] == "NOTHING_TO_REPORT"
     rows = list(csv.DictReader(io.StringIO(exported(server, cohort_id))))
@@ -239,6 +239,7 @@ def test_reports_and_exports_are_of_the_answers_that_there_are(
     assert "no evidence" not in notice
     form = training_pb2.EXPORT_FORMAT_XAPI
     told, own = (report(server, html, IN_FRENCH, code=first.code) for html in (True, False))
+    assert told.startswith("<!doctype html>")
     assert "Un cours de carrés" in told
     assert json.loads(own)["course"]["title"] == "A course of squares"
     assert exported(server, cohort_id, form, IN_FRENCH) == exported(server, cohort_id, form)

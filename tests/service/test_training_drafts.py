@@ -16,6 +16,8 @@ from support.servers import Running
 pb: Any = training_pb2
 MINUTE_MS = 60_000
 
+LINKED = 60  # people: few more than the plan needs
+
 PLAN = """
 format = 1
 title = "Squares"

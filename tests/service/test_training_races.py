@@ -27,6 +27,8 @@ from fr_training.trials import Session
 from support.courses import Chance, Clock, Stub, answer, create, enrol, link_people, next_trial, start, store_of, take
 from support.servers import Running, ended, photo, refusal_of, running
 
+LINKED = 60  # people: few more than the plan needs
+
 PLAN = """
 format = 1
 title = "Squares in a hurry"

@@ -23,6 +23,8 @@ from support.servers import Running, refusal_of, running
 
 pb: Any = training_pb2
 
+LINKED = 60  # people: few more than the plan needs
+
 # Two sittings, so that a test lies ahead; trainees of the other group are shown the other form of the test.
 PLAN = """
 format = 1
@@ -233,16 +235,21 @@ def test_items_of_tests_are_released_only_by_name_and_never_ahead_of_a_trainee(s
     assert reason_of(partial(certificate, group)) == "INVALID_FIELD"
 
 
+# The same form before and after: a look at the first would answer the second.
+AHEAD = """
+format = 1
+title = "Opinions"
+claims = false
+sittings = [
+  { name = "first", blocks = [{ id = "opinion", exercise = "verification", same = 2, different = 2 }] },
+  { name = "own", blocks = [{ id = "own", exercise = "own_probe", trials = 1, size = 3 }] },
+  { name = "last", blocks = [{ id = "second", exercise = "blind", verifies = "opinion" }] },
+]
+"""
+
+
 def test_a_form_that_is_ahead_stays_closed(server: Running) -> None:
-    # The same form before and after: a look at the first would answer the second.
-    text = PLAN.replace(
-        '"parts", exercise = "features", same = 1, different = 1',
-        '"opinion", exercise = "verification", same = 2, different = 2',
-    )
-    text = text.replace(
-        '{ id = "post",', '{ id = "second", exercise = "blind", verifies = "opinion" },\n    { id = "post",'
-    )
-    made = taken(server, create(server.training, text).course_id)
+    made = taken(server, create(server.training, AHEAD).course_id)
     made.release(block_ids=["opinion"], before_all_finished=True)
     course = store_of(server).course(store_of(server).cohort(made.cohort_id).course_id)
     blocks = {block.block_id: block for block in course.plan.blocks}

@@ -14,6 +14,8 @@ from support.callers import reason_of
 from support.courses import Chance, Clock, Stub, answer, create, enrol, next_trial, start
 from support.servers import Running, running
 
+LINKED = 60  # people: few more than the plan needs
+
 PLAN = """
 format = 1
 title = "Squares"

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,8 @@ def test_an_upload_that_breaks_anywhere_goes_on_where_it_was(
     for share, size in cuts:
         last = int(share * len(whole))
         sends = chunks(video.video_id, whole, max(0, video.received_bytes - size), size)
-        list(at.operator.video.AnalyzeVideo(one for one in sends if one.offset < last))
+        some = islice(sends, 300)  # of one byte each, all would take long
+        list(at.operator.video.AnalyzeVideo(one for one in some if one.offset < last))
         again = announced(at.operator, whole, sampling=seldom)
         assert again.video_id == video.video_id
         assert again.received_bytes >= video.received_bytes
