@@ -119,8 +119,13 @@ def arenas_of(pid: int | str) -> int:
 
 
 def shared_memory() -> set[str]:
-    others = ("PostgreSQL.", "fr-pg-")  # of the databases of other tests
-    return {path.name for path in Path("/dev/shm").iterdir() if not path.name.startswith(others)}
+    """Segments of shared memory, without those of databases; folders in it are those of other tests."""
+    return {path.name for path in Path("/dev/shm").iterdir() if path.is_file() and path.name[:11] != "PostgreSQL."}
+
+
+def require_no_more(before: set[str]) -> None:
+    """Fail where a segment of shared memory stays that was not there; those of other tests come and go."""
+    until(lambda: shared_memory() <= before)
 
 
 @dataclass
@@ -256,7 +261,7 @@ def test_killed_front_end_is_replaced_and_the_others_go_on(tmp_path: Path, locat
         last = server.pids
     assert not any(map(alive, (*pids, *last)))
     assert arenas_of("self") == arenas
-    assert shared_memory() == before
+    require_no_more(before)
 
 
 @contextmanager
@@ -381,6 +386,13 @@ def hang(server: Running, seconds: float) -> None:
     server.loop.call_soon_threadsafe(time.sleep, seconds)
 
 
+@pytest.fixture(scope="module")
+def single(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server with one front-end, for tests that leave it in order; it takes one photo at a time."""
+    with running(tmp_path_factory.mktemp("single"), frontends=1, model={"workers": 1}) as server:
+        yield server
+
+
 def test_what_a_killed_front_end_held_of_the_engines_process_is_free_again(tmp_path: Path) -> None:
     with running(tmp_path, frontends=1) as server:
         people, gate = server.server._storage.of(bulk=False), threading.Event()
@@ -483,18 +495,18 @@ def test_supervisor_that_cannot_be_made_leaves_what_is_open_to_its_caller(tmp_pa
     Galleries.open(tmp_path, index="numpy").close()  # the folder was let go
 
 
-def test_second_server_on_the_port_is_refused(tmp_path: Path) -> None:
+def test_second_server_on_the_port_is_refused(single: Running, tmp_path: Path) -> None:
     with (
-        running(tmp_path / "a", frontends=1) as first,
         pytest.raises(AddressUnavailable),
-        running(tmp_path / "b", frontends=1, server={"port": first.server.port}),
+        running(tmp_path / "b", frontends=1, server={"port": single.server.port}),
     ):
         pytest.fail("two servers on one port")
 
 
-def test_cancelled_calls_keep_no_slot_and_no_work(tmp_path: Path) -> None:
+def test_cancelled_calls_keep_no_slot_and_no_work(single: Running) -> None:
     # One photo at a time, hence one slot for each class: one that leaks is missed at once.
-    with running(tmp_path, frontends=1, model={"workers": 1}) as server, client_of(server.address) as client:
+    server = single
+    with client_of(server.address) as client:
         (frontend,) = server.server._frontends.values()
         server.device.gate.clear()
         begun = server.device.batches
@@ -618,9 +630,9 @@ def test_front_end_that_cannot_start_ends_the_reading(tmp_path: Path, monkeypatc
     Galleries.open(tmp_path).close()
 
 
-def test_long_jobs_of_front_ends_leave_threads_to_those_who_wait(tmp_path: Path) -> None:
-    with running(tmp_path, frontends=1) as server, client_of(server.address) as client:
-        gate, bulk = threading.Event(), server.server._storage.of(bulk=True)
+def test_long_jobs_of_front_ends_leave_threads_to_those_who_wait(single: Running) -> None:
+    with client_of(single.address) as client:
+        gate, bulk = threading.Event(), single.server._storage.of(bulk=True)
         busy = [bulk.submit(EVERYBODY, partial(gate.wait, 30)) for _ in range(BULK_STORAGE_THREADS)]
         try:
             request = gallery_pb2.FindDuplicatesRequest(gallery_id="none")
@@ -837,7 +849,7 @@ def test_front_ends_reload_once_and_end_with_the_engines_process(tmp_path: Path,
         assert all(map(alive, pids))
         server.kill()
         until(lambda: not any(map(alive, pids)))
-    assert shared_memory() == before
+    require_no_more(before)
 
 
 def figures(port: int) -> dict[str, float]:
@@ -866,8 +878,11 @@ class Seeing(Device):
         return [TileFaces(box, landmarks, np.array([0.9], np.float32))] * len(tiles)
 
 
-def test_the_audits_of_all_processes_are_pruned_once(tmp_path: Path) -> None:
-    data, archive, days_ago = tmp_path / "data", tmp_path / "archive", 60
+@pytest.fixture(scope="module")
+def old(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, Path]]:
+    """A server with two front-ends and records of two months ago, and the folder to which it moves these."""
+    folder, days_ago = tmp_path_factory.mktemp("old"), 60
+    data, archive = folder / "data", folder / "archive"
     archive.mkdir()
     then = datetime.now(UTC) - timedelta(days=days_ago)
     with Galleries.open(data, clock=lambda: then) as galleries:
@@ -876,7 +891,13 @@ def test_the_audits_of_all_processes_are_pruned_once(tmp_path: Path) -> None:
     with AccessStore.open(data / "access", key, lambda: int(then.timestamp() * 1000)) as store:
         store.record([Entry("local", "gallery.search", "OK")] * 9).result(10)
     audit = {"keep_days": days_ago // 2, "archive_folder": str(archive)}
-    with running(data, audit=audit) as server, client_of(server.address) as client:
+    with running(data, audit=audit) as server:
+        yield server, archive
+
+
+def test_the_audits_of_all_processes_are_pruned_once(old: tuple[Running, Path]) -> None:
+    server, archive = old
+    with client_of(server.address) as client:
 
         def pruned(i: int) -> dict[str, int]:
             verdicts = client.at(i).audit.VerifyAudit(audit_pb2.VerifyAuditRequest()).verdicts
@@ -942,10 +963,10 @@ def test_keys_cases_and_audits_are_one_whichever_front_end_is_asked(tmp_path: Pa
     assert {path.name.partition("-")[0] for path in kept.glob("*-*.json")} == set(CHAINS)
 
 
-def test_front_ends_share_the_footage_that_arrives(tmp_path: Path) -> None:
+def test_front_ends_share_the_footage_that_arrives(old: tuple[Running, Path], tmp_path: Path) -> None:
     """Each chunk goes to another process, and so does each question; one of them analyzes the file."""
     data = footage(tmp_path / "a.mp4").read_bytes()
-    with running(tmp_path / "data", frontends=2) as server, client_of(server.address) as client:
+    with client_of(old[0].address) as client:
         video = announced(client.at(0), data)
         for number, chunk in enumerate(chunks(video.video_id, data, size=20_000)):
             (answer,) = client.at(number).video.AnalyzeVideo(iter([chunk]))
