@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 import pytest
@@ -302,6 +302,13 @@ def require_told_where_planned(heard: list[Heard], course: Course, trials: list[
     return silent
 
 
+Test = TypeVar("Test", bound=Callable[..., None])
+
+
+def other_form_at_night(test: Test) -> Test:
+    return example(plan=PLAN, seed=1, group=0)(test) if NIGHTLY else test
+
+
 @settings(
     max_examples=count("LEAK_PLANS"),
     phases=[Phase.explicit, Phase.generate],  # what is found takes long to make smaller, and is small
@@ -309,6 +316,7 @@ def require_told_where_planned(heard: list[Heard], course: Course, trials: list[
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
+@other_form_at_night
 @example(plan=PLAN, seed=2, group=1)
 @example(plan=LESSON, seed=3, group=0)
 @example(plan=FOOTAGE, seed=4, group=1)
