@@ -11,7 +11,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -43,7 +42,7 @@ from fr_server.telemetry.open import Telemetry
 from fr_server.workers.supervisor import Supervisor
 from fr_trust.access.principal import Role
 from support.callers import NONE, UNSURE, Caller, reason_of
-from support.commands import Script, program
+from support.commands import Script
 from support.counts import NIGHTLY, count
 from support.courses import Chance, create, enrol, link_people, next_trial, start
 from support.faults import children_of, until
@@ -121,9 +120,7 @@ class Server:
         self._process: Script | None = None
 
     def start(self) -> None:
-        command = program(__file__, self.folder, self.port)
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1"}
-        self._process = Script(command, stdout=subprocess.PIPE, text=True, env=environment, process_group=0)
+        self._process = Script(__file__, self.folder, self.port, group=True)
         self.port = int(self._process.line())
 
     @property
@@ -150,11 +147,10 @@ class Server:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._ended(self._process)
 
-    def _ended(self, process: subprocess.Popen[str]) -> None:
+    def _ended(self, process: Script) -> None:
         self._process = None
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
+        with process:
+            process.wait()
 
 
 def command_of(pid: int) -> bytes:

@@ -39,7 +39,6 @@ from fr_server.app import App
 from fr_server.config import config_from
 from fr_server.main import open_galleries, run
 from fr_server.storage.peers import Peers
-from support.commands import program
 from support.counts import NIGHTLY, count
 from support.faults import Started, started, until
 from support.ledger import GALLERY, embedding
@@ -164,9 +163,8 @@ class Fleet:
 
     def _begin(self, number: int) -> Started:
         raw = {**self._raw, "server": {"port": 0, "name": f"server {number}"}}
-        command = program(__file__, self._how, json.dumps(raw))
         folder = Path(tempfile.mkdtemp(dir=self._folder))
-        return self._opened[number].enter_context(started(folder, *command))
+        return self._opened[number].enter_context(started(folder, __file__, self._how, json.dumps(raw)))
 
 
 class Caller:

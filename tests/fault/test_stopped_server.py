@@ -30,7 +30,6 @@ from fr_server.app import App
 from fr_server.config import config_from
 from fr_server.main import open_galleries, run
 from fr_server.storage.peers import Peers
-from support.commands import program
 from support.counts import NIGHTLY, at_night
 from support.faults import Started, started, until
 from support.ledger import GALLERY, embedding
@@ -75,7 +74,7 @@ def server(folder: Path, database: Postgres, how: str) -> Iterator[tuple[Started
         "gallery": {"folder": str(folder / "data")},
     }
     with ExitStack() as opened:
-        running = opened.enter_context(started(folder / how, *program(__file__, how, json.dumps(raw))))
+        running = opened.enter_context(started(folder / how, __file__, how, json.dumps(raw)))
         channel = opened.enter_context(closing(grpc.insecure_channel(running.address)))
         yield running, gallery_pb2_grpc.GalleryServiceStub(channel)
 

@@ -102,8 +102,8 @@ def folder(tmp_path: Path) -> Path:
 
 def test_an_enrolment_is_refused_whole_when_the_disk_is_full_and_the_service_goes_on(folder: Path) -> None:
     with script(__file__, "fill_the_disk", folder) as process:
-        (said,) = json.loads(process.communicate(timeout=60)[0])
-    assert process.returncode == 0
+        (said,) = json.loads(process.line())
+        assert process.wait(60) == 0
     with Galleries.open(folder, key=KEY, index="flat") as galleries:
         assert galleries.get("g").template_count == said
         assert sum(len(subject.templates) for subject in galleries.subjects("g", 1000).items) == said

@@ -3,14 +3,18 @@
 import json
 import os
 import re
+import select
 import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Self
+
+from support.nursery import born
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -67,36 +71,80 @@ def fr_ends(*words: object, folder: Path | None = None, **environment: str) -> s
     return done.stderr
 
 
-class Script(subprocess.Popen[str]):
-    """A process with pipes, spoken to line by line."""
+class Script:
+    """A file of the tests that runs as a script, with pipes, spoken to line by line.
+
+    `errors` is the descriptor of its standard error; with `group` it has a group of processes of its own. gRPC is as
+    silent in it as in `fr serve`.
+    """
+
+    def __init__(
+        self,
+        file: str,
+        *words: object,
+        errors: int = 2,
+        group: bool = False,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        known = {"GRPC_VERBOSITY": "NONE", **os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        (stdin, write), (read, stdout) = os.pipe(), os.pipe()
+        self.stdin, self.stdout = os.fdopen(write, "w"), os.fdopen(read)
+        streams = (stdin, stdout, errors)
+        self.pid, self._ending = born([file, *map(str, words)], {**known, **environment}, streams, group)
+        for one in (stdin, stdout):
+            os.close(one)
+        self.returncode: int | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the pipes, then wait."""
+        self.stdout.close()
+        with suppress(BrokenPipeError):
+            self.stdin.close()
+        self.wait()
+
+    def poll(self) -> int | None:
+        with suppress(subprocess.TimeoutExpired):
+            return self.wait(0)
+        return None
+
+    def wait(self, timeout_s: float | None = None) -> int:
+        """Return the exit status, negative where a signal ended the process."""
+        if self.returncode is None:
+            ended = select.poll()
+            ended.register(self._ending, select.POLLIN)
+            if not ended.poll(None if timeout_s is None else 1000 * timeout_s):
+                raise subprocess.TimeoutExpired("a script", timeout_s or 0)
+            self.returncode = int(self._ending.recv(100))
+            self._ending.close()
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
 
     def tell(self, line: str = "") -> None:
-        assert self.stdin is not None
         self.stdin.write(f"{line}\n")
         self.stdin.flush()
 
     def line(self) -> str:
-        assert self.stdout is not None
         return self.stdout.readline().strip()
 
     def lines(self) -> Iterator[str]:
         """Everything it prints from now to its end, in whole lines."""
-        assert self.stdout is not None
         return (line.strip() for line in self.stdout if line.endswith("\n"))
-
-
-def program(file: str, *words: object) -> list[str]:
-    """Return the command that runs a file of the tests; its garbage is collected seldom, as imports make none."""
-    start = "import gc, runpy, sys; gc.set_threshold(50_000); del sys.argv[0]; "
-    start += "runpy.run_path(sys.argv[0], run_name='__main__')"
-    return [sys.executable, "-P", "-c", start, file, *map(str, words)]
 
 
 @contextmanager
 def script(file: str, *words: object, **environment: str) -> Iterator[Script]:
     """Run a file of the tests as a script, with pipes to it and from it; it is killed at the end."""
-    known = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **environment}
-    with Script(program(file, *words), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=known) as process:
+    with Script(file, *words, environment=environment) as process:
         try:
             yield process
         finally:

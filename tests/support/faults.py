@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -39,7 +38,7 @@ from fr_server.storage.peers import Peers
 from fr_server.telemetry.listener import OK, Ended, Listener
 from fr_server.telemetry.logs import configure_logging
 from fr_server.telemetry.open import Telemetry
-from support.commands import Script, program
+from support.commands import Script
 from support.servers import NULL_QUALITY, Running, batched_engine, photo, running
 
 SOON = 60.0  # seconds within which what a test waits for must come, on a busy machine too
@@ -198,20 +197,11 @@ class Started:
 
 
 @contextmanager
-def started(folder: Path, *command: str) -> Iterator[Started]:
-    """Start a server, in which gRPC is as silent as in `fr serve`, with a `--ready-file`; kill what is left of it."""
+def started(folder: Path, file: str, *words: object) -> Iterator[Started]:
+    """Start a server, a file of the tests that takes a `--ready-file`; kill what is left of it."""
     folder.mkdir(parents=True, exist_ok=True)
     ready, log = folder / "ready", folder / "log"
-    with log.open("w") as errors:
-        process = Script(
-            [*command, "--ready-file", str(ready)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            env={"GRPC_VERBOSITY": "NONE", **os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )
-    with process:
+    with log.open("w") as errors, Script(file, *words, "--ready-file", ready, errors=errors.fileno()) as process:
         try:
             until(lambda: ready.exists() or process.poll() is not None, 120)
             assert process.poll() is None, log.read_text()
@@ -231,7 +221,7 @@ def started_faulty(
     raw["server"] = {"port": 0, **raw["server"]}
     raw["gallery"] = {"folder": str(folder / "data")}
     settings = {"run_s": run_s, "paced": paced, "limits": limits, "config": raw}
-    return started(folder, *program(__file__, json.dumps(settings)))
+    return started(folder, __file__, json.dumps(settings))
 
 
 def started_guarded(

@@ -42,7 +42,7 @@ from fr_trust.access.keys import NewKey
 from fr_trust.access.principal import EVERYTHING, Role, Scope
 from fr_trust.access.store import AccessStore
 from fr_trust.casework.values import Purpose
-from support.commands import START_S, program
+from support.commands import START_S
 from support.faults import Started, serve, started
 from support.ledger import embedding
 from support.servers import NULL_QUALITY, null_engine, photo
@@ -199,7 +199,7 @@ def started_secured(
     Where it is not `guarded`, for a control, streams may take all the room there is.
     """
     settings = {"path": str(at.path), "overrides": overrides, "run_s": run_s, "guarded": guarded}
-    return started(folder, *program(__file__, json.dumps(settings)))
+    return started(folder, __file__, json.dumps(settings))
 
 
 def serve_here(server: Made, *overrides: str, meanwhile: Callable[[Any], Awaitable[None]] | None = None) -> None:

@@ -231,14 +231,11 @@ def test_two_processes_open_an_older_store_at_once(folder: Path) -> None:
     with script(__file__, folder) as one, script(__file__, folder) as other:
         processes = (one, other)
         for process in processes:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
+            assert process.line() == "ready"
         for process in processes:
-            assert process.stdin is not None
-            process.stdin.write("\n")
-            process.stdin.flush()
-        answers = [json.loads(process.communicate()[0]) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
+            process.tell()
+        answers = [json.loads(process.line()) for process in processes]
+        assert [process.wait() for process in processes] == [0, 0]
     assert answers[0] == answers[1]
     assert answers[0] in [[process.pid] for process in processes]
 
