@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -42,7 +43,8 @@ from fr_trust.access.keys import NewKey
 from fr_trust.access.principal import EVERYTHING, Role, Scope
 from fr_trust.access.store import AccessStore
 from fr_trust.casework.values import Purpose
-from support.commands import START_S
+from support.commands import START_S, Script
+from support.cut_off import KILLED as KILLED
 from support.faults import Started, serve, started
 from support.ledger import embedding
 from support.servers import NULL_QUALITY, null_engine, photo
@@ -118,34 +120,18 @@ def put_back(server: Made, kept: Path) -> Iterator[Made]:
     shutil.copytree(kept, server.folder)
 
 
-KILLED = 9
-# Ends as a kill does where `step` is called once more than so many times.
-_CUT_OFF = """
-import os, sys
-left, total = int(sys.argv.pop(1)), 0
-def step():
-    global left, total
-    total += 1
-    if not left:
-        os._exit({killed})
-    left -= 1
-{watch}
-from fr_command import main
-try:
-    main()
-finally:
-    print("steps", total, file=sys.stderr)
-"""
-
-
 def cut_off(watch: str, steps: int, *words: str) -> subprocess.CompletedProcess[str]:
     """Run `fr` in a process that is killed after so many steps; its status is then `KILLED`.
 
     `watch` is Python that has `step()` called at each of them; it finds the words in `sys.argv`.
     """
-    script = _CUT_OFF.format(killed=KILLED, watch=watch)
-    command = (sys.executable, "-c", script, str(steps), *words)
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    cutting_off = str(Path(__file__).with_name("cut_off.py"))
+    with tempfile.TemporaryFile("w+") as errors:
+        with Script(cutting_off, watch, steps, *words, errors=errors.fileno()) as script:
+            said = script.stdout.read()
+            status = script.wait(60)
+        errors.seek(0)
+        return subprocess.CompletedProcess(words, status, said, errors.read())
 
 
 def key_of(
