@@ -128,7 +128,7 @@ def test_a_store_that_is_pruned_does_not_grow(tmp_path: Path) -> None:
         with AccessStore.open(folder, KEY, clock) as store:
             pruning = pruning_of(store, folder, clock, archived=False)
             for number in range(40):
-                store.record([an_entry(rng, number) for _ in range(500)]).result(10)
+                store.record([an_entry(rng, number) for _ in range(250)]).result(10)
                 clock.ms += DAY_MS
                 if not kept:
                     pruning.prune()
