@@ -30,7 +30,7 @@ from fr_core.gallery.index.register import index_maker
 from fr_core.gallery.search import memories, upkeep
 from fr_core.storage.location import Location
 from fr_server.memory import share_heaps
-from support.counts import count, examples
+from support.counts import count
 from support.histories import SHARED, Clock, History
 from support.ledger import KEY, MODEL, SIZE
 from support.postgres import Cluster
@@ -82,7 +82,7 @@ def between_rounds(
 
 
 # Opening galleries takes so long that looking for a shorter history that fails would take minutes.
-@settings(max_examples=examples(25), phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@settings(max_examples=count("HISTORIES"), phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @given(st.randoms(use_true_random=False))
 @pytest.mark.parametrize("database", DATABASES)
 def test_any_history_is_as_the_model_says(postgres: Cluster, database: str, chance: random.Random) -> None:

@@ -27,7 +27,7 @@ from fr_core.gallery.values import (
     UpdatedSubject,
 )
 from fr_core.gallery.versions import version_token
-from support.counts import examples
+from support.counts import count
 from support.ledger import GALLERY, KEY, MODEL, SIZE, embedding
 from support.postgres import Cluster
 from support.stores import outside
@@ -175,5 +175,5 @@ def test_any_history_of_several_servers_is_as_the_model_says(postgres: Cluster) 
     # Examples are histories of 40 steps at most, each on a database and three servers of its own: a second or two each.
     # Opening the servers takes so long that looking for a shorter history that fails would take minutes.
     phases = (Phase.explicit, Phase.reuse, Phase.generate)
-    limits = settings(max_examples=examples(100), stateful_step_count=40, phases=phases, deadline=None)
+    limits = settings(max_examples=count("HISTORIES_OF_REPLICAS"), stateful_step_count=40, phases=phases, deadline=None)
     run_state_machine_as_test(partial(Servers, postgres), settings=limits)  # type: ignore[arg-type] # makes one

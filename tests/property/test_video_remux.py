@@ -14,7 +14,7 @@ from fr_video.leads import seconds
 from fr_video.reading import VideoFile
 from fr_video.values import EVERY_FRAME
 from fr_video.verify import Cited, CitedFile, Proof, Proven, verify
-from support.counts import examples
+from support.counts import count
 from support.footage import at_rate, encode, remuxed, texture
 
 RATES = (Fraction(25), Fraction(30_000, 1001))
@@ -58,7 +58,7 @@ def compared(cited: CitedFile, path: Path) -> Proven:
 
 
 @given(rate=st.sampled_from(RATES), container=CONTAINERS, delay=st.integers(0, 200_000))
-@settings(max_examples=examples(100))
+@settings(max_examples=count("REMUXED_COPIES"))
 def test_the_frames_of_a_remuxed_copy_are_the_same(
     originals: Originals,
     tmp_path_factory: pytest.TempPathFactory,
@@ -75,7 +75,7 @@ def test_the_frames_of_a_remuxed_copy_are_the_same(
 
 
 @given(rate=st.sampled_from(RATES), container=CONTAINERS, longer_ticks=st.integers(2, 5), key_frame=st.integers(1, 3))
-@settings(max_examples=examples(100))
+@settings(max_examples=count("REMUXED_COPIES"))
 def test_a_real_shift_is_a_shift_from_its_frame_on(
     originals: Originals,
     tmp_path_factory: pytest.TempPathFactory,
