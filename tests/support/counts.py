@@ -43,7 +43,7 @@ COUNTS = {
     "FOREIGN_PAIRS": (30, 600),
     "FRONTEND_KILLS": (1, 20),
     "GALLERY_KILLS": (6, 1_000),
-    "HISTORIES": (4, 25),
+    "HISTORIES": (10, 25),
     "HISTORIES_OF_REPLICAS": (4, 100),
     "HTTP_CALLS": (1_000, 10_000),
     "HOSTILE_SEED": (1, 1),
