@@ -207,17 +207,17 @@ def weights_of(answers: Sequence[Rated], prior: Prior = UNKNOWN_PEOPLE) -> tuple
     hard = [_parts([one.b for one in answers if one.mated == mated]) for mated in (True, False)]
     if not all(hard):
         raise UndefinedRate(message("undefined.both_error_rates"))
-    masses = posterior_nodes(answers, prior)
+    masses = posterior_nodes(answers, prior).ravel()
     found = []
     for rating in range(LEVELS, -LEVELS - 1, -1):
         ratios = {one: _chances_of(rating, hard, one) for one in {setting.correlation for setting, _ in prior.settings}}
         logs = np.stack([_log_ratio(*ratios[one.correlation], one.slips) for one, _ in prior.settings]).ravel()
-        order = np.argsort(logs, kind="stable")
-        flat = masses.ravel()[order]
+        mean = float(masses @ logs)
+        spread = sqrt(max(0.0, float(masses @ (logs - mean) ** 2)))
+        order = np.argsort(logs)
+        flat = masses[order]
         below = np.cumsum(flat) - flat / 2
         low, high = np.exp(np.interp(estimates.ENDS, below, logs[order]))
-        mean = float(flat @ logs[order])
-        spread = sqrt(max(0.0, float(flat @ (logs[order] - mean) ** 2)))
         found.append(Weight(rating, Estimate(exp(mean), spread, float(low), float(high))))
     return tuple(found)
 
