@@ -111,12 +111,15 @@ def _uses(module: str, nodes: Iterable[ast.AST]) -> Iterator[Use]:
             yield Use(f"{module}:{node.lineno}", message_id, frozenset(names - {"audience"}), "audience" in names)
 
 
-def _of_template(path: Path) -> Iterator[Use]:
+@cache
+def _of_template(path: Path) -> tuple[Use, ...]:
     """Return the calls of `t` in a template of the console; one of a value shows a message that Python built."""
+    found = []
     for call in Environment().parse(path.read_text("utf-8")).find_all(nodes.Call):
         if isinstance(call.node, nodes.Name) and call.node.name == "t" and isinstance(call.args[0], nodes.Const):
             names = frozenset(keyword.key for keyword in call.kwargs)
-            yield Use(f"{path.relative_to(ROOT)}:{call.lineno}", str(call.args[0].value), names, False)
+            found.append(Use(f"{path.relative_to(ROOT)}:{call.lineno}", str(call.args[0].value), names, False))
+    return tuple(found)
 
 
 def _texts_of(module: str, nodes: Iterable[ast.AST]) -> Iterator[str]:
