@@ -32,11 +32,17 @@ def plan_text(name: str) -> str:
             raise UnknownPlan(message("error.plan.no_plan_but_near", near=near[0]))
         raise UnknownPlan(message("error.plan.no_plan", names=", ".join(names)))
     text = (_FOLDER / f"{name}{_SUFFIX}").read_text(encoding="utf-8")
-    own, known = read_plan(text).words, tomllib.loads((_HERE / "plan_words.toml").read_text(encoding="utf-8"))
-    for language, translations in known.items():
+    own = read_plan(text).words
+    for language, translations in _translations().items():
         lines = (f"{_quoted(words)} = {_quoted(told)}\n" for words, told in translations.items() if words in own)
         text += f"\n[translations.{language}]\n{''.join(lines)}"
     return text
+
+
+@cache
+def _translations() -> dict[str, dict[str, str]]:
+    """Words of all plans and what they are in each language."""
+    return tomllib.loads((_HERE / "plan_words.toml").read_text(encoding="utf-8"))
 
 
 def _quoted(words: str) -> str:
