@@ -239,29 +239,27 @@ def photo_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("photos")]
 
 
-def test_a_run_that_is_cut_off_leaves_nothing_and_no_other_runs_meanwhile(home: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("timeout_s", [None, 6.0], ids=["cancelled", "late"])
+def test_a_run_that_is_cut_off_leaves_nothing_and_no_other_runs_meanwhile(
+    home: Path, tmp_path: Path, timeout_s: float | None
+) -> None:
     detector = GatedDetector()
     with running(tmp_path / "data", detector, model={"workers": 2}) as server:
-        for end in ("cancelled", "late"):
-            steps = server.evaluation.RunVerification(VERIFY, timeout=3.0 if end == "late" else None)
-            for _ in range(2):  # both workers
-                assert detector.entered.acquire(timeout=10)
-            again = refusal(lambda: list(server.evaluation.RunVerification(VERIFY)))
-            assert again == "EVALUATION_RUNNING"
-            if end == "cancelled":
-                steps.cancel()
-            with pytest.raises(grpc.RpcError):
-                list(steps)
-            until(server.app._admission.idle.is_set)  # the server has heard of it
-            begun = detector.calls
-            detector.gate.set()
-            until(lambda: not photo_threads(), 5)
-            assert detector.calls == begun
-            detector.gate.clear()
-            while detector.entered.acquire(blocking=False):
-                pass
-        assert not (tmp_path / "data" / "reports").exists()
+        steps = server.evaluation.RunVerification(VERIFY, timeout=timeout_s)
+        for _ in range(2):  # both workers
+            assert detector.entered.acquire(timeout=10)
+        again = refusal(lambda: list(server.evaluation.RunVerification(VERIFY)))
+        assert again == "EVALUATION_RUNNING"
+        if timeout_s is None:
+            steps.cancel()
+        with pytest.raises(grpc.RpcError):
+            list(steps)
+        until(server.app._admission.idle.is_set)  # the server has heard of it
+        begun = detector.calls
         detector.gate.set()
+        until(lambda: not photo_threads(), 5)
+        assert detector.calls == begun
+        assert not (tmp_path / "data" / "reports").exists()
         until(lambda: reason_of(lambda: list(server.evaluation.RunVerification(VERIFY))) == "OK")  # its place is free
         assert told(server.evaluation.RunVerification(VERIFY))[0][-1] == (12, 12)
 
