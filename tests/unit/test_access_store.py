@@ -427,6 +427,20 @@ def test_burst_then_rate() -> None:
     assert Budget(1.0, 30, None).at_most(Budget(2.0, 20, 0)) == Budget(1.0, 20, 0)
 
 
+def test_more_items_than_the_budget_has_are_on_credit_until_they_are_paid() -> None:
+    clocks, counted = fresh()
+    counted.spend("key:a", BUDGET)
+    counted.spend_more("key:a", BUDGET, 63)  # the burst is 20, at 10 a second
+    for again in (partial(counted.spend, "key:a", BUDGET), partial(counted.spend_more, "key:a", BUDGET, 1)):
+        with pytest.raises(RateLimited) as caught:
+            again()
+        assert caught.value.metadata["retry_after_s"] == "4.500"
+    clocks.passes(4_490)
+    assert taken(counted, BUDGET) == 0
+    clocks.passes(10)
+    assert taken(counted, BUDGET) == 1
+
+
 def test_retry_after_is_enough_and_not_too_much() -> None:
     clocks, counted = fresh()
     taken(counted, BUDGET)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -239,6 +240,26 @@ def test_a_refusal_says_when_to_come_back(world: World) -> None:
         with pytest.raises(QuotaExceeded) as exceeded:
             budgets.search("key:a", budget)
         assert 0 < float(exceeded.value.metadata["retry_after_s"]) <= 86_400
+
+    asyncio.run(run())
+
+
+def test_items_on_credit_are_paid_before_the_next_call(world: World) -> None:
+    budget = Budget(10.0, 3, None)
+
+    async def run() -> None:
+        budgets = world.budgets()
+        begun = time.monotonic()
+        assert await call(budgets, budget)
+        budgets.spend_more("key:a", budget, 9)
+        assert not await call(budgets, budget)
+        for again in (partial(budgets.spend, "key:a", budget), partial(budgets.spend_more, "key:a", budget, 1)):
+            with pytest.raises(RateLimited) as limited:
+                again()
+            assert 0 < float(limited.value.metadata["retry_after_s"]) <= 0.8
+        while not await call(budgets, budget):
+            assert time.monotonic() - begun < 30
+        assert time.monotonic() - begun >= 0.7  # 11 calls, of which 3 are the burst
 
     asyncio.run(run())
 

@@ -211,18 +211,18 @@ class Authorizer:
         """Check a request, and replace the ids in it that the principal may not know.
 
         Returns whether to remove candidates below the threshold from the answer. Raises `NotPermitted`, `RateLimited`
-        if the budget has fewer calls than the request has items, `QuotaExceeded` if it is a search and none is left
-        today, and `Failure` if it cannot be checked now.
+        if items of another call are on credit, `QuotaExceeded` if it is a search and none is left today, and `Failure`
+        if it cannot be checked now.
         """
         learn_request(record, rule, request)
         record.searched = rule.counts_as_search
         if rule.variants:
             sent = {variant.field: request.HasField(variant.field) for variant in rule.variants}
             require_role(principal, rule.roles_of(sent), with_fields=True)
-        for _ in getattr(request, rule.items)[1:] if rule.items else ():  # the first counts as the call
-            await self._spend(principal)
         if principal.coarse:
             require_photos(rule, request)
+        if rule.items and (items := len(getattr(request, rule.items))) > 1:  # the first counts as the call
+            self._budgets.spend_more(principal.principal_id, principal.budget, items - 1)
         if rule.search_if and value_at(request, rule.search_if):
             record.searched = True
             await self._search(principal)

@@ -117,8 +117,8 @@ class AccessConfig:
     )
     folder: str = _set("", "Folder for the API keys and their audit; empty for `access` in the gallery folder.")
     key_days: int = _set(365, "Default lifetime of a new key, in days.", 1, MAX_LIFETIME_DAYS)
-    requests_per_s: float = _set(50.0, "Long-run limit on calls and stream items per second for each key.", 0.1, 1e6)
-    burst: int = _set(200, "Calls and stream items that a key may send at once.", 1, 1_000_000)
+    requests_per_s: float = _set(50.0, "Long-run limit on calls and items per second for each key.", 0.1, 1e6)
+    burst: int = _set(200, "Calls and items of streams and batches that a key may send at once.", 1, 1_000_000)
     searches_per_day: int = _set(
         0,
         "Daily limit (UTC) on searches for each token, and for each new key without its own limit; 0 for no limit.",

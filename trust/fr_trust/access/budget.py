@@ -16,7 +16,7 @@ MAX_SEARCHES_PER_DAY = 2**32 - 1
 class Budget:
     """Limits of one principal. Raises `InvalidField`: a number is out of range."""
 
-    requests_per_s: float  # calls, and items of streams, in a second, in the long run; above 0, up to a million
+    requests_per_s: float  # calls and items in a second, in the long run; above 0, up to a million
     burst: int  # so many at once beyond that; from 1 to a million
     searches_per_day: int | None  # in a day that begins at midnight UTC; 0 = none at all, None = no limit
 

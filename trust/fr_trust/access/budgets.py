@@ -85,15 +85,15 @@ class Budgets:
         Raises `RateLimited`: one too many, which is not counted. The metadata say `retry_after_s`.
         """
         with self._lock:
-            now_s = self._monotonic_s()
-            account = self._account(principal_id, budget, now_s)
-            missing = 1 - account.tokens
-            if missing > _ROUNDING:
-                raise RateLimited(
-                    message("error.trust.more_asked_budget_key"),
-                    retry_after_s=rounded_up(missing / budget.requests_per_s),
-                )
-            account.tokens -= 1
+            self._spend(principal_id, budget, 1, 1)
+
+    def spend_more(self, principal_id: str, budget: Budget, items: int) -> None:
+        """Count more items of a call that is counted, on credit where the budget has fewer: later calls wait for them.
+
+        Raises `RateLimited`: other items are on credit; these are not counted. The metadata say `retry_after_s`.
+        """
+        with self._lock:
+            self._spend(principal_id, budget, items, 0)
 
     def search(self, principal_id: str, budget: Budget) -> None:
         """Count a search of the day, beside the call that it comes with.
@@ -125,6 +125,13 @@ class Budgets:
         """Of how many principals something is kept."""
         with self._lock:
             return len(self._accounts)
+
+    def _spend(self, principal_id: str, budget: Budget, calls: int, least: int) -> None:
+        account = self._account(principal_id, budget, self._monotonic_s())
+        if least - account.tokens > _ROUNDING:
+            wait_s = (1 - account.tokens) / budget.requests_per_s
+            raise RateLimited(message("error.trust.more_asked_budget_key"), retry_after_s=rounded_up(wait_s))
+        account.tokens -= calls
 
     def _account(self, principal_id: str, budget: Budget, now_s: float) -> _Account:
         account = self._accounts.get(principal_id)

@@ -24,7 +24,7 @@ R = TypeVar("R")
 
 
 class _Held:
-    """The calls and searches that this process holds for one principal."""
+    """The calls and searches that this process holds for one principal; fewer than 0 calls are on credit."""
 
     __slots__ = ("calls", "calls_from_s", "fetching", "granted", "searches", "searches_until_s")
 
@@ -83,9 +83,17 @@ class SharedBudgets:
             return
         held = self._of(principal_id)
         if held.calls < 1:
-            wait_s = held.calls_from_s - self._monotonic_s()
-            raise RateLimited(message("error.trust.more_asked_budget_key"), retry_after_s=rounded_up(wait_s))
+            raise self._rate_limited(held, budget)
         held.calls -= 1
+
+    def spend_more(self, principal_id: str, budget: Budget, items: int) -> None:
+        """As `Budgets.spend_more`; it needs no `ready`."""
+        if budget == UNLIMITED:
+            return
+        held = self._of(principal_id)
+        if held.calls < 0:
+            raise self._rate_limited(held, budget)
+        held.calls -= items
 
     def search(self, principal_id: str, budget: Budget) -> None:
         """As `Budgets.search`, straight after `ready`."""
@@ -104,6 +112,10 @@ class SharedBudgets:
         held = self._of(principal_id)
         own = 0 if self._lacks_search(held) else held.searches
         return max(0, budget.searches_per_day - held.granted) + own
+
+    def _rate_limited(self, held: _Held, budget: Budget) -> RateLimited:
+        wait_s = max(0.0, held.calls_from_s - self._monotonic_s()) - held.calls / budget.requests_per_s
+        return RateLimited(message("error.trust.more_asked_budget_key"), retry_after_s=rounded_up(wait_s))
 
     def _of(self, principal_id: str) -> _Held:
         held = self._held.setdefault(principal_id, _Held())
@@ -139,7 +151,8 @@ class SharedBudgets:
     async def _fetch_calls(self, held: _Held, principal_id: str, budget: Budget) -> int:
         account, rate, burst = self._account_of(principal_id), budget.requests_per_s, budget.burst
         block = await self._in_thread(lambda: self._grants.take(account, rate, burst))
-        held.calls, held.calls_from_s = block.granted, self._monotonic_s() + block.wait_s
+        held.calls += block.granted
+        held.calls_from_s = self._monotonic_s() + block.wait_s
         return block.granted
 
     async def _fetch_searches(self, held: _Held, principal_id: str, most: int) -> int:

@@ -71,7 +71,7 @@ class Budget(_message.Message):
     BURST_FIELD_NUMBER: _builtins.int
     SEARCHES_PER_DAY_FIELD_NUMBER: _builtins.int
     requests_per_s: _builtins.float
-    """Calls and stream items per second, in the long run; 0 for the server's default."""
+    """Calls, and items of streams and batches, per second, in the long run; 0 for the server's default."""
     burst: _builtins.int
     """Additional calls and items that the caller may send at once; 0 for the server's default."""
     searches_per_day: _builtins.int

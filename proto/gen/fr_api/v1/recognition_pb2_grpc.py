@@ -64,7 +64,8 @@ class RecognitionServiceServicer:
     def BatchEmbed(self, request, context):
         """Embeds the faces of many photos in one call, which costs less than a call for each. A refused photo does not affect
         the others. People who wait go first: such a call is a long job, like a stream, and takes one of the places of
-        streams. Each photo counts as a call of the caller's budget.
+        streams. Each photo counts as a call of the caller's budget. A batch may exceed it; later calls are then refused for
+        longer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -40,7 +40,8 @@ class RecognitionServiceStub:
     BatchEmbed: _grpc.UnaryUnaryMultiCallable[_recognition_pb2.BatchEmbedRequest, _recognition_pb2.BatchEmbedResponse]
     """Embeds the faces of many photos in one call, which costs less than a call for each. A refused photo does not affect
     the others. People who wait go first: such a call is a long job, like a stream, and takes one of the places of
-    streams. Each photo counts as a call of the caller's budget.
+    streams. Each photo counts as a call of the caller's budget. A batch may exceed it; later calls are then refused for
+    longer.
     """
     Compare: _grpc.UnaryUnaryMultiCallable[_recognition_pb2.CompareRequest, _recognition_pb2.CompareResponse]
     """Compares two faces. Refuses a photo without a face and, by default, a photo with several faces if none is clearly
@@ -61,7 +62,8 @@ class RecognitionServiceAsyncStub(RecognitionServiceStub):
     BatchEmbed: _aio.UnaryUnaryMultiCallable[_recognition_pb2.BatchEmbedRequest, _recognition_pb2.BatchEmbedResponse]  # type: ignore[assignment]
     """Embeds the faces of many photos in one call, which costs less than a call for each. A refused photo does not affect
     the others. People who wait go first: such a call is a long job, like a stream, and takes one of the places of
-    streams. Each photo counts as a call of the caller's budget.
+    streams. Each photo counts as a call of the caller's budget. A batch may exceed it; later calls are then refused for
+    longer.
     """
     Compare: _aio.UnaryUnaryMultiCallable[_recognition_pb2.CompareRequest, _recognition_pb2.CompareResponse]  # type: ignore[assignment]
     """Compares two faces. Refuses a photo without a face and, by default, a photo with several faces if none is clearly
@@ -97,7 +99,8 @@ class RecognitionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_recognition_pb2.BatchEmbedResponse, _abc.Awaitable[_recognition_pb2.BatchEmbedResponse]]:
         """Embeds the faces of many photos in one call, which costs less than a call for each. A refused photo does not affect
         the others. People who wait go first: such a call is a long job, like a stream, and takes one of the places of
-        streams. Each photo counts as a call of the caller's budget.
+        streams. Each photo counts as a call of the caller's budget. A batch may exceed it; later calls are then refused for
+        longer.
         """
 
     @_abc_1.abstractmethod

@@ -58,7 +58,7 @@ def as_item_error(error: Exception) -> FrError:
 
     After that the error holds no frames, and so no data of the item.
     """
-    told = as_fr_error(error, "an item of a stream", _current.get().request_id)
+    told = as_fr_error(error, "an item", _current.get().request_id)
     _let_go(error)
     return told
 
