@@ -201,7 +201,7 @@ class Work:
     async def photos(self, task: Callable[[Item], T], items: Sequence[Item]) -> list[T | BaseException]:
         """Run what computes for each item of a batch; return the results in their order, or what a task raised.
 
-        Raises like `photo`; nothing more is begun then, nor after a cancellation.
+        Raises like `photo`, but never `Overloaded`; nothing more is begun then, nor after a cancellation.
         """
         ticket, caller, began = current_ticket(), current_sharer(), time.monotonic()
         ended_s: list[float] = []
