@@ -145,7 +145,7 @@ def test_make_speed_bars_prints_each_figure_beside_its_bar(pack_cache: ModelCach
     done = speed_bars("--parts", *PARTS, *short, testdata)
     assert done.returncode == 0, done.stderr
     *figures, busy, last = done.stdout.splitlines()
-    assert len(figures) == (20 if NIGHTLY else 1)
+    assert len(figures) == (26 if NIGHTLY else 1)
     for line in figures:
         name, value, told = line[:62].strip(), float(line[62:71]), line[73:]
         bar = re.match(r"bar (>=|<=) (\S+): (reached|MISSED)", told)

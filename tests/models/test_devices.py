@@ -255,7 +255,7 @@ def test_likely_rows_give_the_faces_of_all_rows_on_every_photo(
     pixels = PixelInput(spec.colour, spec.mean, spec.std)
     (every,) = open_sessions(pack_cache.read_verified(spec.file), pixels, device, precision, threads=2)
     if NIGHTLY:
-        paths = [*photos.values(), *sorted(testdata.rglob("*.jpg"))]
+        paths = [*photos.values(), *sorted(p for p in testdata.rglob("*.jpg") if p.parent.name != "odd_formats")]
     else:  # the photo of a hundred tiles on one device alone
         groups = sorted((testdata / "groups").glob("*.jpg"))
         paths = [photos["solvay"], *groups[::10]] if device == "cpu" else groups[::5]

@@ -1,6 +1,7 @@
 """Writes the debrief of a cohort: one HTML file with a page for each item, its photos inside, and the truth last.
 
-It needs neither scripts nor matplotlib. On the screen each answer opens with a click; printed, an item fills a page.
+It needs neither scripts nor matplotlib. On the screen each answer opens with a click; printed, an item fills a
+page, after one that says what this is.
 """
 
 from __future__ import annotations
@@ -31,7 +32,12 @@ figcaption { text-align: center; font-weight: 600; }
 }
 td { white-space: nowrap; }
 summary { font-weight: 600; padding: .5rem 0; }
-@media print { details:not([open]) { display: block; } section { border: 0; min-height: 0; } }
+@media print {
+  body { font-size: 16px; }
+  details:not([open]) { display: block; }
+  section { border: 0; min-height: 0; }
+  section:first-of-type { break-before: page; }
+}
 """
 MANY = 4  # photos from which on they are shown small, so that all fit on a screen
 
