@@ -19,7 +19,7 @@ from support.engines import Memory
 pytestmark = [pytest.mark.models, pytest.mark.filterwarnings("ignore")]
 
 SAME = 0.999  # cosine
-SAME_IN_BF16 = 0.99  # of a few faces: bf16 has 8 bits of precision
+SAME_IN_BF16 = 0.99  # of one face in a hundred: bf16 has 8 bits of precision
 EVERY = 1 if NIGHTLY else 60  # of the photos of LFW: all at night
 
 
@@ -66,7 +66,7 @@ def test_lfw_is_embedded_as_insightface_does(
     print(f"{len(found)} faces of {len(paths)} photos, lowest cosine {found.min():.6f}, median {np.median(found):.6f}")
     assert len(found) >= len(paths) > 2000 // EVERY
     if engine.device.precision == "bf16":
-        assert np.mean(found >= SAME) >= 0.999
+        assert np.mean(found >= SAME) >= 0.99
         assert found.min() >= SAME_IN_BF16
     else:
         assert found.min() >= SAME
