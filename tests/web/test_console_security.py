@@ -278,7 +278,7 @@ def test_a_broken_policy_is_found(surfer: Surfer) -> None:
 
 
 INJECTED = "%0d%0aset-cookie:%20frxss1=b%0d%0a%0d%0a<frxss1>"
-NASTY = ("..%2f..%2f..%2fetc%2fpasswd", INJECTED, "%00", "%ff%fe", "x" * 5_000)
+NASTY = ("..%2f..%2f..%2fetc%2fpasswd", INJECTED, "%00", "%ff%fe", "x" * 1_000)
 BY_DAY = NASTY[:2]
 
 

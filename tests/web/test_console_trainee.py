@@ -89,6 +89,8 @@ def test_nothing_tells_what_is_right_before_the_answer(room: Class, taken: Train
     ids = {one.session_id.encode() for sessions_of_one in kept for one in sessions_of_one}
     for page in taken.seen:
         around = str(page.headers).encode() + page.body
+        if taken.step(page) == pb.TRIAL_STEP_CONCLUDE:  # a threshold to choose may equal a number of another item
+            around = re.sub(rb"<td>0\.\d{3}</td>", b"", around)
         assert not told(around)
         assert not ids & {*sessions.findall(around)}
         assert b"similarit" not in around.lower() or taken.step(page) == pb.TRIAL_STEP_OBSERVE

@@ -19,6 +19,7 @@ from support.courses import Chance, answer_until, create, finish, start
 from support.crawler import Crawler, faults_of, hostile, marks_of
 from support.photos import link_lfw
 from support.surfer import Surfer, escaped
+from support.video_calls import analyzed, reel
 from support.web import Answered, web
 
 MOST_BYTES = 150 * 1024
@@ -77,6 +78,7 @@ def typed_in(folder: Path) -> Iterator[World]:
     with world(folder) as made, at_hand(made.folder):
         link_lfw(folder / "lfw")
         fill(made.staff)
+        analyzed(made.staff.everybody, reel())
         trainer = made.staff.caller(Role.TRAINER).training
         course = create(trainer, COURSE)
         request = training_pb2.CreateCohortRequest(
@@ -246,9 +248,11 @@ UNSEEN = {
     ("GET", "/course/vote/events"),
     ("GET", "/course/events"),
     ("GET", "/course/sitting/events"),
+    ("GET", "/footage/{video}/events"),
     ("GET", "/manual/style"),  # a style sheet, to which no link leads
     ("POST", "/course/vote"),  # there only while a vote is open
     ("POST", "/course/sitting/draft"),  # sent by a script
+    ("POST", "/footage/{video}"),
     ("POST", "/sign-out"),
     ("POST", "/retention"),  # there is nothing to delete yet
     *((one.method, one.path) for one in lti.SCREENS),  # only learning platforms lead there
