@@ -92,11 +92,11 @@ def server(home: Path, clock: Clock) -> Iterator[Running]:
         yield server
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Photos:
     """sha256 of every photo that a course is made of."""
 
-    sha256: tuple[str, ...]
+    sha256: tuple[str, ...] = field(repr=False)  # too long to be told of a failure
 
 
 @pytest.fixture(scope="module")
@@ -240,6 +240,8 @@ def require_silent(heard: Heard, never: Forbidden) -> Any:
             left = left.replace(picture.data, b"", 1)
             assert not long_tokens_in(picture.data, never)
         require_shown(trial)
+        if trial.exercise == training_pb2.EXERCISE_LAB:  # its thresholds may equal the similarity of a pair, rounded
+            left = re.sub(rb"\b0\.\d{3}\b", b"", left)
     if heard.call == "SubmitDecision" and message.HasField("reveal"):
         assert trial is None
         message.ClearField("reveal")
