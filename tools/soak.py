@@ -177,7 +177,7 @@ def soak(target: Target, pid: int, plan: Plan, most_mib_per_hour: float | None) 
     if most_mib_per_hour is not None:
         figure("growth of the memory", f"{verdict.mib_per_hour:+.1f} +- {2 * verdict.error:.1f} MiB/h")
     tenths = [f"{one.memory_mib:.0f}" for one in samples[:: max(1, len(samples) // 10)]]
-    figure("memory in MiB, ten times", " ".join(tenths))
+    figure("memory in MiB, at equal intervals", " ".join(tenths))
     figure("file descriptors, threads: more at the end", f"{verdict.files:+.0f}, {verdict.threads:+.0f}")
     return verdict
 

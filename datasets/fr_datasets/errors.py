@@ -19,7 +19,7 @@ from fr_locales.messages import Message, message
 
 
 class DatasetError(FrError):
-    """A data set cannot be used as it lies there.
+    """A data set cannot be used as it is.
 
     `code` says what went wrong, as `fr dataset` prints it; `reason` is for what the API answers, and stays empty.
     `dataset` takes the place of NAME in the remedy; `of_dataset` sets it.

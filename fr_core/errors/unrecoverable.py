@@ -56,7 +56,7 @@ class StoreInUse(Unrecoverable, reason="STORE_IN_USE"):
 
 
 class StoreExposed(Unrecoverable, reason="STORE_EXPOSED"):
-    """Other users can change a store: they can write to its folder, or one of its files has another name."""
+    """Other users can change a store: they can write to its folder, or a file is a link or has several names."""
 
 
 class StoreNewer(Unrecoverable, reason="STORE_NEWER"):

@@ -30,7 +30,7 @@ class UnknownCourse(InputRefused, reason="UNKNOWN_COURSE"):
 
 
 class UnknownItem(InputRefused, reason="UNKNOWN_ITEM"):
-    """No course shows or leaves out an item with this id."""
+    """There is no item with this id among those that courses show or leave out."""
 
 
 class UnknownCohort(InputRefused, reason="UNKNOWN_COHORT"):
@@ -78,7 +78,7 @@ class SessionPaused(InputRefused, reason="SESSION_PAUSED"):
 
 
 class PausesUsedUp(InputRefused, reason="PAUSES_USED_UP"):
-    """The time of the block has been stopped for as many answers as it may be."""
+    """The block's clock has already been stopped for as many answers as the limit allows."""
 
 
 class SittingClosed(InputRefused, reason="SITTING_CLOSED"):

@@ -12,7 +12,7 @@ class CredentialInvalid(InputRefused, reason="CREDENTIAL_INVALID"):
 
 
 class NotPermitted(InputRefused, reason="NOT_PERMITTED"):
-    """No role of the caller permits this."""
+    """The caller's roles or scope do not allow this."""
 
 
 class RateLimited(Failure, reason="RATE_LIMITED"):

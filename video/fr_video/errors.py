@@ -39,7 +39,7 @@ class UnknownVideo(VideoError, reason="UNKNOWN_VIDEO"):
 
 
 class VideoIncomplete(VideoError, reason="VIDEO_INCOMPLETE"):
-    """The bytes do not follow those that are there, or the analysis of the video has not ended."""
+    """The bytes do not continue those that the server has, or the analysis of the video has not ended."""
 
 
 class TooManyVideos(VideoError, reason="TOO_MANY_VIDEOS"):

@@ -30,13 +30,13 @@ _RECOGNITION = {
     "Embed": _recorded(
         _OPERATOR,
         _COMPUTE,
-        "Anyone can search with a template anywhere; only people who enrol and search need one.",
+        "A template lets its holder search anywhere; only people who enrol and search need one.",
         coarse=Coarse.REFUSED,
     ),
     "Compare": _recorded(
         _OPERATOR,
         _COMPUTE,
-        "Operators compare photos. It would tell examiners similarities while they are blind, and trainees the "
+        "Operators compare photos. Compare would tell examiners similarities before they judge, and trainees the "
         "answers of their trials.",
         probes=("a", "b"),
         coarse=Coarse.ROUNDED,
@@ -197,7 +197,7 @@ _TRAINING = {
     "SubmitProbe": _recorded(
         _TRAINEE,
         _CHANGE,
-        f"{_TAKES} The server searches for it in the gallery of the course.",
+        f"{_TAKES} The server searches the course's gallery for the probe.",
         _SESSION,
         counts_as_search=True,
     ),
@@ -328,7 +328,7 @@ _VIDEO = {
     "WatchStream": _recorded(
         _OPERATOR,
         _COMPUTE,
-        "As Search, once for each track, of a stream and a gallery that the configuration allows together.",
+        "As Search, once for each track, if the configuration allows the stream with the gallery.",
         _GALLERY,
         counts_as_search=True,
         coarse=Coarse.REFUSED,

@@ -80,10 +80,11 @@ class WebConfig:
         "127.0.0.1", "Address to listen on for HTTP. It speaks HTTPS with the certificate of `tls`, if there is one."
     )
     names: str = _set(
-        "", "Names by which a proxy on this machine calls it, such as faces.example.org, by commas; empty for none."
+        "",
+        "Comma-separated names by which a proxy on this machine calls it, such as faces.example.org; empty for none.",
     )
     origins: str = _set(
-        "", "Sites whose pages may call it, such as https://console.example.org, by commas; empty for none."
+        "", "Comma-separated sites whose pages may call it, such as https://console.example.org; empty for none."
     )
     lti: str = _set(
         "", "TOML file of the learning platforms that may open courses with LTI 1.3 (see lti.md); empty for none."
@@ -111,8 +112,8 @@ class AccessConfig:
 
     mode: str = _set(
         "auto",
-        "keys: every call needs a key or a token; open: no key, only on this machine; auto: keys as soon as "
-        "one exists.",
+        "keys: every call needs a key or a token; open: no key, only on this machine; auto: keys if one existed at the "
+        "start, an issuer is set, or other machines can call.",
         choices=("auto", "open", "keys"),
     )
     folder: str = _set("", "Folder for the API keys and their audit; empty for `access` in the gallery folder.")
@@ -377,7 +378,7 @@ class VideoConfig:
     watch: str = _set(
         "",
         "TOML file of the live streams that may be watched, each with its galleries and the decision that allows it "
-        "(see watching.md); empty for none. Many countries prohibit it by law, or allow it for single cases.",
+        "(see watching.md); empty for none. Many countries prohibit such watching, or allow it for single cases.",
     )
 
 

@@ -10,7 +10,8 @@ from fr_server.telemetry.spec import Spec, seen
 INT8_DOUBTED = Spec(
     "fr_int8_doubted_searches_total",
     "counter",
-    "Searches of a block of vectors for a probe that left too many candidates, so that half precision compared all.",
+    "Searches (one probe in one block of vectors) that left too many candidates, so that half precision compared the "
+    "whole block.",
 )
 
 

@@ -90,7 +90,7 @@ BUILD_INFO = Spec("fr_build_info", "gauge", "Always 1. Its label names the versi
 HEALTH = Spec(
     "fr_health",
     "gauge",
-    "1 while health is SERVING; 0 while the server starts or stops.",
+    "1 while health is SERVING; 0 while the server starts or stops, or after it has lost its device.",
     of_processes="livemostrecent",
 )
 

@@ -25,17 +25,22 @@ SERVERS = Spec("fr_servers", "gauge", "Servers that are registered in the databa
 LAG_VERSIONS = Spec(
     "fr_replica_lag_versions",
     "gauge",
-    "Versions that this server has still to apply of the gallery that waits longest, 0 if none waits; absent while "
+    "Versions of the gallery furthest behind that this server still has to apply, 0 if none waits; absent while "
     "PostgreSQL does not answer.",
 )
 LAG_SECONDS = Spec(
     "fr_replica_lag_seconds", "gauge", "Time since the first of these versions was committed, 0 if none waits."
 )
-IN_TERM = Spec("fr_in_term", "gauge", "1 while this server is within its term and may answer searches, otherwise 0.")
+IN_TERM = Spec(
+    "fr_in_term",
+    "gauge",
+    "1 while this server is within its term (its last heartbeat is at most 15 s old) and may answer searches, "
+    "otherwise 0.",
+)
 TERMS = Spec(
     "fr_terms_total",
     "counter",
-    "Terms that the server began: each after the first follows one that ended because heartbeats failed.",
+    "Terms that the server began: the first at its start, another each time heartbeats work again after a term ended.",
 )
 SCRAPED_SPECS = specs_in(globals())
 
@@ -48,7 +53,7 @@ LEASES_HELD = Spec(
 LEASES_LOST = Spec(
     "fr_leases_lost_total",
     "counter",
-    "Leases of periodic jobs that this server could not renew in their time.",
+    "Leases of periodic jobs that this server could not renew in time.",
     ("chore",),
 )
 POOL_OPEN = Spec(
@@ -67,7 +72,7 @@ POOL_TIMEOUTS = Spec(
 BLOCKS = Spec(
     "fr_budget_blocks_total",
     "counter",
-    "Requests to the database for a block of calls or searches of a caller's budget, by whether there was one.",
+    "Requests to the database for a block of calls or searches of a caller's budget, by whether one was granted.",
     ("budget", "granted"),
 )
 

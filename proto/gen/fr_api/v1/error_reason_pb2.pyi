@@ -161,7 +161,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_CREDENTIAL_INVALID: _ErrorReason.ValueType  # 67
     """The API key or the token is invalid or has expired."""
     ERROR_REASON_NOT_PERMITTED: _ErrorReason.ValueType  # 68
-    """The caller has no role that allows this."""
+    """The caller's roles or scope do not allow this."""
     ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 69
     """The caller has reached the current rate limit."""
     ERROR_REASON_QUOTA_EXCEEDED: _ErrorReason.ValueType  # 70
@@ -201,9 +201,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_ITEMS_AHEAD: _ErrorReason.ValueType  # 86
     """Trainees of the cohort still have the items ahead of them."""
     ERROR_REASON_PAUSES_USED_UP: _ErrorReason.ValueType  # 87
-    """The time of the block has been stopped for as many answers as it may be."""
+    """The block's clock has already been stopped for as many answers as the limit allows."""
     ERROR_REASON_UNKNOWN_ITEM: _ErrorReason.ValueType  # 88
-    """No course shows or leaves out an item with this id."""
+    """There is no item with this id among those that courses show or leave out."""
     ERROR_REASON_SITTING_CLOSED: _ErrorReason.ValueType  # 89
     """The trainer has closed the sitting. It takes no answers until the trainer opens it again."""
     ERROR_REASON_INDEX_UNAVAILABLE: _ErrorReason.ValueType  # 90
@@ -223,7 +223,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_UNKNOWN_VIDEO: _ErrorReason.ValueType  # 97
     """The caller has no video with this id."""
     ERROR_REASON_VIDEO_INCOMPLETE: _ErrorReason.ValueType  # 98
-    """The bytes do not follow those that the server has, or the analysis of the video has not ended."""
+    """The bytes do not continue those that the server has, or the analysis of the video has not ended."""
     ERROR_REASON_REPLICA_BEHIND: _ErrorReason.ValueType  # 99
     """This server has not yet applied a change that another server has made."""
     ERROR_REASON_ERASURE_UNCONFIRMED: _ErrorReason.ValueType  # 100
@@ -379,7 +379,7 @@ ERROR_REASON_CREDENTIAL_MISSING: ErrorReason.ValueType  # 66
 ERROR_REASON_CREDENTIAL_INVALID: ErrorReason.ValueType  # 67
 """The API key or the token is invalid or has expired."""
 ERROR_REASON_NOT_PERMITTED: ErrorReason.ValueType  # 68
-"""The caller has no role that allows this."""
+"""The caller's roles or scope do not allow this."""
 ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 69
 """The caller has reached the current rate limit."""
 ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 70
@@ -419,9 +419,9 @@ ERROR_REASON_TEST_ITEMS: ErrorReason.ValueType  # 85
 ERROR_REASON_ITEMS_AHEAD: ErrorReason.ValueType  # 86
 """Trainees of the cohort still have the items ahead of them."""
 ERROR_REASON_PAUSES_USED_UP: ErrorReason.ValueType  # 87
-"""The time of the block has been stopped for as many answers as it may be."""
+"""The block's clock has already been stopped for as many answers as the limit allows."""
 ERROR_REASON_UNKNOWN_ITEM: ErrorReason.ValueType  # 88
-"""No course shows or leaves out an item with this id."""
+"""There is no item with this id among those that courses show or leave out."""
 ERROR_REASON_SITTING_CLOSED: ErrorReason.ValueType  # 89
 """The trainer has closed the sitting. It takes no answers until the trainer opens it again."""
 ERROR_REASON_INDEX_UNAVAILABLE: ErrorReason.ValueType  # 90
@@ -441,7 +441,7 @@ ERROR_REASON_VIDEO_UNAVAILABLE: ErrorReason.ValueType  # 96
 ERROR_REASON_UNKNOWN_VIDEO: ErrorReason.ValueType  # 97
 """The caller has no video with this id."""
 ERROR_REASON_VIDEO_INCOMPLETE: ErrorReason.ValueType  # 98
-"""The bytes do not follow those that the server has, or the analysis of the video has not ended."""
+"""The bytes do not continue those that the server has, or the analysis of the video has not ended."""
 ERROR_REASON_REPLICA_BEHIND: ErrorReason.ValueType  # 99
 """This server has not yet applied a change that another server has made."""
 ERROR_REASON_ERASURE_UNCONFIRMED: ErrorReason.ValueType  # 100
