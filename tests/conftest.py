@@ -29,6 +29,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 # The dearest first, so that at the end no process waits for another's long test.
 FIRST = ("congruence", "models", "install", "gpu", "fault", "web", "service", "property", "golden", "unit")
+LONGEST = ("test_video_watching.py", "test_simulation_study.py")  # at night: a test of each takes half an hour
 IN_MEMORY = Path("/dev/shm")
 ROOM_BYTES = 4 * 2**30
 
@@ -67,9 +68,11 @@ def pytest_collection(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with the dearest folders, and leave the tests of the night out by day."""
+    """Begin with the dearest folders, at night with the longest tests; leave the tests of the night out by day."""
     items.sort(key=lambda item: FIRST.index(item.path.parent.name))
-    if not NIGHTLY:
+    if NIGHTLY:
+        items.sort(key=lambda item: item.path.name not in LONGEST)
+    else:
         left_out = [item for item in items if item.get_closest_marker("nightly")]
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)
