@@ -67,7 +67,7 @@ COLUMNS: tuple[Column, ...] = (
         "empty if unknown",
     ),
     _of_trial(
-        "answer", "in the same words, candidate:3 for a pick; none, inconclusive, undecided; empty where there is none"
+        "answer", "in the same words, candidate:3 for a pick; none, inconclusive, undecided; empty if unanswered"
     ),
     _of_trial("correct", "whether it was right; empty where it is neither right nor wrong"),
     _of_trial("rating", "of a pair, -3 (surely two people) to 3 (surely one); the last one"),
@@ -77,7 +77,7 @@ COLUMNS: tuple[Column, ...] = (
     _of_trial("similarity", "of the pair by the machine, cosine, -1 to 1"),
     _of_trial("log10_lr", "decimal logarithm of the machine's likelihood ratio, + is for one person"),
     _of_trial("machine", "what the machine would answer"),
-    _of_trial("mate_rank", "rank of the mate in the machine's list, from 1"),
+    _of_trial("mate_rank", "the right person's rank in the machine's list, from 1"),
     _of_trial("candidates", "how many a list has; 0 where there is no list"),
     _of_trial("difficulty", "as the trainee found it, 1 (easy) to 5 (hard)"),
     _of_trial("known_to_me", "whether the trainee knows somebody shown; then it is in no figure"),
