@@ -30,7 +30,7 @@ import pytest
 from fr_api.v1 import training_pb2, training_pb2_grpc
 from fr_training.store.training_store import TrainingStore
 from support.commands import Script, have_children, say, script
-from support.counts import count
+from support.counts import NIGHTLY, count
 from support.courses import Chance, Stub, Trial, create, enrol, link_people, next_trial, start
 from support.faults import until
 from support.servers import running
@@ -322,7 +322,8 @@ def test_what_a_server_acknowledged_is_there_once_after_its_death(home: Path) ->
     print(f"the server was killed {KILLS} times: {book}")  # noqa: T201 - the figures of the long run
     assert book.wrong == 0
     assert book.acknowledged > 10 * KILLS
-    assert book.in_the_midst > KILLS / 5
+    if NIGHTLY:  # by day all of two deaths may fall between answers
+        assert book.in_the_midst > KILLS / 5
 
 
 @pytest.mark.nightly
