@@ -29,7 +29,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 # The dearest first, so that at the end no process waits for another's long test.
 FIRST = ("congruence", "models", "install", "gpu", "fault", "web", "service", "property", "golden", "unit")
-LONGEST = ("test_video_watching.py", "test_simulation_study.py")  # at night: a test of each takes half an hour
+LONGEST = ("test_video_watching.py", "test_simulation_study.py")  # at night: a test of each takes many minutes
 IN_MEMORY = Path("/dev/shm")
 ROOM_BYTES = 4 * 2**30
 
