@@ -15,10 +15,8 @@ from fr_core.errors import CallEnded, CallTooLong, Failure, message
 from fr_core.runtime.ticket import Ticket, hold
 from fr_core.sharing import EVERYBODY, Places, share_of
 from fr_server.authz.callers import current_sharer
+from fr_server.authz.table import RULES
 from fr_server.rpc.interceptors.wrapping import EXEMPT, Context, Handler, Stream, Unary, wrap
-
-# Unary calls of many items.
-_BULK = frozenset({"/fr_api.v1.RecognitionService/BatchEmbed"})
 
 
 class Admission(grpc.aio.ServerInterceptor):
@@ -62,7 +60,9 @@ class Admission(grpc.aio.ServerInterceptor):
         method = handler_call_details.method
         if handler is None or method.startswith(EXEMPT):
             return handler
-        bulk = bool(handler.request_streaming or handler.response_streaming or method in _BULK)
+        rule = RULES.get(method)
+        batch = rule is not None and bool(rule.items)
+        bulk = bool(handler.request_streaming or handler.response_streaming or batch)
         # The caller is known only within the call, and counted there.
         refusal = self._refusal(bulk, EVERYBODY)
         if refusal is not None:
