@@ -27,7 +27,17 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from fr_api.v1 import access_pb2, audit_pb2, common_pb2, gallery_pb2, recognition_pb2, review_pb2, server_pb2, video_pb2
+from fr_api.v1 import (
+    access_pb2,
+    audit_pb2,
+    common_pb2,
+    error_reason_pb2,
+    gallery_pb2,
+    recognition_pb2,
+    review_pb2,
+    server_pb2,
+    video_pb2,
+)
 from fr_core.align import ARCFACE_TEMPLATE, CROP_SIZE
 from fr_core.detect.protocol import TileFaces
 from fr_core.embed.null import NULL_MODEL
@@ -691,6 +701,12 @@ def test_answers_are_those_of_one_process(both: Both, photos: dict[str, Path], t
     ]
     for key in map(str, range(4)):
         same(streams[0][key], streams[1][key])
+    batch = recognition_pb2.BatchEmbedRequest(images=[common_pb2.Image(data=b"no photo"), *images])
+    batches = [client.at(4).recognition.BatchEmbed(batch).results for client in (one, several)]
+    assert batches[0][0] == batches[1][0]
+    assert batches[0][0].refusal.reason == error_reason_pb2.ERROR_REASON_UNDECODABLE
+    for a, b in zip(batches[0][1:], batches[1][1:], strict=True):
+        same(a.embedded, b.embedded)
     assert one.at().server.GetServerInfo(INFO) == several.at().server.GetServerInfo(INFO)
 
 
