@@ -249,7 +249,7 @@ def _check_for_ever(folder: Location, token: str) -> None:
 
 
 def _create_for_ever(folder: Location) -> None:
-    with open_store(folder) as store:
+    with open_store(folder, max_keys=1_000_000) as store:
         while True:
             print(store.create(new_key()).token.text, flush=True)  # noqa: T201
 

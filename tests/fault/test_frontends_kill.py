@@ -27,6 +27,7 @@ import numpy as np
 import pytest
 
 from fr_api.v1 import access_pb2, common_pb2, gallery_pb2, recognition_pb2, review_pb2, training_pb2
+from fr_bench.speed.server_process import free_port
 from fr_core.detect.null import NullDetector
 from fr_core.detect.protocol import TileFaces
 from fr_core.engine import Engine, Lifeline
@@ -116,12 +117,12 @@ async def serve(folder: Path, port: int) -> None:
 class Server:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port = 0
+        self.port = free_port()  # kept over its lives
         self._process: Script | None = None
 
     def start(self) -> None:
         self._process = Script(__file__, self.folder, self.port, group=True)
-        self.port = int(self._process.line())
+        assert int(self._process.line()) == self.port
 
     @property
     def frontends(self) -> list[int]:

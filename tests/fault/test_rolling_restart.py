@@ -2,7 +2,6 @@
 
 import shutil
 import signal
-import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from fr_api.v1 import gallery_pb2
+from fr_bench.speed.server_process import free_port
 from fr_client import Client, EnrolItem, FrApiError, RetryPolicy, SearchItem
 from fr_core.errors import ShuttingDown
 from support.counts import NIGHTLY
@@ -27,12 +27,6 @@ SLOW_S = 0.05  # of a batch
 PAUSE_S = 0.0 if NIGHTLY else 0.05  # of a caller between two calls
 ONCE = RetryPolicy(attempts=1)
 PATIENT = RetryPolicy(attempts=7)  # twelve seconds: on a busy machine, a restarted server is found late
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 @dataclass

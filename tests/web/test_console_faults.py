@@ -6,7 +6,6 @@ Run as a script with a folder and two ports, this file serves without models, an
 import csv
 import io
 import shutil
-import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ import grpc
 import pytest
 
 from fr_api.v1 import training_pb2, training_pb2_grpc
+from fr_bench.speed.server_process import free_port
 from fr_trust.access.principal import Role
 from support.browser import PLAN, Look, World, join, needs_browser, opened
 from support.commands import Script, say, script
@@ -272,11 +272,6 @@ class Mortal:
         assert self.process is not None
         self.process.kill()
         self.process.wait()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as bound:
-        return int(bound.getsockname()[1])
 
 
 @pytest.fixture
