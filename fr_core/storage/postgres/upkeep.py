@@ -20,7 +20,8 @@ class Upkeep:
     """The upkeep of one store.
 
     VACUUM takes deleted rows out of the tables. Unlike the upkeep of SQLite it does not overwrite them everywhere: the
-    pages of the tables, the write-ahead log and backups of PostgreSQL keep older bytes, all of them encrypted.
+    pages of the tables, the write-ahead log and backups of PostgreSQL keep older bytes. Of these, templates and photos
+    are encrypted; ids, names and metadata are not.
     """
 
     copies_at_close = False

@@ -25,7 +25,7 @@ SERVERS = Spec("fr_servers", "gauge", "Servers that are registered in the databa
 LAG_VERSIONS = Spec(
     "fr_replica_lag_versions",
     "gauge",
-    "Versions of the gallery furthest behind that this server still has to apply, 0 if none waits; absent while "
+    "Versions that this server still has to apply to the gallery furthest behind, 0 if none waits; absent while "
     "PostgreSQL does not answer.",
 )
 LAG_SECONDS = Spec(
@@ -45,7 +45,7 @@ TERMS = Spec(
 SCRAPED_SPECS = specs_in(globals())
 
 HEARTBEATS_FAILED = Spec(
-    "fr_heartbeats_failed_total", "counter", "Heartbeats that could not be written; after 15 s without, the term ends."
+    "fr_heartbeats_failed_total", "counter", "Heartbeats that failed; after 15 s without one, the term ends."
 )
 LEASES_HELD = Spec(
     "fr_leases_held", "gauge", "1 if this server does a periodic job for all servers, otherwise 0.", ("chore",)
@@ -72,7 +72,7 @@ POOL_TIMEOUTS = Spec(
 BLOCKS = Spec(
     "fr_budget_blocks_total",
     "counter",
-    "Requests to the database for a block of calls or searches of a caller's budget, by whether one was granted.",
+    "Requests to the database for a block of calls or searches from a caller's budget, granted or not.",
     ("budget", "granted"),
 )
 
