@@ -378,7 +378,8 @@ class VideoConfig:
     watch: str = _set(
         "",
         "TOML file of the live streams that may be watched, each with its galleries and the decision that allows it "
-        "(see watching.md); empty for none. Many countries prohibit such watching, or allow it for single cases.",
+        "(see watching.md); empty for none. Many countries prohibit such watching, or allow it only in individual "
+        "cases.",
     )
 
 
