@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-# The dearest first, so that at the end no process waits for another's long test.
+# The slowest first, so that at the end no process waits for another's long test.
 FIRST = ("congruence", "models", "install", "gpu", "fault", "web", "service", "property", "golden", "unit")
 LONGEST = ("test_video_watching.py", "test_simulation_study.py")  # at night: a test of each takes many minutes
 IN_MEMORY = Path("/dev/shm")
@@ -68,7 +68,7 @@ def pytest_collection(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with the dearest folders, at night with the longest tests; leave the tests of the night out by day."""
+    """Begin with the slowest folders, at night with the longest tests; leave the tests of the night out by day."""
     items.sort(key=lambda item: FIRST.index(item.path.parent.name))
     if NIGHTLY:
         items.sort(key=lambda item: item.path.name not in LONGEST)

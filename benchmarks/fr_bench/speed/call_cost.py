@@ -5,8 +5,8 @@ Run it with `make bench-call`; `AGAINST=/path/to/other/python` measures another 
 The server asks for an API key, speaks TLS and writes the audit. It holds a gallery of random unit vectors. One client
 searches by embedding, one call at a time. The cost is processor time of the server's processes, so that other work on
 the machine disturbs it less than a clock would. A control searches an index of the same vectors in this process; its
-processor time is subtracted. Beside other work it prints nothing (ADR 63), because such
-work empties the caches, and so costs time, too.
+processor time is subtracted. Beside other work it prints nothing (ADR 63), because such work empties the caches, and
+so costs time, too.
 """
 
 import argparse

@@ -45,7 +45,7 @@ TERMS = Spec(
 SCRAPED_SPECS = specs_in(globals())
 
 HEARTBEATS_FAILED = Spec(
-    "fr_heartbeats_failed_total", "counter", "Heartbeats that failed; after 15 s without one, the term ends."
+    "fr_heartbeats_failed_total", "counter", "Heartbeats that failed; after 15 s without success, the term ends."
 )
 LEASES_HELD = Spec(
     "fr_leases_held", "gauge", "1 if this server does a periodic job for all servers, otherwise 0.", ("chore",)
