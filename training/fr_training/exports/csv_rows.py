@@ -63,8 +63,8 @@ COLUMNS: tuple[Column, ...] = (
     _of_trial("b", "difficulty: standard deviations from the mean of all items of its kind and truth, + is harder"),
     _of_trial(
         "truth",
-        "what was right: same, different; odd:1; mate:3, absent; usable, limited, reject; option:2, from 1; "
-        "empty if unknown",
+        "what was right: same, different; odd:1, mate:3 (counted from 0), absent; usable, limited, reject; option:2, "
+        "row:2, record:2 (counted from 1; row:0 and record:0 mean none); empty if unknown",
     ),
     _of_trial(
         "answer", "in the same words, candidate:3 for a pick; none, inconclusive, undecided; empty if unanswered"
