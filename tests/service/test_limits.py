@@ -258,9 +258,9 @@ def test_no_request_waits_for_the_garbage_collector(tmp_path: Path, call: Callab
         for _ in range(TIMES):
             call(server)
         until_s = time.monotonic() + 10  # some goes on after a caller has its answer
-        while held(0) and time.monotonic() < until_s:
+        while (left := held(0)) and time.monotonic() < until_s:
             time.sleep(0.1)
-        assert held(0) == []
+        assert left == []
 
 
 def test_an_idle_stream_holds_nothing_of_what_was_answered(tmp_path: Path) -> None:
