@@ -19,6 +19,7 @@ from fr_core.errors import StoreCorrupt, StoreFailed
 from fr_core.storage.audit.values import Entry
 from fr_core.storage.audit.verify import Broken, Verified, verify
 from fr_core.storage.connection import open_to_read
+from fr_core.storage.durable import name_whole
 from fr_server.jobs.pruning import Pruning
 from fr_server.storage.audits import LocalAudit
 from fr_trust.access.store import AccessStore
@@ -209,6 +210,30 @@ def test_a_file_of_the_archive_is_never_written_over(tmp_path: Path) -> None:
     other, clock = due(tmp_path / "other")
     with other, pytest.raises(StoreCorrupt, match="holds other records"):
         Pruning({"access": LocalAudit(other)}, 1, tmp_path / "archive", clock).prune()
+
+
+def test_two_prunings_at_the_same_time_lose_no_record(tmp_path: Path) -> None:
+    """Another one, for which more is due, runs when this one has written a file and has not named it yet."""
+    store, clock = due(tmp_path)
+    with store:
+        store.record(entries(9, random.Random(2))).result(10)
+        pruning, other = (pruning_of(store, tmp_path, at) for at in (clock, Clock(clock.ms + 3 * DAY_MS)))
+        others = [other.prune]
+
+        def overtaken(partial: Path, path: Path) -> None:
+            while others:
+                others.pop()()
+            name_whole(partial, path)
+
+        with patch("fr_server.jobs.pruning.name_whole", overtaken):
+            pruning.prune()
+        assert not others
+        for upto in (4 * RECORDS, 5 * RECORDS):
+            with store.auditing() as audit:
+                assert audit.pruned().upto >= upto
+            assert isinstance(chain_of(store, tmp_path), Verified)
+            other.prune()
+    assert all(path.suffix == ".jsonl" for path in (tmp_path / "archive").iterdir())
 
 
 def test_an_archive_that_cannot_be_written_keeps_the_records(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Writes signed checkpoints of the audits elsewhere, and deletes old records after archiving them."""
 
 import logging
+import os
 import re
 import threading
 from collections.abc import Callable, Mapping
@@ -9,7 +10,7 @@ from pathlib import Path
 from fr_core.errors import Failure, InvalidField, ShuttingDown, StoreCorrupt, message
 from fr_core.storage.audit.checkpoints import parse_checkpoint, read_public_key
 from fr_core.storage.audit.verify import Verified
-from fr_core.storage.durable import write_private
+from fr_core.storage.durable import name_whole, unfinished, write_private
 from fr_server.storage.calls import AuditCalls
 from fr_server.telemetry.logs import FIELDS, describe
 from fr_server.telemetry.trust import Chain, Trust
@@ -102,7 +103,8 @@ class Pruning:
     It archives a segment before it deletes it. After a kill between the two, the server goes on with the existing file.
     It never overwrites a file: if one holds other records than the store, it does not prune that chain. `audits` are by
     the names of their chains. It keeps records for `keep_days`, 1 or more, which end at midnight UTC: it prunes a chain
-    once a day. `archive` is None for none. One process at a time may prune a store.
+    once a day. `archive` is None for none. If two processes prune a store, as after the end of a lease, one of them
+    waits for the next time.
     """
 
     def __init__(
@@ -137,7 +139,10 @@ class Pruning:
         segment = audit.audit_oldest(before_ms)
         if segment is None:
             return False
-        upto = segment.upto if self._archive is None else self._archived(self._archive, name, audit, segment)
+        try:
+            upto = segment.upto if self._archive is None else self._archived(self._archive, name, audit, segment)
+        except BlockingIOError:  # another process is archiving it
+            return False
         if upto > segment.upto:  # archived with a shorter `keep_days`, or before a case needed it
             return False
         if audit.audit_prune(segment.after, upto, segment.last):
@@ -150,8 +155,14 @@ class Pruning:
         """Archive a segment; return the number of the last archived record. Raises `StoreCorrupt` for another file."""
         path = folder / f"{name}-{segment.after + 1:012}.jsonl"
         if not path.exists():
-            write_private(path, segment.data)
-            return segment.upto
+            partial = path.with_name(f"{path.name}.part")
+            # Locked: another process may be about to archive more of the same records, and then to delete them.
+            with unfinished(partial) as file:
+                if not path.exists():
+                    with os.fdopen(file, "wb", closefd=False) as archived:
+                        archived.write(segment.data)
+                    name_whole(partial, path)
+                    return segment.upto
         lines = path.read_bytes().splitlines(keepends=True)
         found = verify_export(lines, read_public_key(audit.audit_public_key()))
         same = isinstance(found, Verified) and found.after == segment.after
