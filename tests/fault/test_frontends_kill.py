@@ -1,7 +1,7 @@
 """A server with front-ends under mixed load survives the kill of its engine's process, of a front-end, or of all.
 
 Run as a script, this file is such a server, with stand-ins for the models:
-`python tests/fault/test_frontends_kill.py FOLDER PORT`.
+`python tests/fault/test_frontends_kill.py FOLDER`.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -27,7 +27,6 @@ import numpy as np
 import pytest
 
 from fr_api.v1 import access_pb2, common_pb2, gallery_pb2, recognition_pb2, review_pb2, training_pb2
-from fr_bench.speed.server_process import free_port
 from fr_core.detect.null import NullDetector
 from fr_core.detect.protocol import TileFaces
 from fr_core.engine import Engine, Lifeline
@@ -83,10 +82,10 @@ def embed(faces: Sequence[AlignedFace]) -> list[F32]:
     return [np.random.default_rng(face.pixels[56, 56, 2]).standard_normal(512).astype(np.float32) for face in faces]
 
 
-def config_of(folder: Path, port: int) -> Config:
+def config_of(folder: Path) -> Config:
     return config_from(
         {
-            "server": {"port": port, "drain_s": 5.0, "frontends": FRONTENDS},
+            "server": {"port": 0, "drain_s": 5.0, "frontends": FRONTENDS},
             "access": {"mode": "keys"},
             "quality": NULL_QUALITY,
             "model": {"detection": "fast"},
@@ -95,8 +94,8 @@ def config_of(folder: Path, port: int) -> Config:
     )
 
 
-async def serve(folder: Path, port: int) -> None:
-    config, lifeline, opened = config_of(folder, port), Lifeline(), ExitStack()
+async def serve(folder: Path) -> None:
+    config, lifeline, opened = config_of(folder), Lifeline(), ExitStack()
     tile, face = np.zeros((256, 256, 3), np.uint8), np.zeros((112, 112, 3), np.uint8)
     detector: Batcher[U8, TileFaces] = Batcher("detector", [detect], (1, 2), 1024, [tile], lambda one: one.shape)
     faces = [AlignedFace(face, np.eye(2, 3, dtype=np.float32))]
@@ -117,12 +116,12 @@ async def serve(folder: Path, port: int) -> None:
 class Server:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port = free_port()  # kept over its lives
+        self.port = 0  # another one in each life: a front-end that ends may hold the last one a little longer
         self._process: Script | None = None
 
     def start(self) -> None:
-        self._process = Script(__file__, self.folder, self.port, group=True)
-        assert int(self._process.line()) == self.port
+        self._process = Script(__file__, self.folder, group=True)
+        self.port = int(self._process.line())
 
     @property
     def frontends(self) -> list[int]:
@@ -145,7 +144,8 @@ class Server:
 
     def close(self) -> None:
         if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._ended(self._process)
 
     def _ended(self, process: Script) -> None:
@@ -402,8 +402,8 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 def test_what_a_server_with_front_ends_acknowledged_survives_the_death_of_any_of_its_processes(server: Server) -> None:
-    open_galleries(config_of(server.folder, 0)).close()  # which makes the key of the stores
-    with open_access(config_of(server.folder, 0), wall_ms) as store:
+    open_galleries(config_of(server.folder)).close()  # which makes the key of the stores
+    with open_access(config_of(server.folder), wall_ms) as store:
         examiners = [key_of(store, Role.EXAMINER) for _ in range(2)]
         tokens = (key_of(store), key_of(store, Role.TRAINEE), *examiners)
     server.start()
@@ -456,4 +456,4 @@ def test_what_a_server_with_front_ends_acknowledged_survives_the_death_of_any_of
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(serve(Path(sys.argv[1])))
