@@ -46,7 +46,8 @@ def secured_servers(number: int, options: Sequence[str], fr: str | None = None) 
         started = ["--config", str(config), "--data", str(folder / "data"), *options]
         servers = []
         for place in range(number):
-            environ = {"FR__SERVER__NAME": f"bench-{place + 1}"}
+            # An older checkout, which `fr` may belong to, does not know this setting.
+            environ = {"FR__SERVER__NAME": f"bench-{place + 1}"} if number > 1 else {}
             servers.append(stack.enter_context(started_server(started, environ, fr=fr)))
         admin.write_text(re.sub(r"(?m)^server = .*$", f'server = "{servers[0].address}"', admin.read_text()))
         may = ("--role", "operator", "--role", "admin", "--gallery", "*", *_LIMITS)
