@@ -11,15 +11,16 @@ from contextlib import closing
 from itertools import chain
 from multiprocessing.synchronize import Event
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
 
 from fr_core.errors import StoreCorrupt, StoreFailed
+from fr_core.storage import durable
 from fr_core.storage.audit.values import Entry
 from fr_core.storage.audit.verify import Broken, Verified, verify
 from fr_core.storage.connection import open_to_read
-from fr_core.storage.durable import name_whole
 from fr_server.jobs.pruning import Pruning
 from fr_server.storage.audits import LocalAudit
 from fr_trust.access.store import AccessStore
@@ -212,20 +213,21 @@ def test_a_file_of_the_archive_is_never_written_over(tmp_path: Path) -> None:
         Pruning({"access": LocalAudit(other)}, 1, tmp_path / "archive", clock).prune()
 
 
-def test_two_prunings_at_the_same_time_lose_no_record(tmp_path: Path) -> None:
-    """Another one, for which more is due, runs when this one has written a file and has not named it yet."""
+@pytest.mark.parametrize("step", ["unfinished", "name_whole"])
+def test_two_prunings_at_the_same_time_lose_no_record(step: str, tmp_path: Path) -> None:
+    """Another one, for which more is due, runs just before this one begins a file, or names it."""
     store, clock = due(tmp_path)
     with store:
         store.record(entries(9, random.Random(2))).result(10)
         pruning, other = (pruning_of(store, tmp_path, at) for at in (clock, Clock(clock.ms + 3 * DAY_MS)))
-        others = [other.prune]
+        others, usual = [other.prune], getattr(durable, step)
 
-        def overtaken(partial: Path, path: Path) -> None:
+        def overtaken(*paths: Path) -> Any:
             while others:
                 others.pop()()
-            name_whole(partial, path)
+            return usual(*paths)
 
-        with patch("fr_server.jobs.pruning.name_whole", overtaken):
+        with patch(f"fr_server.jobs.pruning.{step}", overtaken):
             pruning.prune()
         assert not others
         for upto in (4 * RECORDS, 5 * RECORDS):

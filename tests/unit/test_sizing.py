@@ -49,6 +49,8 @@ def test_measured_bytes_are_those_of_the_results() -> None:
     assert found["data folder (SQLite)"] == pytest.approx(number(folder) * 2**20 / 1e6, rel=0.005)
     assert "start: from NOT_SERVING to SERVING | 16.5 s" in gallery
     assert "enrolled, durable, a second | 14,200" in gallery
+    among_8_million = page("benchmarks/results/search-compact-8000000.md")
+    assert "| 8,000,000 | compact | 41.60 | 0.9884 | 1.0000 |" in among_8_million
 
 
 def test_a_template_takes_as_many_bytes_of_postgresql_as_the_page_says(postgres: Cluster) -> None:

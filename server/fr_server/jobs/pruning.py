@@ -103,8 +103,8 @@ class Pruning:
     It archives a segment before it deletes it. After a kill between the two, the server goes on with the existing file.
     It never overwrites a file: if one holds other records than the store, it does not prune that chain. `audits` are by
     the names of their chains. It keeps records for `keep_days`, 1 or more, which end at midnight UTC: it prunes a chain
-    once a day. `archive` is None for none. If two processes prune a store, as after the end of a lease, one of them
-    waits for the next time.
+    once a day. `archive` is None for none. If two processes prune a store, because the lease of one ended while it
+    was writing, one of them waits for the next time.
     """
 
     def __init__(
