@@ -194,27 +194,40 @@ def gallery_of(subjects: int, templates: int) -> GalleryInfo:
 
 
 def test_processes_of_a_server_are_told_together() -> None:
-    def seen() -> dict[str, float]:
-        return {sample.name: sample.value for family in ProcessesCollector().collect() for sample in family.samples}
-
-    code = (
+    busy = (
         "import threading, time\n"
         "for _ in range(50): threading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
         "print('begun', flush=True); input()"
     )
-    before = seen()  # threads of this process may come and go meanwhile, but not so many
+    server = (
+        "import subprocess, sys\n"
+        "print('begun', flush=True); input()\n"
+        f"subprocess.run([sys.executable, '-c', {busy!r}])\n"
+    )
     pipe = subprocess.PIPE
-    with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe) as child:
-        assert child.stdout is not None
-        child.stdout.readline()
+    # A process of its own: below this one, the browser or server of another test may begin and end some meanwhile.
+    with subprocess.Popen([sys.executable, "-c", server], stdin=pipe, stdout=pipe) as root:
+        assert root.stdin is not None
+        assert root.stdout is not None
+
+        def seen() -> dict[str, float]:
+            assert root.stdout is not None
+            assert root.stdout.readline() == b"begun\n"
+            families = ProcessesCollector(root.pid).collect()
+            return {sample.name: sample.value for family in families for sample in family.samples}
+
+        before = seen()
+        root.stdin.write(b"\n")
+        root.stdin.flush()
         during = seen()
-        child.kill()
-    assert during["fr_processes"] == before["fr_processes"] + 1
-    assert during["fr_threads"] > before["fr_threads"]
+        root.communicate(b"\n", timeout=60)
+    assert (before["fr_processes"], during["fr_processes"]) == (1, 2)
+    assert (before["fr_threads"], during["fr_threads"]) == (1, 1 + 51)
     assert during["fr_resident_bytes"] > before["fr_resident_bytes"]
     assert during["fr_open_fds"] > before["fr_open_fds"]
     assert 0 < during["fr_open_fds_ratio"] < 1
     assert list(ProcessesCollector(2**22 + 1).collect()) == [], "there is no such process"
+    assert list(ProcessesCollector().collect()), "without a number, this process is measured"
 
 
 def test_metrics_are_served_until_closed() -> None:
