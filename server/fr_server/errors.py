@@ -60,6 +60,7 @@ STATUS: Mapping[type[e.FrError], grpc.StatusCode] = types.MappingProxyType(
         trust.RateLimited: grpc.StatusCode.RESOURCE_EXHAUSTED,
         trust.QuotaExceeded: grpc.StatusCode.RESOURCE_EXHAUSTED,
         trust.UnknownKey: grpc.StatusCode.NOT_FOUND,
+        trust.TooManyKeys: grpc.StatusCode.RESOURCE_EXHAUSTED,
         trust.PurposeRequired: grpc.StatusCode.FAILED_PRECONDITION,
         e.UnknownGallery: grpc.StatusCode.NOT_FOUND,
         e.GalleryReplaced: grpc.StatusCode.ABORTED,

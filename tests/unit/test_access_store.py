@@ -30,7 +30,7 @@ from fr_trust.access.principal import ALL_ROLES, EVERYTHING, NOTHING, Principal,
 from fr_trust.access.refusals import Why, refusal_of, refuse
 from fr_trust.access.store import AccessStore
 from fr_trust.access.trusted_clock import SureTime
-from fr_trust.errors import CredentialInvalid, QuotaExceeded, RateLimited, UnknownKey
+from fr_trust.errors import CredentialInvalid, QuotaExceeded, RateLimited, TooManyKeys, UnknownKey
 from support.access import BUDGET, DAY_MS, HOUR_MS, KEY, NOW_MS, Clocks, new_key, open_store, refusal, why
 
 CERTIFICATE, OTHER = "ab" * 32, "cd" * 32
@@ -119,7 +119,7 @@ def test_pages_the_newest_first(store: AccessStore, clocks: Clocks) -> None:
 def test_the_oldest_dead_key_makes_room(location: Location, clocks: Clocks) -> None:
     with open_store(location, clocks, max_keys=3) as store, open_store(location, clocks) as other:
         first, second, third = (store.create(new_key(lifetime_ms=DAY_MS)) for _ in range(3))
-        with pytest.raises(StorageLow):
+        with pytest.raises(TooManyKeys):
             store.create(new_key())
         store.revoke(second.key.key_id)
         fourth = store.create(new_key())
@@ -127,7 +127,7 @@ def test_the_oldest_dead_key_makes_room(location: Location, clocks: Clocks) -> N
             listed = each.keys()
             assert [key.key_id for key in listed] == [key.key.key_id for key in (fourth, third, first)]
             assert why(each, second.token.text) == Why.UNKNOWN
-        with pytest.raises(StorageLow):
+        with pytest.raises(TooManyKeys):
             store.create(new_key())
         clocks.passes(DAY_MS)
         store.create(new_key())

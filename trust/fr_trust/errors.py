@@ -27,6 +27,10 @@ class UnknownKey(InputRefused, reason="UNKNOWN_KEY"):
     """There is no API key with this id."""
 
 
+class TooManyKeys(InputRefused, reason="TOO_MANY_KEYS"):
+    """The server holds the maximum number of API keys, and all of them are valid."""
+
+
 class PurposeRequired(InputRefused, reason="PURPOSE_REQUIRED"):
     """Calls that search or read this gallery must give a purpose and a case reference."""
 

@@ -285,6 +285,7 @@ REMEDIES: Mapping[str, Remedy] = MappingProxyType(
         "GALLERY_EXPIRED": Remedy("`fr gallery update GALLERY --expires DATE` gives it a later end."),
         "UNKNOWN_VIDEO": Remedy("`fr footage list` lists them, and `fr footage analyze` sends a file."),
         "TOO_MANY_VIDEOS": Remedy("`fr footage list` lists them, and `fr footage delete` deletes one."),
+        "TOO_MANY_KEYS": Remedy("`fr key list` lists them, and `fr key revoke KEY` revokes one."),
         "UNREACHABLE": Remedy("`fr --server HOST:PORT`, or FR_SERVER, names another address."),
         "TIMED_OUT": Remedy("`fr --timeout SECONDS` allows more."),
         "TLS_REQUIRED": Remedy("`fr --connection FILE` takes a connection file, and `fr --ca FILE` an authority."),

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from fr_core.errors import InvalidField, StorageLow, StoreCorrupt, message
+from fr_core.errors import InvalidField, StoreCorrupt, message
 from fr_core.storage.audit.attribution import Attribution
 from fr_core.storage.statements import Transaction
 from fr_trust.access.key_cache import Ring
 from fr_trust.access.keys import ApiKey, MadeKey, NewKey, is_key_id, new_token
 from fr_trust.access.schema import HEAD, KEYS, Head, Kept, Locks
 from fr_trust.access.trusted_clock import SureTime
-from fr_trust.errors import UnknownKey
+from fr_trust.errors import TooManyKeys, UnknownKey
 
 MAX_KEYS = 10_000  # that are kept, those that are not valid any more among them
 
@@ -139,7 +139,7 @@ class Changes:
             if tx.write(_DELETE, dead.key.key_id, dead.version) == 1:
                 digest = head.digest ^ self._locks.digest_of(dead.key.key_id, dead.version)
                 return replace(head, digest=digest, keys=head.keys - 1)
-        raise StorageLow(message("error.trust.many_api_keys_kept"), limit=str(self._max_keys))
+        raise TooManyKeys(message("error.trust.many_api_keys_kept", most=self._max_keys), limit=str(self._max_keys))
 
     def _record(
         self, tx: Transaction, by: Attribution, action: str, key: ApiKey, version: int, more: Mapping[str, str]

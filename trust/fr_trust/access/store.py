@@ -79,8 +79,9 @@ class AccessStore(SharedStore[Transaction]):
     def create(self, new: NewKey) -> MadeKey:
         """Make a key; the audit says who asked for it, see `current_attribution`.
 
-        Where there are `max_keys`, the oldest one that is not valid any more is forgotten; raises `StorageLow` if all
-        are valid, or the disk has too little room.
+        Where there are `max_keys`, the oldest one that is not valid any more is deleted.
+
+        Raises `TooManyKeys`: all of them are valid; `StorageLow`: the disk has too little room.
         """
         by = current_attribution()
         return self._writer.run(lambda tx: self._changes.create(tx, new, by))

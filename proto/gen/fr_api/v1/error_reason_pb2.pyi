@@ -236,6 +236,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Another call is watching the stream, on this server or on another one."""
     ERROR_REASON_TOO_MANY_VIDEOS: _ErrorReason.ValueType  # 104
     """The caller has as many videos on the server as the limit allows."""
+    ERROR_REASON_TOO_MANY_KEYS: _ErrorReason.ValueType  # 105
+    """The server holds the maximum number of API keys, and all of them are valid."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason for a refusal or a failure. docs/errors.md lists the status code and the advice for each."""
@@ -454,4 +456,6 @@ ERROR_REASON_STREAM_WATCHED: ErrorReason.ValueType  # 103
 """Another call is watching the stream, on this server or on another one."""
 ERROR_REASON_TOO_MANY_VIDEOS: ErrorReason.ValueType  # 104
 """The caller has as many videos on the server as the limit allows."""
+ERROR_REASON_TOO_MANY_KEYS: ErrorReason.ValueType  # 105
+"""The server holds the maximum number of API keys, and all of them are valid."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
