@@ -234,6 +234,13 @@ class Look:
         expect(self.page.locator(_UNDER_WAY)).to_have_count(0, timeout=PATIENCE_MS)
         return self
 
+    def load_pictures(self) -> Look:
+        """Wait for every picture of the page; the server refuses one that is asked for after its subject is erased."""
+        self.page.locator("img").evaluate_all(
+            "ones => Promise.all(ones.map((one) => { one.loading = 'eager'; return one.decode(); }))"
+        )
+        return self
+
     def require_sound(self) -> None:
         """Fail if anything was wrong so far."""
         assert not self.problems, self.problems

@@ -154,7 +154,7 @@ def reports_compared(look: Look) -> None:
 
 def erased(look: Look) -> None:
     led_on(*ENROLLED)(look)
-    look.open("/galleries/people/subject?id=New")
+    look.open("/galleries/people/subject?id=New").load_pictures()
     led_on(("[name=sure]", True), "button.danger", ("code", None))(look)
 
 
